@@ -1,0 +1,153 @@
+"""Data types and how they are promoted.
+
+A `DType` is what `tensor.dtype` shows (`jitgrad.float32`); inside the library NumPy's own dtypes are used, and
+the two are the same thing under two names: `DType.numpy` and `of(numpy_dtype)`.
+
+Promotion is PyTorch's: a category (bool < integer < floating) decides first, and inside one category a tensor
+with dimensions outranks a 0-d tensor, which outranks a Python number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+BOOL, INTEGER, FLOATING = 0, 1, 2
+
+
+class DType:
+    """A data type: `name` ("float32"), `numpy` (the NumPy dtype), `itemsize` in bytes, `is_floating_point`.
+
+    >>> import jitgrad
+    >>> jitgrad.float32, jitgrad.float32.itemsize
+    (jitgrad.float32, 4)
+    """
+
+    __slots__ = ("category", "is_floating_point", "itemsize", "name", "numpy")
+
+    def __init__(self, name: str, numpy: np.dtype, category: int) -> None:
+        self.name = name
+        self.numpy = numpy
+        self.category = category
+        self.itemsize = numpy.itemsize
+        self.is_floating_point = category == FLOATING
+
+    def __repr__(self) -> str:
+        return f"jitgrad.{self.name}"
+
+    def __reduce__(self) -> tuple:
+        return by_name, (self.name,)
+
+
+def _floats() -> dict[str, np.dtype]:
+    found = {"float16": np.dtype(np.float16), "float32": np.dtype(np.float32), "float64": np.dtype(np.float64)}
+    try:
+        import ml_dtypes
+    except ImportError:
+        return found
+    return found | {"bfloat16": np.dtype(ml_dtypes.bfloat16)}
+
+
+ALL: dict[str, DType] = {"bool": DType("bool", np.dtype(np.bool_), BOOL)}
+ALL |= {n: DType(n, np.dtype(n), INTEGER) for n in ("uint8", "int8", "int16", "int32", "int64")}
+ALL |= {n: DType(n, d, FLOATING) for n, d in _floats().items()}
+
+_BY_NUMPY = {d.numpy: d for d in ALL.values()}
+_ALIASES = {"half": "float16", "float": "float32", "double": "float64", "short": "int16", "int": "int32", "long": "int64"}
+_PYTHON = {bool: "bool", int: "int64", float: "float64"}
+_default = ALL["float32"]
+
+
+def by_name(name: str) -> DType:
+    """The dtype of that name; `AttributeError` if there is none."""
+    try:
+        return ALL[_ALIASES.get(name, name)]
+    except KeyError:
+        hint = " (bfloat16 needs the package ml_dtypes: pip install 'jitgrad[bfloat16]')" if name == "bfloat16" else ""
+        raise AttributeError(f"jitgrad has no dtype {name!r}{hint}") from None
+
+
+def names() -> list[str]:
+    """The names under which `jitgrad` exports its dtypes, aliases such as `double` included."""
+    return [*ALL, *_ALIASES]
+
+
+def of(numpy_dtype: np.dtype) -> DType:
+    """The `DType` of a NumPy dtype; `TypeError` where jitgrad has none."""
+    found = _BY_NUMPY.get(numpy_dtype)
+    if found is None:
+        raise TypeError(
+            f"jitgrad has no dtype for NumPy's {numpy_dtype}; supported are {', '.join(ALL)}: convert with .astype first"
+        )
+    return found
+
+
+def to_numpy(dtype: Any) -> np.dtype:
+    """The NumPy dtype that `dtype` means: a `DType`, a NumPy dtype or scalar type, or Python's bool, int, float."""
+    if isinstance(dtype, DType):
+        return dtype.numpy
+    if dtype in _PYTHON:
+        return ALL[_PYTHON[dtype]].numpy
+    try:
+        return of(np.dtype(dtype)).numpy
+    except TypeError as error:
+        raise TypeError(f"dtype must be a jitgrad dtype such as jitgrad.float32, not {dtype!r}") from error
+
+
+def default() -> np.dtype:
+    """The dtype of floating results that come from integers and of new tensors of Python floats."""
+    return _default.numpy
+
+
+def get_default_dtype() -> DType:
+    """The current default floating dtype, `jitgrad.float32` unless set otherwise."""
+    return _default
+
+
+def set_default_dtype(dtype: DType) -> None:
+    """Set the default floating dtype; `TypeError` for one that is not floating."""
+    global _default
+    if not isinstance(dtype, DType) or not dtype.is_floating_point:
+        raise TypeError(f"the default dtype must be a floating one such as jitgrad.float64, not {dtype!r}")
+    _default = dtype
+
+
+def is_floating(dtype: np.dtype) -> bool:
+    """Whether a NumPy dtype is floating (bfloat16 included, which NumPy itself does not count as such)."""
+    return _BY_NUMPY[dtype].category == FLOATING
+
+
+def promote(a: np.dtype, b: np.dtype) -> np.dtype:
+    """The dtype of a result of tensors of dtypes `a` and `b`, both with dimensions or both without."""
+    if a == b:
+        return a
+    first, second = sorted((of(a), of(b)), key=lambda d: d.category)
+    if first.category != second.category:
+        return second.numpy
+    if first.category == FLOATING:
+        if first.itemsize == second.itemsize:  # float16 with bfloat16
+            return ALL["float32"].numpy
+        return max(first, second, key=lambda d: d.itemsize).numpy
+    return np.promote_types(a, b)
+
+
+def of_python(number: bool | int | float) -> np.dtype:
+    """The dtype that a Python number has when nothing else decides: bool, int64 or the default float."""
+    kind = type(number)
+    return ALL["bool"].numpy if kind is bool else ALL["int64"].numpy if issubclass(kind, int) else default()
+
+
+def result_type(operands: Iterable[tuple[np.dtype, int]]) -> np.dtype:
+    """The common dtype of operands given as `(dtype, rank)`, rank 0 of a 0-d tensor and -1 of a Python number.
+
+    Source: PyTorch's documentation of type promotion; the highest category wins, and among the operands of that
+    category those with dimensions decide, or else the 0-d ones, or else the numbers.
+    """
+    by_priority: dict[tuple[int, int], np.dtype] = {}
+    for dtype, rank in operands:
+        key = (of(dtype).category, min(rank, 1))
+        by_priority[key] = promote(by_priority[key], dtype) if key in by_priority else dtype
+    category, priority = max(by_priority)
+    return by_priority[category, priority]

@@ -1,0 +1,117 @@
+"""Every exception of jitgrad's own. Each docstring shows a program that fails, says why, and gives the fix.
+
+All of them derive from the built-in type that PyTorch or NumPy raises in the same place, so code that catches
+`RuntimeError`, `TypeError`, `ValueError` or `IndexError` keeps working.
+"""
+
+
+class JitgradError(Exception):
+    """The common base: `except jitgrad.errors.JitgradError` catches everything that only jitgrad raises."""
+
+
+class NoGradientError(JitgradError, RuntimeError):
+    """`backward()` of a value that no tensor requiring grad led to.
+
+    Fails::
+
+        x = jitgrad.tensor(1.0)
+        (x * x).backward()
+
+    Nothing was recorded, because `x` does not require grad (or the computation ran under `no_grad`).
+    Fix: `x = jitgrad.tensor(1.0, requires_grad=True)`.
+    """
+
+
+class FreedTapeError(JitgradError, RuntimeError):
+    """A second `backward()` over rows whose saved values the first one freed.
+
+    Fails::
+
+        y = (x * x).sum()
+        y.backward()
+        y.backward()
+
+    Values saved for the reverse sweep are dropped as it passes, to keep memory small.
+    Fix: `y.backward(retain_graph=True)` the first time, or compute `y` again.
+    """
+
+
+class OverwrittenError(JitgradError, RuntimeError):
+    """A value that the reverse sweep needs was changed in place after it was saved.
+
+    Fails::
+
+        y = x.exp()
+        z = y * y
+        y[0] = 0
+        z.sum().backward()
+
+    The derivative of `y * y` needs the old `y`, which is gone.
+    Fix: change a copy (`y = y.clone()`), or compute out of place.
+    """
+
+
+class TracedValueError(JitgradError, TypeError):
+    """Python asked for the value of a tensor that has none yet, because `jit` is tracing.
+
+    Fails::
+
+        @jitgrad.jit
+        def f(x):
+            if x > 0:
+                return x
+            return -x
+
+    Under `jit` a function runs once to record its tape; there are no numbers yet to branch on.
+    Fix: `jitgrad.where(x > 0, x, -x)`, or take the branch outside of the function under `jit`.
+    """
+
+
+class LeakedTraceError(JitgradError, RuntimeError):
+    """A tensor made while `jit` was tracing is used after the trace ended.
+
+    Fails::
+
+        kept = []
+
+        @jitgrad.jit
+        def f(x):
+            kept.append(x * 2)
+            return x
+        f(x)
+        kept[0] + 1
+
+    `kept[0]` stands for a row of the tape, not for a number. Fix: return it from the function.
+    """
+
+
+class StaticArgumentError(JitgradError, TypeError):
+    """An argument of a function under `jit` is neither a tensor, an array, a number nor hashable.
+
+    Fails::
+
+        jitgrad.jit(f)(x, object_with_unhashable_eq)
+
+    What is not a tensor becomes part of the key under which the compiled function is kept, so it must be hashable.
+    Fix: pass a tuple, a string, a number, or a frozen dataclass.
+    """
+
+
+class MutatedArgumentError(JitgradError, RuntimeError):
+    """A function under `jit` changes a tensor of the caller in place.
+
+    Fails::
+
+        @jitgrad.jit
+        def step(w, g):
+            w -= 0.1 * g
+
+    The change would be recorded once and lost at every later call. Fix: return the new value: `return w - 0.1 * g`.
+    """
+
+
+class HoleError(JitgradError, NotImplementedError):
+    """An op has no rule for what was asked (a derivative, say), and the op table says so.
+
+    `jitgrad ops` lists the holes with their reasons.
+    """

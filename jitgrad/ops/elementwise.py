@@ -1,0 +1,257 @@
+"""Elementwise operations: one row each.
+
+Operands arrive with equal dtypes, and with equal shapes in kernels: promotion and broadcasting happen before.
+A partial derivative that is a boolean mask passes the cotangent where it is true, so that `inf * 0` cannot arise.
+At points where no derivative exists the rows give what PyTorch gives (minimum-norm subgradients).
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from jitgrad.ops.table import NOT_DIFFERENTIABLE, Op, binary, predicate, register, todo, unary
+
+POSITIVE = (0.1, 4.0)
+INSIDE = (-0.9, 0.9)
+AWAY = ((0.2, 3.0), (0.2, 3.0))
+
+
+def each(function: Callable[[float], float]) -> Callable:
+    """A function of Python floats as a function of arrays, for what NumPy lacks. Slow, and exact to a rounding."""
+    ufunc = np.frompyfunc(function, 1, 1)
+    return lambda x: np.asarray(ufunc(x), dtype=x.dtype)[()]
+
+
+def _lgamma(x: float) -> float:
+    try:
+        return math.lgamma(x)
+    except (ValueError, OverflowError):  # the poles 0, -1, -2, …; and the end of the range
+        return math.inf if x == x else x
+
+
+def _digamma(x: np.ndarray) -> Any:
+    """Recurrence up to x >= 10, then the asymptotic series; reflection for x < 0 (Abramowitz & Stegun 6.3.5-18)."""
+    z = np.asarray(x, np.float64)
+    y = np.where(z < 0, 1 - z, z)
+    total = np.zeros_like(y)
+    for _ in range(10):
+        small = y < 10
+        total -= np.where(small, 1 / y, 0)
+        y = np.where(small, y + 1, y)
+    w = 1 / (y * y)
+    series = w * (1 / 12 - w * (1 / 120 - w * (1 / 252 - w * (1 / 240 - w * (1 / 132 - w * 691 / 32760)))))
+    total += np.log(y) - 0.5 / y - series
+    total = np.where(z < 0, total - math.pi / np.tan(math.pi * z), total)
+    total = np.where((z < 0) & (z == np.floor(z)), np.nan, total)
+    return total.astype(x.dtype)[()]
+
+
+_EULER_MACLAURIN = (1 / 12, -1 / 720, 1 / 30240, -1 / 1209600, 1 / 47900160, -691 / 1307674368000)  # B_2j / (2j)!
+
+
+def _polygamma(x: np.ndarray, n: int) -> Any:
+    """(-1)^(n+1) n! zeta(n + 1, x), the Hurwitz zeta function summed by Euler and Maclaurin (DLMF 25.11.5)."""
+    z, s = np.asarray(x, np.float64), n + 1
+    total = np.zeros_like(z)
+    finite = z[np.isfinite(z)]
+    for _ in range(int(max(16, 16 - np.floor(finite.min(initial=0))))):
+        total += z**-s
+        z = z + 1
+    total += z ** (1 - s) / (s - 1) + 0.5 * z**-s
+    rising = float(s)
+    for j, coefficient in enumerate(_EULER_MACLAURIN):
+        total += coefficient * rising * z ** (-s - 2 * j - 1)
+        rising *= (s + 2 * j + 1) * (s + 2 * j + 2)
+    return ((-1) ** (n + 1) * math.factorial(n) * total).astype(x.dtype)[()]
+
+
+def _where(c: Any, x: Any, y: Any) -> Any:
+    if isinstance(c, (np.bool_, bool)) and np.ndim(x) == np.ndim(y) == 0:
+        return x if c else y
+    return np.where(c, x, y)
+
+
+def _clamp(x: Any, min: Any = None, max: Any = None) -> Any:
+    if np.ndim(x) == 0:  # np.clip takes microseconds for a number
+        y = x
+        if min is not None and y < min:
+            y = x.dtype.type(min)
+        return x.dtype.type(max) if max is not None and y > max else y
+    return np.clip(x, None if min is None else x.dtype.type(min), None if max is None else x.dtype.type(max))
+
+
+def _bounds(x: Any, min: Any = None, max: Any = None) -> dict[str, Any]:
+    if min is None and max is None:
+        raise RuntimeError("clamp needs min, max or both")
+    return {"min": min, "max": max}
+
+
+def _in_bounds(x: Any, min: Any, max: Any) -> Any:
+    if min is None:
+        return x <= max
+    return x >= min if max is None else logical_and(x >= min, x <= max)
+
+
+def _relu(x: Any) -> Any:
+    return np.maximum(x, x.dtype.type(0))
+
+
+# Arithmetic. Python's operators are several times quicker than the ufuncs on NumPy's scalars.
+add = binary("x + y", operator.add, vjp=(lambda g: g, lambda g: g))
+sub = binary("x - y", operator.sub, vjp=(lambda g: g, lambda g: -g), aliases=("subtract",))
+mul = binary("x * y", operator.mul, d=(lambda y: y, lambda x: x), aliases=("multiply",))
+div = binary(
+    "x / y", operator.truediv, vjp=(lambda g, y: g / y, lambda g, y, z: -g * (z / y)),
+    result="float", domain=AWAY, aliases=("divide", "true_divide"),
+)  # fmt: skip
+floor_divide = binary("floor_divide(x, y)", np.floor_divide, d=(NOT_DIFFERENTIABLE,) * 2, domain=AWAY)
+remainder = binary(
+    "remainder(x, y)", np.remainder, vjp=(lambda g: g, lambda g, x, y: -g * floor(x / y)),
+    domain=((-3.0, 3.0), (3.2, 5.0)),
+)  # fmt: skip
+pow = binary(
+    "pow(x, y)", operator.pow, domain=(POSITIVE, (-2.0, 2.0)),
+    vjp=(
+        lambda g, x, y: where(y == 0, 0, g * (y * x ** (y - 1))),
+        lambda g, x, y, z: where(logical_and(x == 0, y >= 0), 0, g * (z * log(x))),
+    ),
+)  # fmt: skip
+pow_scalar = unary(
+    "power(x, exponent)", lambda x, exponent: x**exponent, label="pow", method=False, domain=POSITIVE,
+    d=lambda x, exponent: 0 * x if exponent == 0 else exponent * power_of(x, exponent - 1),
+    samples=lambda: [{"exponent": e} for e in (2, 3, -1, 0.5, 1.7)],
+)  # fmt: skip
+neg = unary("-x", operator.neg, vjp=lambda g: -g, aliases=("negative",))
+abs = unary("abs(x)", operator.abs, vjp=lambda g, x: g * sign(x), aliases=("absolute",))
+sign = unary("sign(x)", np.sign, vjp=lambda g: zeros_like(g))
+square = unary("x * x", np.square, d=lambda x: 2 * x)
+reciprocal = unary("1 / x", lambda x: 1 / x, d=lambda y: -y * y, domain=POSITIVE, result="float")
+zeros_like = unary("0", np.zeros_like, vjp=lambda g: zeros_like(g), method=False, label="zero")
+
+# Roots, exponentials, logarithms.
+sqrt = unary("sqrt(x)", np.sqrt, vjp=lambda g, y: g / (2 * y), domain=POSITIVE, result="float")
+rsqrt = unary("1 / sqrt(x)", lambda x: 1 / np.sqrt(x), d=lambda y: -0.5 * y * y * y, domain=POSITIVE, result="float")
+exp = unary("exp(x)", np.exp, d=lambda y: y, result="float")
+expm1 = unary("expm1(x)", np.expm1, d=lambda y: y + 1, result="float")
+log = unary("log(x)", np.log, vjp=lambda g, x: g / x, domain=POSITIVE, result="float")
+log1p = unary("log1p(x)", np.log1p, vjp=lambda g, x: g / (1 + x), domain=POSITIVE, result="float")
+log2 = unary("log2(x)", np.log2, vjp=lambda g, x: g / (x * math.log(2)), domain=POSITIVE, result="float")
+log10 = unary("log10(x)", np.log10, vjp=lambda g, x: g / (x * math.log(10)), domain=POSITIVE, result="float")
+
+# Trigonometric and hyperbolic functions.
+sin = unary("sin(x)", np.sin, d=lambda x: cos(x), result="float")
+cos = unary("cos(x)", np.cos, d=lambda x: -sin(x), result="float")
+tan = unary("tan(x)", np.tan, d=lambda y: 1 + y * y, domain=(-1.2, 1.2), result="float")
+asin = unary("asin(x)", np.arcsin, d=lambda x: rsqrt(1 - x * x), domain=INSIDE, result="float", aliases=("arcsin",))
+acos = unary("acos(x)", np.arccos, d=lambda x: -rsqrt(1 - x * x), domain=INSIDE, result="float", aliases=("arccos",))
+atan = unary("atan(x)", np.arctan, d=lambda x: 1 / (1 + x * x), result="float", aliases=("arctan",))
+atan2 = binary(
+    "atan2(x, y)", np.arctan2, result="float", domain=AWAY, aliases=("arctan2",),
+    vjp=(
+        lambda g, x, y: where(logical_and(x == 0, y == 0), 0, g * y / (x * x + y * y)),
+        lambda g, x, y: where(logical_and(x == 0, y == 0), 0, -g * x / (x * x + y * y)),
+    ),
+)  # fmt: skip
+hypot = binary("hypot(x, y)", np.hypot, vjp=(lambda g, x, z: g * (x / z), lambda g, y, z: g * (y / z)), domain=AWAY,
+               result="float")  # fmt: skip
+sinh = unary("sinh(x)", np.sinh, d=lambda x: cosh(x), result="float")
+cosh = unary("cosh(x)", np.cosh, d=lambda x: sinh(x), result="float")
+tanh = unary("tanh(x)", np.tanh, d=lambda y: 1 - y * y, result="float")
+
+# Activations and special functions.
+sigmoid = unary("sigmoid(x)", lambda x: 1 / (1 + np.exp(-x)), d=lambda y: y * (1 - y), result="float")
+softplus = unary("softplus(x)", lambda x: np.logaddexp(x, x.dtype.type(0)), d=lambda x: sigmoid(x), result="float",
+                 method=False)  # fmt: skip
+relu = unary("select((x > 0) | (x != x), x, 0)", _relu, d=lambda y: y > 0)
+erf = unary("erf(x)", each(math.erf), d=lambda x: (2 / math.sqrt(math.pi)) * exp(-x * x), result="float")
+erfc = unary("erfc(x)", each(math.erfc), d=lambda x: (-2 / math.sqrt(math.pi)) * exp(-x * x), result="float")
+lgamma = unary("lgamma(x)", each(_lgamma), d=lambda x: digamma(x), domain=POSITIVE, result="float")
+digamma = Op(
+    _digamma, kind="elementwise", inputs=("x",), output="y", d=(lambda x: polygamma(x, n=1),), result="float",
+    domain=(POSITIVE,),
+)  # fmt: skip
+polygamma = Op(
+    _polygamma, kind="elementwise", inputs=("x",), output="y", d=(lambda x, n: polygamma(x, n=n + 1),),
+    result="float", domain=((0.5, 4.0),), method=False, samples=lambda: [{"n": 1}, {"n": 2}],
+)  # fmt: skip
+
+# Choices and bounds.
+maximum = binary(
+    "select((x > y) | (x != x), x, y)", np.maximum,
+    vjp=(
+        lambda g, x, y: where(x < y, 0, where(x == y, 0.5 * g, g)),
+        lambda g, x, y: where(y < x, 0, where(x == y, 0.5 * g, g)),
+    ),
+)  # fmt: skip
+minimum = binary(
+    "select((x < y) | (x != x), x, y)", np.minimum,
+    vjp=(
+        lambda g, x, y: where(x > y, 0, where(x == y, 0.5 * g, g)),
+        lambda g, x, y: where(y > x, 0, where(x == y, 0.5 * g, g)),
+    ),
+)  # fmt: skip
+clamp = unary(
+    "clamp(x, min, max)", _clamp, d=lambda x, min, max: _in_bounds(x, min, max), aliases=("clip",), prepare=_bounds,
+    samples=lambda: [{"min": -1.0, "max": 1.5}, {"min": 0.5, "max": None}, {"min": None, "max": 0.5}],
+)  # fmt: skip
+where = Op(
+    _where, kind="elementwise", inputs=("c", "x", "y"), output="z", kernel="select(c, x, y)",
+    vjp=(NOT_DIFFERENTIABLE, lambda g, c: where(c, g, 0), lambda g, c: where(c, 0, g)),
+    domain=((0.0, 1.0), (-3.0, 3.0), (-3.0, 3.0)), method=False,
+)  # fmt: skip
+
+# Rounding: piecewise constant, so the derivative is zero.
+floor = unary("floor(x)", np.floor, vjp=lambda g: zeros_like(g))
+ceil = unary("ceil(x)", np.ceil, vjp=lambda g: zeros_like(g))
+round = unary("rint(x)", np.rint, vjp=lambda g: zeros_like(g), method=False)
+trunc = unary("trunc(x)", np.trunc, vjp=lambda g: zeros_like(g), aliases=("fix",))
+
+# Comparisons and logic: no derivative.
+eq = predicate("x == y", operator.eq)
+ne = predicate("x != y", operator.ne, aliases=("not_equal",))
+lt = predicate("x < y", operator.lt, aliases=("less",))
+le = predicate("x <= y", operator.le, aliases=("less_equal",))
+gt = predicate("x > y", operator.gt, aliases=("greater",))
+ge = predicate("x >= y", operator.ge, aliases=("greater_equal",))
+isnan = predicate("x != x", np.isnan, inputs=("x",))
+isinf = predicate("abs(x) == inf", np.isinf, inputs=("x",))
+isfinite = predicate("abs(x) < inf", np.isfinite, inputs=("x",))
+logical_and = predicate("(x != 0) & (y != 0)", np.logical_and)
+logical_or = predicate("(x != 0) | (y != 0)", np.logical_or)
+logical_xor = predicate("(x != 0) ^ (y != 0)", np.logical_xor)
+logical_not = predicate("x == 0", np.logical_not, inputs=("x",))
+
+
+def _bitwise(formula: str, run: Callable, inputs: tuple[str, ...] = ("x", "y")) -> Op:
+    return Op(run, kind="elementwise", inputs=inputs, output="z", kernel=formula, result="integer",
+              domain=((0.0, 9.0),) * len(inputs))  # fmt: skip
+
+
+bitwise_and = _bitwise("x & y", operator.and_)
+bitwise_or = _bitwise("x | y", operator.or_)
+bitwise_xor = _bitwise("x ^ y", operator.xor)
+bitwise_not = _bitwise("~x", operator.invert, ("x",))
+
+# Between dtypes.
+cast = Op(
+    lambda x, dtype: x.astype(dtype), kind="elementwise", inputs=("x",), output="y", kernel="to(x, dtype)",
+    vjp=(lambda g, x_dtype: cast(g, dtype=x_dtype),), domain=((-3.0, 3.0),), label="to_copy", method=False,
+    samples=lambda: [{"dtype": np.dtype(np.float64)}],
+)  # fmt: skip
+
+
+def power_of(x: Any, exponent: float) -> Any:
+    """`x ** exponent` for a number, in the cheapest op that says so."""
+    if exponent == 1:
+        return x
+    if exponent == 2:
+        return x * x
+    return pow_scalar(x, exponent=exponent)
+
+
+register(globals())

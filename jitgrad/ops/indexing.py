@@ -1,0 +1,120 @@
+"""Reading and writing parts of a tensor: `x[index]`, gather, scatter_add.
+
+An index is kept in a row as `index`, a tuple whose items are ints, slices, None, Ellipsis, or `Slot(k)` for the k-th
+array of the row. `index_add` is the transpose of `getitem`; where cotangents meet, the reverse sweep calls
+`accumulate` instead and adds into the accumulator it already has, so that n reads of one tensor cost n steps.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from jitgrad.ops.table import Op, Spec, axis, register
+
+
+class Slot(NamedTuple):
+    """The place of the `number`-th index array in an index."""
+
+    number: int
+
+
+def filled(index: tuple, arrays: tuple) -> tuple:
+    """The index that NumPy takes: slots replaced by their arrays."""
+    return tuple(arrays[i.number] if isinstance(i, Slot) else i for i in index) if arrays else index
+
+
+def _getitem(x: Any, *arrays: Any, index: tuple) -> Any:
+    return np.asarray(x)[filled(index, arrays)]
+
+
+def add_at(out: np.ndarray, g: Any, arrays: tuple, index: tuple) -> None:
+    """`out[index] += g`, elements named twice counted twice."""
+    where = filled(index, arrays)
+    if arrays:
+        np.add.at(out, where, g)
+    else:
+        out[where] += g
+
+
+def _index_add(x: Any, g: Any, *arrays: Any, index: tuple) -> Any:
+    out = np.array(x)
+    add_at(out, g, arrays, index)
+    return out
+
+
+def _index_put(x: Any, value: Any, *arrays: Any, index: tuple) -> Any:
+    out = np.array(x)
+    out[filled(index, arrays)] = value
+    return out
+
+
+def _zeros(shape: tuple[int, ...], dtype: np.dtype) -> Any:
+    """Zeros to add into, made from nothing but static facts (an array; recorded as a constant)."""
+    return np.zeros(shape, dtype)
+
+
+getitem = Op(
+    _getitem, kind="index", inputs=("x", "*arrays"), output="y", label="slice", method=False,
+    vjp=(lambda g, arrays, x_shape, x_dtype, index: index_add(_zeros(x_shape, x_dtype), g, *arrays, index=index),),
+)  # fmt: skip
+index_add = Op(
+    _index_add, kind="index", inputs=("x", "g", "*arrays"), output="y", method=False,
+    vjp=(lambda g: g, lambda g, arrays, index: getitem(g, *arrays, index=index)),
+    shape=lambda x, g, *arrays, index: Spec(x.shape, x.dtype),
+)  # fmt: skip
+index_put = Op(
+    _index_put, kind="index", inputs=("x", "value", "*arrays"), output="y", label="copy_slices", method=False,
+    vjp=(
+        lambda g, arrays, value_shape, value_dtype, index: index_put(
+            g, _zeros(value_shape, value_dtype), *arrays, index=index),
+        lambda g, arrays, index: getitem(g, *arrays, index=index),
+    ),
+    shape=lambda x, value, *arrays, index: Spec(x.shape, x.dtype),
+)  # fmt: skip
+
+
+def _grid(index: np.ndarray, dim: int) -> tuple:
+    """The index arrays that address `x[..., index[i, j, k], ...]` with `index` standing at `dim`."""
+    grid = np.ogrid[tuple(slice(n) for n in index.shape)] if index.ndim else ()
+    return tuple(index if d == dim else where for d, where in enumerate(grid))
+
+
+def _gather(x: Any, index: Any, dim: int) -> Any:
+    return np.asarray(x)[_grid(np.asarray(index), dim)] if np.ndim(x) else x
+
+
+def _scatter_add(x: Any, index: Any, src: Any, dim: int) -> Any:
+    out = np.array(x)
+    index = np.asarray(index)
+    part = np.asarray(src)[tuple(slice(n) for n in index.shape)]
+    np.add.at(out, _grid(index, dim) if out.ndim else (), part)
+    return out
+
+
+def _gather_params(x: Any, index: Any, dim: int) -> dict[str, Any]:
+    return {"dim": axis(dim, x.ndim)}
+
+
+gather = Op(
+    _gather, kind="index", inputs=("x", "index"), output="y", method=False, prepare=_gather_params,
+    vjp=(lambda g, index, x_shape, x_dtype, dim: scatter_add(_zeros(x_shape, x_dtype), index, g, dim=dim), None),
+    shape=lambda x, index, dim: Spec(index.shape, x.dtype),
+)  # fmt: skip
+scatter_add = Op(
+    _scatter_add, kind="index", inputs=("x", "index", "src"), output="y", method=False,
+    vjp=(lambda g: g, None, lambda g, index, src_shape, dim: _gathered(g, index, src_shape, dim)),
+    shape=lambda x, index, src, dim: Spec(x.shape, x.dtype),
+)  # fmt: skip
+
+
+def _gathered(g: Any, index: Any, src_shape: tuple[int, ...], dim: int) -> Any:
+    from_index = gather(g, index, dim=dim)
+    if tuple(index.shape) == tuple(src_shape):
+        return from_index
+    corner = tuple(slice(n) for n in index.shape)
+    return index_put(_zeros(src_shape, g.dtype), from_index, index=corner)
+
+
+register(globals())

@@ -1,0 +1,265 @@
+"""Reductions, and the normalised functions built around them (softmax and its kin).
+
+`dim` is a tuple of non-negative ints by the time a row sees it, or a single int for ops along one dimension.
+`lower` says the same in simpler rows: the JIT sweep compiles those, and where a row has no rule of its own its
+derivative is that of `lower`.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from jitgrad.ops.elementwise import abs, exp, log, mul, power_of, sign, sqrt, where
+from jitgrad.ops.movement import SAMPLES, cat, count, flip, narrow, over_dims, reduced, reshape, spread, sum
+from jitgrad.ops.table import Spec, axes, axis, reduced_shape, reduction, register
+
+ALONG = [((3, 4), {"dim": 1}), ((3, 4), {"dim": 0})]
+
+
+def _over_some(x: Any, dim: Any = None, keepdim: bool = False) -> dict[str, Any]:
+    """As `_over`, for reductions that have no value over nothing."""
+    found = over_dims(x, dim, keepdim)
+    if any(x.shape[d] == 0 for d in found["dim"] if x.ndim):
+        raise IndexError(f"nothing to reduce: shape {tuple(x.shape)} is empty along dim={dim}, and an extreme of no "
+                         "elements has no value")  # fmt: skip
+    return found
+
+
+def _along(x: Any, dim: int) -> dict[str, Any]:
+    return {"dim": axis(dim, x.ndim)}
+
+
+def total(x: Any, dim: int | tuple[int, ...]) -> Any:
+    """The sum over `dim`, kept as a dimension of size 1 and repeated to the shape of `x`."""
+    dims = (dim,) if isinstance(dim, int) else dim
+    return spread(sum(x, dim=dims, keepdim=True), x.shape, dims, True)
+
+
+def _tied(g: Any, x: Any, y: Any, dim: tuple[int, ...], keepdim: bool) -> Any:
+    """The cotangent of an extreme, shared equally by all elements that attain it."""
+    hit = x == spread(y, x.shape, dim, keepdim)
+    shared = spread(g, x.shape, dim, keepdim) / total(where(hit, 1 + 0 * x, 0 * x), dim)
+    return where(hit, shared, 0)
+
+
+def _prod_tree(x: Any, dim: tuple[int, ...], keepdim: bool) -> Any:
+    """A tree of products: its derivatives of every order are right where elements are zero."""
+    shape = reduced_shape(x.shape, dim, keepdim)
+    for d in dim if x.shape else ():
+        while x.shape[d] > 1:
+            half = x.shape[d] // 2
+            pairs = mul(narrow(x, dim=d, start=0, length=half), narrow(x, dim=d, start=half, length=half))
+            rest = x.shape[d] - 2 * half
+            x = cat(pairs, narrow(x, dim=d, start=2 * half, length=rest), dim=d) if rest else pairs
+    return reshape(x, shape=shape)
+
+
+mean = reduction(
+    lambda x, dim, keepdim: np.add.reduce(x, axis=dim, keepdims=keepdim, dtype=x.dtype) / x.dtype.type(count(x.shape, dim)),
+    vjp=lambda g, x_shape, dim, keepdim: spread(g / count(x_shape, dim), x_shape, dim, keepdim), linear=True,
+    lower=lambda x, dim, keepdim: sum(x, dim=dim, keepdim=keepdim) / count(x.shape, dim),
+    prepare=over_dims, shape=reduced, samples=lambda: SAMPLES, result="floating",
+)  # fmt: skip
+prod = reduction(
+    lambda x, dim, keepdim: np.multiply.reduce(x, axis=dim, keepdims=keepdim, dtype=x.dtype), prepare=over_dims,
+    shape=reduced, lower=_prod_tree, samples=lambda: SAMPLES, result="sum",
+)  # fmt: skip
+amax = reduction(
+    lambda x, dim, keepdim: np.maximum.reduce(x, axis=dim, keepdims=keepdim), prepare=_over_some, shape=reduced,
+    vjp=lambda g, x, y, dim, keepdim: _tied(g, x, y, dim, keepdim), samples=lambda: SAMPLES,
+)  # fmt: skip
+amin = reduction(
+    lambda x, dim, keepdim: np.minimum.reduce(x, axis=dim, keepdims=keepdim), prepare=_over_some, shape=reduced,
+    vjp=lambda g, x, y, dim, keepdim: _tied(g, x, y, dim, keepdim), samples=lambda: SAMPLES,
+)  # fmt: skip
+any = reduction(
+    lambda x, dim, keepdim: np.logical_or.reduce(x, axis=dim, keepdims=keepdim), prepare=over_dims,
+    shape=lambda x, dim, keepdim: Spec(reduced_shape(x.shape, dim, keepdim), np.dtype(bool)), samples=lambda: SAMPLES,
+)  # fmt: skip
+all = reduction(
+    lambda x, dim, keepdim: np.logical_and.reduce(x, axis=dim, keepdims=keepdim), prepare=over_dims,
+    shape=lambda x, dim, keepdim: Spec(reduced_shape(x.shape, dim, keepdim), np.dtype(bool)), samples=lambda: SAMPLES,
+)  # fmt: skip
+
+
+def _arg(pick: Any) -> Any:
+    def run(x: Any, dim: int | None, keepdim: bool) -> Any:
+        if dim is None:
+            found = pick(x)
+            return np.reshape(found, (1,) * x.ndim) if keepdim else found
+        return pick(x, axis=dim, keepdims=keepdim) if x.ndim else np.int64(0)
+
+    return run
+
+
+def _one_or_all(x: Any, dim: Any = None, keepdim: bool = False) -> dict[str, Any]:
+    found = _over_some(x, dim, keepdim)
+    return {"dim": None if dim is None else axis(dim, x.ndim), "keepdim": found["keepdim"]}
+
+
+def _arg_shape(x: Any, dim: int | None, keepdim: bool) -> Spec:
+    return Spec(reduced_shape(x.shape, axes(dim, len(x.shape)), keepdim), np.dtype(np.int64))
+
+
+ARG_SAMPLES = [((3, 4), {"dim": 1, "keepdim": False}), ((3, 4), {"dim": None, "keepdim": False})]
+argmax = reduction(_arg(np.argmax), prepare=_one_or_all, shape=_arg_shape, samples=lambda: ARG_SAMPLES)
+argmin = reduction(_arg(np.argmin), prepare=_one_or_all, shape=_arg_shape, samples=lambda: ARG_SAMPLES)
+
+
+def _finite_peak(x: Any, dim: Any) -> Any:
+    top = np.maximum.reduce(x, axis=dim, keepdims=True, initial=-np.inf if x.size == 0 else None)
+    return np.where(np.isfinite(top), top, x.dtype.type(0))
+
+
+def _logsumexp(x: Any, dim: tuple[int, ...], keepdim: bool) -> Any:
+    top = _finite_peak(x, dim)
+    out = np.log(np.add.reduce(np.exp(x - top), axis=dim, keepdims=True)) + top
+    return out if keepdim else np.reshape(out, reduced_shape(x.shape, dim, False))[()]
+
+
+def _lower_logsumexp(x: Any, dim: tuple[int, ...], keepdim: bool) -> Any:
+    top = amax(x, dim=dim, keepdim=True)
+    top = where(abs(top) == math.inf, 0 * top, top)
+    out = log(sum(exp(x - spread(top, x.shape, dim, True)), dim=dim, keepdim=True)) + top
+    return out if keepdim else reshape(out, shape=reduced_shape(x.shape, dim, False))
+
+
+def _softmax(x: Any, dim: int) -> Any:
+    e = np.exp(x - np.maximum.reduce(x, axis=dim, keepdims=True)) if x.ndim and x.size else np.ones_like(x)
+    return e / np.add.reduce(e, axis=dim, keepdims=True) if x.ndim else e
+
+
+def _lower_softmax(x: Any, dim: int) -> Any:
+    if not x.shape:
+        return 1 + 0 * x
+    e = exp(x - spread(amax(x, dim=(dim,), keepdim=True), x.shape, (dim,), True))
+    return e / total(e, dim)
+
+
+def _log_softmax(x: Any, dim: int) -> Any:
+    if not x.ndim or not x.size:
+        return np.zeros_like(x)
+    shifted = x - np.maximum.reduce(x, axis=dim, keepdims=True)
+    return shifted - np.log(np.add.reduce(np.exp(shifted), axis=dim, keepdims=True))
+
+
+def _lower_log_softmax(x: Any, dim: int) -> Any:
+    if not x.shape:
+        return 0 * x
+    shifted = x - spread(amax(x, dim=(dim,), keepdim=True), x.shape, (dim,), True)
+    return shifted - log(total(exp(shifted), dim))
+
+
+logsumexp = reduction(
+    _logsumexp, lower=_lower_logsumexp, prepare=over_dims, shape=reduced, result="floating", samples=lambda: SAMPLES,
+    vjp=lambda g, x, y, dim, keepdim: (
+        spread(g, x.shape, dim, keepdim) * exp(x - spread(y, x.shape, dim, keepdim))),
+)  # fmt: skip
+softmax = reduction(
+    _softmax, lower=_lower_softmax, prepare=_along, shape=lambda x, dim: Spec(x.shape, x.dtype), result="floating",
+    vjp=lambda g, y, dim: y * (g - total(g * y, dim)) if y.shape else 0 * g, samples=lambda: ALONG,
+)  # fmt: skip
+log_softmax = reduction(
+    _log_softmax, lower=_lower_log_softmax, prepare=_along, shape=lambda x, dim: Spec(x.shape, x.dtype),
+    vjp=lambda g, y, dim: g - exp(y) * total(g, dim) if y.shape else 0 * g, result="floating", samples=lambda: ALONG,
+)  # fmt: skip
+
+
+def _spread_params(x: Any, dim: Any = None, correction: float = 1, keepdim: bool = False, unbiased: Any = None) -> dict:
+    if isinstance(dim, bool):  # PyTorch's old form var(unbiased)
+        dim, unbiased = None, dim
+    if unbiased is not None:
+        correction = 1 if unbiased else 0
+    return over_dims(x, dim, keepdim) | {"correction": correction}
+
+
+def _degrees(shape: tuple[int, ...], dim: tuple[int, ...], correction: float) -> float:
+    return max(count(shape, dim) - correction, 0)
+
+
+def _var(x: Any, dim: tuple[int, ...], keepdim: bool, correction: float) -> Any:
+    centred = x - np.add.reduce(x, axis=dim, keepdims=True) / x.dtype.type(count(x.shape, dim))
+    degrees = x.dtype.type(_degrees(x.shape, dim, correction))
+    return np.add.reduce(centred * centred, axis=dim, keepdims=keepdim) / degrees
+
+
+def _centred(x: Any, dim: tuple[int, ...]) -> Any:
+    return x - spread(mean(x, dim=dim, keepdim=True), x.shape, dim, True)
+
+
+def _lower_var(x: Any, dim: tuple[int, ...], keepdim: bool, correction: float) -> Any:
+    centred = _centred(x, dim)
+    return sum(centred * centred, dim=dim, keepdim=keepdim) / float(_degrees(x.shape, dim, correction))
+
+
+VAR_SAMPLES = [(shape, params | {"correction": 1}) for shape, params in SAMPLES]
+var = reduction(
+    _var, lower=_lower_var, prepare=_spread_params, shape=reduced, result="floating", samples=lambda: VAR_SAMPLES,
+    vjp=lambda g, x, dim, keepdim, correction: (
+        spread(g * (2 / np.float64(_degrees(x.shape, dim, correction)).item()
+                    if _degrees(x.shape, dim, correction) else math.nan), x.shape, dim, keepdim) * _centred(x, dim)),
+)  # fmt: skip
+std = reduction(
+    lambda x, **over: np.sqrt(_var(x, **over)), lower=lambda x, **over: sqrt(var(x, **over)), prepare=_spread_params,
+    shape=reduced, result="floating", samples=lambda: VAR_SAMPLES,
+    vjp=lambda g, x, y, dim, keepdim, correction: (
+        spread(where(y == 0, 0, g / y) * (1 / _degrees(x.shape, dim, correction)
+               if _degrees(x.shape, dim, correction) else math.nan), x.shape, dim, keepdim) * _centred(x, dim)),
+)  # fmt: skip
+
+
+def _norm_params(x: Any, p: Any = 2, dim: Any = None, keepdim: bool = False) -> dict[str, Any]:
+    if not isinstance(p, (int, float)):
+        if p != "fro":
+            raise ValueError(f"norm: p must be a number, inf, -inf or 'fro', not {p!r}")
+        p = 2
+    return over_dims(x, dim, keepdim) | {"p": float(p)}
+
+
+def _norm(x: Any, dim: tuple[int, ...], keepdim: bool, p: float) -> Any:
+    size = np.abs(x)
+    if math.isinf(p):
+        return (np.maximum if p > 0 else np.minimum).reduce(size, axis=dim, keepdims=keepdim)
+    if p == 0:
+        return np.add.reduce((x != 0).astype(x.dtype), axis=dim, keepdims=keepdim)
+    if p == 2:
+        return np.sqrt(np.add.reduce(x * x, axis=dim, keepdims=keepdim))
+    return np.add.reduce(size**p, axis=dim, keepdims=keepdim) ** x.dtype.type(1 / p)
+
+
+def _norm_vjp(g: Any, x: Any, y: Any, dim: tuple[int, ...], keepdim: bool, p: float) -> Any:
+    """Minimum-norm subgradient where the norm is zero: PyTorch's choice."""
+    if p == 0:
+        return 0 * x
+    if math.isinf(p):
+        return sign(x) * _tied(g, abs(x), y, dim, keepdim)
+    if p == 1:
+        return spread(g, x.shape, dim, keepdim) * sign(x)
+    scaled = spread(where(y == 0, 0, g / power_of(y, p - 1)), x.shape, dim, keepdim)
+    return scaled * x if p == 2 else where(x == 0, 0, scaled * sign(x) * power_of(abs(x), p - 1))
+
+
+norm = reduction(
+    _norm, prepare=_norm_params, shape=reduced, result="floating", vjp=_norm_vjp,
+    samples=lambda: [(s, k | {"p": p}) for s, k in SAMPLES for p in (1.0, 2.0, 3.0, math.inf)],
+    lower=lambda x, dim, keepdim, p: (
+        sqrt(sum(x * x, dim=dim, keepdim=keepdim)) if p == 2
+        else sum(abs(x), dim=dim, keepdim=keepdim) if p == 1
+        else norm(x, dim=dim, keepdim=keepdim, p=p)),
+)  # fmt: skip
+
+
+def _flipped(x: Any, dim: int) -> Any:
+    return flip(x, dims=(dim,)) if x.shape else x
+
+
+cumsum = reduction(
+    lambda x, dim: np.cumsum(x, axis=dim, dtype=x.dtype) if x.ndim else x, prepare=_along, samples=lambda: ALONG,
+    vjp=lambda g, dim: _flipped(cumsum(_flipped(g, dim), dim=dim), dim), linear=True, result="sum",
+    shape=lambda x, dim: Spec(x.shape, x.dtype),
+)  # fmt: skip
+
+register(globals())

@@ -1,0 +1,300 @@
+"""What a row of the op table is.
+
+An `Op` holds everything about one operation: `run` (its meaning, in NumPy), `kernel` (the same as an expression
+that the JIT sweep compiles), the derivative, and the dtype and shape rule. All other code loops over rows.
+
+Rules are plain functions whose argument *names* say what they need, in this order:
+
+* `g`, the cotangent of the result (in a `vjp`; a partial derivative `d` has no `g`);
+* values: the input names (`x`, `y`, …) or the name of the result; just these are kept for the reverse sweep;
+* static facts: a parameter of the row by its name, or `x_shape`, `x_dtype` for the shape or dtype of an input.
+
+They are written with recorded operations only, so the same line serves arrays (the interpreted sweep), recorded
+tensors (second derivatives) and traced tensors (compiled gradients).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from jitgrad import dtypes
+from jitgrad.errors import HoleError
+
+OUTPUT = -1
+
+TABLE: dict[str, Op] = {}
+
+
+class Hole:
+    """A rule that is not there, and why; asking for it raises `HoleError`."""
+
+    def __init__(self, why: str) -> None:
+        self.why = why
+
+
+def todo(why: str) -> Hole:
+    """A rule that should exist and does not yet. `jitgrad ops` lists them."""
+    return Hole(why)
+
+
+NOT_DIFFERENTIABLE = None
+"""The derivative of a comparison, an index, a rounding to integers: no cotangent flows, as in PyTorch."""
+
+
+class Rule:
+    """A derivative rule with its needs read from its signature: values to keep, then static facts."""
+
+    __slots__ = ("function", "statics", "values")
+
+    def __init__(self, function: Callable, inputs: tuple[str, ...], output: str, skip: int) -> None:
+        code = function.__code__
+        names = code.co_varnames[skip : code.co_argcount]
+        slots = {name: i for i, name in enumerate(inputs)} | {output: OUTPUT}
+        self.function = function
+        self.values = tuple(slots[n] for n in names if n in slots)
+        self.statics = tuple(n for n in names if n not in slots)
+
+    def facts(self, row: Any) -> list:
+        """The static arguments of this rule for one row of a tape."""
+        found = []
+        for name in self.statics:
+            if name in row.params:
+                found.append(row.params[name])
+            else:
+                which, _, what = name.rpartition("_")
+                found.append(getattr(row.inputs[row.op.inputs.index(which)], what))
+        return found
+
+
+class Plan(NamedTuple):
+    """How the reverse sweep treats one row: which values to keep, and a rule per input that needs a cotangent."""
+
+    slots: tuple[int, ...]
+    calls: tuple[tuple[int, Rule, tuple[int, ...]], ...]  # (input, rule, positions of its values in `slots`)
+
+
+class Op:
+    """One row of the table. Calling it runs it on arrays, or records it if an operand is a tensor."""
+
+    def __init__(
+        self,
+        run: Callable,
+        *,
+        kind: str,
+        inputs: tuple[str, ...],
+        output: str = "out",
+        kernel: str | None = None,
+        d: tuple[Callable | Hole | None, ...] | None = None,
+        vjp: tuple[Callable | Hole | None, ...] | None = None,
+        linear: bool = False,
+        result: str = "same",
+        prepare: Callable | None = None,
+        shape: Callable | None = None,
+        lower: Callable | None = None,
+        domain: Any = None,
+        label: str | None = None,
+        aliases: tuple[str, ...] = (),
+        view: bool = False,
+        samples: Callable | None = None,
+        method: bool = True,
+        doc: str = "",
+    ) -> None:
+        self.name = ""
+        self.run = run
+        self.kind = kind
+        self.inputs = inputs
+        self.output = output
+        self.kernel = kernel
+        self.linear = linear
+        self.result = result
+        self.prepare = prepare
+        self.shape = shape
+        self.lower = lower
+        self.domain = domain
+        self.label = label
+        self.aliases = aliases
+        self.view = view
+        self.samples = samples
+        self.method = method
+        self.doc = doc
+        self.rules = self._rules(d, vjp)
+        self.plans: dict[tuple[bool, ...], Plan] = {}
+
+    def _rules(self, d: Any, vjp: Any) -> tuple[Rule | Hole | None, ...]:
+        given = d or vjp or (None,) * len(self.inputs)
+        self.partials = bool(d)
+        skip = 0 if d else 1
+        return tuple(
+            Rule(rule, self.inputs, self.output, skip) if callable(rule) else rule for rule in given
+        )
+
+    def __repr__(self) -> str:
+        return f"<op {self.name}>"
+
+    def __call__(self, *operands: Any, **params: Any) -> Any:
+        for operand in operands:
+            if hasattr(operand, "__record__"):
+                return operand.__record__(self, operands, params)
+        return self.run(*operands, **params)
+
+    @property
+    def grad_name(self) -> str:
+        """What `grad_fn` shows: `PowBackward0`."""
+        words = (self.label or self.name).split("_")
+        return "".join(w.capitalize() for w in words) + "Backward0"
+
+    @property
+    def variadic(self) -> bool:
+        return self.inputs == ("*xs",)
+
+    @property
+    def differentiable(self) -> bool:
+        """Whether any input passes a cotangent on."""
+        return any(rule is not None for rule in self.rules)
+
+    def holes(self) -> list[str]:
+        """Why the rules that are missing are missing."""
+        return [rule.why for rule in self.rules if isinstance(rule, Hole)]
+
+    def plan(self, mask: tuple[bool, ...]) -> Plan:
+        """The `Plan` for rows of which just the inputs in `mask` require grad."""
+        found = self.plans.get(mask)
+        if found is None:
+            found = self.plans[mask] = self._make_plan(mask)
+        return found
+
+    def _make_plan(self, mask: tuple[bool, ...]) -> Plan:
+        rules = self.rules * len(mask) if self.variadic else self.rules
+        wanted = []
+        for i, (rule, needed) in enumerate(zip(rules, mask)):
+            if isinstance(rule, Hole) and needed:
+                raise HoleError(f"{self.name} has no derivative in {self.inputs[i]!r}: {rule.why}")
+            if isinstance(rule, Rule) and needed:
+                wanted.append((i, rule))
+        slots = tuple(sorted({slot for _, rule in wanted for slot in rule.values}))
+        return Plan(slots, tuple((i, rule, tuple(slots.index(s) for s in rule.values)) for i, rule in wanted))
+
+
+def unary(formula: str, run: Callable, *, d: Any = None, vjp: Any = None, domain: Any = (-3.0, 3.0), **more: Any) -> Op:
+    """An elementwise op of one input `x` with result `y`; `d` is dy/dx."""
+    return Op(
+        run, kind="elementwise", inputs=("x",), output="y", kernel=formula, domain=(domain,),
+        d=None if d is None else (d,), vjp=None if vjp is None else (vjp,), linear=vjp is not None, **more,
+    )  # fmt: skip
+
+
+def binary(formula: str, run: Callable, *, d: Any = None, vjp: Any = None, domain: Any = None, **more: Any) -> Op:
+    """An elementwise op of `x` and `y` with result `z`; `d` is the pair (dz/dx, dz/dy)."""
+    return Op(
+        run, kind="elementwise", inputs=("x", "y"), output="z", kernel=formula, d=d, vjp=vjp,
+        linear=vjp is not None, domain=domain or ((-3.0, 3.0), (-3.0, 3.0)), **more,
+    )  # fmt: skip
+
+
+def predicate(formula: str, run: Callable, *, inputs: tuple[str, ...] = ("x", "y"), **more: Any) -> Op:
+    """An elementwise op with a boolean result and no derivative."""
+    return Op(
+        run, kind="elementwise", inputs=inputs, output="z", kernel=formula, result="bool",
+        domain=((-3.0, 3.0),) * len(inputs), **more,
+    )  # fmt: skip
+
+
+def reduction(run: Callable, *, vjp: Any = None, **more: Any) -> Op:
+    """An op over the dimensions `dim` (a tuple of non-negative ints) of `x`, with `keepdim`, result `y`."""
+    return Op(run, kind="reduction", inputs=("x",), output="y", vjp=None if vjp is None else (vjp,), **more)
+
+
+def linear(run: Callable, *, transpose: Any, **more: Any) -> Op:
+    """An op that is linear in `x`: `transpose` takes the cotangent of the result to that of `x`."""
+    more = {"kind": "movement"} | more
+    return Op(run, inputs=("x",), output="y", vjp=(transpose,), linear=True, **more)
+
+
+def register(names: dict[str, Any]) -> None:
+    """Give every `Op` of a module its name and put it into `TABLE`."""
+    for name, op in list(names.items()):
+        if isinstance(op, Op) and not op.name:
+            op.name = name.rstrip("_")
+            TABLE[op.name] = op
+
+
+def rows() -> Iterator[Op]:
+    """All rows of the table, by name."""
+    return iter(sorted(TABLE.values(), key=lambda op: op.name))
+
+
+class Spec(NamedTuple):
+    """What is known of a value before it is computed."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+
+_dtypes_seen: dict[tuple, np.dtype] = {}
+
+
+def infer(op: Op, operands: list[Any], params: dict[str, Any]) -> Spec:
+    """Shape and dtype of the result of `op` on operands that have a shape and a dtype.
+
+    Without a rule of its own an op is run on stand-ins that take no memory (one element, repeated by stride 0).
+    """
+    if op.kind == "elementwise":
+        key = (op.name, op.result, *(o.dtype for o in operands), *(params.items() if op.name == "cast" else ()))
+        found = _dtypes_seen.get(key)
+        if found is None:
+            found = _dtypes_seen[key] = _quietly(op, [np.ones(1, o.dtype) for o in operands], params).dtype
+        return Spec(operands[0].shape, found)
+    if op.shape is not None:
+        return Spec(*op.shape(*operands, **params))
+    out = _quietly(op, [np.broadcast_to(np.zeros((), o.dtype), o.shape) for o in operands], params)
+    return Spec(out.shape, out.dtype)
+
+
+def _quietly(op: Op, stand_ins: list[np.ndarray], params: dict[str, Any]) -> np.ndarray:
+    with np.errstate(all="ignore"):
+        return np.asarray(op.run(*stand_ins, **params))
+
+
+def axes(dim: Any, ndim: int, *, what: str = "dim") -> tuple[int, ...]:
+    """`dim` (None, an int or several) as a sorted tuple of non-negative ints.
+
+    Raises `IndexError` if one is out of range and `RuntimeError` if one appears twice, as PyTorch does.
+    """
+    if dim is None or (isinstance(dim, (tuple, list)) and len(dim) == 0):
+        return tuple(range(ndim))
+    many = [axis(d, ndim, what=what) for d in (dim if isinstance(dim, (tuple, list)) else (dim,))]
+    if len(set(many)) != len(many):
+        raise RuntimeError(f"{what}={dim} names a dimension twice: each may appear once")
+    return tuple(sorted(many)) if ndim else ()
+
+
+def axis(dim: Any, ndim: int, *, what: str = "dim") -> int:
+    """One dimension as a non-negative int; `IndexError` out of range. A 0-d tensor accepts 0 and -1."""
+    try:
+        d = dim.__index__()
+    except AttributeError:
+        raise TypeError(f"{what} must be an int, not {type(dim).__name__}") from None
+    bound = max(ndim, 1)
+    if not -bound <= d < bound:
+        raise IndexError(f"{what}={d} is out of range for a tensor with {ndim} dimension{'s' * (ndim != 1)}: "
+                         f"use {-bound} to {bound - 1}")  # fmt: skip
+    return d % bound
+
+
+def reduced_shape(shape: tuple[int, ...], dim: tuple[int, ...], keepdim: bool) -> tuple[int, ...]:
+    """The shape after reducing the dimensions `dim`."""
+    if keepdim:
+        return tuple(1 if i in dim else n for i, n in enumerate(shape))
+    return tuple(n for i, n in enumerate(shape) if i not in dim)
+
+
+def float_dtype(dtype: np.dtype) -> np.dtype:
+    """The dtype in which an integer or boolean input is computed by a floating op."""
+    return dtype if dtypes.is_floating(dtype) else dtypes.default()

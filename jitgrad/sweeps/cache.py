@@ -1,0 +1,234 @@
+"""Compiled kernels on disk: one file of object code a kernel, in a folder only its owner can write to.
+
+The folder is ``platformdirs.user_cache_dir("jitgrad")``; ``JITGRAD_CACHE_DIR`` names another one, and set to the empty
+string it turns the disk cache off. ``JITGRAD_CACHE_SIZE`` bounds it, in MB (256). Machine code from a folder that
+somebody else can write to would be their code run as you, so such a folder is refused: one warning, no disk cache.
+Nothing here raises for a folder that is read-only or full, or an entry that is cut short, damaged or not ours: the
+kernel is then compiled again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import stat
+import struct
+import tempfile
+import threading
+import time
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+__all__ = ["CacheInfo", "clear", "info", "key_of", "load", "store"]
+
+_MAGIC = b"jitgrad\x01"
+_HEADER = struct.Struct("<8s32sQ32s")  # magic, key, payload length, sha256 of the payload
+_SUFFIX = ".kernel"
+_TEMPORARY = ".part"
+_DEFAULT_MB = 256
+_TRIM_EVERY = 64  # stores between two looks at the size: a listing of the folder costs more than a store
+
+_lock = threading.Lock()
+_warned: set[str] = set()
+_counts = {"hits": 0, "misses": 0, "stored": 0}
+_until_trim = 0
+
+
+@dataclass(frozen=True)
+class CacheInfo:
+    """What is on disk (``folder`` is None where the disk cache is off or refused) and this process's counts."""
+
+    folder: Path | None
+    entries: int
+    bytes: int
+    limit: int
+    hits: int
+    misses: int
+    stored: int
+
+
+def key_of(*parts: str) -> str:
+    """The sha256 of the parts as 64 hexadecimal digits; the parts' lengths count, so ("ab", "c") is not ("a", "bc")."""
+    digest = hashlib.sha256()
+    for part in parts:
+        data = part.encode()
+        digest.update(len(data).to_bytes(8, "little"))
+        digest.update(data)
+    return digest.hexdigest()
+
+
+def load(key: str) -> bytes | None:
+    """The bytes stored under ``key``; None where there are none, or what is there is not exactly what was stored."""
+    folder = _folder()
+    payload = None if folder is None else _read(folder / (key + _SUFFIX), bytes.fromhex(key))
+    with _lock:
+        _counts["misses" if payload is None else "hits"] += 1
+    return payload
+
+
+def store(key: str, payload: bytes) -> bool:
+    """Keep ``payload`` under ``key``, replacing what was there; returns whether it is on disk now. Never raises OSError.
+
+    The file appears under its name only when complete, so a reader or a second writer never sees half of it.
+    """
+    folder = _folder(create=True)
+    if folder is None or len(payload) > _limit():
+        return False
+    header = _HEADER.pack(_MAGIC, bytes.fromhex(key), len(payload), hashlib.sha256(payload).digest())
+    name = ""
+    try:
+        descriptor, name = tempfile.mkstemp(suffix=_TEMPORARY, dir=folder)  # made 0600
+        with open(descriptor, "wb") as file:
+            file.write(header)
+            file.write(payload)
+        os.replace(name, folder / (key + _SUFFIX))
+    except OSError:  # a full disk, a read-only folder, or (Windows) another process holding the entry open
+        if name:
+            with contextlib.suppress(OSError):
+                os.unlink(name)
+        return False
+    global _until_trim
+    with _lock:
+        _counts["stored"] += 1
+        _until_trim -= 1
+        due = _until_trim < 0
+        if due:
+            _until_trim = _TRIM_EVERY
+    if due:
+        _trim(folder)
+    return True
+
+
+def clear() -> int:
+    """Remove every entry, leaving files that are not ours alone; returns how many went."""
+    folder = _folder()
+    removed = 0
+    if folder is not None:
+        for path, *_ in _listing(folder):
+            with contextlib.suppress(OSError):
+                path.unlink()
+                removed += 1
+    return removed
+
+
+def info() -> CacheInfo:
+    """Folder, number of entries, their bytes, the bound in bytes, and the hits, misses and stores of this process."""
+    folder = _folder()
+    files = [] if folder is None else _listing(folder)
+    with _lock:
+        return CacheInfo(folder, len(files), sum(size for _, size, _ in files), _limit(), **_counts)
+
+
+def _read(path: Path, key: bytes) -> bytes | None:
+    """The payload of an entry, or None unless magic, key, length and checksum are all right; marks it as used now."""
+    try:
+        # O_NONBLOCK so that a pipe of that name cannot hang us, O_NOFOLLOW so that only a file of this folder is read
+        flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+        descriptor = os.open(path, flags)
+        with open(descriptor, "rb") as file:
+            data = file.read()
+    except OSError:
+        return None
+    if len(data) < _HEADER.size:
+        return None
+    magic, found, length, checksum = _HEADER.unpack_from(data)
+    payload = data[_HEADER.size :]
+    if magic != _MAGIC or found != key or length != len(payload) or hashlib.sha256(payload).digest() != checksum:
+        return None
+    with contextlib.suppress(OSError):
+        os.utime(path)  # the modification time is the time of last use: see _trim
+    return payload
+
+
+def _folder(create: bool = False) -> Path | None:
+    """The cache folder if there is one that may be trusted; with ``create`` made (0700) where it is missing."""
+    named = os.environ.get("JITGRAD_CACHE_DIR")
+    if named == "":
+        return None
+    try:
+        if named is None:
+            from platformdirs import user_cache_dir  # here, not above: not needed where the variable is set
+
+            folder = Path(user_cache_dir("jitgrad", appauthor=False))
+        else:
+            folder = Path(named).expanduser().absolute()
+        try:
+            found = os.lstat(folder)
+        except FileNotFoundError:
+            if not create:
+                return None
+            os.makedirs(folder, mode=0o700, exist_ok=True)
+            found = os.lstat(folder)
+    except (OSError, RuntimeError):  # no permission, a file in the way, a read-only home, no home at all
+        return None
+    objection = _objection(found)
+    if objection:
+        _warn_once(f"{folder}\0{objection}", f"jitgrad keeps no kernels on disk: the cache folder {folder} {objection}")
+        return None
+    return folder
+
+
+def _objection(found: os.stat_result) -> str:
+    """Why this folder cannot be trusted with machine code; empty where it can."""
+    if stat.S_ISLNK(found.st_mode):
+        return "is a symbolic link"
+    if not stat.S_ISDIR(found.st_mode):
+        return "is not a folder"
+    if hasattr(os, "getuid"):  # POSIX; on Windows the user's own folders are protected by their access lists
+        if found.st_uid != os.getuid():
+            return "belongs to another user"
+        if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            return "can be written to by other users (chmod 700 would do)"
+    return ""
+
+
+def _limit() -> int:
+    """The bound on the folder in bytes."""
+    text = os.environ.get("JITGRAD_CACHE_SIZE", "")
+    if not text.strip():
+        return _DEFAULT_MB << 20
+    try:
+        return max(0, int(float(text) * (1 << 20)))
+    except (ValueError, OverflowError):
+        _warn_once(f"size\0{text}", f"JITGRAD_CACHE_SIZE={text!r} is not a number of MB: {_DEFAULT_MB} is used")
+        return _DEFAULT_MB << 20
+
+
+def _warn_once(what: str, message: str) -> None:
+    with _lock:
+        if what in _warned:
+            return
+        _warned.add(what)
+    warnings.warn(message, RuntimeWarning, stacklevel=4)
+
+
+def _listing(folder: Path) -> list[tuple[Path, int, float]]:
+    """(path, bytes, time of last use) of every entry."""
+    files = []
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.endswith(_SUFFIX):
+                with contextlib.suppress(OSError):  # gone since it was listed
+                    found = entry.stat(follow_symlinks=False)
+                    files.append((Path(entry.path), found.st_size, found.st_mtime))
+    return files
+
+
+def _trim(folder: Path) -> None:
+    """Bring the folder under its bound, the longest unused entries first, and remove what an interrupted store left."""
+    files, limit = _listing(folder), _limit()
+    total = sum(size for _, size, _ in files)
+    if total > limit:
+        for path, size, _ in sorted(files, key=lambda file: file[2]):
+            if total <= limit * 3 // 4:  # some room, or the next look would find it full again
+                break
+            with contextlib.suppress(OSError):
+                path.unlink()
+                total -= size
+    with contextlib.suppress(OSError):
+        for path in folder.glob("*" + _TEMPORARY):
+            with contextlib.suppress(OSError):
+                if path.stat().st_mtime < time.time() - 3600:
+                    path.unlink()

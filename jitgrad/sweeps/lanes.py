@@ -1,0 +1,476 @@
+"""LLVM text for straight-line arithmetic, written by running ordinary Python arithmetic on it.
+
+`x * y + 1.0` on two `Lane` values appends two instructions to their `Block` and gives the `Lane` that names the
+result.  A value is one number (`lanes=1`) or W of them side by side (`<W x float>`): the text is a vector program as
+it stands, so nothing depends on whether a loop vectoriser recognises it, and W changes no bit of any result.
+
+What a type is called here, in LLVM, and what NumPy calls it:
+
+    f16 half float16     i8 i16 i32 i64    signed     int8 … int64
+    f32 float float32    u8 u16 u32 u64    unsigned   uint8 … uint64 (the same LLVM types, other instructions)
+    f64 double float64   i1                bool       one byte in memory, one bit in a register
+
+There are no fast-math flags: a product and a sum are contracted where the kernel says `fma` and nowhere else, so every
+machine gives the same bits.  Types never mix silently (`TypeError`); Python and NumPy scalars take the type of the
+value they meet.  Intrinsics: the LLVM Language Reference, https://llvm.org/docs/LangRef.html.
+"""
+
+from __future__ import annotations
+
+import itertools
+import struct
+from collections.abc import Callable
+from typing import Any
+
+WORDS = {"f16": "half", "f32": "float", "f64": "double", "i1": "i1"} | {
+    f"{sign}{bits}": f"i{bits}" for sign in "iu" for bits in (8, 16, 32, 64)
+}
+SIZES = {"i1": 1} | {type: int(type[1:]) // 8 for type in WORDS if type != "i1"}  # bytes of an element in memory
+DTYPES = {"bool": "i1", "float16": "f16", "float32": "f32", "float64": "f64"} | {
+    f"{name}{bits}": f"{sign}{bits}" for sign, name in (("i", "int"), ("u", "uint")) for bits in (8, 16, 32, 64)
+}
+_BIRTHS = itertools.count()
+
+
+def spelled(type: str, lanes: int) -> str:
+    """The LLVM name of a type: `float`, `<16 x float>`."""
+    return WORDS[type] if lanes == 1 else f"<{lanes} x {WORDS[type]}>"
+
+
+def _suffix(type: str, lanes: int) -> str:
+    """How an overloaded intrinsic spells a type in its name: f32, v16f32."""
+    word = type.replace("u", "i")
+    return word if lanes == 1 else f"v{lanes}{word}"
+
+
+def literal(value: Any, type: str) -> str:
+    """A number as exact LLVM text: the bits of a float, rounded once to its type.
+
+    Raises `OverflowError` for an integer that does not fit and `TypeError` for a fraction in an integer type.
+    """
+    if type == "i1":
+        return "true" if value else "false"
+    if type[0] in "iu":
+        whole = int(value)
+        if whole != value:
+            raise TypeError(f"{value!r} is not a whole number, as {type} needs")
+        low, bits = (-1 if type[0] == "i" else 0), int(type[1:]) - (type[0] == "i")
+        if not low << bits <= whole < 1 << bits:
+            raise OverflowError(f"{value!r} does not fit in {type}")
+        return str(whole)
+    number = float(value)
+    if type != "f64":
+        code = "e" if type == "f16" else "f"
+        try:
+            packed = struct.pack("<" + code, number)
+        except OverflowError:  # finite, but rounds to infinity
+            packed = struct.pack("<" + code, float("inf") if number > 0 else float("-inf"))
+        if type == "f16":
+            return f"0xH{int.from_bytes(packed, 'little'):04X}"
+        (number,) = struct.unpack("<f", packed)  # LLVM writes a float as the double of the same value
+    return f"0x{int.from_bytes(struct.pack('<d', number), 'little'):016X}"
+
+
+def _type_of(value: Any) -> str:
+    """The type of an operand that stands alone: its own, or its NumPy dtype, or that of a Python number."""
+    if isinstance(value, Lane):
+        return value.type
+    dtype = getattr(value, "dtype", None)
+    if dtype is not None:
+        return DTYPES[str(dtype)]
+    return "i1" if isinstance(value, bool) else "i64" if isinstance(value, int) else "f64"
+
+
+def _operator(method: str, code: str, swap: bool = False) -> Callable[[Lane, Any], Lane]:
+    if swap:
+        return lambda self, other: getattr(self, method)(code, other, swap=True)
+    return lambda self, other: getattr(self, method)(code, other)
+
+
+def _intrinsic_method(name: str) -> Callable[..., Lane]:
+    return lambda self, *others: self._intrinsic(name, *others)
+
+
+class Block:
+    """A list of instructions under construction: one basic block, or a piece of one.
+
+    lanes     the width W that `load`, `iota` and `mask` use unless told otherwise
+    prefix    begins every SSA name; give the blocks of one function different ones
+    declares  the `declare` lines the instructions need, at the top of the module; blocks of a module share the set
+
+    The same instruction on the same operands is written once (memory operations and calls aside), which also is what
+    keeps a scalar's splat from being repeated.  An operation on values of two blocks goes into the younger one: create
+    blocks in the order in which they run.
+    """
+
+    __slots__ = ("_birth", "_names", "_seen", "declares", "lanes", "lines", "prefix")
+
+    def __init__(self, lanes: int = 1, prefix: str = "v", declares: set[str] | None = None) -> None:
+        self.lanes, self.prefix = lanes, prefix
+        self.declares: set[str] = set() if declares is None else declares
+        self.lines: list[str] = []
+        self._names = itertools.count()
+        self._seen: dict[str, Lane] = {}
+        self._birth = next(_BIRTHS)
+
+    def __str__(self) -> str:
+        return "\n".join(self.lines)
+
+    def fresh(self) -> str:
+        """A name nothing else in this block has."""
+        return f"%{self.prefix}{next(self._names)}"
+
+    def value(self, name: str, type: str, lanes: int = 1) -> Lane:
+        """A value that exists already (an argument, a phi, one of an earlier block), to be used in this block."""
+        return Lane(self, name, type, lanes)
+
+    def const(self, value: Any, type: str, lanes: int = 1) -> Lane:
+        """A Python or NumPy number as a value."""
+        text = literal(value, type)
+        return Lane(self, text if lanes == 1 else f"splat ({WORDS[type]} {text})", type, lanes)
+
+    def emit(self, text: str, type: str, lanes: int, *, pure: bool = True) -> Lane:
+        """Append `%fresh = text`; an instruction already written is not repeated if it is pure."""
+        if pure and (known := self._seen.get(text)) is not None:
+            return known
+        result = Lane(self, self.fresh(), type, lanes)
+        self.lines.append(f"  {result.name} = {text}")
+        if pure:
+            self._seen[text] = result
+        return result
+
+    def call(self, symbol: str, type: str, lanes: int, *args: Lane, also: str = "") -> Lane:
+        """Call a pure function or intrinsic of these arguments; `also` is appended to its parameter types."""
+        word = spelled(type, lanes)
+        parameters = ", ".join(spelled(a.type, a.lanes) for a in args)
+        self.declares.add(f"declare {word} @{symbol}({parameters}{also and ', ' + also.split()[0]})")
+        return self.emit(f"call {word} @{symbol}({', '.join(map(str, args))}{also and ', ' + also})", type, lanes)
+
+    # -- memory --------------------------------------------------------------------------------------------------
+
+    def address(self, base: str, index: Lane | int, type: str) -> str:
+        """The name of the pointer to element `index` (i64) of an array of `type` at pointer `base`."""
+        name = self.fresh()
+        word = "i8" if type == "i1" else WORDS[type]
+        self.lines.append(f"  {name} = getelementptr {word}, ptr {base}, i64 {getattr(index, 'name', index)}")
+        return name
+
+    def load(self, pointer: str, type: str, lanes: int | None = None, mask: Lane | None = None) -> Lane:
+        """`lanes` neighbours from memory, aligned to an element; where the mask is false nothing is read: it is 0."""
+        lanes = self.lanes if lanes is None else lanes
+        kept = "u8" if type == "i1" else type
+        word, size = spelled(kept, lanes), SIZES[type]
+        if mask is None:
+            loaded = self.emit(f"load {word}, ptr {pointer}, align {size}", kept, lanes, pure=False)
+        else:
+            # The alignment argument became an attribute in LLVM 22, whose parser still upgrades this older form.
+            symbol = f"llvm.masked.load.{_suffix(kept, lanes)}.p0"
+            self.declares.add(f"declare {word} @{symbol}(ptr, i32, <{lanes} x i1>, {word})")
+            text = f"call {word} @{symbol}(ptr {pointer}, i32 {size}, {mask}, {word} zeroinitializer)"
+            loaded = self.emit(text, kept, lanes, pure=False)
+        return loaded != 0 if type == "i1" else loaded
+
+    def store(self, value: Lane, pointer: str, mask: Lane | None = None) -> None:
+        """Write the lanes of `value` next to each other; where the mask is false memory is not touched."""
+        size = SIZES[value.type]
+        value = value.to("u8") if value.type == "i1" else value
+        if mask is None:
+            self.lines.append(f"  store {value}, ptr {pointer}, align {size}")
+            return
+        symbol, word = f"llvm.masked.store.{_suffix(value.type, value.lanes)}.p0", spelled(value.type, value.lanes)
+        self.declares.add(f"declare void @{symbol}({word}, ptr, i32, <{value.lanes} x i1>)")
+        self.lines.append(f"  call void @{symbol}({value}, ptr {pointer}, i32 {size}, {mask})")
+
+    def iota(self, type: str = "i64", lanes: int | None = None) -> Lane:
+        """0, 1, … W-1."""
+        lanes = self.lanes if lanes is None else lanes
+        if lanes == 1:
+            return self.const(0, type)
+        elements = ", ".join(f"{WORDS[type]} {literal(k, type)}" for k in range(lanes))
+        return Lane(self, f"<{elements}>", type, lanes)
+
+    def mask(self, count: Lane, lanes: int | None = None) -> Lane:
+        """i1 lanes: true in the first `count` (i64) of them; for the last, incomplete vector of an array."""
+        return self.iota("i64", lanes) < count
+
+
+class Lane:
+    """A number, or `lanes` of them: the name of an SSA value and its type; its `str` is an operand, `float %v3`."""
+
+    __slots__ = ("block", "lanes", "name", "type")
+
+    def __init__(self, block: Block, name: str, type: str, lanes: int) -> None:
+        self.block, self.name, self.type, self.lanes = block, name, type, lanes
+
+    def __str__(self) -> str:
+        return f"{spelled(self.type, self.lanes)} {self.name}"
+
+    __repr__ = __str__
+    __hash__ = object.__hash__
+
+    def __bool__(self) -> bool:
+        raise TypeError("a traced value has no truth: both branches are computed, and select(c, a, b) picks one")
+
+    # -- operands ------------------------------------------------------------------------------------------------
+
+    @property
+    def _float(self) -> bool:
+        return self.type[0] == "f"
+
+    @property
+    def _signed(self) -> bool:
+        return self.type[0] == "i" and self.type != "i1"
+
+    def splat(self, lanes: int) -> Lane:
+        """The same number in every lane."""
+        if self.lanes == lanes:
+            return self
+        if self.lanes != 1:
+            raise TypeError(f"{self.lanes} lanes cannot become {lanes}")
+        if self.name[0] not in "%@":  # a constant
+            return Lane(self.block, f"splat ({self})", self.type, lanes)
+        wide = spelled(self.type, lanes)
+        first = self.block.emit(f"insertelement {wide} poison, {self}, i32 0", self.type, lanes)
+        text = f"shufflevector {first}, {wide} poison, <{lanes} x i32> zeroinitializer"
+        return self.block.emit(text, self.type, lanes)
+
+    def _with(self, *others: Any) -> list[Lane]:
+        """Self and the others, all of self's type, in one block and as wide as the widest."""
+        values = [self]
+        for other in others:
+            if not isinstance(other, Lane):
+                other = self.block.const(other, self.type)
+            elif other.type != self.type:
+                raise TypeError(f"{self.type} and {other.type} do not mix: convert one with .to()")
+            values.append(other)
+        return _level(values)
+
+    def _binary(self, opcode: str, other: Any, swap: bool = False) -> Lane:
+        x, y = self._with(other)
+        if swap:
+            x, y = y, x
+        return x.block.emit(f"{opcode} {x}, {y.name}", x.type, x.lanes)
+
+    def _compare(self, code: str, other: Any) -> Lane:
+        x, y = self._with(other)
+        if x._float:
+            opcode = "fcmp " + {"ne": "une", "uno": "uno"}.get(code, "o" + code)
+        else:
+            opcode = "icmp " + (code if code in ("eq", "ne") else ("s" if x._signed else "u") + code)
+        return x.block.emit(f"{opcode} {x}, {y.name}", "i1", x.lanes)
+
+    def _arithmetic(self, opcode: str, other: Any, swap: bool = False) -> Lane:
+        if self.type == "i1":
+            raise TypeError("i1 has no arithmetic: use & | ^ ~, or convert it with .to()")
+        return self._binary("f" + opcode if self._float else opcode, other, swap)
+
+    def _divide(self, opcode: str, other: Any, swap: bool = False) -> Lane:
+        if not self._float:
+            raise TypeError(f"/ divides floats, not {self.type}: convert with .to(), or use //")
+        return self._binary(opcode, other, swap)
+
+    def _integral(self, opcode: str, other: Any, swap: bool = False) -> Lane:
+        if self._float:
+            raise TypeError(f"{opcode} needs integers, not {self.type}: take bits() first")
+        return self._binary(opcode, other, swap)
+
+    def _intrinsic(self, name: str, *others: Any) -> Lane:
+        if not self._float:
+            raise TypeError(f"{name} needs a float, not {self.type}")
+        values = self._with(*others)
+        x = values[0]
+        return x.block.call(f"llvm.{name}.{_suffix(x.type, x.lanes)}", x.type, x.lanes, *values)
+
+    # -- arithmetic ----------------------------------------------------------------------------------------------
+
+    __add__ = _operator("_arithmetic", "add")
+    __sub__ = _operator("_arithmetic", "sub")
+    __rsub__ = _operator("_arithmetic", "sub", swap=True)
+    __mul__ = _operator("_arithmetic", "mul")
+    __truediv__ = _operator("_divide", "fdiv")
+    __rtruediv__ = _operator("_divide", "fdiv", swap=True)
+    __and__ = _operator("_integral", "and")
+    __or__ = _operator("_integral", "or")
+    __xor__ = _operator("_integral", "xor")
+    __lshift__ = _operator("_integral", "shl")
+    __radd__, __rmul__, __rand__, __ror__, __rxor__ = __add__, __mul__, __and__, __or__, __xor__
+    __lt__ = _operator("_compare", "lt")
+    __le__ = _operator("_compare", "le")
+    __gt__ = _operator("_compare", "gt")
+    __ge__ = _operator("_compare", "ge")
+    __eq__ = _operator("_compare", "eq")  # type: ignore[assignment]
+    __ne__ = _operator("_compare", "ne")  # type: ignore[assignment]
+
+    def __rshift__(self, other: Any) -> Lane:
+        return self._integral("ashr" if self._signed else "lshr", other)
+
+    def _divmod(self, other: Any) -> tuple[Lane, Lane]:
+        """Quotient towards minus infinity and the remainder with the divisor's sign; both 0 where it is 0, as NumPy."""
+        if self._float or self.type == "i1":
+            raise TypeError(f"// and % divide integers, not {self.type}")
+        x, y = self._with(other)
+        zero = y == 0
+        if not x._signed:
+            safe = zero.select(1, y)
+            return zero.select(0, x._binary("udiv", safe)), zero.select(0, x._binary("urem", safe))
+        # The two divisions that LLVM leaves undefined: by 0, and the smallest integer by -1 (which NumPy wraps).
+        safe = (zero | ((y == -1) & (x == -1 << (int(x.type[1:]) - 1)))).select(1, y)
+        quotient = x._binary("sdiv", safe)
+        rest = x - quotient * safe
+        uneven = (rest != 0) & ((rest ^ safe) < 0)
+        return zero.select(0, quotient - uneven.to(x.type)), zero.select(0, rest + uneven.select(safe, 0))
+
+    def __floordiv__(self, other: Any) -> Lane:
+        return self._divmod(other)[0]
+
+    def __mod__(self, other: Any) -> Lane:
+        return self._divmod(other)[1]
+
+    def __rfloordiv__(self, other: Any) -> Lane:
+        return self.block.const(other, self.type) // self
+
+    def __rmod__(self, other: Any) -> Lane:
+        return self.block.const(other, self.type) % self
+
+    def __neg__(self) -> Lane:
+        if self._float:
+            return self.block.emit(f"fneg {self}", self.type, self.lanes)
+        return 0 - self
+
+    def __abs__(self) -> Lane:
+        if self._float:
+            return self._intrinsic("fabs")
+        return (self < 0).select(-self, self) if self._signed else self
+
+    def __invert__(self) -> Lane:
+        return self ^ (True if self.type == "i1" else -1 if self._signed else (1 << int(self.type[1:])) - 1)
+
+    # -- the primitives (see jitgrad.kernels.primitives) ---------------------------------------------------------
+
+    def unordered(self, other: Any) -> Lane:
+        """True where either is NaN."""
+        return self._compare("uno", other)
+
+    def isnan(self) -> Lane:
+        return self.unordered(self) if self._float else self.block.const(False, "i1", self.lanes)
+
+    sqrt = _intrinsic_method("sqrt")
+    floor = _intrinsic_method("floor")
+    ceil = _intrinsic_method("ceil")
+    trunc = _intrinsic_method("trunc")
+    rint = _intrinsic_method("rint")
+    copysign = _intrinsic_method("copysign")
+    fma = _intrinsic_method("fma")
+
+    def bits(self) -> Lane:
+        """The float's bits as a signed integer of its width."""
+        return self._cast("bitcast", "i" + self.type[1:])
+
+    def float_of(self) -> Lane:
+        """The float that has these bits."""
+        return self._cast("bitcast", "f" + self.type[1:])
+
+    def select(self, a: Any, b: Any) -> Lane:
+        """a where self (i1) is true, else b; both are computed."""
+        if self.type != "i1":
+            raise TypeError(f"select needs an i1 condition, not {self.type}")
+        if not isinstance(a, Lane):
+            a = self.block.const(a, _type_of(b if hasattr(b, "type") or hasattr(b, "dtype") else a))
+        a, b = a._with(b)
+        c, a, b = _level([self, a, b])
+        return c.block.emit(f"select {c}, {a}, {b}", a.type, a.lanes)
+
+    def _cast(self, opcode: str, type: str) -> Lane:
+        return self.block.emit(f"{opcode} {self} to {spelled(type, self.lanes)}", type, self.lanes)
+
+    def to(self, type: str) -> Lane:
+        """The value as another type.
+
+        To i1: is it not 0.  Float to integer: towards 0, clamped to the integer's range, NaN gives 0.  Between
+        integers: modulo 2**bits.  Into a narrower float: the nearest, ties to even, rounded once.
+        """
+        old = self.type
+        if old == type:
+            return self
+        if type == "i1":
+            return self != 0
+        if "f16" in (old, type) and {old, type} != {"f16", "f32"}:
+            # Half is converted in hardware from and to float only; anything else would call into a runtime library.
+            if old == "f16":
+                return self.to("f32").to(type)
+            if old[1:] in ("32", "64") and old != "f32":
+                return self.to("f64")._round_to_odd().to("f16")
+            return self.to("f32").to("f16")
+        if self._float and type[0] == "f":
+            return self._cast("fpext" if SIZES[type] > SIZES[old] else "fptrunc", type)
+        if self._float:
+            name = f"llvm.fpto{'s' if type[0] == 'i' else 'u'}i.sat"
+            symbol = f"{name}.{_suffix(type, self.lanes)}.{_suffix(old, self.lanes)}"
+            return self.block.call(symbol, type, self.lanes, self)
+        if type[0] == "f":
+            return self._cast("sitofp" if self._signed else "uitofp", type)
+        if SIZES[type] < SIZES[old]:
+            return self._cast("trunc", type)
+        if SIZES[type] == SIZES[old] and old != "i1":
+            return Lane(self.block, self.name, type, self.lanes)  # LLVM's integers have no sign
+        return self._cast("sext" if self._signed else "zext", type)
+
+    def _round_to_odd(self) -> Lane:
+        """f64 as an f32 whose last bit says whether anything was cut off, so that rounding it again is exact.
+
+        Boldo & Melquiond, "Emulation of FMA and correctly rounded sums" (2008), theorem 3.
+        """
+        near = self.to("f32")
+        back = near.to("f64")
+        inward = near.bits() - (abs(back) > abs(self)).to("i32")
+        return ((back != self) & (self == self)).select(inward | 1, near.bits()).float_of()
+
+    def libm(self, name: str, *args: Any) -> Lane:
+        """The C library's `double name(double, …)` of each lane; f32 is widened for the call and rounded after it."""
+        x, *rest = self._with(*args)
+        if x.type != "f64":
+            return x.to("f64").libm(name, *(y.to("f64") for y in rest)).to(x.type)
+        if x.lanes == 1:
+            return x.block.call(name, "f64", 1, x, *rest)
+        lanes = [x.at(k).libm(name, *(y.at(k) for y in rest)) for k in range(x.lanes)]
+        result = Lane(x.block, "poison", "f64", x.lanes)
+        for k, lane in enumerate(lanes):
+            result = x.block.emit(f"insertelement {result}, {lane}, i32 {k}", "f64", x.lanes)
+        return result
+
+    # -- across lanes --------------------------------------------------------------------------------------------
+
+    def at(self, lane: int) -> Lane:
+        """One lane as a scalar."""
+        if self.lanes == 1:
+            return self
+        return self.block.emit(f"extractelement {self}, i32 {lane}", self.type, 1)
+
+    def part(self, start: int, count: int) -> Lane:
+        """`count` neighbouring lanes from `start` on."""
+        if count == 1:
+            return self.at(start)
+        order = ", ".join(f"i32 {start + k}" for k in range(count))
+        word = spelled(self.type, self.lanes)
+        return self.block.emit(f"shufflevector {self}, {word} poison, <{count} x i32> <{order}>", self.type, count)
+
+    def reduce(self, combine: Callable[[Lane, Lane], Lane]) -> Lane:
+        """All lanes as one scalar: the lower half with the upper half, again and again; W must be a power of two.
+
+        The order is part of the text, so the result does not depend on the machine.
+        """
+        value, half = self, self.lanes // 2
+        while half:
+            value = combine(value.part(0, half), value.part(half, half))
+            half //= 2
+        return value
+
+    def reduce_sum(self) -> Lane:
+        return self.reduce(lambda a, b: a + b)
+
+
+def _level(values: list[Lane]) -> list[Lane]:
+    """The same values in the youngest of their blocks, the scalars among them splatted to the widest."""
+    block = max((v.block for v in values), key=lambda b: b._birth)
+    lanes = max(v.lanes for v in values)
+    return [(v if v.block is block else Lane(block, v.name, v.type, v.lanes)).splat(lanes) for v in values]
