@@ -1,0 +1,15 @@
+"""jitgrad: PyTorch-style automatic differentiation for NumPy and Numba users, interpreted or compiled."""
+
+from jitgrad import autograd, dtypes, errors, functions, ops
+from jitgrad.autograd import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
+from jitgrad.dtypes import get_default_dtype, set_default_dtype
+from jitgrad.printing import set_printoptions
+from jitgrad.tape import Tape
+from jitgrad.tensor import Size, Tensor
+
+__version__ = "0.1.0"
+
+inf, nan, pi, e = float("inf"), float("nan"), 3.141592653589793, 2.718281828459045
+
+globals().update({name: dtypes.by_name(name) for name in dtypes.names()})
+globals().update(functions.FUNCTIONS | functions.CREATION | functions.LOSSES)

@@ -75,3 +75,13 @@ def to_i32(x: Any) -> Any:
 def to_i64(x: Any) -> Any:
     """A float towards zero, clamped to the range; an integer with its sign."""
     return x.to("i64")
+
+
+def rare_sin(c: Any, x: Any, fast: Any) -> Any:
+    """The C library's sin(x) where c is true, else `fast`; costs a test where c is true nowhere."""
+    return x.rarely(c, "sin", fast)
+
+
+def rare_cos(c: Any, x: Any, fast: Any) -> Any:
+    """The C library's cos(x) where c is true, else `fast`; costs a test where c is true nowhere."""
+    return x.rarely(c, "cos", fast)

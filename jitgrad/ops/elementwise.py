@@ -131,6 +131,9 @@ abs = unary("abs(x)", operator.abs, vjp=lambda g, x: g * sign(x), aliases=("abso
 sign = unary("sign(x)", np.sign, vjp=lambda g: zeros_like(g))
 square = unary("x * x", np.square, d=lambda x: 2 * x)
 reciprocal = unary("1 / x", lambda x: 1 / x, d=lambda y: -y * y, domain=POSITIVE, result="float")
+alias = unary("x", lambda x: x, vjp=lambda g: g, method=False)
+clone = unary("x", lambda x: np.array(x)[()], vjp=lambda g: g, method=False)
+detach = unary("x", lambda x: x, d=NOT_DIFFERENTIABLE, method=False)
 zeros_like = unary("0", np.zeros_like, vjp=lambda g: zeros_like(g), method=False, label="zero")
 
 # Roots, exponentials, logarithms.

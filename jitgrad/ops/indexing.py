@@ -51,13 +51,14 @@ def _index_put(x: Any, value: Any, *arrays: Any, index: tuple) -> Any:
 
 
 def _zeros(shape: tuple[int, ...], dtype: np.dtype) -> Any:
-    """Zeros to add into, made from nothing but static facts (an array; recorded as a constant)."""
-    return np.zeros(shape, dtype)
+    """Zeros to add into: one number seen at every place, so that it takes no memory and records as `expand`."""
+    return np.broadcast_to(np.zeros((), dtype), shape)
 
 
 getitem = Op(
-    _getitem, kind="index", inputs=("x", "*arrays"), output="y", label="slice", method=False,
+    _getitem, kind="index", inputs=("x", "*arrays"), output="y", label="slice", method=False, view=True,
     vjp=(lambda g, arrays, x_shape, x_dtype, index: index_add(_zeros(x_shape, x_dtype), g, *arrays, index=index),),
+    accumulate=lambda out, g, arrays, index: add_at(out, g, arrays, index),
 )  # fmt: skip
 index_add = Op(
     _index_add, kind="index", inputs=("x", "g", "*arrays"), output="y", method=False,
@@ -82,7 +83,7 @@ def _grid(index: np.ndarray, dim: int) -> tuple:
 
 
 def _gather(x: Any, index: Any, dim: int) -> Any:
-    return np.asarray(x)[_grid(np.asarray(index), dim)] if np.ndim(x) else x
+    return np.asarray(x)[_grid(np.asarray(index), dim)] if np.ndim(x) else np.array(x)[()]
 
 
 def _scatter_add(x: Any, index: Any, src: Any, dim: int) -> Any:

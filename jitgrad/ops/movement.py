@@ -113,7 +113,7 @@ expand = linear(
     samples=lambda: [((3, 1), {"shape": (2, 3, 4)}), ((), {"shape": (3,)}), ((3,), {"shape": (2, 3)})],
 )  # fmt: skip
 flip = linear(
-    lambda x, dims: np.flip(x, dims), transpose=lambda g, dims: flip(g, dims=dims),
+    lambda x, dims: np.flip(x, dims).copy(), transpose=lambda g, dims: flip(g, dims=dims),
     prepare=lambda x, *dims: {"dims": axes(dims[0] if len(dims) == 1 else dims, x.ndim)},
     shape=lambda x, dims: Spec(x.shape, x.dtype),
     samples=lambda: [((2, 3), {"dims": (0,)}), ((2, 3), {"dims": (0, 1)})],
@@ -130,10 +130,15 @@ def _pad(x: Any, dim: int, start: int, size: int) -> Any:
     return out
 
 
+def _add_narrow(out: Any, g: Any, x_shape: Any, dim: int, start: int) -> None:
+    part = _narrow(out, dim, start, g.shape[dim])
+    part += g
+
+
 narrow = linear(
     _narrow, view=True, label="slice",
     transpose=lambda g, x_shape, dim, start: pad(g, dim=dim, start=start, size=x_shape[dim]),
-    prepare=lambda x, dim, start, length: _narrow_params(x, dim, start, length),
+    prepare=lambda x, dim, start, length: _narrow_params(x, dim, start, length), accumulate=_add_narrow,
     samples=lambda: [((4, 3), {"dim": 0, "start": 1, "length": 2})],
 )  # fmt: skip
 pad = linear(

@@ -257,7 +257,7 @@ def _flipped(x: Any, dim: int) -> Any:
 
 
 cumsum = reduction(
-    lambda x, dim: np.cumsum(x, axis=dim, dtype=x.dtype) if x.ndim else x, prepare=_along, samples=lambda: ALONG,
+    lambda x, dim: np.cumsum(x, axis=dim, dtype=x.dtype) if x.ndim else np.array(x)[()], prepare=_along, samples=lambda: ALONG,
     vjp=lambda g, dim: _flipped(cumsum(_flipped(g, dim), dim=dim), dim), linear=True, result="sum",
     shape=lambda x, dim: Spec(x.shape, x.dtype),
 )  # fmt: skip

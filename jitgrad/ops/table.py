@@ -23,7 +23,7 @@ import numpy as np
 from jitgrad import dtypes
 from jitgrad.errors import HoleError
 
-OUTPUT = -1
+OUTPUT, REST = -1, -2  # slots beside the inputs: the result, and all inputs from the starred one on
 
 TABLE: dict[str, Op] = {}
 
@@ -52,21 +52,25 @@ class Rule:
     def __init__(self, function: Callable, inputs: tuple[str, ...], output: str, skip: int) -> None:
         code = function.__code__
         names = code.co_varnames[skip : code.co_argcount]
-        slots = {name: i for i, name in enumerate(inputs)} | {output: OUTPUT}
+        slots = {name: i for i, name in enumerate(inputs) if name[0] != "*"} | {output: OUTPUT}
+        slots |= {name[1:]: REST for name in inputs if name[0] == "*"}
         self.function = function
         self.values = tuple(slots[n] for n in names if n in slots)
         self.statics = tuple(n for n in names if n not in slots)
 
-    def facts(self, row: Any) -> list:
-        """The static arguments of this rule for one row of a tape."""
-        found = []
-        for name in self.statics:
-            if name in row.params:
-                found.append(row.params[name])
-            else:
-                which, _, what = name.rpartition("_")
-                found.append(getattr(row.inputs[row.op.inputs.index(which)], what))
-        return found
+    def facts(self, row: Any, i: int) -> list:
+        """The static arguments of this rule for the `i`-th input of one row of a tape."""
+        return [self._fact(row, name, i) for name in self.statics]
+
+    def _fact(self, row: Any, name: str, i: int) -> Any:
+        if name in row.params:
+            return row.params[name]
+        if name == "i":
+            return i
+        if name == "xs_shapes":
+            return [x.shape for x in row.inputs]
+        which, _, what = name.rpartition("_")
+        return getattr(row.inputs[row.op.inputs.index(which)], what)
 
 
 class Plan(NamedTuple):
@@ -100,7 +104,8 @@ class Op:
         view: bool = False,
         samples: Callable | None = None,
         method: bool = True,
-        doc: str = "",
+        accumulate: Callable | None = None,
+        pullback: Callable | None = None,
     ) -> None:
         self.name = ""
         self.run = run
@@ -119,8 +124,10 @@ class Op:
         self.view = view
         self.samples = samples
         self.method = method
-        self.doc = doc
+        self.accumulate = accumulate
         self.rules = self._rules(d, vjp)
+        self.composite = lower is not None and not any(r is not None for r in self.rules)
+        self.pullback = pullback
         self.plans: dict[tuple[bool, ...], Plan] = {}
 
     def _rules(self, d: Any, vjp: Any) -> tuple[Rule | Hole | None, ...]:
@@ -153,7 +160,7 @@ class Op:
     @property
     def differentiable(self) -> bool:
         """Whether any input passes a cotangent on."""
-        return any(rule is not None for rule in self.rules)
+        return self.composite or self.pullback is not None or any(rule is not None for rule in self.rules)
 
     def holes(self) -> list[str]:
         """Why the rules that are missing are missing."""
@@ -167,6 +174,8 @@ class Op:
         return found
 
     def _make_plan(self, mask: tuple[bool, ...]) -> Plan:
+        if self.composite or self.pullback is not None:
+            return Plan(tuple(range(len(mask))), ())
         rules = self.rules * len(mask) if self.variadic else self.rules
         wanted = []
         for i, (rule, needed) in enumerate(zip(rules, mask)):

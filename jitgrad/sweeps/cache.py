@@ -69,7 +69,7 @@ def load(key: str) -> bytes | None:
 
 
 def store(key: str, payload: bytes) -> bool:
-    """Keep ``payload`` under ``key``, replacing what was there; returns whether it is on disk now. Never raises OSError.
+    """Keep ``payload`` under ``key``, replacing what was there; returns whether it is on disk now, without raising.
 
     The file appears under its name only when complete, so a reader or a second writer never sees half of it.
     """

@@ -198,6 +198,7 @@ class Lane:
     """A number, or `lanes` of them: the name of an SSA value and its type; its `str` is an operand, `float %v3`."""
 
     __slots__ = ("block", "lanes", "name", "type")
+    __array_ufunc__ = None  # NumPy scalars leave `np.float32(2) * lane` to us
 
     def __init__(self, block: Block, name: str, type: str, lanes: int) -> None:
         self.block, self.name, self.type, self.lanes = block, name, type, lanes
@@ -437,6 +438,32 @@ class Lane:
         for k, lane in enumerate(lanes):
             result = x.block.emit(f"insertelement {result}, {lane}, i32 {k}", "f64", x.lanes)
         return result
+
+    def rarely(self, where: Lane, name: str, fast: Lane) -> Lane:
+        """libm(name) of this value in the lanes where `where` is true, else `fast`; what is true nowhere costs a test.
+
+        The branch is in a function that is inlined, so that the text which calls it stays a straight line.
+        """
+        x, where, fast = _level([self, where, fast])
+        block, word = Block(x.lanes, declares=x.block.declares), spelled(x.type, x.lanes)
+        symbol = f"rarely.{name}.{_suffix(x.type, x.lanes)}"
+        parameters = f"({spelled('i1', x.lanes)} %c, {word} %x, {word} %fast)"
+        slow = block.value("%x", x.type, x.lanes).libm(name)
+        slow = block.value("%c", "i1", x.lanes).select(slow, block.value("%fast", x.type, x.lanes))
+        head = f"define internal {word} @slow.{symbol}{parameters} noinline cold"
+        block.declares.add(f"{head} {{\n{block}\n  ret {slow}\n}}")
+        block.declares.add(f"""define internal {word} @{symbol}{parameters} alwaysinline {{
+  %all = bitcast {spelled("i1", x.lanes)} %c to i{x.lanes}
+  %any = icmp ne i{x.lanes} %all, 0
+  br i1 %any, label %slow, label %done
+slow:
+  %patched = call {word} @slow.{symbol}{parameters}
+  br label %done
+done:
+  %result = phi {word} [%fast, %0], [%patched, %slow]
+  ret {word} %result
+}}""")
+        return x.block.emit(f"call {word} @{symbol}({where}, {x}, {fast})", x.type, x.lanes)
 
     # -- across lanes --------------------------------------------------------------------------------------------
 

@@ -6,7 +6,7 @@ Every generated function has the C signature ``void f(int64_t *table)``; the tab
     call(kernel.address, x, out, x.size)        # arrays become the address of their first element
 
 ``call`` is itself generated: a C function for CPython's METH_FASTCALL convention that fills a table on the stack, so a
-call costs what its arguments cost (see ``trampolines``) instead of ctypes' microsecond.
+call costs what its arguments cost (see ``calls.py``) instead of ctypes' microsecond.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ import re
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import llvmlite
 import llvmlite.binding as llvm
@@ -28,6 +28,7 @@ import numpy as np
 from llvmlite.binding import orcjit
 
 from jitgrad.sweeps import cache as disk
+from jitgrad.sweeps.calls import Trampolines, make_trampolines
 
 __all__ = ["CompileError", "Kernel", "Trampolines", "assembly", "compile_text", "host", "trampolines"]
 
@@ -46,17 +47,18 @@ class CompileError(RuntimeError):
 
 
 class Kernel:
-    """Machine code. ``address`` (of ``symbol``) is valid as long as this object lives.
+    """Machine code. ``address`` (of ``symbol``) is valid as long as this object lives, and so are those in ``also``.
 
     ``seconds`` is what making it took, ``cached`` whether its code came from disk. A kernel called with integers and
     arrays calls the function with a table of them; see ``Trampolines.call``.
     """
 
-    __slots__ = ("__weakref__", "_library", "address", "cached", "seconds", "symbol")
+    __slots__ = ("__weakref__", "_library", "address", "also", "cached", "seconds", "symbol")
 
-    def __init__(self, symbol: str, library: orcjit.ResourceTracker, seconds: float, cached: bool) -> None:
-        self.symbol = symbol
-        self.address: int = library[symbol]
+    def __init__(self, names: Sequence[str], library: orcjit.ResourceTracker, seconds: float, cached: bool) -> None:
+        self.symbol = names[0]
+        self.address: int = library[names[0]]
+        self.also: dict[str, int] = {name: library[name] for name in names[1:]}
         self.seconds = seconds
         self.cached = cached
         self._library = library
@@ -84,41 +86,56 @@ def host() -> Host:
 
 
 def compile_text(
-    text: str, symbol: str, *, optimise: bool = True, symbols: Mapping[str, int] | None = None, store: bool = True
+    text: str,
+    symbol: str,
+    *,
+    also: Sequence[str] = (),
+    optimise: bool = True,
+    symbols: Mapping[str, int] | None = None,
+    store: bool = True,
 ) -> Kernel:
-    """Machine code of the LLVM module ``text``, which defines the function ``symbol``; from disk where it has been made.
+    """Machine code of the LLVM module ``text``, which defines the function ``symbol`` and those named in ``also``.
 
-    The text names no target triple or data layout. Helper functions in it are inlined if marked ``alwaysinline``;
-    nothing is vectorised. Declared functions that are not LLVM intrinsics are found in ``symbols`` (name to address),
-    in libm and the C library, and, named Py..., in CPython. ``optimise=False`` skips the passes, not the inlining.
-    ``store=False`` neither reads nor writes the disk cache. Raises CompileError. Any thread may call this.
+    It comes from disk where it has been made before, unless ``store=False``, which neither reads nor writes there. The
+    text names no target triple or data layout. Helper functions in it are inlined if marked ``alwaysinline``; nothing
+    is vectorised. Functions (and ``external global``s) that it declares and that are no LLVM intrinsics are found in
+    ``symbols`` (name to address), in libm and the C library, and, if named Py..., in CPython. ``optimise=False`` skips
+    the passes, not the inlining. Raises CompileError. Any thread may call this.
     """
     start = time.perf_counter()
-    imports = _imports(text, symbols or {})
+    names = (symbol, *also)
+    imports = {name: (symbols or {}).get(name) or _symbol_address(name) for name in _declared(text)}
     key = ""
     if store:
         import jitgrad  # here: jitgrad imports this module
 
         version = getattr(jitgrad, "__version__", "")
         llvm_version = ".".join(map(str, llvm.llvm_version_info))
-        key = disk.key_of(text, symbol, version, llvmlite.__version__, llvm_version, *host(), _PASSES, str(optimise))
+        options = f"{_PASSES}; {optimise=}"
+        key = disk.key_of(text, *names, version, llvmlite.__version__, llvm_version, *host(), options)
     with _lock:
         code = disk.load(key) if store else None
         if code is not None:
             try:
-                return Kernel(symbol, _link(code, symbol, imports), time.perf_counter() - start, True)
+                return Kernel(names, _link(code, names, imports), time.perf_counter() - start, True)
             except RuntimeError:
                 pass  # an object file that this LLVM cannot link is as good as none
         machine = _target_machine(*host())
-        code = machine.emit_object(_optimised(text, symbol, machine, optimise))
+        code = machine.emit_object(_optimised(text, names, machine, optimise))
         try:
-            library = _link(code, symbol, imports)
+            library = _link(code, names, imports)
         except RuntimeError as error:
             raise CompileError(f"cannot link {symbol}: {error}") from None
         seconds = time.perf_counter() - start
     if store:
         disk.store(key, code)
-    return Kernel(symbol, library, seconds, False)
+    return Kernel(names, library, seconds, False)
+
+
+@cache
+def trampolines() -> Trampolines:
+    """``call``, ``call_nogil`` and ``address_of``, made at the first call: in 25 ms, or 1 where they are on disk."""
+    return make_trampolines(compile_text)
 
 
 def assembly(text: str, symbol: str, *, optimise: bool = True, cpu: str = "", features: str = "") -> str:
@@ -126,7 +143,7 @@ def assembly(text: str, symbol: str, *, optimise: bool = True, cpu: str = "", fe
     with _lock:
         triple = host().triple
         machine = _target_machine(triple, cpu, features) if cpu else _target_machine(*host())
-        return machine.emit_assembly(_optimised(text, symbol, machine, optimise))
+        return machine.emit_assembly(_optimised(text, (symbol,), machine, optimise))
 
 
 @cache
@@ -140,7 +157,7 @@ def _target_machine(triple: str, cpu: str, features: str) -> llvm.TargetMachine:
     return _target().create_target_machine(cpu=cpu, features=features, opt=2, jit=True)
 
 
-def _optimised(text: str, symbol: str, machine: llvm.TargetMachine, optimise: bool) -> llvm.ModuleRef:
+def _optimised(text: str, names: Sequence[str], machine: llvm.TargetMachine, optimise: bool) -> llvm.ModuleRef:
     """The module of the text, verified, for this machine, its functions inlined and its passes run.
 
     The passes, on loops written with <16 x float>, every 8th row an inlined exp (EPYC Zen 3, LLVM 22; passes + code
@@ -164,10 +181,10 @@ def _optimised(text: str, symbol: str, machine: llvm.TargetMachine, optimise: bo
         module.data_layout = str(machine.target_data)
         module.verify()
     except RuntimeError as error:
-        raise CompileError(f"LLVM does not accept the text of {symbol}: {error}") from None
-    defined = [f for f in module.functions if not f.is_declaration]
-    if not any(f.name == symbol and f.linkage == llvm.Linkage.external for f in defined):
-        raise CompileError(f"the text defines no external function {symbol}, only {[f.name for f in defined]}")
+        raise CompileError(f"LLVM does not accept the text of {names[0]}: {error}") from None
+    defined = {f.name for f in module.functions if not f.is_declaration and f.linkage == llvm.Linkage.external}
+    if not defined.issuperset(names):
+        raise CompileError(f"the text defines no external function {set(names) - defined}, only {defined}")
     builder = llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options(speed_level=1))
     whole = llvm.create_new_module_pass_manager()
     whole.add_always_inliner_pass()
@@ -205,30 +222,32 @@ def _linker() -> orcjit.LLJIT:
     return linker
 
 
-def _link(code: bytes, symbol: str, imports: Mapping[str, int]) -> orcjit.ResourceTracker:
+def _link(code: bytes, names: Sequence[str], imports: Mapping[str, int]) -> orcjit.ResourceTracker:
     """Object code into memory; RuntimeError where LLVM cannot. The caller holds the lock."""
     global _libraries_made
     _libraries_made += 1
     # the process itself, for what code generation adds on its own: memset, or fma on a CPU that has none
-    builder = orcjit.JITLibraryBuilder().add_object_img(code).add_current_process().export_symbol(symbol)
+    builder = orcjit.JITLibraryBuilder().add_object_img(code).add_current_process()
+    for name in names:
+        builder.export_symbol(name)
     for name, address in imports.items():
         builder.import_symbol(name, address)
     return builder.link(_linker(), f"jitgrad{_libraries_made}")
 
 
-_DECLARED = re.compile(
-    r'^\s*(?:declare\b[^@\n]*@(?:"([^"]+)"|([\w.$-]+))|@(?:"([^"]+)"|([\w.$-]+))\s*=\s*external\b)', re.MULTILINE
-)
+# The first begins with its literal text, which makes the search several times quicker than an anchor does.
+_DECLARE = re.compile(r'declare [^@\n]*@"?([^"\s(]+)')
+_EXTERNAL = re.compile(r'^\s*@"?([^"\s=]+)"?\s*=\s*external\b', re.MULTILINE)
 
 
-def _imports(text: str, symbols: Mapping[str, int]) -> dict[str, int]:
-    """Name to address of everything that the text declares and does not define; CompileError where nobody has it."""
-    found = {}
-    for groups in _DECLARED.findall(text):
-        name = next(filter(None, groups))
-        if not name.startswith("llvm."):
-            found[name] = symbols[name] if name in symbols else _symbol_address(name)
-    return found
+def _declared(text: str) -> Iterator[str]:
+    """The names that the text declares and does not define, LLVM's own left out."""
+    for match in _DECLARE.finditer(text):
+        start = match.start()
+        if not match[1].startswith("llvm.") and not text[text.rfind("\n", 0, start) + 1 : start].strip():
+            yield match[1]
+    if "external" in text:
+        yield from (match[1] for match in _EXTERNAL.finditer(text))
 
 
 @cache
@@ -257,148 +276,3 @@ def _c_libraries() -> tuple[ctypes.CDLL, ...]:
         except OSError:
             continue
     return tuple(libraries)
-
-
-# --- calling ---------------------------------------------------------------------------------------------------------
-
-
-class Trampolines(NamedTuple):
-    """Ways from Python into generated code.
-
-    call(address, *arguments): calls ``void f(int64_t *table)`` at ``address`` with the arguments as its table: an int is
-        itself (TypeError for anything that is no int, NumPy's integers included; OverflowError beyond 64 bits signed),
-        an ndarray the address of its first element, whatever its dtype, layout and flags. Nothing checks that the
-        function stays within the arrays. Keeps the GIL.
-    call_nogil: the same without the GIL while the function runs; 20 to 40 ns more.
-    address_of(array): the address of an ndarray's first element (also of its subclasses); TypeError for anything else.
-    generated: whether these are machine code, or ctypes and Python where the interpreter is not CPython with a GIL.
-    """
-
-    call: Callable[..., None]
-    call_nogil: Callable[..., None]
-    address_of: Callable[[np.ndarray], int]
-    generated: bool
-
-
-# A table of up to 128 entries lies on the stack, a longer one on the heap. %type and %data are offsets in PyObject and
-# PyArrayObject: the type is the last field of every object's head, an array's data pointer its first own field, which
-# NumPy's C ABI fixes (PyArray_DATA is inlined in every extension module).
-_CALL = """
-declare i64 @PyLong_AsSsize_t(ptr)
-declare ptr @PyErr_Occurred()
-declare i32 @PyErr_BadArgument()
-declare void @Py_IncRef(ptr)
-declare ptr @PyMem_Malloc(i64)
-declare void @PyMem_Free(ptr)
-declare ptr @PyErr_NoMemory()
-declare ptr @PyEval_SaveThread()
-declare void @PyEval_RestoreThread(ptr)
-declare ptr @PyLong_FromSsize_t(i64)
-declare i32 @PyType_IsSubtype(ptr, ptr)
-@jitgrad_none = external global i8
-@jitgrad_ndarray = external global i8
-
-define ptr @{name}(ptr %self, ptr %args, i64 %nargs) {{
-entry:
-  %stack = alloca [128 x i64], align 16
-  %given = icmp sgt i64 %nargs, 0
-  br i1 %given, label %function, label %none_given
-none_given:
-  %bad = call i32 @PyErr_BadArgument()
-  ret ptr null
-function:
-  %first = load ptr, ptr %args
-  %address = call i64 @PyLong_AsSsize_t(ptr %first)
-  %callee = inttoptr i64 %address to ptr
-  %doubtful = icmp slt i64 %address, 1
-  br i1 %doubtful, label %check, label %fits
-check:
-  %why = call ptr @PyErr_Occurred()
-  %raised = icmp ne ptr %why, null
-  br i1 %raised, label %error, label %none_given
-fits:
-  %small = icmp sle i64 %nargs, 129
-  br i1 %small, label %fill, label %heap
-heap:
-  %bytes = shl i64 %nargs, 3
-  %memory = call ptr @PyMem_Malloc(i64 %bytes)
-  %got = icmp ne ptr %memory, null
-  br i1 %got, label %fill, label %no_memory
-no_memory:
-  %unused = call ptr @PyErr_NoMemory()
-  ret ptr null
-fill:
-  %table = phi ptr [%stack, %fits], [%memory, %heap]
-  br label %next
-next:
-  %i = phi i64 [1, %fill], [%i1, %set]
-  %more = icmp slt i64 %i, %nargs
-  br i1 %more, label %argument, label %ready
-argument:
-  %slot = getelementptr ptr, ptr %args, i64 %i
-  %object = load ptr, ptr %slot
-  %type_at = getelementptr i8, ptr %object, i64 {type}
-  %type = load ptr, ptr %type_at
-  %is_array = icmp eq ptr %type, @jitgrad_ndarray
-  br i1 %is_array, label %array, label %integer
-array:
-  %data_at = getelementptr i8, ptr %object, i64 {data}
-  %data = load i64, ptr %data_at
-  br label %set
-integer:
-  %value = call i64 @PyLong_AsSsize_t(ptr %object)
-  %odd = icmp eq i64 %value, -1
-  br i1 %odd, label %suspect, label %set
-suspect:
-  %occurred = call ptr @PyErr_Occurred()
-  %fine = icmp eq ptr %occurred, null
-  br i1 %fine, label %set, label %failed
-set:
-  %entry_value = phi i64 [%data, %array], [%value, %integer], [-1, %suspect]
-  %before = sub i64 %i, 1
-  %place = getelementptr i64, ptr %table, i64 %before
-  store i64 %entry_value, ptr %place
-  %i1 = add i64 %i, 1
-  br label %next
-ready:
-  {save}
-  call void %callee(ptr %table)
-  {restore}
-  call void @Py_IncRef(ptr @jitgrad_none)
-  br i1 %small, label %done, label %free
-free:
-  call void @PyMem_Free(ptr %table)
-  br label %done
-done:
-  ret ptr @jitgrad_none
-failed:
-  br i1 %small, label %error, label %free_failed
-free_failed:
-  call void @PyMem_Free(ptr %table)
-  br label %error
-error:
-  ret ptr null
-}}
-"""
-
-_ADDRESS_OF = """
-define ptr @address_of(ptr %self, ptr %object) {{
-entry:
-  %type_at = getelementptr i8, ptr %object, i64 {type}
-  %type = load ptr, ptr %type_at
-  %exact = icmp eq ptr %type, @jitgrad_ndarray
-  br i1 %exact, label %array, label %ask
-ask:
-  %answer = call i32 @PyType_IsSubtype(ptr %type, ptr @jitgrad_ndarray)
-  %derived = icmp ne i32 %answer, 0
-  br i1 %derived, label %array, label %other
-array:
-  %data_at = getelementptr i8, ptr %object, i64 {data}
-  %data = load i64, ptr %data_at
-  %result = call ptr @PyLong_FromSsize_t(i64 %data)
-  ret ptr %result
-other:
-  %bad = call i32 @PyErr_BadArgument()
-  ret ptr null
-}}
-"""

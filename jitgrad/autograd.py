@@ -1,0 +1,223 @@
+"""Who may ask for a reverse sweep, `backward` and `grad`, and when operations are recorded: the grad mode."""
+
+from __future__ import annotations
+
+import functools
+import operator
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from jitgrad import dtypes
+from jitgrad.errors import NoGradientError
+from jitgrad.record import Handle, grad_mode, make, quiet, row_of
+from jitgrad.reverse import reverse
+from jitgrad.tape import Leaf, Row
+
+
+def seed(output: Any, gradient: Any) -> Any:
+    """The cotangent to start from, checked: 1 for a scalar, or what the caller gives for each element."""
+    held = output._value if output._value is not None else output._row
+    shape, dtype = tuple(held.shape), held.dtype
+    if gradient is None:
+        if int(np.prod(shape)) != 1:
+            raise RuntimeError(
+                f"a gradient is made up only for scalar outputs, and this one has shape {list(shape)}: reduce it first "
+                "(.sum(), .mean()), or pass gradient= of that shape"
+            )
+        return dtype.type(1) if not shape else np.ones(shape, dtype)
+    if not isinstance(gradient, Handle):
+        gradient = np.asarray(gradient)
+        given = gradient
+    else:
+        given = gradient._value if gradient._value is not None else gradient._row
+    if tuple(given.shape) != shape:
+        raise RuntimeError(f"gradient has shape {list(given.shape)}, the output it belongs to has {list(shape)}")
+    if given.dtype != dtype:
+        raise RuntimeError(
+            f"gradient has dtype {dtypes.of(given.dtype).name}, the output it belongs to {dtypes.of(dtype).name}"
+        )
+    return gradient
+
+
+def _cotangents(outputs: Sequence[Any], gradients: Sequence[Any], recorded: bool, cls: type) -> dict[Row, Any]:
+    seeds: dict[Row, Any] = {}
+    for i, (output, gradient) in enumerate(zip(outputs, gradients)):
+        row = output._row
+        if row is None or not row.requires:
+            raise NoGradientError(f"element {i} of tensors does not require grad and does not have a grad_fn")
+        g = seed(output, gradient)
+        if recorded and not isinstance(g, Handle):
+            g = make(cls, g, None)
+        elif not recorded and isinstance(g, Handle):
+            g = g._value
+        seeds[row] = seeds[row] + g if row in seeds else g
+    return seeds
+
+
+def run(
+    outputs: Sequence[Any], gradients: Sequence[Any], wanted: set[Row] | None, *, create_graph: bool, retain: bool
+) -> dict[Row, Any]:
+    """A reverse sweep from tensors: recorded if asked for, or if they are traced."""
+    cls = type(outputs[0])
+    recorded = create_graph or any(o._value is None for o in outputs)
+    token = grad_mode.set(recorded)
+    try:
+        seeds = _cotangents(outputs, gradients, recorded, cls)
+        with np.errstate(all="ignore"):
+            return reverse(seeds, wanted, cls=cls, recorded=recorded, retain=retain)
+    finally:
+        grad_mode.reset(token)
+
+
+def _several(x: Any) -> list[Any]:
+    return list(x) if isinstance(x, (tuple, list)) else [x]
+
+
+def backward(
+    tensors: Any,
+    grad_tensors: Any = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    inputs: Any = None,
+) -> None:
+    """Add the gradient of `tensors` to the `.grad` of every leaf they came from (or of `inputs` alone).
+
+    `grad_tensors` gives a cotangent of the same shape and dtype for each tensor; a scalar needs none.
+    Raises `NoGradientError` (a RuntimeError) if nothing requires grad, `RuntimeError` for a non-scalar without a
+    cotangent, `FreedTapeError` for a second sweep without `retain_graph`, `OverwrittenError` if a value that is
+    needed was changed in place.
+
+    >>> import jitgrad
+    >>> x = jitgrad.tensor(3.0, requires_grad=True)
+    >>> jitgrad.autograd.backward(x * x)
+    >>> x.grad
+    tensor(6.)
+    """
+    outputs = _several(tensors)
+    gradients = _several(grad_tensors) if grad_tensors is not None else [None] * len(outputs)
+    ends = None if inputs is None else {row_of(x) for x in _several(inputs)}
+    retain = create_graph if retain_graph is None else retain_graph
+    found = run(outputs, gradients, ends, create_graph=create_graph, retain=retain)
+    cls = type(outputs[0])
+    for row, g in found.items():
+        _accumulate(row, g if isinstance(g, Handle) else make(cls, g, None), create_graph)
+
+
+def _accumulate(row: Row, g: Any, create_graph: bool) -> None:
+    if not isinstance(row, Leaf):
+        row.extra = (row.extra or {}) | {"retain": True, "grad": g}
+        return
+    old = row.grad
+    if old is None:
+        row.grad = g
+    elif create_graph:
+        row.grad = old + g
+    elif isinstance(old._value, np.ndarray):
+        old._value += g._value
+        if old._storage is not None:
+            old._storage.version += 1
+    else:
+        old._value = quiet.run(operator.add, old._value, g._value)
+
+
+def grad(
+    outputs: Any,
+    inputs: Any,
+    grad_outputs: Any = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    allow_unused: bool = False,
+) -> tuple[Any, ...]:
+    """The gradients of `outputs` in `inputs`, returned and not accumulated; arguments as in `torch.autograd.grad`.
+
+    Raises `RuntimeError` if an input was not used to compute the outputs, unless `allow_unused`, which gives None.
+
+    >>> import jitgrad
+    >>> x = jitgrad.tensor(3.0, requires_grad=True)
+    >>> (g,) = jitgrad.autograd.grad(x ** 3, x, create_graph=True)
+    >>> jitgrad.autograd.grad(g, x)
+    (tensor(18.),)
+    """
+    outs, ins = _several(outputs), _several(inputs)
+    gradients = _several(grad_outputs) if grad_outputs is not None else [None] * len(outs)
+    for i, x in enumerate(ins):
+        if x._row is None or not x._row.requires:
+            raise NoGradientError(f"input {i} does not require grad: pass tensors made with requires_grad=True")
+    retain = create_graph if retain_graph is None else retain_graph
+    found = run(outs, gradients, {x._row for x in ins}, create_graph=create_graph, retain=retain)
+    cls = type(outs[0])
+    results = []
+    for i, x in enumerate(ins):
+        g = found.get(x._row)
+        if g is None and not allow_unused:
+            raise RuntimeError(f"input {i} was not used to compute the outputs: pass allow_unused=True to get None for it")
+        results.append(g if g is None or isinstance(g, Handle) else make(cls, g, None))
+    return tuple(results)
+
+
+# Grad mode.
+
+
+class _Mode:
+    """A grad mode as context manager and decorator."""
+
+    mode = True
+
+    def __init__(self) -> None:
+        self._tokens: list[Any] = []
+
+    def __enter__(self) -> None:
+        self._tokens.append(grad_mode.set(self.mode))
+
+    def __exit__(self, *_: object) -> None:
+        grad_mode.reset(self._tokens.pop())
+
+    def __call__(self, function: Callable) -> Callable:
+        @functools.wraps(function)
+        def within(*args: Any, **kwargs: Any) -> Any:
+            token = grad_mode.set(self.mode)
+            try:
+                return function(*args, **kwargs)
+            finally:
+                grad_mode.reset(token)
+
+        return within
+
+
+class no_grad(_Mode):
+    """Nothing inside is recorded; as `with no_grad():`, `@no_grad()` or `@no_grad`."""
+
+    mode = False
+
+    def __new__(cls, function: Callable | None = None) -> Any:
+        return super().__new__(cls) if function is None else cls()(function)
+
+
+class enable_grad(no_grad):
+    """Recording is on inside, also within `no_grad`; used in the same ways."""
+
+    mode = True
+
+
+class set_grad_enabled(_Mode):
+    """Switch recording on or off from here on, or as `with set_grad_enabled(mode):` until the end of the block."""
+
+    def __init__(self, mode: bool) -> None:
+        self.mode = bool(mode)
+        self._tokens = [grad_mode.set(self.mode)]
+
+    def __enter__(self) -> None:
+        pass
+
+    def __call__(self, function: Callable) -> Callable:
+        self.__exit__()  # as a decorator it is about the function alone
+        return super().__call__(function)
+
+
+def is_grad_enabled() -> bool:
+    """Whether operations are recorded, in this thread."""
+    return grad_mode.get()
+
+

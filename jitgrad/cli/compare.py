@@ -1,0 +1,156 @@
+"""`jitgrad compare`: both sweeps on the three models, or on a function of the user's."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import time
+from importlib.metadata import version
+from typing import Any
+
+import jitgrad as jg
+from jitgrad.cli import data, output, target
+from jitgrad.cli.measure import SWEEPS, Comparison, Run, difference_of_sweeps, median, timed
+from jitgrad.cli.parser import package_version
+from jitgrad.cli.progress import Progress
+from jitgrad.cli.table import duration, table, three_digits
+from jitgrad.cli.train import compare_models
+
+STEPS, QUICK_STEPS = 300, 20
+BUDGET = 3.0  # seconds for the timed calls of a user's function with one sweep
+FIRST = "first gradient: from the plain function to its first gradient, tracing and compiling included"
+HEAD = ("model", "sweep", "loss", "accuracy", "first gradient", "a step", "speed-up", "gradients differ by")
+
+
+def run(options: argparse.Namespace) -> None:
+    """Do what the command line asks for."""
+    output.check_plot(options.plot)
+    output.check_writable("--plot", options.plot)
+    output.check_writable("--json", options.json)
+    steps = options.steps or (QUICK_STEPS if options.quick else STEPS)
+    facts = machine() | {"steps": steps, "seed": options.seed}
+    if options.target is None:
+        results = _demo(facts, steps, options.seed)
+    else:
+        results = _own(facts, steps, target.load(options.target))
+    if options.json:
+        output.write_json(options.json, facts, results)
+    if options.plot:
+        output.write_plot(options.plot, heading(facts), results)
+
+
+def _demo(facts: dict[str, Any], steps: int, seed: int) -> list[Comparison]:
+    tables = data.load(seed)
+    facts |= {"data": tables.origin, "real_data": tables.real, "dtype": "float32"}
+    print(heading(facts))
+    print(f"data: {tables.origin}")
+    print(f"parameters and data in float32, {steps} steps of gradient descent a model")
+    print(flush=True)
+    results = compare_models(tables, steps, seed)
+    print(results_table(results))
+    print()
+    print("loss, accuracy: on the quarter of the data that was held out")
+    print(FIRST + _disk(results))
+    print("a step: median; loss, gradients and new parameters")
+    print("gradients differ by: the largest difference between the two sweeps at the same parameters")
+    return results
+
+
+def _own(facts: dict[str, Any], steps: int, own: target.Target) -> list[Comparison]:
+    print(heading(facts), flush=True)
+    results = [compare_target(own, steps)]
+    facts |= {"target": f"{own.path}:{own.name}", "argnums": list(own.argnums)}
+    kinds = [str(a.dtype).rpartition(".")[2] if isinstance(a, jg.Tensor) else type(a).__name__ for a in own.arguments]
+    facts["dtype"] = ", ".join(kinds)
+    print(f"value: {results[0].jit.loss!r}, differentiated in argument{'s' * (len(own.argnums) > 1)} "
+          f"{', '.join(map(str, own.argnums))} of ({facts['dtype']})")  # fmt: skip
+    print()
+    print(results_table(results, HEAD[:2] + HEAD[4:]))
+    print()
+    print(FIRST + _disk(results))
+    print("a step: median; value and gradients")
+    return results
+
+
+def compare_target(own: target.Target, steps: int) -> Comparison:
+    """Value and gradient of the user's function with both sweeps."""
+    runs = {}
+    with Progress(len(SWEEPS) * steps) as progress:
+        for sweep in SWEEPS:
+            gradient = jg.jit(own.gradient())
+            with jg.sweep(sweep):
+                times, value = _timed_calls(own, gradient, steps, progress)
+            runs[sweep] = Run(sweep, value, times[0], median(times), report=str(gradient.report()))
+    gap = difference_of_sweeps(lambda: own.call(gradient, *own.arguments)[1])
+    return Comparison(own.name, runs["interpreted"], runs["jit"], gap)
+
+
+def _timed_calls(own: target.Target, gradient: Any, steps: int, progress: Progress) -> tuple[list[float], float]:
+    """The times of `steps` calls, or of as many as fit into the budget after the first three; and the value."""
+    times: list[float] = []
+    begin = time.perf_counter()
+    for i in range(steps + 1):  # one more: the first is cold
+        seconds, (value, _) = own.call(timed, gradient, *own.arguments)
+        times.append(seconds)
+        progress.step(own.name)
+        if i >= 2 and time.perf_counter() - begin > BUDGET:
+            progress.step(own.name, steps - i)
+            break
+    return times, value.item()
+
+
+def results_table(results: list[Comparison], head: tuple[str, ...] = HEAD) -> str:
+    """The one table; `head` chooses its columns."""
+    rows = []
+    for comparison in results:
+        for run in (comparison.interpreted, comparison.jit):
+            cells = dict(zip(HEAD, _cells(comparison, run)))
+            rows.append([cells[column] for column in head])
+    return table(head, rows, right=range(2, len(head)))
+
+
+def _cells(comparison: Comparison, run: Run) -> tuple[str, ...]:
+    is_jit = run is comparison.jit
+    return (
+        "" if is_jit else comparison.name,
+        "JIT" if is_jit else run.sweep,
+        f"{run.loss:.4f}",
+        "" if run.accuracy is None else f"{100 * run.accuracy:.1f} %",
+        duration(run.first) + ("*" if run.from_disk else ""),
+        duration(run.steady),
+        three_digits(comparison.speed_up) if is_jit else "1",
+        f"{comparison.difference:.1e}" if is_jit else "",
+    )
+
+
+def _disk(results: list[Comparison]) -> str:
+    return "\n  * kernels came from the disk cache" if any(c.jit.from_disk for c in results) else ""
+
+
+def machine() -> dict[str, Any]:
+    """Versions, and what this runs on."""
+    packages = {name: version(name) for name in ("numpy", "numba", "llvmlite")}
+    return {
+        "versions": {"jitgrad": package_version(), "python": platform.python_version()} | packages,
+        "machine": {"system": platform.system(), "cpu": cpu(), "cores": os.cpu_count()},
+    }
+
+
+def cpu() -> str:
+    """The name of the processor, where the system tells."""
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            names = [line.partition(":")[2].strip() for line in file if line.startswith("model name")]
+    except OSError:
+        names = []
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def heading(facts: dict[str, Any]) -> str:
+    """Versions and machine on a line."""
+    versions, host = facts["versions"], facts["machine"]
+    return (
+        f"jitgrad {versions['jitgrad']}, NumPy {versions['numpy']}, Numba {versions['numba']}, "
+        f"Python {versions['python']}; {host['cpu']}, {host['cores']} cores"
+    )

@@ -1,0 +1,90 @@
+"""One function with one sweep, timed; and how far the gradients of the two sweeps are apart."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+import jitgrad as jg
+
+SWEEPS = ("interpreted", "jit")
+
+
+@dataclass
+class Run:
+    """What one sweep did: times in seconds, `first` from a function never called before to its first gradient."""
+
+    sweep: str
+    loss: float
+    first: float
+    steady: float
+    accuracy: float | None = None
+    losses: list[float] = field(default_factory=list)
+    report: str = ""
+
+    @property
+    def from_disk(self) -> bool:
+        """Whether kernels were found in the disk cache, so that `first` holds little compiling."""
+        return "from disk" in self.report
+
+
+@dataclass
+class Comparison:
+    """Both sweeps on the same work, and the largest absolute difference between their gradients."""
+
+    name: str
+    interpreted: Run
+    jit: Run
+    difference: float
+
+    @property
+    def speed_up(self) -> float:
+        return self.interpreted.steady / self.jit.steady
+
+
+def median(times: list[float]) -> float:
+    """The median without the first call, unless that was the only one."""
+    return statistics.median(times[1:] or times)
+
+
+def timed(call: Callable, *operands: Any) -> tuple[float, Any]:
+    """Seconds that a call took, and its result."""
+    begin = time.perf_counter()
+    result = call(*operands)
+    return time.perf_counter() - begin, result
+
+
+def difference_of_sweeps(gradient: Callable, *operands: Any) -> float:
+    """The largest absolute difference between what `gradient(*operands)` gives with the two sweeps."""
+    results = []
+    for sweep in SWEEPS:
+        with jg.sweep(sweep):
+            results.append([np.asarray(g.numpy(), np.float64) for g in leaves(gradient(*operands))])
+    return largest_difference(*results)
+
+
+def leaves(tree: Any) -> Iterator[Any]:
+    """The tensors in nested tuples, lists and dicts, in order."""
+    if isinstance(tree, dict):
+        tree = list(tree.values())
+    if isinstance(tree, (tuple, list)):
+        for part in tree:
+            yield from leaves(part)
+    elif isinstance(tree, jg.Tensor):
+        yield tree
+
+
+def largest_difference(first: Iterable[np.ndarray], second: Iterable[np.ndarray]) -> float:
+    """The largest |a - b|; equal infinities and nan against nan count as equal, nan against a number as infinite."""
+    worst = 0.0
+    for a, b in zip(first, second, strict=True):
+        differ = (a != b) & ~(np.isnan(a) & np.isnan(b))
+        with np.errstate(invalid="ignore"):
+            gaps = np.abs(a[differ] - b[differ])
+        worst = max(worst, float(np.nan_to_num(gaps, nan=np.inf, posinf=np.inf).max(initial=0.0)))
+    return worst

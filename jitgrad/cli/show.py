@@ -1,0 +1,46 @@
+"""`jitgrad tape` and `jitgrad ops`: what there is to look at."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from typing import Any
+
+import jitgrad as jg
+from jitgrad.cli.table import table
+from jitgrad.cli.target import Target, load
+
+
+def tape(options: argparse.Namespace) -> None:
+    """Print the tape of the function, and the tape of its value and gradient."""
+    target = load(options.target)
+    print(f"forward: {target.name}")
+    print(_tape(target, target.function))
+    print()
+    print(f"with its reverse sweep: value_and_grad({target.name}, argnums={target.argnums})")
+    print(_tape(target, target.gradient()))
+
+
+def _tape(target: Target, function: Callable) -> Any:
+    return target.call(jg.jit(function).tape, *target.arguments)
+
+
+def ops(options: argparse.Namespace) -> None:
+    """Print the op table, or only its holes, and how many there are of each sort."""
+    rows = list(jg.ops.rows())
+    holes = [op for op in rows if op.holes()]
+    shown = holes if options.holes else rows
+    if shown:
+        lines = [(op.name, op.kind, op.kernel or "(interpreted only)", _derivative(op)) for op in shown]
+        print(table(("op", "kind", "kernel expression", "derivative"), lines))
+        print()
+    yes = sum(op.differentiable and not op.holes() for op in rows)
+    compiled = sum(op.kernel is not None for op in rows)
+    print(f"{len(rows)} ops, {compiled} with a kernel expression")
+    print(f"derivative: {yes} yes, {len(rows) - yes - len(holes)} no (none exists), {len(holes)} with a hole")
+
+
+def _derivative(op: Any) -> str:
+    if op.holes():
+        return "hole: " + "; ".join(op.holes())
+    return "yes" if op.differentiable else "no"

@@ -1,0 +1,48 @@
+"""Losses, by their names in torch.nn.functional."""
+
+from __future__ import annotations
+
+from jitgrad.functions.numeric import clamp
+from jitgrad.functions.shaping import gather, unsqueeze
+from jitgrad.methods import bound
+from jitgrad.ops import TABLE
+from jitgrad.tensor import Tensor
+
+_log_softmax = bound(TABLE["log_softmax"])
+
+
+def _reduced(loss: Tensor, reduction: str) -> Tensor:
+    if reduction not in ("mean", "sum", "none"):
+        raise ValueError(f"reduction must be 'mean', 'sum' or 'none', not {reduction!r}")
+    return loss if reduction == "none" else getattr(loss, reduction)()
+
+
+def mse_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
+    """The squared difference of two tensors of equal shape."""
+    if tuple(input.shape) != tuple(target.shape):
+        raise ValueError(f"mse_loss: shapes {list(input.shape)} and {list(target.shape)} differ, and broadcasting a loss "
+                         "is nearly always a mistake")  # fmt: skip
+    return _reduced((input - target) ** 2, reduction)
+
+
+def binary_cross_entropy(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
+    """-(t log p + (1 - t) log(1 - p)) of probabilities `input`; logarithms are bounded below by -100, as in PyTorch."""
+    loss = -(target * clamp(input.log(), min=-100.0) + (1 - target) * clamp((1 - input).log(), min=-100.0))
+    return _reduced(loss, reduction)
+
+
+def binary_cross_entropy_with_logits(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
+    """`binary_cross_entropy` of sigmoid(input), exact for large inputs."""
+    from jitgrad.functions.numeric import softplus
+
+    return _reduced(softplus(input) - target * input, reduction)
+
+
+def nll_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
+    """Minus the log-probability, in `input` of shape (n, classes), of the class in `target` (n, int64)."""
+    return _reduced(-gather(input, 1, unsqueeze(target, 1)).squeeze(1), reduction)
+
+
+def cross_entropy(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
+    """`nll_loss` of log_softmax(input) for logits of shape (n, classes) and classes (n, int64)."""
+    return nll_loss(_log_softmax(input, 1), target, reduction)

@@ -1,0 +1,180 @@
+"""Composites of arithmetic, products and reductions."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from jitgrad import dtypes
+from jitgrad.methods import bound
+from jitgrad.ops import TABLE
+from jitgrad.ops import elementwise as ew
+from jitgrad.ops.linalg import matmul as matmul_op
+from jitgrad.ops.linalg import transposed
+from jitgrad.ops.movement import expand, reshape
+from jitgrad.ops.table import axis
+from jitgrad.record import apply
+from jitgrad.tensor import Tensor
+
+from jitgrad.functions.shaping import gather, unsqueeze
+
+amax, amin, argmax, argmin = (bound(TABLE[n]) for n in ("amax", "amin", "argmax", "argmin"))
+sum_of, mean_of = bound(TABLE["sum"]), bound(TABLE["mean"])
+
+
+class Extreme(NamedTuple):
+    """What `max` and `min` along a dimension return."""
+
+    values: Tensor
+    indices: Tensor
+
+
+def _extreme(input: Tensor, all_of: Any, pick: Any, pairwise: Any, dim: Any, keepdim: bool, what: str) -> Any:
+    if dim is None:
+        if not input.numel():
+            raise RuntimeError(f"{what} of an empty tensor (shape {list(input.shape)}) has no value")
+        return all_of(input)
+    if isinstance(dim, Tensor):
+        return apply(pairwise, (input, dim))
+    if not input.ndim:
+        return Extreme(input, apply(ew.cast, (apply(ew.zeros_like, (input,)),), {"dtype": np.dtype(np.int64)}))
+    indices = pick(input, dim, True)
+    values = gather(input, dim, indices)
+    if keepdim:
+        return Extreme(values, indices)
+    d = axis(dim, input.ndim)
+    shape = {"shape": (*input.shape[:d], *input.shape[d + 1 :])}
+    return Extreme(apply(reshape, (values,), shape), apply(reshape, (indices,), shape))
+
+
+def max(input: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
+    """The largest element; along `dim` the pair (values, indices); of two tensors the larger one elementwise."""
+    return _extreme(input, amax, argmax, ew.maximum, dim, keepdim, "max")
+
+
+def min(input: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
+    """The smallest element; along `dim` the pair (values, indices); of two tensors the smaller one elementwise."""
+    return _extreme(input, amin, argmin, ew.minimum, dim, keepdim, "min")
+
+
+def matmul(input: Tensor, other: Tensor) -> Tensor:
+    """The matrix product, with `numpy.matmul`'s rules for 1-d operands and for leading (batch) dimensions."""
+    for x in (input, other):
+        if not isinstance(x, (Tensor, np.ndarray)):
+            raise TypeError(f"matmul takes tensors, not {type(x).__name__}")
+        if not x.ndim:
+            raise RuntimeError("matmul: both operands need at least one dimension; multiply by a number with *")
+    x, y = (v if isinstance(v, Tensor) else Tensor.__new__(Tensor) for v in (input, other))
+    if x is not input or y is not other:
+        from jitgrad.tensor import wrap
+
+        x, y = (v if isinstance(v, Tensor) else wrap(v) for v in (input, other))
+    common = dtypes.promote(x._held.dtype, y._held.dtype)
+    if x._held.dtype != y._held.dtype:
+        raise RuntimeError(f"matmul: operands are {x.dtype.name} and {y.dtype.name}: convert one with .to(dtype) "
+                           f"(both would fit {dtypes.of(common).name})")  # fmt: skip
+    first, second = x.ndim == 1, y.ndim == 1
+    x = unsqueeze(x, 0) if first else x
+    y = unsqueeze(y, 1) if second else y
+    if x.shape[-1] != y.shape[-2]:
+        raise RuntimeError(f"matmul: shapes {list(input.shape)} and {list(other.shape)} do not fit: {x.shape[-1]} columns "
+                           f"against {y.shape[-2]} rows")  # fmt: skip
+    if x.ndim > 2 or y.ndim > 2:
+        x, y = _same_batch(x, y)
+    out = apply(matmul_op, (x, y))
+    if not (first or second):
+        return out
+    shape = (*out.shape[:-2], *(() if first else out.shape[-2:-1]), *(() if second else out.shape[-1:]))
+    return apply(reshape, (out,), {"shape": shape})
+
+
+def _same_batch(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    try:
+        batch = np.broadcast_shapes(x.shape[:-2], y.shape[:-2])
+    except ValueError:
+        raise RuntimeError(f"matmul: the batch dimensions of {list(x.shape)} and {list(y.shape)} do not broadcast") from None
+    return tuple(  # type: ignore[return-value]
+        v if v.shape[:-2] == batch else apply(expand, (v,), {"shape": (*batch, *v.shape[-2:])}) for v in (x, y)
+    )
+
+
+def dot(input: Tensor, other: Tensor) -> Tensor:
+    """The inner product of two 1-d tensors of equal length."""
+    if input.ndim != 1 or other.ndim != 1 or input.shape != other.shape:
+        raise RuntimeError(f"dot needs two 1-d tensors of one length, got {list(input.shape)} and {list(other.shape)}")
+    return (input * other).sum()
+
+
+def outer(input: Tensor, other: Tensor) -> Tensor:
+    """The outer product of two 1-d tensors."""
+    return unsqueeze(input, 1) * unsqueeze(other, 0)
+
+
+def matrix_transpose(input: Tensor) -> Tensor:
+    """The last two dimensions swapped."""
+    if input.ndim < 2:
+        raise RuntimeError(f"mT needs at least 2 dimensions, and this tensor has {input.ndim}")
+    return transposed(input)
+
+
+def pow(input: Any, exponent: Any) -> Tensor:
+    """`input ** exponent` elementwise. An integer to a negative integer power raises RuntimeError."""
+    if isinstance(input, Tensor) and isinstance(exponent, (int, float)) and not isinstance(exponent, bool):
+        whole = not input.dtype.is_floating_point
+        if whole and isinstance(exponent, int) and exponent < 0:
+            raise RuntimeError("integers to negative integer powers are fractions: convert with .float() first")
+        if whole and isinstance(exponent, float):
+            input = apply(ew.cast, (input,), {"dtype": dtypes.default()})
+        return apply(ew.pow_scalar, (input,), {"exponent": exponent})
+    return apply(ew.pow, (input, exponent))
+
+
+def clamp(input: Tensor, min: Any = None, max: Any = None) -> Tensor:
+    """`input` bounded below by `min` and above by `max`, numbers or tensors; the gradient passes at a bound."""
+    if isinstance(min, Tensor) or isinstance(max, Tensor):
+        out = input if min is None else apply(ew.maximum, (input, min))
+        return out if max is None else apply(ew.minimum, (out, max))
+    bounds = ew.clamp.prepare(input, min, max)  # type: ignore[misc]
+    if not input.dtype.is_floating_point and any(isinstance(b, float) for b in bounds.values()):
+        input = apply(ew.cast, (input,), {"dtype": dtypes.default()})
+    return apply(ew.clamp, (input,), bounds)
+
+
+def where(condition: Tensor, input: Any = None, other: Any = None) -> Any:
+    """`input` where `condition` (bool) is true, `other` elsewhere; with one argument the indices of true elements.
+
+    The gradient flows to the chosen side only. If the other side is nan or inf there, compute it from a safe value
+    (`where(ok, x, 1)`) as well, or 0 * nan spoils the gradient.
+    """
+    if input is None and other is None:
+        return tuple(Tensor.__new__(Tensor) if False else _indices(found) for found in np.nonzero(condition.numpy()))
+    return apply(ew.where, (condition, input, other))
+
+
+def _indices(found: np.ndarray) -> Tensor:
+    from jitgrad.tensor import wrap
+
+    return wrap(found)
+
+
+def round(input: Tensor, *, decimals: int = 0) -> Tensor:
+    """Rounded to the nearest integer (halves to even), or to `decimals` decimal places."""
+    if not decimals:
+        return apply(ew.round, (input,))
+    return apply(ew.round, (input * 10.0**decimals,)) / 10.0**decimals
+
+
+def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
+    """log(1 + exp(beta x)) / beta, exact on both tails; `threshold` is accepted and not needed."""
+    return apply(ew.softplus, (input,)) if beta == 1 else apply(ew.softplus, (input * beta,)) / beta
+
+
+def allclose(input: Tensor, other: Tensor, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> bool:
+    """Whether all elements are equal within the tolerances."""
+    return bool(np.allclose(input.detach().numpy(), other.detach().numpy(), rtol, atol, equal_nan))
+
+
+def equal(input: Tensor, other: Tensor) -> bool:
+    """Whether shapes and all elements are equal."""
+    return bool(np.array_equal(input.detach().numpy(), other.detach().numpy()))

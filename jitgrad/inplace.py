@@ -1,0 +1,150 @@
+"""Changes in place: memory is overwritten, and the tape says what the tensor now is.
+
+The new value is first computed out of place and recorded as usual; then it is written over the old one, the version
+of the storage goes up, and the tensor's row becomes that of the new value. If the tensor is a view, the tensor it
+looks into changes too: its row becomes "the old one with this part put in", and all other views are looked up again.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from jitgrad import dtypes
+from jitgrad.errors import MutatedArgumentError
+from jitgrad.ops.elementwise import cast, detach
+from jitgrad.ops.indexing import index_put
+from jitgrad.ops.movement import expand, permute, reshape
+from jitgrad.record import Handle, apply, current_trace, grad_mode, make, own_memory, requires
+from jitgrad.tape import LEAF
+
+
+def overwrite(target: Any, new: Any, name: str) -> Any:
+    """Make `target` hold the value of `new` (a tensor of any dtype that broadcasts to it), in place."""
+    tracking = grad_mode.get() and (requires(target) or requires(new))
+    root = target._view[0] if target._view is not None else target
+    if tracking and root._row is not None and root._row.op is LEAF and root._row.requires:
+        what = "a view of a leaf" if root is not target else "a leaf"
+        raise RuntimeError(f"{name}: {what} that requires grad cannot be changed in place: do it under no_grad(), or "
+                           "compute a new tensor")  # fmt: skip
+    new = _fitted(target, new, name)
+    if target._value is None or new._value is None:
+        return _overwrite_traced(target, root, new, name)
+    if tracking:
+        _keep_old_values(target, new)
+        changed_root = new if root is target else _put(root, target._view[1], new)
+    _write(target, new._value, name)
+    if tracking:
+        root._row = changed_root._row
+        _look_again(root)
+    return target
+
+
+def _fitted(target: Any, new: Any, name: str) -> Any:
+    """`new` with the shape and dtype of `target`; `RuntimeError` if that would lose a dimension or a category."""
+    held, value = _held(target), _held(new)
+    if value.dtype != held.dtype:
+        if dtypes.of(value.dtype).category > dtypes.of(held.dtype).category:
+            raise RuntimeError(f"{name}: a {dtypes.of(value.dtype).name} result cannot be stored in a "
+                               f"{dtypes.of(held.dtype).name} tensor in place")  # fmt: skip
+        new = apply(cast, (new,), {"dtype": held.dtype})
+    if tuple(value.shape) == tuple(held.shape):
+        return new
+    try:
+        np.broadcast_to(np.zeros(value.shape, np.int8), held.shape)
+    except ValueError:
+        raise RuntimeError(f"{name}: the result has shape {list(value.shape)} and cannot be stored in place in a tensor "
+                           f"of shape {list(held.shape)}") from None  # fmt: skip
+    return apply(expand, (new,), {"shape": tuple(held.shape)})
+
+
+def _held(x: Any) -> Any:
+    return x._value if x._value is not None else x._row
+
+
+def _write(target: Any, value: Any, name: str) -> None:
+    if target._storage is None and not (isinstance(value, np.ndarray) and value.base is not None):
+        target._value = value  # nobody else sees this memory, so the new array can simply take its place
+        return
+    storage = own_memory(target)
+    if not target._value.flags.writeable:
+        raise RuntimeError(f"{name}: several elements of this tensor are one place in memory (it was expanded), or its "
+                           "memory is read-only: clone() it first")  # fmt: skip
+    target._value[...] = value
+    storage.version += 1
+
+
+def _keep_old_values(target: Any, new: Any) -> None:
+    """Copy what the row of `new` saved of the old value, which is about to be overwritten."""
+    row = new._row
+    while row is not None and row.saved is not None:
+        if row.guards is not None:
+            mine = target._storage
+            fresh = [v.copy() if g is not None and g[0] is mine else v for v, g in zip(row.saved, row.guards)]
+            guards = tuple(None if g is not None and g[0] is mine else g for g in row.guards)
+            row.saved, row.guards = tuple(fresh), guards if any(guards) else None
+        row = row.inputs[0] if row.op in (cast, expand) else None
+
+
+def _put(root: Any, chain: tuple, new: Any) -> Any:
+    """`root` with `new` in the place that the view operations of `chain` look at."""
+    if not chain:
+        return new
+    (op, params), rest = chain[0], chain[1:]
+    if op is reshape:
+        inner = _put(apply(op, (root,), params), rest, new)
+        return apply(reshape, (inner,), {"shape": tuple(_held(root).shape)})
+    if op is permute:
+        inner = _put(apply(op, (root,), params), rest, new)
+        return apply(permute, (inner,), {"dims": tuple(int(i) for i in np.argsort(params["dims"]))})
+    if op is expand:
+        raise RuntimeError("an expanded tensor cannot be changed in place: clone() it first")
+    index = params.get("index") or (
+        *(slice(None),) * params["dim"], slice(params["start"], params["start"] + params["length"]), ...,
+    )  # fmt: skip
+    inner = _put(apply(op, (root,), params), rest, new)
+    return apply(index_put, (root, inner), {"index": index})
+
+
+def _look_again(root: Any) -> None:
+    """Give every living view of `root` the row that its view operations now give."""
+    storage = root._storage
+    if storage is None:
+        return
+    for reference in list(storage.views):
+        view = reference()
+        if view is not None and view._view is not None and view._view[0] is root:
+            handle = make(type(root), root._value, root._row)
+            for op, params in view._view[1]:
+                handle = apply(op, (handle,), params)
+            view._row = handle._row
+
+
+def _overwrite_traced(target: Any, root: Any, new: Any, name: str) -> Any:
+    trace = current_trace.get()
+    if target._value is not None or (root._row.op is LEAF and trace is not None):
+        raise MutatedArgumentError(
+            f"{name}: a function under jit changes a tensor that its caller holds; the change would be recorded once and "
+            "lost at every later call: return the new value instead"
+        )
+    changed = new if root is target else _put(root, target._view[1], new)
+    root._row = changed._row
+    target._row = new._row
+    if trace is not None:
+        for view in trace.views_of(root):
+            handle = make(type(root), None, root._row)
+            for op, params in view._view[1]:
+                handle = apply(op, (handle,), params)
+            view._row = handle._row
+    return target
+
+
+def detached(handle: Handle) -> Any:
+    """A tensor that shares the memory of `handle` and has no history."""
+    if handle._value is None:
+        return apply(detach, (handle,))
+    storage = own_memory(handle)
+    out = make(type(handle), handle._value, None)
+    out._storage = storage
+    return out

@@ -1,0 +1,201 @@
+"""The reverse sweep: cotangents carried backwards along the tape.
+
+One sweep serves three cases, because the rules of the op table are written in recorded operations: on plain arrays
+(the usual `backward()`), on tensors with `create_graph=True` (the sweep is recorded and can be differentiated again),
+and on traced tensors (the sweep becomes part of the tape that `jit` compiles).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from jitgrad.errors import FreedTapeError
+from jitgrad.ops.elementwise import where
+from jitgrad.ops.table import OUTPUT, Op
+from jitgrad.record import Handle, check_guards, grad_mode, make
+from jitgrad.tape import FREED, LEAF, Leaf, Row, by_serial
+
+ITEM = Op(lambda x, k: x[k], kind="item", inputs=("x",))
+ITEM.name = "item"
+"""One of the several results of a `call` row."""
+
+
+def reverse(
+    seeds: dict[Row, Any], wanted: set[Row] | None, *, cls: type, recorded: bool, retain: bool
+) -> dict[Row, Any]:
+    """Carry the cotangents in `seeds` backwards; return those that arrive at `wanted`, or at the leaves if it is None.
+
+    Cotangents are arrays, or tensors of class `cls` if the sweep is `recorded`. Unless `retain`, values saved in the
+    rows are dropped as the sweep passes.
+    """
+    needed = _needed(seeds, wanted)
+    sweep = _Sweep(cls, recorded, needed)
+    for row, g in seeds.items():
+        sweep.add(row, g, False)
+    arrived = {}
+    for row in sorted(needed, key=by_serial, reverse=True):
+        g = sweep.cotangents.pop(row, None)
+        if g is None:
+            continue
+        if row.extra is not None:
+            g = _extras(row, g, cls, recorded)
+        if row.op is LEAF or (wanted is not None and row in wanted):
+            arrived[row] = g if recorded or row in sweep.owned or not isinstance(g, np.ndarray) else g.copy()
+        if row.inputs:
+            sweep.through(row, g)
+            if not retain and row.saved:
+                row.saved = FREED
+        sweep.owned.discard(row)
+    return arrived
+
+
+def _needed(seeds: Iterable[Row], wanted: set[Row] | None) -> set[Row]:
+    """The rows on a way from `seeds` to `wanted` (or to any leaf that requires grad)."""
+    found: set[Row] = set()
+    waiting = list(seeds)
+    while waiting:
+        row = waiting.pop()
+        if row not in found and (row.requires or (wanted is not None and row in wanted)):
+            found.add(row)
+            waiting.extend(row.inputs)
+    if wanted is None:
+        return found
+    reaching: set[Row] = set()
+    for row in sorted(found, key=by_serial):
+        if row in wanted or any(x in reaching for x in row.inputs):
+            reaching.add(row)
+    return reaching
+
+
+class _Sweep:
+    """The accumulators of one reverse sweep, and how a row passes its cotangent on."""
+
+    def __init__(self, cls: type, recorded: bool, needed: set[Row]) -> None:
+        self.cls = cls
+        self.recorded = recorded
+        self.needed = needed
+        self.cotangents: dict[Row, Any] = {}
+        self.owned: set[Row] = set()  # rows whose accumulator is an array that nobody else sees
+
+    def add(self, row: Row, g: Any, fresh: bool) -> None:
+        """Add `g` to the cotangent of `row`."""
+        old = self.cotangents.get(row)
+        if old is None:
+            self.cotangents[row] = g
+            if fresh:
+                self.owned.add(row)
+        elif row in self.owned:
+            old += g
+        else:
+            self.cotangents[row] = total = old + g
+            if not self.recorded and isinstance(total, np.ndarray):
+                self.owned.add(row)
+
+    def through(self, row: Row, g: Any) -> None:
+        """Apply the rules of `row` to its cotangent."""
+        op = row.op
+        if op is ITEM:
+            parts = self.cotangents.setdefault(row.inputs[0], {})
+            parts[row.params["k"]] = g
+            return
+        values = self._values(row)
+        if op.pullback is not None or op.composite:
+            pull = op.pullback or _through_lower
+            for x, part in zip(row.inputs, pull(self, row, g, values)):
+                if part is not None and x in self.needed:
+                    self.add(x, part, False)
+            return
+        plan = row.plan if row.plan is not None else op.plan(tuple([x in self.needed for x in row.inputs]))
+        for i, rule, picks in plan.calls:
+            x = row.inputs[i]
+            if x not in self.needed:
+                continue
+            arguments = [values[p] for p in picks]
+            facts = rule.facts(row, i) if rule.statics else ()
+            if op.accumulate is not None and not self.recorded:
+                op.accumulate(self._accumulator(x), g, *arguments, *facts)
+            elif op.partials:
+                self.add(x, _scaled(g, rule.function(*arguments, *facts)), not self.recorded and g.ndim > 0)
+            else:
+                part = rule.function(g, *arguments, *facts)
+                fresh = not self.recorded and part is not g and isinstance(part, np.ndarray) and part.base is None
+                self.add(x, part, fresh)
+
+    def _accumulator(self, row: Row) -> np.ndarray:
+        """The accumulator of `row` as an array to add into in place."""
+        old = self.cotangents.get(row)
+        if old is None or row not in self.owned:
+            old = np.zeros(row.shape, row.dtype) if old is None else np.array(old)
+            self.cotangents[row] = old
+            self.owned.add(row)
+        return old
+
+    def _values(self, row: Row) -> Sequence[Any]:
+        """What `row` saved: arrays, or tensors that know the rows they came from."""
+        if row.saved is FREED:
+            raise FreedTapeError(
+                f"the values saved for {row.op.name} were freed by an earlier reverse sweep: call "
+                "backward(retain_graph=True) the first time, or compute the result again"
+            )
+        if row.guards is not None:
+            check_guards(row)
+        if not self.recorded:
+            return row.saved or ()
+        plan = row.plan or row.op.plan(tuple([x in self.needed for x in row.inputs]))
+        values = row.saved if row.saved is not None else (None,) * len(plan.slots)
+        guards = row.guards or (None,) * len(plan.slots)
+        return [self._tensor(row, slot, v, guard) for slot, v, guard in zip(plan.slots, values, guards)]
+
+    def _tensor(self, row: Row, slot: int, value: Any, guard: Any) -> Any:
+        if slot < OUTPUT:
+            rest = row.inputs[len(row.op.inputs) - 1 :]
+            return value if value is not None else tuple(make(self.cls, None, x) for x in rest)
+        source = row if slot == OUTPUT else row.inputs[slot]
+        if value is not None and np.shape(value) != source.shape:
+            value = np.broadcast_to(value, source.shape)
+        handle = make(self.cls, value, source)
+        if guard is not None:
+            handle._storage = guard[0]
+        return handle
+
+
+def _scaled(g: Any, partial: Any) -> Any:
+    """Cotangent times partial derivative; a boolean one is a mask, which lets no `inf * 0` arise."""
+    if isinstance(partial, Handle):
+        held = partial._value if partial._value is not None else partial._row
+        masked = held.dtype == np.bool_
+    else:
+        masked = isinstance(partial, (np.bool_, bool)) or getattr(partial, "dtype", None) == np.bool_
+    return where(partial, g, 0) if masked else g * partial
+
+
+def _through_lower(sweep: _Sweep, row: Row, g: Any, values: Sequence[Any]) -> list[Any]:
+    """The cotangents of the inputs of an op that has no rule: those of the simpler rows it is made of."""
+    if sweep.recorded:
+        inputs = list(values)
+    else:
+        inputs = [make(sweep.cls, v, Leaf(x.shape, x.dtype, x in sweep.needed)) for v, x in zip(values, row.inputs)]
+    token = grad_mode.set(True)
+    try:
+        assert row.op.lower is not None
+        out = row.op.lower(*inputs, **row.params)
+    finally:
+        grad_mode.reset(token)
+    ends = [x._row for x in inputs]
+    found = reverse({out._row: g}, set(ends), cls=sweep.cls, recorded=sweep.recorded, retain=False)
+    return [found.get(end) for end in ends]
+
+
+def _extras(row: Row, g: Any, cls: type, recorded: bool) -> Any:
+    """Run the hooks of a row and keep its gradient if asked to."""
+    for hook in list(row.extra.get("hooks", {}).values()):
+        handle = g if recorded else make(cls, g, None)
+        changed = hook(handle)
+        if changed is not None:
+            g = changed if recorded else changed._value
+    if row.extra.get("retain"):
+        row.extra["grad"] = g if recorded else make(cls, np.array(g)[()], None)
+    return g

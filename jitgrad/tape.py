@@ -1,0 +1,216 @@
+"""The tape: rows in the order in which they were recorded.
+
+A `Row` holds its parents, so "the tape" of some results is the rows that can be reached from them, sorted by serial
+number. There is no global list: what nobody refers to any more is freed by reference count.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Sequence
+from operator import attrgetter
+from typing import Any
+
+import numpy as np
+
+from jitgrad.dtypes import of
+from jitgrad.ops.table import Op, Plan, infer
+
+serials = itertools.count().__next__
+by_serial = attrgetter("serial")
+
+NOTHING: dict[str, Any] = {}
+
+LEAF = Op(lambda: None, kind="leaf", inputs=())
+LEAF.name = "leaf"
+CONST = Op(lambda value: value, kind="const", inputs=())
+CONST.name = "const"
+
+
+class Freed:
+    """Stands where saved values were before a reverse sweep dropped them."""
+
+
+FREED = Freed()
+
+
+class Row:
+    """One operation: `op` of the values of `inputs` with the static `params` gives a value of `shape` and `dtype`.
+
+    `requires` says whether a cotangent is wanted, `saved` holds what the derivative rules asked for by `plan`, `guards`
+    the storages behind `saved` with the versions they had then. `extra` holds hooks and a retained gradient.
+    """
+
+    __slots__ = (
+        "__weakref__", "dtype", "extra", "guards", "inputs", "op", "params", "plan", "requires", "saved", "serial", "shape",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        op: Op,
+        inputs: tuple[Row, ...],
+        params: dict[str, Any],
+        shape: tuple[int, ...],
+        dtype: np.dtype,
+        requires: bool,
+        plan: Plan | None = None,
+        saved: Any = None,
+        guards: Any = None,
+    ) -> None:
+        self.op = op
+        self.inputs = inputs
+        self.params = params
+        self.shape = shape
+        self.dtype = dtype
+        self.requires = requires
+        self.plan = plan
+        self.saved = saved
+        self.guards = guards
+        self.extra: Any = None
+        self.serial = serials()
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    def __repr__(self) -> str:
+        return f"<{self.op.grad_name}>"
+
+
+class Leaf(Row):
+    """A row without parents. `grad` is where a reverse sweep accumulates; `owner` finds the tensor, if it lives."""
+
+    __slots__ = ("grad", "owner")
+
+    def __init__(self, shape: tuple[int, ...], dtype: np.dtype, requires: bool, owner: Any = None) -> None:
+        super().__init__(LEAF, (), NOTHING, shape, dtype, requires)
+        self.grad: Any = None
+        self.owner = owner
+
+
+def constant(value: Any) -> Row:
+    """A row that always has the same value, a NumPy array or scalar."""
+    return Row(CONST, (), {"value": value}, value.shape, value.dtype, False)
+
+
+def reachable(outputs: Iterable[Row], stop: Callable[[Row], bool] = lambda row: False) -> list[Row]:
+    """All rows that `outputs` come from, in recording order, not looking behind rows for which `stop` is true."""
+    seen: set[Row] = set()
+    waiting = list(outputs)
+    while waiting:
+        row = waiting.pop()
+        if row not in seen:
+            seen.add(row)
+            if row.inputs and not stop(row):
+                waiting.extend(row.inputs)
+    return sorted(seen, key=by_serial)
+
+
+class Tape:
+    """The rows from some inputs to some outputs, in order. `print(tape)` shows them.
+
+    >>> import jitgrad
+    >>> w = jitgrad.tensor(2.0, requires_grad=True)
+    >>> print((w * w).tape())
+    %0 = leaf                     f32[]        requires grad
+    %1 = mul %0 %0                f32[]
+    """
+
+    def __init__(self, inputs: Sequence[Row], outputs: Sequence[Row], names: dict[Row, str] | None = None) -> None:
+        self.inputs = list(inputs)
+        self.outputs = list(outputs)
+        self.names = names or {}
+        ends = set(self.inputs)
+        found = reachable(self.outputs, lambda row: row in ends)
+        # Inputs go first, in the order given, also those that nothing depends on.
+        self.rows = self.inputs + [row for row in found if row not in ends]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def leaves(self) -> list[Row]:
+        """The rows without parents that are not inputs and hold no constant: what was captured from outside."""
+        ends = set(self.inputs)
+        return [row for row in self.rows if row.op is LEAF and row not in ends]
+
+    def __str__(self) -> str:
+        numbers = {row: f"%{i}" for i, row in enumerate(self.rows)}
+        ends = set(self.inputs)
+        lines = [_line(row, numbers, self.names.get(row, ""), row in ends) for row in self.rows]
+        if len(self.outputs) > 1 or (self.rows and self.outputs != [self.rows[-1]]):
+            lines.append("return " + ", ".join(numbers[row] for row in self.outputs))
+        return "\n".join(lines)
+
+    def check(self) -> Tape:
+        """Verify every row against the op table: order, shapes and dtypes. Raises `AssertionError`; returns itself."""
+        place = {row: i for i, row in enumerate(self.rows)}
+        ends = set(self.inputs)
+        for i, row in enumerate(self.rows):
+            if row in ends or row.op in (LEAF, CONST) or row.op.kind == "call":
+                continue
+            if any(place[x] >= i for x in row.inputs):
+                raise AssertionError(f"row %{i} ({row.op.name}) uses a value that is recorded later")
+            want = infer(row.op, list(row.inputs), row.params)
+            if tuple(want.shape) != tuple(row.shape) or want.dtype != row.dtype:
+                raise AssertionError(
+                    f"row %{i} ({row.op.name}) claims {of(row.dtype).name}{list(row.shape)}, "
+                    f"the op table says {of(want.dtype).name}{list(want.shape)}"
+                )
+        return self
+
+    def replay(self, *values: Any, captured: Callable[[Row], Any] | None = None) -> list[Any]:
+        """The values of the outputs for other values of the inputs, an op call a row.
+
+        `values` may be arrays (then the rows are run) or tensors (then they are recorded again, on the current tape).
+        `captured` gives the value of a leaf that is not an input.
+        """
+        if len(values) != len(self.inputs):
+            raise TypeError(f"this tape has {len(self.inputs)} inputs, and {len(values)} values were given")
+        env: dict[Row, Any] = dict(zip(self.inputs, values))
+        for row in self.rows:
+            if row in env:
+                continue
+            if row.op is LEAF:
+                env[row] = _leaf_value(row) if captured is None else captured(row)
+            else:
+                env[row] = row.op(*[env[x] for x in row.inputs], **row.params)
+        return [env[row] for row in self.outputs]
+
+
+def _leaf_value(row: Row) -> Any:
+    owner = row.owner() if isinstance(row, Leaf) and row.owner is not None else None
+    if owner is None:
+        raise RuntimeError("a leaf of this tape is gone: the tensor it stood for was freed, so pass its value as an input")
+    return owner
+
+
+_SHORT = {"float": "f", "bfloat": "bf", "int": "i", "uint": "u", "bool": "b"}
+
+
+def short_type(row: Row) -> str:
+    """`f32[3,4]`: the dtype and shape of a row, as the printed tape shows them."""
+    name = of(row.dtype).name
+    letters = name.rstrip("0123456789")
+    sizes = ",".join(map(str, row.shape))
+    return f"{_SHORT[letters]}{name[len(letters):]}[{sizes}]"
+
+
+def _line(row: Row, numbers: dict[Row, str], name: str, is_input: bool) -> str:
+    words = [numbers[row], "=", "input" if is_input and row.op is not LEAF else row.op.name]
+    if row.op is CONST:
+        words.append(_brief(row.params["value"]))
+    elif not is_input:
+        words += [numbers[x] for x in row.inputs]
+        words += [f"{k}={_brief(v)}" for k, v in row.params.items()]
+    note = name or ("requires grad" if row.op is LEAF and row.requires else "")
+    return f"{' '.join(words):<29} {short_type(row):<12} {note}".rstrip()
+
+
+def _brief(value: Any) -> str:
+    if isinstance(value, np.ndarray) and value.size > 4:
+        return f"<array {list(value.shape)}>"
+    if isinstance(value, slice):
+        return ":".join("" if v is None else str(v) for v in (value.start, value.stop, value.step))
+    if isinstance(value, tuple):
+        return "(" + ",".join(map(_brief, value)) + ")"
+    return "..." if value is Ellipsis else str(value).replace(" ", "")

@@ -1,0 +1,384 @@
+"""The front end: `Tensor`. Most of its methods come from the op table (see the end of this file)."""
+
+from __future__ import annotations
+
+import sys
+import weakref
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from jitgrad import autograd, dtypes, inplace
+from jitgrad.errors import TracedValueError
+from jitgrad.index import parse
+from jitgrad.ops import TABLE
+from jitgrad.ops import elementwise as ew
+from jitgrad.ops.indexing import getitem, index_put
+from jitgrad.printing import format_tensor
+from jitgrad.protocols import array_function, array_ufunc
+from jitgrad.record import Handle, apply, grad_mode, make, own_memory, row_of
+from jitgrad.tape import Leaf, Row, Tape, short_type
+
+
+class Tensor(Handle):
+    """An n-dimensional array that remembers how it was computed. Make one with `jitgrad.tensor(data)`.
+
+    >>> import jitgrad
+    >>> x = jitgrad.tensor([1.0, 2.0], requires_grad=True)
+    >>> (x * x).sum().backward()
+    >>> x.grad
+    tensor([2., 4.])
+    """
+
+    __slots__ = ()
+    __array_priority__ = 1000
+
+    def __init__(self, *_: Any, **__: Any) -> None:
+        raise TypeError("make tensors with jitgrad.tensor(data), jitgrad.zeros(shape) and their like")
+
+    # What it is.
+
+    @property
+    def _held(self) -> Any:
+        return self._value if self._value is not None else self._row
+
+    @property
+    def shape(self) -> Size:
+        """The sizes of the dimensions, a tuple that also answers `numel()`."""
+        return Size(self._held.shape)
+
+    @property
+    def ndim(self) -> int:
+        """The number of dimensions."""
+        return len(self._held.shape)
+
+    @property
+    def dtype(self) -> dtypes.DType:
+        """The data type, such as `jitgrad.float32`."""
+        return dtypes.of(self._held.dtype)
+
+    @property
+    def device(self) -> str:
+        """Where the values are: "cpu"."""
+        return "cpu"
+
+    @property
+    def requires_grad(self) -> bool:
+        """Whether operations on this tensor are recorded."""
+        return self._row is not None and self._row.requires
+
+    @requires_grad.setter
+    def requires_grad(self, value: bool) -> None:
+        self.requires_grad_(value)
+
+    @property
+    def is_leaf(self) -> bool:
+        """Whether this tensor was made by the user and not by a recorded operation."""
+        return self.grad_fn is None
+
+    @property
+    def grad_fn(self) -> Row | None:
+        """The row that this tensor was computed by, or None for a leaf."""
+        row = self._row
+        return row if row is not None and row.requires and not isinstance(row, Leaf) else None
+
+    @property
+    def grad(self) -> Any:
+        """The gradient accumulated by `backward()`, or None."""
+        row = self._row
+        if isinstance(row, Leaf):
+            return row.grad
+        return row.extra.get("grad") if row is not None and row.extra else None
+
+    @grad.setter
+    def grad(self, value: Any) -> None:
+        if value is not None and (not isinstance(value, Tensor) or tuple(value.shape) != tuple(self.shape)):
+            raise RuntimeError(f"grad must be None or a tensor of shape {list(self.shape)}")
+        row = row_of(self)
+        if isinstance(row, Leaf):
+            row.grad = value
+        else:
+            row.extra = (row.extra or {}) | {"grad": value}
+
+    @property
+    def data(self) -> Any:
+        """The same values in the same memory, without history."""
+        return inplace.detached(self)
+
+    @data.setter
+    def data(self, value: Any) -> None:
+        with autograd.no_grad():
+            if tuple(value.shape) == tuple(self.shape) and value.dtype == self.dtype:
+                inplace.overwrite(self, value, "data")
+            else:
+                self._value, self._storage = np.array(value._value)[()], None
+
+    @property
+    def itemsize(self) -> int:
+        """Bytes an element."""
+        return self._held.dtype.itemsize
+
+    def numel(self) -> int:
+        """The number of elements."""
+        return int(np.prod(self._held.shape, dtype=np.int64))
+
+    def dim(self) -> int:
+        """The number of dimensions."""
+        return self.ndim
+
+    def size(self, dim: int | None = None) -> Any:
+        """The shape, or the size of one dimension."""
+        return self.shape if dim is None else self.shape[dim]
+
+    def element_size(self) -> int:
+        """Bytes an element."""
+        return self.itemsize
+
+    def is_contiguous(self) -> bool:
+        """Whether the elements lie in memory in row-major order."""
+        return not isinstance(self._value, np.ndarray) or self._value.flags.c_contiguous
+
+    # Out to Python and NumPy.
+
+    def _concrete(self, what: str) -> Any:
+        if self._value is None:
+            raise TracedValueError(
+                f"{what} needs the value of a tensor of shape {list(self._row.shape)}, and under jit there is none yet: the "
+                "function is recorded once and run later. Use where(condition, a, b) for a choice, keep what must be a "
+                "Python number out of the function, or pass it as an int, bool or str argument"
+            )
+        return self._value
+
+    def item(self) -> Any:
+        """The value of a tensor of one element as a Python number; RuntimeError for several elements."""
+        value = self._concrete("item()")
+        if value.size != 1:
+            raise RuntimeError(f"a tensor with {value.size} elements (shape {list(value.shape)}) is not one number: "
+                               "reduce or index it first, or use tolist()")  # fmt: skip
+        return value.item() if value.dtype.kind != "V" else float(value)
+
+    def tolist(self) -> Any:
+        """The values as nested lists of Python numbers."""
+        return self._concrete("tolist()").tolist()
+
+    def numpy(self, *, force: bool = False) -> np.ndarray:
+        """The values as a NumPy array that shares memory; RuntimeError if the tensor requires grad, unless `force`."""
+        self._concrete("numpy()")
+        if self.requires_grad and not force:
+            raise RuntimeError("a tensor that requires grad cannot become a NumPy array, whose changes would go unseen: "
+                               "use tensor.detach().numpy()")  # fmt: skip
+        storage = own_memory(self)
+        storage.export()
+        return self._value.view()
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        array = self.numpy() if copy is not True else np.array(self._concrete("np.asarray()"))
+        return array if dtype is None or array.dtype == dtype else array.astype(dtype)
+
+    __array_ufunc__ = array_ufunc
+    __array_function__ = array_function
+
+    def __bool__(self) -> bool:
+        value = self._concrete("bool()")
+        if value.size != 1:
+            raise RuntimeError(f"the truth of a tensor with {value.size} elements is ambiguous: use .any() or .all()")
+        return bool(value)
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __int__(self) -> int:
+        return int(self.item())
+
+    def __index__(self) -> int:
+        value = self._concrete("an index")
+        if value.size != 1 or value.dtype.kind not in "iub":
+            raise TypeError("only integer tensors of one element can be used as an index")
+        return int(value.item())
+
+    def __len__(self) -> int:
+        if not self.ndim:
+            raise TypeError("len() of a 0-d tensor")
+        return self.shape[0]
+
+    def __iter__(self) -> Iterator[Any]:
+        if not self.ndim:
+            raise TypeError("iteration over a 0-d tensor")
+        return iter([self[i] for i in range(len(self))])
+
+    def __contains__(self, item: Any) -> bool:
+        return bool((self == item).any())
+
+    def __format__(self, spec: str) -> str:
+        return format(self.item() if self.ndim == 0 and self._value is not None else str(self), spec)
+
+    def __repr__(self) -> str:
+        if self._value is None:
+            return f"tensor(<traced {short_type(self._row)}>)"
+        suffixes = []
+        if self.grad_fn is not None:
+            suffixes.append(f"grad_fn={self.grad_fn!r}")
+        elif self.requires_grad:
+            suffixes.append("requires_grad=True")
+        plain = self.dtype in (dtypes.get_default_dtype(), dtypes.ALL["int64"], dtypes.ALL["bool"])
+        return format_tensor(np.asarray(self._value), dtype_name=repr(self.dtype), shows_dtype=not plain, suffixes=suffixes)
+
+    __hash__ = object.__hash__
+
+    def __deepcopy__(self, memo: dict) -> Any:
+        if not self.is_leaf:
+            raise RuntimeError("only leaves can be deep-copied: use clone(), or detach() first")
+        return _rebuild(np.array(self._concrete("deepcopy")), self.requires_grad)
+
+    def __reduce__(self) -> tuple:
+        if not self.is_leaf:
+            raise RuntimeError("a tensor with a history cannot be pickled: detach() it first")
+        return _rebuild, (np.array(self._concrete("pickle")), self.requires_grad)
+
+    # Gradients.
+
+    def backward(self, gradient: Any = None, retain_graph: Any = None, create_graph: bool = False, inputs: Any = None) -> None:
+        """Add the gradient of this tensor to `.grad` of the leaves; see `jitgrad.autograd.backward`."""
+        autograd.backward(self, gradient, retain_graph, create_graph, inputs)
+
+    def requires_grad_(self, requires_grad: bool = True) -> Any:
+        """Switch recording on or off for this leaf, and return it.
+
+        RuntimeError for dtypes that are not floating, and for switching off what is the result of recorded operations.
+        """
+        if requires_grad and not self.dtype.is_floating_point:
+            raise RuntimeError(f"only floating tensors can require grad, and this one is {self.dtype.name}: "
+                               "convert with .float() first")  # fmt: skip
+        if not requires_grad and self.grad_fn is not None:
+            raise RuntimeError("only a leaf can be told not to require grad: use detach() for a tensor without history")
+        row = self._row
+        if row is None:
+            held = self._held
+            self._row = Leaf(held.shape, held.dtype, requires_grad, weakref.ref(self))
+        elif isinstance(row, Leaf):
+            row.requires = requires_grad
+        return self
+
+    def retain_grad(self) -> None:
+        """Keep the gradient of this tensor in `.grad`, though it is not a leaf."""
+        if not self.requires_grad:
+            raise RuntimeError("retain_grad() is for tensors that require grad")
+        if not self.is_leaf:
+            self._row.extra = (self._row.extra or {}) | {"retain": True}
+
+    def register_hook(self, hook: Callable[[Any], Any]) -> HookHandle:
+        """Call `hook(gradient)` when the gradient of this tensor is known; what it returns (if not None) replaces it."""
+        if not self.requires_grad:
+            raise RuntimeError("hooks can be registered on tensors that require grad")
+        extra = self._row.extra = self._row.extra or {}
+        return HookHandle(extra.setdefault("hooks", {}), hook)
+
+    def detach(self) -> Any:
+        """The same values in the same memory, without history."""
+        return inplace.detached(self)
+
+    def detach_(self) -> Any:
+        """Forget the history of this tensor."""
+        self._row = None
+        return self
+
+    def clone(self) -> Any:
+        """A copy with memory of its own; gradients flow through."""
+        return apply(ew.clone, (self,))
+
+    def tape(self) -> Tape:
+        """The tape that led to this tensor; `print` it. Leaves are named after the variables of the caller."""
+        frame = sys._getframe(1)
+        names = {**frame.f_globals, **frame.f_locals}
+        found = {v._row: k for k, v in names.items() if isinstance(v, Tensor) and v._row is not None and k[0] != "_"}
+        return Tape([], [row_of(self)], {row: name for row, name in found.items() if isinstance(row, Leaf)})
+
+    # Parts of it.
+
+    def __getitem__(self, index: Any) -> Any:
+        template, arrays = parse(index, self._held.shape)
+        return apply(getitem, (self, *arrays), {"index": template})
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        template, arrays = parse(index, self._held.shape)
+        held = self._held
+        if not isinstance(value, Handle):
+            value = make(Tensor, np.asarray(value).astype(held.dtype)[()], None)
+        if value._held.dtype != held.dtype:
+            value = apply(ew.cast, (value,), {"dtype": held.dtype})
+        tracking = grad_mode.get() and (self.requires_grad or value.requires_grad)
+        if tracking or held is self._row or value._value is None:
+            with autograd.enable_grad() if tracking else autograd.no_grad():
+                try:
+                    new = apply(index_put, (self, value, *arrays), {"index": template})
+                except ValueError as error:
+                    raise RuntimeError(f"setitem: a value of shape {list(value.shape)} does not fit: {error}") from None
+            inplace.overwrite(self, new, "setitem")
+            return
+        storage = own_memory(self)
+        where = tuple(arrays[i.number] if hasattr(i, "number") else i for i in template)
+        try:
+            self._value[where] = value._value
+        except ValueError as error:
+            raise RuntimeError(f"setitem: a value of shape {list(value.shape)} does not fit here ({error})") from None
+        storage.version += 1
+
+    # In place.
+
+    def zero_(self) -> Any:
+        """Fill with zeros, in place."""
+        return self.fill_(0)
+
+    def fill_(self, value: Any) -> Any:
+        """Fill with one number, in place."""
+        held = self._held
+        number = value if isinstance(value, Handle) else make(Tensor, held.dtype.type(value), None)
+        return inplace.overwrite(self, _filled(number, held.shape), "fill_")
+
+    def copy_(self, source: Any) -> Any:
+        """Take the values of `source`, broadcast and converted, in place."""
+        return inplace.overwrite(self, source.clone(), "copy_")
+
+
+class Size(tuple):
+    """A shape."""
+
+    __slots__ = ()
+
+    def numel(self) -> int:
+        """The number of elements of a tensor of this shape."""
+        return int(np.prod(self, dtype=np.int64))
+
+    def __repr__(self) -> str:
+        return f"jitgrad.Size({list(self)})"
+
+
+class HookHandle:
+    """What `register_hook` returns: `remove()` takes the hook away."""
+
+    def __init__(self, hooks: dict[int, Callable], hook: Callable) -> None:
+        self._hooks = hooks
+        self._key = max(hooks, default=0) + 1
+        hooks[self._key] = hook
+
+    def remove(self) -> None:
+        """Do not call the hook any more."""
+        self._hooks.pop(self._key, None)
+
+
+def _filled(number: Any, shape: tuple[int, ...]) -> Any:
+    if number._value is not None and not number.requires_grad:
+        value = number._value
+        return make(Tensor, np.full(shape, value, value.dtype)[()], None)
+    return apply(TABLE["expand"], (number,), {"shape": tuple(shape)})
+
+
+def _rebuild(array: np.ndarray, requires_grad: bool) -> Tensor:
+    out = make(Tensor, array[()] if array.ndim == 0 else array, None)
+    return out.requires_grad_(True) if requires_grad else out
+
+
+def wrap(value: Any) -> Tensor:
+    """A tensor around a NumPy array or scalar, sharing its memory."""
+    return make(Tensor, value, None)

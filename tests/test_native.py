@@ -1,0 +1,274 @@
+"""Machine code from LLVM text: compiling it and calling it."""
+
+import ctypes
+import gc
+import math
+import sys
+import threading
+
+import numpy as np
+import pytest
+
+from jitgrad.sweeps import cache, calls, native
+
+# o[i] = a[i] * factor + f(b[i]) over whole vectors of four; the table is a, b, o, n
+LOOP = """
+declare double @{function}(double)
+declare <4 x double> @llvm.fma.v4f64(<4 x double>, <4 x double>, <4 x double>)
+
+define internal <4 x double> @each(<4 x double> %v) alwaysinline {{
+  %v0 = extractelement <4 x double> %v, i64 0
+  %r0 = call double @{function}(double %v0)
+  %w0 = insertelement <4 x double> %v, double %r0, i64 0
+  ret <4 x double> %w0
+}}
+
+define void @loop(ptr %table) {{
+entry:
+  %a = load ptr, ptr %table
+  %b_at = getelementptr i64, ptr %table, i64 1
+  %b = load ptr, ptr %b_at
+  %o_at = getelementptr i64, ptr %table, i64 2
+  %o = load ptr, ptr %o_at
+  %n_at = getelementptr i64, ptr %table, i64 3
+  %n = load i64, ptr %n_at
+  br label %next
+next:
+  %i = phi i64 [0, %entry], [%i4, %next]
+  %a_i = getelementptr double, ptr %a, i64 %i
+  %x = load <4 x double>, ptr %a_i, align 8
+  %b_i = getelementptr double, ptr %b, i64 %i
+  %y = load <4 x double>, ptr %b_i, align 8
+  %z = call <4 x double> @each(<4 x double> %y)
+  %r = call <4 x double> @llvm.fma.v4f64(<4 x double> %x, <4 x double> splat (double {factor}), <4 x double> %z)
+  %o_i = getelementptr double, ptr %o, i64 %i
+  store <4 x double> %r, ptr %o_i, align 8
+  %i4 = add i64 %i, 4
+  %more = icmp ult i64 %i4, %n
+  br i1 %more, label %next, label %end
+end:
+  ret void
+}}
+"""
+# table[0] points to as many int64 as table[1] says: they become the table's own entries from 2 on
+COPY = """
+define void @copy(ptr %table) {
+entry:
+  %to = load ptr, ptr %table
+  %n_at = getelementptr i64, ptr %table, i64 1
+  %n = load i64, ptr %n_at
+  br label %test
+test:
+  %i = phi i64 [0, %entry], [%i1, %body]
+  %more = icmp slt i64 %i, %n
+  br i1 %more, label %body, label %end
+body:
+  %from_i = add i64 %i, 2
+  %from = getelementptr i64, ptr %table, i64 %from_i
+  %value = load i64, ptr %from
+  %to_i = getelementptr i64, ptr %to, i64 %i
+  store i64 %value, ptr %to_i
+  %i1 = add i64 %i, 1
+  br label %test
+end:
+  ret void
+}
+"""
+
+
+def loop_text(function="sin", factor="3.000000e+00"):
+    return LOOP.format(function=function, factor=factor)
+
+
+def run_loop(kernel, n=8):
+    a, b, o = np.arange(float(n)), np.linspace(0.1, 0.9, n), np.empty(n)
+    kernel(a, b, o, n)
+    return o
+
+
+def expected_loop(function=math.sin, n=8):
+    a, b = np.arange(float(n)), np.linspace(0.1, 0.9, n)
+    return 3 * a + np.where(np.arange(n) % 4 == 0, [function(v) for v in b], b)
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    """A cache folder of the test's own."""
+    monkeypatch.setenv("JITGRAD_CACHE_DIR", str(tmp_path / "kernels"))
+
+
+@pytest.fixture(params=["generated", "ctypes"])
+def ways(request):
+    found = native.trampolines() if request.param == "generated" else calls.through_ctypes()
+    if found.generated != (request.param == "generated"):
+        pytest.skip("this interpreter has no generated trampolines")
+    return found
+
+
+@pytest.mark.quick
+def test_a_loop_is_compiled_and_called():
+    for optimise in (True, False):
+        kernel = native.compile_text(loop_text(), "loop", optimise=optimise)
+        np.testing.assert_allclose(run_loop(kernel), expected_loop(), rtol=1e-15)
+        assert kernel.address > 0
+        assert kernel.seconds > 0
+        assert not kernel.cached
+        assert "loop" in repr(kernel)
+
+
+def test_several_functions_of_one_text_and_given_symbols():
+    seen = []
+    callback = ctypes.CFUNCTYPE(None, ctypes.c_int64)(seen.append)
+    text = "declare void @tell(i64)\n" + "".join(
+        f"define void @{name}(ptr %t) {{\n  call void @tell(i64 {value})\n  ret void\n}}\n"
+        for name, value in (("one", 1), ("two", 2))
+    )
+    symbols = {"tell": ctypes.cast(callback, ctypes.c_void_p).value}
+    for cached in (False, True):  # addresses are no part of what is kept on disk
+        kernel = native.compile_text(text, "one", also=["two"], symbols=symbols)
+        kernel()
+        native.trampolines().call_nogil(kernel.also["two"])
+        assert kernel.cached == cached
+    assert seen == [1, 2, 1, 2]
+
+
+@pytest.mark.parametrize("name", ["call", "call_nogil"])
+def test_call_passes_every_integer_and_array(ways, name):
+    call, copy = getattr(ways, name), native.compile_text(COPY, "copy")
+    array, readonly = np.arange(6.0), np.frombuffer(b"12345678")
+    values = [0, -1, 1, True, 2**63 - 1, -(2**63), 2**31, array, array[::-2], readonly]
+    out = np.zeros(len(values), np.int64)
+    assert call(copy.address, out, len(values), *values) is None
+    assert out.tolist() == [v.ctypes.data if isinstance(v, np.ndarray) else int(v) for v in values]
+    for length in (0, 1, 126, 127, 300):  # 128 entries fit on the stack
+        out = np.zeros(length, np.int64)
+        call(copy.address, out, length, *range(length))
+        assert out.tolist() == list(range(length))
+
+
+@pytest.mark.parametrize("name", ["call", "call_nogil"])
+@pytest.mark.parametrize("padding", [0, 200])
+def test_call_refuses_what_is_no_integer(ways, name, padding):
+    call, address, fill = getattr(ways, name), native.compile_text(COPY, "copy").address, [0] * padding
+    for wrong in (1.5, "1", None, np.int64(1), [1]):
+        with pytest.raises(TypeError):
+            call(address, *fill, wrong)
+    for wrong in (2**63, -(2**63) - 1, 2**200):
+        with pytest.raises(OverflowError):
+            call(address, *fill, wrong)
+    for wrong in ((), (None,), (0,), (-1,), ("f",)):
+        with pytest.raises(TypeError):
+            call(*wrong)
+    with pytest.raises(OverflowError):
+        call(2**64, 1)
+    with pytest.raises(TypeError):
+        call(address, key=1)
+
+
+def test_calls_leak_no_references(ways):
+    copy, out = native.compile_text(COPY, "copy"), np.zeros(4, np.int64)
+    before = sys.getrefcount(out), sys.getrefcount(None)
+    for _ in range(1000):
+        ways.call(copy.address, out, 1, out)
+        ways.address_of(out)
+    after = sys.getrefcount(out), sys.getrefcount(None)
+    assert all(abs(a - b) < 100 for a, b in zip(before, after))
+
+
+def test_address_of(ways):
+    readonly, base = np.arange(5), np.arange(24.0).reshape(4, 6)
+    readonly.flags.writeable = False
+    subclass = base.view(np.recarray)
+    for array in (base, base[1:, 2:], base[::-1, ::2], base.T, readonly, np.array(3.5), np.empty(0), np.empty((0, 3))):
+        assert ways.address_of(array) == array.ctypes.data
+    assert ways.address_of(subclass) == base.ctypes.data
+    assert ways.address_of(np.zeros(3, "S5"))
+    assert ways.address_of(np.zeros(3, "M8[s]"))
+    assert ways.address_of(base > 1)
+    bfloat16 = pytest.importorskip("ml_dtypes").bfloat16
+    array = np.ones(3, bfloat16)
+    assert ways.address_of(array[1:]) == array.ctypes.data + 2
+    for wrong in (1, None, [1.0], b"bytes", np.float64(1)):
+        with pytest.raises(TypeError):
+            ways.address_of(wrong)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["erf", "erfc", "lgamma", "tan", "asin", "acos", "atan", "sinh", "cosh", "cbrt", "log2", "log10", "exp2", "asinh", "atanh", "tgamma", "expm1", "log1p"],
+)
+def test_libm_functions_resolve(name):
+    function = getattr(math, {"tgamma": "gamma"}.get(name, name))
+    kernel = native.compile_text(loop_text(name), "loop", store=False)
+    np.testing.assert_allclose(run_loop(kernel), expected_loop(function), rtol=1e-14)
+
+
+def test_declarations_are_found_as_written():
+    text = """
+    declare noundef double @pow(double, double) #0
+declare i32 @"odd name"(ptr)
+; we declare here @nothing(
+declare float @llvm.exp.f32(float)
+@outside = external global i8
+@"quoted" = external constant double
+@own = internal constant double 1.0
+"""
+    assert list(native._declared(text)) == ["pow", "odd name", "outside", "quoted"]
+    for name in ["pow", "atan2", "fmod", "hypot", "acosh", "erff", "powf", "tanf", "PyErr_Occurred"]:
+        assert native._symbol_address(name) > 0
+
+
+def test_wrong_texts_are_clear_errors():
+    with pytest.raises(native.CompileError, match="no_such_function"):
+        native.compile_text(loop_text("no_such_function"), "loop")
+    with pytest.raises(native.CompileError, match="does not accept"):
+        native.compile_text("define void @f(ptr %t) {\n  %x = nonsense\n}", "f")
+    with pytest.raises(native.CompileError, match="defines no external function"):
+        native.compile_text(COPY, "other")
+    assert cache.info().entries == 0
+
+
+def test_wide_vectors_use_the_wide_registers():
+    if not native.host().triple.startswith("x86_64"):
+        pytest.skip("AVX-512 is x86")
+    text = COPY + """
+define void @wide(ptr %t) {
+  %x = load <16 x float>, ptr %t, align 4
+  %y = fadd <16 x float> %x, %x
+  store <16 x float> %y, ptr %t, align 4
+  ret void
+}
+"""
+    for cpu in ("skylake-avx512", "sapphirerapids", "znver4"):
+        assert "zmm" in native.assembly(text, "wide", cpu=cpu)
+    assert "wide" in native.assembly(text, "wide")
+
+
+def test_a_dropped_kernel_leaves_the_others():
+    kernels = [native.compile_text(loop_text(), "loop") for _ in range(6)]
+    del kernels[::2]
+    gc.collect()
+    for kernel in kernels:
+        np.testing.assert_allclose(run_loop(kernel), expected_loop(), rtol=1e-15)
+
+
+def test_four_threads_compile_and_call_at_once():
+    results, errors = {}, []
+
+    def work(number):
+        try:
+            for factor in range(3):
+                kernel = native.compile_text(loop_text(factor=f"{factor}.0"), "loop")
+                a, o = np.ones(4), np.empty(4)
+                native.trampolines().call_nogil(kernel.address, a, np.zeros(4), o, 4)
+                results[number, factor] = o.tolist()
+        except Exception as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not errors
+    assert results == {(i, f): [float(f)] * 4 for i in range(4) for f in range(3)}
