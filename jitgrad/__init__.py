@@ -3,6 +3,8 @@
 from jitgrad import autograd, dtypes, errors, functions, ops
 from jitgrad.autograd import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 from jitgrad.dtypes import get_default_dtype, set_default_dtype
+from jitgrad.func import grad, value_and_grad
+from jitgrad.jit import jit, sweep
 from jitgrad.printing import set_printoptions
 from jitgrad.tape import Tape
 from jitgrad.tensor import Size, Tensor

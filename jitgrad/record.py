@@ -101,6 +101,7 @@ class Trace:
         self.captured: dict[int, tuple[Leaf, Handle]] = {}
         self.rows: set[Row] = set()
         self.views: list[weakref.ref] = []
+        self.numbers: set[Row] = set()  # inputs that are Python numbers: they do not promote tensors
 
     def views_of(self, root: Handle) -> list[Handle]:
         """The living views of a traced tensor."""
@@ -249,9 +250,10 @@ def note_view(base: Any, out: Any, op: Op, params: dict[str, Any]) -> None:
     out._storage.views.append(weakref.ref(out))
 
 
-def same_dtype(cls: type, op: Op, operands: Sequence[Any]) -> list[Any]:
-    """Operands of an elementwise op with one dtype, as PyTorch promotes them; numbers stay numbers."""
+def same_dtype(cls: type, op: Op, operands: Sequence[Any], *, numbers: bool = False) -> list[Any]:
+    """Operands of an elementwise op with one dtype, as PyTorch promotes them; with `numbers` also Python's."""
     first = 1 if op.name == "where" else 0
+    numbers = numbers or first == 1
     known = [_dtype_rank(o) for o in operands[first:]]
     if first and _dtype_rank(operands[0])[0] != np.bool_:
         raise TypeError(f"where: the condition must be bool, not {dtypes.of(_dtype_rank(operands[0])[0]).name}: "
@@ -261,13 +263,21 @@ def same_dtype(cls: type, op: Op, operands: Sequence[Any]) -> list[Any]:
         common = dtypes.default()
     elif op.result == "integer" and dtypes.is_floating(common):
         raise TypeError(f"{op.name} works on bool and integer tensors, not on {dtypes.of(common).name}")
-    return [*operands[:first], *[_converted(cls, o, d, r, common) for o, (d, r) in zip(operands[first:], known)]]
+    return [
+        *operands[:first],
+        *[common.type(o) if numbers and r < 0 and not isinstance(o, Handle) else _converted(o, d, r, common)
+          for o, (d, r) in zip(operands[first:], known)],
+    ]  # fmt: skip
 
 
 def _dtype_rank(operand: Any) -> tuple[np.dtype, int]:
     if isinstance(operand, Handle):
-        held = operand._value if operand._value is not None else operand._row
-        return held.dtype, len(held.shape)
+        if operand._value is not None:
+            return operand._value.dtype, operand._value.ndim
+        trace = current_trace.get()
+        if trace is not None and operand._row in trace.numbers:
+            return dtypes.default(), -1
+        return operand._row.dtype, operand._row.ndim
     if isinstance(operand, (np.ndarray, np.generic)):
         return operand.dtype, operand.ndim
     if isinstance(operand, (bool, int, float)):
@@ -275,10 +285,10 @@ def _dtype_rank(operand: Any) -> tuple[np.dtype, int]:
     raise TypeError(f"cannot compute with {type(operand).__name__}: operands are tensors, NumPy arrays and numbers")
 
 
-def _converted(cls: type, operand: Any, dtype: np.dtype, rank: int, common: np.dtype) -> Any:
-    if dtype == common:
+def _converted(operand: Any, dtype: np.dtype, rank: int, common: np.dtype) -> Any:
+    if dtype == common and not (rank < 0 and isinstance(operand, Handle)):
         return operand
-    if rank < 0:
+    if rank < 0 and not isinstance(operand, Handle):
         return operand if dtypes.is_floating(common) or dtypes.of_python(operand) == common else common.type(operand)
     if isinstance(operand, Handle):
         return apply(cast, (operand,), {"dtype": common})
@@ -304,8 +314,8 @@ def _apply_traced(cls: type, op: Op, operands: Sequence[Any], params: dict[str, 
         raise LeakedTraceError(f"{op.name}: a tensor made while jit was tracing is used after the trace ended: return it "
                                "from the function instead of keeping it")  # fmt: skip
     if op.kind == "elementwise" and op is not cast:
-        operands = same_dtype(cls, op, operands)
-    rows = [_lift(trace, o, operands) for o in operands]
+        operands = same_dtype(cls, op, operands, numbers=True)
+    rows = [_lift(trace, o) for o in operands]
     if op.kind == "elementwise":
         shape = broadcast_shape(op, [r.shape for r in rows])
         rows = [r if r.shape == shape else _append(trace, expand, (r,), {"shape": shape}) for r in rows]
@@ -326,7 +336,7 @@ def _append(trace: Trace, op: Op, rows: tuple[Row, ...], params: dict[str, Any])
     return row
 
 
-def _lift(trace: Trace, operand: Any, operands: Sequence[Any]) -> Row:
+def _lift(trace: Trace, operand: Any) -> Row:
     if isinstance(operand, Handle):
         if operand._value is not None:
             return trace.capture(operand)
@@ -338,10 +348,7 @@ def _lift(trace: Trace, operand: Any, operands: Sequence[Any]) -> Row:
             one = trace.constant(operand.flat[0] if operand.size else operand.dtype.type(0))
             return _append(trace, expand, (one,), {"shape": operand.shape})
         return trace.constant(operand[()] if operand.ndim == 0 else operand)
-    kept = next(_dtype_rank(o)[0] for o in operands if isinstance(o, Handle))
-    if kept == np.bool_ and len(operands) > 1 and isinstance(operands[-1], Handle):
-        kept = _dtype_rank(operands[-1])[0]
-    return trace.constant(kept.type(operand))
+    return trace.constant(dtypes.of_python(operand).type(operand))
 
 
 def broadcast_shape(op: Op, shapes: Sequence[tuple[int, ...]]) -> tuple[int, ...]:

@@ -1,0 +1,305 @@
+"""`jit`: record a function once for each kind of arguments, compile its tape, and run that from then on."""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Callable
+from contextvars import ContextVar
+from typing import Any
+
+import numpy as np
+
+from jitgrad import dtypes
+from jitgrad.errors import StaticArgumentError
+from jitgrad.record import Handle, current_trace, grad_mode, make, requires, row_of
+from jitgrad.reverse import ITEM, reverse
+from jitgrad.ops.table import Op
+from jitgrad.sweeps.interpreted import Interpreter
+from jitgrad.tape import NOTHING, Leaf, Row, Tape
+from jitgrad.tensor import Tensor
+from jitgrad.transforms import Traced, simplify, trace
+from jitgrad.tree import flatten, unflatten
+
+SWEEPS = ("auto", "interpreted", "jit")
+_sweep: ContextVar[str] = ContextVar("sweep", default="auto")
+
+
+class sweep:
+    """Choose how functions under `jit` run: "interpreted" (NumPy, a call a row), "jit" (machine code) or "auto".
+
+    As context manager for a block, or, called as `sweep(name)` alone, from here on in this thread. "auto", the
+    default, compiles, except tapes so long that compiling would take seconds.
+
+    >>> import jitgrad
+    >>> f = jitgrad.jit(lambda x: x * x + 1)
+    >>> with jitgrad.sweep("interpreted"):
+    ...     f(jitgrad.tensor(2.0))
+    tensor(5.)
+    """
+
+    def __init__(self, name: str) -> None:
+        if name not in SWEEPS:
+            raise ValueError(f"sweep must be one of {', '.join(SWEEPS)}, not {name!r}")
+        self._token = _sweep.set(name)
+
+    def __enter__(self) -> sweep:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        _sweep.reset(self._token)
+
+
+class Compiled:
+    """One tape of a function, for one kind of arguments, with the ways of running it that have been asked for."""
+
+    def __init__(self, traced: Traced, seconds: float) -> None:
+        self.traced = traced
+        self.tape = traced.tape
+        self.trace_seconds = seconds
+        self.captured = list(traced.captured.values())
+        self.leaves = [*traced.tape.inputs, *traced.captured]
+        self.simple: Tape | None = None
+        self.compile_seconds = 0.0
+        self._runners: dict[str, Any] = {}
+
+    def runner(self, name: str) -> Any:
+        """The `run(values)` of a sweep, made on first need."""
+        found = self._runners.get(name)
+        if found is None:
+            found = self._runners[name] = self._make(name)
+        return found
+
+    def simplified(self) -> Tape:
+        """The tape in the rows that are compiled."""
+        if self.simple is None:
+            self.simple = simplify(self.tape, Tensor, lambda row: not row.op.composite)
+        return self.simple
+
+    def _make(self, name: str) -> Any:
+        if name == "interpreted":
+            return Interpreter(self.tape, self.leaves).run
+        from jitgrad.sweeps.program import Program
+        from jitgrad.sweeps.segments import MOST_ROWS
+
+        if name == "auto":
+            return self.runner("interpreted" if len(self.tape) > MOST_ROWS else "jit")
+        start = time.perf_counter()
+        program = Program(self.simplified(), self.leaves)
+        self.compile_seconds = time.perf_counter() - start
+        self.program = program
+        return program.run
+
+
+class Jitted:
+    """A function under `jit`. Call it like the function; `tape`, `report` and `source` show what happened."""
+
+    def __init__(self, function: Callable) -> None:
+        functools.update_wrapper(self, function)
+        self._function = function
+        self._compiled: dict[Any, Compiled] = {}
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if current_trace.get() is not None:  # inside another trace this function is simply part of it
+            return self._function(*args, **kwargs)
+        compiled, tensors = self._find(args, kwargs)
+        handles = [*tensors, *compiled.captured]
+        if grad_mode.get() and any(requires(h) for h in handles):
+            return _recorded_call(self, compiled, handles)
+        results = compiled.runner(_sweep.get())([h._value for h in handles])
+        return _assemble(compiled, [make(Tensor, value, None) for value in results])
+
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
+        return self if instance is None else functools.partial(self, instance)
+
+    def _find(self, args: tuple, kwargs: dict) -> tuple[Compiled, list[Tensor]]:
+        leaves: list[Any] = []
+        structure = flatten((args, kwargs), leaves) if kwargs else flatten(args, leaves)
+        key: list[Any] = [structure]
+        tensors: list[Tensor] = []
+        for leaf in leaves:
+            key.append(_kind(leaf, tensors))
+        try:
+            found = self._compiled.get(tuple(key))
+        except TypeError:
+            bad = next(leaf for leaf, kind in zip(leaves, key[1:]) if not _hashable(kind))
+            raise StaticArgumentError(
+                f"an argument of type {type(bad).__name__} is neither a tensor, an array, a number nor hashable: what is "
+                "not a tensor becomes part of the key of the compiled function, so pass a tuple, a string or the like"
+            ) from None
+        if found is None:
+            found = self._compiled[tuple(key)] = self._trace(structure, leaves, key[1:], bool(kwargs))
+        return found, tensors
+
+    def _trace(self, structure: Any, leaves: list[Any], kinds: list[Any], with_kwargs: bool) -> Compiled:
+        start = time.perf_counter()
+        specs = [(k[1], k[0], k[2]) for k in (_spec(kind) for kind in kinds) if k is not None]
+
+        def rebuild(inputs: list) -> tuple:
+            given = iter(inputs)
+            tree = unflatten(structure, iter([leaf if _spec(k) is None else next(given) for leaf, k in zip(leaves, kinds)]))
+            return tree if with_kwargs else (tree, {})
+
+        token = grad_mode.set(True)
+        try:
+            traced = trace(self._function, specs, rebuild, Tensor)
+        finally:
+            grad_mode.reset(token)
+        return Compiled(traced, time.perf_counter() - start)
+
+    # What happened.
+
+    def tape(self, *args: Any, **kwargs: Any) -> Tape:
+        """The tape that these arguments are recorded on."""
+        return self._find(args, kwargs)[0].tape
+
+    def report(self) -> str:
+        """Which rows run how, what was compiled and how long it took, for every kind of arguments seen."""
+        from jitgrad.sweeps.report import describe
+
+        if not self._compiled:
+            return f"{self.__name__}: not called yet"
+        return "\n\n".join(describe(self.__name__, compiled) for compiled in self._compiled.values())
+
+    def source(self, *args: Any, **kwargs: Any) -> str:
+        """The compiled segments as readable Python for `@njit`, rows as comments; it runs."""
+        from jitgrad.sweeps.source import python_source
+
+        compiled, _ = self._find(args, kwargs)
+        compiled.runner("jit")
+        return python_source(compiled.program.plan, self.__name__)
+
+
+def jit(function: Callable) -> Jitted:
+    """Compile `function` (of tensors) to machine code on its first call for each kind of arguments.
+
+    Arguments may be tensors, arrays, numbers and nested tuples, lists and dicts; floats are passed on as numbers, while
+    ints, strings and other hashable things are fixed at their value (another value records anew). Tensors that the
+    function uses from outside are read at every call. Raises `TracedValueError` where the function needs a value.
+
+    >>> import jitgrad
+    >>> f = jitgrad.jit(jitgrad.value_and_grad(lambda x: (x * x).sum()))
+    >>> f(jitgrad.tensor([1.0, 2.0]))
+    (tensor(5.), tensor([2., 4.]))
+    """
+    if not callable(function):
+        raise TypeError(f"jit takes a function, not {type(function).__name__}")
+    return Jitted(function)
+
+
+_SCALAR_TYPES = frozenset({np.float16, np.float32, np.float64, np.int64, np.int32, np.bool_})
+
+
+def _kind(leaf: Any, tensors: list[Tensor]) -> Any:
+    """The part of the key that a leaf gives; tensors, arrays and floats are appended to `tensors`."""
+    if leaf.__class__ is not Tensor:
+        if isinstance(leaf, float) and not isinstance(leaf, np.generic):
+            tensors.append(make(Tensor, np.float64(leaf), None))
+            return float
+        if not isinstance(leaf, (np.ndarray, np.generic)):
+            return (leaf.__class__, leaf)
+        dtypes.of(leaf.dtype)
+        leaf = make(Tensor, leaf if isinstance(leaf, np.generic) else np.asarray(leaf), None)
+    tensors.append(leaf)
+    value = leaf._value
+    kind = value.__class__
+    if kind in _SCALAR_TYPES:
+        return kind
+    if value is None:
+        from jitgrad.errors import LeakedTraceError
+
+        raise LeakedTraceError("a tensor made while jit was tracing is passed to a function after the trace ended")
+    return (value.dtype, value.shape)
+
+
+def _spec(kind: Any) -> tuple | None:
+    """(dtype, shape, is a Python number) of a part of a key; None for what is static."""
+    if kind is float:
+        return np.dtype(np.float64), (), True
+    if isinstance(kind, type):
+        return np.dtype(kind), (), False
+    return (*kind, False) if isinstance(kind[0], np.dtype) else None
+
+
+def _hashable(kind: Any) -> bool:
+    try:
+        hash(kind)
+    except TypeError:
+        return False
+    return True
+
+
+def _assemble(compiled: Compiled, results: list[Tensor]) -> Any:
+    """The results in the structure that the function returned."""
+    given = iter(results)
+    traced = compiled.traced
+    return unflatten(traced.structure, iter([next(given) if o is None else o for o in traced.outputs]))
+
+
+# Gradients of compiled functions: the call is one row.
+
+
+def _recorded_call(function: Jitted, compiled: Compiled, handles: list[Any]) -> Any:
+    values = compiled.runner(_sweep.get())([h._value for h in handles])
+    rows = tuple([row_of(h) for h in handles])
+    op = _call_op(function, compiled)
+    call = Row(op, rows, NOTHING, (), np.dtype(np.float32), True, op.plan((True,) * len(rows)), tuple(h._value for h in handles))
+    call.guards = _guards(handles)
+    results = []
+    for k, value in enumerate(values):
+        out = make(Tensor, value, None)
+        if dtypes.is_floating(value.dtype):
+            out._row = Row(ITEM, (call,), {"k": k}, value.shape, value.dtype, True)
+        results.append(out)
+    return _assemble(compiled, results)
+
+
+def _guards(handles: list[Any]) -> tuple | None:
+    guards: list[Any] = []
+    for h in handles:
+        storage = h._storage
+        if storage is None:
+            guards.append(None)
+        else:
+            storage.kept = True
+            guards.append((storage, storage.version))
+    return tuple(guards) if any(guards) else None
+
+
+def _call_op(function: Jitted, compiled: Compiled) -> Op:
+    """The op of a compiled call: its pullback is itself a compiled function of the same arguments and the cotangents."""
+    found = getattr(compiled, "op", None)
+    if found is not None:
+        return found
+
+    def pulled(inputs: list, cotangents: dict) -> list:
+        fresh = [make(Tensor, None, Leaf(x._row.shape, x._row.dtype, dtypes.is_floating(x._row.dtype))) for x in inputs]
+        trace_now = current_trace.get()
+        assert trace_now is not None
+        trace_now.rows.update(x._row for x in fresh)
+        outputs = compiled.tape.replay(*fresh[: len(compiled.tape.inputs)], captured=dict(
+            zip(compiled.leaves, fresh)).__getitem__)  # fmt: skip
+        seeds: dict[Row, Any] = {}
+        for k, g in cotangents.items():
+            row = outputs[k]._row
+            seeds[row] = seeds[row] + g if row in seeds else g
+        found = reverse(seeds, {x._row for x in fresh}, cls=Tensor, recorded=True, retain=True)
+        return [found.get(x._row) for x in fresh]
+
+    backward = Jitted(pulled)
+    backward.__name__ = f"pullback of {function.__name__}"
+
+    def pullback(sweep_: Any, row: Row, g: dict, values: Any) -> list:
+        inputs = [v if isinstance(v, Handle) else make(Tensor, v, None) for v in values]
+        cotangents = {k: c if isinstance(c, Handle) else make(Tensor, c, None) for k, c in g.items()}
+        token = grad_mode.set(sweep_.recorded)
+        try:
+            parts = backward(inputs, cotangents)
+        finally:
+            grad_mode.reset(token)
+        return [p if p is None or sweep_.recorded else p._value for p in parts]
+
+    op = Op(lambda *_: None, kind="call", inputs=("*xs",), pullback=pullback)
+    op.name = f"jit_{function.__name__}"
+    compiled.op = op  # type: ignore[attr-defined]
+    return op
