@@ -17,7 +17,7 @@ from jitgrad.reverse import ITEM, reverse
 from jitgrad.ops.table import Op
 from jitgrad.sweeps.interpreted import Interpreter
 from jitgrad.tape import NOTHING, Leaf, Row, Tape
-from jitgrad.tensor import Tensor
+from jitgrad.tensor import Tensor, wrap
 from jitgrad.transforms import Traced, simplify, trace
 from jitgrad.tree import flatten, unflatten
 
@@ -61,6 +61,7 @@ class Compiled:
         self.leaves = [*traced.tape.inputs, *traced.captured]
         self.simple: Tape | None = None
         self.compile_seconds = 0.0
+        self.assemble = _assembler(traced)
         self._runners: dict[str, Any] = {}
 
     def runner(self, name: str) -> Any:
@@ -98,21 +99,45 @@ class Jitted:
         functools.update_wrapper(self, function)
         self._function = function
         self._compiled: dict[Any, Compiled] = {}
+        self._quick: dict[tuple, Callable] = {}
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if not kwargs:  # the quick way: tensors alone, of kinds seen before, none of which requires grad
+            key: list[Any] = [_sweep.get()]
+            values = []
+            for x in args:
+                if x.__class__ is not Tensor:
+                    break
+                value = x._value
+                kind = value.__class__
+                row = x._row
+                if kind is _ABSENT or (row is not None and row.requires):
+                    break
+                key.append(kind if kind in _SCALAR_TYPES else (value.dtype, value.shape))
+                values.append(value)
+            else:
+                quick = self._quick.get(tuple(key))
+                if quick is not None and current_trace.get() is None:
+                    return quick(values)
+        return self._call(args, kwargs)
+
+    def _call(self, args: tuple, kwargs: dict) -> Any:
         if current_trace.get() is not None:  # inside another trace this function is simply part of it
             return self._function(*args, **kwargs)
-        compiled, tensors = self._find(args, kwargs)
+        compiled, tensors, kinds = self._find(args, kwargs)
         handles = [*tensors, *compiled.captured]
         if grad_mode.get() and any(requires(h) for h in handles):
             return _recorded_call(self, compiled, handles)
-        results = compiled.runner(_sweep.get())([h._value for h in handles])
-        return _assemble(compiled, [make(Tensor, value, None) for value in results])
+        name = _sweep.get()
+        run = compiled.runner(name)
+        if not kwargs and not compiled.captured and all(x.__class__ is Tensor for x in args):
+            self._quick[(name, *kinds)] = functools.partial(_quick_call, run, compiled.assemble)
+        return compiled.assemble(run(*[h._value for h in handles]))
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         return self if instance is None else functools.partial(self, instance)
 
-    def _find(self, args: tuple, kwargs: dict) -> tuple[Compiled, list[Tensor]]:
+    def _find(self, args: tuple, kwargs: dict) -> tuple[Compiled, list[Tensor], list[Any]]:
         leaves: list[Any] = []
         structure = flatten((args, kwargs), leaves) if kwargs else flatten(args, leaves)
         key: list[Any] = [structure]
@@ -129,7 +154,7 @@ class Jitted:
             ) from None
         if found is None:
             found = self._compiled[tuple(key)] = self._trace(structure, leaves, key[1:], bool(kwargs))
-        return found, tensors
+        return found, tensors, key[1:]
 
     def _trace(self, structure: Any, leaves: list[Any], kinds: list[Any], with_kwargs: bool) -> Compiled:
         start = time.perf_counter()
@@ -165,7 +190,7 @@ class Jitted:
         """The compiled segments as readable Python for `@njit`, rows as comments; it runs."""
         from jitgrad.sweeps.source import python_source
 
-        compiled, _ = self._find(args, kwargs)
+        compiled = self._find(args, kwargs)[0]
         compiled.runner("jit")
         return python_source(compiled.program.plan, self.__name__)
 
@@ -187,6 +212,7 @@ def jit(function: Callable) -> Jitted:
     return Jitted(function)
 
 
+_ABSENT = type(None)
 _SCALAR_TYPES = frozenset({np.float16, np.float32, np.float64, np.int64, np.int32, np.bool_})
 
 
@@ -209,7 +235,7 @@ def _kind(leaf: Any, tensors: list[Tensor]) -> Any:
         from jitgrad.errors import LeakedTraceError
 
         raise LeakedTraceError("a tensor made while jit was tracing is passed to a function after the trace ended")
-    return (value.dtype, value.shape)
+    return (value.dtype, value.shape) if value.ndim else value.dtype.type
 
 
 def _spec(kind: Any) -> tuple | None:
@@ -229,29 +255,55 @@ def _hashable(kind: Any) -> bool:
     return True
 
 
-def _assemble(compiled: Compiled, results: list[Tensor]) -> Any:
-    """The results in the structure that the function returned."""
-    given = iter(results)
-    traced = compiled.traced
-    return unflatten(traced.structure, iter([next(given) if o is None else o for o in traced.outputs]))
+def _quick_call(run: Callable, assemble: Callable, values: list[Any]) -> Any:
+    return assemble(run(*values))
+
+
+def _assembler(traced: Traced) -> Callable:
+    """A function from the values of the results to tensors, in the structure that the traced function returned."""
+    plain = [o for o in traced.outputs if o is not None]
+    names = iter([f"wrap(r[{i}])" for i in range(len(traced.outputs) - len(plain))])
+    fixed = iter(range(len(plain)))
+    leaves = [next(names) if o is None else f"plain[{next(fixed)}]" for o in traced.outputs]
+    known: dict[str, Any] = {"wrap": wrap, "plain": plain}
+    text = _structure_text(traced.structure, iter(leaves), known)
+    return eval(f"lambda r: {text}", known)
+
+
+def _structure_text(structure: Any, leaves: Any, known: dict[str, Any]) -> str:
+    """The Python expression that builds a tree of that structure."""
+    if structure is None:
+        return next(leaves)
+    kind = structure[0]
+    parts = [_structure_text(s, leaves, known) for s in structure[-1]]
+    if kind is dict:
+        keys = f"keys{len(known)}"
+        known[keys] = structure[1]
+        return "{" + ", ".join(f"{keys}[{i}]: {part}" for i, part in enumerate(parts)) + "}"
+    if kind is list:
+        return f"[{', '.join(parts)}]"
+    if kind is tuple:
+        return f"({', '.join(parts)}{',' * (len(parts) == 1)})"
+    known[kind.__name__] = kind
+    return f"{kind.__name__}({', '.join(parts)})"
 
 
 # Gradients of compiled functions: the call is one row.
 
 
 def _recorded_call(function: Jitted, compiled: Compiled, handles: list[Any]) -> Any:
-    values = compiled.runner(_sweep.get())([h._value for h in handles])
+    values = compiled.runner(_sweep.get())(*[h._value for h in handles])
     rows = tuple([row_of(h) for h in handles])
     op = _call_op(function, compiled)
     call = Row(op, rows, NOTHING, (), np.dtype(np.float32), True, op.plan((True,) * len(rows)), tuple(h._value for h in handles))
     call.guards = _guards(handles)
-    results = []
-    for k, value in enumerate(values):
-        out = make(Tensor, value, None)
+    results = [wrap(value) for value in values]
+    for k, (out, value) in enumerate(zip(results, values)):
         if dtypes.is_floating(value.dtype):
             out._row = Row(ITEM, (call,), {"k": k}, value.shape, value.dtype, True)
-        results.append(out)
-    return _assemble(compiled, results)
+    given = iter(results)
+    leaves = [next(given) if o is None else o for o in compiled.traced.outputs]
+    return unflatten(compiled.traced.structure, iter(leaves))
 
 
 def _guards(handles: list[Any]) -> tuple | None:

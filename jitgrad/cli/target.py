@@ -137,7 +137,8 @@ def _guarded(path: Path, failure: str, work: Callable, *operands: Any) -> Any:
 
 def _where(error: BaseException, path: Path) -> str:
     """The last line of the user's file that was running, if any."""
-    lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if os.path.abspath(f.filename) == os.path.abspath(path)]
+    file = os.path.abspath(path)
+    lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if os.path.abspath(f.filename) == file]
     if isinstance(error, SyntaxError):
         lines = [error.lineno]
     return f" (line {lines[-1]} of {path.name})" if lines and lines[-1] else ""

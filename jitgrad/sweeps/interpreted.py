@@ -37,7 +37,7 @@ class Interpreter:
         self._size = len(places)
         self._copies = {places[row] for row in tape.outputs if row.op.view and row not in ends}
 
-    def run(self, values: Sequence[Any]) -> list[Any]:
+    def run(self, *values: Any) -> list[Any]:
         """The values of the outputs for values of the leaves."""
         env: list[Any] = [*values, *[None] * (self._size - len(values))]
         for place, value in self._constants:

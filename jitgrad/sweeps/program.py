@@ -51,18 +51,21 @@ class Interpreted:
     why: str
 
 
-class Workspace:
-    """What one run of a program writes into: cells for single numbers, arrays for what is between its loops."""
+class Workspace(tuple):
+    """What one run of a program writes into: the cells by dtype, then for each native step the end of its table."""
 
-    def __init__(self, program: Program) -> None:
-        self.cells = {kind: np.zeros(max(len(places), 1), _NUMPY[kind]) for kind, places in program.cells.items()}
+    __slots__ = ()
+
+    @classmethod
+    def of(cls, program: Program) -> Workspace:
+        cells = {kind: np.zeros(max(len(places), 1), _NUMPY[kind]) for kind, places in program.cells.items()}
         for (kind, place), value in program.number_constants:
-            self.cells[kind][place] = value
-        self.arrays: dict[int, np.ndarray] = {}
-        self.tails = [
-            (*[np.empty(max(n, 1), dtype) for dtype, n in step.temporaries], *self.cells.values(), step.constants, step.sizes)
+            cells[kind][place] = value
+        tails = [
+            (*[np.empty(max(n, 1), dtype) for dtype, n in step.temporaries], *cells.values(), step.constants, step.sizes)
             for step in program.steps if isinstance(step, Native)
         ]  # fmt: skip
+        return cls((*cells.values(), *tails, {}))
 
 
 class Program:
@@ -90,18 +93,12 @@ class Program:
         self.number_constants = [
             (cell, row.params["value"]) for row in constants if (cell := self._cell(row)) is not None
         ]
-        self._constants = [(self._place(row), row.params["value"]) for row in constants]
-        self._ways_in = [(self._cell(leaf), self._place(leaf)) for leaf in leaves]
-        computed = {step.row for step in self.steps if isinstance(step, Interpreted) and step.row.op.view}
-        given = set(leaves)
-        self._ways_out = [
-            (None if row in given else self._cell(row), self._place(row), row.shape, row in computed) for row in tape.outputs
-        ]
-        self._size = len(self._places)
-        self._spare = [Workspace(self)]
+        self.constants = {row: np.asarray(row.params["value"], order="C")[()] for row in constants}
+        self._spare = [Workspace.of(self)]
         self._pool: dict[int, list[np.ndarray]] = {}
         self._lock = threading.Lock()
-        self._call = trampolines().call
+        self.driver = self._write_driver(list(leaves))
+        self.run = self._load_driver()
 
     def _place(self, row: Row) -> int:
         return self._places.setdefault(row, len(self._places))
@@ -130,59 +127,80 @@ class Program:
         reads = [(self._place(x), self._cell(x), x.shape) for x in row.inputs]
         return Interpreted(row, run, reads, self._place(row), self._cell(row), why_not_native(row))
 
-    def run(self, values: Sequence[Any]) -> list[Any]:
-        """The values of the outputs (arrays and NumPy scalars) for values of the leaves of the right shapes and dtypes."""
-        try:
-            space = self._spare.pop()
-        except IndexError:
-            space = Workspace(self)
-        try:
-            return self._run(values, space)
-        finally:
-            self._spare.append(space)
+    # The driver: the steps of this program as a Python function without a loop or a test that could be spared.
 
-    def _run(self, values: Sequence[Any], space: Workspace) -> list[Any]:
-        cells = space.cells
-        env: list[Any] = [None] * self._size
-        for value, (cell, place) in zip(values, self._ways_in):
+    def _write_driver(self, leaves: list[Row]) -> str:
+        """Its text: `run(v0, v1, …)` takes the values of the leaves and returns the tuple of the outputs."""
+        kinds = list(self.cells)
+        names = [f"cells_{kind}" for kind in kinds]
+        tails = [f"tail{i}" for i, step in enumerate(self.steps) if isinstance(step, Native)]
+        given = ", ".join(f"v{i}" for i in range(len(leaves)))
+        lines = [
+            f"def run({given}):", "    try:", "        space = spare.pop()", "    except IndexError:",
+            "        space = workspace()", f"    {', '.join([*names, *tails, 'temporary'])} = space",
+        ]  # fmt: skip
+        known = set(leaves)
+        for i, leaf in enumerate(leaves):
+            cell = self._cell(leaf)
             if cell is not None:
-                cells[cell[0]][cell[1]] = value if value.__class__ is not np.ndarray else value.reshape(())
-            env[place] = value
-        for place, value in self._constants:
-            env[place] = value
-        native = 0
-        for step in self.steps:
-            if step.__class__ is Native:
-                self._call_native(step, env, space, space.tails[native])
-                native += 1
-            else:
-                self._call_numpy(step, env, cells)
-        out = []
-        for cell, place, shape, copies in self._ways_out:
-            if cell is not None:
-                value = cells[cell[0]][cell[1]]
-                out.append(value if shape == () else np.full(shape, value))
-            else:
-                value = env[place]
-                out.append(value.copy() if copies else value)
-        return out
+                lines.append(f"    cells_{cell[0]}[{cell[1]}] = v{i}" + (".reshape(())" if leaf.shape else ""))
+        known |= set(self.constants)
+        for i, step in enumerate(self.steps):
+            lines += self._native_lines(i, step) if isinstance(step, Native) else self._numpy_lines(i, step, known)
+        results = [self._result(row, leaves) for row in self.tape.outputs]
+        lines += [f"    result = ({', '.join(results)}{',' * (len(results) == 1)})", "    spare.append(space)", "    return result"]
+        return "\n".join(lines) + "\n"
 
-    def _call_native(self, step: Native, env: list, space: Workspace, tail: tuple) -> None:
-        arrays: list[Any] = []
+    def _native_lines(self, i: int, step: Native) -> list[str]:
+        lines = []
+        fixed = {self._place(row) for row in self.constants}
         for place, shape, dtype, escapes in step.arrays:
+            if place in fixed:
+                continue
             if shape is None:
-                array = env[place]
-                if not array.flags.c_contiguous:
-                    array = env[place] = np.ascontiguousarray(array)
+                lines += [f"    if not v{place}.flags.c_contiguous:", f"        v{place} = ascontiguousarray(v{place})"]
             elif escapes:
-                array = env[place] = self._fresh(place, shape, dtype)
+                lines.append(f"    v{place} = fresh({place}, {shape}, d_{dtype.name})")
             else:
-                array = space.arrays.get(place)
-                if array is None:
-                    array = space.arrays[place] = np.empty(shape, dtype)
-                env[place] = array
-            arrays.append(array)
-        self._call(step.kernel.address, *arrays, *tail)
+                lines += [f"    if {place} not in temporary:", f"        temporary[{place}] = empty({shape}, d_{dtype.name})",
+                          f"    v{place} = temporary[{place}]"]  # fmt: skip
+        arrays = "".join(f"v{place}, " for place, *_ in step.arrays)
+        lines.append(f"    call(address{i}, {arrays}*tail{i})")
+        return lines
+
+    def _numpy_lines(self, i: int, step: Interpreted, known: set[Row]) -> list[str]:
+        reads = []
+        for row, (place, cell, shape) in zip(step.row.inputs, step.reads):
+            from_cell = cell is not None and row not in known
+            reads.append(_from_cell(cell, shape) if from_cell and cell is not None else f"v{place}")
+        lines = [f"    v{step.write} = quiet(run{i}, {', '.join(reads)})"]
+        known.add(step.row)
+        if step.cell is not None:
+            lines.append(f"    cells_{step.cell[0]}[{step.cell[1]}] = asarray(v{step.write}).reshape(())")
+        return lines
+
+    def _result(self, row: Row, leaves: list[Row]) -> str:
+        cell, place = self._cell(row), self._place(row)
+        numpy_made = {step.row for step in self.steps if isinstance(step, Interpreted)}
+        if cell is not None and row not in leaves and row not in numpy_made and row.op is not CONST:
+            return _from_cell(cell, row.shape)
+        return f"v{place}.copy()" if row in numpy_made and row.op.view else f"v{place}"
+
+    def _load_driver(self) -> Callable:
+        names: dict[str, Any] = {
+            "spare": self._spare, "workspace": lambda: Workspace.of(self), "fresh": self._fresh, "empty": np.empty,
+            "ascontiguousarray": np.ascontiguousarray, "asarray": np.asarray, "full": np.full, "quiet": _quietly,
+            "call": trampolines().call,
+        }  # fmt: skip
+        names |= {f"d_{d.name}": d for d in {dtype for s in self.steps if isinstance(s, Native) for _, _, dtype, _ in s.arrays}}
+        names |= {f"v{self._place(row)}": value for row, value in self.constants.items()}
+        for i, step in enumerate(self.steps):
+            if isinstance(step, Native):
+                names[f"address{i}"] = step.kernel.address
+            else:
+                names[f"run{i}"] = step.run
+        exec(compile(self.driver, "<driver of a compiled tape>", "exec"), names)
+        return names["run"]
 
     def _fresh(self, place: int, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
         """An array for a result: one of an earlier call that nobody refers to any more, or a new one."""
@@ -196,18 +214,14 @@ class Program:
                 pool.append(array)
             return array
 
-    def _call_numpy(self, step: Interpreted, env: list, cells: dict) -> None:
-        inputs = []
-        for place, cell, shape in step.reads:
-            value = env[place]
-            if value is None and cell is not None:
-                value = cells[cell[0]][cell[1]]
-                value = value if shape == () else np.full(shape, value)
-            inputs.append(value)
-        value = quiet.run(step.run, *inputs)
-        env[step.write] = value
-        if step.cell is not None:
-            cells[step.cell[0]][step.cell[1]] = np.asarray(value).reshape(())
+
+def _quietly(run: Callable, *values: Any) -> Any:
+    return quiet.run(run, *values)
+
+
+def _from_cell(cell: Cell, shape: tuple[int, ...]) -> str:
+    value = f"cells_{cell[0]}[{cell[1]}]"
+    return value if shape == () else f"full({shape}, {value})"
 
 
 for _array in [np.empty(0)]:
