@@ -14,9 +14,10 @@ from jitgrad import dtypes
 from jitgrad.errors import StaticArgumentError
 from jitgrad.record import Handle, current_trace, grad_mode, make, requires, row_of
 from jitgrad.reverse import ITEM, reverse
+from jitgrad.ops.elementwise import alias
 from jitgrad.ops.table import Op
 from jitgrad.sweeps.interpreted import Interpreter
-from jitgrad.tape import NOTHING, Leaf, Row, Tape
+from jitgrad.tape import NOTHING, Row, Tape
 from jitgrad.tensor import Tensor, wrap
 from jitgrad.transforms import Traced, simplify, trace
 from jitgrad.tree import flatten, unflatten
@@ -318,6 +319,15 @@ def _guards(handles: list[Any]) -> tuple | None:
     return tuple(guards) if any(guards) else None
 
 
+def _watched(x: Tensor) -> Tensor:
+    """A traced tensor with the value of `x` and a row of its own, behind which a reverse sweep does not look."""
+    trace = current_trace.get()
+    assert trace is not None
+    row = Row(alias, (x._row,), NOTHING, x._row.shape, x._row.dtype, dtypes.is_floating(x._row.dtype))
+    trace.rows.add(row)
+    return make(Tensor, None, row)
+
+
 def _call_op(function: Jitted, compiled: Compiled) -> Op:
     """The op of a compiled call: its pullback is itself a compiled function of the same arguments and the cotangents."""
     found = getattr(compiled, "op", None)
@@ -325,10 +335,8 @@ def _call_op(function: Jitted, compiled: Compiled) -> Op:
         return found
 
     def pulled(inputs: list, cotangents: dict) -> list:
-        fresh = [make(Tensor, None, Leaf(x._row.shape, x._row.dtype, dtypes.is_floating(x._row.dtype))) for x in inputs]
-        trace_now = current_trace.get()
-        assert trace_now is not None
-        trace_now.rows.update(x._row for x in fresh)
+        """Run the tape again on `inputs` and sweep back from its outputs."""
+        fresh = [_watched(x) for x in inputs]
         outputs = compiled.tape.replay(*fresh[: len(compiled.tape.inputs)], captured=dict(
             zip(compiled.leaves, fresh)).__getitem__)  # fmt: skip
         seeds: dict[Row, Any] = {}

@@ -14,7 +14,7 @@ import numpy as np
 from jitgrad.record import quiet
 from jitgrad.sweeps.codegen import Emitter
 from jitgrad.sweeps.native import Kernel, compile_text, trampolines
-from jitgrad.sweeps.segments import Plan, make_plan, why_not_native
+from jitgrad.sweeps.segments import Phase, Plan, make_plan, why_not_native
 from jitgrad.tape import CONST, Row, Tape
 
 _NUMPY = {"f16": np.float16, "f32": np.float32, "f64": np.float64, "i32": np.int32, "i64": np.int64, "i1": np.bool_}
@@ -36,6 +36,7 @@ class Native:
     sizes: np.ndarray
     temporaries: list[tuple[np.dtype, int]]
     rows: int
+    loops: int
     text: str
 
 
@@ -87,7 +88,7 @@ class Program:
         self.steps: list[Native | Interpreted] = []
         for phase, emitter in zip(self.plan.phases, emitters):
             if emitter is not None:
-                self.steps.append(self._native(emitter, escaping, len(phase.native_rows())))
+                self.steps.append(self._native(emitter, escaping, phase))
             self.steps += [self._interpreted(row) for row in phase.others]
         constants = [row for row in tape.rows if row.op is CONST]
         self.number_constants = [
@@ -106,7 +107,7 @@ class Program:
     def _cell(self, row: Row) -> Cell | None:
         return next(((kind, places[row]) for kind, places in self.cells.items() if row in places), None)
 
-    def _native(self, emitter: Emitter, escaping: set[Row], rows: int) -> Native:
+    def _native(self, emitter: Emitter, escaping: set[Row], phase: Phase) -> Native:
         name = "f" + hashlib.sha256(emitter.text("f").encode()).hexdigest()[:16]
         text = emitter.text(name)
         kernel = _kernels.get(text)
@@ -117,7 +118,9 @@ class Program:
             for row in emitter.arrays
         ]
         constants = np.array(emitter.constants or [0.0])
-        return Native(kernel, arrays, constants, np.array(emitter.sizes or [0], np.int64), emitter.temporaries, rows, text)
+        sizes = np.array(emitter.sizes or [0], np.int64)
+        rows, loops = len(phase.native_rows()), sum(len(stage.loops) for stage in phase.stages.values())
+        return Native(kernel, arrays, constants, sizes, emitter.temporaries, rows, loops, text)
 
     def _interpreted(self, row: Row) -> Interpreted:
         run = row.op.run
