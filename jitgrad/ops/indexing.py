@@ -58,7 +58,7 @@ def _zeros(shape: tuple[int, ...], dtype: np.dtype) -> Any:
 getitem = Op(
     _getitem, kind="index", inputs=("x", "*arrays"), output="y", label="slice", method=False, view=True,
     vjp=(lambda g, arrays, x_shape, x_dtype, index: index_add(_zeros(x_shape, x_dtype), g, *arrays, index=index),),
-    accumulate=lambda out, g, arrays, index: add_at(out, g, arrays, index),
+    accumulate=lambda out, g, arrays, x_shape, x_dtype, index: add_at(out, g, arrays, index),
 )  # fmt: skip
 index_add = Op(
     _index_add, kind="index", inputs=("x", "g", "*arrays"), output="y", method=False,
