@@ -11,7 +11,8 @@ import numpy as np
 
 from jitgrad import dtypes
 from jitgrad.errors import NoGradientError
-from jitgrad.record import Handle, grad_mode, make, quiet, row_of
+from jitgrad.handle import Handle, make, row_of
+from jitgrad.record import grad_mode, quiet
 from jitgrad.reverse import reverse
 from jitgrad.tape import Leaf, Row
 

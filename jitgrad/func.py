@@ -16,7 +16,8 @@ import numpy as np
 from jitgrad import dtypes
 from jitgrad.functions.creation import as_tensor, zeros_like
 from jitgrad.ops.elementwise import alias
-from jitgrad.record import current_trace, grad_mode, make, own_memory, requires
+from jitgrad.handle import make, own_memory, requires
+from jitgrad.record import current_trace, grad_mode
 from jitgrad.reverse import reverse
 from jitgrad.tape import Leaf, Row
 from jitgrad.tensor import Tensor

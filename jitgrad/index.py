@@ -8,7 +8,7 @@ import numpy as np
 
 from jitgrad.errors import TracedValueError
 from jitgrad.ops.indexing import Slot
-from jitgrad.record import Handle
+from jitgrad.handle import Handle
 
 
 def parse(index: Any, shape: tuple[int, ...]) -> tuple[tuple, list[Any]]:

@@ -16,7 +16,8 @@ from jitgrad.errors import MutatedArgumentError
 from jitgrad.ops.elementwise import cast, detach
 from jitgrad.ops.indexing import index_put
 from jitgrad.ops.movement import expand, permute, reshape
-from jitgrad.record import Handle, apply, current_trace, grad_mode, make, own_memory, requires
+from jitgrad.handle import Handle, make, own_memory, requires
+from jitgrad.record import apply, current_trace, grad_mode
 from jitgrad.tape import LEAF
 
 

@@ -12,7 +12,8 @@ import numpy as np
 
 from jitgrad import dtypes
 from jitgrad.errors import StaticArgumentError
-from jitgrad.record import Handle, current_trace, grad_mode, make, requires, row_of
+from jitgrad.handle import Handle, make, requires, row_of
+from jitgrad.record import current_trace, grad_mode
 from jitgrad.reverse import ITEM, reverse
 from jitgrad.ops.elementwise import alias
 from jitgrad.ops.table import Op

@@ -7,7 +7,6 @@ is what most calls are: they decide that in a few tests, and leave every other c
 
 from __future__ import annotations
 
-import functools
 import inspect
 from collections.abc import Callable
 from typing import Any
@@ -17,25 +16,15 @@ import numpy as np
 from jitgrad import dtypes
 from jitgrad.ops.elementwise import cast
 from jitgrad.ops.table import OUTPUT, Op
-from jitgrad.record import Handle, apply, grad_mode, keep, make, quiet, row_of
-from jitgrad.tape import NOTHING, Row, constant
+from jitgrad.handle import Handle, keep, make, row_of
+from jitgrad.record import FLOATS, apply, grad_mode, number_row, quiet
+from jitgrad.tape import NOTHING, Row
 
 SCALARS = frozenset({np.float32, np.float64, np.float16})
-FLOATS = frozenset({np.dtype(np.float32), np.dtype(np.float64), np.dtype(np.float16)})
 RENAMED = {"axis": "dim", "keepdims": "keepdim", "input": "x"}
 
 recording = grad_mode.get
 ndarray = np.ndarray
-
-
-@functools.lru_cache(maxsize=4096)
-def _kept_constant(number: float, kind: type) -> Row:
-    return constant(kind(number))
-
-
-def number_row(number: float, kind: type) -> Row:
-    """The constant row of a Python number; equal numbers share one (0.0 and -0.0 are equal, and do not)."""
-    return _kept_constant(number, kind) if number else constant(kind(number))
 
 
 _PICK: dict[tuple[int, ...], Callable] = {
@@ -169,34 +158,47 @@ def describe(op: Op) -> str:
 
 
 def bound(op: Op) -> Callable:
-    """`op` as a function of operands and PyTorch's parameters: the general way, any operand, any parameter."""
+    """`op` as a function of operands and PyTorch's parameters: any operand, any parameter."""
     n = len(op.inputs)
-    prepare = op.prepare
+    if op.kind == "elementwise" and op.prepare is None and n <= 2:
+        quick: Any = quick_unary(op) if n == 1 else quick_binary(op)
 
-    def function(*args: Any, **kwargs: Any) -> Any:
-        for name in RENAMED.keys() & kwargs.keys():
-            kwargs[RENAMED[name]] = kwargs.pop(name)
-        operands, rest = list(args[:n]), args[n:]
-        while len(operands) < n and op.inputs[len(operands)] in kwargs:
-            operands.append(kwargs.pop(op.inputs[len(operands)]))
-        if len(operands) < n:
-            raise TypeError(f"{op.name} takes {n} operand{'s' * (n > 1)} ({', '.join(op.inputs)}), {len(operands)} given")
-        dtype = kwargs.pop("dtype", None)
-        if dtype is not None:
-            operands[0] = apply(cast, (operands[0],), {"dtype": dtypes.to_numpy(dtype)})
-        operands[0] = _fitting(op, operands[0])
-        if prepare is None:
-            if rest or kwargs:
-                raise TypeError(f"{op.name} takes no further arguments, got {[*rest, *kwargs]}")
-            return apply(op, operands)
-        held = [o._value if isinstance(o, Handle) and o._value is not None else getattr(o, "_row", o) for o in operands]
-        try:
-            params = prepare(*held, *rest, **kwargs)
-        except TypeError as error:
-            raise TypeError(f"{op.name}{signature(op)}: {str(error).replace('<lambda>', 'call').lstrip('_')}") from None
-        return apply(op, operands, params)
+        def function(*args: Any, **kwargs: Any) -> Any:
+            if len(args) == n and not kwargs and isinstance(args[0], Handle):
+                return quick(*args)
+            return _call(op, args, kwargs)
+    else:
+
+        def function(*args: Any, **kwargs: Any) -> Any:
+            return _call(op, args, kwargs)
 
     return _named(function, op)
+
+
+def _call(op: Op, args: tuple, kwargs: dict[str, Any]) -> Any:
+    """Sort out operands and parameters, then apply `op`."""
+    n = len(op.inputs)
+    if kwargs:
+        kwargs = {RENAMED.get(name, name): value for name, value in kwargs.items()}
+    operands, rest = list(args[:n]), args[n:]
+    while len(operands) < n and op.inputs[len(operands)] in kwargs:
+        operands.append(kwargs.pop(op.inputs[len(operands)]))
+    if len(operands) < n:
+        raise TypeError(f"{op.name} takes {n} operand{'s' * (n > 1)} ({', '.join(op.inputs)}), {len(operands)} given")
+    dtype = kwargs.pop("dtype", None) if kwargs else None
+    if dtype is not None:
+        operands[0] = apply(cast, (operands[0],), {"dtype": dtypes.to_numpy(dtype)})
+    operands[0] = _fitting(op, operands[0])
+    if op.prepare is None:
+        if rest or kwargs:
+            raise TypeError(f"{op.name} takes no further arguments, got {[*rest, *kwargs]}")
+        return apply(op, operands)
+    held = [(o._value if o._value is not None else o._row) if isinstance(o, Handle) else o for o in operands]
+    try:
+        params = op.prepare(*held, *rest, **kwargs)
+    except TypeError as error:
+        raise TypeError(f"{op.name}{signature(op)}: {str(error).replace('<lambda>', 'call').lstrip('_')}") from None
+    return apply(op, operands, params)
 
 
 def signature(op: Op) -> str:

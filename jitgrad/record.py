@@ -1,15 +1,14 @@
 """From a call to a row: run an operation, and record it where a gradient may be wanted.
 
-A `Handle` is what users hold (as `Tensor`): a value, and the row that it came from. Operations on handles that have
-values run at once; on handles without (while `jit` traces) they only append to the tape.
+Operations on handles that have values run at once; on handles without (while `jit` traces) they only append to the tape.
 """
 
 from __future__ import annotations
 
 import contextvars
+import functools
 import threading
 import weakref
-import zlib
 from collections.abc import Sequence
 from contextvars import ContextVar
 from typing import Any
@@ -17,14 +16,17 @@ from typing import Any
 import numpy as np
 
 from jitgrad import dtypes
-from jitgrad.errors import LeakedTraceError, OverwrittenError
-from jitgrad.ops.elementwise import cast
+from jitgrad.errors import LeakedTraceError
+from jitgrad.handle import Handle, keep, make, note_view, own_memory, requires, row_of
+from jitgrad.ops.elementwise import cast, where
 from jitgrad.ops.movement import expand
-from jitgrad.ops.table import OUTPUT, REST, Op, Spec, infer
+from jitgrad.ops.table import Op, Spec, infer
 from jitgrad.tape import NOTHING, Leaf, Row, constant
 
 grad_mode: ContextVar[bool] = ContextVar("grad_mode", default=True)
 current_trace: ContextVar[Trace | None] = ContextVar("current_trace", default=None)
+
+FLOATS = frozenset({np.dtype(np.float32), np.dtype(np.float64), np.dtype(np.float16)})
 
 
 class _Quiet(threading.local):
@@ -40,58 +42,6 @@ class _Quiet(threading.local):
 
 
 quiet = _Quiet()
-
-
-class Storage:
-    """The memory that a tensor and its views share: `version` counts in-place changes through tensors.
-
-    `exported` is not None once a NumPy array outside shares the memory: a checksum of the bytes at that time.
-    """
-
-    __slots__ = ("array", "exported", "kept", "version", "views")
-
-    def __init__(self, array: np.ndarray) -> None:
-        self.array = array
-        self.version = 0
-        self.exported: int | None = None
-        self.kept = False
-        self.views: list[weakref.ref] = []
-
-    def checksum(self) -> int:
-        return zlib.crc32(np.ascontiguousarray(self.array).reshape(-1).view(np.uint8))
-
-    def export(self) -> None:
-        """Note that somebody outside can now write to this memory unseen."""
-        if self.exported is None:
-            self.exported = self.checksum() if self.kept else -1
-
-
-class Handle:
-    """A value with its history: `_value` (array, NumPy scalar, or None while tracing) and `_row`.
-
-    A 0-d value is a NumPy scalar, which is immutable and several times quicker than a 0-d array, until somebody
-    needs to share its memory (`own_memory`).
-    """
-
-    __slots__ = ("__weakref__", "_row", "_storage", "_value", "_view")
-
-    _value: Any
-    _row: Any
-    _storage: Any
-    _view: Any
-
-    def __record__(self, op: Op, operands: Sequence[Any], params: dict[str, Any]) -> Any:
-        return apply(op, operands, params)
-
-
-def make(cls: type, value: Any, row: Row | None) -> Any:
-    """A new handle of class `cls`."""
-    handle = cls.__new__(cls)
-    handle._value = value
-    handle._row = row
-    handle._storage = None
-    handle._view = None
-    return handle
 
 
 class Trace:
@@ -125,37 +75,35 @@ class Trace:
         return row
 
 
-def own_memory(handle: Handle) -> Storage:
-    """The storage of a handle, made on first need."""
-    storage = handle._storage
-    if storage is None:
-        if not isinstance(handle._value, np.ndarray):
-            handle._value = np.array(handle._value)
-        storage = handle._storage = Storage(handle._value)
-    return storage
+@functools.lru_cache(maxsize=4096)
+def _kept_constant(number: float, kind: type) -> Row:
+    return constant(kind(number))
 
 
-def row_of(handle: Handle) -> Row:
-    """The row of a handle; one that has no history gets a leaf."""
-    row = handle._row
-    if row is None:
-        value = handle._value
-        row = handle._row = Leaf(value.shape, value.dtype, False, weakref.ref(handle))
-    return row
-
-
-def requires(handle: Any) -> bool:
-    return isinstance(handle, Handle) and handle._row is not None and handle._row.requires
+def number_row(number: float, kind: type) -> Row:
+    """The constant row of a Python number; equal numbers share one (0.0 and -0.0 are equal, and do not)."""
+    return _kept_constant(number, kind) if number else constant(kind(number))
 
 
 def apply(op: Op, operands: Sequence[Any], params: dict[str, Any] = NOTHING) -> Any:
     """Run `op` on tensors, arrays and numbers, and record it if a gradient may be wanted. Parameters are canonical."""
-    cls = next(type(o) for o in operands if isinstance(o, Handle))
-    if any(isinstance(o, Handle) and o._value is None for o in operands):
+    cls: Any = None
+    traced = wanted = False
+    values = []
+    for operand in operands:
+        if not isinstance(operand, Handle):
+            values.append(operand)
+            continue
+        cls = operand.__class__
+        value, row = operand._value, operand._row
+        traced = traced or value is None
+        wanted = wanted or (row is not None and row.requires)
+        values.append(value)
+    if traced:
         return _apply_traced(cls, op, operands, params)
-    if op.kind == "elementwise" and op is not cast:
-        operands = same_dtype(cls, op, operands)
-    values = [o._value if isinstance(o, Handle) else o for o in operands]
+    if op.kind == "elementwise" and op is not cast and not _uniform(op, values):
+        operands = same_dtype(op, operands)
+        values = [o._value if isinstance(o, Handle) else o for o in operands]
     if op.view and not isinstance(values[0], np.ndarray):
         own_memory(operands[0])
         values[0] = operands[0]._value
@@ -163,94 +111,65 @@ def apply(op: Op, operands: Sequence[Any], params: dict[str, Any] = NOTHING) -> 
         value = quiet.run(op.run, *values, **params)
     except ValueError as error:
         raise _shape_error(op, values, error) from error
-    if not grad_mode.get() or not op.differentiable or not any(requires(o) for o in operands):
-        out = make(cls, value, None)
-    else:
+    if wanted and op.differentiable and grad_mode.get():
         out = _recorded(cls, op, operands, values, params, value)
+    else:
+        out = make(cls, value, None)
     if op.view:
         note_view(operands[0], out, op, params)
     return out
 
 
+def _uniform(op: Op, values: Sequence[Any]) -> bool:
+    """Whether the operands need no conversion: one dtype, floating where the op computes floats, and numbers."""
+    dtype = getattr(values[0], "dtype", None)
+    if dtype not in FLOATS or op is where:
+        return False
+    for value in values[1:]:
+        kind = value.__class__
+        if kind is not float and kind is not int and getattr(value, "dtype", None) is not dtype:
+            return False
+    return op.result != "integer"
+
+
 def _recorded(cls: type, op: Op, operands: Sequence[Any], values: list, params: dict, value: Any) -> Any:
     if not isinstance(value, (np.ndarray, np.generic)):
         value = np.asarray(value)[()]
-    if not dtypes.is_floating(value.dtype):
-        return make(cls, value, None)
-    rows = tuple([row_of(o) if isinstance(o, Handle) else constant(_as_array(o, value.dtype)) for o in operands])
-    if op.kind == "elementwise":
-        shape = value.shape
-        rows = tuple([r if r.shape == shape else _expanded(r, shape) for r in rows])
     out = make(cls, value, None)
+    dtype = value.dtype
+    if dtype not in FLOATS and not dtypes.is_floating(dtype):
+        return out
+    rows: list[Row] = []
+    for i, operand in enumerate(operands):
+        if isinstance(operand, Handle):
+            row = operand._row or row_of(operand)
+        elif isinstance(operand, (np.ndarray, np.generic)):
+            row = constant(operand)
+        else:
+            row = number_row(operand, dtype.type)
+            values[i] = row.params["value"]
+        rows.append(row)
+    shape = value.shape
+    if op.kind == "elementwise":
+        rows = [r if r.shape == shape else _expanded(r, shape) for r in rows]
     plan = op.plan(tuple([r.requires for r in rows]))
     saved, guards = keep(op, plan.slots, operands, values, out)
-    out._row = Row(op, rows, params, value.shape, value.dtype, True, plan, saved, guards)
+    out._row = Row(op, tuple(rows), params, shape, dtype, True, plan, saved, guards)
     return out
+
+
+def _record(self: Handle, op: Op, operands: Sequence[Any], params: dict[str, Any]) -> Any:
+    return apply(op, operands, params)
+
+
+Handle.__record__ = _record  # type: ignore[attr-defined]
 
 
 def _expanded(row: Row, shape: tuple[int, ...]) -> Row:
     return Row(expand, (row,), {"shape": shape}, shape, row.dtype, row.requires, expand.plan((row.requires,)), ())
 
 
-def _as_array(number: Any, dtype: np.dtype) -> Any:
-    return number if isinstance(number, (np.ndarray, np.generic)) else dtype.type(number)
-
-
-def keep(op: Op, slots: Sequence[int], operands: Sequence[Any], values: Sequence[Any], out: Any) -> tuple[tuple, Any]:
-    """The values in `slots` for the reverse sweep, with guards that notice if their memory is overwritten later.
-
-    Memory that an outside NumPy array shares can change unseen, so of that a copy is kept.
-    """
-    saved: list[Any] = []
-    guards: list[Any] = []
-    for slot in slots:
-        guard = None
-        if slot == REST:
-            value: Any = tuple(np.array(v) for v in values[len(op.inputs) - 1 :])
-        else:
-            owner = out if slot == OUTPUT else operands[slot]
-            value = out._value if slot == OUTPUT else values[slot]
-            if isinstance(value, np.ndarray) and isinstance(owner, Handle):
-                storage = own_memory(owner)
-                if storage.exported is not None:
-                    value = value.copy()
-                else:
-                    storage.kept = True
-                    guard = (storage, storage.version)
-        saved.append(value)
-        guards.append(guard)
-    return tuple(saved), tuple(guards) if any(guards) else None
-
-
-def check_guards(row: Row) -> None:
-    """Raise `OverwrittenError` if a value that `row` saved has been changed since."""
-    for guard in row.guards:
-        if guard is None:
-            continue
-        storage, version = guard
-        changed = storage.version != version
-        if changed or (storage.exported not in (None, -1) and storage.exported != storage.checksum()):
-            how = "in place" if changed else "through a NumPy array that shares its memory"
-            raise OverwrittenError(
-                f"the reverse sweep of {row.op.name} needs a tensor of shape {list(storage.array.shape)} that was changed "
-                f"{how} after {row.op.name} used it: compute with a clone(), or change it after backward()"
-            )
-
-
-def note_view(base: Any, out: Any, op: Op, params: dict[str, Any]) -> None:
-    """Make `out` share the storage of `base`, if NumPy gave it the same memory."""
-    value, source = out._value, base._value
-    if not isinstance(value, np.ndarray) or value.base is None:
-        return
-    if value is not source and value.base is not (source if source.base is None else source.base):
-        return
-    out._storage = own_memory(base)
-    root, chain = base._view or (base, ())
-    out._view = (root, (*chain, (op, params)))
-    out._storage.views.append(weakref.ref(out))
-
-
-def same_dtype(cls: type, op: Op, operands: Sequence[Any], *, numbers: bool = False) -> list[Any]:
+def same_dtype(op: Op, operands: Sequence[Any], *, numbers: bool = False) -> list[Any]:
     """Operands of an elementwise op with one dtype, as PyTorch promotes them; with `numbers` also Python's."""
     first = 1 if op.name == "where" else 0
     numbers = numbers or first == 1
@@ -314,7 +233,7 @@ def _apply_traced(cls: type, op: Op, operands: Sequence[Any], params: dict[str, 
         raise LeakedTraceError(f"{op.name}: a tensor made while jit was tracing is used after the trace ended: return it "
                                "from the function instead of keeping it")  # fmt: skip
     if op.kind == "elementwise" and op is not cast:
-        operands = same_dtype(cls, op, operands, numbers=True)
+        operands = same_dtype(op, operands, numbers=True)
     rows = [_lift(trace, o) for o in operands]
     if op.kind == "elementwise":
         shape = broadcast_shape(op, [r.shape for r in rows])

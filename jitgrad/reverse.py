@@ -14,8 +14,9 @@ import numpy as np
 
 from jitgrad.errors import FreedTapeError
 from jitgrad.ops.elementwise import where
-from jitgrad.ops.table import OUTPUT, Op
-from jitgrad.record import Handle, check_guards, grad_mode, make
+from jitgrad.ops.table import OUTPUT, Op, Plan
+from jitgrad.handle import check_guards, Handle, make
+from jitgrad.record import grad_mode
 from jitgrad.tape import FREED, LEAF, Leaf, Row, by_serial
 
 ITEM = Op(lambda x, k: x[k], kind="item", inputs=("x",))
@@ -97,6 +98,10 @@ class _Sweep:
     def through(self, row: Row, g: Any) -> None:
         """Apply the rules of `row` to its cotangent."""
         op = row.op
+        plan = row.plan
+        if plan is not None and plan.plain and not self.recorded:
+            self._plainly(row, plan, g)
+            return
         if op is ITEM:
             parts = self.cotangents.setdefault(row.inputs[0], {})
             parts[row.params["k"]] = g
@@ -108,7 +113,7 @@ class _Sweep:
                 if part is not None and x in self.needed:
                     self.add(x, part, False)
             return
-        plan = row.plan if row.plan is not None else op.plan(tuple([x in self.needed for x in row.inputs]))
+        plan = plan or op.plan(tuple([x in self.needed for x in row.inputs]))
         for i, rule, picks in plan.calls:
             x = row.inputs[i]
             if x not in self.needed:
@@ -123,6 +128,30 @@ class _Sweep:
                 part = rule.function(g, *arguments, *facts)
                 fresh = not self.recorded and part is not g and isinstance(part, np.ndarray) and part.base is None
                 self.add(x, part, fresh)
+
+    def _plainly(self, row: Row, plan: Plan, g: Any) -> None:
+        """`through` for what most rows are: arrays and rules that need nothing but saved values."""
+        saved = row.saved
+        if saved is FREED or row.guards is not None:
+            saved = self._values(row)
+        partials = row.op.partials
+        for i, rule, picks in plan.calls:
+            x = row.inputs[i]
+            if x not in self.needed:
+                continue
+            if not partials:
+                part = rule.function(g, *[saved[p] for p in picks])
+            else:
+                part = rule.function(saved[picks[0]]) if len(picks) == 1 else rule.function(*[saved[p] for p in picks])
+                kind = part.__class__
+                masked = kind is np.bool_ or (kind is np.ndarray and part.dtype == np.bool_)
+                part = where.run(part, g, 0) if masked else g * part
+            if x in self.cotangents:
+                self.add(x, part, False)
+            else:
+                self.cotangents[x] = part
+                if part.__class__ is np.ndarray and part is not g and part.base is None:
+                    self.owned.add(x)
 
     def _accumulator(self, row: Row) -> np.ndarray:
         """The accumulator of `row` as an array to add into in place."""
@@ -185,7 +214,7 @@ def _through_lower(sweep: _Sweep, row: Row, g: Any, values: Sequence[Any]) -> li
     finally:
         grad_mode.reset(token)
     ends = [x._row for x in inputs]
-    found = reverse({out._row: g}, set(ends), cls=sweep.cls, recorded=sweep.recorded, retain=False)
+    found = reverse({out._row: g}, set(ends), cls=sweep.cls, recorded=sweep.recorded, retain=sweep.recorded)
     return [found.get(end) for end in ends]
 
 

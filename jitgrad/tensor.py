@@ -17,7 +17,8 @@ from jitgrad.ops import elementwise as ew
 from jitgrad.ops.indexing import getitem, index_put
 from jitgrad.printing import format_tensor
 from jitgrad.protocols import array_function, array_ufunc
-from jitgrad.record import Handle, apply, grad_mode, make, own_memory, row_of
+from jitgrad.handle import Handle, make, own_memory, row_of
+from jitgrad.record import apply, grad_mode
 from jitgrad.tape import Leaf, Row, Tape, short_type
 
 

@@ -8,7 +8,8 @@ True
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -31,7 +32,7 @@ def gradcheck(
     projections: int | None = None,
     seed: int = 0,
 ) -> bool:
-    """Compare the gradients of `function` with central differences in float64; True, or an AssertionError that says where.
+    """Compare the gradients of `function` with central differences in float64; True, or an AssertionError saying where.
 
     `inputs` is a tensor, array or number, or a sequence of them. Each floating one is differentiated and must be
     float64; the others are handed on. `function` returns a tensor or several. Every element of the Jacobian is
@@ -52,25 +53,20 @@ def gradcheck(
     AssertionError: gradcheck: the derivative of output 0 [0] in input 0 [0] is 0.5 by the reverse sweep and 1 by ...
     """
     values = _values(inputs)
-    before = [np.array(v) for v in values]
     wanted = [i for i, v in enumerate(values) if is_floating(v.dtype)]
     for i in wanted:
         if values[i].dtype != np.float64:
             raise TypeError(f"input {i} is {of(values[i].dtype).name}: differences need float64, so convert it first")
-    if not wanted:
-        raise TypeError("gradcheck needs a floating input to differentiate in")
     tensors, outs = _call(function, values)
-    for i, (v, old) in enumerate(zip(values, before)):
-        if not _same_bits(v, old):
-            raise AssertionError(f"gradcheck: the function wrote to input {i}, which holds {v} and was {old}")
-    if not outs:
-        raise TypeError("the function returned no floating tensor to differentiate")
-    rng = np.random.default_rng(seed)
-    how = _projected(projections, rng) if projections is not None else _each_element
-    how(_Problem(function, values, wanted, tensors, outs, eps, atol, rtol))
-    for i, (v, old) in enumerate(zip(values, before)):
-        if not _same_bits(v, old):
-            raise AssertionError(f"gradcheck: the reverse sweep wrote to input {i}, which holds {v} and was {old}")
+    if not wanted or not outs:
+        raise TypeError(f"there is no floating {'output' if wanted else 'input'} to differentiate")
+    _check_unwritten(tensors, values, "function")
+    problem = _Problem(function, values, wanted, tensors, outs, eps, atol, rtol)
+    if projections is None:
+        problem.each_element()
+    else:
+        problem.projected(projections, np.random.default_rng(seed))
+    _check_unwritten(tensors, values, "reverse sweep")
     return True
 
 
@@ -85,7 +81,7 @@ def gradgradcheck(function: Callable, inputs: Any, grad_outputs: Any = None, *, 
     True
     """
     values = _values(inputs)
-    tensors, outs = _call(function, values)
+    outs = _call(function, values)[1]
     if not any(out.requires_grad for out in outs):
         raise AssertionError("gradgradcheck: no output of the function depends on an input in a differentiable way")
     if grad_outputs is None:
@@ -111,11 +107,12 @@ def jvp(function: Callable, primals: Any, tangents: Any) -> tuple[Any, Any]:
 
     >>> import jitgrad
     >>> from jitgrad.testing import jvp
-    >>> jvp(lambda x: x * x, jitgrad.tensor(3.0), jitgrad.tensor(1.0))
-    (tensor(9.), tensor(6.))
+    >>> value, change = jvp(lambda x: x * x, jitgrad.tensor(3.0), jitgrad.tensor(1.0))
+    >>> change
+    tensor(6.)
     """
     xs = [_leaf(v) for v in _values(primals)]
-    given = tangents if isinstance(tangents, (tuple, list)) else [tangents]
+    given = _several(tangents)
     if len(given) != len(xs):
         raise TypeError(f"{len(xs)} primals and {len(given)} tangents: each primal needs one")
     result = function(*xs)
@@ -125,7 +122,8 @@ def jvp(function: Callable, primals: Any, tangents: Any) -> tuple[Any, Any]:
     moving = [(x, as_tensor(t)) for x, t in zip(xs, given) if t is not None and x.requires_grad]
     found: list[Any] = [None] * len(outs)
     if used and moving:
-        grads = grad([o for o, _ in used], [x for x, _ in moving], [s for _, s in used], create_graph=True, allow_unused=True)
+        (ys, cotangents), ends = zip(*used), [x for x, _ in moving]
+        grads = grad(ys, ends, cotangents, create_graph=True, allow_unused=True)
         pairs = [(g, t) for g, (_, t) in zip(grads, moving) if g is not None and g.requires_grad]
         if pairs:
             found = list(grad([g for g, _ in pairs], seeds, [t for _, t in pairs], allow_unused=True))
@@ -136,39 +134,59 @@ def jvp(function: Callable, primals: Any, tangents: Any) -> tuple[Any, Any]:
 # How it is done.
 
 
+@dataclass
 class _Problem:
     """One point at which gradients are compared."""
 
-    def __init__(
-        self, function: Callable, values: list, wanted: list[int], tensors: list, outs: list[Tensor],
-        eps: float, atol: float, rtol: float,
-    ) -> None:  # fmt: skip
-        self.function, self.values, self.wanted, self.tensors, self.outs = function, values, wanted, tensors, outs
-        self.eps, self.atol, self.rtol = eps, atol, rtol
+    function: Callable
+    values: list[np.ndarray]
+    wanted: list[int]
+    tensors: list[Tensor]
+    outs: list[Tensor]
+    eps: float
+    atol: float
+    rtol: float
+
+    def each_element(self) -> None:
+        """Compare the whole Jacobian."""
+        shapes = {i: self.values[i].shape for i in self.wanted}
+        rough = {(i, e): self.difference(i, _one(shapes[i], e)) for i in shapes for e in np.ndindex(shapes[i])}
+        for k, out in enumerate(self.outs):
+            for place in np.ndindex(tuple(out.shape)):
+                for i, g in zip(self.wanted, self.reverse(k, _one(tuple(out.shape), place))):
+                    for e in np.ndindex(g.shape):
+                        what = f"output {k} {list(place)} in input {i} {list(e)}"
+                        self.compare(float(g[e]), float(rough[i, e][k][place]), what)
+
+    def projected(self, count: int, rng: np.random.Generator) -> None:
+        """Compare random combinations of the rows and columns of the Jacobian."""
+        for k, out in enumerate(self.outs):
+            for _ in range(count):
+                u = rng.standard_normal(tuple(out.shape))
+                for i, g in zip(self.wanted, self.reverse(k, u)):
+                    v = rng.standard_normal(g.shape)
+                    rough = float(np.sum(u * self.difference(i, v)[k]))
+                    self.compare(float(np.sum(g * v)), rough, f"a random combination of output {k} in input {i}")
 
     def reverse(self, k: int, cotangent: np.ndarray) -> list[np.ndarray]:
         """The gradients of <cotangent, output k>, after checking what can be said of any gradient."""
-        zeros = [np.zeros(self.values[i].shape) for i in self.wanted]
+        found = [np.zeros(self.values[i].shape) for i in self.wanted]
         if not self.outs[k].requires_grad:
-            return zeros
+            return found
         ends = [self.tensors[i] for i in self.wanted]
         once, again = (
             grad(self.outs[k], ends, cotangent, retain_graph=True, allow_unused=True) for _ in range(2)
         )  # fmt: skip
-        found = []
-        for i, g, same, zero in zip(self.wanted, once, again, zeros):
+        for n, (i, g, same) in enumerate(zip(self.wanted, once, again)):
             if g is None:
-                found.append(zero)
                 continue
-            value = g.detach().numpy()
+            value, zero = g.detach().numpy(), found[n]
             if value.shape != zero.shape or value.dtype != zero.dtype:
-                raise AssertionError(
-                    f"gradcheck: the gradient in input {i} is {value.dtype}{list(value.shape)}, the input is "
-                    f"{zero.dtype}{list(zero.shape)}"
-                )
+                have, want = (f"{a.dtype}{list(a.shape)}" for a in (value, zero))
+                raise AssertionError(f"gradcheck: the gradient in input {i} is {have}, the input is {want}")
             if not _same_bits(value, same.detach().numpy()):
-                raise AssertionError(f"gradcheck: two reverse sweeps give different gradients in input {i}: {value} and {same}")
-            found.append(np.array(value))
+                raise AssertionError(f"gradcheck: two sweeps give different gradients in input {i}: {value} and {same}")
+            found[n] = np.array(value)
         return found
 
     def difference(self, i: int, step: np.ndarray) -> list[np.ndarray]:
@@ -176,40 +194,17 @@ class _Problem:
         sides = []
         for sign in (1, -1):
             moved = list(self.values)
-            moved[i] = self.values[i] + sign * self.eps * step
-            _, outs = _call(self.function, moved)
-            sides.append([out.detach().numpy().astype(np.float64) for out in outs])
+            moved[i] = np.asarray(self.values[i] + sign * self.eps * step)
+            sides.append([out.detach().numpy().astype(np.float64) for out in _call(self.function, moved)[1]])
         return [(high - low) / (2 * self.eps) for high, low in zip(*sides)]
 
     def compare(self, exact: float, rough: float, what: str) -> None:
+        """Raise if the two differ by more than is allowed, or one is nan."""
         if not abs(exact - rough) <= self.atol + self.rtol * abs(rough):
             raise AssertionError(
                 f"gradcheck: the derivative of {what} is {exact:.10g} by the reverse sweep and {rough:.10g} by central "
-                f"differences, off by {abs(exact - rough):.3g}; allowed are {self.atol:g} + {self.rtol:g} * |difference|"
+                f"differences, off by {abs(exact - rough):.3g}; allowed are {self.atol:g} + {self.rtol:g} * |{rough:.3g}|"
             )
-
-
-def _each_element(p: _Problem) -> None:
-    rough = {(i, e): p.difference(i, _one(p.values[i].shape, e)) for i in p.wanted for e in np.ndindex(p.values[i].shape)}
-    for k, out in enumerate(p.outs):
-        for place in np.ndindex(tuple(out.shape)):
-            for i, g in zip(p.wanted, p.reverse(k, _one(tuple(out.shape), place))):
-                for e in np.ndindex(g.shape):
-                    what = f"output {k} {list(place)} in input {i} {list(e)}"
-                    p.compare(float(g[e]), float(rough[i, e][k][place]), what)
-
-
-def _projected(count: int, rng: np.random.Generator) -> Callable[[_Problem], None]:
-    def compare(p: _Problem) -> None:
-        for k, out in enumerate(p.outs):
-            for _ in range(count):
-                u = rng.standard_normal(tuple(out.shape))
-                for i, g in zip(p.wanted, p.reverse(k, u)):
-                    v = rng.standard_normal(g.shape)
-                    rough = float(np.sum(u * p.difference(i, v)[k]))
-                    p.compare(float(np.sum(g * v)), rough, f"a random combination of output {k} in input {i}")
-
-    return compare
 
 
 def _one(shape: tuple[int, ...], place: tuple[int, ...]) -> np.ndarray:
@@ -219,9 +214,8 @@ def _one(shape: tuple[int, ...], place: tuple[int, ...]) -> np.ndarray:
 
 
 def _values(inputs: Any) -> list[np.ndarray]:
-    """The inputs as arrays."""
-    many = inputs if isinstance(inputs, (tuple, list)) else [inputs]
-    return [np.asarray(x.detach().numpy() if isinstance(x, Tensor) else x) for x in many]
+    """The inputs as arrays of their own."""
+    return [np.array(x._concrete("gradcheck") if isinstance(x, Tensor) else x) for x in _several(inputs)]
 
 
 def _leaf(value: np.ndarray) -> Tensor:
@@ -238,8 +232,14 @@ def _floating(result: Any) -> list[Tensor]:
     return [r for r in _several(result) if isinstance(r, Tensor) and r.dtype.is_floating_point]
 
 
-def _several(result: Any) -> Iterator[Any]:
-    yield from result if isinstance(result, (tuple, list)) else (result,)
+def _several(x: Any) -> Sequence[Any]:
+    return x if isinstance(x, (tuple, list)) else (x,)
+
+
+def _check_unwritten(tensors: list[Tensor], values: list[np.ndarray], who: str) -> None:
+    for i, (x, old) in enumerate(zip(tensors, values)):
+        if not _same_bits(np.asarray(x._value), old):
+            raise AssertionError(f"gradcheck: the {who} wrote to input {i}, which holds {x._value} and was {old}")
 
 
 def _same_bits(a: np.ndarray, b: np.ndarray) -> bool:

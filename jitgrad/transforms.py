@@ -9,7 +9,8 @@ import numpy as np
 
 from jitgrad.ops.elementwise import alias, cast, clone, detach, mul
 from jitgrad.ops.movement import expand, reshape
-from jitgrad.record import Handle, Trace, current_trace, make
+from jitgrad.handle import Handle, make
+from jitgrad.record import current_trace, Trace
 from jitgrad.tape import CONST, LEAF, Leaf, Row, Tape
 from jitgrad.tree import flatten
 

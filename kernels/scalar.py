@@ -45,9 +45,9 @@ LOG2E_F32 = np.float32(1.442695)
 LN2_F32 = np.float32(0.6931472)
 LN2_HIGH_F32, LN2_LOW_F32 = np.float32(0.693359375), np.float32(-0.00021219444)  # n * HIGH is exact
 ROUND_F32 = np.float32(1.5 * 2**23)  # x + ROUND is a whole number, and its low bits are that number's
-# (e^r - 1 - r) / r^2 for |r| <= ln(2)/2; relative error of e^r - 1: 2^-26
-EXP2_F32, EXP3_F32, EXP4_F32 = np.float32(0.49999997), np.float32(0.16666539), np.float32(0.04166775)
-EXP5_F32, EXP6_F32 = np.float32(0.008367088), np.float32(0.0013837862)
+# (e^r - 1 - r) / r^2 for |r| <= ln(2)/2; relative error of e^r: 2^-28
+EXP2_F32, EXP3_F32, EXP4_F32 = np.float32(0.49999994), np.float32(0.16666517), np.float32(0.041668102)
+EXP5_F32, EXP6_F32 = np.float32(0.0083691655), np.float32(0.0013838004)
 # (ln(1 + f) - f) / f^2 for |f| <= 1/3; relative error of ln(1 + f): 2^-27
 LOG2_F32, LOG3_F32, LOG4_F32 = np.float32(-0.5), np.float32(0.33333197), np.float32(-0.2499992)
 LOG5_F32, LOG6_F32, LOG7_F32 = np.float32(0.20011435), np.float32(-0.16674446), np.float32(0.13989641)
@@ -55,24 +55,24 @@ LOG8_F32, LOG9_F32, LOG10_F32 = np.float32(-0.12273508), np.float32(0.14062329),
 TWO_THIRDS_BITS_F32 = 0x3F2AAAAB
 EXPONENT_F32 = -0x800000  # the bits of the sign and the exponent
 LN2_OF_BITS_F32 = np.float32(0.6931472 * 2.0**-23)
-# (sin(r) - r) / r^3 as a polynomial in r^2 for |r| <= pi/2; relative error of sin(r): 2^-27
-SIN3_F32, SIN5_F32 = np.float32(-0.1666666), np.float32(0.0083330665)
-SIN7_F32, SIN9_F32 = np.float32(-0.00019809435), np.float32(2.6051127e-06)
-ONE_BY_PI_F32 = np.float32(0.31830987)
-PI_1_F32, PI_2_F32, PI_3_F32 = np.float32(3.1415927), np.float32(-8.742278e-08), np.float32(-3.430249e-15)
+# (sin(r) - r) / r^3 and (cos(r) - 1 + r^2/2) / r^4 as polynomials in r^2 for |r| <= pi/4; relative error of sin: 2^-27
+SIN3_F32, SIN5_F32, SIN7_F32 = np.float32(-0.16666654), np.float32(0.008332106), np.float32(-0.00019507884)
+COS4_F32, COS6_F32, COS8_F32 = np.float32(0.041666646), np.float32(-0.0013887302), np.float32(2.4430978e-05)
+TWO_BY_PI_F32 = np.float32(0.63661975)
+PI_2_1_F32, PI_2_2_F32, PI_2_3_F32 = np.float32(1.5707964), np.float32(-4.371139e-08), np.float32(-1.7151245e-15)
 SIGN_F32 = -0x80000000
 TRIG_LIMIT_F32 = np.float32(2.0**17)
 
 # -- float32: kernels ------------------------------------------------------------------------------------------------
 
 
-def _expm1_near_0_f32(r: Any) -> Any:
-    """e**r - 1 for |r| <= ln(2)/2."""
+def _exp_near_0_f32(r: Any) -> Any:
+    """e**r for |r| <= ln(2)/2."""
     p = fma(r, EXP6_F32, EXP5_F32)
     p = fma(p, r, EXP4_F32)
     p = fma(p, r, EXP3_F32)
     p = fma(p, r, EXP2_F32)
-    return fma(r * r, p, r)
+    return fma(r * r, p, r) + ONE_F32
 
 
 def _log1p_near_0_f32(f: Any, low: Any) -> Any:
@@ -98,7 +98,7 @@ def exp_f32(x: Any) -> Any:
     t = fma(x, LOG2E_F32, EXP_ROUND_F32)
     n = t - EXP_ROUND_F32
     r = fma(n, -LN2_LOW_F32, fma(n, -LN2_HIGH_F32, x))
-    p = _expm1_near_0_f32(r) + ONE_F32
+    p = _exp_near_0_f32(r)
     # 2**n as the product of two powers: neither overflows, and a subnormal result is rounded once
     k = bits(t)  # n + 254, below constant bits that the shifts push out
     half = k >> 1
@@ -114,10 +114,13 @@ def _exp_of_negative_f32(x: Any) -> Any:
     t = fma(x, LOG2E_F32, EXPNEG_ROUND_F32)
     n = t - EXPNEG_ROUND_F32
     r = fma(n, -LN2_LOW_F32, fma(n, -LN2_HIGH_F32, x))
-    p = _expm1_near_0_f32(r) + ONE_F32
+    p = _exp_near_0_f32(r)
     return p * float_of(to_i32(bits(t) << 23)) * EXPNEG_SCALE_F32
 
 
+# (e^r - 1 - r) / r^2 for -ln(2)/2 <= r <= 1/2; relative error of e^r - 1: 2^-28
+EXPM1_2_F32, EXPM1_3_F32, EXPM1_4_F32 = np.float32(0.5), np.float32(0.16666684), np.float32(0.041666646)
+EXPM1_5_F32, EXPM1_6_F32, EXPM1_7_F32 = np.float32(0.00832949), np.float32(0.0013916668), np.float32(0.00021896712)
 EXPM1_MIN_F32, EXPM1_SAME_F32 = np.float32(-18), np.float32(2.0**-26)
 EXPM1_ROUND_F32 = np.float32(1.5 * 2**23 + 126)
 
@@ -126,34 +129,41 @@ def expm1_f32(x: Any) -> Any:
     y = select(x > EXP_MAX_F32, EXP_MAX_F32, x)
     y = select(y < EXPM1_MIN_F32, EXPM1_MIN_F32, y)
     t = fma(y, LOG2E_F32, EXPM1_ROUND_F32)
+    t = select(abs(x) < HALF_F32, EXPM1_ROUND_F32, t)  # n = 0 a bit further than needed: 2 e - 1 would lose a digit
     n = t - EXPM1_ROUND_F32
     r = fma(n, -LN2_LOW_F32, fma(n, -LN2_HIGH_F32, y))
+    p = fma(r, EXPM1_7_F32, EXPM1_6_F32)
+    p = fma(p, r, EXPM1_5_F32)
+    p = fma(p, r, EXPM1_4_F32)
+    p = fma(p, r, EXPM1_3_F32)
+    p = fma(p, r, EXPM1_2_F32)
     half = float_of(to_i32(bits(t) << 23))  # 2**(n - 1), as 2**128 does not exist
-    e = fma(half, _expm1_near_0_f32(r), half - HALF_F32)
+    e = fma(half, fma(r * r, p, r), half - HALF_F32)
     return select(abs(x) < EXPM1_SAME_F32, x, e + e)  # the sign of 0, and subnormal numbers
 
 
 TANH_MAX_F32, TANH_ROUND_F32 = np.float32(10), np.float32(1.5 * 2**23 + 127)
-# (tanh(a) - a) / a^3 as a polynomial in a^2 for a <= ln(2)/4; relative error of tanh(a): 2^-32
-TANH3_F32, TANH5_F32, TANH7_F32 = np.float32(-0.33333322), np.float32(0.13331142), np.float32(-0.052715298)
-TANH_NEAR_0_F32 = np.float32(0.173)
+# (tanh(a) - a) / a^3 as a polynomial in a^2 for a < 0.55, tanh(a) = 1/2; relative error of tanh(a): 2^-29
+TANH3_F32, TANH5_F32, TANH7_F32 = np.float32(-0.33333316), np.float32(0.13332544), np.float32(-0.053847548)
+TANH9_F32, TANH11_F32, TANH_NEAR_0_F32 = np.float32(0.021050714), np.float32(-0.0062428494), np.float32(0.549)
 
 
 def tanh_f32(x: Any) -> Any:
-    """(e**2a - 1) / (e**2a + 1), a = |x|; a polynomial where that would round three times with full effect."""
+    """1 - 2 / (e**2a + 1), a = |x|, and a polynomial below 1/2, where the difference would lose digits."""
     a = abs(x)
     z = a * a
-    p = fma(z, TANH7_F32, TANH5_F32)
+    p = fma(z, TANH11_F32, TANH9_F32)
+    p = fma(p, z, TANH7_F32)
+    p = fma(p, z, TANH5_F32)
     p = fma(p, z, TANH3_F32)
     near = fma(a * z, p, a)
     b = select(a > TANH_MAX_F32, TANH_MAX_F32, a)
     b = b + b
     t = fma(b, LOG2E_F32, TANH_ROUND_F32)
     n = t - TANH_ROUND_F32
-    r = fma(n, -LN2_LOW_F32, fma(n, -LN2_HIGH_F32, b))
-    power = float_of(to_i32(bits(t) << 23))
-    e = fma(power, _expm1_near_0_f32(r), power - ONE_F32)
-    return copysign(select(a < TANH_NEAR_0_F32, near, e / (e + TWO_F32)), x)
+    r = fma(n, -LN2_F32, b)  # what LN2 lacks would count only where tanh has become flat
+    far = ONE_F32 - TWO_F32 / fma(_exp_near_0_f32(r), float_of(to_i32(bits(t) << 23)), ONE_F32)
+    return copysign(select(a < TANH_NEAR_0_F32, near, far), x)
 
 
 def sigmoid_f32(x: Any) -> Any:
@@ -202,36 +212,34 @@ def log1p_f32(x: Any) -> Any:
     return select(x == ZERO_F32, x, y)
 
 
+def _sin_of_quadrant_f32(a: Any, q: Any) -> Any:
+    """sin(a + q pi/2) for a >= 0."""
+    t = fma(a, TWO_BY_PI_F32, ROUND_F32)
+    n = t - ROUND_F32
+    r = fma(n, -PI_2_3_F32, fma(n, -PI_2_2_F32, fma(n, -PI_2_1_F32, a)))  # the innermost is exact
+    z = r * r
+    p = fma(z, SIN7_F32, SIN5_F32)
+    p = fma(p, z, SIN3_F32)
+    sine = fma(r * z, p, r)
+    p = fma(z, COS8_F32, COS6_F32)
+    p = fma(p, z, COS4_F32)
+    p = fma(p, z, -HALF_F32)
+    cosine = fma(p, z, ONE_F32)
+    k = bits(t) + q  # its low bits are the quadrant's
+    y = select((k & 1) == 0, sine, cosine)
+    return float_of(to_i32(bits(y) ^ ((k << 30) & SIGN_F32)))
+
+
 def sin_f32(x: Any) -> Any:
     a = abs(x)
-    t = fma(a, ONE_BY_PI_F32, ROUND_F32)
-    n = t - ROUND_F32
-    r = fma(n, -PI_3_F32, fma(n, -PI_2_F32, fma(n, -PI_1_F32, a)))  # the innermost is exact
-    y = _sin_near_0_f32(r)
-    y = float_of(to_i32(bits(y) ^ (bits(t) << 31) ^ (bits(x) & SIGN_F32)))
+    y = _sin_of_quadrant_f32(a, 0)
+    y = float_of(to_i32(bits(y) ^ (bits(x) & SIGN_F32)))
     return rare_sin(a > TRIG_LIMIT_F32, x, y)
 
 
-def _sin_near_0_f32(r: Any) -> Any:
-    """sin(r) for |r| <= pi/2."""
-    z = r * r
-    p = fma(z, SIN9_F32, SIN7_F32)
-    p = fma(p, z, SIN5_F32)
-    p = fma(p, z, SIN3_F32)
-    y = fma(r * z, p, r)
-    y = select(y > ONE_F32, ONE_F32, y)
-    return select(y < -ONE_F32, -ONE_F32, y)
-
-
 def cos_f32(x: Any) -> Any:
-    """(-1)**n sin((n + 1/2) pi - |x|)."""
     a = abs(x)
-    t = fma(a, ONE_BY_PI_F32, -HALF_F32) + ROUND_F32
-    n = (t - ROUND_F32) + HALF_F32
-    r = fma(n, PI_3_F32, fma(n, PI_2_F32, fma(n, PI_1_F32, -a)))
-    y = _sin_near_0_f32(r)
-    y = float_of(to_i32(bits(y) ^ (bits(t) << 31)))
-    return rare_cos(a > TRIG_LIMIT_F32, x, y)
+    return rare_cos(a > TRIG_LIMIT_F32, x, _sin_of_quadrant_f32(a, 1))
 
 
 # -- float64: constants ----------------------------------------------------------------------------------------------
@@ -242,33 +250,32 @@ LOG2E = 1.4426950408889634
 LN2, LN2_LOW = 0.6931471805599453, 2.3190468138462996e-17
 LN2_HIGH, LN2_REST = 0.6931471803691238, 1.9082149292705877e-10  # n * HIGH is exact
 ROUND = 1.5 * 2.0**52
-# as EXP2_F32 …; relative error 2^-60
-EXP2, EXP3, EXP4, EXP5 = 0.5, 0.16666666666666677, 0.04166666666666651, 0.008333333333321653
-EXP6, EXP7, EXP8 = 0.0013888888888962544, 0.000198412698860751, 2.4801587172353167e-05
-EXP9, EXP10 = 2.755724425291434e-06, 2.755740267558289e-07
-EXP11, EXP12 = 2.5109024817372376e-08, 2.0875357454002375e-09
+# as EXP2_F32 …; relative error 2^-56
+EXP2, EXP3, EXP4, EXP5 = 0.5000000000000011, 0.1666666666666641, 0.041666666666529725, 0.008333333333494987
+EXP6, EXP7, EXP8 = 0.0013888888943760645, 0.00019841269505764956, 2.4801492948905326e-05
+EXP9, EXP10, EXP11 = 2.755758680566036e-06, 2.7630306500300396e-07, 2.5000019288099746e-08
 # (ln((1 + s)/(1 - s)) - 2 s) / s^3 as a polynomial in s^2, |s| <= (sqrt(2) - 1)/(sqrt(2) + 1); of the result: 2^-59
 LOG3, LOG5, LOG7, LOG9 = 0.6666666666666734, 0.3999999999941653, 0.28571428742070754, 0.22222198599214235
 LOG11, LOG13, LOG15 = 0.18183563219790927, 0.15314073949760704, 0.147957555367196
 SQRT_HALF_BITS = 0x3FE6A09E667F3BCD
 EXPONENT = -0x10000000000000
 LN2_OF_BITS, LN2_LOW_OF_BITS = LN2 * 2.0**-20, LN2_LOW * 2.0**-20  # of the exponent's place in the upper 32 bits
-# as SIN3_F32 …; relative error 2^-61
-SIN3, SIN5, SIN7, SIN9 = -0.16666666666666666, 0.008333333333333203, -0.00019841269841210506, 2.755731921114916e-06
-SIN11, SIN13 = -2.5052106860425295e-08, 1.6058938574914459e-10
-SIN15, SIN17 = -7.642951639642611e-13, 2.720666136727943e-15
-ONE_BY_PI = 0.3183098861837907
-PI_1, PI_2, PI_3 = 3.141592653589793, 1.2246467991473532e-16, -2.9947698097183397e-33
+# as SIN3_F32 …; relative error 2^-57
+SIN3, SIN5, SIN7 = -0.16666666666666627, 0.008333333333321128, -0.000198412698287716
+SIN9, SIN11, SIN13 = 2.7557313329896033e-06, -2.505070102368261e-08, 1.5893462655307546e-10
+COS4, COS6, COS8 = 0.04166666666666659, -0.0013888888888872147, 2.4801587288254485e-05
+COS10, COS12, COS14 = -2.755731399982353e-07, 2.087567564212848e-09, -1.1357195280516492e-11
+TWO_BY_PI = 0.6366197723675814
+PI_2_1, PI_2_2, PI_2_3 = 1.5707963267948966, 6.123233995736766e-17, -1.4973849048591698e-33
 SIGN = -0x8000000000000000
 TRIG_LIMIT = 2.0**30
 
 # -- float64: kernels ------------------------------------------------------------------------------------------------
 
 
-def _expm1_near_0_f64(r: Any) -> Any:
-    """e**r - 1 for |r| <= ln(2)/2."""
-    p = fma(r, EXP12, EXP11)
-    p = fma(p, r, EXP10)
+def _exp_near_0_f64(r: Any) -> Any:
+    """e**r for |r| <= ln(2)/2."""
+    p = fma(r, EXP11, EXP10)
     p = fma(p, r, EXP9)
     p = fma(p, r, EXP8)
     p = fma(p, r, EXP7)
@@ -277,7 +284,7 @@ def _expm1_near_0_f64(r: Any) -> Any:
     p = fma(p, r, EXP4)
     p = fma(p, r, EXP3)
     p = fma(p, r, EXP2)
-    return fma(r * r, p, r)
+    return fma(r * r, p, r) + 1.0
 
 
 EXP_MAX, EXP_MIN, EXP_ROUND = 710.0, -746.0, 1.5 * 2.0**52 + 2046
@@ -289,7 +296,7 @@ def exp_f64(x: Any) -> Any:
     t = fma(x, LOG2E, EXP_ROUND)
     n = t - EXP_ROUND
     r = fma(n, -LN2_REST, fma(n, -LN2_HIGH, x))
-    p = _expm1_near_0_f64(r) + 1.0
+    p = _exp_near_0_f64(r)
     k = bits(t)
     half = k >> 1
     return p * float_of(half << 52) * float_of((k - half) << 52)
@@ -304,10 +311,15 @@ def _exp_of_negative_f64(x: Any) -> Any:
     t = fma(x, LOG2E, EXPNEG_ROUND)
     n = t - EXPNEG_ROUND
     r = fma(n, -LN2_REST, fma(n, -LN2_HIGH, x))
-    p = _expm1_near_0_f64(r) + 1.0
+    p = _exp_near_0_f64(r)
     return p * float_of(bits(t) << 52) * EXPNEG_SCALE
 
 
+# as EXPM1_2_F32 …; relative error 2^-57
+EXPM1_2, EXPM1_3, EXPM1_4 = 0.49999999999999994, 0.1666666666666663, 0.04166666666667565
+EXPM1_5, EXPM1_6, EXPM1_7 = 0.008333333333359743, 0.0013888888885125988, 0.00019841269792422007
+EXPM1_8, EXPM1_9, EXPM1_10 = 2.4801593879150628e-05, 2.755733394938266e-06, 2.7552150335901276e-07
+EXPM1_11, EXPM1_12 = 2.5079551096512177e-08, 2.2400645708084108e-09
 EXPM1_MIN, EXPM1_SAME, EXPM1_ROUND = -38.0, 2.0**-55, 1.5 * 2.0**52 + 1022
 
 
@@ -315,25 +327,43 @@ def expm1_f64(x: Any) -> Any:
     y = select(x > EXP_MAX, EXP_MAX, x)
     y = select(y < EXPM1_MIN, EXPM1_MIN, y)
     t = fma(y, LOG2E, EXPM1_ROUND)
+    t = select(abs(x) < 0.5, EXPM1_ROUND, t)
     n = t - EXPM1_ROUND
     r = fma(n, -LN2_REST, fma(n, -LN2_HIGH, y))
+    p = fma(r, EXPM1_12, EXPM1_11)
+    p = fma(p, r, EXPM1_10)
+    p = fma(p, r, EXPM1_9)
+    p = fma(p, r, EXPM1_8)
+    p = fma(p, r, EXPM1_7)
+    p = fma(p, r, EXPM1_6)
+    p = fma(p, r, EXPM1_5)
+    p = fma(p, r, EXPM1_4)
+    p = fma(p, r, EXPM1_3)
+    p = fma(p, r, EXPM1_2)
     half = float_of(bits(t) << 52)
-    e = fma(half, _expm1_near_0_f64(r), half - 0.5)
+    e = fma(half, fma(r * r, p, r), half - 0.5)
     return select(abs(x) < EXPM1_SAME, x, e + e)
 
 
 TANH_MAX, TANH_ROUND = 20.0, 1.5 * 2.0**52 + 1023
-# as TANH3_F32 …; relative error 2^-57
-TANH3, TANH5, TANH7 = -0.3333333333333247, 0.13333333332776207, -0.0539682527690233
-TANH9, TANH11, TANH13 = 0.021869369750458875, -0.008857276610719922, 0.003444442096545277
-TANH_NEAR_0 = 0.173
+# as TANH3_F32 …; relative error 2^-58
+TANH3, TANH5, TANH7 = -0.333333333333333, 0.13333333333326622, -0.05396825396376087
+TANH9, TANH11, TANH13 = 0.021869488385862473, -0.008863232601538873, 0.0035920920313175886
+TANH15, TANH17, TANH19 = -0.0014555428508036552, 0.0005884445046325862, -0.00023338160674066523
+TANH21, TANH23 = 8.331649990319787e-05, -1.9494716141641986e-05
+TANH_NEAR_0 = 0.549
 
 
 def tanh_f64(x: Any) -> Any:
-    """(e**2a - 1) / (e**2a + 1), a = |x|; a polynomial where that would round three times with full effect."""
+    """1 - 2 / (e**2a + 1), a = |x|, and a polynomial below 1/2, where the difference would lose digits."""
     a = abs(x)
     z = a * a
-    p = fma(z, TANH13, TANH11)
+    p = fma(z, TANH23, TANH21)
+    p = fma(p, z, TANH19)
+    p = fma(p, z, TANH17)
+    p = fma(p, z, TANH15)
+    p = fma(p, z, TANH13)
+    p = fma(p, z, TANH11)
     p = fma(p, z, TANH9)
     p = fma(p, z, TANH7)
     p = fma(p, z, TANH5)
@@ -343,10 +373,9 @@ def tanh_f64(x: Any) -> Any:
     b = b + b
     t = fma(b, LOG2E, TANH_ROUND)
     n = t - TANH_ROUND
-    r = fma(n, -LN2_REST, fma(n, -LN2_HIGH, b))
-    power = float_of(bits(t) << 52)
-    e = fma(power, _expm1_near_0_f64(r), power - 1.0)
-    return copysign(select(a < TANH_NEAR_0, near, e / (e + 2.0)), x)
+    r = fma(n, -LN2, b)
+    far = 1.0 - 2.0 / fma(_exp_near_0_f64(r), float_of(bits(t) << 52), 1.0)
+    return copysign(select(a < TANH_NEAR_0, near, far), x)
 
 
 def sigmoid_f64(x: Any) -> Any:
@@ -409,40 +438,39 @@ def log1p_f64(x: Any) -> Any:
     return select(x == 0.0, x, y)
 
 
-def _sin_near_0_f64(r: Any) -> Any:
-    """sin(r) for |r| <= pi/2."""
+def _sin_of_quadrant_f64(a: Any, q: Any) -> Any:
+    """sin(a + q pi/2) for a >= 0."""
+    t = fma(a, TWO_BY_PI, ROUND)
+    n = t - ROUND
+    r = fma(n, -PI_2_3, fma(n, -PI_2_2, fma(n, -PI_2_1, a)))
     z = r * r
-    p = fma(z, SIN17, SIN15)
-    p = fma(p, z, SIN13)
-    p = fma(p, z, SIN11)
+    p = fma(z, SIN13, SIN11)
     p = fma(p, z, SIN9)
     p = fma(p, z, SIN7)
     p = fma(p, z, SIN5)
     p = fma(p, z, SIN3)
-    y = fma(r * z, p, r)
-    y = select(y > 1.0, 1.0, y)
-    return select(y < -1.0, -1.0, y)
+    sine = fma(r * z, p, r)
+    p = fma(z, COS14, COS12)
+    p = fma(p, z, COS10)
+    p = fma(p, z, COS8)
+    p = fma(p, z, COS6)
+    p = fma(p, z, COS4)
+    p = fma(p, z, -0.5)
+    cosine = fma(p, z, 1.0)
+    k = bits(t) + q
+    y = select((k & 1) == 0, sine, cosine)
+    return float_of(bits(y) ^ ((k << 62) & SIGN))
 
 
 def sin_f64(x: Any) -> Any:
     a = abs(x)
-    t = fma(a, ONE_BY_PI, ROUND)
-    n = t - ROUND
-    r = fma(n, -PI_3, fma(n, -PI_2, fma(n, -PI_1, a)))
-    y = _sin_near_0_f64(r)
-    y = float_of(bits(y) ^ (bits(t) << 63) ^ (bits(x) & SIGN))
-    return rare_sin(a > TRIG_LIMIT, x, y)
+    y = _sin_of_quadrant_f64(a, 0)
+    return rare_sin(a > TRIG_LIMIT, x, float_of(bits(y) ^ (bits(x) & SIGN)))
 
 
 def cos_f64(x: Any) -> Any:
-    """(-1)**n sin((n + 1/2) pi - |x|)."""
     a = abs(x)
-    t = fma(a, ONE_BY_PI, -0.5) + ROUND
-    n = (t - ROUND) + 0.5
-    r = fma(n, PI_3, fma(n, PI_2, fma(n, PI_1, -a)))
-    y = _sin_near_0_f64(r)
-    y = float_of(bits(y) ^ (bits(t) << 63))
-    return rare_cos(a > TRIG_LIMIT, x, y)
+    return rare_cos(a > TRIG_LIMIT, x, _sin_of_quadrant_f64(a, 1))
 
 
 # -- by the type of the argument -------------------------------------------------------------------------------------

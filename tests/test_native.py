@@ -11,6 +11,14 @@ import pytest
 
 from jitgrad.sweeps import cache, calls, native
 
+
+def entries(*names):
+    """LLVM text that loads the table's first entries under these names."""
+    lines = (f"%{n}_at = getelementptr i64, ptr %table, i64 {i}\n  %{n} = load {t}, ptr %{n}_at"
+             for i, (n, t) in enumerate(name.split(":") for name in names))
+    return "\n  ".join(lines)
+
+
 # o[i] = a[i] * factor + f(b[i]) over whole vectors of four; the table is a, b, o, n
 LOOP = """
 declare double @{function}(double)
@@ -25,13 +33,7 @@ define internal <4 x double> @each(<4 x double> %v) alwaysinline {{
 
 define void @loop(ptr %table) {{
 entry:
-  %a = load ptr, ptr %table
-  %b_at = getelementptr i64, ptr %table, i64 1
-  %b = load ptr, ptr %b_at
-  %o_at = getelementptr i64, ptr %table, i64 2
-  %o = load ptr, ptr %o_at
-  %n_at = getelementptr i64, ptr %table, i64 3
-  %n = load i64, ptr %n_at
+  {entries}
   br label %next
 next:
   %i = phi i64 [0, %entry], [%i4, %next]
@@ -50,13 +52,11 @@ end:
   ret void
 }}
 """
-# table[0] points to as many int64 as table[1] says: they become the table's own entries from 2 on
+# copies the table's entries from 2 on, as many as table[1] says, to where table[0] points
 COPY = """
 define void @copy(ptr %table) {
 entry:
-  %to = load ptr, ptr %table
-  %n_at = getelementptr i64, ptr %table, i64 1
-  %n = load i64, ptr %n_at
+  """ + entries("to:ptr", "n:i64") + """
   br label %test
 test:
   %i = phi i64 [0, %entry], [%i1, %body]
@@ -77,7 +77,7 @@ end:
 
 
 def loop_text(function="sin", factor="3.000000e+00"):
-    return LOOP.format(function=function, factor=factor)
+    return LOOP.format(function=function, factor=factor, entries=entries("a:ptr", "b:ptr", "o:ptr", "n:i64"))
 
 
 def run_loop(kernel, n=8):
@@ -193,10 +193,10 @@ def test_address_of(ways):
             ways.address_of(wrong)
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["erf", "erfc", "lgamma", "tan", "asin", "acos", "atan", "sinh", "cosh", "cbrt", "log2", "log10", "exp2", "asinh", "atanh", "tgamma", "expm1", "log1p"],
-)
+LIBM = "erf erfc lgamma tan asin acos atan sinh cosh cbrt log2 log10 exp2 asinh atanh tgamma expm1 log1p"
+
+
+@pytest.mark.parametrize("name", LIBM.split())
 def test_libm_functions_resolve(name):
     function = getattr(math, {"tgamma": "gamma"}.get(name, name))
     kernel = native.compile_text(loop_text(name), "loop", store=False)

@@ -125,7 +125,8 @@ def _cells(comparison: Comparison, run: Run) -> tuple[str, ...]:
 
 
 def _disk(results: list[Comparison]) -> str:
-    return "\n  * kernels came from the disk cache" if any(c.jit.from_disk for c in results) else ""
+    found = any(c.jit.from_disk for c in results)
+    return "\n  * kernels, or some of them, came from the disk cache of an earlier run" if found else ""
 
 
 def machine() -> dict[str, Any]:

@@ -29,8 +29,8 @@ class Run:
 
     @property
     def from_disk(self) -> bool:
-        """Whether kernels were found in the disk cache, so that `first` holds little compiling."""
-        return "from disk" in self.report
+        """Whether kernels (some, at least) were found in the disk cache, so that `first` holds little compiling."""
+        return "from the disk cache" in self.report
 
 
 @dataclass

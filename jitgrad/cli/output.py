@@ -102,5 +102,7 @@ def _draw_times(axes: Any, results: list[Comparison]) -> None:
         text = f"{three_digits(comparison.speed_up)} times"
         axes.text(place + 0.2, 1e6 * comparison.jit.steady, text, ha="center", va="bottom", fontsize=8)
     axes.set_xticks(list(places), [c.name for c in results])
+    shortest = 1e6 * min(min(c.interpreted.steady, c.jit.steady) for c in results)
     axes.set(ylabel="a step, µs", title="steady time a step", yscale="log")
+    axes.set_ylim(bottom=10 ** math.floor(math.log10(shortest) - 0.3))  # log bars have no zero: begin at a round number
     axes.legend()

@@ -9,6 +9,10 @@ from typing import Any
 import jitgrad as jg
 from jitgrad.cli.table import table
 from jitgrad.cli.target import Target, load
+from jitgrad.ops.movement import expand
+from jitgrad.sweeps.segments import REDUCTIONS
+
+LOOP, LOWERED, INTERPRETED = "(built into loops)", "(as simpler rows)", "(interpreted only)"
 
 
 def tape(options: argparse.Namespace) -> None:
@@ -31,13 +35,25 @@ def ops(options: argparse.Namespace) -> None:
     holes = [op for op in rows if op.holes()]
     shown = holes if options.holes else rows
     if shown:
-        lines = [(op.name, op.kind, op.kernel or "(interpreted only)", _derivative(op)) for op in shown]
+        lines = [(op.name, op.kind, _kernel(op), _derivative(op)) for op in shown]
         print(table(("op", "kind", "kernel expression", "derivative"), lines))
         print()
     yes = sum(op.differentiable and not op.holes() for op in rows)
-    compiled = sum(op.kernel is not None for op in rows)
-    print(f"{len(rows)} ops, {compiled} with a kernel expression")
+    kernels = [_kernel(op) for op in rows]
+    expressions = sum(op.kernel is not None for op in rows)
+    loops, lowered, interpreted = map(kernels.count, (LOOP, LOWERED, INTERPRETED))
+    print(f"{len(rows)} ops: {expressions} with a kernel expression, {loops} built into loops, "
+          f"{lowered} compiled as simpler rows, {interpreted} interpreted only")  # fmt: skip
     print(f"derivative: {yes} yes, {len(rows) - yes - len(holes)} no (none exists), {len(holes)} with a hole")
+
+
+def _kernel(op: Any) -> str:
+    """How the JIT sweep runs a row."""
+    if op.kernel is not None:
+        return op.kernel
+    if op in (*REDUCTIONS, expand):
+        return LOOP
+    return INTERPRETED if op.lower is None else LOWERED
 
 
 def _derivative(op: Any) -> str:

@@ -17,7 +17,8 @@ from jitgrad.methods import bound, quick_binary, quick_reflected, quick_unary
 from jitgrad.ops import TABLE
 from jitgrad.ops import elementwise as ew
 from jitgrad.protocols import FUNCTIONS
-from jitgrad.record import Handle, apply
+from jitgrad.handle import Handle
+from jitgrad.record import apply
 from jitgrad.tensor import Tensor
 
 _KINDS = ("elementwise", "reduction", "movement")

@@ -9,7 +9,8 @@ import numpy as np
 
 from jitgrad import dtypes
 from jitgrad.errors import TracedValueError
-from jitgrad.record import Handle, apply, current_trace, own_memory
+from jitgrad.handle import Handle, own_memory
+from jitgrad.record import apply, current_trace
 from jitgrad.ops.elementwise import cast
 from jitgrad.tensor import Tensor, wrap
 

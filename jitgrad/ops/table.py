@@ -78,6 +78,7 @@ class Plan(NamedTuple):
 
     slots: tuple[int, ...]
     calls: tuple[tuple[int, Rule, tuple[int, ...]], ...]  # (input, rule, positions of its values in `slots`)
+    plain: bool = False  # the rules need saved values and nothing else
 
 
 class Op:
@@ -184,7 +185,8 @@ class Op:
             if isinstance(rule, Rule) and needed:
                 wanted.append((i, rule))
         slots = tuple(sorted({slot for _, rule in wanted for slot in rule.values}))
-        return Plan(slots, tuple((i, rule, tuple(slots.index(s) for s in rule.values)) for i, rule in wanted))
+        calls = tuple((i, rule, tuple(slots.index(s) for s in rule.values)) for i, rule in wanted)
+        return Plan(slots, calls, self.accumulate is None and not any(rule.statics for _, rule in wanted))
 
 
 def unary(formula: str, run: Callable, *, d: Any = None, vjp: Any = None, domain: Any = (-3.0, 3.0), **more: Any) -> Op:

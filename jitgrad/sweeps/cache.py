@@ -30,7 +30,9 @@ _TEMPORARY = ".part"
 _DEFAULT_MB = 256
 _TRIM_EVERY = 64  # stores between two looks at the size: a listing of the folder costs more than a store
 
-_lock = threading.Lock()
+_lock = threading.RLock()
+if hasattr(os, "register_at_fork"):  # a child must not inherit the lock from a thread that it does not have
+    os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
 _warned: set[str] = set()
 _counts = {"hits": 0, "misses": 0, "stored": 0}
 _until_trim = 0
@@ -117,8 +119,7 @@ def info() -> CacheInfo:
     """Folder, number of entries, their bytes, the bound in bytes, and the hits, misses and stores of this process."""
     folder = _folder()
     files = [] if folder is None else _listing(folder)
-    with _lock:
-        return CacheInfo(folder, len(files), sum(size for _, size, _ in files), _limit(), **_counts)
+    return CacheInfo(folder, len(files), sum(size for _, size, _ in files), _limit(), **_counts)
 
 
 def _read(path: Path, key: bytes) -> bytes | None:
@@ -126,8 +127,7 @@ def _read(path: Path, key: bytes) -> bytes | None:
     try:
         # O_NONBLOCK so that a pipe of that name cannot hang us, O_NOFOLLOW so that only a file of this folder is read
         flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-        descriptor = os.open(path, flags)
-        with open(descriptor, "rb") as file:
+        with open(path, "rb", opener=lambda name, _: os.open(name, flags)) as file:
             data = file.read()
     except OSError:
         return None

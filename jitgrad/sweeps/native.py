@@ -236,18 +236,18 @@ def _link(code: bytes, names: Sequence[str], imports: Mapping[str, int]) -> orcj
 
 
 # The first begins with its literal text, which makes the search several times quicker than an anchor does.
-_DECLARE = re.compile(r'declare [^@\n]*@"?([^"\s(]+)')
-_EXTERNAL = re.compile(r'^\s*@"?([^"\s=]+)"?\s*=\s*external\b', re.MULTILINE)
+_DECLARE = re.compile(r'declare [^@\n]*@(?:"([^"]+)"|([^"\s(]+))')
+_EXTERNAL = re.compile(r'^\s*@(?:"([^"]+)"|([^"\s=]+))\s*=\s*external\b', re.MULTILINE)
 
 
 def _declared(text: str) -> Iterator[str]:
     """The names that the text declares and does not define, LLVM's own left out."""
     for match in _DECLARE.finditer(text):
-        start = match.start()
-        if not match[1].startswith("llvm.") and not text[text.rfind("\n", 0, start) + 1 : start].strip():
-            yield match[1]
+        name, start = match[1] or match[2], match.start()
+        if not name.startswith("llvm.") and not text[text.rfind("\n", 0, start) + 1 : start].strip():
+            yield name
     if "external" in text:
-        yield from (match[1] for match in _EXTERNAL.finditer(text))
+        yield from (match[1] or match[2] for match in _EXTERNAL.finditer(text))
 
 
 @cache

@@ -1,0 +1,146 @@
+"""What users hold, and what the tape keeps of it: values, the memory behind them, and guards against overwriting.
+
+A `Handle` (users see its subclass `Tensor`) is a value with the row that it came from. Its memory is a `Storage`,
+shared with its views; what the reverse sweep will need is kept with the version that the storage had.
+"""
+
+from __future__ import annotations
+
+import weakref
+import zlib
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from jitgrad.errors import OverwrittenError
+from jitgrad.ops.table import OUTPUT, REST, Op
+from jitgrad.tape import Leaf, Row
+
+
+class Storage:
+    """The memory that a tensor and its views share: `version` counts in-place changes through tensors.
+
+    `exported` is not None once a NumPy array outside shares the memory: a checksum of the bytes at that time.
+    """
+
+    __slots__ = ("array", "exported", "kept", "version", "views")
+
+    def __init__(self, array: np.ndarray) -> None:
+        self.array = array
+        self.version = 0
+        self.exported: int | None = None
+        self.kept = False
+        self.views: list[weakref.ref] = []
+
+    def checksum(self) -> int:
+        return zlib.crc32(np.ascontiguousarray(self.array).reshape(-1).view(np.uint8))
+
+    def export(self) -> None:
+        """Note that somebody outside can now write to this memory unseen."""
+        if self.exported is None:
+            self.exported = self.checksum() if self.kept else -1
+
+
+class Handle:
+    """A value with its history: `_value` (array, NumPy scalar, or None while tracing) and `_row`.
+
+    A 0-d value is a NumPy scalar, which is immutable and several times quicker than a 0-d array, until somebody
+    needs to share its memory (`own_memory`).
+    """
+
+    __slots__ = ("__weakref__", "_row", "_storage", "_value", "_view")
+
+    _value: Any
+    _row: Any
+    _storage: Any
+    _view: Any
+
+
+def make(cls: type, value: Any, row: Row | None) -> Any:
+    """A new handle of class `cls`."""
+    handle = cls.__new__(cls)
+    handle._value = value
+    handle._row = row
+    handle._storage = None
+    handle._view = None
+    return handle
+
+
+def own_memory(handle: Handle) -> Storage:
+    """The storage of a handle, made on first need."""
+    storage = handle._storage
+    if storage is None:
+        if not isinstance(handle._value, np.ndarray):
+            handle._value = np.array(handle._value)
+        storage = handle._storage = Storage(handle._value)
+    return storage
+
+
+def row_of(handle: Handle) -> Row:
+    """The row of a handle; one that has no history gets a leaf."""
+    row = handle._row
+    if row is None:
+        value = handle._value
+        row = handle._row = Leaf(value.shape, value.dtype, False, weakref.ref(handle))
+    return row
+
+
+def requires(handle: Any) -> bool:
+    return isinstance(handle, Handle) and handle._row is not None and handle._row.requires
+
+
+def keep(op: Op, slots: Sequence[int], operands: Sequence[Any], values: Sequence[Any], out: Any) -> tuple[tuple, Any]:
+    """The values in `slots` for the reverse sweep, with guards that notice if their memory is overwritten later.
+
+    Memory that an outside NumPy array shares can change unseen, so of that a copy is kept.
+    """
+    saved: list[Any] = []
+    guards: list[Any] = []
+    for slot in slots:
+        guard = None
+        if slot == REST:
+            value: Any = tuple(np.array(v) for v in values[len(op.inputs) - 1 :])
+        else:
+            owner = out if slot == OUTPUT else operands[slot]
+            value = out._value if slot == OUTPUT else values[slot]
+            if isinstance(value, np.ndarray) and isinstance(owner, Handle):
+                storage = own_memory(owner)
+                if storage.exported is not None:
+                    value = value.copy()
+                else:
+                    storage.kept = True
+                    guard = (storage, storage.version)
+            elif isinstance(value, np.ndarray):  # the caller's own array
+                value = value.copy()
+        saved.append(value)
+        guards.append(guard)
+    return tuple(saved), tuple(guards) if any(guards) else None
+
+
+def check_guards(row: Row) -> None:
+    """Raise `OverwrittenError` if a value that `row` saved has been changed since."""
+    for guard in row.guards:
+        if guard is None:
+            continue
+        storage, version = guard
+        changed = storage.version != version
+        if changed or (storage.exported not in (None, -1) and storage.exported != storage.checksum()):
+            how = "in place" if changed else "through a NumPy array that shares its memory"
+            raise OverwrittenError(
+                f"the reverse sweep of {row.op.name} needs a tensor of shape {list(storage.array.shape)} that was changed "
+                f"{how} after {row.op.name} used it: compute with a clone(), or change it after backward()"
+            )
+
+
+def note_view(base: Any, out: Any, op: Op, params: dict[str, Any]) -> None:
+    """Make `out` share the storage of `base`, if NumPy gave it the same memory."""
+    value, source = out._value, base._value
+    if not isinstance(value, np.ndarray) or value.base is None:
+        return
+    if value is not source and value.base is not (source if source.base is None else source.base):
+        return
+    out._storage = own_memory(base)
+    root, chain = base._view or (base, ())
+    out._view = (root, (*chain, (op, params)))
+    out._storage.views.append(weakref.ref(out))
