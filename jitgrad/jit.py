@@ -13,6 +13,7 @@ import numpy as np
 from jitgrad import dtypes
 from jitgrad.errors import StaticArgumentError
 from jitgrad.handle import Handle, make, requires, row_of
+from jitgrad.outside import watched
 from jitgrad.record import current_trace, grad_mode
 from jitgrad.reverse import ITEM, reverse
 from jitgrad.ops.elementwise import alias
@@ -102,10 +103,13 @@ class Jitted:
         self._function = function
         self._compiled: dict[Any, Compiled] = {}
         self._quick: dict[tuple, Callable] = {}
+        self._outside: list[Callable] | None = None
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if not kwargs:  # the quick way: tensors alone, of kinds seen before, none of which requires grad
             key: list[Any] = [_sweep.get()]
+            if self._outside:
+                key += [look() for look in self._outside]
             values = []
             for x in args:
                 if x.__class__ is not Tensor:
@@ -133,7 +137,7 @@ class Jitted:
         name = _sweep.get()
         run = compiled.runner(name)
         if not kwargs and not compiled.captured and all(x.__class__ is Tensor for x in args):
-            self._quick[(name, *kinds)] = functools.partial(_quick_call, run, compiled.assemble)
+            self._quick[(name, *self._state(), *kinds)] = functools.partial(_quick_call, run, compiled.assemble)
         return compiled.assemble(run(*[h._value for h in handles]))
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
@@ -142,7 +146,8 @@ class Jitted:
     def _find(self, args: tuple, kwargs: dict) -> tuple[Compiled, list[Tensor], list[Any]]:
         leaves: list[Any] = []
         structure = flatten((args, kwargs), leaves) if kwargs else flatten(args, leaves)
-        key: list[Any] = [structure]
+        first = (structure, *self._state())
+        key: list[Any] = [first]
         tensors: list[Tensor] = []
         for leaf in leaves:
             key.append(_kind(leaf, tensors))
@@ -157,6 +162,12 @@ class Jitted:
         if found is None:
             found = self._compiled[tuple(key)] = self._trace(structure, leaves, key[1:], bool(kwargs))
         return found, tensors, key[1:]
+
+    def _state(self) -> list[Any]:
+        """The state of what the function uses from outside, as part of the key."""
+        if self._outside is None:
+            self._outside = watched(self._function)
+        return [look() for look in self._outside]
 
     def _trace(self, structure: Any, leaves: list[Any], kinds: list[Any], with_kwargs: bool) -> Compiled:
         start = time.perf_counter()

@@ -51,6 +51,7 @@ class Trace:
         self.captured: dict[int, tuple[Leaf, Handle]] = {}
         self.rows: set[Row] = set()
         self.views: list[weakref.ref] = []
+        self.arrays: dict[int, Handle] = {}
         self.numbers: set[Row] = set()  # inputs that are Python numbers: they do not promote tensors
 
     def views_of(self, root: Handle) -> list[Handle]:
@@ -67,6 +68,11 @@ class Trace:
             self.captured[id(handle)] = found = (leaf, handle)
             self.rows.add(leaf)
         return found[0]
+
+    def capture_array(self, array: np.ndarray) -> Leaf:
+        """The leaf that stands for an array of the caller, which may change between calls."""
+        handle = self.arrays.setdefault(id(array), make(Handle, array, None))
+        return self.capture(handle)
 
     def constant(self, value: Any) -> Row:
         """A row of this trace for a number or array that is not a tensor."""
@@ -266,7 +272,7 @@ def _lift(trace: Trace, operand: Any) -> Row:
         if operand.ndim and not any(operand.strides):  # one number, repeated
             one = trace.constant(operand.flat[0] if operand.size else operand.dtype.type(0))
             return _append(trace, expand, (one,), {"shape": operand.shape})
-        return trace.constant(operand[()] if operand.ndim == 0 else operand)
+        return trace.constant(operand) if isinstance(operand, np.generic) else trace.capture_array(operand)
     return trace.constant(dtypes.of_python(operand).type(operand))
 
 

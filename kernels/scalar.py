@@ -118,9 +118,9 @@ def _exp_of_negative_f32(x: Any) -> Any:
     return p * float_of(to_i32(bits(t) << 23)) * EXPNEG_SCALE_F32
 
 
-# (e^r - 1 - r) / r^2 for -ln(2)/2 <= r <= 1/2; relative error of e^r - 1: 2^-28
-EXPM1_2_F32, EXPM1_3_F32, EXPM1_4_F32 = np.float32(0.5), np.float32(0.16666684), np.float32(0.041666646)
-EXPM1_5_F32, EXPM1_6_F32, EXPM1_7_F32 = np.float32(0.00832949), np.float32(0.0013916668), np.float32(0.00021896712)
+# (e^r - 1 - r) / r^2 for |r| <= 1/2; relative error of e^r - 1: 2^-27
+EXPM1_2_F32, EXPM1_3_F32, EXPM1_4_F32 = np.float32(0.50000006), np.float32(0.1666668), np.float32(0.041664943)
+EXPM1_5_F32, EXPM1_6_F32, EXPM1_7_F32 = np.float32(0.008331231), np.float32(0.0014010919), np.float32(0.00020564845)
 EXPM1_MIN_F32, EXPM1_SAME_F32 = np.float32(-18), np.float32(2.0**-26)
 EXPM1_ROUND_F32 = np.float32(1.5 * 2**23 + 126)
 
@@ -145,7 +145,7 @@ def expm1_f32(x: Any) -> Any:
 TANH_MAX_F32, TANH_ROUND_F32 = np.float32(10), np.float32(1.5 * 2**23 + 127)
 # (tanh(a) - a) / a^3 as a polynomial in a^2 for a < 0.55, tanh(a) = 1/2; relative error of tanh(a): 2^-29
 TANH3_F32, TANH5_F32, TANH7_F32 = np.float32(-0.33333316), np.float32(0.13332544), np.float32(-0.053847548)
-TANH9_F32, TANH11_F32, TANH_NEAR_0_F32 = np.float32(0.021050714), np.float32(-0.0062428494), np.float32(0.549)
+TANH9_F32, TANH11_F32, TANH_NEAR_0_F32 = np.float32(0.021050714), np.float32(-0.0062428494), np.float32(0.5495)
 
 
 def tanh_f32(x: Any) -> Any:
@@ -216,11 +216,13 @@ def _sin_of_quadrant_f32(a: Any, q: Any) -> Any:
     """sin(a + q pi/2) for a >= 0."""
     t = fma(a, TWO_BY_PI_F32, ROUND_F32)
     n = t - ROUND_F32
-    r = fma(n, -PI_2_3_F32, fma(n, -PI_2_2_F32, fma(n, -PI_2_1_F32, a)))  # the innermost is exact
+    h = fma(n, -PI_2_1_F32, a)  # exact
+    r = fma(n, -PI_2_2_F32, h)
+    low = fma(n, -PI_2_3_F32, fma(n, -PI_2_2_F32, h - r))  # what r lacks
     z = r * r
     p = fma(z, SIN7_F32, SIN5_F32)
     p = fma(p, z, SIN3_F32)
-    sine = fma(r * z, p, r)
+    sine = r + fma(r * z, p, low)
     p = fma(z, COS8_F32, COS6_F32)
     p = fma(p, z, COS4_F32)
     p = fma(p, z, -HALF_F32)
@@ -316,10 +318,10 @@ def _exp_of_negative_f64(x: Any) -> Any:
 
 
 # as EXPM1_2_F32 …; relative error 2^-57
-EXPM1_2, EXPM1_3, EXPM1_4 = 0.49999999999999994, 0.1666666666666663, 0.04166666666667565
-EXPM1_5, EXPM1_6, EXPM1_7 = 0.008333333333359743, 0.0013888888885125988, 0.00019841269792422007
-EXPM1_8, EXPM1_9, EXPM1_10 = 2.4801593879150628e-05, 2.755733394938266e-06, 2.7552150335901276e-07
-EXPM1_11, EXPM1_12 = 2.5079551096512177e-08, 2.2400645708084108e-09
+EXPM1_2, EXPM1_3, EXPM1_4 = 0.5, 0.16666666666666669, 0.0416666666666676
+EXPM1_5, EXPM1_6, EXPM1_7 = 0.008333333333332521, 0.001388888888858129, 0.00019841269842640988
+EXPM1_8, EXPM1_9, EXPM1_10 = 2.4801587729984962e-05, 2.7557318260623134e-06, 2.7557030793496495e-07
+EXPM1_11, EXPM1_12, EXPM1_13 = 2.505236722855695e-08, 2.0969656885533613e-09, 1.6060204225587433e-10
 EXPM1_MIN, EXPM1_SAME, EXPM1_ROUND = -38.0, 2.0**-55, 1.5 * 2.0**52 + 1022
 
 
@@ -330,7 +332,8 @@ def expm1_f64(x: Any) -> Any:
     t = select(abs(x) < 0.5, EXPM1_ROUND, t)
     n = t - EXPM1_ROUND
     r = fma(n, -LN2_REST, fma(n, -LN2_HIGH, y))
-    p = fma(r, EXPM1_12, EXPM1_11)
+    p = fma(r, EXPM1_13, EXPM1_12)
+    p = fma(p, r, EXPM1_11)
     p = fma(p, r, EXPM1_10)
     p = fma(p, r, EXPM1_9)
     p = fma(p, r, EXPM1_8)
@@ -351,7 +354,7 @@ TANH3, TANH5, TANH7 = -0.333333333333333, 0.13333333333326622, -0.05396825396376
 TANH9, TANH11, TANH13 = 0.021869488385862473, -0.008863232601538873, 0.0035920920313175886
 TANH15, TANH17, TANH19 = -0.0014555428508036552, 0.0005884445046325862, -0.00023338160674066523
 TANH21, TANH23 = 8.331649990319787e-05, -1.9494716141641986e-05
-TANH_NEAR_0 = 0.549
+TANH_NEAR_0 = 0.5495
 
 
 def tanh_f64(x: Any) -> Any:
@@ -442,14 +445,16 @@ def _sin_of_quadrant_f64(a: Any, q: Any) -> Any:
     """sin(a + q pi/2) for a >= 0."""
     t = fma(a, TWO_BY_PI, ROUND)
     n = t - ROUND
-    r = fma(n, -PI_2_3, fma(n, -PI_2_2, fma(n, -PI_2_1, a)))
+    h = fma(n, -PI_2_1, a)
+    r = fma(n, -PI_2_2, h)
+    low = fma(n, -PI_2_3, fma(n, -PI_2_2, h - r))
     z = r * r
     p = fma(z, SIN13, SIN11)
     p = fma(p, z, SIN9)
     p = fma(p, z, SIN7)
     p = fma(p, z, SIN5)
     p = fma(p, z, SIN3)
-    sine = fma(r * z, p, r)
+    sine = r + fma(r * z, p, low)
     p = fma(z, COS14, COS12)
     p = fma(p, z, COS10)
     p = fma(p, z, COS8)

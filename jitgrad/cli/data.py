@@ -56,6 +56,7 @@ def _made_up(rows: int, features: int, classes: int) -> tuple[np.ndarray, np.nda
     random = np.random.default_rng(12345)
     y = random.integers(0, classes, rows)
     centres = random.normal(size=(classes, features))
+    centres[:, FEATURE] = np.linspace(2, -2, classes)  # the neuron sees nothing else
     return centres[y] + 1.5 * random.normal(size=(rows, features)), y
 
 
