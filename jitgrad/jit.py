@@ -205,7 +205,7 @@ class Jitted:
 
         compiled = self._find(args, kwargs)[0]
         compiled.runner("jit")
-        return python_source(compiled.program.plan, self.__name__)
+        return python_source(compiled.program.plan, compiled.simplified().rows, self.__name__)
 
 
 def jit(function: Callable) -> Jitted:

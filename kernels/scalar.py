@@ -66,13 +66,13 @@ TRIG_LIMIT_F32 = np.float32(2.0**17)
 # -- float32: kernels ------------------------------------------------------------------------------------------------
 
 
-def _exp_near_0_f32(r: Any) -> Any:
-    """e**r for |r| <= ln(2)/2."""
+def _exp_less_1_f32(r: Any) -> Any:
+    """e**r - 1 for |r| <= ln(2)/2."""
     p = fma(r, EXP6_F32, EXP5_F32)
     p = fma(p, r, EXP4_F32)
     p = fma(p, r, EXP3_F32)
     p = fma(p, r, EXP2_F32)
-    return fma(r * r, p, r) + ONE_F32
+    return fma(r * r, p, r)
 
 
 def _log1p_near_0_f32(f: Any, low: Any) -> Any:
@@ -98,7 +98,7 @@ def exp_f32(x: Any) -> Any:
     t = fma(x, LOG2E_F32, EXP_ROUND_F32)
     n = t - EXP_ROUND_F32
     r = fma(n, -LN2_LOW_F32, fma(n, -LN2_HIGH_F32, x))
-    p = _exp_near_0_f32(r)
+    p = _exp_less_1_f32(r) + ONE_F32
     # 2**n as the product of two powers: neither overflows, and a subnormal result is rounded once
     k = bits(t)  # n + 254, below constant bits that the shifts push out
     half = k >> 1
@@ -114,7 +114,7 @@ def _exp_of_negative_f32(x: Any) -> Any:
     t = fma(x, LOG2E_F32, EXPNEG_ROUND_F32)
     n = t - EXPNEG_ROUND_F32
     r = fma(n, -LN2_LOW_F32, fma(n, -LN2_HIGH_F32, x))
-    p = _exp_near_0_f32(r)
+    p = _exp_less_1_f32(r) + ONE_F32
     return p * float_of(to_i32(bits(t) << 23)) * EXPNEG_SCALE_F32
 
 
@@ -162,7 +162,8 @@ def tanh_f32(x: Any) -> Any:
     t = fma(b, LOG2E_F32, TANH_ROUND_F32)
     n = t - TANH_ROUND_F32
     r = fma(n, -LN2_F32, b)  # what LN2 lacks would count only where tanh has become flat
-    far = ONE_F32 - TWO_F32 / fma(_exp_near_0_f32(r), float_of(to_i32(bits(t) << 23)), ONE_F32)
+    power = float_of(to_i32(bits(t) << 23))
+    far = ONE_F32 - TWO_F32 / fma(_exp_less_1_f32(r), power, power + ONE_F32)
     return copysign(select(a < TANH_NEAR_0_F32, near, far), x)
 
 
@@ -217,8 +218,9 @@ def _sin_of_quadrant_f32(a: Any, q: Any) -> Any:
     t = fma(a, TWO_BY_PI_F32, ROUND_F32)
     n = t - ROUND_F32
     h = fma(n, -PI_2_1_F32, a)  # exact
-    r = fma(n, -PI_2_2_F32, h)
-    low = fma(n, -PI_2_3_F32, fma(n, -PI_2_2_F32, h - r))  # what r lacks
+    w = n * PI_2_2_F32
+    r = h - w
+    low = fma(n, -PI_2_3_F32, ((h - r) - w) + fma(n, -PI_2_2_F32, w))  # what r lacks
     z = r * r
     p = fma(z, SIN7_F32, SIN5_F32)
     p = fma(p, z, SIN3_F32)
@@ -275,8 +277,8 @@ TRIG_LIMIT = 2.0**30
 # -- float64: kernels ------------------------------------------------------------------------------------------------
 
 
-def _exp_near_0_f64(r: Any) -> Any:
-    """e**r for |r| <= ln(2)/2."""
+def _exp_less_1_f64(r: Any) -> Any:
+    """e**r - 1 for |r| <= ln(2)/2."""
     p = fma(r, EXP11, EXP10)
     p = fma(p, r, EXP9)
     p = fma(p, r, EXP8)
@@ -286,7 +288,7 @@ def _exp_near_0_f64(r: Any) -> Any:
     p = fma(p, r, EXP4)
     p = fma(p, r, EXP3)
     p = fma(p, r, EXP2)
-    return fma(r * r, p, r) + 1.0
+    return fma(r * r, p, r)
 
 
 EXP_MAX, EXP_MIN, EXP_ROUND = 710.0, -746.0, 1.5 * 2.0**52 + 2046
@@ -298,7 +300,7 @@ def exp_f64(x: Any) -> Any:
     t = fma(x, LOG2E, EXP_ROUND)
     n = t - EXP_ROUND
     r = fma(n, -LN2_REST, fma(n, -LN2_HIGH, x))
-    p = _exp_near_0_f64(r)
+    p = _exp_less_1_f64(r) + 1.0
     k = bits(t)
     half = k >> 1
     return p * float_of(half << 52) * float_of((k - half) << 52)
@@ -313,7 +315,7 @@ def _exp_of_negative_f64(x: Any) -> Any:
     t = fma(x, LOG2E, EXPNEG_ROUND)
     n = t - EXPNEG_ROUND
     r = fma(n, -LN2_REST, fma(n, -LN2_HIGH, x))
-    p = _exp_near_0_f64(r)
+    p = _exp_less_1_f64(r) + 1.0
     return p * float_of(bits(t) << 52) * EXPNEG_SCALE
 
 
@@ -376,8 +378,9 @@ def tanh_f64(x: Any) -> Any:
     b = b + b
     t = fma(b, LOG2E, TANH_ROUND)
     n = t - TANH_ROUND
-    r = fma(n, -LN2, b)
-    far = 1.0 - 2.0 / fma(_exp_near_0_f64(r), float_of(bits(t) << 52), 1.0)
+    r = fma(n, -LN2_REST, fma(n, -LN2_HIGH, b))
+    power = float_of(bits(t) << 52)
+    far = 1.0 - 2.0 / fma(_exp_less_1_f64(r), power, power + 1.0)
     return copysign(select(a < TANH_NEAR_0, near, far), x)
 
 
@@ -446,8 +449,9 @@ def _sin_of_quadrant_f64(a: Any, q: Any) -> Any:
     t = fma(a, TWO_BY_PI, ROUND)
     n = t - ROUND
     h = fma(n, -PI_2_1, a)
-    r = fma(n, -PI_2_2, h)
-    low = fma(n, -PI_2_3, fma(n, -PI_2_2, h - r))
+    w = n * PI_2_2
+    r = h - w
+    low = fma(n, -PI_2_3, ((h - r) - w) + fma(n, -PI_2_2, w))
     z = r * r
     p = fma(z, SIN13, SIN11)
     p = fma(p, z, SIN9)

@@ -63,7 +63,7 @@ def _own(facts: dict[str, Any], steps: int, own: target.Target) -> list[Comparis
     facts |= {"target": f"{own.path}:{own.name}", "argnums": list(own.argnums)}
     kinds = [str(a.dtype).rpartition(".")[2] if isinstance(a, jg.Tensor) else type(a).__name__ for a in own.arguments]
     facts["dtype"] = ", ".join(kinds)
-    print(f"value: {results[0].jit.loss!r}, differentiated in argument{'s' * (len(own.argnums) > 1)} "
+    print(f"value: {results[0].jit.loss:.8g}, differentiated in argument{'s' * (len(own.argnums) > 1)} "
           f"{', '.join(map(str, own.argnums))} of ({facts['dtype']})")  # fmt: skip
     print()
     print(results_table(results, HEAD[:2] + HEAD[4:]))
@@ -117,7 +117,7 @@ def _cells(comparison: Comparison, run: Run) -> tuple[str, ...]:
         "JIT" if is_jit else run.sweep,
         f"{run.loss:.4f}",
         "" if run.accuracy is None else f"{100 * run.accuracy:.1f} %",
-        duration(run.first) + ("*" if run.from_disk else ""),
+        ("*" if run.from_disk else "") + duration(run.first),
         duration(run.steady),
         three_digits(comparison.speed_up) if is_jit else "1",
         f"{comparison.difference:.1e}" if is_jit else "",

@@ -22,7 +22,7 @@ ALONG = [((3, 4), {"dim": 1}), ((3, 4), {"dim": 0})]
 def _over_some(x: Any, dim: Any = None, keepdim: bool = False) -> dict[str, Any]:
     """As `_over`, for reductions that have no value over nothing."""
     found = over_dims(x, dim, keepdim)
-    if any(x.shape[d] == 0 for d in found["dim"] if x.ndim):
+    if 0 in [x.shape[d] for d in found["dim"] if x.ndim]:
         raise IndexError(f"nothing to reduce: shape {tuple(x.shape)} is empty along dim={dim}, and an extreme of no "
                          "elements has no value")  # fmt: skip
     return found
@@ -122,7 +122,7 @@ def _logsumexp(x: Any, dim: tuple[int, ...], keepdim: bool) -> Any:
 
 def _lower_logsumexp(x: Any, dim: tuple[int, ...], keepdim: bool) -> Any:
     top = amax(x, dim=dim, keepdim=True)
-    top = where(abs(top) == math.inf, 0 * top, top)
+    top = where(abs(top) == math.inf, 0, top)
     out = log(sum(exp(x - spread(top, x.shape, dim, True)), dim=dim, keepdim=True)) + top
     return out if keepdim else reshape(out, shape=reduced_shape(x.shape, dim, False))
 

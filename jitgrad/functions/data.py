@@ -1,0 +1,158 @@
+"""Tensors from data: numbers, nested sequences, NumPy arrays, other tensors."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import numpy as np
+
+from jitgrad import dtypes
+from jitgrad.handle import Handle, own_memory
+from jitgrad.ops.elementwise import cast
+from jitgrad.record import apply
+from jitgrad.tensor import Tensor, wrap
+
+
+def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """A new tensor with a copy of `data`: a number, nested sequences of numbers, or a NumPy array.
+
+    Python floats get the default dtype (float32), ints int64, bools bool; NumPy numbers and arrays keep theirs.
+    Raises `TypeError` or `RuntimeError` for objects that are no numbers, `ValueError` for ragged sequences and for ints
+    beyond int64, `RuntimeError` if a number does not fit into `dtype`, or if the dtype cannot require grad.
+
+    >>> import jitgrad
+    >>> jitgrad.tensor([[1, 2], [3, 4]], dtype=jitgrad.float64)
+    tensor([[1., 2.],
+            [3., 4.]], dtype=jitgrad.float64)
+    """
+    only_cpu(device)
+    if isinstance(data, Tensor):
+        data = data._concrete("tensor()")
+    made = wrap(np.array(_array(data, dtype), order="C")[()])
+    return made.requires_grad_(True) if requires_grad else made
+
+
+def only_cpu(device: Any) -> None:
+    """`RuntimeError` for a device that this version does not compute on."""
+    if device is not None and str(device) != "cpu":
+        raise RuntimeError(f"device {str(device)!r} is not supported: this version computes on the cpu")
+
+
+def _array(data: Any, dtype: Any) -> np.ndarray:
+    wanted = None if dtype is None else dtypes.to_numpy(dtype)
+    if not isinstance(data, (np.ndarray, np.generic)):
+        return _from_python(data, wanted)
+    array = np.asarray(data)
+    dtypes.of(array.dtype)
+    if wanted is None:
+        return array
+    with np.errstate(all="ignore"):
+        return array.astype(wanted, copy=False)
+
+
+def _from_python(data: Any, wanted: np.dtype | None) -> np.ndarray:
+    if isinstance(data, (str, bytes)):
+        raise TypeError(f"a tensor cannot be made of {type(data).__name__}: pass numbers, nested lists of them or arrays")
+    kinds: set[Any] = set()
+    data = _plain(data, kinds, 0)
+    try:
+        array = np.array(data)
+    except ValueError:
+        raise ValueError(f"a tensor cannot be made of nested sequences of different lengths: {_ragged(data)}") from None
+    if array.size == 0:
+        return array.astype(dtypes.default() if wanted is None else wanted)
+    if array.dtype.kind in "uO" and all(issubclass(k, (int, float)) for k in kinds if isinstance(k, type)):
+        if not any(issubclass(k, float) for k in kinds if isinstance(k, type)):
+            raise ValueError(f"{_extreme(data)} is beyond the range of int64: write it as a float")
+        array = np.array(data, np.float64)
+    if wanted is None:
+        wanted = functools.reduce(dtypes.promote, [k if isinstance(k, np.dtype) else dtypes.of_kind(k) for k in kinds])
+        return array.astype(wanted, copy=False)
+    return cast_numbers(array, wanted)
+
+
+def _plain(data: Any, kinds: set[Any], depth: int) -> Any:
+    """`data` without tensors inside; the types of its numbers are added to `kinds`."""
+    if isinstance(data, (list, tuple, range)):
+        inside = set(map(type, data))
+        if inside <= {int, float, bool}:
+            kinds |= inside
+            return data
+        return [_plain(d, kinds, depth + 1) for d in data]
+    if isinstance(data, Handle):
+        value = data._concrete("tensor()")  # type: ignore[attr-defined]
+        if value.size != 1:
+            raise ValueError(f"a tensor of shape {list(value.shape)} inside of a list is not one number: put tensors "
+                             "together with stack() or cat()")  # fmt: skip
+        kinds.add(value.dtype)
+        return value.reshape(())[()]
+    if isinstance(data, (np.ndarray, np.generic)):
+        kinds.add(dtypes.of(data.dtype).numpy)
+        return data
+    if isinstance(data, (bool, int, float)):
+        kinds.add(bool if isinstance(data, bool) else int if isinstance(data, int) else float)
+        return data
+    if hasattr(data, "__array__"):
+        return _plain(np.asarray(data), kinds, depth)
+    if isinstance(data, str):
+        raise ValueError(f"a tensor cannot be made of text such as {data[:20]!r}: convert it to numbers first")
+    what = "numbers, nested lists of numbers, or NumPy arrays"
+    if isinstance(data, complex):
+        raise TypeError(f"a tensor cannot be made of complex numbers: this version has real dtypes only; pass {what}")
+    raise RuntimeError(f"a tensor cannot be made of {type(data).__name__}: pass {what}")
+
+
+def _ragged(data: Any) -> str:
+    """The first place where nested sequences differ."""
+    for item in data:
+        if isinstance(item, (list, tuple)):
+            lengths = [len(d) if isinstance(d, (list, tuple)) else "no length" for d in data]
+            if len(set(lengths)) > 1:
+                return f"{lengths[:6]} within one sequence"
+            return next(text for d in data if (text := _ragged(d)))
+    return ""
+
+
+def _extreme(data: Any) -> int:
+    return data if isinstance(data, int) else max((_extreme(d) for d in data), key=abs)
+
+
+def cast_numbers(array: np.ndarray, wanted: np.dtype) -> np.ndarray:
+    """Python's numbers in the dtype asked for; `RuntimeError` for those that an integer dtype cannot hold."""
+    if wanted.kind in "iu" and array.dtype.kind != "b":
+        limits = np.iinfo(wanted)
+        lowest = limits.min if wanted.kind == "i" else -limits.max  # negative ones wrap around, as in PyTorch
+        low, high = array.min(), array.max()
+        if not (low > lowest - 1 and high < limits.max + 1):  # not for nan, either
+            bad = high if not high < limits.max + 1 else low
+            raise RuntimeError(f"{bad} does not fit into {dtypes.of(wanted).name}, which holds {limits.min} to {limits.max}")
+        if wanted.kind == "u" and array.dtype.kind == "f":
+            array = array.astype(np.int64)
+    with np.errstate(all="ignore"):
+        return array.astype(wanted, copy=False)
+
+
+def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
+    """`data` as a tensor, without a copy where it is one already or is an array of the right dtype."""
+    only_cpu(device)
+    if isinstance(data, Tensor):
+        wanted = data._held.dtype if dtype is None else dtypes.to_numpy(dtype)
+        return data if data._held.dtype == wanted else apply(cast, (data,), {"dtype": wanted})
+    if isinstance(data, np.ndarray) and (dtype is None or data.dtype == dtypes.to_numpy(dtype)):
+        return from_numpy(data)
+    return tensor(data, dtype=dtype)
+
+
+def from_numpy(array: np.ndarray) -> Tensor:
+    """A tensor that shares the memory of a NumPy array: changes to one are seen in the other.
+
+    Because the array can be changed unseen, the reverse sweep keeps copies of it; `tensor(array)` copies once instead.
+    Raises `TypeError` if it is not an array or has a dtype that jitgrad lacks.
+    """
+    if not isinstance(array, np.ndarray):
+        raise TypeError(f"from_numpy takes a NumPy array, not {type(array).__name__}: use tensor()")
+    dtypes.of(array.dtype)
+    made = wrap(array)
+    own_memory(made).exported = -1
+    return made
