@@ -25,7 +25,7 @@ class DType:
     (jitgrad.float32, 4)
     """
 
-    __slots__ = ("category", "is_floating_point", "itemsize", "name", "numpy")
+    __slots__ = ("category", "is_complex", "is_floating_point", "is_signed", "itemsize", "name", "numpy")
 
     def __init__(self, name: str, numpy: np.dtype, category: int) -> None:
         self.name = name
@@ -33,6 +33,8 @@ class DType:
         self.category = category
         self.itemsize = numpy.itemsize
         self.is_floating_point = category == FLOATING
+        self.is_complex = False
+        self.is_signed = category == FLOATING or numpy.kind == "i"
 
     def __repr__(self) -> str:
         return f"jitgrad.{self.name}"
@@ -137,6 +139,41 @@ def of_python(number: bool | int | float) -> np.dtype:
     """The dtype that a Python number has when nothing else decides: bool, int64 or the default float."""
     kind = type(number)
     return ALL["bool"].numpy if kind is bool else ALL["int64"].numpy if issubclass(kind, int) else default()
+
+
+def of_kind(kind: type) -> np.dtype:
+    """The dtype of new tensors of Python's `bool`, `int` or `float`."""
+    return default() if kind is float else ALL[_PYTHON[kind]].numpy
+
+
+def promote_types(type1: DType, type2: DType) -> DType:
+    """The smallest dtype that results of both dtypes fit into, as PyTorch promotes them.
+
+    >>> import jitgrad
+    >>> jitgrad.promote_types(jitgrad.int64, jitgrad.float16)
+    jitgrad.float16
+    """
+    return of(promote(to_numpy(type1), to_numpy(type2)))
+
+
+def finfo(dtype: DType | None = None) -> Any:
+    """`eps`, `max`, `min`, `tiny`, `bits` of a floating dtype, as `numpy.finfo` gives them."""
+    wanted = default() if dtype is None else to_numpy(dtype)
+    if of(wanted).category != FLOATING:
+        raise TypeError(f"finfo is about floating dtypes, and {of(wanted).name} is none: use iinfo")
+    if wanted.kind == "f":
+        return np.finfo(wanted)
+    import ml_dtypes
+
+    return ml_dtypes.finfo(wanted)
+
+
+def iinfo(dtype: DType) -> np.iinfo:
+    """`max`, `min` and `bits` of an integer dtype, as `numpy.iinfo` gives them."""
+    wanted = to_numpy(dtype)
+    if wanted.kind not in "iu":
+        raise TypeError(f"iinfo is about integer dtypes, and {of(wanted).name} is none: use finfo")
+    return np.iinfo(wanted)
 
 
 def result_type(operands: Iterable[tuple[np.dtype, int]]) -> np.dtype:

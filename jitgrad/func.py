@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from jitgrad import dtypes
-from jitgrad.functions.creation import as_tensor, zeros_like
+from jitgrad.functions.creation import zeros_like
+from jitgrad.functions.data import as_tensor
 from jitgrad.ops.elementwise import alias
 from jitgrad.handle import make, own_memory, requires
 from jitgrad.record import current_trace, grad_mode

@@ -7,6 +7,7 @@ looks into changes too: its row becomes "the old one with this part put in", and
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,8 +15,10 @@ import numpy as np
 from jitgrad import dtypes
 from jitgrad.errors import MutatedArgumentError
 from jitgrad.ops.elementwise import cast, detach
-from jitgrad.ops.indexing import index_put
+from jitgrad.index import Step
+from jitgrad.ops.indexing import filled, getitem, index_put
 from jitgrad.ops.movement import expand, permute, reshape
+from jitgrad.ops.table import infer
 from jitgrad.handle import Handle, make, own_memory, requires
 from jitgrad.record import apply, current_trace, grad_mode
 from jitgrad.tape import LEAF
@@ -40,6 +43,85 @@ def overwrite(target: Any, new: Any, name: str) -> Any:
         root._row = changed_root._row
         _look_again(root)
     return target
+
+
+def numbers(value: Any, dtype: np.dtype) -> Any:
+    """What is written into a tensor and is none itself, numbers or an array, in the dtype of the tensor."""
+    try:
+        with np.errstate(all="ignore"):
+            return np.asarray(value).astype(dtype)[()]
+    except (TypeError, ValueError):
+        raise TypeError(f"a tensor of dtype {dtypes.of(dtype).name} cannot take {type(value).__name__}: assign numbers, "
+                        "arrays or tensors") from None  # fmt: skip
+
+
+def assign(target: Any, steps: Sequence[Step], value: Any) -> None:
+    """`target[index] = value` for an index of the given steps."""
+    held = _held(target)
+    if _held(value).dtype != held.dtype:
+        value = apply(cast, (value,), {"dtype": held.dtype})
+    tracking = grad_mode.get() and (requires(target) or requires(value))
+    if tracking or target._value is None or value._value is None:
+        token = grad_mode.set(tracking or target._value is None)
+        try:
+            new = _with(target, steps, value)
+        finally:
+            grad_mode.reset(token)
+        overwrite(target, new, "setitem")
+        return
+    storage = own_memory(target)
+    place = target._value
+    writable(place, "setitem")
+    for template, arrays in steps[:-1]:
+        place = place[filled(template, arrays)]
+    template, arrays = steps[-1]
+    try:
+        place[filled(template, arrays)] = value._value
+    except ValueError:
+        shape = list(_getitem_shape(make(type(target), place, None), steps[-1]))
+        raise _misfit(value, shape) from None
+    storage.version += 1
+
+
+def _with(x: Any, steps: Sequence[Step], value: Any) -> Any:
+    """`x` with `value` at the place that the steps lead to, as a new tensor."""
+    template, arrays = steps[0]
+    if len(steps) > 1:
+        value = _with(apply(getitem, (x, *arrays), {"index": template}), steps[1:], value)
+    else:
+        shape = _getitem_shape(x, steps[0])
+        given = tuple(_held(value).shape)
+        lead = len(given) - len(shape)
+        if lead > 0 and set(given[:lead]) == {1}:
+            given = given[lead:]
+            value = apply(reshape, (value,), {"shape": given})
+        if given != shape:
+            try:
+                np.broadcast_to(np.zeros(given, np.int8), shape)
+            except ValueError:
+                raise _misfit(value, list(shape)) from None
+            value = apply(expand, (value,), {"shape": shape})
+    return apply(index_put, (x, value, *arrays), {"index": template})
+
+
+def _getitem_shape(x: Any, step: Step) -> tuple[int, ...]:
+    return tuple(infer(getitem, [_held(x), *map(_array, step.arrays)], {"index": step.template}).shape)
+
+
+def _array(array: Any) -> Any:
+    return _held(array) if isinstance(array, Handle) else array
+
+
+def _misfit(value: Any, shape: list[int]) -> RuntimeError:
+    return RuntimeError(f"setitem: a value of shape {list(_held(value).shape)} does not broadcast to the place it is "
+                        f"assigned to, which has shape {shape}")  # fmt: skip
+
+
+def writable(array: np.ndarray, name: str) -> None:
+    """`RuntimeError` for memory that is read-only or in which elements lie on top of each other."""
+    if not array.flags.writeable:
+        raise RuntimeError(f"{name}: several elements of this tensor are one place in memory (it was expanded), or its "
+                           "memory is read-only: clone() it first")  # fmt: skip
 
 
 def _fitted(target: Any, new: Any, name: str) -> Any:
@@ -69,9 +151,7 @@ def _write(target: Any, value: Any, name: str) -> None:
         target._value = value  # nobody else sees this memory, so the new array can simply take its place
         return
     storage = own_memory(target)
-    if not target._value.flags.writeable:
-        raise RuntimeError(f"{name}: several elements of this tensor are one place in memory (it was expanded), or its "
-                           "memory is read-only: clone() it first")  # fmt: skip
+    writable(target._value, name)
     target._value[...] = value
     storage.version += 1
 

@@ -13,7 +13,7 @@ import numpy as np
 from jitgrad import dtypes
 from jitgrad.errors import StaticArgumentError
 from jitgrad.handle import Handle, make, requires, row_of
-from jitgrad.outside import watched
+from jitgrad.outside import Outside
 from jitgrad.record import current_trace, grad_mode
 from jitgrad.reverse import ITEM, reverse
 from jitgrad.ops.elementwise import alias
@@ -103,15 +103,19 @@ class Jitted:
         self._function = function
         self._compiled: dict[Any, Compiled] = {}
         self._quick: dict[tuple, Callable] = {}
-        self._outside: list[Callable] | None = None
+        self._outside = Outside(function)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if not kwargs:  # the quick way: tensors alone, of kinds seen before, none of which requires grad
+            leaves: Any = args
             key: list[Any] = [_sweep.get()]
-            if self._outside:
-                key += [look() for look in self._outside]
-            values = []
             for x in args:
+                if x.__class__ is not Tensor:
+                    leaves = []
+                    key.append(flatten(args, leaves))
+                    break
+            values = []
+            for x in leaves:
                 if x.__class__ is not Tensor:
                     break
                 value = x._value
@@ -124,7 +128,9 @@ class Jitted:
             else:
                 quick = self._quick.get(tuple(key))
                 if quick is not None and current_trace.get() is None:
-                    return quick(values)
+                    if not self._outside.changed():
+                        return quick(values)
+                    self._quick.clear()
         return self._call(args, kwargs)
 
     def _call(self, args: tuple, kwargs: dict) -> Any:
@@ -136,8 +142,9 @@ class Jitted:
             return _recorded_call(self, compiled, handles)
         name = _sweep.get()
         run = compiled.runner(name)
-        if not kwargs and not compiled.captured and all(x.__class__ is Tensor for x in args):
-            self._quick[(name, *self._state(), *kinds)] = functools.partial(_quick_call, run, compiled.assemble)
+        if not kwargs and not compiled.captured and len(tensors) == len(kinds):
+            nested = [] if all(x.__class__ is Tensor for x in args) else [flatten(args, [])]
+            self._quick[(name, *nested, *kinds)] = functools.partial(_quick_call, run, compiled.assemble)
         return compiled.assemble(run(*[h._value for h in handles]))
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
@@ -146,7 +153,7 @@ class Jitted:
     def _find(self, args: tuple, kwargs: dict) -> tuple[Compiled, list[Tensor], list[Any]]:
         leaves: list[Any] = []
         structure = flatten((args, kwargs), leaves) if kwargs else flatten(args, leaves)
-        first = (structure, *self._state())
+        first = (structure, self._outside.state())
         key: list[Any] = [first]
         tensors: list[Tensor] = []
         for leaf in leaves:
@@ -162,12 +169,6 @@ class Jitted:
         if found is None:
             found = self._compiled[tuple(key)] = self._trace(structure, leaves, key[1:], bool(kwargs))
         return found, tensors, key[1:]
-
-    def _state(self) -> list[Any]:
-        """The state of what the function uses from outside, as part of the key."""
-        if self._outside is None:
-            self._outside = watched(self._function)
-        return [look() for look in self._outside]
 
     def _trace(self, structure: Any, leaves: list[Any], kinds: list[Any], with_kwargs: bool) -> Compiled:
         start = time.perf_counter()

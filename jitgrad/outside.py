@@ -18,11 +18,38 @@ from jitgrad.handle import Handle
 Look = Callable[[], Any]
 
 
-def watched(function: Callable) -> list[Look]:
-    """Functions without arguments, each of which gives the state of one value that `function` uses from outside."""
-    looks: list[Look] = []
-    _collect(function, looks, set())
-    return looks
+class Outside:
+    """The values that a function uses from outside. `changed()` is quick; `state()` is their part of the key."""
+
+    def __init__(self, function: Callable) -> None:
+        self._looks: list[Look] = []
+        _collect(function, self._looks, set())
+        self._take()
+
+    def _take(self) -> None:
+        values = [look() for look in self._looks]
+        self._fixed = [(look, v) for look, v in zip(self._looks, values) if not isinstance(v, _MUTABLE)]
+        self._moving = [(look, state(v)) for look, v in zip(self._looks, values) if isinstance(v, _MUTABLE)]
+        self._state = tuple([state(v) for v in values])
+
+    def changed(self) -> bool:
+        """Whether anything is different from what `state()` last said."""
+        for look, value in self._fixed:
+            if look() is not value:
+                return True
+        for look, before in self._moving:
+            if state(look()) != before:
+                return True
+        return False
+
+    def state(self) -> tuple:
+        """The state of all values now, hashable."""
+        if self.changed():
+            self._take()
+        return self._state
+
+
+_MUTABLE = (list, dict, set, tuple)
 
 
 def _collect(function: Any, looks: list[Look], seen: set[int]) -> None:
@@ -34,27 +61,26 @@ def _collect(function: Any, looks: list[Look], seen: set[int]) -> None:
     if id(function) in seen:
         return
     seen.add(id(function))
-    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or ()):
-        _watch(lambda cell=cell: cell.cell_contents, looks, seen, name)
-    if (function.__module__ or "").split(".")[0] == "jitgrad":
-        return
-    for name in function.__code__.co_names:
+    ours = (function.__module__ or "").split(".")[0] == "jitgrad"  # what a transform closes over never changes
+    for cell in function.__closure__ or ():
+        _watch(lambda cell=cell: cell.cell_contents, looks, seen, ours)
+    for name in () if ours else function.__code__.co_names:
         if name in function.__globals__:
-            _watch(lambda name=name, scope=function.__globals__: scope.get(name), looks, seen, name)
+            _watch(lambda name=name, scope=function.__globals__: scope.get(name), looks, seen, False)
 
 
-def _watch(get: Look, looks: list[Look], seen: set[int], name: str) -> None:
+def _watch(look: Look, looks: list[Look], seen: set[int], ours: bool) -> None:
     try:
-        value = get()
+        value = look()
     except ValueError:  # a closure cell that is not filled yet
         return
     if isinstance(value, types.ModuleType | type):
         return
-    if callable(value) and not isinstance(value, Handle):
+    calls = callable(value) and not isinstance(value, Handle)
+    if calls:
         _collect(value, looks, seen)
-        looks.append(lambda: _Same(get()))
-    elif isinstance(value, _WATCHED):
-        looks.append(lambda: state(get()))
+    if not ours and (calls or isinstance(value, _WATCHED)):
+        looks.append(look)
 
 
 _WATCHED = (bool, int, float, complex, str, bytes, type(None), tuple, list, dict, set, np.generic, np.ndarray, Handle)

@@ -246,7 +246,7 @@ def _apply_traced(cls: type, op: Op, operands: Sequence[Any], params: dict[str, 
         rows = [r if r.shape == shape else _append(trace, expand, (r,), {"shape": shape}) for r in rows]
     row = _append(trace, op, tuple(rows), params)
     out = make(cls, None, row)
-    if op.view:
+    if op.view and len(operands) == 1:  # what index arrays pick is a copy
         root, chain = operands[0]._view or (operands[0], ())
         out._view = (root, (*chain, (op, params)))
         trace.views.append(weakref.ref(out))

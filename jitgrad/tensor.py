@@ -14,7 +14,7 @@ from jitgrad.errors import TracedValueError
 from jitgrad.index import parse
 from jitgrad.ops import TABLE
 from jitgrad.ops import elementwise as ew
-from jitgrad.ops.indexing import getitem, index_put
+from jitgrad.ops.indexing import getitem
 from jitgrad.printing import format_tensor
 from jitgrad.protocols import array_function, array_ufunc
 from jitgrad.handle import Handle, make, own_memory, row_of
@@ -298,32 +298,16 @@ class Tensor(Handle):
     # Parts of it.
 
     def __getitem__(self, index: Any) -> Any:
-        template, arrays = parse(index, self._held.shape)
-        return apply(getitem, (self, *arrays), {"index": template})
+        out = self
+        for template, arrays in parse(index, self._held.shape):
+            out = apply(getitem, (out, *arrays), {"index": template})
+        return out
 
     def __setitem__(self, index: Any, value: Any) -> None:
-        template, arrays = parse(index, self._held.shape)
         held = self._held
         if not isinstance(value, Handle):
-            value = make(Tensor, np.asarray(value).astype(held.dtype)[()], None)
-        if value._held.dtype != held.dtype:
-            value = apply(ew.cast, (value,), {"dtype": held.dtype})
-        tracking = grad_mode.get() and (self.requires_grad or value.requires_grad)
-        if tracking or held is self._row or value._value is None:
-            with autograd.enable_grad() if tracking else autograd.no_grad():
-                try:
-                    new = apply(index_put, (self, value, *arrays), {"index": template})
-                except ValueError as error:
-                    raise RuntimeError(f"setitem: a value of shape {list(value.shape)} does not fit: {error}") from None
-            inplace.overwrite(self, new, "setitem")
-            return
-        storage = own_memory(self)
-        where = tuple(arrays[i.number] if hasattr(i, "number") else i for i in template)
-        try:
-            self._value[where] = value._value
-        except ValueError as error:
-            raise RuntimeError(f"setitem: a value of shape {list(value.shape)} does not fit here ({error})") from None
-        storage.version += 1
+            value = make(Tensor, inplace.numbers(value, held.dtype), None)
+        inplace.assign(self, parse(index, held.shape), value)
 
     # In place.
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from jitgrad.autograd import grad
 from jitgrad.dtypes import is_floating, of
-from jitgrad.functions.creation import as_tensor, tensor
+from jitgrad.functions.data import as_tensor, tensor
 from jitgrad.tensor import Tensor
 
 __all__ = ["gradcheck", "gradgradcheck", "jvp"]

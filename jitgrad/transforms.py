@@ -112,7 +112,7 @@ def _resimplified(out: Row, ends: set[Row], cls: type, tracing: Trace, lowers: C
 
 
 def _is_one(row: Row) -> bool:
-    if row.op is expand:
+    while row.op in _SHAPED:
         row = row.inputs[0]
     return row.op is CONST and row.shape == () and row.params["value"] == 1
 

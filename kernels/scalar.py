@@ -75,8 +75,8 @@ def _exp_less_1_f32(r: Any) -> Any:
     return fma(r * r, p, r)
 
 
-def _log1p_near_0_f32(f: Any, low: Any) -> Any:
-    """ln(1 + f) + low for |f| <= 1/3."""
+def _log1p_less_f32(f: Any, low: Any) -> Any:
+    """ln(1 + f) - f + low for |f| <= 1/3."""
     p = fma(f, LOG10_F32, LOG9_F32)
     p = fma(p, f, LOG8_F32)
     p = fma(p, f, LOG7_F32)
@@ -85,7 +85,7 @@ def _log1p_near_0_f32(f: Any, low: Any) -> Any:
     p = fma(p, f, LOG4_F32)
     p = fma(p, f, LOG3_F32)
     p = fma(p, f, LOG2_F32)
-    return f + fma(f * f, p, low)
+    return fma(f * f, p, low)
 
 
 EXP_MAX_F32, EXP_MIN_F32 = np.float32(89), np.float32(-104)
@@ -179,23 +179,49 @@ def softplus_f32(x: Any) -> Any:
     """ln(1 + e**x) = max(x, 0) + ln(1 + e**-|x|)."""
     z = _exp_of_negative_f32(-abs(x))
     large = z > THIRD_F32
-    y = _log1p_near_0_f32(select(large, fma(z, HALF_F32, -HALF_F32), z), ZERO_F32)
+    f = select(large, fma(z, HALF_F32, -HALF_F32), z)
+    y = f + _log1p_less_f32(f, ZERO_F32)
     y = select(large, y + LN2_F32, y)
     return select(x > ZERO_F32, x, ZERO_F32) + y
 
 
 LOG_SCALE_F32, LOG_SHIFT_F32, LOG_NO_SHIFT_F32 = np.float32(2.0**23), np.int32(23 << 23), np.int32(0)
+ONE_BIT_F32 = np.float32(2.0**-23)
+LOG2_E_F32, LOG2_E_LOW_F32 = np.float32(1.4426950216293335), np.float32(1.925963033500011e-08)
+LOG10_E_F32, LOG10_E_LOW_F32 = np.float32(0.4342944920063019), np.float32(-1.0103049952192578e-08)
+LOG10_2_HIGH_F32, LOG10_2_LOW_F32 = np.float32(0.301025390625 * 2.0**-23), np.float32(4.605039066518657e-06 * 2.0**-23)  # n * HIGH is exact
+
+
+def _split_f32(x: Any) -> Any:
+    """n 2**23 and f of x = 2**n (1 + f), -1/3 <= f < 1/3; x is positive and finite."""
+    subnormal = x < TINY_F32
+    b = bits(select(subnormal, x * LOG_SCALE_F32, x))
+    e = to_i32((b - TWO_THIRDS_BITS_F32) & EXPONENT_F32)
+    f = float_of(to_i32(b - e)) - ONE_F32
+    return to_f32(to_i32(e - select(subnormal, LOG_SHIFT_F32, LOG_NO_SHIFT_F32))), f
+
+
+def _log_outside_f32(x: Any, y: Any) -> Any:
+    """A logarithm that is y, but for x that are not positive and finite."""
+    y = select(x < INF_F32, y, x)
+    return select(x > ZERO_F32, y, select(x == ZERO_F32, -INF_F32, NAN_F32))
 
 
 def log_f32(x: Any) -> Any:
-    subnormal = x < TINY_F32
-    b = bits(select(subnormal, x * LOG_SCALE_F32, x))
-    e = to_i32((b - TWO_THIRDS_BITS_F32) & EXPONENT_F32)  # x = m 2**(e / 2**23), 2/3 <= m < 4/3
-    f = float_of(to_i32(b - e)) - ONE_F32
-    e = to_i32(e - select(subnormal, LOG_SHIFT_F32, LOG_NO_SHIFT_F32))
-    y = fma(to_f32(e), LN2_OF_BITS_F32, _log1p_near_0_f32(f, ZERO_F32))
-    y = select(x < INF_F32, y, x)
-    return select(x > ZERO_F32, y, select(x == ZERO_F32, -INF_F32, NAN_F32))
+    n, f = _split_f32(x)
+    return _log_outside_f32(x, fma(n, LN2_OF_BITS_F32, f + _log1p_less_f32(f, ZERO_F32)))
+
+
+def log2_f32(x: Any) -> Any:
+    n, f = _split_f32(x)
+    y = fma(f, LOG2_E_F32, fma(f, LOG2_E_LOW_F32, _log1p_less_f32(f, ZERO_F32) * LOG2_E_F32))
+    return _log_outside_f32(x, fma(n, ONE_BIT_F32, y))
+
+
+def log10_f32(x: Any) -> Any:
+    n, f = _split_f32(x)
+    low = fma(n, LOG10_2_LOW_F32, fma(f, LOG10_E_LOW_F32, _log1p_less_f32(f, ZERO_F32) * LOG10_E_F32))
+    return _log_outside_f32(x, fma(n, LOG10_2_HIGH_F32, fma(f, LOG10_E_F32, low)))
 
 
 FOUR_BITS_F32 = 0x40800000
@@ -207,7 +233,7 @@ def log1p_f32(x: Any) -> Any:
     m = float_of(to_i32(bits(x) - e))
     c = fma(float_of(to_i32(FOUR_BITS_F32 - e)), QUARTER_F32, -ONE_F32)
     f = m + c
-    y = fma(to_f32(e), LN2_OF_BITS_F32, _log1p_near_0_f32(f, m - (f - c)))
+    y = fma(to_f32(e), LN2_OF_BITS_F32, f + _log1p_less_f32(f, m - (f - c)))
     y = select(x < INF_F32, y, x)
     y = select(x > -ONE_F32, y, select(x == -ONE_F32, -INF_F32, NAN_F32))
     return select(x == ZERO_F32, x, y)
@@ -389,8 +415,8 @@ def sigmoid_f64(x: Any) -> Any:
     return select(x < 0.0, z, 1.0) / (z + 1.0)
 
 
-def _log1p_near_0_f64(f: Any, low: Any) -> Any:
-    """ln(1 + f) + low for sqrt(1/2) <= 1 + f <= sqrt(2)."""
+def _log1p_less_f64(f: Any, low: Any) -> Any:
+    """ln(1 + f) - f + low for sqrt(1/2) <= 1 + f <= sqrt(2)."""
     s = f / (f + 2.0)
     z = s * s
     p = fma(z, LOG15, LOG13)
@@ -400,7 +426,7 @@ def _log1p_near_0_f64(f: Any, low: Any) -> Any:
     p = fma(p, z, LOG5)
     p = fma(p, z, LOG3)
     half = f * f * 0.5
-    return f - (half - fma(s, fma(z, p, half), low))  # 2 s = f - s f, and the large part, f, is exact
+    return fma(s, fma(z, p, half), low) - half  # 2 s = f - s f, and the large part, f, is exact
 
 
 SQRT2_LESS_1 = 0.41421356237309503
@@ -410,23 +436,49 @@ def softplus_f64(x: Any) -> Any:
     """ln(1 + e**x) = max(x, 0) + ln(1 + e**-|x|)."""
     z = _exp_of_negative_f64(-abs(x))
     large = z > SQRT2_LESS_1
-    y = _log1p_near_0_f64(select(large, fma(z, 0.5, -0.5), z), 0.0)
+    f = select(large, fma(z, 0.5, -0.5), z)
+    y = f + _log1p_less_f64(f, 0.0)
     y = select(large, y + LN2, y)
     return select(x > 0.0, x, 0.0) + y
 
 
 LOG_SCALE, LOG_SHIFT, LOG_NO_SHIFT = 2.0**54, np.int64(54 << 52), np.int64(0)
+ONE_BIT = 2.0**-20
+LOG2_E, LOG2_E_LOW = 1.4426950408889634, 2.0355273740931033e-17
+LOG10_E, LOG10_E_LOW = 0.4342944819032518, 1.098319650216765e-17
+LOG10_2_HIGH, LOG10_2_LOW = 0.301029995663157 * 2.0**-20, 8.241712586023572e-13 * 2.0**-20  # n * HIGH is exact
 
 
-def log_f64(x: Any) -> Any:
+def _split_f64(x: Any) -> Any:
+    """n 2**20 and f of x = 2**n (1 + f), sqrt(1/2) <= 1 + f < sqrt(2); x is positive and finite."""
     subnormal = x < TINY
     b = bits(select(subnormal, x * LOG_SCALE, x))
     e = (b - SQRT_HALF_BITS) & EXPONENT
     f = float_of(b - e) - 1.0
-    n = to_f64(to_i32((e - select(subnormal, LOG_SHIFT, LOG_NO_SHIFT)) >> 32))  # AVX2 converts from int32 only
-    y = fma(n, LN2_OF_BITS, _log1p_near_0_f64(f, n * LN2_LOW_OF_BITS))
+    return to_f64(to_i32((e - select(subnormal, LOG_SHIFT, LOG_NO_SHIFT)) >> 32)), f  # AVX2 converts from int32 only
+
+
+def _log_outside_f64(x: Any, y: Any) -> Any:
+    """A logarithm that is y, but for x that are not positive and finite."""
     y = select(x < INF, y, x)
     return select(x > 0.0, y, select(x == 0.0, -INF, NAN))
+
+
+def log_f64(x: Any) -> Any:
+    n, f = _split_f64(x)
+    return _log_outside_f64(x, fma(n, LN2_OF_BITS, f + _log1p_less_f64(f, n * LN2_LOW_OF_BITS)))
+
+
+def log2_f64(x: Any) -> Any:
+    n, f = _split_f64(x)
+    y = fma(f, LOG2_E, fma(f, LOG2_E_LOW, _log1p_less_f64(f, 0.0) * LOG2_E))
+    return _log_outside_f64(x, fma(n, ONE_BIT, y))
+
+
+def log10_f64(x: Any) -> Any:
+    n, f = _split_f64(x)
+    low = fma(n, LOG10_2_LOW, fma(f, LOG10_E_LOW, _log1p_less_f64(f, 0.0) * LOG10_E))
+    return _log_outside_f64(x, fma(n, LOG10_2_HIGH, fma(f, LOG10_E, low)))
 
 
 FOUR_BITS = 0x4010000000000000
@@ -438,7 +490,7 @@ def log1p_f64(x: Any) -> Any:
     c = fma(float_of(FOUR_BITS - e), 0.25, -1.0)
     f = m + c
     n = to_f64(to_i32(e >> 32))
-    y = fma(n, LN2_OF_BITS, _log1p_near_0_f64(f, fma(n, LN2_LOW_OF_BITS, m - (f - c))))
+    y = fma(n, LN2_OF_BITS, f + _log1p_less_f64(f, fma(n, LN2_LOW_OF_BITS, m - (f - c))))
     y = select(x < INF, y, x)
     y = select(x > -1.0, y, select(x == -1.0, -INF, NAN))
     return select(x == 0.0, x, y)
@@ -489,6 +541,8 @@ KERNELS: dict[str, dict[str, Callable[[Any], Any]]] = {
     "expm1": {"f32": expm1_f32, "f64": expm1_f64},
     "log": {"f32": log_f32, "f64": log_f64},
     "log1p": {"f32": log1p_f32, "f64": log1p_f64},
+    "log2": {"f32": log2_f32, "f64": log2_f64},
+    "log10": {"f32": log10_f32, "f64": log10_f64},
     "tanh": {"f32": tanh_f32, "f64": tanh_f64},
     "sigmoid": {"f32": sigmoid_f32, "f64": sigmoid_f64},
     "softplus": {"f32": softplus_f32, "f64": softplus_f64},
@@ -510,5 +564,6 @@ def _by_type(name: str) -> Callable[[Any], Any]:
 
 
 exp, expm1, log, log1p = _by_type("exp"), _by_type("expm1"), _by_type("log"), _by_type("log1p")
+log2, log10 = _by_type("log2"), _by_type("log10")
 tanh, sigmoid, softplus = _by_type("tanh"), _by_type("sigmoid"), _by_type("softplus")
 sin, cos = _by_type("sin"), _by_type("cos")

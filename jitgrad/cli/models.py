@@ -94,11 +94,11 @@ MODELS = (
 
 def training_step(model: Model) -> Callable:
     """One step of gradient descent: parameters and a batch in; loss, gradients and new parameters out."""
-    count = len(model.start())
+    count, rate = len(model.start()), model.rate
     gradient = jg.value_and_grad(model.loss, argnums=tuple(range(count)))
 
     def step(parameters: tuple, x: Any, y: Any) -> tuple:
         loss, gradients = gradient(*parameters, x, y)
-        return loss, gradients, tuple(p - model.rate * g for p, g in zip(parameters, gradients))
+        return loss, gradients, tuple(p - rate * g for p, g in zip(parameters, gradients))
 
     return step

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from jitgrad import dtypes
-from jitgrad.functions import creation, losses, numeric, shaping
+from jitgrad.functions import creation, data, losses, numeric, shaping
 from jitgrad.inplace import overwrite
 from jitgrad.methods import bound, quick_binary, quick_reflected, quick_unary
 from jitgrad.ops import TABLE
@@ -38,7 +38,7 @@ def _accepting_arrays(function: Callable) -> Callable:
 
     def call(*args: Any, **kwargs: Any) -> Any:
         if args and not isinstance(args[0], Handle) and not any(isinstance(a, Handle) for a in args):
-            args = (creation.as_tensor(args[0]), *args[1:])
+            args = (data.as_tensor(args[0]), *args[1:])
         return function(*args, **kwargs)
 
     call.__name__ = call.__qualname__ = function.__name__
@@ -172,5 +172,5 @@ for _name, _attribute in _ATTACHED.items():
     setattr(Tensor, _name, _attribute)
 
 LOSSES = _own(losses)
-CREATION = _own(creation) | {n: getattr(creation, n) for n in ("zeros_like", "ones_like", "empty_like", "rand_like", "randn_like")}
+CREATION = _own(data) | _own(creation) | {n: getattr(creation, n) for n in ("zeros_like", "ones_like", "empty_like", "rand_like", "randn_like")}
 _ = np

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from jitgrad import dtypes
+from jitgrad.device import only_cpu
 from jitgrad.errors import TracedValueError
-from jitgrad.functions.data import cast_numbers, only_cpu
+from jitgrad.functions.data import cast_numbers
 from jitgrad.handle import Handle
 from jitgrad.record import current_trace
 from jitgrad.tensor import Tensor, wrap

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from jitgrad import dtypes
+from jitgrad.device import only_cpu
 from jitgrad.handle import Handle, own_memory
 from jitgrad.ops.elementwise import cast
 from jitgrad.record import apply
@@ -31,12 +32,6 @@ def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: b
         data = data._concrete("tensor()")
     made = wrap(np.array(_array(data, dtype), order="C")[()])
     return made.requires_grad_(True) if requires_grad else made
-
-
-def only_cpu(device: Any) -> None:
-    """`RuntimeError` for a device that this version does not compute on."""
-    if device is not None and str(device) != "cpu":
-        raise RuntimeError(f"device {str(device)!r} is not supported: this version computes on the cpu")
 
 
 def _array(data: Any, dtype: Any) -> np.ndarray:

@@ -46,7 +46,7 @@ def _digamma(x: np.ndarray) -> Any:
     w = 1 / (y * y)
     series = w * (1 / 12 - w * (1 / 120 - w * (1 / 252 - w * (1 / 240 - w * (1 / 132 - w * 691 / 32760)))))
     total += np.log(y) - 0.5 / y - series
-    total = np.where(z < 0, total - math.pi / np.tan(math.pi * z), total)
+    total = np.where(z < 0, total - math.pi / np.tan(math.pi * (z - np.rint(z))), total)
     total = np.where((z < 0) & (z == np.floor(z)), np.nan, total)
     return total.astype(x.dtype)[()]
 
@@ -55,11 +55,14 @@ _EULER_MACLAURIN = (1 / 12, -1 / 720, 1 / 30240, -1 / 1209600, 1 / 47900160, -69
 
 
 def _polygamma(x: np.ndarray, n: int) -> Any:
-    """(-1)^(n+1) n! zeta(n + 1, x), the Hurwitz zeta function summed by Euler and Maclaurin (DLMF 25.11.5)."""
-    z, s = np.asarray(x, np.float64), n + 1
+    """(-1)^(n+1) n! zeta(n + 1, x), the Hurwitz zeta function summed by Euler and Maclaurin (DLMF 25.11.5).
+
+    For x < 0 the reflection formula (DLMF 5.15.6): derivatives of cot(pi x) are polynomials in it.
+    """
+    x64, s = np.asarray(x, np.float64), n + 1
+    z = np.where(x64 < 0, 1 - x64, x64)
     total = np.zeros_like(z)
-    finite = z[np.isfinite(z)]
-    for _ in range(int(max(16, 16 - np.floor(finite.min(initial=0))))):
+    for _ in range(16):
         total += z**-s
         z = z + 1
     total += z ** (1 - s) / (s - 1) + 0.5 * z**-s
@@ -67,7 +70,15 @@ def _polygamma(x: np.ndarray, n: int) -> Any:
     for j, coefficient in enumerate(_EULER_MACLAURIN):
         total += coefficient * rising * z ** (-s - 2 * j - 1)
         rising *= (s + 2 * j + 1) * (s + 2 * j + 2)
-    return ((-1) ** (n + 1) * math.factorial(n) * total).astype(x.dtype)[()]
+    sign = (-1) ** (n + 1)
+    total *= sign * math.factorial(n)
+    derivative = np.polynomial.Polynomial([0, math.pi])
+    for _ in range(n):
+        derivative = derivative.deriv() * np.polynomial.Polynomial([-math.pi, 0, -math.pi])
+    cot = 1 / np.tan(math.pi * (x64 - np.rint(x64)))
+    total = np.where(x64 < 0, -sign * total - derivative(cot), total)
+    total = np.where((x64 < 0) & (x64 == np.floor(x64)), sign * math.inf, total)
+    return total.astype(x.dtype)[()]
 
 
 def _where(c: Any, x: Any, y: Any) -> Any:
@@ -156,8 +167,8 @@ atan = unary("atan(x)", np.arctan, d=lambda x: 1 / (1 + x * x), result="float", 
 atan2 = binary(
     "atan2(x, y)", np.arctan2, result="float", domain=AWAY, aliases=("arctan2",),
     vjp=(
-        lambda g, x, y: where(logical_and(x == 0, y == 0), 0, g * y / (x * x + y * y)),
-        lambda g, x, y: where(logical_and(x == 0, y == 0), 0, -g * x / (x * x + y * y)),
+        lambda g, x, y: where(x * x + y * y == 0, 0, g * y / (x * x + y * y)),
+        lambda g, x, y: where(x * x + y * y == 0, 0, -g * x / (x * x + y * y)),
     ),
 )  # fmt: skip
 hypot = binary("hypot(x, y)", np.hypot, vjp=(lambda g, x, z: g * (x / z), lambda g, y, z: g * (y / z)), domain=AWAY,
@@ -170,7 +181,7 @@ tanh = unary("tanh(x)", np.tanh, d=lambda y: 1 - y * y, result="float")
 sigmoid = unary("sigmoid(x)", lambda x: 1 / (1 + np.exp(-x)), d=lambda y: y * (1 - y), result="float")
 softplus = unary("softplus(x)", lambda x: np.logaddexp(x, x.dtype.type(0)), d=lambda x: sigmoid(x), result="float",
                  method=False)  # fmt: skip
-relu = unary("select((x > 0) | (x != x), x, 0)", _relu, d=lambda y: y > 0)
+relu = unary("select((x > 0) | (x != x), x, 0)", _relu, vjp=lambda g, y: where(y <= 0, 0, g))
 erf = unary("erf(x)", each(math.erf), d=lambda x: (2 / math.sqrt(math.pi)) * exp(-x * x), result="float")
 erfc = unary("erfc(x)", each(math.erfc), d=lambda x: (-2 / math.sqrt(math.pi)) * exp(-x * x), result="float")
 lgamma = unary("lgamma(x)", each(_lgamma), d=lambda x: digamma(x), domain=POSITIVE, result="float")

@@ -1,0 +1,53 @@
+"""What type checkers see of `jitgrad`. The functions made from the op table are found through `__getattr__`."""
+
+from collections.abc import Callable
+from typing import Any
+
+from jitgrad import autograd as autograd
+from jitgrad import dtypes as dtypes
+from jitgrad import errors as errors
+from jitgrad import functions as functions
+from jitgrad import ops as ops
+from jitgrad import testing as testing
+from jitgrad.autograd import enable_grad as enable_grad
+from jitgrad.autograd import is_grad_enabled as is_grad_enabled
+from jitgrad.autograd import no_grad as no_grad
+from jitgrad.autograd import set_grad_enabled as set_grad_enabled
+from jitgrad.dtypes import DType
+from jitgrad.dtypes import get_default_dtype as get_default_dtype
+from jitgrad.dtypes import set_default_dtype as set_default_dtype
+from jitgrad.func import grad as grad
+from jitgrad.func import value_and_grad as value_and_grad
+from jitgrad.jit import sweep as sweep
+from jitgrad.printing import set_printoptions as set_printoptions
+from jitgrad.tape import Tape as Tape
+from jitgrad.tensor import Size as Size
+from jitgrad.tensor import Tensor as Tensor
+
+__version__: str
+inf: float
+nan: float
+pi: float
+e: float
+
+bool: DType
+uint8: DType
+int8: DType
+int16: DType
+int32: DType
+int64: DType
+float16: DType
+float32: DType
+float64: DType
+bfloat16: DType
+half: DType
+float: DType
+double: DType
+short: DType
+int: DType
+long: DType
+
+tensor: Callable[..., Tensor]
+jit: Callable[[Callable[..., Any]], Any]
+
+def __getattr__(name: str) -> Any: ...

@@ -1,0 +1,161 @@
+"""The JIT sweep against the interpreted one: loops over every kind of index space, phases, dtypes, reports."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import jitgrad as jg
+from jitgrad.sweeps.report import counts
+from jitgrad.sweeps.source import namespace
+from jitgrad.tree import flatten
+
+
+def leaves(tree):
+    found: list = []
+    flatten(tree, found)
+    return [np.asarray(t.numpy()) for t in found]
+
+
+def both(function, *args, rtol=1e-6):
+    """The results of both sweeps, compared; those of the JIT sweep."""
+    f = jg.jit(function)
+    with jg.sweep("interpreted"):
+        want = leaves(f(*args))
+    with jg.sweep("jit"):
+        got = leaves(f(*args))
+    for a, b in zip(want, got, strict=True):
+        assert (a.dtype, a.shape) == (b.dtype, b.shape)
+        np.testing.assert_allclose(
+            b.astype(np.float64), a.astype(np.float64), rtol=rtol, atol=rtol * max(1, np.abs(a).max(initial=0)))
+    return got
+
+
+SHAPES = [(), (1,), (7,), (16,), (33,), (0,), (5, 3), (1, 4), (4, 1), (3, 17, 2), (2, 1, 5), (2, 3, 4, 5)]
+
+
+def data(*shape, dtype=jg.float64, seed=0):
+    return jg.tensor(np.random.default_rng(seed).standard_normal(shape)).to(dtype)
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_elementwise_rows_and_reductions_over_every_set_of_dimensions(shape):
+    dims = [[d for d in range(len(shape)) if mask >> d & 1] for mask in range(1, 1 << len(shape))]
+
+    def f(x):
+        y = jg.tanh(x) * x + 1
+        results = [y, y.sum(), y.mean()]
+        for some in dims:
+            results += [y.sum(dim=some), y.sum(dim=some, keepdim=True)]
+            if 0 not in shape:
+                results += [y.amax(dim=some), y.amin(dim=some, keepdim=True), y.var(dim=some, correction=0)]
+        return results
+
+    both(f, data(*shape), rtol=1e-11)
+
+
+@pytest.mark.parametrize(("a", "b"), [((3, 4), (4,)), ((3, 4), (3, 1)), ((3, 1), (1, 4)), ((2, 3, 4), (3, 1)), ((5,), ()),
+                                      ((2, 1, 4), (3, 1)), ((1, 1), (3, 20))])  # fmt: skip
+def test_broadcasting_and_its_transpose(a, b):
+    both(jg.value_and_grad(lambda x, y: ((x * y + x) * jg.exp(y)).sum(), argnums=(0, 1)), data(*a), data(*b, seed=1), rtol=1e-11)
+
+
+@pytest.mark.parametrize("dtype", [jg.float16, jg.float32, jg.float64], ids=str)
+def test_floating_dtypes(dtype):
+    rtol = {"float16": 2e-2, "float32": 2e-6, "float64": 1e-12}[dtype.name]
+    x = data(37, dtype=dtype)
+    both(jg.value_and_grad(lambda x: (jg.sigmoid(x) * jg.sin(x) - jg.log1p(jg.exp(x)) / (2 + jg.cos(x))).sum()), x, rtol=rtol)
+
+
+def test_integer_bool_and_mixed_dtypes():
+    i, b, x = jg.arange(-5, 6), jg.arange(11) > 4, data(11, dtype=jg.float32)
+    both(lambda i, b, x: (i * 2 - 1, i & 3, ~b, b ^ (x > 0), i * x, jg.where(b, i, -i), i.sum(), b.sum(), i.double() / 3), i, b, x)
+
+
+def test_sums_of_single_precision_are_accurate_and_repeatable():
+    x = jg.full((3_000_001,), 0.1)
+    f = jg.jit(lambda x: x.sum())
+    exact = float(np.float32(0.1)) * 3_000_001
+    assert f(x).item() == pytest.approx(exact, rel=1e-7)
+    assert f(x).item() == f(x).item()
+
+
+def test_softmax_layer_norm_and_their_gradients():
+    def f(x, g):
+        centred = x - x.mean(dim=1, keepdim=True)
+        normed = centred / jg.sqrt((centred * centred).mean(dim=1, keepdim=True) + 1e-5) * g
+        return (normed.softmax(dim=1) * x).sum() + normed.logsumexp(dim=0).sum() + x.log_softmax(dim=0).mean() + x.std()
+
+    both(jg.value_and_grad(f, argnums=(0, 1)), data(9, 21), data(21, seed=1), rtol=1e-10)
+
+
+def test_rows_left_to_numpy_between_loops():
+    def f(x, w, i):
+        h = jg.tanh(x @ w)
+        picked = h[i] * 2
+        return (picked.cumsum(dim=0).T.reshape(-1) * 3).sum()
+
+    i = jg.tensor([2, 0, 2])
+    both(jg.value_and_grad(f, argnums=(0, 1)), data(4, 3), data(3, 5, seed=1), i, rtol=1e-11)
+
+
+def test_second_derivatives_and_nesting():
+    third = jg.grad(jg.grad(jg.grad(lambda x: x**5)))
+    assert jg.jit(third)(jg.tensor(2.0)).item() == 240
+    assert jg.grad(jg.jit(jg.grad(lambda x: x**3)))(jg.tensor(2.0)).item() == 12
+    assert jg.jit(jg.grad(jg.jit(lambda x: x * x)))(jg.tensor(3.0)).item() == 6
+
+
+def test_report_says_what_runs_how():
+    f = jg.jit(lambda x, w: jg.tanh(x @ w).sum())
+    assert "not called" in f.report()
+    f(data(4, 3), data(3, 5))
+    text = f.report()
+    assert "machine code" in text
+    assert "NumPy: matmul -> f64[4,5] (matmul is left to NumPy)" in text
+    found = counts(next(iter(f._compiled.values())).program)
+    assert found == {"native": 2, "numpy": 1}
+
+
+def test_tape_is_checked_and_printed():
+    f = jg.jit(jg.value_and_grad(lambda x: (jg.exp(x) * x).sum()))
+    tape = f.tape(data(3))
+    text = str(tape.check())
+    assert "exp" in text
+    assert text.splitlines()[-1].startswith("return")
+
+
+def test_the_source_runs_and_gives_the_same():
+    def f(x, g):
+        centred = x - x.mean(dim=1, keepdim=True)
+        return (jg.tanh(centred * g) * jg.clamp(x, -1.0, 1.5) + x**2).amax(dim=0), (centred * x).sum(), jg.where(x > 0, x, 0.1 * x)
+
+    args = (data(5, 18), data(18, seed=1))
+    compiled = jg.jit(f)
+    want = leaves(compiled(*args))
+    text = compiled.source(*args)
+    names = namespace()
+    exec(text, names)
+    entry = next(iter(compiled._compiled.values()))
+    program = entry.program
+    numbers = {f"v{i}": row for i, row in enumerate(entry.simplified().rows)}
+    function = names["f_0"]
+    env = dict(zip(entry.leaves, [a.numpy() for a in args], strict=True))
+    given = [env.setdefault(numbers[n], np.empty(numbers[n].shape, numbers[n].dtype))
+             for n in function.py_func.__code__.co_varnames[: function.py_func.__code__.co_argcount]]  # fmt: skip
+    result = iter(function(*given))
+    for row in program.plan.phases[0].native_rows():
+        if row.shape == () and row in program.plan.stored:
+            env[row] = next(result)
+    for row, value in zip(program.tape.outputs, want, strict=True):
+        np.testing.assert_allclose(env[row], value, rtol=1e-12)
+
+
+def test_an_unknown_sweep_is_an_error():
+    with pytest.raises(ValueError, match="interpreted"):
+        jg.sweep("fast")
+
+
+def test_jit_needs_a_function():
+    with pytest.raises(TypeError, match="function"):
+        jg.jit(3)
