@@ -34,7 +34,7 @@ class Storage:
         self.views: list[weakref.ref] = []
 
     def checksum(self) -> int:
-        return zlib.crc32(np.ascontiguousarray(self.array).reshape(-1).view(np.uint8))
+        return zlib.crc32(np.ascontiguousarray(self.array).tobytes())
 
     def export(self) -> None:
         """Note that somebody outside can now write to this memory unseen."""
@@ -57,7 +57,7 @@ class Handle:
     _view: Any
 
 
-def make(cls: type, value: Any, row: Row | None) -> Any:
+def make(cls: Any, value: Any, row: Row | None) -> Any:
     """A new handle of class `cls`."""
     handle = cls.__new__(cls)
     handle._value = value

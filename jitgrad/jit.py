@@ -98,8 +98,11 @@ class Compiled:
 class Jitted:
     """A function under `jit`. Call it like the function; `tape`, `report` and `source` show what happened."""
 
+    __name__: str
+
     def __init__(self, function: Callable) -> None:
         functools.update_wrapper(self, function)
+        self.__name__ = getattr(function, "__name__", type(function).__name__)
         self._function = function
         self._compiled: dict[Any, Compiled] = {}
         self._quick: dict[tuple, Callable] = {}

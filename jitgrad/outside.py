@@ -7,6 +7,7 @@ the key: a changed one records anew. Values reached in other ways (attributes of
 
 from __future__ import annotations
 
+import functools
 import types
 from collections.abc import Callable
 from typing import Any
@@ -63,10 +64,10 @@ def _collect(function: Any, looks: list[Look], seen: set[int]) -> None:
     seen.add(id(function))
     ours = (function.__module__ or "").split(".")[0] == "jitgrad"  # what a transform closes over never changes
     for cell in function.__closure__ or ():
-        _watch(lambda cell=cell: cell.cell_contents, looks, seen, ours)
+        _watch(functools.partial(getattr, cell, "cell_contents"), looks, seen, ours)
     for name in () if ours else function.__code__.co_names:
         if name in function.__globals__:
-            _watch(lambda name=name, scope=function.__globals__: scope.get(name), looks, seen, False)
+            _watch(functools.partial(function.__globals__.get, name), looks, seen, False)
 
 
 def _watch(look: Look, looks: list[Look], seen: set[int], ours: bool) -> None:

@@ -59,7 +59,7 @@ class Workspace(tuple):
 
     @classmethod
     def of(cls, program: Program) -> Workspace:
-        cells = {kind: np.zeros(max(len(places), 1), _NUMPY[kind]) for kind, places in program.cells.items()}
+        cells: dict[str, np.ndarray] = {kind: np.zeros(max(len(places), 1), _NUMPY[kind]) for kind, places in program.cells.items()}
         for (kind, place), value in program.number_constants:
             cells[kind][place] = value
         tails = [

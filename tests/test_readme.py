@@ -1,0 +1,60 @@
+"""What README and CONTRIBUTING show is what runs."""
+
+from __future__ import annotations
+
+import contextlib
+import doctest
+import importlib
+import io
+import pkgutil
+import re
+from pathlib import Path
+
+import pytest
+
+import jitgrad as jg
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+SHOWN = re.findall(r"```python\n(.*?)```\s+```text\n(.*?)```", README, re.S)
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize(("code", "output"), SHOWN)
+def test_the_examples_print_what_is_shown(code, output):
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        exec(code, {})
+    assert printed.getvalue().strip() == output.strip()
+
+
+def test_there_are_examples():
+    assert len(SHOWN) == 2
+
+
+def test_files_named_in_the_readme_exist():
+    for name in re.findall(r"(?<!\S)((?:jitgrad|kernels|tests|bench)/[\w/.]*)", README):
+        assert (ROOT / name).exists(), name
+
+
+def test_the_row_in_contributing_is_the_row_in_the_table():
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    added = [line[4:].removeprefix("+").strip() for line in text.splitlines() if line.startswith("    +")]
+    source = (ROOT / "jitgrad/ops/elementwise.py").read_text(encoding="utf-8")
+    assert added
+    for line in added:
+        assert line in source
+    assert jg.silu(jg.tensor(0.0)).item() == 0
+
+
+def _modules():
+    for module in pkgutil.walk_packages(jg.__path__, "jitgrad."):
+        if not module.name.startswith("jitgrad.kernels.launch"):
+            yield module.name
+
+
+@pytest.mark.parametrize("name", ["jitgrad", *_modules()])
+def test_docstring_examples_run(name):
+    module = importlib.import_module(name)
+    found = doctest.testmod(module)
+    assert found.failed == 0
