@@ -181,7 +181,8 @@ tanh = unary("tanh(x)", np.tanh, d=lambda y: 1 - y * y, result="float")
 sigmoid = unary("sigmoid(x)", lambda x: 1 / (1 + np.exp(-x)), d=lambda y: y * (1 - y), result="float")
 softplus = unary("softplus(x)", lambda x: np.logaddexp(x, x.dtype.type(0)), d=lambda x: sigmoid(x), result="float",
                  method=False)  # fmt: skip
-silu = unary("x * sigmoid(x)", lambda x: x / (1 + np.exp(-x)), d=lambda x: sigmoid(x) * (1 + x * (1 - sigmoid(x))))
+silu = unary("x * sigmoid(x)", lambda x: x / (1 + np.exp(-x)), result="float",
+             d=lambda x: sigmoid(x) * (1 + x * (1 - sigmoid(x))))  # fmt: skip
 relu = unary("select((x > 0) | (x != x), x, 0)", _relu, vjp=lambda g, y: where(y <= 0, 0, g))
 erf = unary("erf(x)", each(math.erf), d=lambda x: (2 / math.sqrt(math.pi)) * exp(-x * x), result="float")
 erfc = unary("erfc(x)", each(math.erfc), d=lambda x: (-2 / math.sqrt(math.pi)) * exp(-x * x), result="float")
