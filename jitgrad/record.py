@@ -181,13 +181,13 @@ def same_dtype(op: Op, operands: Sequence[Any], *, numbers: bool = False) -> lis
     numbers = numbers or first == 1
     known = [_dtype_rank(o) for o in operands[first:]]
     if first and _dtype_rank(operands[0])[0] != np.bool_:
-        raise TypeError(f"where: the condition must be bool, not {dtypes.of(_dtype_rank(operands[0])[0]).name}: "
+        raise RuntimeError(f"where: the condition must be bool, not {dtypes.of(_dtype_rank(operands[0])[0]).name}: "
                         "compare, as in where(x > 0, ...)")  # fmt: skip
     common = known[0][0] if len({d for d, _ in known}) == 1 and known[0][1] >= 0 else dtypes.result_type(known)
     if op.result == "float" and not dtypes.is_floating(common):
         common = dtypes.default()
     elif op.result == "integer" and dtypes.is_floating(common):
-        raise TypeError(f"{op.name} works on bool and integer tensors, not on {dtypes.of(common).name}")
+        raise NotImplementedError(f"{op.name} works on bool and integer tensors, not on {dtypes.of(common).name}")
     return [
         *operands[:first],
         *[common.type(o) if numbers and r < 0 and not isinstance(o, Handle) else _converted(o, d, r, common)
@@ -203,8 +203,10 @@ def _dtype_rank(operand: Any) -> tuple[np.dtype, int]:
         if trace is not None and operand._row in trace.numbers:
             return dtypes.default(), -1
         return operand._row.dtype, operand._row.ndim
-    if isinstance(operand, (np.ndarray, np.generic)):
+    if isinstance(operand, np.ndarray):
         return operand.dtype, operand.ndim
+    if isinstance(operand, np.generic):  # a number, as Python's are
+        return dtypes.of_python(operand.item()), -1
     if isinstance(operand, (bool, int, float)):
         return dtypes.of_python(operand), -1
     raise TypeError(f"cannot compute with {type(operand).__name__}: operands are tensors, NumPy arrays and numbers")
@@ -214,7 +216,8 @@ def _converted(operand: Any, dtype: np.dtype, rank: int, common: np.dtype) -> An
     if dtype == common and not (rank < 0 and isinstance(operand, Handle)):
         return operand
     if rank < 0 and not isinstance(operand, Handle):
-        return operand if dtypes.is_floating(common) or dtypes.of_python(operand) == common else common.type(operand)
+        plain = common in FLOATS and operand.__class__ in (int, float)  # others are stronger than the tensor to NumPy
+        return operand if plain else np.array(operand).astype(common)[()]
     if isinstance(operand, Handle):
         return apply(cast, (operand,), {"dtype": common})
     return operand.astype(common)

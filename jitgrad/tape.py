@@ -112,7 +112,7 @@ class Tape:
     >>> import jitgrad
     >>> w = jitgrad.tensor(2.0, requires_grad=True)
     >>> print((w * w).tape())
-    %0 = leaf                     f32[]        requires grad
+    %0 = leaf                     f32[]        w
     %1 = mul %0 %0                f32[]
     """
 

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jitgrad import dtypes
+from jitgrad.functions.shaping import gather, unsqueeze
 from jitgrad.methods import bound
 from jitgrad.ops import TABLE
 from jitgrad.ops import elementwise as ew
@@ -15,12 +16,10 @@ from jitgrad.ops.linalg import transposed
 from jitgrad.ops.movement import expand, reshape
 from jitgrad.ops.table import axis
 from jitgrad.record import apply
-from jitgrad.tensor import Tensor
-
-from jitgrad.functions.shaping import gather, unsqueeze
+from jitgrad.tensor import Tensor, wrap
 
 amax, amin, argmax, argmin = (bound(TABLE[n]) for n in ("amax", "amin", "argmax", "argmin"))
-sum_of, mean_of = bound(TABLE["sum"]), bound(TABLE["mean"])
+_add, _sub, _div, _floor_divide = (bound(TABLE[n]) for n in ("add", "sub", "div", "floor_divide"))
 
 
 class Extreme(NamedTuple):
@@ -37,6 +36,7 @@ def _extreme(input: Tensor, all_of: Any, pick: Any, pairwise: Any, dim: Any, kee
         return all_of(input)
     if isinstance(dim, Tensor):
         return apply(pairwise, (input, dim))
+    axis(dim, input.ndim)
     if not input.ndim:
         return Extreme(input, apply(ew.cast, (apply(ew.zeros_like, (input,)),), {"dtype": np.dtype(np.int64)}))
     indices = pick(input, dim, True)
@@ -48,14 +48,14 @@ def _extreme(input: Tensor, all_of: Any, pick: Any, pairwise: Any, dim: Any, kee
     return Extreme(apply(reshape, (values,), shape), apply(reshape, (indices,), shape))
 
 
-def max(input: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
+def max(input: Tensor, dim: Any = None, keepdim: bool = False, *, other: Any = None) -> Any:
     """The largest element; along `dim` the pair (values, indices); of two tensors the larger one elementwise."""
-    return _extreme(input, amax, argmax, ew.maximum, dim, keepdim, "max")
+    return _extreme(input, amax, argmax, ew.maximum, dim if other is None else other, keepdim, "max")
 
 
-def min(input: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
+def min(input: Tensor, dim: Any = None, keepdim: bool = False, *, other: Any = None) -> Any:
     """The smallest element; along `dim` the pair (values, indices); of two tensors the smaller one elementwise."""
-    return _extreme(input, amin, argmin, ew.minimum, dim, keepdim, "min")
+    return _extreme(input, amin, argmin, ew.minimum, dim if other is None else other, keepdim, "min")
 
 
 def matmul(input: Tensor, other: Tensor) -> Tensor:
@@ -65,11 +65,7 @@ def matmul(input: Tensor, other: Tensor) -> Tensor:
             raise TypeError(f"matmul takes tensors, not {type(x).__name__}")
         if not x.ndim:
             raise RuntimeError("matmul: both operands need at least one dimension; multiply by a number with *")
-    x, y = (v if isinstance(v, Tensor) else Tensor.__new__(Tensor) for v in (input, other))
-    if x is not input or y is not other:
-        from jitgrad.tensor import wrap
-
-        x, y = (v if isinstance(v, Tensor) else wrap(v) for v in (input, other))
+    x, y = (v if isinstance(v, Tensor) else wrap(v) for v in (input, other))
     common = dtypes.promote(x._held.dtype, y._held.dtype)
     if x._held.dtype != y._held.dtype:
         raise RuntimeError(f"matmul: operands are {x.dtype.name} and {y.dtype.name}: convert one with .to(dtype) "
@@ -99,6 +95,33 @@ def _same_batch(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     )
 
 
+def _ranks(what: str, operands: dict[str, tuple[Any, int]]) -> None:
+    for name, (x, ndim) in operands.items():
+        if x.ndim != ndim:
+            raise RuntimeError(f"{what}: {name} must have {ndim} dimension{'s' * (ndim > 1)}, and its shape is "
+                               f"{list(x.shape)}: matmul takes any number")  # fmt: skip
+
+
+def mm(input: Tensor, mat2: Tensor) -> Tensor:
+    """The product of two matrices."""
+    _ranks("mm", {"input": (input, 2), "mat2": (mat2, 2)})
+    return matmul(input, mat2)
+
+
+def mv(input: Tensor, vec: Tensor) -> Tensor:
+    """The product of a matrix and a vector."""
+    _ranks("mv", {"input": (input, 2), "vec": (vec, 1)})
+    return matmul(input, vec)
+
+
+def bmm(input: Tensor, mat2: Tensor) -> Tensor:
+    """The products of two batches of matrices, of equal length."""
+    _ranks("bmm", {"input": (input, 3), "mat2": (mat2, 3)})
+    if input.shape[0] != mat2.shape[0]:
+        raise RuntimeError(f"bmm: the batches have {input.shape[0]} and {mat2.shape[0]} matrices: matmul broadcasts")
+    return matmul(input, mat2)
+
+
 def dot(input: Tensor, other: Tensor) -> Tensor:
     """The inner product of two 1-d tensors of equal length."""
     if input.ndim != 1 or other.ndim != 1 or input.shape != other.shape:
@@ -108,6 +131,7 @@ def dot(input: Tensor, other: Tensor) -> Tensor:
 
 def outer(input: Tensor, other: Tensor) -> Tensor:
     """The outer product of two 1-d tensors."""
+    _ranks("outer", {"input": (input, 1), "other": (other, 1)})
     return unsqueeze(input, 1) * unsqueeze(other, 0)
 
 
@@ -120,14 +144,53 @@ def matrix_transpose(input: Tensor) -> Tensor:
 
 def pow(input: Any, exponent: Any) -> Tensor:
     """`input ** exponent` elementwise. An integer to a negative integer power raises RuntimeError."""
+    if isinstance(exponent, np.generic):
+        exponent = exponent.item()
     if isinstance(input, Tensor) and isinstance(exponent, (int, float)) and not isinstance(exponent, bool):
-        whole = not input.dtype.is_floating_point
-        if whole and isinstance(exponent, int) and exponent < 0:
-            raise RuntimeError("integers to negative integer powers are fractions: convert with .float() first")
-        if whole and isinstance(exponent, float):
-            input = apply(ew.cast, (input,), {"dtype": dtypes.default()})
+        if not input.dtype.is_floating_point:
+            _no_fractions(exponent)
+            whole = isinstance(exponent, int)
+            if not whole or input.dtype.name == "bool":
+                input = apply(ew.cast, (input,), {"dtype": np.dtype(np.int64) if whole else dtypes.default()})
         return apply(ew.pow_scalar, (input,), {"exponent": exponent})
+    if isinstance(exponent, Tensor) and not exponent.dtype.is_floating_point and exponent._value is not None:
+        if isinstance(input, int) or (isinstance(input, Tensor) and not input.dtype.is_floating_point):
+            _no_fractions(exponent._value.min(initial=0))
     return apply(ew.pow, (input, exponent))
+
+
+def _no_fractions(exponent: Any) -> None:
+    if not isinstance(exponent, float) and exponent < 0:
+        raise RuntimeError("integers to negative integer powers are fractions: convert with .float() first")
+
+
+def add(input: Any, other: Any, *, alpha: Any = 1) -> Tensor:
+    """`input + alpha * other` elementwise."""
+    return _add(input, other if alpha == 1 else _times(other, alpha))
+
+
+def sub(input: Any, other: Any, *, alpha: Any = 1) -> Tensor:
+    """`input - alpha * other` elementwise."""
+    return _sub(input, other if alpha == 1 else _times(other, alpha))
+
+
+def _times(other: Any, alpha: Any) -> Any:
+    if isinstance(other, Tensor) and not other.dtype.is_floating_point and isinstance(alpha, float):
+        raise RuntimeError(f"alpha={alpha} would make {other.dtype.name} values fractions: convert with .float(), or pass "
+                           "an integer alpha")  # fmt: skip
+    return other * alpha
+
+
+def div(input: Any, other: Any, *, rounding_mode: str | None = None) -> Tensor:
+    """`input / other` elementwise, rounded down with `rounding_mode="floor"`, towards zero with "trunc"."""
+    if rounding_mode is None:
+        return _div(input, other)
+    if rounding_mode == "floor":
+        return _floor_divide(input, other)
+    if rounding_mode != "trunc":
+        raise RuntimeError(f"div: rounding_mode must be None, 'trunc' or 'floor', not {rounding_mode!r}")
+    whole = apply(ew.floor_divide, (input, other)).dtype
+    return apply(ew.cast, (apply(ew.trunc, (_div(input, other),)),), {"dtype": whole.numpy})
 
 
 def clamp(input: Tensor, min: Any = None, max: Any = None) -> Tensor:
@@ -141,21 +204,25 @@ def clamp(input: Tensor, min: Any = None, max: Any = None) -> Tensor:
     return apply(ew.clamp, (input,), bounds)
 
 
-def where(condition: Tensor, input: Any = None, other: Any = None) -> Any:
+def where(condition: Any, input: Any = None, other: Any = None) -> Any:
     """`input` where `condition` (bool) is true, `other` elsewhere; with one argument the indices of true elements.
 
     The gradient flows to the chosen side only. If the other side is nan or inf there, compute it from a safe value
     (`where(ok, x, 1)`) as well, or 0 * nan spoils the gradient.
     """
     if input is None and other is None:
-        return tuple(Tensor.__new__(Tensor) if False else _indices(found) for found in np.nonzero(condition.numpy()))
+        return nonzero(condition, as_tuple=True)
+    if input is None or other is None:
+        raise TypeError("where takes a condition alone, or a condition and two choices")
     return apply(ew.where, (condition, input, other))
 
 
-def _indices(found: np.ndarray) -> Tensor:
-    from jitgrad.tensor import wrap
-
-    return wrap(found)
+def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
+    """Where the elements that are not zero stand: a row of indices for each, or with `as_tuple` a tensor a dimension."""
+    found = np.nonzero(np.atleast_1d(input._concrete("nonzero()")))
+    if as_tuple:
+        return tuple([wrap(f) for f in found])
+    return wrap(np.stack(found, axis=1)[:, : input.ndim])
 
 
 def round(input: Tensor, *, decimals: int = 0) -> Tensor:
@@ -172,9 +239,21 @@ def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tenso
 
 def allclose(input: Tensor, other: Tensor, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> bool:
     """Whether all elements are equal within the tolerances."""
-    return bool(np.allclose(input.detach().numpy(), other.detach().numpy(), rtol, atol, equal_nan))
+    return bool(isclose(input, other, rtol, atol, equal_nan).all())
+
+
+def isclose(input: Tensor, other: Tensor, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> Tensor:
+    """Elementwise whether |input - other| <= atol + rtol * |other|."""
+    x, y = (np.asarray(v._concrete("isclose()"), np.float64) for v in (input, other))
+    try:
+        return wrap(np.isclose(x, y, rtol, atol, equal_nan))
+    except ValueError:
+        raise RuntimeError(f"shapes {list(x.shape)} and {list(y.shape)} do not broadcast: nothing to compare") from None
 
 
 def equal(input: Tensor, other: Tensor) -> bool:
     """Whether shapes and all elements are equal."""
-    return bool(np.array_equal(input.detach().numpy(), other.detach().numpy()))
+    for x in (input, other):
+        if not isinstance(x, Tensor):
+            raise TypeError(f"equal compares two tensors, and one operand is {type(x).__name__}")
+    return bool(np.array_equal(input._concrete("equal()"), other._concrete("equal()")))

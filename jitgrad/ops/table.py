@@ -15,6 +15,7 @@ tensors (second derivatives) and traced tensors (compiled gradients).
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -289,8 +290,8 @@ def axes(dim: Any, ndim: int, *, what: str = "dim") -> tuple[int, ...]:
 def axis(dim: Any, ndim: int, *, what: str = "dim") -> int:
     """One dimension as a non-negative int; `IndexError` out of range. A 0-d tensor accepts 0 and -1."""
     try:
-        d = dim.__index__()
-    except AttributeError:
+        d = operator.index(None if isinstance(dim, bool) else dim)
+    except TypeError:
         raise TypeError(f"{what} must be an int, not {type(dim).__name__}") from None
     bound = max(ndim, 1)
     if not -bound <= d < bound:

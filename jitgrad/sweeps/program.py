@@ -22,6 +22,9 @@ _kernels: dict[str, Kernel] = {}
 SPARE_BUFFERS = 3
 """How many arrays are kept for each output, to be used again once nobody refers to them."""
 
+LONG = 20_000
+"""The size of a loop from which on other Python threads may run meanwhile (giving up the lock costs a little)."""
+
 Cell = tuple[str, int]
 """Where a single number lives: the array of its dtype, and the place there."""
 
@@ -168,7 +171,8 @@ class Program:
                 lines += [f"    if {place} not in temporary:", f"        temporary[{place}] = empty({shape}, d_{dtype.name})",
                           f"    v{place} = temporary[{place}]"]  # fmt: skip
         arrays = "".join(f"v{place}, " for place, *_ in step.arrays)
-        lines.append(f"    call(address{i}, {arrays}*tail{i})")
+        call = "call_nogil" if step.sizes.max() >= LONG else "call"
+        lines.append(f"    {call}(address{i}, {arrays}*tail{i})")
         return lines
 
     def _numpy_lines(self, i: int, step: Interpreted, known: set[Row]) -> list[str]:
@@ -193,7 +197,7 @@ class Program:
         names: dict[str, Any] = {
             "spare": self._spare, "workspace": lambda: Workspace.of(self), "fresh": self._fresh, "empty": np.empty,
             "ascontiguousarray": np.ascontiguousarray, "asarray": np.asarray, "full": np.full, "quiet": _quietly,
-            "call": trampolines().call,
+            "call": trampolines().call, "call_nogil": trampolines().call_nogil,
         }  # fmt: skip
         names |= {f"d_{d.name}": d for d in {dtype for s in self.steps if isinstance(s, Native) for _, _, dtype, _ in s.arrays}}
         names |= {f"v{self._place(row)}": value for row, value in self.constants.items()}
