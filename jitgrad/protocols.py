@@ -27,7 +27,10 @@ for _op in TABLE.values():
             UFUNCS[_key] = _op
 
 FUNCTIONS: dict[str, Callable] = {}
-"""Public functions by name, filled by `jitgrad.functions`; what `np.sum(tensor)` finds."""
+"""Public functions by name, filled by `jitgrad.functions`."""
+
+NUMPY: dict[str, Callable] = {}
+"""NumPy's functions by name, with NumPy's arguments, filled by `jitgrad.functions`; what `np.sum(tensor)` finds."""
 
 
 def array_ufunc(self: Any, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
@@ -41,8 +44,8 @@ def array_ufunc(self: Any, ufunc: Any, method: str, *inputs: Any, **kwargs: Any)
 
 
 def array_function(self: Any, function: Callable, types: Any, args: Any, kwargs: Any) -> Any:
-    """`np.function(tensor)` as jitgrad's function of that name; TypeError if there is none."""
-    found = FUNCTIONS.get(function.__name__)
+    """`np.function(tensor)` as a recorded operation; TypeError if there is none."""
+    found = NUMPY.get(function.__name__)
     if found is None:
         raise TypeError(f"np.{function.__name__} is not an operation of jitgrad: use tensor.detach().numpy() for plain NumPy")
     return found(*args, **kwargs)

@@ -11,6 +11,7 @@ import numpy as np
 
 from jitgrad import autograd, dtypes, inplace
 from jitgrad.errors import TracedValueError
+from jitgrad.device import CPU, Device
 from jitgrad.index import parse
 from jitgrad.ops import TABLE
 from jitgrad.ops import elementwise as ew
@@ -60,9 +61,9 @@ class Tensor(Handle):
         return dtypes.of(self._held.dtype)
 
     @property
-    def device(self) -> str:
-        """Where the values are: "cpu"."""
-        return "cpu"
+    def device(self) -> Device:
+        """Where the values are: device(type='cpu')."""
+        return CPU
 
     @property
     def requires_grad(self) -> bool:
@@ -186,11 +187,20 @@ class Tensor(Handle):
             raise RuntimeError(f"the truth of a tensor with {value.size} elements is ambiguous: use .any() or .all()")
         return bool(value)
 
+    def _number(self, what: str) -> Any:
+        value = self._concrete(what)
+        if value.size != 1:
+            raise ValueError(f"{what} takes one number, and this tensor has {value.size} elements (shape {list(value.shape)})")
+        return value.item() if value.dtype.kind != "V" else float(value)
+
     def __float__(self) -> float:
-        return float(self.item())
+        return float(self._number("float()"))
 
     def __int__(self) -> int:
-        return int(self.item())
+        return int(self._number("int()"))
+
+    def __complex__(self) -> complex:
+        return complex(self._number("complex()"))
 
     def __index__(self) -> int:
         value = self._concrete("an index")
@@ -212,7 +222,11 @@ class Tensor(Handle):
         return bool((self == item).any())
 
     def __format__(self, spec: str) -> str:
-        return format(self.item() if self.ndim == 0 and self._value is not None else str(self), spec)
+        if self.ndim == 0 and self._value is not None and self.grad_fn is None and (spec or not self.requires_grad):
+            return format(self.item(), spec)
+        if spec:
+            raise TypeError(f"a tensor of shape {list(self.shape)} does not take the format {spec!r}: use item() for a number")
+        return str(self)
 
     def __repr__(self) -> str:
         if self._value is None:
@@ -318,12 +332,17 @@ class Tensor(Handle):
     def fill_(self, value: Any) -> Any:
         """Fill with one number, in place."""
         held = self._held
-        number = value if isinstance(value, Handle) else make(Tensor, held.dtype.type(value), None)
-        return inplace.overwrite(self, _filled(number, held.shape), "fill_")
+        if not isinstance(value, Handle):
+            value = make(Tensor, inplace.numbers(value, held.dtype), None)
+        if value._held.shape:
+            raise RuntimeError(f"fill_ takes one number, not a tensor of shape {list(value.shape)}: use copy_()")
+        return inplace.overwrite(self, apply(ew.cast, (value,), {"dtype": held.dtype}), "fill_")
 
-    def copy_(self, source: Any) -> Any:
+    def copy_(self, source: Any, non_blocking: bool = False) -> Any:
         """Take the values of `source`, broadcast and converted, in place."""
-        return inplace.overwrite(self, source.clone(), "copy_")
+        if not isinstance(source, Handle):
+            source = make(Tensor, inplace.numbers(source, self._held.dtype), None)
+        return inplace.overwrite(self, apply(ew.cast, (source,), {"dtype": self._held.dtype}), "copy_")
 
 
 class Size(tuple):
@@ -350,13 +369,6 @@ class HookHandle:
     def remove(self) -> None:
         """Do not call the hook any more."""
         self._hooks.pop(self._key, None)
-
-
-def _filled(number: Any, shape: tuple[int, ...]) -> Any:
-    if number._value is not None and not number.requires_grad:
-        value = number._value
-        return make(Tensor, np.full(shape, value, value.dtype)[()], None)
-    return apply(TABLE["expand"], (number,), {"shape": tuple(shape)})
 
 
 def _rebuild(array: np.ndarray, requires_grad: bool) -> Tensor:

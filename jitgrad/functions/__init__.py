@@ -8,15 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
-from jitgrad import dtypes
-from jitgrad.functions import creation, data, losses, numeric, shaping
+from jitgrad.functions import converting, creation, data, losses, numeric, numpy_names, shaping
 from jitgrad.inplace import overwrite
 from jitgrad.methods import bound, quick_binary, quick_reflected, quick_unary
 from jitgrad.ops import TABLE
 from jitgrad.ops import elementwise as ew
-from jitgrad.protocols import FUNCTIONS
+from jitgrad.protocols import FUNCTIONS, NUMPY
 from jitgrad.handle import Handle
 from jitgrad.record import apply
 from jitgrad.tensor import Tensor
@@ -72,12 +69,14 @@ for _op in TABLE.values():
             FUNCTIONS[_name] = _accepting_arrays(bound(_op))
 FUNCTIONS["polygamma"] = _polygamma
 FUNCTIONS |= {name: _renaming(f) for name, f in (_own(numeric) | _own(shaping)).items() if name != "Extreme"}
-FUNCTIONS["where"] = numeric.where
-FUNCTIONS["mm"] = FUNCTIONS["bmm"] = FUNCTIONS["mv"] = FUNCTIONS["matmul"]
-FUNCTIONS["view"] = FUNCTIONS["reshape"]
-FUNCTIONS["concatenate"] = FUNCTIONS["concat"] = FUNCTIONS["cat"]
+_ALIASES = {
+    "subtract": "sub", "divide": "div", "true_divide": "div", "concatenate": "cat", "concat": "cat", "clip": "clamp",
+    "moveaxis": "movedim", "swapaxes": "transpose", "swapdims": "transpose",
+}  # fmt: skip
+FUNCTIONS |= {alias: FUNCTIONS[name] for alias, name in _ALIASES.items()}
+NUMPY |= numpy_names.NUMPY
 
-_FUNCTIONS_ONLY = ("where", "cat", "concatenate", "concat", "stack", "matrix_transpose", "polygamma")
+_FUNCTIONS_ONLY = ("where", "cat", "concatenate", "concat", "stack", "matrix_transpose", "polygamma", "nonzero")
 
 for _name, _function in FUNCTIONS.items():
     if _name not in _FUNCTIONS_ONLY:
@@ -91,6 +90,8 @@ for _op in TABLE.values():
             setattr(Tensor, _name, quick_unary(_op))
         elif len(_op.inputs) == 2:
             setattr(Tensor, _name, quick_binary(_op))
+for _name in ("add", "sub", "subtract", "div", "divide", "true_divide", "pow"):  # these take keywords beside operands
+    setattr(Tensor, _name, FUNCTIONS[_name])
 
 _DUNDERS = {
     "add": "add", "sub": "sub", "mul": "mul", "truediv": "div", "floordiv": "floor_divide", "mod": "remainder",
@@ -106,7 +107,7 @@ for _dunder, _name in {"neg": "neg", "abs": "abs", "invert": "bitwise_not"}.item
 
 
 def _rpow(self: Tensor, base: Any) -> Tensor:
-    return apply(ew.pow, (base, self))
+    return numeric.pow(base, self)
 
 
 def _rmatmul(self: Tensor, other: Any) -> Tensor:
@@ -139,38 +140,22 @@ for _dunder, _name in (_DUNDERS | {"pow": "pow"}).items():
     _ATTACHED[f"__i{_dunder}__"] = _ATTACHED[_name + "_"]
 
 
-def to(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-    """The tensor in another dtype: `x.to(jitgrad.float64)`; itself if it has that dtype already."""
-    wanted = [a for a in (*args, kwargs.get("dtype")) if a is not None and not isinstance(a, (str, bool))]
-    if any(isinstance(a, str) and a != "cpu" for a in (*args, kwargs.get("device"))):
-        raise RuntimeError("device: this version computes on the cpu")
-    if not wanted:
-        return self
-    dtype = wanted[0]._held.dtype if isinstance(wanted[0], Tensor) else dtypes.to_numpy(wanted[0])
-    return self if self._held.dtype == dtype else apply(ew.cast, (self,), {"dtype": dtype})
+def _where(self: Tensor, condition: Any, other: Any) -> Tensor:
+    """This tensor where `condition` (bool) is true, `other` elsewhere."""
+    return numeric.where(condition, self, other)
 
 
-def _converter(name: str) -> Callable:
-    def method(self: Tensor) -> Tensor:
-        return to(self, dtypes.by_name(name))
-
-    method.__name__ = method.__qualname__ = name
-    method.__doc__ = f"The tensor in the dtype {dtypes.by_name(name)!r}."
-    return method
+def _polygamma_method(self: Tensor, n: int) -> Tensor:
+    """The n-th derivative of `digamma`."""
+    return _polygamma(n, self)
 
 
-def contiguous(self: Tensor) -> Tensor:
-    """This tensor, or a copy whose elements lie in memory in row-major order."""
-    return self if self.is_contiguous() else apply(ew.clone, (self,))
-
-
-for _name in ("half", "float", "double", "short", "int", "long", "bool"):
-    _ATTACHED[_name] = _converter(_name)
-_ATTACHED |= {"to": to, "type": to, "contiguous": contiguous, "cpu": lambda self: self}
+_ATTACHED |= converting.METHODS | {
+    "where": _where, "polygamma": _polygamma_method, "nonzero": numeric.nonzero, "repeat": shaping.repeat,
+}  # fmt: skip
 
 for _name, _attribute in _ATTACHED.items():
     setattr(Tensor, _name, _attribute)
 
 LOSSES = _own(losses)
-CREATION = _own(data) | _own(creation) | {n: getattr(creation, n) for n in ("zeros_like", "ones_like", "empty_like", "rand_like", "randn_like")}
-_ = np
+CREATION = converting.FUNCTIONS | _own(data) | _own(creation) | {n: getattr(creation, n) for n in ("zeros_like", "ones_like", "empty_like", "rand_like", "randn_like")}

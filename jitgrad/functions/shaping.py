@@ -3,32 +3,103 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from jitgrad import dtypes
+from jitgrad.methods import bound
+from jitgrad.ops import TABLE
 from jitgrad.ops.elementwise import cast, where
+from jitgrad.ops.indexing import Slot
 from jitgrad.ops.indexing import gather as gather_op
 from jitgrad.ops.indexing import index_add as index_add_op
 from jitgrad.ops.indexing import scatter_add as scatter_op
 from jitgrad.ops.movement import cat as cat_op
-from jitgrad.ops.movement import narrow, permute, reshape
+from jitgrad.ops.movement import narrow
+from jitgrad.ops.movement import permute as permute_op
+from jitgrad.ops.movement import reshape as reshape_op
 from jitgrad.ops.table import axis
 from jitgrad.record import apply
 from jitgrad.tensor import Tensor
+
+
+def _with_keyword(name: str, keyword: str) -> Callable:
+    """A function of sizes or dimensions: one after the other, as one tuple, or by keyword."""
+    call = bound(TABLE[name])
+
+    def function(input: Tensor, *given: Any, **kwargs: Any) -> Tensor:
+        if keyword in kwargs:
+            given = (kwargs.pop(keyword),)
+        if not given:
+            raise TypeError(f"{name} needs {keyword}, as in x.{name}(...) or {keyword}=(...)")
+        return call(input, *given, **kwargs)
+
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = call.__doc__
+    function.__module__ = __name__
+    return function
+
+
+reshape, expand = _with_keyword("reshape", "shape"), _with_keyword("expand", "size")
+permute, flip = _with_keyword("permute", "dims"), _with_keyword("flip", "dims")
+
+
+def view(input: Tensor, *shape: Any, **kwargs: Any) -> Tensor:
+    """The same memory in another shape; RuntimeError where that takes a copy, which `reshape` makes."""
+    out = reshape(input, *shape, **kwargs)
+    if input._value is not None and out._view is None and input.numel():
+        raise RuntimeError(f"view: elements of this tensor of shape {list(input.shape)} are not in memory in an order that "
+                           f"shape {list(out.shape)} can look at: use reshape(), which copies")  # fmt: skip
+    return out
+
+
+def ravel(input: Tensor) -> Tensor:
+    """All elements in one dimension."""
+    return reshape(input, -1)
+
+
+def broadcast_to(input: Tensor, shape: Sequence[int]) -> Tensor:
+    """`expand`, by NumPy's name."""
+    return expand(input, *shape)
+
+
+def movedim(input: Tensor, source: int, destination: int) -> Tensor:
+    """Move one dimension to another place; the others keep their order."""
+    order = list(range(input.ndim))
+    order.insert(axis(destination, input.ndim), order.pop(axis(source, input.ndim)))
+    return permute(input, order)
+
+
+def repeat(input: Tensor, *repeats: Any) -> Tensor:
+    """The tensor laid side by side, `repeats` times along each dimension; more of them add dimensions in front."""
+    times = list(repeats[0] if len(repeats) == 1 and isinstance(repeats[0], (tuple, list)) else repeats)
+    lead = len(times) - input.ndim
+    if lead < 0:
+        raise RuntimeError(f"repeat: {len(times)} numbers for a tensor of {input.ndim} dimensions: give one for each")
+    sizes = [1] * lead + list(input.shape)
+    apart = reshape(input, [n for size in sizes for n in (1, size)])
+    wide = expand(apart, [n for pair in zip(times, sizes) for n in pair])
+    return reshape(wide, [k * size for k, size in zip(times, sizes)])
+
+
+def select(input: Tensor, dim: int, index: int) -> Tensor:
+    """The slice at `index` along `dim`, that dimension removed."""
+    return input[(slice(None),) * axis(dim, input.ndim) + (index,)]
 
 
 def squeeze(input: Tensor, dim: Any = None) -> Tensor:
     """Drop dimensions of size 1: all, or those in `dim`."""
     drop = {axis(d, input.ndim) for d in ((dim,) if isinstance(dim, int) else dim)} if dim is not None else None
     shape = [n for i, n in enumerate(input.shape) if n != 1 or (drop is not None and i not in drop)]
-    return apply(reshape, (input,), {"shape": tuple(shape)})
+    return apply(reshape_op, (input,), {"shape": tuple(shape)})
 
 
 def unsqueeze(input: Tensor, dim: int) -> Tensor:
     """Insert a dimension of size 1 at `dim`."""
     d = axis(dim, input.ndim + 1)
-    return apply(reshape, (input,), {"shape": (*input.shape[:d], 1, *input.shape[d:])})
+    return apply(reshape_op, (input,), {"shape": (*input.shape[:d], 1, *input.shape[d:])})
 
 
 def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
@@ -37,29 +108,31 @@ def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
     if first > last:
         raise RuntimeError(f"flatten: start_dim={start_dim} comes after end_dim={end_dim}")
     shape = input.shape
-    return apply(reshape, (input,), {"shape": (*shape[:first], math.prod(shape[first : last + 1]), *shape[last + 1 :])})
+    return apply(reshape_op, (input,), {"shape": (*shape[:first], math.prod(shape[first : last + 1]), *shape[last + 1 :])})
 
 
 def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
     """Swap two dimensions."""
     dims = list(range(input.ndim))
+    a, b = axis(dim0, input.ndim), axis(dim1, input.ndim)
     if dims:
-        a, b = axis(dim0, input.ndim), axis(dim1, input.ndim)
         dims[a], dims[b] = dims[b], dims[a]
-    return apply(permute, (input,), {"dims": tuple(dims)})
+    return apply(permute_op, (input,), {"dims": tuple(dims)})
 
 
 def t(input: Tensor) -> Tensor:
     """The transpose of a matrix; RuntimeError for more than two dimensions."""
     if input.ndim > 2:
         raise RuntimeError(f"t() is for at most 2 dimensions, and this tensor has {input.ndim}: use transpose or mT")
-    return apply(permute, (input,), {"dims": tuple(reversed(range(input.ndim)))})
+    return apply(permute_op, (input,), {"dims": tuple(reversed(range(input.ndim)))})
 
 
 def _together(tensors: Sequence[Tensor], what: str) -> list[Tensor]:
+    if isinstance(tensors, Tensor):
+        raise TypeError(f"{what} takes a list or tuple of tensors, not one tensor: {what}(list(x), dim) takes its slices")
     many = list(tensors)
     if not many:
-        raise RuntimeError(f"{what} needs at least one tensor")
+        raise (ValueError if what == "cat" else RuntimeError)(f"{what} needs at least one tensor")
     for x in many:
         if not isinstance(x, Tensor):
             raise TypeError(f"{what} takes a sequence of tensors, and one item is {type(x).__name__}")
@@ -89,8 +162,16 @@ def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     return cat([unsqueeze(x, axis(dim, many[0].ndim + 1)) for x in many], dim)
 
 
-def split(input: Tensor, split_size_or_sections: Any, dim: int = 0) -> tuple[Tensor, ...]:
+def split(
+    input: Tensor, split_size_or_sections: Any = None, dim: int = 0, *, split_size: Any = None
+) -> tuple[Tensor, ...]:
     """Pieces along `dim`: of one size (the last may be smaller), or of the sizes in a list."""
+    if split_size is not None:
+        split_size_or_sections = split_size
+    if not isinstance(split_size_or_sections, (int, list, tuple)):
+        raise TypeError(f"split: a size or a list of sizes is needed, not {type(split_size_or_sections).__name__}")
+    if not input.ndim:
+        raise RuntimeError("split: a 0-d tensor has no dimension to split")
     d = axis(dim, input.ndim)
     size = input.shape[d]
     if isinstance(split_size_or_sections, int):
@@ -100,8 +181,8 @@ def split(input: Tensor, split_size_or_sections: Any, dim: int = 0) -> tuple[Ten
         sizes = [min(step, size - start) for start in range(0, size, step)] or [0]
     else:
         sizes = list(split_size_or_sections)
-        if sum(sizes) != size:
-            raise RuntimeError(f"split: the sizes {sizes} do not add up to {size}, the size of dimension {d}")
+        if sum(sizes) != size or min(sizes, default=0) < 0:
+            raise RuntimeError(f"split: the sizes {sizes} are negative or do not add up to {size}, the size of dimension {d}")
     pieces, start = [], 0
     for n in sizes:
         pieces.append(apply(narrow, (input,), {"dim": d, "start": start, "length": n}))
@@ -124,65 +205,84 @@ def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
 
 def view_as(input: Tensor, other: Tensor) -> Tensor:
     """`input` in the shape of `other`."""
-    return input.view(*other.shape)
+    return view(input, *other.shape)
 
 
 def expand_as(input: Tensor, other: Tensor) -> Tensor:
     """`input` repeated to the shape of `other`."""
-    return input.expand(*other.shape)
+    return expand(input, *other.shape)
+
+
+def _check_positions(what: str, index: Any, size: int, dim: int, shape: Any) -> Tensor:
+    """The index as int64, its numbers checked to be 0 to size - 1: no counting from the end here, as in PyTorch."""
+    if not isinstance(index, Tensor) or index.dtype.name not in ("int64", "int32"):
+        kind = index.dtype.name if isinstance(index, Tensor) else type(index).__name__
+        raise RuntimeError(f"{what}: index must be an int64 tensor, not {kind}")
+    if index._value is not None and index.numel():
+        low, high = int(index._value.min()), int(index._value.max())
+        if low < 0 or high >= size:
+            raise RuntimeError(f"{what}: index {low if low < 0 else high} is out of range for dimension {dim}, which has "
+                               f"size {size} (shape {list(shape)}): use 0 to {size - 1}")  # fmt: skip
+    return index if index.dtype.name == "int64" else apply(cast, (index,), {"dtype": np.dtype(np.int64)})
 
 
 def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
     """The slices along `dim` that a 1-d integer tensor names."""
     d = axis(dim, input.ndim)
-    if index.ndim > 1:
+    if isinstance(index, Tensor) and index.ndim > 1:
         raise IndexError(f"index_select: index must have one dimension, not shape {list(index.shape)}")
-    return input[(slice(None),) * d + (index,)] if input.ndim else input
+    checked = _check_positions("index_select", index, input.shape[d] if input.ndim else 1, d, input.shape)
+    return input[(slice(None),) * d + (reshape(checked, -1),)] if input.ndim else input
 
 
-def _check_index(what: str, input: Tensor, dim: int, index: Tensor) -> int:
-    if not isinstance(index, Tensor) or index.dtype.name != "int64":
-        raise RuntimeError(f"{what}: index must be an int64 tensor")
-    if index.ndim != input.ndim:
-        raise RuntimeError(f"{what}: index has {index.ndim} dimensions and the tensor {input.ndim}: they must be equal")
+def _check_index(what: str, input: Tensor, dim: int, index: Tensor) -> tuple[int, Tensor]:
     d = axis(dim, input.ndim)
-    if any(i > n for k, (i, n) in enumerate(zip(index.shape, input.shape)) if k != d):
-        raise RuntimeError(f"{what}: index of shape {list(index.shape)} is larger than {list(input.shape)} beside dim={dim}")
-    if index._value is not None and index.numel():
-        low, high, size = int(index._value.min()), int(index._value.max()), input.shape[d] if input.ndim else 1
-        if low < 0 or high >= size:
-            raise IndexError(f"{what}: index {low if low < 0 else high} is out of range for dimension {d} of size {size}")
-    return d
+    shape = input.shape
+    checked = _check_positions(what, index, shape[d] if input.ndim else 1, d, shape)
+    if index.ndim != input.ndim and index.numel():
+        raise RuntimeError(f"{what}: index has {index.ndim} dimensions and the tensor {input.ndim}: they must be equal")
+    if any(i > n for k, (i, n) in enumerate(zip(index.shape, shape)) if k != d):
+        raise RuntimeError(f"{what}: index of shape {list(index.shape)} is larger than {list(shape)} beside dim={dim}")
+    return d, checked
 
 
 def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:
     """`input[..., index[i, j, k], ...]`: along `dim` the elements that `index` names; result of the shape of `index`."""
-    return apply(gather_op, (input, index), {"dim": _check_index("gather", input, dim, index)})
+    d, checked = _check_index("gather", input, dim, index)
+    return apply(gather_op, (input, checked), {"dim": d})
 
 
 def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
     """`input` with `src[i, j, k]` added at `[..., index[i, j, k], ...]`."""
-    d = _check_index("scatter_add", input, dim, index)
+    d, checked = _check_index("scatter_add", input, dim, index)
     if src._held.dtype != input._held.dtype:
         raise RuntimeError(f"scatter_add: src is {src.dtype.name} and the tensor {input.dtype.name}: they must be equal")
     if any(i > n for i, n in zip(index.shape, src.shape)) or src.ndim != index.ndim:
         raise RuntimeError(f"scatter_add: index of shape {list(index.shape)} is larger than src of shape {list(src.shape)}")
-    return apply(scatter_op, (input, index, src), {"dim": d})
+    return apply(scatter_op, (input, checked, src), {"dim": d})
 
 
-def index_add(input: Tensor, dim: int, index: Tensor, source: Tensor) -> Tensor:
-    """`input` with the slices of `source` added at the places along `dim` that a 1-d integer tensor names."""
+def index_add(input: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: Any = 1) -> Tensor:
+    """`input` with the slices of `alpha * source` added at the places along `dim` that a 1-d integer tensor names."""
     d = axis(dim, input.ndim)
-    from jitgrad.ops.indexing import Slot
-
-    return apply(index_add_op, (input, source, index), {"index": (*(slice(None),) * d, Slot(0))})
+    checked = _check_positions("index_add", index, input.shape[d] if input.ndim else 1, d, input.shape)
+    wanted = (*input.shape[:d], index.numel(), *input.shape[d + 1 :])
+    if tuple(source.shape) != wanted or source._held.dtype != input._held.dtype:
+        raise RuntimeError(f"index_add: source must be {input.dtype.name} of shape {list(wanted)}, and it is "
+                           f"{source.dtype.name} of shape {list(source.shape)}")  # fmt: skip
+    where_ = (*(slice(None),) * d, Slot(0))
+    return apply(index_add_op, (input, source if alpha == 1 else source * alpha, checked), {"index": where_})
 
 
 def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
     """`value` where `mask` (bool, broadcast to the tensor) is true, `input` elsewhere."""
-    if mask._held.dtype != bool:
-        raise RuntimeError(f"masked_fill: the mask must be bool, not {mask.dtype.name}")
-    return apply(where, (mask, value, input))
+    if not isinstance(mask, Tensor) or mask._held.dtype != bool:
+        raise RuntimeError(f"masked_fill: the mask must be a bool tensor, not {getattr(getattr(mask, 'dtype', None), 'name', type(mask).__name__)}")
+    if isinstance(value, Tensor) and value.ndim:
+        raise RuntimeError(f"masked_fill: the value must be one number, not of shape {list(value.shape)}: use where()")
+    dtype = input._held.dtype
+    fill = apply(cast, (value,), {"dtype": dtype}) if isinstance(value, Tensor) else np.array(value).astype(dtype)[()]
+    return apply(where, (mask, fill, input))
 
 
 def masked_select(input: Tensor, mask: Tensor) -> Tensor:

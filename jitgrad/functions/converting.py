@@ -1,0 +1,142 @@
+"""Methods that convert a tensor, ask about it, or make others like it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from jitgrad import dtypes
+from jitgrad.device import Device, only_cpu
+from jitgrad.functions import creation, data
+from jitgrad.handle import Handle
+from jitgrad.ops import elementwise as ew
+from jitgrad.record import apply
+from jitgrad.tensor import Tensor
+
+
+def to(self: Tensor, *args: Any, dtype: Any = None, device: Any = None, copy: bool = False, **_: Any) -> Tensor:
+    """The tensor in another dtype: `x.to(jitgrad.float64)`, `x.to(other_tensor)`; itself if it has that dtype already."""
+    for given in args:
+        if isinstance(given, Tensor):
+            dtype = given.dtype
+        elif isinstance(given, str):  # a Device is one
+            device = given
+        elif given is not None and not isinstance(given, bool):
+            dtype = given
+    only_cpu(device)
+    wanted = self._held.dtype if dtype is None else dtypes.to_numpy(dtype)
+    if self._held.dtype == wanted:
+        return apply(ew.clone, (self,)) if copy else self
+    return apply(ew.cast, (self,), {"dtype": wanted})
+
+
+def type_as(self: Tensor, other: Tensor) -> Tensor:
+    """The tensor in the dtype of `other`."""
+    return to(self, other.dtype)
+
+
+def _converter(name: str, dtype: str) -> Any:
+    def method(self: Tensor) -> Tensor:
+        return to(self, dtypes.by_name(dtype))
+
+    method.__name__ = method.__qualname__ = name
+    method.__doc__ = f"The tensor in the dtype jitgrad.{dtype}."
+    return method
+
+
+def contiguous(self: Tensor) -> Tensor:
+    """This tensor, or a copy whose elements lie in memory in row-major order."""
+    return self if self.is_contiguous() else apply(ew.clone, (self,))
+
+
+def cpu(self: Tensor) -> Tensor:
+    """This tensor, which is on the CPU already."""
+    return self
+
+
+def new_tensor(self: Tensor, data_: Any, *, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+    """`tensor(data)` in the dtype of this tensor, unless another is given."""
+    return data.tensor(data_, dtype=dtype or self.dtype, requires_grad=requires_grad)
+
+
+def new_zeros(self: Tensor, *size: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+    """Zeros of the given sizes in the dtype of this tensor, unless another is given."""
+    return creation.zeros(*size, dtype=dtype or self.dtype, requires_grad=requires_grad)
+
+
+def new_ones(self: Tensor, *size: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+    """Ones of the given sizes in the dtype of this tensor, unless another is given."""
+    return creation.ones(*size, dtype=dtype or self.dtype, requires_grad=requires_grad)
+
+
+def new_full(self: Tensor, size: Any, fill_value: Any, *, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+    """One number, repeated, in the dtype of this tensor, unless another is given."""
+    return creation.full(size, fill_value, dtype=dtype or self.dtype, requires_grad=requires_grad)
+
+
+def stride(self: Tensor, dim: int | None = None) -> Any:
+    """How many elements of memory lie between neighbours along each dimension."""
+    value = self._concrete("stride()")
+    steps = tuple(n // value.itemsize for n in value.strides)
+    return steps if dim is None else steps[dim]
+
+
+METHODS: dict[str, Any] = {
+    "to": to, "type": to, "type_as": type_as, "contiguous": contiguous, "cpu": cpu, "new_tensor": new_tensor,
+    "new_zeros": new_zeros, "new_ones": new_ones, "new_full": new_full, "stride": stride, "nelement": Tensor.numel,
+    "ndimension": Tensor.dim, "is_floating_point": lambda self: self.dtype.is_floating_point,
+}  # fmt: skip
+_NAMES = {
+    "half": "float16", "bfloat16": "bfloat16", "float": "float32", "double": "float64", "char": "int8", "short": "int16",
+    "int": "int32", "long": "int64", "byte": "uint8", "bool": "bool",
+}  # fmt: skip
+METHODS |= {name: _converter(name, dtype) for name, dtype in _NAMES.items()}
+METHODS["is_floating_point"].__doc__ = "Whether the dtype is a floating one."
+
+
+# Functions of the same kind.
+
+
+def is_tensor(obj: Any) -> bool:
+    """Whether `obj` is a tensor."""
+    return isinstance(obj, Tensor)
+
+
+def is_floating_point(input: Tensor) -> bool:
+    """Whether the dtype of a tensor is a floating one."""
+    return input.dtype.is_floating_point
+
+
+def numel(input: Tensor) -> int:
+    """The number of elements."""
+    return input.numel()
+
+
+def clone(input: Tensor) -> Tensor:
+    """A copy with memory of its own; gradients flow through."""
+    return input.clone()
+
+
+def detach(input: Tensor) -> Tensor:
+    """The same values in the same memory, without history."""
+    return input.detach()
+
+
+def result_type(tensor1: Any, tensor2: Any) -> dtypes.DType:
+    """The dtype that arithmetic of two tensors or numbers gives.
+
+    >>> import jitgrad
+    >>> jitgrad.result_type(jitgrad.zeros(2, dtype=jitgrad.int8), 1.5)
+    jitgrad.float32
+    """
+    known = [
+        (x._held.dtype, x.ndim) if isinstance(x, Handle) else (dtypes.of_python(np.asarray(x).item()), -1)
+        for x in (tensor1, tensor2)
+    ]  # type: ignore[attr-defined]
+    return dtypes.of(dtypes.result_type(known))
+
+
+FUNCTIONS: dict[str, Any] = {
+    f.__name__: f for f in (is_tensor, is_floating_point, numel, clone, detach, result_type)
+} | {"promote_types": dtypes.promote_types, "finfo": dtypes.finfo, "iinfo": dtypes.iinfo, "device": Device}  # fmt: skip

@@ -1,0 +1,76 @@
+"""The kernel expressions of the op table, evaluated on lanes: what their names mean in machine code."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from jitgrad.kernels import primitives, scalar
+from jitgrad.sweeps.lanes import DTYPES, Block, Lane
+from jitgrad.tape import Row
+
+
+def _libm(name: str) -> Callable:
+    return lambda x, *rest: x.libm(name, *rest)
+
+
+def _rounding(name: str) -> Callable:
+    return lambda x: getattr(x, name)() if x.type[0] == "f" else x
+
+
+def _clamp(x: Lane, min: Any, max: Any) -> Lane:
+    if min is not None:
+        x = primitives.select(x < min, min, x)
+    return x if max is None else primitives.select(x > max, max, x)
+
+
+def _sign(x: Lane) -> Lane:
+    below = primitives.select(x < 0, x.block.const(-1, x.type), x - x if x.type[0] == "f" else x * 0)
+    return primitives.select(x > 0, x.block.const(1, x.type), primitives.select(x == 0, x, below))
+
+
+def _remainder(x: Lane, y: Lane) -> Lane:
+    rest = x.libm("fmod", y)
+    return primitives.select((rest != 0) & ((rest < 0) ^ (y < 0)), rest + y, primitives.select(rest == 0, rest.copysign(y), rest))
+
+
+def _power(x: Lane, exponent: float) -> Lane:
+    if exponent in _POWERS:
+        return _POWERS[exponent](x)
+    return x.libm("pow", x.block.const(exponent, x.type))
+
+
+_POWERS: dict[float, Callable] = {
+    0: lambda x: x.block.const(1, x.type, x.lanes), 1: lambda x: x, 2: lambda x: x * x, 3: lambda x: x * x * x,
+    4: lambda x: (x * x) * (x * x), -1: lambda x: 1 / x, -2: lambda x: 1 / (x * x), 0.5: primitives.sqrt,
+}  # fmt: skip
+
+class Names(dict):
+    """What the names in a kernel expression mean on lanes; one that is not ours is a function of the C library."""
+
+    def __missing__(self, name: str) -> Callable:
+        return _libm(name)
+
+
+NAMES: dict[str, Any] = {
+    **{n: getattr(scalar, n) for n in scalar.KERNELS},
+    **{n: _rounding(n) for n in ("floor", "ceil", "trunc", "rint")},
+    "select": primitives.select, "sqrt": primitives.sqrt, "abs": abs, "sign": _sign, "clamp": _clamp, "power": _power,
+    "remainder": _remainder, "to": lambda x, dtype: x.to(DTYPES[str(dtype)]), "inf": float("inf"),
+    "floor_divide": lambda x, y: (x / y).floor(),
+}  # fmt: skip
+
+_CODE: dict[str, Any] = {}
+
+
+def evaluate(row: Row, values: list[Lane], block: Block) -> Lane:
+    """The kernel expression of a row on lanes; half precision is computed in single and rounded after every row."""
+    code = _CODE.get(row.op.kernel or "")
+    if code is None:
+        code = _CODE[row.op.kernel or ""] = compile(row.op.kernel or "", f"<{row.op.name}>", "eval")
+    wide = [v.to("f32") if v.type == "f16" else v for v in values]
+    result = eval(code, {}, Names(NAMES | dict(zip(row.op.inputs, wide)) | row.params))
+    kind = DTYPES[str(row.dtype)]
+    if not isinstance(result, Lane):
+        return block.const(result, kind, values[0].lanes)
+    return result if result.type == kind else result.to(kind)
