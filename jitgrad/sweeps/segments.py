@@ -23,7 +23,7 @@ from jitgrad.tape import CONST, LEAF, Row, Tape
 
 NATIVE_DTYPES = frozenset({"float16", "float32", "float64", "int32", "int64", "bool"})
 REDUCTIONS = (sum, amax, amin)
-MOST_ROWS = 4000
+MOST_ROWS = 2000
 """Rows of a native function beyond which compiling takes longer than anybody would wait for."""
 
 
