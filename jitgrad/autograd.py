@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import functools
 import operator
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from jitgrad import dtypes
 from jitgrad.errors import NoGradientError
-from jitgrad.handle import Handle, make, row_of
+from jitgrad.handle import Handle, make, requires
+from jitgrad.ops.elementwise import cast
 from jitgrad.record import grad_mode, quiet
 from jitgrad.reverse import reverse
 from jitgrad.tape import Leaf, Row
@@ -28,22 +29,23 @@ def seed(output: Any, gradient: Any) -> Any:
                 "(.sum(), .mean()), or pass gradient= of that shape"
             )
         return dtype.type(1) if not shape else np.ones(shape, dtype)
-    if not isinstance(gradient, Handle):
-        gradient = np.asarray(gradient)
-        given = gradient
-    else:
+    if isinstance(gradient, (np.ndarray, np.generic)):
+        given: Any = gradient
+    elif isinstance(gradient, Handle):
         given = gradient._value if gradient._value is not None else gradient._row
+    else:
+        raise TypeError(f"gradient must be a tensor of shape {list(shape)} or None, not {type(gradient).__name__}")
     if tuple(given.shape) != shape:
-        raise RuntimeError(f"gradient has shape {list(given.shape)}, the output it belongs to has {list(shape)}")
-    if given.dtype != dtype:
-        raise RuntimeError(
-            f"gradient has dtype {dtypes.of(given.dtype).name}, the output it belongs to {dtypes.of(dtype).name}"
-        )
-    return gradient
+        raise RuntimeError(f"gradient has shape {list(given.shape)}, and the output that it belongs to has "
+                           f"{list(shape)}: they must be equal")  # fmt: skip
+    return gradient if given.dtype == dtype else cast(gradient, dtype=dtype)
 
 
 def _cotangents(outputs: Sequence[Any], gradients: Sequence[Any], recorded: bool, cls: type) -> dict[Row, Any]:
     seeds: dict[Row, Any] = {}
+    if len(outputs) != len(gradients):
+        raise RuntimeError(f"{len(outputs)} outputs and {len(gradients)} gradients for them: give one for each, or "
+                           "None")
     for i, (output, gradient) in enumerate(zip(outputs, gradients)):
         row = output._row
         if row is None or not row.requires:
@@ -61,6 +63,10 @@ def run(
     outputs: Sequence[Any], gradients: Sequence[Any], wanted: set[Row] | None, *, create_graph: bool, retain: bool
 ) -> dict[Row, Any]:
     """A reverse sweep from tensors: recorded if asked for, or if they are traced."""
+    if not outputs:
+        raise RuntimeError("there are no outputs to differentiate: pass at least one tensor")
+    if wanted is not None and not wanted:
+        raise RuntimeError("inputs is empty: pass the tensors whose gradient is wanted, or None for all leaves")
     cls = type(outputs[0])
     recorded = create_graph or any(o._value is None for o in outputs)
     token = grad_mode.set(recorded)
@@ -98,7 +104,7 @@ def backward(
     """
     outputs = _several(tensors)
     gradients = _several(grad_tensors) if grad_tensors is not None else [None] * len(outputs)
-    ends = None if inputs is None else {row_of(x) for x in _several(inputs)}
+    ends = None if inputs is None else {_wanted(i, x) for i, x in enumerate(_several(inputs))}
     retain = create_graph if retain_graph is None else retain_graph
     found = run(outputs, gradients, ends, create_graph=create_graph, retain=retain)
     cls = type(outputs[0])
@@ -106,16 +112,31 @@ def backward(
         _accumulate(row, g if isinstance(g, Handle) else make(cls, g, None), create_graph)
 
 
+def _wanted(i: int, x: Any) -> Row:
+    if not isinstance(x, Handle):
+        raise TypeError(f"input {i} must be a tensor, not {type(x).__name__}")
+    if not requires(x):
+        raise NoGradientError(f"input {i} does not require grad: pass tensors made with requires_grad=True")
+    return x._row
+
+
+_accumulating = threading.Lock()
+
+
 def _accumulate(row: Row, g: Any, create_graph: bool) -> None:
-    if not isinstance(row, Leaf):
-        row.extra = (row.extra or {}) | {"retain": True, "grad": g}
-        return
-    old = row.grad
-    if old is None:
-        row.grad = g
-    elif create_graph:
-        row.grad = old + g
-    elif isinstance(old._value, np.ndarray):
+    with _accumulating:  # threads may share leaves
+        _add_to_grad(row, g, create_graph)
+
+
+def _add_to_grad(row: Row, g: Any, create_graph: bool) -> None:
+    old = row.grad if isinstance(row, Leaf) else (row.extra or {}).get("grad")
+    if old is None or create_graph:
+        new = g if old is None else old + g
+        if isinstance(row, Leaf):
+            row.grad = new
+        else:
+            row.extra = (row.extra or {}) | {"grad": new}
+    elif isinstance(old._value, np.ndarray) and old._value.flags.writeable:
         old._value += g._value
         if old._storage is not None:
             old._storage.version += 1
@@ -130,10 +151,12 @@ def grad(
     retain_graph: bool | None = None,
     create_graph: bool = False,
     allow_unused: bool = False,
+    materialize_grads: bool = False,
 ) -> tuple[Any, ...]:
     """The gradients of `outputs` in `inputs`, returned and not accumulated; arguments as in `torch.autograd.grad`.
 
-    Raises `RuntimeError` if an input was not used to compute the outputs, unless `allow_unused`, which gives None.
+    Raises `RuntimeError` if an input was not used to compute the outputs, unless `allow_unused`, which gives None, or
+    `materialize_grads`, which gives zeros.
 
     >>> import jitgrad
     >>> x = jitgrad.tensor(3.0, requires_grad=True)
@@ -143,19 +166,34 @@ def grad(
     """
     outs, ins = _several(outputs), _several(inputs)
     gradients = _several(grad_outputs) if grad_outputs is not None else [None] * len(outs)
-    for i, x in enumerate(ins):
-        if x._row is None or not x._row.requires:
-            raise NoGradientError(f"input {i} does not require grad: pass tensors made with requires_grad=True")
+    ends = {_wanted(i, x) for i, x in enumerate(ins)}
     retain = create_graph if retain_graph is None else retain_graph
-    found = run(outs, gradients, {x._row for x in ins}, create_graph=create_graph, retain=retain)
+    found = run(outs, gradients, ends, create_graph=create_graph, retain=retain)
     cls = type(outs[0])
     results = []
     for i, x in enumerate(ins):
         g = found.get(x._row)
+        if g is None and materialize_grads:
+            held = x._value if x._value is not None else x._row
+            g = np.zeros(held.shape, held.dtype)[()]
         if g is None and not allow_unused:
-            raise RuntimeError(f"input {i} was not used to compute the outputs: pass allow_unused=True to get None for it")
+            raise RuntimeError(f"input {i} was not used to compute the outputs: pass allow_unused=True to get None "
+                               "for it")
         results.append(g if g is None or isinstance(g, Handle) else make(cls, g, None))
     return tuple(results)
+
+
+class HookHandle:
+    """What `register_hook` returns: `remove()` takes the hook away."""
+
+    def __init__(self, hooks: dict[int, Callable], hook: Callable) -> None:
+        self._hooks = hooks
+        self._key = max(hooks, default=0) + 1
+        hooks[self._key] = hook
+
+    def remove(self) -> None:
+        """Do not call the hook any more."""
+        self._hooks.pop(self._key, None)
 
 
 # Grad mode.

@@ -26,7 +26,7 @@ class Device(str):
         return str(self)
 
     @property
-    def index(self) -> None:
+    def index(self) -> None:  # type: ignore[override]
         """The number of the device among its kind, which the CPU has none of."""
         return None
 

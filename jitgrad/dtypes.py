@@ -44,7 +44,7 @@ class DType:
 
 
 def _floats() -> dict[str, np.dtype]:
-    found = {"float16": np.dtype(np.float16), "float32": np.dtype(np.float32), "float64": np.dtype(np.float64)}
+    found: dict[str, np.dtype] = {name: np.dtype(name) for name in ("float16", "float32", "float64")}
     try:
         import ml_dtypes
     except ImportError:
@@ -57,7 +57,9 @@ ALL |= {n: DType(n, np.dtype(n), INTEGER) for n in ("uint8", "int8", "int16", "i
 ALL |= {n: DType(n, d, FLOATING) for n, d in _floats().items()}
 
 _BY_NUMPY = {d.numpy: d for d in ALL.values()}
-_ALIASES = {"half": "float16", "float": "float32", "double": "float64", "short": "int16", "int": "int32", "long": "int64"}
+_ALIASES = {
+    "half": "float16", "float": "float32", "double": "float64", "short": "int16", "int": "int32", "long": "int64",
+}  # fmt: skip
 _PYTHON = {bool: "bool", int: "int64", float: "float64"}
 _default = ALL["float32"]
 
@@ -81,7 +83,7 @@ def of(numpy_dtype: np.dtype) -> DType:
     found = _BY_NUMPY.get(numpy_dtype)
     if found is None:
         raise TypeError(
-            f"jitgrad has no dtype for NumPy's {numpy_dtype}; supported are {', '.join(ALL)}: convert with .astype first"
+            f"jitgrad has no dtype for NumPy's {numpy_dtype}; there are {', '.join(ALL)}: convert with .astype first"
         )
     return found
 

@@ -1,7 +1,7 @@
 """What `x[index]` means: from Python's index objects to the indices of rows.
 
-As in PyTorch, ints, slices and None are looked up first, and what is left is indexed by arrays; NumPy lets an int beside
-an array take part in its broadcasting, which moves dimensions about. So one index becomes one or several `Step`s.
+As in PyTorch, ints, slices and None are looked up first, and what is left is indexed by arrays; NumPy lets an int
+beside an array take part in its broadcasting, which moves dimensions about. So one index becomes one or several `Step`s.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ def parse(index: Any, shape: tuple[int, ...]) -> list[Step]:
     items = [_item(i) for i in index] if isinstance(index, tuple) else [_item(index)]
     used = sum(map(_consumed, items))
     if used > len(shape):
-        raise IndexError(f"{used} indices for a tensor of {len(shape)} dimensions (shape {list(shape)}): leave some out")
+        raise IndexError(f"{used} indices for a tensor of {len(shape)} dimensions (shape {list(shape)}): leave some "
+                         "out")
     if sum(i is Ellipsis for i in items) > 1:
         raise IndexError("an index may hold one ellipsis (...), not several")
     return _Steps(shape, len(shape) - used).take(items)
@@ -58,8 +59,8 @@ def _item(item: Any) -> Any:
     if item.dtype == np.bool_:
         return item if item.ndim else bool(item)
     if item.dtype == np.uint8 and item.ndim:
-        raise IndexError("an index of dtype uint8 is a mask to PyTorch and positions to NumPy: say which, with .bool() or "
-                         ".long()")  # fmt: skip
+        raise IndexError("an index of dtype uint8 is a mask to PyTorch and positions to NumPy: say which, with "
+                         ".bool() or .long()")  # fmt: skip
     if item.dtype.kind not in "iu":
         raise IndexError(f"index arrays must be integer or bool, not {item.dtype}")
     return item.astype(np.int64) if item.ndim else int(item)
@@ -70,7 +71,8 @@ def _int(item: Any) -> int:
         return item.__index__()
     except (AttributeError, TypeError):
         kind: type[Exception] = TypeError if isinstance(item, str) else IndexError
-        raise kind(f"cannot index with {type(item).__name__}: use ints, slices, None, ..., integer or bool tensors") from None
+        raise kind(f"cannot index with {type(item).__name__}: use ints, slices, None, ..., integer or bool "
+                   "tensors") from None
 
 
 def _traced(item: Handle) -> Handle:
@@ -137,9 +139,9 @@ class _Steps:
     def _check_int(self, item: int) -> None:
         size = self.shape[self.axis]
         if not -size <= item < size:
+            allowed = f"use {-size} to {size - 1}" if size else "it is empty"
             raise IndexError(f"index {item} is out of range for dimension {self.axis}, which has size {size} (shape "
-                             f"{list(self.shape)}): use {-size} to {size - 1}" if size else
-                             f"index {item} into dimension {self.axis}, which is empty (shape {list(self.shape)})")  # fmt: skip
+                             f"{list(self.shape)}): {allowed}")  # fmt: skip
 
     def _add_array(self, item: Any) -> None:
         if isinstance(item, Handle) or item.dtype != np.bool_:

@@ -14,12 +14,12 @@ import numpy as np
 
 from jitgrad import dtypes
 from jitgrad.errors import MutatedArgumentError
-from jitgrad.ops.elementwise import cast, detach
+from jitgrad.handle import Handle, make, own_memory, requires
 from jitgrad.index import Step
+from jitgrad.ops.elementwise import cast, detach
 from jitgrad.ops.indexing import filled, getitem, index_put
 from jitgrad.ops.movement import expand, permute, reshape
 from jitgrad.ops.table import infer
-from jitgrad.handle import Handle, make, own_memory, requires
 from jitgrad.record import apply, current_trace, grad_mode
 from jitgrad.tape import LEAF
 
@@ -36,6 +36,8 @@ def overwrite(target: Any, new: Any, name: str) -> Any:
     if target._value is None or new._value is None:
         return _overwrite_traced(target, root, new, name)
     if tracking:
+        if not requires(new):  # the tensor still requires grad, and what came before passes no gradient on
+            new = apply(index_put, (target, new), {"index": (Ellipsis,)})
         _keep_old_values(target, new)
         changed_root = new if root is target else _put(root, target._view[1], new)
     _write(target, new._value, name)
@@ -51,8 +53,8 @@ def numbers(value: Any, dtype: np.dtype) -> Any:
         with np.errstate(all="ignore"):
             return np.asarray(value).astype(dtype)[()]
     except (TypeError, ValueError):
-        raise TypeError(f"a tensor of dtype {dtypes.of(dtype).name} cannot take {type(value).__name__}: assign numbers, "
-                        "arrays or tensors") from None  # fmt: skip
+        raise TypeError(f"a tensor of dtype {dtypes.of(dtype).name} cannot take {type(value).__name__}: assign "
+                        "numbers, arrays or tensors") from None  # fmt: skip
 
 
 def assign(target: Any, steps: Sequence[Step], value: Any) -> None:
@@ -137,8 +139,8 @@ def _fitted(target: Any, new: Any, name: str) -> Any:
     try:
         np.broadcast_to(np.zeros(value.shape, np.int8), held.shape)
     except ValueError:
-        raise RuntimeError(f"{name}: the result has shape {list(value.shape)} and cannot be stored in place in a tensor "
-                           f"of shape {list(held.shape)}") from None  # fmt: skip
+        raise RuntimeError(f"{name}: the result has shape {list(value.shape)} and cannot be stored in place in a "
+                           f"tensor of shape {list(held.shape)}") from None  # fmt: skip
     return apply(expand, (new,), {"shape": tuple(held.shape)})
 
 
@@ -206,8 +208,8 @@ def _overwrite_traced(target: Any, root: Any, new: Any, name: str) -> Any:
     trace = current_trace.get()
     if target._value is not None or (root._row.op is LEAF and trace is not None):
         raise MutatedArgumentError(
-            f"{name}: a function under jit changes a tensor that its caller holds; the change would be recorded once and "
-            "lost at every later call: return the new value instead"
+            f"{name}: a function under jit changes a tensor that its caller holds; the change would be recorded once "
+            "and lost at every later call: return the new value instead"
         )
     changed = new if root is target else _put(root, target._view[1], new)
     root._row = changed._row

@@ -21,7 +21,7 @@ from jitgrad.record import FLOATS, apply, grad_mode, number_row, quiet
 from jitgrad.tape import NOTHING, Row
 
 SCALARS = frozenset({np.float32, np.float64, np.float16})
-RENAMED = {"axis": "dim", "keepdims": "keepdim", "input": "x"}
+RENAMED = {"axis": "dim", "keepdims": "keepdim", "input": "x", "other": "y"}
 
 recording = grad_mode.get
 ndarray = np.ndarray
@@ -44,12 +44,12 @@ def quick_unary(op: Op) -> Callable:
     run = op.run
     plan = op.plan((True,)) if op.differentiable else None
     pick = _PICK[plan.slots] if plan else None
-    floats_only = op.result == "float"
+    any_dtype = op.result == "bool"
 
     def method(self: Any) -> Any:
         x = self._value
         kind = x.__class__
-        if kind not in SCALARS and (kind is not ndarray or (floats_only and x.dtype not in FLOATS)):
+        if kind not in SCALARS and (kind is not ndarray or (x.dtype not in FLOATS and not any_dtype)):
             return apply(op, (self,))
         value = quiet.run(run, x)
         row = self._row
@@ -71,7 +71,7 @@ def quick_binary(op: Op) -> Callable:
     run = op.run
     plans = {(a, b): op.plan((a, b)) for a in (True, False) for b in (True, False)} if op.differentiable else None
     picks = {mask: _PICK[plan.slots] for mask, plan in plans.items()} if plans else {}
-    floats_only = op.result == "float"
+    any_dtype = op.result == "bool"
 
     def method(self: Any, other: Any) -> Any:
         x = self._value
@@ -81,7 +81,7 @@ def quick_binary(op: Op) -> Callable:
             y = other._value
             if y.__class__ is not kind or not (
                 kind in SCALARS
-                or (kind is ndarray and x.dtype is y.dtype and x.shape == y.shape and (x.dtype in FLOATS or not floats_only))
+                or (kind is ndarray and x.dtype is y.dtype and x.shape == y.shape and (x.dtype in FLOATS or any_dtype))
             ):
                 return apply(op, (self, other))
             value = quiet.run(run, x, y)
@@ -160,7 +160,7 @@ def describe(op: Op) -> str:
 def bound(op: Op) -> Callable:
     """`op` as a function of operands and PyTorch's parameters: any operand, any parameter."""
     n = len(op.inputs)
-    if op.kind == "elementwise" and op.prepare is None and n <= 2:
+    if op.kind == "elementwise" and op.prepare is None and n <= 2 and op.result != "integer":
         quick: Any = quick_unary(op) if n == 1 else quick_binary(op)
 
         def function(*args: Any, **kwargs: Any) -> Any:
@@ -188,7 +188,8 @@ def _call(op: Op, args: tuple, kwargs: dict[str, Any]) -> Any:
     dtype = kwargs.pop("dtype", None) if kwargs else None
     if dtype is not None:
         operands[0] = apply(cast, (operands[0],), {"dtype": dtypes.to_numpy(dtype)})
-    operands[0] = _fitting(op, operands[0])
+    if dtype is None or op.result != "sum":
+        operands[0] = _fitting(op, operands[0])
     if op.prepare is None:
         if rest or kwargs:
             raise TypeError(f"{op.name} takes no further arguments, got {[*rest, *kwargs]}")

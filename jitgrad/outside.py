@@ -62,7 +62,8 @@ def _collect(function: Any, looks: list[Look], seen: set[int]) -> None:
     if id(function) in seen:
         return
     seen.add(id(function))
-    ours = (function.__module__ or "").split(".")[0] == "jitgrad"  # what a transform closes over never changes
+    # What our own transforms close over never changes. (Their __module__ is that of the function they wrap.)
+    ours = str(function.__globals__.get("__name__", "")).split(".")[0] == "jitgrad"
     for cell in function.__closure__ or ():
         _watch(functools.partial(getattr, cell, "cell_contents"), looks, seen, ours)
     for name in () if ours else function.__code__.co_names:

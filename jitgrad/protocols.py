@@ -36,8 +36,9 @@ NUMPY: dict[str, Callable] = {}
 def array_ufunc(self: Any, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
     """`ufunc(*inputs)` as a recorded operation; TypeError for what has no row in the op table."""
     if method != "__call__" or kwargs or ufunc not in UFUNCS:
-        raise TypeError(f"np.{ufunc.__name__} {'' if method == '__call__' else method + ' '}is not an operation of jitgrad"
-                        f"{' with ' + ', '.join(kwargs) if kwargs else ''}: use tensor.detach().numpy() for plain NumPy")  # fmt: skip
+        raise TypeError(f"np.{ufunc.__name__} {'' if method == '__call__' else method + ' '}is not an operation of "
+                        f"jitgrad{' with ' + ', '.join(kwargs) if kwargs else ''}: use tensor.detach().numpy() for "
+                        "plain NumPy")  # fmt: skip
     if UFUNCS[ufunc] is None:
         return FUNCTIONS["matmul"](*inputs)
     return apply(UFUNCS[ufunc], inputs)
@@ -47,5 +48,6 @@ def array_function(self: Any, function: Callable, types: Any, args: Any, kwargs:
     """`np.function(tensor)` as a recorded operation; TypeError if there is none."""
     found = NUMPY.get(function.__name__)
     if found is None:
-        raise TypeError(f"np.{function.__name__} is not an operation of jitgrad: use tensor.detach().numpy() for plain NumPy")
+        raise TypeError(f"np.{function.__name__} is not an operation of jitgrad: use tensor.detach().numpy() for "
+                        "plain NumPy")
     return found(*args, **kwargs)

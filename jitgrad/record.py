@@ -175,6 +175,12 @@ def _expanded(row: Row, shape: tuple[int, ...]) -> Row:
     return Row(expand, (row,), {"shape": shape}, shape, row.dtype, row.requires, expand.plan((row.requires,)), ())
 
 
+_NUMBERS_ONLY = frozenset({
+    "abs", "ceil", "clamp", "floor", "floor_divide", "neg", "pow", "pow_scalar", "relu", "remainder", "round", "sign",
+    "square", "sub", "trunc",
+})  # fmt: skip
+
+
 def same_dtype(op: Op, operands: Sequence[Any], *, numbers: bool = False) -> list[Any]:
     """Operands of an elementwise op with one dtype, as PyTorch promotes them; with `numbers` also Python's."""
     first = 1 if op.name == "where" else 0
@@ -188,6 +194,8 @@ def same_dtype(op: Op, operands: Sequence[Any], *, numbers: bool = False) -> lis
         common = dtypes.default()
     elif op.result == "integer" and dtypes.is_floating(common):
         raise NotImplementedError(f"{op.name} works on bool and integer tensors, not on {dtypes.of(common).name}")
+    elif op.name in _NUMBERS_ONLY and (common == np.bool_ or (op.name == "sub" and any(d == np.bool_ for d, _ in known))):
+        raise RuntimeError(f"{op.name} is not for bool tensors: use logical operations, ~ and ^, or convert with .int()")
     return [
         *operands[:first],
         *[common.type(o) if numbers and r < 0 and not isinstance(o, Handle) else _converted(o, d, r, common)
@@ -213,7 +221,7 @@ def _dtype_rank(operand: Any) -> tuple[np.dtype, int]:
 
 
 def _converted(operand: Any, dtype: np.dtype, rank: int, common: np.dtype) -> Any:
-    if dtype == common and not (rank < 0 and isinstance(operand, Handle)):
+    if dtype == common and not (rank < 0 and isinstance(operand, (Handle, np.generic))):
         return operand
     if rank < 0 and not isinstance(operand, Handle):
         plain = common in FLOATS and operand.__class__ in (int, float)  # others are stronger than the tensor to NumPy

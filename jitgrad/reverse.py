@@ -224,7 +224,13 @@ def _extras(row: Row, g: Any, cls: type, recorded: bool) -> Any:
         handle = g if recorded else make(cls, g, None)
         changed = hook(handle)
         if changed is not None:
+            if not isinstance(changed, Handle):
+                raise TypeError(f"a hook must return a tensor or None, not {type(changed).__name__}")
+            if (shape := tuple(getattr(changed, "shape", ()))) != tuple(g.shape):
+                raise RuntimeError(f"a hook changed the shape of a gradient from {list(g.shape)} to {list(shape)}")
             g = changed if recorded else changed._value
     if row.extra.get("retain"):
-        row.extra["grad"] = g if recorded else make(cls, np.array(g)[()], None)
+        old = row.extra.get("grad")
+        kept = g if recorded else make(cls, np.array(g)[()], None)
+        row.extra["grad"] = kept if old is None else old + kept
     return g

@@ -10,20 +10,20 @@ from typing import Any
 import numpy as np
 
 from jitgrad import autograd, dtypes, inplace
-from jitgrad.errors import TracedValueError
+from jitgrad.declared import Declared
 from jitgrad.device import CPU, Device
+from jitgrad.errors import TracedValueError
+from jitgrad.handle import Handle, make, own_memory, row_of
 from jitgrad.index import parse
-from jitgrad.ops import TABLE
 from jitgrad.ops import elementwise as ew
 from jitgrad.ops.indexing import getitem
 from jitgrad.printing import format_tensor
 from jitgrad.protocols import array_function, array_ufunc
-from jitgrad.handle import Handle, make, own_memory, row_of
-from jitgrad.record import apply, grad_mode
+from jitgrad.record import apply
 from jitgrad.tape import Leaf, Row, Tape, short_type
 
 
-class Tensor(Handle):
+class Tensor(Declared):
     """An n-dimensional array that remembers how it was computed. Make one with `jitgrad.tensor(data)`.
 
     >>> import jitgrad
@@ -95,8 +95,11 @@ class Tensor(Handle):
 
     @grad.setter
     def grad(self, value: Any) -> None:
-        if value is not None and (not isinstance(value, Tensor) or tuple(value.shape) != tuple(self.shape)):
-            raise RuntimeError(f"grad must be None or a tensor of shape {list(self.shape)}")
+        if value is not None and not isinstance(value, Tensor):
+            raise TypeError(f"grad must be None or a tensor, not {type(value).__name__}")
+        if value is not None and (tuple(value.shape) != tuple(self.shape) or value.dtype is not self.dtype):
+            raise RuntimeError(f"grad must have the shape and dtype of its tensor, {list(self.shape)} and "
+                               f"{self.dtype.name}, not {list(value.shape)} and {value.dtype.name}")  # fmt: skip
         row = row_of(self)
         if isinstance(row, Leaf):
             row.grad = value
@@ -110,6 +113,8 @@ class Tensor(Handle):
 
     @data.setter
     def data(self, value: Any) -> None:
+        if self.requires_grad and not value.dtype.is_floating_point:
+            raise RuntimeError(f"data of a tensor that requires grad must be floating, not {value.dtype.name}")
         with autograd.no_grad():
             if tuple(value.shape) == tuple(self.shape) and value.dtype == self.dtype:
                 inplace.overwrite(self, value, "data")
@@ -133,6 +138,11 @@ class Tensor(Handle):
         """The shape, or the size of one dimension."""
         return self.shape if dim is None else self.shape[dim]
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all elements."""
+        return self.itemsize * self.numel()
+
     def element_size(self) -> int:
         """Bytes an element."""
         return self.itemsize
@@ -146,9 +156,9 @@ class Tensor(Handle):
     def _concrete(self, what: str) -> Any:
         if self._value is None:
             raise TracedValueError(
-                f"{what} needs the value of a tensor of shape {list(self._row.shape)}, and under jit there is none yet: the "
-                "function is recorded once and run later. Use where(condition, a, b) for a choice, keep what must be a "
-                "Python number out of the function, or pass it as an int, bool or str argument"
+                f"{what} needs the value of a tensor of shape {list(self._row.shape)}, and under jit there is none "
+                "yet: the function is recorded once and run later. Use where(condition, a, b) for a choice, keep what "
+                "must be a Python number out of the function, or pass it as an int, bool or str argument"
             )
         return self._value
 
@@ -168,14 +178,17 @@ class Tensor(Handle):
         """The values as a NumPy array that shares memory; RuntimeError if the tensor requires grad, unless `force`."""
         self._concrete("numpy()")
         if self.requires_grad and not force:
-            raise RuntimeError("a tensor that requires grad cannot become a NumPy array, whose changes would go unseen: "
-                               "use tensor.detach().numpy()")  # fmt: skip
+            raise RuntimeError("a tensor that requires grad cannot become a NumPy array, whose changes would go "
+                               "unseen: use tensor.detach().numpy()")  # fmt: skip
         storage = own_memory(self)
         storage.export()
         return self._value.view()
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        array = self.numpy() if copy is not True else np.array(self._concrete("np.asarray()"))
+        if copy is True and not self.requires_grad:
+            array = np.array(self._concrete("np.array()"))
+        else:
+            array = self.numpy()
         return array if dtype is None or array.dtype == dtype else array.astype(dtype)
 
     __array_ufunc__ = array_ufunc
@@ -190,7 +203,8 @@ class Tensor(Handle):
     def _number(self, what: str) -> Any:
         value = self._concrete(what)
         if value.size != 1:
-            raise ValueError(f"{what} takes one number, and this tensor has {value.size} elements (shape {list(value.shape)})")
+            raise ValueError(f"{what} takes one number, and this tensor has {value.size} elements (shape "
+                             f"{list(value.shape)})")
         return value.item() if value.dtype.kind != "V" else float(value)
 
     def __float__(self) -> float:
@@ -222,10 +236,11 @@ class Tensor(Handle):
         return bool((self == item).any())
 
     def __format__(self, spec: str) -> str:
-        if self.ndim == 0 and self._value is not None and self.grad_fn is None and (spec or not self.requires_grad):
+        if self.ndim == 0 and self._value is not None:
             return format(self.item(), spec)
         if spec:
-            raise TypeError(f"a tensor of shape {list(self.shape)} does not take the format {spec!r}: use item() for a number")
+            raise TypeError(f"a tensor of shape {list(self.shape)} does not take the format {spec!r}: use item() for "
+                            "a number")
         return str(self)
 
     def __repr__(self) -> str:
@@ -237,7 +252,8 @@ class Tensor(Handle):
         elif self.requires_grad:
             suffixes.append("requires_grad=True")
         plain = self.dtype in (dtypes.get_default_dtype(), dtypes.ALL["int64"], dtypes.ALL["bool"])
-        return format_tensor(np.asarray(self._value), dtype_name=repr(self.dtype), shows_dtype=not plain, suffixes=suffixes)
+        value, name = np.asarray(self._value), repr(self.dtype)
+        return format_tensor(value, dtype_name=name, shows_dtype=not plain, suffixes=suffixes)
 
     __hash__ = object.__hash__
 
@@ -253,7 +269,9 @@ class Tensor(Handle):
 
     # Gradients.
 
-    def backward(self, gradient: Any = None, retain_graph: Any = None, create_graph: bool = False, inputs: Any = None) -> None:
+    def backward(
+        self, gradient: Any = None, retain_graph: Any = None, create_graph: bool = False, inputs: Any = None
+    ) -> None:
         """Add the gradient of this tensor to `.grad` of the leaves; see `jitgrad.autograd.backward`."""
         autograd.backward(self, gradient, retain_graph, create_graph, inputs)
 
@@ -282,12 +300,19 @@ class Tensor(Handle):
         if not self.is_leaf:
             self._row.extra = (self._row.extra or {}) | {"retain": True}
 
-    def register_hook(self, hook: Callable[[Any], Any]) -> HookHandle:
-        """Call `hook(gradient)` when the gradient of this tensor is known; what it returns (if not None) replaces it."""
+    @property
+    def retains_grad(self) -> bool:
+        """Whether `retain_grad()` was called on this tensor, which is not a leaf."""
+        return self.grad_fn is not None and bool(self._row.extra and self._row.extra.get("retain"))
+
+    def register_hook(self, hook: Callable[[Any], Any]) -> autograd.HookHandle:
+        """Call `hook(gradient)` when the gradient of this tensor is known; what it returns (or None) replaces it."""
         if not self.requires_grad:
             raise RuntimeError("hooks can be registered on tensors that require grad")
+        if not callable(hook):
+            raise TypeError(f"a hook is a function of the gradient, not {type(hook).__name__}")
         extra = self._row.extra = self._row.extra or {}
-        return HookHandle(extra.setdefault("hooks", {}), hook)
+        return autograd.HookHandle(extra.setdefault("hooks", {}), hook)
 
     def detach(self) -> Any:
         """The same values in the same memory, without history."""
@@ -327,7 +352,7 @@ class Tensor(Handle):
 
     def zero_(self) -> Any:
         """Fill with zeros, in place."""
-        return self.fill_(0)
+        return inplace.overwrite(self, apply(ew.zeros_like, (self,)), "zero_")
 
     def fill_(self, value: Any) -> Any:
         """Fill with one number, in place."""
@@ -356,19 +381,6 @@ class Size(tuple):
 
     def __repr__(self) -> str:
         return f"jitgrad.Size({list(self)})"
-
-
-class HookHandle:
-    """What `register_hook` returns: `remove()` takes the hook away."""
-
-    def __init__(self, hooks: dict[int, Callable], hook: Callable) -> None:
-        self._hooks = hooks
-        self._key = max(hooks, default=0) + 1
-        hooks[self._key] = hook
-
-    def remove(self) -> None:
-        """Do not call the hook any more."""
-        self._hooks.pop(self._key, None)
 
 
 def _rebuild(array: np.ndarray, requires_grad: bool) -> Tensor:

@@ -1,8 +1,10 @@
-"""Kernels on disk: found again, rebuilt when damaged, refused from folders that others can write to."""
+"""Kernels on disk: found again, rebuilt when damaged, refused from folders of others; threads, processes, forks."""
 
+import gc
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -197,3 +199,62 @@ def test_the_size_is_bounded_oldest_used_first(folder, monkeypatch):
     monkeypatch.setenv("JITGRAD_CACHE_SIZE", "much")
     with pytest.warns(RuntimeWarning, match="not a number"):
         assert cache.info().limit == 256 << 20
+
+
+def test_a_dropped_kernel_leaves_the_others():
+    kernels = [native.compile_text(loop_text(), "loop") for _ in range(6)]
+    del kernels[::2]
+    gc.collect()
+    for kernel in kernels:
+        np.testing.assert_allclose(run_loop(kernel), expected_loop(), rtol=1e-15)
+
+
+def test_four_threads_compile_and_call_at_once():
+    results, errors = {}, []
+
+    def work(number):
+        try:
+            for factor in range(3):
+                kernel = native.compile_text(loop_text(factor=f"{factor}.0"), "loop")
+                a, o = np.ones(4), np.empty(4)
+                native.trampolines().call_nogil(kernel.address, a, np.zeros(4), o, 4)
+                results[number, factor] = o.tolist()
+        except Exception as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not errors
+    assert results == {(i, f): [float(f)] * 4 for i in range(4) for f in range(3)}
+
+
+FORKS = """
+import os, sys, threading
+sys.path.insert(0, sys.argv[1])
+from test_native import loop_text
+from jitgrad.sweeps import native
+done = threading.Event()
+
+def work():
+    while not done.is_set():
+        native.compile_text(loop_text(), "loop", store=False)
+
+thread = threading.Thread(target=work)
+thread.start()
+for _ in range(8):
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if native.compile_text(loop_text(), "loop").address else 1)
+    assert os.waitpid(child, 0)[1] == 0
+done.set()
+thread.join()
+"""
+
+
+@posix
+def test_forks_while_a_thread_compiles():
+    command = [sys.executable, "-W", "ignore", "-c", FORKS, str(Path(__file__).parent)]
+    subprocess.run(command, check=True, timeout=60)

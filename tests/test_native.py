@@ -1,10 +1,8 @@
 """Machine code from LLVM text: compiling it and calling it."""
 
 import ctypes
-import gc
 import math
 import sys
-import threading
 
 import numpy as np
 import pytest
@@ -14,9 +12,8 @@ from jitgrad.sweeps import cache, calls, native
 
 def entries(*names):
     """LLVM text that loads the table's first entries under these names."""
-    lines = (f"%{n}_at = getelementptr i64, ptr %table, i64 {i}\n  %{n} = load {t}, ptr %{n}_at"
-             for i, (n, t) in enumerate(name.split(":") for name in names))
-    return "\n  ".join(lines)
+    load = "  %{n}_at = getelementptr i64, ptr %table, i64 {i}\n  %{n} = load {t}, ptr %{n}_at\n"
+    return "".join(load.format(i=i, n=n, t=t) for i, (n, t) in enumerate(name.split(":") for name in names))
 
 
 # o[i] = a[i] * factor + f(b[i]) over whole vectors of four; the table is a, b, o, n
@@ -33,8 +30,7 @@ define internal <4 x double> @each(<4 x double> %v) alwaysinline {{
 
 define void @loop(ptr %table) {{
 entry:
-  {entries}
-  br label %next
+{entries}  br label %next
 next:
   %i = phi i64 [0, %entry], [%i4, %next]
   %a_i = getelementptr double, ptr %a, i64 %i
@@ -53,11 +49,10 @@ end:
 }}
 """
 # copies the table's entries from 2 on, as many as table[1] says, to where table[0] points
-COPY = """
-define void @copy(ptr %table) {
+COPY = f"""
+define void @copy(ptr %table) {{
 entry:
-  """ + entries("to:ptr", "n:i64") + """
-  br label %test
+{entries("to:ptr", "n:i64")}  br label %test
 test:
   %i = phi i64 [0, %entry], [%i1, %body]
   %more = icmp slt i64 %i, %n
@@ -72,7 +67,7 @@ body:
   br label %test
 end:
   ret void
-}
+}}
 """
 
 
@@ -242,33 +237,3 @@ define void @wide(ptr %t) {
     for cpu in ("skylake-avx512", "sapphirerapids", "znver4"):
         assert "zmm" in native.assembly(text, "wide", cpu=cpu)
     assert "wide" in native.assembly(text, "wide")
-
-
-def test_a_dropped_kernel_leaves_the_others():
-    kernels = [native.compile_text(loop_text(), "loop") for _ in range(6)]
-    del kernels[::2]
-    gc.collect()
-    for kernel in kernels:
-        np.testing.assert_allclose(run_loop(kernel), expected_loop(), rtol=1e-15)
-
-
-def test_four_threads_compile_and_call_at_once():
-    results, errors = {}, []
-
-    def work(number):
-        try:
-            for factor in range(3):
-                kernel = native.compile_text(loop_text(factor=f"{factor}.0"), "loop")
-                a, o = np.ones(4), np.empty(4)
-                native.trampolines().call_nogil(kernel.address, a, np.zeros(4), o, 4)
-                results[number, factor] = o.tolist()
-        except Exception as error:
-            errors.append(error)
-
-    threads = [threading.Thread(target=work, args=(i,)) for i in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert not errors
-    assert results == {(i, f): [float(f)] * 4 for i in range(4) for f in range(3)}

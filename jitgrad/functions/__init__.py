@@ -8,13 +8,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from jitgrad.functions import converting, creation, data, losses, numeric, numpy_names, shaping
+from jitgrad.handle import Handle
 from jitgrad.inplace import overwrite
 from jitgrad.methods import bound, quick_binary, quick_reflected, quick_unary
 from jitgrad.ops import TABLE
 from jitgrad.ops import elementwise as ew
+from jitgrad.ops.table import Op
 from jitgrad.protocols import FUNCTIONS, NUMPY
-from jitgrad.handle import Handle
 from jitgrad.record import apply
 from jitgrad.tensor import Tensor
 
@@ -86,28 +89,49 @@ for _op in TABLE.values():
     if _op.kind != "elementwise" or _op.prepare is not None or _op.name in _HIDDEN or not _op.method:
         continue
     for _name in (_op.name, *_op.aliases):
-        if len(_op.inputs) == 1:
+        if _op.result == "integer":  # has no quick way: that is for floats
+            setattr(Tensor, _name, FUNCTIONS[_name])
+        elif len(_op.inputs) == 1:
             setattr(Tensor, _name, quick_unary(_op))
         elif len(_op.inputs) == 2:
             setattr(Tensor, _name, quick_binary(_op))
 for _name in ("add", "sub", "subtract", "div", "divide", "true_divide", "pow"):  # these take keywords beside operands
     setattr(Tensor, _name, FUNCTIONS[_name])
 
+
+
+def _bitwise(op: Op, reflected: bool) -> Callable:
+    def method(self: Tensor, other: Any) -> Any:
+        if not isinstance(other, (Handle, np.ndarray, np.generic, bool, int, float)):
+            return NotImplemented
+        return apply(op, (other, self) if reflected else (self, other))
+
+    return method
+
+
 _DUNDERS = {
     "add": "add", "sub": "sub", "mul": "mul", "truediv": "div", "floordiv": "floor_divide", "mod": "remainder",
-    "and": "bitwise_and", "or": "bitwise_or", "xor": "bitwise_xor",
 }  # fmt: skip
 for _dunder, _name in _DUNDERS.items():
     setattr(Tensor, f"__{_dunder}__", quick_binary(TABLE[_name]))
     setattr(Tensor, f"__r{_dunder}__", quick_reflected(TABLE[_name]))
+for _dunder in ("and", "or", "xor"):
+    setattr(Tensor, f"__{_dunder}__", _bitwise(TABLE[f"bitwise_{_dunder}"], False))
+    setattr(Tensor, f"__r{_dunder}__", _bitwise(TABLE[f"bitwise_{_dunder}"], True))
+    _DUNDERS[_dunder] = f"bitwise_{_dunder}"
 for _dunder in ("eq", "ne", "lt", "le", "gt", "ge"):
     setattr(Tensor, f"__{_dunder}__", quick_binary(TABLE[_dunder]))
-for _dunder, _name in {"neg": "neg", "abs": "abs", "invert": "bitwise_not"}.items():
-    setattr(Tensor, f"__{_dunder}__", quick_unary(TABLE[_name]))
+for _name in ("neg", "abs"):
+    setattr(Tensor, f"__{_name}__", quick_unary(TABLE[_name]))
 
 
 def _rpow(self: Tensor, base: Any) -> Tensor:
     return numeric.pow(base, self)
+
+
+def _reversed_dims(self: Tensor) -> Tensor:
+    """The dimensions in reverse order."""
+    return shaping.permute(self, *reversed(range(self.ndim)))
 
 
 def _rmatmul(self: Tensor, other: Any) -> Tensor:
@@ -116,7 +140,8 @@ def _rmatmul(self: Tensor, other: Any) -> Tensor:
 
 _ATTACHED: dict[str, Any] = {
     "__pow__": numeric.pow, "__rpow__": _rpow, "__matmul__": FUNCTIONS["matmul"], "__rmatmul__": _rmatmul,
-    "__pos__": lambda self: self, "T": property(lambda self: self.permute(*reversed(range(self.ndim)))),
+    "__invert__": FUNCTIONS["bitwise_not"], "__pos__": lambda self: self,
+    "T": property(_reversed_dims),
     "mT": property(numeric.matrix_transpose),
 }  # fmt: skip
 
@@ -158,4 +183,5 @@ for _name, _attribute in _ATTACHED.items():
     setattr(Tensor, _name, _attribute)
 
 LOSSES = _own(losses)
-CREATION = converting.FUNCTIONS | _own(data) | _own(creation) | {n: getattr(creation, n) for n in ("zeros_like", "ones_like", "empty_like", "rand_like", "randn_like")}
+_LIKE = ("zeros_like", "ones_like", "empty_like", "rand_like", "randn_like")
+CREATION = converting.FUNCTIONS | _own(data) | _own(creation) | {name: getattr(creation, name) for name in _LIKE}

@@ -9,14 +9,13 @@ import numpy as np
 from jitgrad import dtypes
 from jitgrad.device import Device, only_cpu
 from jitgrad.functions import creation, data
-from jitgrad.handle import Handle
 from jitgrad.ops import elementwise as ew
 from jitgrad.record import apply
 from jitgrad.tensor import Tensor
 
 
 def to(self: Tensor, *args: Any, dtype: Any = None, device: Any = None, copy: bool = False, **_: Any) -> Tensor:
-    """The tensor in another dtype: `x.to(jitgrad.float64)`, `x.to(other_tensor)`; itself if it has that dtype already."""
+    """The tensor in another dtype: `x.to(jitgrad.float64)`, `x.to(other_tensor)`; itself if it has it already."""
     for given in args:
         if isinstance(given, Tensor):
             dtype = given.dtype
@@ -88,8 +87,8 @@ METHODS: dict[str, Any] = {
     "ndimension": Tensor.dim, "is_floating_point": lambda self: self.dtype.is_floating_point,
 }  # fmt: skip
 _NAMES = {
-    "half": "float16", "bfloat16": "bfloat16", "float": "float32", "double": "float64", "char": "int8", "short": "int16",
-    "int": "int32", "long": "int64", "byte": "uint8", "bool": "bool",
+    "half": "float16", "bfloat16": "bfloat16", "float": "float32", "double": "float64", "char": "int8",
+    "short": "int16", "int": "int32", "long": "int64", "byte": "uint8", "bool": "bool",
 }  # fmt: skip
 METHODS |= {name: _converter(name, dtype) for name, dtype in _NAMES.items()}
 METHODS["is_floating_point"].__doc__ = "Whether the dtype is a floating one."
@@ -131,9 +130,9 @@ def result_type(tensor1: Any, tensor2: Any) -> dtypes.DType:
     jitgrad.float32
     """
     known = [
-        (x._held.dtype, x.ndim) if isinstance(x, Handle) else (dtypes.of_python(np.asarray(x).item()), -1)
+        (x._held.dtype, x.ndim) if isinstance(x, Tensor) else (dtypes.of_python(np.asarray(x).item()), -1)
         for x in (tensor1, tensor2)
-    ]  # type: ignore[attr-defined]
+    ]
     return dtypes.of(dtypes.result_type(known))
 
 

@@ -90,8 +90,9 @@ def full(size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None, r
 
 
 def arange(
-    start: Any = 0, end: Any = None, step: Any = 1, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
-) -> Tensor:
+    start: Any = 0, end: Any = None, step: Any = 1, *, dtype: Any = None, device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:  # fmt: skip
     """Numbers from `start` (0 if only one is given) up to but not including `end`, `step` apart."""
     if end is None:
         start, end = 0, start
@@ -135,15 +136,16 @@ def manual_seed(seed: int) -> np.random.Generator:
 
 def _draw(generator: np.random.Generator | None) -> np.random.Generator:
     if current_trace.get() is not None:
-        raise TracedValueError("random numbers drawn inside a function under jit would be drawn once and then repeated at "
-                               "every call: draw them outside and pass them as an argument")  # fmt: skip
+        raise TracedValueError("random numbers drawn inside a function under jit would be drawn once and then "
+                               "repeated at every call: draw them outside and pass them as an argument")  # fmt: skip
     return _random if generator is None else generator
 
 
 def _floating(what: str, dtype: Any) -> np.dtype:
     wanted = _dtype(dtype)
     if not dtypes.is_floating(wanted):
-        raise NotImplementedError(f"{what} draws floating numbers, not {dtypes.of(wanted).name}: use randint for integers")
+        raise NotImplementedError(f"{what} draws floating numbers, not {dtypes.of(wanted).name}: use randint for "
+                                  "integers")
     return wanted
 
 
@@ -173,8 +175,8 @@ def randn(
 
 
 def randint(
-    low: Any = 0, high: Any = None, size: Any = None, *, generator: np.random.Generator | None = None, dtype: Any = None,
-    device: Any = None, requires_grad: bool = False,
+    low: Any = 0, high: Any = None, size: Any = None, *, generator: np.random.Generator | None = None,
+    dtype: Any = None, device: Any = None, requires_grad: bool = False,
 ) -> Tensor:  # fmt: skip
     """Random integers from `low` (0 if only one bound is given) up to but not including `high`."""
     if isinstance(high, (tuple, list)) and size is None:

@@ -48,7 +48,8 @@ def _array(data: Any, dtype: Any) -> np.ndarray:
 
 def _from_python(data: Any, wanted: np.dtype | None) -> np.ndarray:
     if isinstance(data, (str, bytes)):
-        raise TypeError(f"a tensor cannot be made of {type(data).__name__}: pass numbers, nested lists of them or arrays")
+        raise TypeError(f"a tensor cannot be made of {type(data).__name__}: pass numbers, nested lists of them or "
+                        "arrays")
     kinds: set[Any] = set()
     data = _plain(data, kinds, 0)
     try:
@@ -121,7 +122,8 @@ def cast_numbers(array: np.ndarray, wanted: np.dtype) -> np.ndarray:
         low, high = array.min(), array.max()
         if not (low > lowest - 1 and high < limits.max + 1):  # not for nan, either
             bad = high if not high < limits.max + 1 else low
-            raise RuntimeError(f"{bad} does not fit into {dtypes.of(wanted).name}, which holds {limits.min} to {limits.max}")
+            raise RuntimeError(f"{bad} does not fit into {dtypes.of(wanted).name}, which holds {limits.min} to "
+                               f"{limits.max}")
         if wanted.kind == "u" and array.dtype.kind == "f":
             array = array.astype(np.int64)
     with np.errstate(all="ignore"):

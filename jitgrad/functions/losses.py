@@ -20,8 +20,8 @@ def _reduced(loss: Tensor, reduction: str) -> Tensor:
 def mse_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
     """The squared difference of two tensors of equal shape."""
     if tuple(input.shape) != tuple(target.shape):
-        raise ValueError(f"mse_loss: shapes {list(input.shape)} and {list(target.shape)} differ, and broadcasting a loss "
-                         "is nearly always a mistake")  # fmt: skip
+        raise ValueError(f"mse_loss: shapes {list(input.shape)} and {list(target.shape)} differ, and broadcasting a "
+                         "loss is nearly always a mistake")  # fmt: skip
     return _reduced((input - target) ** 2, reduction)
 
 

@@ -20,6 +20,7 @@ from jitgrad.tensor import Tensor, wrap
 
 amax, amin, argmax, argmin = (bound(TABLE[n]) for n in ("amax", "amin", "argmax", "argmin"))
 _add, _sub, _div, _floor_divide = (bound(TABLE[n]) for n in ("add", "sub", "div", "floor_divide"))
+_logsumexp = bound(TABLE["logsumexp"])
 
 
 class Extreme(NamedTuple):
@@ -38,7 +39,8 @@ def _extreme(input: Tensor, all_of: Any, pick: Any, pairwise: Any, dim: Any, kee
         return apply(pairwise, (input, dim))
     axis(dim, input.ndim)
     if not input.ndim:
-        return Extreme(input, apply(ew.cast, (apply(ew.zeros_like, (input,)),), {"dtype": np.dtype(np.int64)}))
+        first = apply(ew.cast, (apply(ew.zeros_like, (input,)),), {"dtype": np.dtype(np.int64)})
+        return Extreme(apply(ew.clone, (input,)), first)
     indices = pick(input, dim, True)
     values = gather(input, dim, indices)
     if keepdim:
@@ -74,8 +76,8 @@ def matmul(input: Tensor, other: Tensor) -> Tensor:
     x = unsqueeze(x, 0) if first else x
     y = unsqueeze(y, 1) if second else y
     if x.shape[-1] != y.shape[-2]:
-        raise RuntimeError(f"matmul: shapes {list(input.shape)} and {list(other.shape)} do not fit: {x.shape[-1]} columns "
-                           f"against {y.shape[-2]} rows")  # fmt: skip
+        raise RuntimeError(f"matmul: shapes {list(input.shape)} and {list(other.shape)} do not fit: {x.shape[-1]} "
+                           f"columns against {y.shape[-2]} rows")  # fmt: skip
     if x.ndim > 2 or y.ndim > 2:
         x, y = _same_batch(x, y)
     out = apply(matmul_op, (x, y))
@@ -89,7 +91,8 @@ def _same_batch(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     try:
         batch = np.broadcast_shapes(x.shape[:-2], y.shape[:-2])
     except ValueError:
-        raise RuntimeError(f"matmul: the batch dimensions of {list(x.shape)} and {list(y.shape)} do not broadcast") from None
+        raise RuntimeError(f"matmul: the batch dimensions of {list(x.shape)} and {list(y.shape)} do not "
+                           "broadcast") from None
     return tuple(  # type: ignore[return-value]
         v if v.shape[:-2] == batch else apply(expand, (v,), {"shape": (*batch, *v.shape[-2:])}) for v in (x, y)
     )
@@ -152,10 +155,12 @@ def pow(input: Any, exponent: Any) -> Tensor:
             whole = isinstance(exponent, int)
             if not whole or input.dtype.name == "bool":
                 input = apply(ew.cast, (input,), {"dtype": np.dtype(np.int64) if whole else dtypes.default()})
-        return apply(ew.pow_scalar, (input,), {"exponent": exponent})
-    if isinstance(exponent, Tensor) and not exponent.dtype.is_floating_point and exponent._value is not None:
-        if isinstance(input, int) or (isinstance(input, Tensor) and not input.dtype.is_floating_point):
-            _no_fractions(exponent._value.min(initial=0))
+        if input.dtype.name != "bfloat16":  # whose powers NumPy computes in float32
+            return apply(ew.pow_scalar, (input,), {"exponent": exponent})
+    whole_base = isinstance(input, int) or (isinstance(input, Tensor) and not input.dtype.is_floating_point)
+    whole_exponent = isinstance(exponent, Tensor) and not exponent.dtype.is_floating_point
+    if whole_base and whole_exponent and exponent._value is not None:
+        _no_fractions(exponent._value.min(initial=0))
     return apply(ew.pow, (input, exponent))
 
 
@@ -176,8 +181,8 @@ def sub(input: Any, other: Any, *, alpha: Any = 1) -> Tensor:
 
 def _times(other: Any, alpha: Any) -> Any:
     if isinstance(other, Tensor) and not other.dtype.is_floating_point and isinstance(alpha, float):
-        raise RuntimeError(f"alpha={alpha} would make {other.dtype.name} values fractions: convert with .float(), or pass "
-                           "an integer alpha")  # fmt: skip
+        raise RuntimeError(f"alpha={alpha} would make {other.dtype.name} values fractions: convert with .float(), or "
+                           "pass an integer alpha")  # fmt: skip
     return other * alpha
 
 
@@ -218,7 +223,7 @@ def where(condition: Any, input: Any = None, other: Any = None) -> Any:
 
 
 def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
-    """Where the elements that are not zero stand: a row of indices for each, or with `as_tuple` a tensor a dimension."""
+    """Where the elements that are not zero stand: a row of indices each, or with `as_tuple` a tensor a dimension."""
     found = np.nonzero(np.atleast_1d(input._concrete("nonzero()")))
     if as_tuple:
         return tuple([wrap(f) for f in found])
@@ -227,9 +232,18 @@ def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
 
 def round(input: Tensor, *, decimals: int = 0) -> Tensor:
     """Rounded to the nearest integer (halves to even), or to `decimals` decimal places."""
+    if not input.dtype.is_floating_point and input.dtype.name != "bool":
+        return input.clone()
     if not decimals:
         return apply(ew.round, (input,))
     return apply(ew.round, (input * 10.0**decimals,)) / 10.0**decimals
+
+
+def logsumexp(input: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
+    """log(sum(exp(x))) over `dim`, without overflow. Integers are computed in the default float dtype."""
+    if not input.dtype.is_floating_point:
+        input = apply(ew.cast, (input,), {"dtype": dtypes.default()})
+    return _logsumexp(input, dim, keepdim)
 
 
 def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tensor:

@@ -32,7 +32,7 @@ def _with_keyword(name: str, keyword: str) -> Callable:
     def function(input: Tensor, *given: Any, **kwargs: Any) -> Tensor:
         if keyword in kwargs:
             given = (kwargs.pop(keyword),)
-        if not given:
+        if not given and input.ndim:
             raise TypeError(f"{name} needs {keyword}, as in x.{name}(...) or {keyword}=(...)")
         return call(input, *given, **kwargs)
 
@@ -42,16 +42,22 @@ def _with_keyword(name: str, keyword: str) -> Callable:
     return function
 
 
-reshape, expand = _with_keyword("reshape", "shape"), _with_keyword("expand", "size")
+reshape, _expand = _with_keyword("reshape", "shape"), _with_keyword("expand", "size")
 permute, flip = _with_keyword("permute", "dims"), _with_keyword("flip", "dims")
+
+
+def expand(input: Tensor, *size: Any, **kwargs: Any) -> Tensor:
+    """The tensor repeated along dimensions of size 1 and new ones in front, without taking memory; -1 keeps a size."""
+    out = _expand(input, *size, **kwargs)
+    return reshape(input, tuple(out.shape)) if out.numel() == input.numel() else out  # nothing repeated: can be written
 
 
 def view(input: Tensor, *shape: Any, **kwargs: Any) -> Tensor:
     """The same memory in another shape; RuntimeError where that takes a copy, which `reshape` makes."""
     out = reshape(input, *shape, **kwargs)
     if input._value is not None and out._view is None and input.numel():
-        raise RuntimeError(f"view: elements of this tensor of shape {list(input.shape)} are not in memory in an order that "
-                           f"shape {list(out.shape)} can look at: use reshape(), which copies")  # fmt: skip
+        raise RuntimeError(f"view: elements of this tensor of shape {list(input.shape)} are not in memory in an order "
+                           f"that shape {list(out.shape)} can look at: use reshape(), which copies")  # fmt: skip
     return out
 
 
@@ -108,7 +114,7 @@ def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
     if first > last:
         raise RuntimeError(f"flatten: start_dim={start_dim} comes after end_dim={end_dim}")
     shape = input.shape
-    return apply(reshape_op, (input,), {"shape": (*shape[:first], math.prod(shape[first : last + 1]), *shape[last + 1 :])})
+    return reshape(input, (*shape[:first], math.prod(shape[first : last + 1]), *shape[last + 1 :]))
 
 
 def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
@@ -129,7 +135,8 @@ def t(input: Tensor) -> Tensor:
 
 def _together(tensors: Sequence[Tensor], what: str) -> list[Tensor]:
     if isinstance(tensors, Tensor):
-        raise TypeError(f"{what} takes a list or tuple of tensors, not one tensor: {what}(list(x), dim) takes its slices")
+        raise TypeError(f"{what} takes a list or tuple of tensors, not one tensor: {what}(list(x), dim) takes its "
+                        "slices")
     many = list(tensors)
     if not many:
         raise (ValueError if what == "cat" else RuntimeError)(f"{what} needs at least one tensor")
@@ -182,7 +189,8 @@ def split(
     else:
         sizes = list(split_size_or_sections)
         if sum(sizes) != size or min(sizes, default=0) < 0:
-            raise RuntimeError(f"split: the sizes {sizes} are negative or do not add up to {size}, the size of dimension {d}")
+            raise RuntimeError(f"split: the sizes {sizes} are negative or do not add up to {size}, the size of "
+                               f"dimension {d}")
     pieces, start = [], 0
     for n in sizes:
         pieces.append(apply(narrow, (input,), {"dim": d, "start": start, "length": n}))
@@ -221,8 +229,8 @@ def _check_positions(what: str, index: Any, size: int, dim: int, shape: Any) -> 
     if index._value is not None and index.numel():
         low, high = int(index._value.min()), int(index._value.max())
         if low < 0 or high >= size:
-            raise RuntimeError(f"{what}: index {low if low < 0 else high} is out of range for dimension {dim}, which has "
-                               f"size {size} (shape {list(shape)}): use 0 to {size - 1}")  # fmt: skip
+            raise RuntimeError(f"{what}: index {low if low < 0 else high} is out of range for dimension {dim}, which "
+                               f"has size {size} (shape {list(shape)}): use 0 to {size - 1}")  # fmt: skip
     return index if index.dtype.name == "int64" else apply(cast, (index,), {"dtype": np.dtype(np.int64)})
 
 
@@ -232,7 +240,7 @@ def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
     if isinstance(index, Tensor) and index.ndim > 1:
         raise IndexError(f"index_select: index must have one dimension, not shape {list(index.shape)}")
     checked = _check_positions("index_select", index, input.shape[d] if input.ndim else 1, d, input.shape)
-    return input[(slice(None),) * d + (reshape(checked, -1),)] if input.ndim else input
+    return input[(slice(None),) * d + (reshape(checked, -1),)] if input.ndim else input.clone()
 
 
 def _check_index(what: str, input: Tensor, dim: int, index: Tensor) -> tuple[int, Tensor]:
@@ -247,7 +255,7 @@ def _check_index(what: str, input: Tensor, dim: int, index: Tensor) -> tuple[int
 
 
 def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:
-    """`input[..., index[i, j, k], ...]`: along `dim` the elements that `index` names; result of the shape of `index`."""
+    """`input[..., index[i, j, k], ...]`: the elements that `index` names along `dim`, in the shape of `index`."""
     d, checked = _check_index("gather", input, dim, index)
     return apply(gather_op, (input, checked), {"dim": d})
 
@@ -256,9 +264,11 @@ def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
     """`input` with `src[i, j, k]` added at `[..., index[i, j, k], ...]`."""
     d, checked = _check_index("scatter_add", input, dim, index)
     if src._held.dtype != input._held.dtype:
-        raise RuntimeError(f"scatter_add: src is {src.dtype.name} and the tensor {input.dtype.name}: they must be equal")
+        raise RuntimeError(f"scatter_add: src is {src.dtype.name} and the tensor {input.dtype.name}: they must be "
+                           "equal")
     if any(i > n for i, n in zip(index.shape, src.shape)) or src.ndim != index.ndim:
-        raise RuntimeError(f"scatter_add: index of shape {list(index.shape)} is larger than src of shape {list(src.shape)}")
+        raise RuntimeError(f"scatter_add: index of shape {list(index.shape)} is larger than src of shape "
+                           f"{list(src.shape)}")
     return apply(scatter_op, (input, checked, src), {"dim": d})
 
 
@@ -277,7 +287,8 @@ def index_add(input: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: 
 def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
     """`value` where `mask` (bool, broadcast to the tensor) is true, `input` elsewhere."""
     if not isinstance(mask, Tensor) or mask._held.dtype != bool:
-        raise RuntimeError(f"masked_fill: the mask must be a bool tensor, not {getattr(getattr(mask, 'dtype', None), 'name', type(mask).__name__)}")
+        raise RuntimeError(f"masked_fill: the mask must be a bool tensor, not "
+                           f"{getattr(getattr(mask, 'dtype', None), 'name', type(mask).__name__)}")
     if isinstance(value, Tensor) and value.ndim:
         raise RuntimeError(f"masked_fill: the value must be one number, not of shape {list(value.shape)}: use where()")
     dtype = input._held.dtype

@@ -83,7 +83,8 @@ def _polygamma(x: np.ndarray, n: int) -> Any:
 
 def _where(c: Any, x: Any, y: Any) -> Any:
     if isinstance(c, (np.bool_, bool)) and np.ndim(x) == np.ndim(y) == 0:
-        return x if c else y
+        kept = getattr(x, "dtype", None) or getattr(y, "dtype", None)  # the other may be Python's number
+        return kept.type(x if c else y) if kept else x if c else y
     return np.where(c, x, y)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from jitgrad.ops.elementwise import abs, exp, log, mul, power_of, sign, sqrt, where
+from jitgrad.ops.elementwise import abs, exp, log, logical_or, mul, power_of, sign, sqrt, where, zeros_like
 from jitgrad.ops.movement import SAMPLES, cat, count, flip, narrow, over_dims, reduced, reshape, spread, sum
 from jitgrad.ops.table import Spec, axes, axis, reduced_shape, reduction, register
 
@@ -23,7 +23,8 @@ def _over_some(x: Any, dim: Any = None, keepdim: bool = False) -> dict[str, Any]
     """As `_over`, for reductions that have no value over nothing."""
     found = over_dims(x, dim, keepdim)
     if 0 in [x.shape[d] for d in found["dim"] if x.ndim]:
-        raise IndexError(f"nothing to reduce: shape {tuple(x.shape)} is empty along dim={dim}, and an extreme of no "
+        kind = RuntimeError if dim is None else IndexError
+        raise kind(f"nothing to reduce: shape {tuple(x.shape)} is empty along dim={dim}, and an extreme of no "
                          "elements has no value")  # fmt: skip
     return found
 
@@ -40,8 +41,8 @@ def total(x: Any, dim: int | tuple[int, ...]) -> Any:
 
 def _tied(g: Any, x: Any, y: Any, dim: tuple[int, ...], keepdim: bool) -> Any:
     """The cotangent of an extreme, shared equally by all elements that attain it."""
-    hit = x == spread(y, x.shape, dim, keepdim)
-    shared = spread(g, x.shape, dim, keepdim) / total(where(hit, 1 + 0 * x, 0 * x), dim)
+    hit = logical_or(x == spread(y, x.shape, dim, keepdim), x != x)  # nan attains an extreme that is nan
+    shared = spread(g, x.shape, dim, keepdim) / total(where(hit, zeros_like(x) + 1, zeros_like(x)), dim)
     return where(hit, shared, 0)
 
 
@@ -96,7 +97,7 @@ def _arg(pick: Any) -> Any:
 
 
 def _one_or_all(x: Any, dim: Any = None, keepdim: bool = False) -> dict[str, Any]:
-    found = _over_some(x, dim, keepdim)
+    found = _over_some(x, tuple(range(x.ndim)) if dim is None else dim, keepdim)
     return {"dim": None if dim is None else axis(dim, x.ndim), "keepdim": found["keepdim"]}
 
 

@@ -19,6 +19,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from typing import NamedTuple
 
@@ -32,11 +33,25 @@ from jitgrad.sweeps.calls import Trampolines, make_trampolines
 
 __all__ = ["CompileError", "Kernel", "Trampolines", "assembly", "compile_text", "host", "trampolines"]
 
-# LLVM is entered by one thread at a time. A fork waits for the compilation that runs, or the child would inherit a
-# lock that nobody releases and an LLVM in the middle of something.
+# One compilation at a time. A fork waits for the one that runs, and for whoever else is inside LLVM (Numba, or a kernel
+# being released), or the child would wait for ever for a lock held by a thread that it does not have. llvmlite's own
+# lock is taken after ours, as in a compilation, and has no public name.
 _lock = threading.RLock()
+
+
+def _before_fork() -> None:
+    _lock.acquire()
+    _llvmlite_lock.__enter__()
+
+
+def _after_fork() -> None:
+    _llvmlite_lock.__exit__(None, None, None)
+    _lock.release()
+
+
+_llvmlite_lock: AbstractContextManager[object] = getattr(llvm.ffi.lib, "_lock", None) or nullcontext()
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork)
 
 # Goes into the cache's key: change it together with the passes below.
 _PASSES = "always-inline sroa instcombine simplifycfg newgvn dse adce; codegen 2"
