@@ -14,6 +14,13 @@ import pytest  # noqa: E402
 from bench.contestants import Workload, wrong  # noqa: E402
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Let `--benchmark-only` win over the `--benchmark-disable` that the project's own options have."""
+    if getattr(config.option, "benchmark_only", False):
+        config.option.benchmark_disable = False
+
+
 @pytest.fixture
 def compete(benchmark: Any) -> Callable[[Workload, str], None]:
     """Check what a contestant gives, then time it."""

@@ -67,7 +67,7 @@ def _numba() -> Contestant:
     import numba
 
     @numba.njit
-    def value_and_gradient(w, b, x, y):  # type: ignore[no-untyped-def]
+    def value_and_gradient(w, b, x, y):
         one, low = np.float32(1), np.float32(EPSILON)
         high = one - low
         s = one / (one + math.exp(-(w * x + b)))

@@ -69,10 +69,20 @@ def goals_table(outcomes: list[Outcome]) -> str:
     return "Goals\n" + table(["jitgrad takes", "limit", "measured", ""], rows, right=(1, 2))
 
 
-def losses_table(losses: list[Loss]) -> str:
-    """Who was faster than jitgrad, and where."""
+def problems_text(results: Mapping[str, Mapping[str, Timing]]) -> str:
+    """Who was wrong or failed, a line each."""
+    return "\n".join(
+        f"{name}, {label}: {t.problem}"
+        for name, timings in results.items()
+        for label, t in timings.items()
+        if t.problem
+    )
+
+
+def losses_table(losses: list[Loss], compared: int) -> str:
+    """Who was faster than jitgrad, and where, among the workloads that were `compared`."""
     if not losses:
-        return "Where jitgrad loses\nnowhere in this run"
+        return f"Where jitgrad loses\n{f'nowhere, in {compared} workloads' if compared else 'nothing was compared'}"
     rows = [[x.workload, x.ours, x.theirs, three_digits(x.times_slower)] for x in losses]
     return "Where jitgrad loses\n" + table(["workload", "ours", "faster", "ours takes ×"], rows, right=(3,))
 

@@ -44,7 +44,9 @@ def main(arguments: list[str] | None = None) -> int:
     outcomes = goals.outcomes(results, imports)
     lost = goals.losses(results, {w.name: w.base for w in chosen})
     _say(report.goals_table(outcomes))
-    _say(report.losses_table(lost))
+    _say(report.losses_table(lost, len(results)))
+    if problems := report.problems_text(results):
+        _say(f"Wrong or failed\n{problems}")
     if options.json is not None:
         text = json.dumps(report.as_json(results, imports, outcomes, lost), indent=1, allow_nan=False)
         options.json.write_text(text + "\n", encoding="utf-8")

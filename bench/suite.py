@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
@@ -11,9 +11,11 @@ from bench.contestants import COMPILED, NEEDS, Workload
 from bench.libraries import why_missing
 
 
-def cases(workloads: Iterable[Workload]) -> Iterator[Any]:
+def cases(workloads: Iterable[Workload]) -> list[Any]:
     """Every contestant that is installed at every workload; without torch.compile, which compiles for long."""
-    for workload in workloads:
-        for label in workload.entrants:
-            if label != COMPILED and (label not in NEEDS or why_missing(NEEDS[label]) is None):
-                yield pytest.param(workload, label, id=f"{workload.name}-{label}".replace(" ", "_"))
+    return [
+        pytest.param(workload, label, id=f"{workload.name}-{label}".replace(" ", "_"))
+        for workload in workloads
+        for label in workload.entrants
+        if label != COMPILED and (label not in NEEDS or why_missing(NEEDS[label]) is None)
+    ]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import functools
+import math
+import inspect
 import operator
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,7 +25,7 @@ def seed(output: Any, gradient: Any) -> Any:
     held = output._value if output._value is not None else output._row
     shape, dtype = tuple(held.shape), held.dtype
     if gradient is None:
-        if int(np.prod(shape)) != 1:
+        if math.prod(shape) != 1:
             raise RuntimeError(
                 f"a gradient is made up only for scalar outputs, and this one has shape {list(shape)}: reduce it first "
                 "(.sum(), .mean()), or pass gradient= of that shape"
@@ -137,7 +139,7 @@ def _add_to_grad(row: Row, g: Any, create_graph: bool) -> None:
         else:
             row.extra = (row.extra or {}) | {"grad": new}
     elif isinstance(old._value, np.ndarray) and old._value.flags.writeable:
-        old._value += g._value
+        quiet.run(operator.iadd, old._value, g._value)
         if old._storage is not None:
             old._storage.version += 1
     else:
@@ -214,6 +216,9 @@ class _Mode:
         grad_mode.reset(self._tokens.pop())
 
     def __call__(self, function: Callable) -> Callable:
+        if inspect.isgeneratorfunction(function):
+            return functools.wraps(function)(lambda *args, **kwargs: self._steps(function(*args, **kwargs)))
+
         @functools.wraps(function)
         def within(*args: Any, **kwargs: Any) -> Any:
             token = grad_mode.set(self.mode)
@@ -223,6 +228,23 @@ class _Mode:
                 grad_mode.reset(token)
 
         return within
+
+
+    def _steps(self, generator: Generator) -> Generator:
+        """The same generator, with the mode on while it runs and off while its caller does."""
+        answer, failed = None, None
+        while True:
+            token = grad_mode.set(self.mode)
+            try:
+                item = generator.send(answer) if failed is None else generator.throw(failed)
+            except StopIteration as stop:
+                return stop.value
+            finally:
+                grad_mode.reset(token)
+            try:
+                answer, failed = (yield item), None
+            except BaseException as error:
+                answer, failed = None, error
 
 
 class no_grad(_Mode):

@@ -24,7 +24,7 @@ class Storage:
     `exported` is not None once a NumPy array outside shares the memory: a checksum of the bytes at that time.
     """
 
-    __slots__ = ("array", "exported", "kept", "version", "views")
+    __slots__ = ("array", "exported", "kept", "room", "version", "views")
 
     def __init__(self, array: np.ndarray) -> None:
         self.array = array
@@ -32,9 +32,17 @@ class Storage:
         self.exported: int | None = None
         self.kept = False
         self.views: list[weakref.ref] = []
+        self.room = 16
 
     def checksum(self) -> int:
         return zlib.crc32(np.ascontiguousarray(self.array).tobytes())
+
+    def look(self, view: Handle) -> None:
+        """Note a view; those that are gone are forgotten now and then, so that a parameter does not collect them."""
+        self.views.append(weakref.ref(view))
+        if len(self.views) > self.room:
+            self.views = [reference for reference in self.views if reference() is not None]
+            self.room = 2 * len(self.views) + 16
 
     def export(self) -> None:
         """Note that somebody outside can now write to this memory unseen."""
@@ -143,4 +151,4 @@ def note_view(base: Any, out: Any, op: Op, params: dict[str, Any]) -> None:
     out._storage = own_memory(base)
     root, chain = base._view or (base, ())
     out._view = (root, (*chain, (op, params)))
-    out._storage.views.append(weakref.ref(out))
+    out._storage.look(out)

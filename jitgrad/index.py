@@ -1,7 +1,7 @@
 """What `x[index]` means: from Python's index objects to the indices of rows.
 
 As in PyTorch, ints, slices and None are looked up first, and what is left is indexed by arrays; NumPy lets an int
-beside an array take part in its broadcasting, which moves dimensions about. So one index becomes one or several `Step`s.
+beside an array take part in its broadcasting, which moves dimensions about. So one index becomes one or more `Step`s.
 """
 
 from __future__ import annotations

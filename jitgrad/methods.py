@@ -40,18 +40,18 @@ _PICK: dict[tuple[int, ...], Callable] = {
 
 
 def quick_unary(op: Op) -> Callable:
-    """The method of an elementwise op of one floating input without parameters."""
+    """The method of an elementwise op of one floating input; parameters are canonical."""
     run = op.run
     plan = op.plan((True,)) if op.differentiable else None
     pick = _PICK[plan.slots] if plan else None
     any_dtype = op.result == "bool"
 
-    def method(self: Any) -> Any:
+    def method(self: Any, **params: Any) -> Any:
         x = self._value
         kind = x.__class__
         if kind not in SCALARS and (kind is not ndarray or (x.dtype not in FLOATS and not any_dtype)):
-            return apply(op, (self,))
-        value = quiet.run(run, x)
+            return apply(op, (self,), params)
+        value = quiet.run(run, x, **params) if params else quiet.run(run, x)
         row = self._row
         if plan is None or row is None or not row.requires or not recording():
             return make(self.__class__, value, None)
@@ -60,7 +60,7 @@ def quick_unary(op: Op) -> Callable:
             saved, guards = keep(op, plan.slots, (self,), (x,), out)
         else:
             saved, guards = pick(x, None, value), None  # type: ignore[misc]
-        out._row = Row(op, (row,), NOTHING, value.shape, value.dtype, True, plan, saved, guards)
+        out._row = Row(op, (row,), params, value.shape, value.dtype, True, plan, saved, guards)
         return out
 
     return _named(method, op)

@@ -41,8 +41,8 @@ def register() -> None:
     from numba.extending import overload
 
     _register_primitives()
-    options = {"error_model": "numpy", "forceinline": True}
-    floats = {"f32": types.float32, "f64": types.float64}
+    options: Any = {"error_model": "numpy", "forceinline": True}
+    floats: dict[str, Any] = {"f32": types.float32, "f64": types.float64}
 
     def by_itself(kernel: Callable[..., Any], wanted: Any) -> Callable[..., Any]:
         def typing(*args: Any) -> Any:
@@ -71,9 +71,9 @@ def _register_primitives() -> None:
     from numba.core import cgutils
     from numba.extending import intrinsic, overload
 
-    integers = {types.float32: types.int32, types.float64: types.int64}
-    floats = {integer: float for float, integer in integers.items()}
-    options = {"error_model": "numpy", "forceinline": True}
+    integers: dict[Any, Any] = {types.float32: types.int32, types.float64: types.int64}
+    floats: dict[Any, Any] = {integer: float for float, integer in integers.items()}
+    options: Any = {"error_model": "numpy", "forceinline": True}
 
     def suffix(kind: Any) -> str:
         return f"{'f' if isinstance(kind, types.Float) else 'i'}{kind.bitwidth}"
@@ -154,14 +154,32 @@ def _register_primitives() -> None:
         instruction(getattr(primitives, f"to_{name}"), conversion, convert)
 
     double = types.float64
+
+    def rare(libm: Any) -> Callable[..., Any]:
+        def typing(c: Any, x: Any, fast: Any) -> Any:
+            def patched(c: Any, x: Any, fast: Any) -> Any:
+                return x_type(libm(x)) if c else fast
+
+            x_type = x
+            return patched if x in integers else None
+
+        return typing
+
     for name in ("sin", "cos"):
         libm = types.ExternalFunction(name, double(double))
+        overload(getattr(primitives, f"rare_{name}"), strict=False, jit_options=options)(rare(libm))
 
-        def patched(c: Any, x: Any, fast: Any, libm: Any = libm) -> Any:
-            def rare(c: Any, x: Any, fast: Any) -> Any:
-                return wanted(libm(x)) if c else fast
+    def called(libm: Any, count: int) -> Callable[..., Any]:
+        def typing(*args: Any) -> Any:
+            x_type = args[0]
+            if x_type not in integers:
+                return None
+            if count == 1:
+                return lambda x: x_type(libm(x))
+            return lambda x, y: x_type(libm(x, y))
 
-            wanted = x
-            return rare if x in integers else None
+        return typing
 
-        overload(getattr(primitives, f"rare_{name}"), strict=False, jit_options=options)(patched)
+    for name, count in scalar.LIBM.items():
+        libm = types.ExternalFunction(name, double(*[double] * count))
+        overload(getattr(scalar, name), strict=False, jit_options=options)(called(libm, count))

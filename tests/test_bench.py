@@ -51,7 +51,8 @@ def test_the_summary_and_json(results):
     assert "MISSED" in report.goals_table(outcomes)
     assert "import jitgrad" in report.imports_table({"jitgrad": 9.0})
     lost = goals.losses(measured, {w.name: w.base for w, _ in results})
-    assert report.losses_table(lost).startswith("Where jitgrad loses")
+    assert report.losses_table(lost, len(measured)).startswith("Where jitgrad loses")
+    assert "nothing was compared" in report.losses_table([], 0)
     json.dumps(report.as_json(measured, {}, outcomes, lost), allow_nan=False)
 
 
@@ -96,6 +97,7 @@ def test_a_wrong_gradient_and_a_failure_are_shown_and_not_timed():
     assert timings["broken"].problem == "failed: ValueError: no such thing"
     assert [label for label, t in timings.items() if t.rounds] == ["good"]
     assert "broken: failed: ValueError: no such thing" in report.timings_table(workload, timings)
+    assert "some, broken: failed" in report.problems_text({"some": timings})
     assert bench("run").failed({"some": timings})
 
 

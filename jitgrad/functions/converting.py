@@ -46,7 +46,11 @@ def _converter(name: str, dtype: str) -> Any:
 
 def contiguous(self: Tensor) -> Tensor:
     """This tensor, or a copy whose elements lie in memory in row-major order."""
-    return self if self.is_contiguous() else apply(ew.clone, (self,))
+    if self.is_contiguous():
+        return self
+    out = apply(ew.clone, (self,))
+    out._value = np.ascontiguousarray(out._value)  # a clone keeps the order that its source has in memory
+    return out
 
 
 def cpu(self: Tensor) -> Tensor:

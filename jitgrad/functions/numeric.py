@@ -8,7 +8,7 @@ import numpy as np
 
 from jitgrad import dtypes
 from jitgrad.functions.shaping import gather, unsqueeze
-from jitgrad.methods import bound
+from jitgrad.methods import bound, quick_unary
 from jitgrad.ops import TABLE
 from jitgrad.ops import elementwise as ew
 from jitgrad.ops.linalg import matmul as matmul_op
@@ -198,15 +198,18 @@ def div(input: Any, other: Any, *, rounding_mode: str | None = None) -> Tensor:
     return apply(ew.cast, (apply(ew.trunc, (_div(input, other),)),), {"dtype": whole.numpy})
 
 
+_clamp = quick_unary(ew.clamp)
+
+
 def clamp(input: Tensor, min: Any = None, max: Any = None) -> Tensor:
     """`input` bounded below by `min` and above by `max`, numbers or tensors; the gradient passes at a bound."""
     if isinstance(min, Tensor) or isinstance(max, Tensor):
         out = input if min is None else apply(ew.maximum, (input, min))
         return out if max is None else apply(ew.minimum, (out, max))
     bounds = ew.clamp.prepare(input, min, max)  # type: ignore[misc]
-    if not input.dtype.is_floating_point and any(isinstance(b, float) for b in bounds.values()):
+    if (min.__class__ is float or max.__class__ is float) and not input.dtype.is_floating_point:
         input = apply(ew.cast, (input,), {"dtype": dtypes.default()})
-    return apply(ew.clamp, (input,), bounds)
+    return _clamp(input, **bounds)
 
 
 def where(condition: Any, input: Any = None, other: Any = None) -> Any:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from jitgrad.ops.table import NOT_DIFFERENTIABLE, Op, binary, predicate, register, todo, unary
+from jitgrad.ops.table import NOT_DIFFERENTIABLE, Op, binary, predicate, register, unary
 
 POSITIVE = (0.1, 4.0)
 INSIDE = (-0.9, 0.9)
@@ -82,19 +82,20 @@ def _polygamma(x: np.ndarray, n: int) -> Any:
 
 
 def _where(c: Any, x: Any, y: Any) -> Any:
-    if isinstance(c, (np.bool_, bool)) and np.ndim(x) == np.ndim(y) == 0:
-        kept = getattr(x, "dtype", None) or getattr(y, "dtype", None)  # the other may be Python's number
-        return kept.type(x if c else y) if kept else x if c else y
+    if c.__class__ is np.bool_ and x.__class__ is not np.ndarray and y.__class__ is not np.ndarray:
+        kept = x.__class__ if isinstance(x, np.generic) else y.__class__  # the other may be Python's number
+        chosen = x if c else y
+        return chosen if chosen.__class__ is kept else kept(chosen)
     return np.where(c, x, y)
 
 
 def _clamp(x: Any, min: Any = None, max: Any = None) -> Any:
-    if np.ndim(x) == 0:  # np.clip takes microseconds for a number
-        y = x
-        if min is not None and y < min:
-            y = x.dtype.type(min)
-        return x.dtype.type(max) if max is not None and y > max else y
-    return np.clip(x, None if min is None else x.dtype.type(min), None if max is None else x.dtype.type(max))
+    if x.__class__ is not np.ndarray:  # np.clip takes microseconds for a number
+        if min is not None and x < min:
+            x = x.__class__(min)
+        return x.__class__(max) if max is not None and x > max else x
+    low, high = (None if bound is None else x.dtype.type(bound) for bound in (min, max))
+    return np.clip(x, low, high).astype(x.dtype, copy=False)  # bfloat16 comes back as float32
 
 
 def _bounds(x: Any, min: Any = None, max: Any = None) -> dict[str, Any]:
@@ -106,7 +107,12 @@ def _bounds(x: Any, min: Any = None, max: Any = None) -> dict[str, Any]:
 def _in_bounds(x: Any, min: Any, max: Any) -> Any:
     if min is None:
         return x <= max
-    return x >= min if max is None else logical_and(x >= min, x <= max)
+    return x >= min if max is None else (x >= min) & (x <= max)
+
+
+def _pow_scalar(x: Any, exponent: float) -> Any:
+    z = x**exponent
+    return z if z.dtype == x.dtype or x.dtype.kind != "V" else z.astype(x.dtype)  # bfloat16 comes back as float32
 
 
 def _relu(x: Any) -> Any:
@@ -123,7 +129,7 @@ div = binary(
 )  # fmt: skip
 floor_divide = binary("floor_divide(x, y)", np.floor_divide, d=(NOT_DIFFERENTIABLE,) * 2, domain=AWAY)
 remainder = binary(
-    "remainder(x, y)", np.remainder, vjp=(lambda g: g, lambda g, x, y: -g * floor(x / y)),
+    "remainder(x, y)", np.remainder, vjp=(lambda g: g, lambda g, x, y: -g * floor_divide(x, y)),
     domain=((-3.0, 3.0), (3.2, 5.0)),
 )  # fmt: skip
 pow = binary(
@@ -134,9 +140,9 @@ pow = binary(
     ),
 )  # fmt: skip
 pow_scalar = unary(
-    "power(x, exponent)", lambda x, exponent: x**exponent, label="pow", method=False, domain=POSITIVE,
+    "power(x, exponent)", _pow_scalar, label="pow", method=False, domain=POSITIVE,
     d=lambda x, exponent: 0 * x if exponent == 0 else exponent * power_of(x, exponent - 1),
-    samples=lambda: [{"exponent": e} for e in (2, 3, -1, 0.5, 1.7)],
+    samples=lambda: [{"exponent": e} for e in (2, 3, -1, 0.5, 1.7, 0, 1)],
 )  # fmt: skip
 neg = unary("-x", operator.neg, vjp=lambda g: -g, aliases=("negative",))
 abs = unary("abs(x)", operator.abs, vjp=lambda g, x: g * sign(x), aliases=("absolute",))
@@ -146,7 +152,7 @@ reciprocal = unary("1 / x", lambda x: 1 / x, d=lambda y: -y * y, domain=POSITIVE
 alias = unary("x", lambda x: x, vjp=lambda g: g, method=False)
 clone = unary("x", lambda x: np.array(x)[()], vjp=lambda g: g, method=False)
 detach = unary("x", lambda x: x, d=NOT_DIFFERENTIABLE, method=False)
-zeros_like = unary("0", np.zeros_like, vjp=lambda g: zeros_like(g), method=False, label="zero")
+zeros_like = unary("0", lambda x: np.zeros_like(x) if x.__class__ is np.ndarray else x.__class__(), vjp=lambda g: zeros_like(g), method=False, label="zero")
 
 # Roots, exponentials, logarithms.
 sqrt = unary("sqrt(x)", np.sqrt, vjp=lambda g, y: g / (2 * y), domain=POSITIVE, result="float")
@@ -214,7 +220,8 @@ minimum = binary(
 )  # fmt: skip
 clamp = unary(
     "clamp(x, min, max)", _clamp, d=lambda x, min, max: _in_bounds(x, min, max), aliases=("clip",), prepare=_bounds,
-    samples=lambda: [{"min": -1.0, "max": 1.5}, {"min": 0.5, "max": None}, {"min": None, "max": 0.5}],
+    samples=lambda: [{"min": -1.0, "max": 1.5}, {"min": 0.5, "max": None}, {"min": None, "max": 0.5},
+                     {"min": 1, "max": 2}],
 )  # fmt: skip
 where = Op(
     _where, kind="elementwise", inputs=("c", "x", "y"), output="z", kernel="select(c, x, y)",
@@ -236,8 +243,8 @@ le = predicate("x <= y", operator.le, aliases=("less_equal",))
 gt = predicate("x > y", operator.gt, aliases=("greater",))
 ge = predicate("x >= y", operator.ge, aliases=("greater_equal",))
 isnan = predicate("x != x", np.isnan, inputs=("x",))
-isinf = predicate("abs(x) == inf", np.isinf, inputs=("x",))
-isfinite = predicate("abs(x) < inf", np.isfinite, inputs=("x",))
+isinf = predicate("(x == x) & (x - x != 0)", np.isinf, inputs=("x",))
+isfinite = predicate("x - x == 0", np.isfinite, inputs=("x",))
 logical_and = predicate("(x != 0) & (y != 0)", np.logical_and)
 logical_or = predicate("(x != 0) | (y != 0)", np.logical_or)
 logical_xor = predicate("(x != 0) ^ (y != 0)", np.logical_xor)

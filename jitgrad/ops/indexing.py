@@ -13,6 +13,9 @@ import numpy as np
 
 from jitgrad.ops.table import Op, Spec, axis, register
 
+NAMES = np.array([0, 2, 2])  # what samples index with: elements named twice, and not
+PLACES = np.array([[0, 2, 2], [1, 0, 2]])
+
 
 class Slot(NamedTuple):
     """The place of the `number`-th index array in an index."""
@@ -59,11 +62,20 @@ getitem = Op(
     _getitem, kind="index", inputs=("x", "*arrays"), output="y", label="slice", method=False, view=True,
     vjp=(lambda g, arrays, x_shape, x_dtype, index: index_add(_zeros(x_shape, x_dtype), g, *arrays, index=index),),
     accumulate=lambda out, g, arrays, x_shape, x_dtype, index: add_at(out, g, arrays, index),
+    samples=lambda: [
+        ([(4, 3)], {"index": (slice(1, None, 2), None, ..., -1)}),
+        ([(4, 3), NAMES], {"index": (Slot(0), ...)}),
+        ([(4, 3), NAMES, NAMES % 3], {"index": (Slot(0), Slot(1))}),
+    ],
 )  # fmt: skip
 index_add = Op(
     _index_add, kind="index", inputs=("x", "g", "*arrays"), output="y", method=False,
     vjp=(lambda g: g, lambda g, arrays, index: getitem(g, *arrays, index=index)),
     shape=lambda x, g, *arrays, index: Spec(x.shape, x.dtype),
+    samples=lambda: [
+        ([(4, 3), (3, 3), NAMES], {"index": (Slot(0), ...)}),
+        ([(4, 3), (3,)], {"index": (2, ...)}),
+    ],
 )  # fmt: skip
 index_put = Op(
     _index_put, kind="index", inputs=("x", "value", "*arrays"), output="y", label="copy_slices", method=False,
@@ -73,6 +85,10 @@ index_put = Op(
         lambda g, arrays, index: getitem(g, *arrays, index=index),
     ),
     shape=lambda x, value, *arrays, index: Spec(x.shape, x.dtype),
+    samples=lambda: [
+        ([(4, 3), (2, 3), np.array([3, 0])], {"index": (Slot(0), ...)}),
+        ([(4, 3), (3,)], {"index": (2, ...)}),
+    ],
 )  # fmt: skip
 
 
@@ -102,20 +118,22 @@ gather = Op(
     _gather, kind="index", inputs=("x", "index"), output="y", method=False, prepare=_gather_params,
     vjp=(lambda g, index, x_shape, x_dtype, dim: scatter_add(_zeros(x_shape, x_dtype), index, g, dim=dim), None),
     shape=lambda x, index, dim: Spec(index.shape, x.dtype),
+    samples=lambda: [([(3, 4), PLACES], {"dim": 1}), ([(3, 4), PLACES], {"dim": 0})],
 )  # fmt: skip
 scatter_add = Op(
     _scatter_add, kind="index", inputs=("x", "index", "src"), output="y", method=False,
-    vjp=(lambda g: g, None, lambda g, index, src_shape, dim: _gathered(g, index, src_shape, dim)),
+    vjp=(lambda g: g, None, lambda g, index, src_shape, src_dtype, dim: _gathered(g, index, src_shape, src_dtype, dim)),
     shape=lambda x, index, src, dim: Spec(x.shape, x.dtype),
+    samples=lambda: [([(3, 4), PLACES, (2, 3)], {"dim": 1}), ([(3, 4), PLACES, (3, 4)], {"dim": 0})],
 )  # fmt: skip
 
 
-def _gathered(g: Any, index: Any, src_shape: tuple[int, ...], dim: int) -> Any:
+def _gathered(g: Any, index: Any, src_shape: tuple[int, ...], src_dtype: np.dtype, dim: int) -> Any:
     from_index = gather(g, index, dim=dim)
     if tuple(index.shape) == tuple(src_shape):
         return from_index
     corner = tuple(slice(n) for n in index.shape)
-    return index_put(_zeros(src_shape, g.dtype), from_index, index=corner)
+    return index_put(_zeros(src_shape, src_dtype), from_index, index=corner)
 
 
 register(globals())

@@ -16,10 +16,16 @@ def transposed(x: Any) -> Any:
     return permute(x, dims=(*range(n - 2), n - 1, n - 2))
 
 
+def _matmul(x: Any, y: Any) -> Any:
+    z = np.matmul(x, y)
+    return z if z.dtype == x.dtype else z.astype(x.dtype)  # bfloat16 comes back as float32
+
+
 matmul = Op(
-    np.matmul, kind="matmul", inputs=("x", "y"), output="z", method=False, label="mm",
+    _matmul, kind="matmul", inputs=("x", "y"), output="z", method=False, label="mm",
     vjp=(lambda g, y: matmul(g, transposed(y)), lambda g, x: matmul(transposed(x), g)),
     shape=lambda x, y: (x.shape[:-1] + y.shape[-1:], x.dtype),
+    samples=lambda: [([(2, 3), (3, 4)], {}), ([(2, 1, 3), (2, 3, 2)], {})],
 )  # fmt: skip
 
 register(globals())

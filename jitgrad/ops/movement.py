@@ -22,7 +22,8 @@ def _target_shape(x: Any, *shape: Any) -> dict[str, Any]:
     if len(unknown) == 1 and known and size % known == 0:
         wanted[unknown[0]] = size // known
     elif unknown or known != size:
-        raise RuntimeError(f"a tensor of shape {tuple(x.shape)} has {size} elements and cannot take shape {tuple(wanted)}")
+        raise RuntimeError(f"a tensor of shape {tuple(x.shape)} has {size} elements and cannot take shape "
+                           f"{tuple(wanted)}")  # fmt: skip
     return {"shape": tuple(int(n) for n in wanted)}
 
 
@@ -52,6 +53,7 @@ SAMPLES = [
     ((3, 4), {"dim": (1,), "keepdim": False}),
     ((3, 4), {"dim": (0, 1), "keepdim": True}),
     ((5,), {"dim": (0,), "keepdim": False}),
+    ((2, 3, 2), {"dim": (0, 2), "keepdim": False}),
 ]
 
 
@@ -103,9 +105,9 @@ permute = linear(
     samples=lambda: [((2, 3, 4), {"dims": (2, 0, 1)}), ((2, 3), {"dims": (1, 0)})],
 )  # fmt: skip
 sum = reduction(
-    lambda x, dim, keepdim: np.add.reduce(x, axis=dim, keepdims=keepdim, dtype=x.dtype), prepare=over_dims, shape=reduced,
-    vjp=lambda g, x_shape, dim, keepdim: spread(g, x_shape, dim, keepdim), linear=True, samples=lambda: SAMPLES,
-    result="sum",
+    lambda x, dim, keepdim: np.add.reduce(x, axis=dim, keepdims=keepdim, dtype=x.dtype), prepare=over_dims,
+    shape=reduced, vjp=lambda g, x_shape, dim, keepdim: spread(g, x_shape, dim, keepdim), linear=True,
+    samples=lambda: SAMPLES, result="sum",
 )  # fmt: skip
 expand = linear(
     lambda x, shape: np.broadcast_to(x, shape), transpose=lambda g, x_shape: unexpand(g, x_shape), view=True,
@@ -161,6 +163,7 @@ cat = Op(
     vjp=(lambda g, xs_shapes, dim, i: _piece(g, xs_shapes, dim, i),),
     shape=lambda *xs, dim: Spec(
         (*xs[0].shape[:dim], int(np.sum([x.shape[dim] for x in xs])), *xs[0].shape[dim + 1 :]), xs[0].dtype),
+    samples=lambda: [([(2, 3), (1, 3), (2, 3)], {"dim": 0}), ([(2, 3), (2, 1)], {"dim": 1})],
 )  # fmt: skip
 
 register(globals())

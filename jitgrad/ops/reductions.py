@@ -59,7 +59,8 @@ def _prod_tree(x: Any, dim: tuple[int, ...], keepdim: bool) -> Any:
 
 
 mean = reduction(
-    lambda x, dim, keepdim: np.add.reduce(x, axis=dim, keepdims=keepdim, dtype=x.dtype) / x.dtype.type(count(x.shape, dim)),
+    lambda x, dim, keepdim: (
+        np.add.reduce(x, axis=dim, keepdims=keepdim, dtype=x.dtype) / x.dtype.type(count(x.shape, dim))),
     vjp=lambda g, x_shape, dim, keepdim: spread(g / count(x_shape, dim), x_shape, dim, keepdim), linear=True,
     lower=lambda x, dim, keepdim: sum(x, dim=dim, keepdim=keepdim) / count(x.shape, dim),
     prepare=over_dims, shape=reduced, samples=lambda: SAMPLES, result="floating",
@@ -228,7 +229,7 @@ def _norm(x: Any, dim: tuple[int, ...], keepdim: bool, p: float) -> Any:
         return np.add.reduce((x != 0).astype(x.dtype), axis=dim, keepdims=keepdim)
     if p == 2:
         return np.sqrt(np.add.reduce(x * x, axis=dim, keepdims=keepdim))
-    return np.add.reduce(size**p, axis=dim, keepdims=keepdim) ** x.dtype.type(1 / p)
+    return np.power(np.add.reduce(size ** x.dtype.type(p), axis=dim, keepdims=keepdim), x.dtype.type(1 / p))
 
 
 def _norm_vjp(g: Any, x: Any, y: Any, dim: tuple[int, ...], keepdim: bool, p: float) -> Any:
@@ -258,7 +259,8 @@ def _flipped(x: Any, dim: int) -> Any:
 
 
 cumsum = reduction(
-    lambda x, dim: np.cumsum(x, axis=dim, dtype=x.dtype) if x.ndim else np.array(x)[()], prepare=_along, samples=lambda: ALONG,
+    lambda x, dim: np.cumsum(x, axis=dim, dtype=x.dtype) if x.ndim else np.array(x)[()], prepare=_along,
+    samples=lambda: ALONG,
     vjp=lambda g, dim: _flipped(cumsum(_flipped(g, dim), dim=dim), dim), linear=True, result="sum",
     shape=lambda x, dim: Spec(x.shape, x.dtype),
 )  # fmt: skip

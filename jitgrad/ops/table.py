@@ -28,6 +28,9 @@ OUTPUT, REST = -1, -2  # slots beside the inputs: the result, and all inputs fro
 
 TABLE: dict[str, Op] = {}
 
+# What an operation is run on at once; asking these whether they record takes longer than looking here.
+_RAW = frozenset({np.ndarray, np.float16, np.float32, np.float64, np.bool_, np.int64, int, float, bool})
+
 
 class Hole:
     """A rule that is not there, and why; asking for it raises `HoleError`."""
@@ -145,7 +148,7 @@ class Op:
 
     def __call__(self, *operands: Any, **params: Any) -> Any:
         for operand in operands:
-            if hasattr(operand, "__record__"):
+            if operand.__class__ not in _RAW and hasattr(operand, "__record__"):
                 return operand.__record__(self, operands, params)
         return self.run(*operands, **params)
 
@@ -289,10 +292,9 @@ def axes(dim: Any, ndim: int, *, what: str = "dim") -> tuple[int, ...]:
 
 def axis(dim: Any, ndim: int, *, what: str = "dim") -> int:
     """One dimension as a non-negative int; `IndexError` out of range. A 0-d tensor accepts 0 and -1."""
-    try:
-        d = operator.index(None if isinstance(dim, bool) else dim)
-    except TypeError:
-        raise TypeError(f"{what} must be an int, not {type(dim).__name__}") from None
+    if isinstance(dim, bool) or not hasattr(dim, "__index__"):
+        raise TypeError(f"{what} must be an int, not {type(dim).__name__}")
+    d = operator.index(dim)
     bound = max(ndim, 1)
     if not -bound <= d < bound:
         raise IndexError(f"{what}={d} is out of range for a tensor with {ndim} dimension{'s' * (ndim != 1)}: "

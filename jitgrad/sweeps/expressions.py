@@ -34,6 +34,17 @@ def _remainder(x: Lane, y: Lane) -> Lane:
     return primitives.select((rest != 0) & ((rest < 0) ^ (y < 0)), rest + y, primitives.select(rest == 0, rest.copysign(y), rest))
 
 
+def _floor_divide(x: Lane, y: Lane) -> Lane:
+    """NumPy's: the quotient that belongs to `remainder`, which the floor of the rounded quotient may miss by one."""
+    select = primitives.select
+    rest = x.libm("fmod", y)
+    quotient = (x - rest) / y
+    quotient = select((rest != 0) & ((rest < 0) ^ (y < 0)), quotient - 1, quotient)
+    whole = quotient.floor()
+    whole = select(quotient - whole > 0.5, whole + 1, whole)
+    return select(y == 0, x / y, select(quotient == 0, (x - x).copysign(x / y), whole))
+
+
 def _power(x: Lane, exponent: float) -> Lane:
     if exponent in _POWERS:
         return _POWERS[exponent](x)
@@ -57,7 +68,7 @@ NAMES: dict[str, Any] = {
     **{n: _rounding(n) for n in ("floor", "ceil", "trunc", "rint")},
     "select": primitives.select, "sqrt": primitives.sqrt, "abs": abs, "sign": _sign, "clamp": _clamp, "power": _power,
     "remainder": _remainder, "to": lambda x, dtype: x.to(DTYPES[str(dtype)]), "inf": float("inf"),
-    "floor_divide": lambda x, y: (x / y).floor(),
+    "floor_divide": _floor_divide,
 }  # fmt: skip
 
 _CODE: dict[str, Any] = {}

@@ -83,11 +83,11 @@ def _type_of(value: Any) -> str:
 
 def _operator(method: str, code: str, swap: bool = False) -> Callable[[Lane, Any], Lane]:
     if swap:
-        return lambda self, other: getattr(self, method)(code, other, swap=True)
+        return lambda self, other: getattr(self.block.const(other, self.type), method)(code, self)
     return lambda self, other: getattr(self, method)(code, other)
 
 
-def _intrinsic_method(name: str) -> Callable[..., Lane]:
+def _method(name: str) -> Callable[..., Lane]:
     return lambda self, *others: self._intrinsic(name, *others)
 
 
@@ -132,19 +132,18 @@ class Block:
     def emit(self, text: str, type: str, lanes: int, *, pure: bool = True) -> Lane:
         """Append `%fresh = text`; an instruction already written is not repeated if it is pure."""
         if pure and (known := self._seen.get(text)) is not None:
-            return known
+            return known if known.type == type else Lane(self, known.name, type, lanes)  # u8 and i8 read the same
         result = Lane(self, self.fresh(), type, lanes)
         self.lines.append(f"  {result.name} = {text}")
         if pure:
             self._seen[text] = result
         return result
 
-    def call(self, symbol: str, type: str, lanes: int, *args: Lane, also: str = "") -> Lane:
-        """Call a pure function or intrinsic of these arguments; `also` is appended to its parameter types."""
+    def call(self, symbol: str, type: str, lanes: int, *args: Lane) -> Lane:
+        """Call a pure function or intrinsic of these arguments."""
         word = spelled(type, lanes)
-        parameters = ", ".join(spelled(a.type, a.lanes) for a in args)
-        self.declares.add(f"declare {word} @{symbol}({parameters}{also and ', ' + also.split()[0]})")
-        return self.emit(f"call {word} @{symbol}({', '.join(map(str, args))}{also and ', ' + also})", type, lanes)
+        self.declares.add(f"declare {word} @{symbol}({', '.join(spelled(a.type, a.lanes) for a in args)})")
+        return self.emit(f"call {word} @{symbol}({', '.join(map(str, args))})", type, lanes)
 
     # -- memory --------------------------------------------------------------------------------------------------
 
@@ -240,16 +239,21 @@ class Lane:
         values = [self]
         for other in others:
             if not isinstance(other, Lane):
-                other = self.block.const(other, self.type)
+                other = self.block.const(other, self.type, self.lanes)
             elif other.type != self.type:
                 raise TypeError(f"{self.type} and {other.type} do not mix: convert one with .to()")
             values.append(other)
         return _level(values)
 
-    def _binary(self, opcode: str, other: Any, swap: bool = False) -> Lane:
+    def _binary(self, opcode: str, other: Any) -> Lane:
         x, y = self._with(other)
-        if swap:
-            x, y = y, x
+        if opcode in ("add", "sub", "mul"):
+            if x.type == "i1":
+                raise TypeError("i1 has no arithmetic: use & | ^ ~, or convert it with .to()")
+            opcode = "f" + opcode if x._float else opcode
+        elif (opcode == "fdiv") != x._float:
+            what = "/ divides floats, // integers" if opcode == "fdiv" else f"{opcode} needs integers: take bits()"
+            raise TypeError(f"{what} (this is {x.type})")
         return x.block.emit(f"{opcode} {x}, {y.name}", x.type, x.lanes)
 
     def _compare(self, code: str, other: Any) -> Lane:
@@ -260,21 +264,6 @@ class Lane:
             opcode = "icmp " + (code if code in ("eq", "ne") else ("s" if x._signed else "u") + code)
         return x.block.emit(f"{opcode} {x}, {y.name}", "i1", x.lanes)
 
-    def _arithmetic(self, opcode: str, other: Any, swap: bool = False) -> Lane:
-        if self.type == "i1":
-            raise TypeError("i1 has no arithmetic: use & | ^ ~, or convert it with .to()")
-        return self._binary("f" + opcode if self._float else opcode, other, swap)
-
-    def _divide(self, opcode: str, other: Any, swap: bool = False) -> Lane:
-        if not self._float:
-            raise TypeError(f"/ divides floats, not {self.type}: convert with .to(), or use //")
-        return self._binary(opcode, other, swap)
-
-    def _integral(self, opcode: str, other: Any, swap: bool = False) -> Lane:
-        if self._float:
-            raise TypeError(f"{opcode} needs integers, not {self.type}: take bits() first")
-        return self._binary(opcode, other, swap)
-
     def _intrinsic(self, name: str, *others: Any) -> Lane:
         if not self._float:
             raise TypeError(f"{name} needs a float, not {self.type}")
@@ -284,16 +273,20 @@ class Lane:
 
     # -- arithmetic ----------------------------------------------------------------------------------------------
 
-    __add__ = _operator("_arithmetic", "add")
-    __sub__ = _operator("_arithmetic", "sub")
-    __rsub__ = _operator("_arithmetic", "sub", swap=True)
-    __mul__ = _operator("_arithmetic", "mul")
-    __truediv__ = _operator("_divide", "fdiv")
-    __rtruediv__ = _operator("_divide", "fdiv", swap=True)
-    __and__ = _operator("_integral", "and")
-    __or__ = _operator("_integral", "or")
-    __xor__ = _operator("_integral", "xor")
-    __lshift__ = _operator("_integral", "shl")
+    __add__ = _operator("_binary", "add")
+    __sub__ = _operator("_binary", "sub")
+    __rsub__ = _operator("_binary", "sub", swap=True)
+    __mul__ = _operator("_binary", "mul")
+    __truediv__ = _operator("_binary", "fdiv")
+    __rtruediv__ = _operator("_binary", "fdiv", swap=True)
+    __floordiv__ = _operator("_divide", "div")
+    __rfloordiv__ = _operator("_divide", "div", swap=True)
+    __mod__ = _operator("_divide", "rem")
+    __rmod__ = _operator("_divide", "rem", swap=True)
+    __and__ = _operator("_binary", "and")
+    __or__ = _operator("_binary", "or")
+    __xor__ = _operator("_binary", "xor")
+    __lshift__ = _operator("_binary", "shl")  # by less than the width, as >>
     __radd__, __rmul__, __rand__, __ror__, __rxor__ = __add__, __mul__, __and__, __or__, __xor__
     __lt__ = _operator("_compare", "lt")
     __le__ = _operator("_compare", "le")
@@ -303,35 +296,22 @@ class Lane:
     __ne__ = _operator("_compare", "ne")  # type: ignore[assignment]
 
     def __rshift__(self, other: Any) -> Lane:
-        return self._integral("ashr" if self._signed else "lshr", other)
+        return self._binary("ashr" if self._signed else "lshr", other)
 
-    def _divmod(self, other: Any) -> tuple[Lane, Lane]:
-        """Quotient towards minus infinity and the remainder with the divisor's sign; both 0 where it is 0, as NumPy."""
+    def _divide(self, code: str, other: Any) -> Lane:
+        """Quotient towards minus infinity, or the remainder with the divisor's sign; by 0 both are 0, as in NumPy."""
         if self._float or self.type == "i1":
             raise TypeError(f"// and % divide integers, not {self.type}")
         x, y = self._with(other)
         zero = y == 0
         if not x._signed:
-            safe = zero.select(1, y)
-            return zero.select(0, x._binary("udiv", safe)), zero.select(0, x._binary("urem", safe))
+            return zero.select(0, x._binary("u" + code, zero.select(1, y)))
         # The two divisions that LLVM leaves undefined: by 0, and the smallest integer by -1 (which NumPy wraps).
         safe = (zero | ((y == -1) & (x == -1 << (int(x.type[1:]) - 1)))).select(1, y)
         quotient = x._binary("sdiv", safe)
         rest = x - quotient * safe
         uneven = (rest != 0) & ((rest ^ safe) < 0)
-        return zero.select(0, quotient - uneven.to(x.type)), zero.select(0, rest + uneven.select(safe, 0))
-
-    def __floordiv__(self, other: Any) -> Lane:
-        return self._divmod(other)[0]
-
-    def __mod__(self, other: Any) -> Lane:
-        return self._divmod(other)[1]
-
-    def __rfloordiv__(self, other: Any) -> Lane:
-        return self.block.const(other, self.type) // self
-
-    def __rmod__(self, other: Any) -> Lane:
-        return self.block.const(other, self.type) % self
+        return zero.select(0, quotient - uneven.to(x.type) if code == "div" else rest + uneven.select(safe, 0))
 
     def __neg__(self) -> Lane:
         if self._float:
@@ -348,20 +328,12 @@ class Lane:
 
     # -- the primitives (see jitgrad.kernels.primitives) ---------------------------------------------------------
 
-    def unordered(self, other: Any) -> Lane:
-        """True where either is NaN."""
-        return self._compare("uno", other)
+    unordered = _operator("_compare", "uno")  # true where either is NaN
+    sqrt, floor, ceil, trunc = _method("sqrt"), _method("floor"), _method("ceil"), _method("trunc")
+    rint, copysign, fma = _method("rint"), _method("copysign"), _method("fma")
 
     def isnan(self) -> Lane:
         return self.unordered(self) if self._float else self.block.const(False, "i1", self.lanes)
-
-    sqrt = _intrinsic_method("sqrt")
-    floor = _intrinsic_method("floor")
-    ceil = _intrinsic_method("ceil")
-    trunc = _intrinsic_method("trunc")
-    rint = _intrinsic_method("rint")
-    copysign = _intrinsic_method("copysign")
-    fma = _intrinsic_method("fma")
 
     def bits(self) -> Lane:
         """The float's bits as a signed integer of its width."""
@@ -498,6 +470,9 @@ done:
 
 def _level(values: list[Lane]) -> list[Lane]:
     """The same values in the youngest of their blocks, the scalars among them splatted to the widest."""
+    block, lanes = values[0].block, values[0].lanes
+    if all(v.block is block and v.lanes == lanes for v in values):
+        return values
     block = max((v.block for v in values), key=lambda b: b._birth)
     lanes = max(v.lanes for v in values)
     return [(v if v.block is block else Lane(block, v.name, v.type, v.lanes)).splat(lanes) for v in values]

@@ -86,11 +86,17 @@ def why_not_native(row: Row) -> str:
     for dtype in (row.dtype, *(x.dtype for x in row.inputs)):
         if dtype.name not in NATIVE_DTYPES:
             return f"no kernel for {dtype.name}"
+    if row.inputs[-1].dtype.name == "bool" and row.op is not cast and row.op.name not in _BOOL_OPS:
+        return "no kernel for bool"
     if row.dtype.name in ("float16", "float32", "float64") or row.op.result == "bool" or row.op is cast:
         return ""
     return "" if row.op.name in _INTEGER_OPS else "no integer kernel"
 
 
+_BOOL_OPS = frozenset(
+    "where zeros_like eq ne lt le gt ge logical_and logical_or logical_xor logical_not bitwise_and bitwise_or "
+    "bitwise_xor bitwise_not".split()
+)
 _INTEGER_OPS = frozenset(
     "add sub mul neg abs sign maximum minimum where clamp zeros_like bitwise_and bitwise_or bitwise_xor bitwise_not "
     "square relu".split()

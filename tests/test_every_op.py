@@ -1,0 +1,379 @@
+"""What holds of every row of the op table. Adding a row adds its tests; a row that lacks something fails here."""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+import scipy.special
+
+import jitgrad as jg
+from jitgrad.ops import TABLE, Op, rows
+from jitgrad.ops.indexing import filled
+from jitgrad.testing import gradcheck, gradgradcheck, jvp
+
+NOT_DIFFERENTIABLE = set(
+    "all any argmax argmin bitwise_and bitwise_not bitwise_or bitwise_xor detach eq floor_divide ge gt isfinite isinf "
+    "isnan le logical_and logical_not logical_or logical_xor lt ne".split()
+)
+"""Rows without a derivative. A row that loses its rule by mistake is not in this list, and fails."""
+
+HOLES: set[str] = set()
+"""Rows with a rule that is still to be written."""
+
+DTYPES = ("float16", "float32", "float64", "bfloat16", "int32", "int64", "uint8", "bool")
+COMPILED_DTYPES = tuple(d for d in DTYPES if d != "bfloat16")
+LAYOUTS = ("contiguous", "transposed", "strided", "0-d", "empty", "one", "broadcast")
+ULPS = {"float16": 1e-3, "bfloat16": 1e-2, "float32": 1.2e-7, "float64": 2.3e-16}
+SPECIAL = [0.0, -0.0, 1.0, -1.0, 0.5, -0.5, 2.5, -3.7, 20.5, 100.0, -100.0, 1e3, -1e3, math.inf, -math.inf, math.nan]
+
+OPERATORS = {
+    operator.add: np.add, operator.sub: np.subtract, operator.mul: np.multiply, operator.truediv: np.true_divide,
+    operator.pow: np.power, operator.neg: np.negative, operator.abs: np.absolute, operator.eq: np.equal,
+    operator.ne: np.not_equal, operator.lt: np.less, operator.le: np.less_equal, operator.gt: np.greater,
+    operator.ge: np.greater_equal, operator.and_: np.bitwise_and, operator.or_: np.bitwise_or,
+    operator.xor: np.bitwise_xor, operator.invert: np.invert,
+}  # fmt: skip
+
+
+def _put(x: Any, value: Any, *arrays: Any, index: tuple) -> Any:
+    x[filled(index, arrays)] = value
+    return x
+
+
+def _scattered(x: Any, index: Any, src: Any, dim: int) -> Any:
+    for place in np.ndindex(index.shape):
+        x[(*place[:dim], index[place], *place[dim + 1 :])] += src[place]
+    return x
+
+
+def _padded(x: Any, dim: int, start: int, size: int) -> Any:
+    return np.pad(x, [(start, size - start - n) if d == dim else (0, 0) for d, n in enumerate(x.shape)])
+
+
+ORACLES: dict[str, Callable] = {
+    "alias": np.copy, "clone": np.copy, "detach": np.copy, "matmul": np.matmul,
+    "relu": lambda x: x * (x > 0), "silu": lambda x: x / (1 + np.exp(-x)),
+    "reciprocal": lambda x: 1 / x, "rsqrt": lambda x: x**-0.5, "pow_scalar": lambda x, exponent: x**exponent,
+    "zeros_like": lambda x: x * 0, "sigmoid": scipy.special.expit, "softplus": lambda x: np.log1p(np.exp(x)),
+    "erf": scipy.special.erf, "erfc": scipy.special.erfc, "lgamma": scipy.special.gammaln, "digamma": scipy.special.psi,
+    "polygamma": lambda x, n: scipy.special.polygamma(n, x), "clamp": lambda x, min, max: np.clip(x, min, max),
+    "where": np.where, "cast": lambda x, dtype: x, "mean": lambda x, dim, keepdim: np.mean(x, dim, keepdims=keepdim),
+    "sum": lambda x, dim, keepdim: np.sum(x, dim, keepdims=keepdim),
+    "prod": lambda x, dim, keepdim: np.prod(x, dim, keepdims=keepdim),
+    "amax": lambda x, dim, keepdim: np.max(x, dim, keepdims=keepdim),
+    "amin": lambda x, dim, keepdim: np.min(x, dim, keepdims=keepdim),
+    "any": lambda x, dim, keepdim: np.any(x, dim, keepdims=keepdim),
+    "all": lambda x, dim, keepdim: np.all(x, dim, keepdims=keepdim),
+    "argmax": lambda x, dim, keepdim: np.argmax(x, dim, keepdims=keepdim),
+    "argmin": lambda x, dim, keepdim: np.argmin(x, dim, keepdims=keepdim),
+    "logsumexp": lambda x, dim, keepdim: scipy.special.logsumexp(x, dim, keepdims=keepdim),
+    "softmax": lambda x, dim: scipy.special.softmax(x, dim), "log_softmax": lambda x, dim: scipy.special.log_softmax(x, dim),
+    "var": lambda x, dim, keepdim, correction: np.var(x, dim, keepdims=keepdim, ddof=correction),
+    "std": lambda x, dim, keepdim, correction: np.std(x, dim, keepdims=keepdim, ddof=correction),
+    "norm": lambda x, dim, keepdim, p: np.max(abs(x), dim, keepdims=keepdim) if p == math.inf
+    else np.sum(abs(x) ** p, dim, keepdims=keepdim) ** (1 / p),
+    "cumsum": lambda x, dim: np.cumsum(x, dim), "reshape": np.reshape, "permute": lambda x, dims: np.transpose(x, dims),
+    "expand": lambda x, shape: x * np.ones(shape), "flip": lambda x, dims: np.flip(x, dims), "pad": _padded,
+    "narrow": lambda x, dim, start, length: np.take(x, range(start, start + length), dim),
+    "cat": lambda *xs, dim: np.concatenate(xs, dim), "getitem": lambda x, *arrays, index: x[filled(index, arrays)],
+    "index_put": _put, "index_add": lambda x, g, *arrays, index: x + sum(
+        _put(np.zeros_like(x), g[i], *[a[i] for a in arrays], index=index) for i in range(len(g))) if arrays
+    else x + _put(np.zeros_like(x), g, index=index),
+    "gather": lambda x, index, dim: np.array(
+        [x[(*p[:dim], index[p], *p[dim + 1 :])] for p in np.ndindex(index.shape)]).reshape(index.shape),
+    "scatter_add": _scattered,
+}  # fmt: skip
+"""The meaning of rows that are not one NumPy function, said another way."""
+
+
+class Case(NamedTuple):
+    """A row with parameters and operands: float64 arrays inside the domain, or the index arrays of the sample."""
+
+    op: Op
+    params: dict[str, Any]
+    operands: list[np.ndarray]
+
+    def __repr__(self) -> str:
+        return "-".join([self.op.name, *(f"{k}={v}" for k, v in self.params.items())]).replace(" ", "")
+
+    @property
+    def key(self) -> str:
+        return repr(self) + repr([x.shape for x in self.operands])
+
+
+def cases(shapes: list[tuple[int, ...]], *kinds: str) -> Iterator[Case]:
+    """All rows, the elementwise ones on operands of the given shapes (repeated as needed)."""
+    rng = np.random.default_rng(0)
+    for op in rows():
+        if kinds and op.kind not in kinds:
+            continue
+        for sample in op.samples() if op.samples is not None else [{}]:
+            if op.kind == "elementwise":
+                params, operands = sample, [shapes[i % len(shapes)] for i in range(len(op.inputs))]
+            else:
+                given, params = sample
+                operands = given if isinstance(given, list) else [given]
+            bounds = op.domain or ((-3.0, 3.0),) * len(operands)
+            arrays = [o if isinstance(o, np.ndarray) else rng.uniform(*b, o) for o, b in zip(operands, bounds)]
+            if op.name == "where":
+                arrays[0] = arrays[0] > 0.5
+            yield Case(op, params, [np.asarray(a) for a in arrays])
+
+
+CASES = list(cases([(2, 3)]))
+SMOOTH = [case for case in CASES if case.op.differentiable]
+
+
+def converted(x: np.ndarray, dtype: str) -> np.ndarray:
+    """An operand in another dtype; integers are positive, since powers and quotients of them must exist."""
+    if x.dtype != np.float64:
+        return x
+    if dtype == "bool":
+        return x > 0
+    return (np.abs(np.rint(x)) + 1 if "int" in dtype else x).astype(jg.dtypes.by_name(dtype).numpy)
+
+
+def laid_out(x: np.ndarray, layout: str) -> np.ndarray:
+    """The same numbers in memory of another layout."""
+    if layout == "transposed":
+        return np.array(x.T, order="C").T
+    if layout == "strided":
+        wide = np.zeros(tuple(2 * n for n in x.shape), x.dtype)
+        wide[tuple(slice(None, None, 2) for _ in x.shape)] = x
+        return wide[tuple(slice(None, None, 2) for _ in x.shape)][(slice(None, None, -1),) * x.ndim]
+    return x
+
+
+SHAPES: dict[str, list[tuple[int, ...]]] = {
+    "0-d": [()], "empty": [(0, 3)], "one": [(1, 1)], "broadcast": [(2, 1, 3), (4, 1)],
+}  # fmt: skip
+
+
+def prepared(dtype: str, layout: str) -> list[Case]:
+    """The cases that a dtype and a layout make; rows of fixed operands take part where the layout is one of memory."""
+    kinds = ("elementwise",) if layout in SHAPES else ()
+    found = []
+    for case in cases(SHAPES.get(layout, [(2, 3)]), *kinds):
+        kind = "int64" if case.op.result == "sum" and ("int" in dtype or dtype == "bool") else dtype  # as functions do
+        operands = [laid_out(converted(x, kind), layout if x.dtype == np.float64 else "") for x in case.operands]
+        found.append(Case(case.op, case.params, operands))
+    return found
+
+
+def tensors(case: Case, requires_grad: bool = False) -> list[jg.Tensor]:
+    """The operands as tensors, in their memory unless they are numbers."""
+    made = [jg.from_numpy(x) if x.ndim else jg.tensor(x) for x in case.operands]
+    return [x.detach().requires_grad_() if requires_grad and x.dtype.is_floating_point else x for x in made]
+
+
+def applied(case: Case, xs: Any) -> jg.Tensor:
+    return case.op(*xs, **case.params)
+
+
+def legal(case: Case) -> bool:
+    """Whether NumPy has a loop for these dtypes (it has none for the negative of a bool, say)."""
+    dtypes = {x.dtype for x in case.operands}
+    if not all(jg.dtypes.is_floating(d) for d in dtypes) and case.op.name != "where" and (
+        case.op.result == "floating" or any(isinstance(v, float) for v in case.params.values())):
+        return False  # public functions refuse these, or convert first
+    if case.op.name in ("index_add", "scatter_add") and np.dtype(bool) in dtypes:
+        return False  # there is no sum of bools that is a bool
+    try:
+        applied(case, tensors(case))
+    except (TypeError, RuntimeError, OverflowError):
+        return False
+    return True
+
+
+def expected(case: Case) -> tuple[np.ndarray, np.dtype]:
+    """The value in float64 by the oracle, and the dtype that NumPy gives on operands of one dtype."""
+    op = case.op
+    oracle = ORACLES.get(op.name) or OPERATORS.get(op.run, op.run)
+    floats = [x.astype(np.float64) if jg.dtypes.is_floating(x.dtype) or op.result == "float" else x for x in case.operands]
+    inputs = floats
+    if op.result == "float" and not jg.dtypes.is_floating(case.operands[-1].dtype):
+        inputs = [x.astype(np.float32) for x in case.operands]
+    elif op.name in ORACLES or floats[-1].dtype == np.float64:
+        inputs = case.operands
+    with np.errstate(all="ignore"):
+        return np.asarray(oracle(*[np.array(x) for x in floats], **case.params)), np.asarray(op.run(*inputs, **case.params)).dtype
+
+
+def close(got: Any, want: Any, ulps: float, what: str, floor: float = 0.0) -> None:
+    """Equal up to `ulps` of the coarser dtype, nan where nan is; integers and bools equal."""
+    got, want = np.asarray(got), np.asarray(want)
+    assert got.shape == want.shape, f"{what}: shape {got.shape}, expected {want.shape}"
+    rtol = ulps * ULPS.get(str(got.dtype), 0)
+    tiny = float(np.finfo(got.dtype).tiny) if got.dtype.kind == "f" else 0.0  # subnormal results may be flushed to 0
+    bound = floor * rtol + tiny
+    fine = np.isclose(got.astype(np.float64), want.astype(np.float64), rtol=rtol, atol=bound, equal_nan=True)
+    if not fine.all():
+        bad = np.argwhere(~fine)[0]
+        at = tuple(bad)
+        raise AssertionError(f"{what} at {at}: {got[at]!r}, expected {want[at]!r} ({(~fine).sum()} of {fine.size} differ)")
+
+
+# What every row must have.
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("op", list(rows()), ids=lambda op: op.name)
+def test_row_is_complete(op: Op) -> None:
+    assert op.differentiable == (op.name not in NOT_DIFFERENTIABLE)
+    assert bool(op.holes()) == (op.name in HOLES)
+    if op.kind == "elementwise":
+        assert len(op.domain) == len(op.inputs)
+        assert op.prepare is None or op.samples is not None
+    else:
+        assert op.samples is not None and len(op.samples()) > 0
+    assert op.name in ORACLES or isinstance(OPERATORS.get(op.run, op.run), np.ufunc), "say what it computes in ORACLES"
+    assert op.kind in ("elementwise", "reduction", "movement", "matmul", "cat", "index")
+    assert any(case.op is op for case in CASES)
+
+
+# Values.
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_value_is_numpys(dtype: str, layout: str) -> None:
+    seen = 0
+    for case in prepared(dtype, layout):
+        if not legal(case):
+            continue
+        before = [np.array(x) for x in case.operands]
+        out = applied(case, tensors(case))
+        value, result_dtype = expected(case)
+        what = f"{case} {dtype} {layout}"
+        assert out.dtype.numpy == result_dtype, what
+        if out.dtype.is_floating_point and jg.dtypes.is_floating(case.operands[-1].dtype) and case.op.name != "cast":
+            assert result_dtype == case.operands[-1].dtype, what
+        assert tuple(out.shape) == value.shape, what
+        close(out.numpy(), value, 16, what, floor=4)
+        for x, old in zip(case.operands, before):
+            assert x.tobytes() == old.tobytes(), f"{what} wrote to an input"
+        seen += 1
+    assert seen > {"bool": 20}.get(dtype, 40)
+
+
+# Derivatives.
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("case", SMOOTH, ids=repr)
+def test_gradient_is_the_limit_of_differences(case: Case) -> None:
+    gradcheck(lambda *xs: applied(case, xs), case.operands)
+
+
+@pytest.mark.parametrize("case", SMOOTH, ids=repr)
+def test_second_derivative_is_the_limit_of_differences(case: Case) -> None:
+    gradgradcheck(lambda *xs: applied(case, xs), case.operands)
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("layout", ["strided", "0-d", "empty", "one", "broadcast"])
+def test_gradients_in_every_layout(layout: str) -> None:
+    for case in prepared("float64", layout):
+        if case.op.differentiable:
+            gradcheck(lambda *xs: applied(case, xs), case.operands, projections=2)  # noqa: B023 - called at once
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("case", SMOOTH, ids=repr)
+def test_gradient_is_the_transpose_of_the_jvp(case: Case) -> None:
+    rng = np.random.default_rng(1)
+    tangents = [rng.standard_normal(x.shape) if x.dtype == np.float64 else None for x in case.operands]
+    out, change = jvp(lambda *xs: applied(case, xs), case.operands, tangents)
+    g = rng.standard_normal(tuple(out.shape)).astype(out.dtype.numpy)
+    xs = tensors(case, requires_grad=True)
+    grads = jg.autograd.grad(applied(case, xs), [x for x in xs if x.requires_grad], g)
+    pulled = sum(float((a.numpy() * t).sum()) for a, t in zip(grads, [t for t in tangents if t is not None]))
+    assert pulled == pytest.approx(float((g * change.detach().numpy()).sum()), rel=1e-12, abs=1e-12)
+    eps = 1e-6
+    sides = [applied(case, tensors(case._replace(operands=[
+        x if t is None else np.asarray(x + s * eps * t) for x, t in zip(case.operands, tangents)]))) for s in (1, -1)]  # fmt: skip
+    close(change.detach().numpy(), (sides[0].numpy() - sides[1].numpy()) / (2 * eps), 1e12, repr(case), floor=1)
+
+
+# Every sweep.
+
+
+def derivatives(case: Case, xs: list[jg.Tensor], order: int) -> list[jg.Tensor]:
+    """The value, then the gradients of a weighted sum of it, then those of a weighted sum of the gradients."""
+    where = tuple(i for i, x in enumerate(case.operands) if jg.dtypes.is_floating(x.dtype))
+    if not case.op.differentiable or not where or not order:
+        return [applied(case, xs)]
+    parts: list[jg.Tensor] = []
+
+    def first(*xs: jg.Tensor) -> jg.Tensor:
+        out = applied(case, xs)
+        parts[:] = [out]
+        return (out * 1.5).sum()
+
+    def second(*xs: jg.Tensor) -> jg.Tensor:
+        grads = jg.grad(first, where)(*xs)
+        return sum((g * (k + 0.5)).sum() for k, g in enumerate(grads))
+
+    return [applied(case, xs), *jg.grad(first, where)(*xs), *(jg.grad(second, where)(*xs) if order > 1 else ())]
+
+
+def batched(many: list[Case], order: int) -> Callable:
+    """All cases as one function of all operands: compiling is what costs."""
+
+    def everything(*flat: jg.Tensor) -> list[list[jg.Tensor]]:
+        given = iter(flat)
+        return [derivatives(case, [next(given) for _ in case.operands], order) for case in many]
+
+    return everything
+
+
+def compare_sweeps(many: list[Case], order: int, what: str, ulps: float, floor: float, relative: bool = False) -> None:
+    """Eager results are the definition; what `jit` runs interpreted is the same, and machine code is as close as said."""
+    flat = [x for case in many for x in tensors(case)]
+    before = [np.array(x.numpy()) for x in flat]
+    eager = batched(many, order)(*flat)
+    compiled = jg.jit(batched(many, order))
+    for name in ("interpreted", "jit"):
+        with jg.sweep(name):
+            results = compiled(*flat)
+        for case, got, want in zip(many, results, eager):
+            for k, (a, b) in enumerate(zip(got, want)):
+                label = f"{case} {what}, {name}, {['value', *['derivative'] * 9][k]} {k}"
+                assert a.dtype == b.dtype, label
+                close(a.numpy(), b.numpy(), 8 if name == "interpreted" else ulps, label, floor if k or not relative else 0)
+    for x, old in zip(flat, before):
+        assert np.array_equal(x.numpy(), old, equal_nan=x.dtype.is_floating_point)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("dtype", COMPILED_DTYPES)
+def test_sweeps_agree(dtype: str, layout: str) -> None:
+    many = [case for case in prepared(dtype, layout) if legal(case)]
+    what = f"{dtype} {layout}"
+    if dtype == "float16" and layout not in SHAPES:  # these derivatives are compiled for "broadcast" as well
+        compare_sweeps([case for case in many if case.op.kind == "elementwise"], 0, what, 32, 8)
+        many = [case for case in many if case.op.kind != "elementwise"]
+    compare_sweeps(many, 1 if "float" in dtype else 0, what, 32, 8)
+
+
+def test_sweeps_agree_on_second_derivatives() -> None:
+    compare_sweeps(SMOOTH, 2, "float64", 256, 8)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_sweeps_agree_on_special_values(dtype: str) -> None:
+    info = np.finfo(dtype)
+    values = np.array([*SPECIAL, info.tiny, info.smallest_subnormal, -info.max, 1e-6], dtype)
+    pairs = [np.array(a).ravel() for a in np.meshgrid(values, values)]
+    many = []
+    for case in cases([(1,)], "elementwise"):
+        if legal(Case(case.op, case.params, [converted(x, dtype) for x in case.operands])):
+            operands = [values] if len(case.operands) == 1 else pairs
+            many.append(Case(case.op, case.params, [pairs[0] > 0, *pairs] if case.op.name == "where" else operands))
+    compare_sweeps(many, 1, f"{dtype} special", 64, 1, relative=True)
