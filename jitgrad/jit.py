@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from jitgrad import dtypes
+from jitgrad.entry import MISS, write_entry
 from jitgrad.errors import StaticArgumentError
 from jitgrad.handle import Handle, make, requires, row_of
 from jitgrad.outside import Outside
@@ -24,6 +25,7 @@ from jitgrad.tensor import Tensor, wrap
 from jitgrad.transforms import Traced, simplify, trace
 from jitgrad.tree import flatten, unflatten
 
+MOST_ENTRIES = 8
 SWEEPS = ("auto", "interpreted", "jit")
 _sweep: ContextVar[str] = ContextVar("sweep", default="auto")
 
@@ -64,8 +66,12 @@ class Compiled:
         self.leaves = [*traced.tape.inputs, *traced.captured]
         self.simple: Tape | None = None
         self.compile_seconds = 0.0
-        self.assemble = _assembler(traced)
+        self.captured_kinds = [_kind(handle, []) for handle in self.captured]
         self._runners: dict[str, Any] = {}
+
+    def captured_alike(self) -> bool:
+        """Whether the captured tensors still have the shapes and dtypes that they were recorded with."""
+        return not self.captured or [_kind(handle, []) for handle in self.captured] == self.captured_kinds
 
     def runner(self, name: str) -> Any:
         """The `run(values)` of a sweep, made on first need."""
@@ -105,55 +111,42 @@ class Jitted:
         self.__name__ = getattr(function, "__name__", type(function).__name__)
         self._function = function
         self._compiled: dict[Any, Compiled] = {}
-        self._quick: dict[tuple, Callable] = {}
+        self._entries: list[Callable] = []
         self._outside = Outside(function)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if not kwargs:  # the quick way: tensors alone, of kinds seen before, none of which requires grad
-            leaves: Any = args
-            key: list[Any] = [_sweep.get()]
-            for x in args:
-                if x.__class__ is not Tensor:
-                    leaves = []
-                    key.append(flatten(args, leaves))
-                    break
-            values = []
-            for x in leaves:
-                if x.__class__ is not Tensor:
-                    break
-                value = x._value
-                kind = value.__class__
-                row = x._row
-                if kind is _ABSENT or (row is not None and row.requires):
-                    break
-                key.append(kind if kind in _SCALAR_TYPES else (value.dtype, value.shape))
-                values.append(value)
-            else:
-                quick = self._quick.get(tuple(key))
-                if quick is not None and current_trace.get() is None:
-                    if not self._outside.changed():
-                        return quick(values)
-                    self._quick.clear()
+        if not kwargs:
+            for entry in self._entries:
+                result = entry(args)
+                if result is not MISS:
+                    return result
         return self._call(args, kwargs)
 
     def _call(self, args: tuple, kwargs: dict) -> Any:
         if current_trace.get() is not None:  # inside another trace this function is simply part of it
             return self._function(*args, **kwargs)
-        compiled, tensors, kinds = self._find(args, kwargs)
+        if self._outside.changed():
+            self._entries = []
+        compiled, tensors, kinds, structure = self._find(args, kwargs)
         handles = [*tensors, *compiled.captured]
         if grad_mode.get() and any(requires(h) for h in handles):
             return _recorded_call(self, compiled, handles)
         name = _sweep.get()
         run = compiled.runner(name)
-        if not kwargs and not compiled.captured and len(tensors) == len(kinds):
-            nested = [] if all(x.__class__ is Tensor for x in args) else [flatten(args, [])]
-            self._quick[(name, *nested, *kinds)] = functools.partial(_quick_call, run, compiled.assemble)
-        return compiled.assemble(run(*[h._value for h in handles]))
+        if not kwargs and all(_plainly_checked(k) for k in kinds):
+            conditions = [lambda: _sweep.get() != name or current_trace.get() is not None]
+            if self._outside:
+                conditions.append(self._outside.changed)
+            captured = list(zip(compiled.captured, compiled.captured_kinds))
+            results = (compiled.traced.structure, compiled.traced.outputs)
+            entry = write_entry(structure, kinds, captured, run, results, conditions)
+            self._entries = [entry, *self._entries[: MOST_ENTRIES - 1]]
+        return _assembled(compiled, [wrap(value) for value in run(*[h._value for h in handles])])
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         return self if instance is None else functools.partial(self, instance)
 
-    def _find(self, args: tuple, kwargs: dict) -> tuple[Compiled, list[Tensor], list[Any]]:
+    def _find(self, args: tuple, kwargs: dict) -> tuple[Compiled, list[Tensor], list[Any], Any]:
         leaves: list[Any] = []
         structure = flatten((args, kwargs), leaves) if kwargs else flatten(args, leaves)
         first = (structure, self._outside.state())
@@ -169,9 +162,9 @@ class Jitted:
                 f"an argument of type {type(bad).__name__} is neither a tensor, an array, a number nor hashable: what is "
                 "not a tensor becomes part of the key of the compiled function, so pass a tuple, a string or the like"
             ) from None
-        if found is None:
+        if found is None or not found.captured_alike():
             found = self._compiled[tuple(key)] = self._trace(structure, leaves, key[1:], bool(kwargs))
-        return found, tensors, key[1:]
+        return found, tensors, key[1:], structure
 
     def _trace(self, structure: Any, leaves: list[Any], kinds: list[Any], with_kwargs: bool) -> Compiled:
         start = time.perf_counter()
@@ -235,7 +228,7 @@ _SCALAR_TYPES = frozenset({np.float16, np.float32, np.float64, np.int64, np.int3
 
 def _kind(leaf: Any, tensors: list[Tensor]) -> Any:
     """The part of the key that a leaf gives; tensors, arrays and floats are appended to `tensors`."""
-    if leaf.__class__ is not Tensor:
+    if not isinstance(leaf, Handle):
         if isinstance(leaf, float) and not isinstance(leaf, np.generic):
             tensors.append(make(Tensor, np.float64(leaf), None))
             return float
@@ -272,37 +265,16 @@ def _hashable(kind: Any) -> bool:
     return True
 
 
-def _quick_call(run: Callable, assemble: Callable, values: list[Any]) -> Any:
-    return assemble(run(*values))
+def _plainly_checked(kind: Any) -> bool:
+    """Whether an entry can check for this kind: tensors, floats, and what `==` compares as the key does."""
+    return isinstance(kind, type) or isinstance(kind[0], np.dtype) or kind[0] in (int, bool, str, type(None))
 
 
-def _assembler(traced: Traced) -> Callable:
-    """A function from the values of the results to tensors, in the structure that the traced function returned."""
-    plain = [o for o in traced.outputs if o is not None]
-    names = iter([f"wrap(r[{i}])" for i in range(len(traced.outputs) - len(plain))])
-    fixed = iter(range(len(plain)))
-    leaves = [next(names) if o is None else f"plain[{next(fixed)}]" for o in traced.outputs]
-    known: dict[str, Any] = {"wrap": wrap, "plain": plain}
-    text = _structure_text(traced.structure, iter(leaves), known)
-    return eval(f"lambda r: {text}", known)
-
-
-def _structure_text(structure: Any, leaves: Any, known: dict[str, Any]) -> str:
-    """The Python expression that builds a tree of that structure."""
-    if structure is None:
-        return next(leaves)
-    kind = structure[0]
-    parts = [_structure_text(s, leaves, known) for s in structure[-1]]
-    if kind is dict:
-        keys = f"keys{len(known)}"
-        known[keys] = structure[1]
-        return "{" + ", ".join(f"{keys}[{i}]: {part}" for i, part in enumerate(parts)) + "}"
-    if kind is list:
-        return f"[{', '.join(parts)}]"
-    if kind is tuple:
-        return f"({', '.join(parts)}{',' * (len(parts) == 1)})"
-    known[kind.__name__] = kind
-    return f"{kind.__name__}({', '.join(parts)})"
+def _assembled(compiled: Compiled, results: list[Tensor]) -> Any:
+    """The results in the structure that the function returned."""
+    given = iter(results)
+    leaves = [next(given) if o is None else o for o in compiled.traced.outputs]
+    return unflatten(compiled.traced.structure, iter(leaves))
 
 
 # Gradients of compiled functions: the call is one row.
@@ -318,9 +290,7 @@ def _recorded_call(function: Jitted, compiled: Compiled, handles: list[Any]) -> 
     for k, (out, value) in enumerate(zip(results, values)):
         if dtypes.is_floating(value.dtype):
             out._row = Row(ITEM, (call,), {"k": k}, value.shape, value.dtype, True)
-    given = iter(results)
-    leaves = [next(given) if o is None else o for o in compiled.traced.outputs]
-    return unflatten(compiled.traced.structure, iter(leaves))
+    return _assembled(compiled, results)
 
 
 def _guards(handles: list[Any]) -> tuple | None:

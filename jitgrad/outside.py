@@ -33,6 +33,9 @@ class Outside:
         self._moving = [(look, state(v)) for look, v in zip(self._looks, values) if isinstance(v, _MUTABLE)]
         self._state = tuple([state(v) for v in values])
 
+    def __bool__(self) -> bool:
+        return bool(self._looks)
+
     def changed(self) -> bool:
         """Whether anything is different from what `state()` last said."""
         for look, value in self._fixed:

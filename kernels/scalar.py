@@ -215,8 +215,11 @@ def log_f32(x: Any) -> Any:
 
 def log2_f32(x: Any) -> Any:
     n, f = _split_f32(x)
-    y = fma(f, LOG2_E_F32, fma(f, LOG2_E_LOW_F32, _log1p_less_f32(f, ZERO_F32) * LOG2_E_F32))
-    return _log_outside_f32(x, fma(n, ONE_BIT_F32, y))
+    n = n * ONE_BIT_F32
+    y = fma(f, LOG2_E_F32, n)
+    low = fma(f, LOG2_E_F32, n - y)  # what y lacks
+    low = low + fma(f, LOG2_E_LOW_F32, _log1p_less_f32(f, ZERO_F32) * LOG2_E_F32)
+    return _log_outside_f32(x, y + low)
 
 
 def log10_f32(x: Any) -> Any:

@@ -245,9 +245,8 @@ def test_grad_mode_as_decorator() -> None:
     assert (called(), bare(), recording(3)) == (False, False, True)
     with jg.no_grad():
         assert recording(2)
-    off = jg.set_grad_enabled(False)(lambda: (x * 2).requires_grad)
+    assert jg.set_grad_enabled(False)(lambda: (x * 2).requires_grad)() is False
     assert jg.is_grad_enabled()
-    assert off() is False
     assert called.__name__ == "called"
 
 
@@ -260,11 +259,9 @@ def test_grad_mode_in_generators() -> None:
         yield (x * 2).requires_grad
         yield (x * 2).requires_grad
 
-    steps = numbers()
-    assert next(steps) is False
-    assert (x * 2).requires_grad  # between the steps, the mode is that of the caller
-    assert next(steps) is False
-    assert jg.is_grad_enabled()
+    for step in numbers():
+        assert step is False
+        assert jg.is_grad_enabled()  # between the steps, the mode is that of the caller
 
 
 # Threads.
@@ -281,12 +278,8 @@ def together(*functions: Callable[[], None]) -> None:
             errors.append(error)
 
     threads = [threading.Thread(target=run, args=(f,)) for f in functions]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if errors:
-        raise errors[0]
+    _ = [thread.start() for thread in threads], [thread.join() for thread in threads]
+    assert not errors, errors
 
 
 @quick
