@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from jitgrad.tensor import Tensor
+from jitgrad.transforms import COMPUTED
 
 MISS = object()
 
@@ -102,11 +103,11 @@ class _Text:
         self.values.append(value)
 
     def results(self, structure: Any, outputs: list[Any]) -> None:
-        """Lines that wrap the results and return them in their structure; an output is None, or a fixed object."""
+        """Lines that wrap the results and return them in their structure; an output is COMPUTED, or a fixed object."""
         leaves = []
         computed = 0
         for output in outputs:
-            if output is not None:
+            if output is not COMPUTED:
                 leaves.append(self.known(output))
                 continue
             t = f"t{computed}"

@@ -95,6 +95,8 @@ def _fresh(leaf: Any, argument: int) -> Tensor:
     if not dtypes.is_floating(held.dtype):
         raise TypeError(f"argument {argument} is {dtypes.of(held.dtype).name}, and gradients exist for floating dtypes "
                         "only: convert it, or leave it out of argnums")  # fmt: skip
+    if leaf._value is not None and current_trace.get() is not None:  # what it meets has no value, nor has it then
+        leaf = make(Tensor, None, current_trace.get().capture(leaf))  # type: ignore[union-attr]
     out = make(Tensor, leaf._value, None)
     if leaf._value is None:
         row = Row(alias, (leaf._row,), {}, leaf._row.shape, leaf._row.dtype, True)

@@ -22,7 +22,7 @@ from jitgrad.ops.table import Op
 from jitgrad.sweeps.interpreted import Interpreter
 from jitgrad.tape import NOTHING, Row, Tape
 from jitgrad.tensor import Tensor, wrap
-from jitgrad.transforms import Traced, simplify, trace
+from jitgrad.transforms import COMPUTED, Traced, simplify, trace
 from jitgrad.tree import flatten, unflatten
 
 MOST_ENTRIES = 8
@@ -273,7 +273,7 @@ def _plainly_checked(kind: Any) -> bool:
 def _assembled(compiled: Compiled, results: list[Tensor]) -> Any:
     """The results in the structure that the function returned."""
     given = iter(results)
-    leaves = [next(given) if o is None else o for o in compiled.traced.outputs]
+    leaves = [next(given) if o is COMPUTED else o for o in compiled.traced.outputs]
     return unflatten(compiled.traced.structure, iter(leaves))
 
 
@@ -284,25 +284,13 @@ def _recorded_call(function: Jitted, compiled: Compiled, handles: list[Any]) -> 
     values = compiled.runner(_sweep.get())(*[h._value for h in handles])
     rows = tuple([row_of(h) for h in handles])
     op = _call_op(function, compiled)
-    call = Row(op, rows, NOTHING, (), np.dtype(np.float32), True, op.plan((True,) * len(rows)), tuple(h._value for h in handles))
-    call.guards = _guards(handles)
+    saved, guards = keep(op, range(len(handles)), handles, [h._value for h in handles], None)
+    call = Row(op, rows, NOTHING, (), np.dtype(np.float32), True, op.plan((True,) * len(rows)), saved, guards)
     results = [wrap(value) for value in values]
     for k, (out, value) in enumerate(zip(results, values)):
         if dtypes.is_floating(value.dtype):
             out._row = Row(ITEM, (call,), {"k": k}, value.shape, value.dtype, True)
     return _assembled(compiled, results)
-
-
-def _guards(handles: list[Any]) -> tuple | None:
-    guards: list[Any] = []
-    for h in handles:
-        storage = h._storage
-        if storage is None:
-            guards.append(None)
-        else:
-            storage.kept = True
-            guards.append((storage, storage.version))
-    return tuple(guards) if any(guards) else None
 
 
 def _watched(x: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ from jitgrad import dtypes
 from jitgrad.ops.elementwise import cast
 from jitgrad.ops.table import OUTPUT, Op
 from jitgrad.handle import Handle, keep, make, row_of
-from jitgrad.record import FLOATS, apply, grad_mode, number_row, quiet
+from jitgrad.record import FLOATS, apply, grad_mode, number_row, quiet, spread_row
 from jitgrad.tape import NOTHING, Row
 
 SCALARS = frozenset({np.float32, np.float64, np.float16})
@@ -100,16 +100,22 @@ def quick_binary(op: Op) -> Callable:
                 rows = (left or row_of(self), right or row_of(other))
                 out._row = Row(op, rows, NOTHING, value.shape, value.dtype, True, plan, saved, guards)
             return out
-        if kind not in SCALARS or (other.__class__ is not float and other.__class__ is not int):
+        array = kind is ndarray and x.dtype in FLOATS
+        if not (array or kind in SCALARS) or (other.__class__ is not float and other.__class__ is not int):
             return apply(op, (self, other)) if _is_operand(other) else NotImplemented
         value = quiet.run(run, x, other)
         out = make(cls, value, None)
         left = self._row
         if plans is not None and left is not None and left.requires and recording():
             plan = plans[True, False]
-            number = number_row(other, kind)
-            saved = picks[True, False](x, number.params["value"], value)
-            out._row = Row(op, (left, number), NOTHING, (), value.dtype, True, plan, saved)
+            number = number_row(other, value.dtype.type)
+            one = number.params["value"]
+            if array:
+                saved, guards = keep(op, plan.slots, (self, number), (x, one), out)
+                number = spread_row(number, value.shape)
+            else:
+                saved, guards = picks[True, False](x, one, value), None
+            out._row = Row(op, (left, number), NOTHING, value.shape, value.dtype, True, plan, saved, guards)
         return out
 
     return _named(method, op)
@@ -124,15 +130,21 @@ def quick_reflected(op: Op) -> Callable:
     def method(self: Any, other: Any) -> Any:
         y = self._value
         kind = y.__class__
-        if kind not in SCALARS or (other.__class__ is not float and other.__class__ is not int):
+        array = kind is ndarray and y.dtype in FLOATS
+        if not (array or kind in SCALARS) or (other.__class__ is not float and other.__class__ is not int):
             return apply(op, (other, self)) if _is_operand(other) else NotImplemented
         value = quiet.run(run, other, y)
         out = make(self.__class__, value, None)
         right = self._row
         if plan is not None and right is not None and right.requires and recording():
-            number = number_row(other, kind)
-            saved = pick(number.params["value"], y, value)  # type: ignore[misc]
-            out._row = Row(op, (number, right), NOTHING, (), value.dtype, True, plan, saved)
+            number = number_row(other, value.dtype.type)
+            one = number.params["value"]
+            if array:
+                saved, guards = keep(op, plan.slots, (number, self), (one, y), out)
+                number = spread_row(number, value.shape)
+            else:
+                saved, guards = pick(one, y, value), None  # type: ignore[misc]
+            out._row = Row(op, (number, right), NOTHING, value.shape, value.dtype, True, plan, saved, guards)
         return out
 
     return _named(method, op, f"__r{op.name}__")

@@ -157,7 +157,7 @@ def _recorded(cls: type, op: Op, operands: Sequence[Any], values: list, params: 
         rows.append(row)
     shape = value.shape
     if op.kind == "elementwise":
-        rows = [r if r.shape == shape else _expanded(r, shape) for r in rows]
+        rows = [r if r.shape == shape else spread_row(r, shape) for r in rows]
     plan = op.plan(tuple([r.requires for r in rows]))
     saved, guards = keep(op, plan.slots, operands, values, out)
     out._row = Row(op, tuple(rows), params, shape, dtype, True, plan, saved, guards)
@@ -171,7 +171,10 @@ def _record(self: Handle, op: Op, operands: Sequence[Any], params: dict[str, Any
 Handle.__record__ = _record  # type: ignore[attr-defined]
 
 
-def _expanded(row: Row, shape: tuple[int, ...]) -> Row:
+def spread_row(row: Row, shape: tuple[int, ...]) -> Row:
+    """A row for `row` broadcast to `shape`; the value itself need not be spread, since NumPy does that."""
+    if row.shape == shape:
+        return row
     return Row(expand, (row,), {"shape": shape}, shape, row.dtype, row.requires, expand.plan((row.requires,)), ())
 
 

@@ -15,6 +15,10 @@ from jitgrad.tape import CONST, LEAF, Leaf, Row, Tape
 from jitgrad.tree import flatten
 
 
+COMPUTED = object()
+"""Stands among the results of a function where a result of the tape goes; the others, None too, are as they were."""
+
+
 class Traced:
     """A function run once on values that are not there yet: its tape, and what it captured."""
 
@@ -49,7 +53,8 @@ def trace(function: Callable, specs: Sequence[tuple], rebuild: Callable[[list], 
         current_trace.reset(token)
     captured: dict[Row, Handle] = dict(tracing.captured.values())
     tape = Tape(inputs, [row for row in rows if row is not None])
-    return Traced(tape, structure, captured, [None if row is not None else leaf for row, leaf in zip(rows, leaves)])
+    outputs = [COMPUTED if row is not None else leaf for row, leaf in zip(rows, leaves)]
+    return Traced(tape, structure, captured, outputs)
 
 
 def _result_row(tracing: Trace, leaf: Any) -> Row | None:
