@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import functools
-import math
 import inspect
+import math
 import operator
 import threading
 from collections.abc import Callable, Generator, Sequence

@@ -16,8 +16,8 @@ import numpy as np
 from jitgrad import dtypes
 from jitgrad.functions.creation import zeros_like
 from jitgrad.functions.data import as_tensor
-from jitgrad.ops.elementwise import alias
 from jitgrad.handle import make, own_memory, requires
+from jitgrad.ops.elementwise import alias
 from jitgrad.record import current_trace, grad_mode
 from jitgrad.reverse import reverse
 from jitgrad.tape import Leaf, Row

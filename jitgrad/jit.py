@@ -13,12 +13,12 @@ import numpy as np
 from jitgrad import dtypes
 from jitgrad.entry import MISS, write_entry
 from jitgrad.errors import StaticArgumentError
-from jitgrad.handle import Handle, make, requires, row_of
+from jitgrad.handle import Handle, keep, make, own_memory, requires, row_of
+from jitgrad.ops.elementwise import alias
+from jitgrad.ops.table import Op
 from jitgrad.outside import Outside
 from jitgrad.record import current_trace, grad_mode
 from jitgrad.reverse import ITEM, reverse
-from jitgrad.ops.elementwise import alias
-from jitgrad.ops.table import Op
 from jitgrad.sweeps.interpreted import Interpreter
 from jitgrad.tape import NOTHING, Row, Tape
 from jitgrad.tensor import Tensor, wrap
@@ -236,6 +236,8 @@ def _kind(leaf: Any, tensors: list[Tensor]) -> Any:
             return (leaf.__class__, leaf)
         dtypes.of(leaf.dtype)
         leaf = make(Tensor, leaf if isinstance(leaf, np.generic) else np.asarray(leaf), None)
+        if isinstance(leaf._value, np.ndarray):
+            own_memory(leaf).exported = -1  # the caller can write to it
     tensors.append(leaf)
     value = leaf._value
     kind = value.__class__

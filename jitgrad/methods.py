@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 
 from jitgrad import dtypes
+from jitgrad.handle import Handle, keep, make, row_of
 from jitgrad.ops.elementwise import cast
 from jitgrad.ops.table import OUTPUT, Op
-from jitgrad.handle import Handle, keep, make, row_of
 from jitgrad.record import FLOATS, apply, grad_mode, number_row, quiet, spread_row
 from jitgrad.tape import NOTHING, Row
 
@@ -177,7 +177,8 @@ def bound(op: Op) -> Callable:
 
         def function(*args: Any, **kwargs: Any) -> Any:
             if len(args) == n and not kwargs and isinstance(args[0], Handle):
-                return quick(*args)
+                out = quick(*args)
+                return out if out is not NotImplemented else apply(op, args)  # which says what is wrong
             return _call(op, args, kwargs)
     else:
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from jitgrad import dtypes
 from jitgrad.errors import LeakedTraceError
-from jitgrad.handle import Handle, keep, make, note_view, own_memory, requires, row_of
+from jitgrad.handle import Handle, keep, make, note_view, own_memory, row_of
 from jitgrad.ops.elementwise import cast, where
 from jitgrad.ops.movement import expand
 from jitgrad.ops.table import Op, Spec, infer

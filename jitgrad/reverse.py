@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from jitgrad.errors import FreedTapeError
+from jitgrad.handle import Handle, check_guards, make
 from jitgrad.ops.elementwise import where
 from jitgrad.ops.table import OUTPUT, Op, Plan
-from jitgrad.handle import check_guards, Handle, make
 from jitgrad.record import grad_mode
 from jitgrad.tape import FREED, LEAF, Leaf, Row, by_serial
 

@@ -7,13 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from jitgrad.handle import Handle, make
 from jitgrad.ops.elementwise import alias, cast, clone, detach, mul
 from jitgrad.ops.movement import expand, reshape
-from jitgrad.handle import Handle, make
-from jitgrad.record import current_trace, Trace
+from jitgrad.record import Trace, current_trace
 from jitgrad.tape import CONST, LEAF, Leaf, Row, Tape
 from jitgrad.tree import flatten
-
 
 COMPUTED = object()
 """Stands among the results of a function where a result of the tape goes; the others, None too, are as they were."""

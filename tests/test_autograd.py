@@ -32,8 +32,7 @@ def test_gradients_accumulate_until_cleared() -> None:
     x = leaf(1, 2)
     for _ in range(2):
         (x * x).sum().backward()
-    held = x.grad
-    assert held.tolist() == [4, 8]
+    assert (held := x.grad).tolist() == [4, 8]
     x.grad.zero_()
     (x * x).sum().backward()
     assert x.grad.tolist() == held.tolist() == [2, 4]
@@ -60,9 +59,7 @@ def test_the_gradient_argument() -> None:
     x.grad = None
     (x * x).sum().backward(tensor(0.5))
     assert x.grad.tolist() == [1, 2]
-    one = tensor([[3.0]], requires_grad=True)
-    (one * 2).backward()
-    assert one.grad.tolist() == [[2]]
+    (x[:1] * 2).backward()
     given, y = tensor([1.0, 1.0]), leaf(5, 5)
     y.backward(given)
     y.grad.zero_()
@@ -220,8 +217,7 @@ def test_grad_mode() -> None:
     assert jg.is_grad_enabled()
     with pytest.raises(ZeroDivisionError), jg.no_grad():
         _ = 1 // 0
-    assert jg.is_grad_enabled()
-    jg.set_grad_enabled(False)
+    jg.set_grad_enabled(not jg.is_grad_enabled())
     assert not jg.is_grad_enabled()
     jg.set_grad_enabled(True)
 
@@ -278,7 +274,8 @@ def together(*functions: Callable[[], None]) -> None:
             errors.append(error)
 
     threads = [threading.Thread(target=run, args=(f,)) for f in functions]
-    _ = [thread.start() for thread in threads], [thread.join() for thread in threads]
+    for step in (threading.Thread.start, threading.Thread.join):
+        _ = [step(thread) for thread in threads]
     assert not errors, errors
 
 

@@ -76,7 +76,8 @@ def test_structures_of_arguments() -> None:
         return (x * layers["scale"]).sum()
 
     rng = np.random.default_rng(0)
-    layers = {"all": [Layer(tensor(rng.normal(size=(2, 2))), tensor(rng.normal(size=2))) for _ in range(2)], "scale": 2.0}
+    both = [Layer(tensor(rng.normal(size=(2, 2))), tensor(rng.normal(size=2))) for _ in range(2)]
+    layers: dict[str, Any] = {"all": both, "scale": 2.0}
     x = tensor(rng.normal(size=(3, 2)))
     gradient = jg.grad(loss)(layers, x)
     assert type(gradient["all"][0]) is Layer
@@ -180,7 +181,7 @@ def test_closing_over_a_tensor_that_requires_grad(wrap: Callable) -> None:
     value, gradient = jg.value_and_grad(wrap(lambda x: w * w * x * x))(tensor(2.0, dtype=jg.float64))
     assert (value.item(), gradient.item()) == (36, 36)
     assert w.grad is None
-    gradient.backward()
+    gradient.backward(retain_graph=True)
     assert w.grad.item() == 24
     w.grad = None
     value.backward()
@@ -247,13 +248,36 @@ def test_compiled_calls_free_retain_and_guard_as_rows_do() -> None:
     assert x.grad.tolist() == [4, 8]
     with pytest.raises(jg.errors.FreedTapeError):
         y.backward()
-    base = x * 1
-    y = f(base)
-    base.add_(1)
-    with pytest.raises(jg.errors.OverwrittenError):
-        y.backward()
     with jg.no_grad():
         assert not f(x).requires_grad
+
+
+def test_overwritten_arguments_of_compiled_calls() -> None:
+    product = jg.jit(lambda a, b: (a * b).sum())
+    w = f64(1, 2).requires_grad_()
+    changes: list[Callable] = [lambda t: t.add_(1), lambda t: t[:].add_(1), lambda t: t.detach().numpy().fill(9)]
+    for change in changes:
+        base = w * 1
+        y = product(base, base)
+        change(base)
+        with pytest.raises(jg.errors.OverwrittenError):
+            y.backward()
+    array = np.array([3.0, 4.0])
+    for shared in (array, jg.from_numpy(array)):
+        array[:] = [3, 4]
+        w.grad = None
+        y = product(w, shared)
+        array[:] = 100
+        y.backward()
+        assert w.grad.tolist() == [3, 4]
+
+
+@quick
+def test_results_that_are_not_tensors() -> None:
+    f = jg.jit(lambda x: (None, x * 2, None, "text", 3))
+    for x in (tensor(1.0), tensor(1.0, requires_grad=True), tensor(2.0)):
+        a, b, c, d, e = f(x)
+        assert (a, b.item(), c, d, e) == (None, 2 * x.item(), None, "text", 3)
 
 
 @quick

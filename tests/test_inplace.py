@@ -12,7 +12,7 @@ from jitgrad.errors import OverwrittenError
 from jitgrad.functions.data import tensor
 from jitgrad.ops import TABLE
 
-pytestmark = pytest.mark.quick
+quick = pytest.mark.quick
 
 
 def leaf(*values: float) -> Any:
@@ -22,6 +22,7 @@ def leaf(*values: float) -> Any:
 # What PyTorch users write.
 
 
+@quick
 def test_a_step_of_gradient_descent() -> None:
     w = leaf(1, 2)
     before = id(w)
@@ -39,6 +40,7 @@ def test_a_step_of_gradient_descent() -> None:
     assert w.tolist() == [0, 0]
 
 
+@quick
 def test_in_place_methods_return_the_tensor_and_keep_its_dtype() -> None:
     x = tensor([1.0, 4.0])
     assert x.mul_(2).add_(1).sqrt_() is x
@@ -92,6 +94,7 @@ def test_every_row_in_place_is_the_row(op: Any) -> None:
 # Views.
 
 
+@quick
 def test_writes_to_views_reach_the_base_and_other_views() -> None:
     x = jg.arange(6.0)
     matrix, tail, flat = x.view(2, 3), x[1:], x.reshape(-1)
@@ -160,6 +163,7 @@ def test_gradients_through_writes_to_views(view: Any, write: Any) -> None:
             np.testing.assert_allclose(got, wanted, rtol=1e-12)
 
 
+@quick
 def test_a_plain_buffer_that_takes_recorded_values() -> None:
     x, out = leaf(1, 2, 3), jg.zeros(3, dtype=jg.float64)
     early = out[1:]
@@ -176,6 +180,7 @@ def test_a_plain_buffer_that_takes_recorded_values() -> None:
     assert g.tolist() == [0, 0, 0]
 
 
+@quick
 def test_second_derivatives_through_in_place() -> None:
     x = leaf(0.5, 1.5)
     y = x * 1
@@ -203,6 +208,7 @@ SAVED: list[tuple[str, Callable[[Any], Any]]] = [
 ]  # fmt: skip
 
 
+@quick
 @pytest.mark.parametrize("saves", SAVED, ids=lambda p: p[0])
 def test_overwriting_a_saved_value_is_an_error(saves: Any) -> None:
     def changes(y: Any, z: Any) -> list[Callable[[], Any]]:
@@ -224,6 +230,7 @@ def test_overwriting_a_saved_value_is_an_error(saves: Any) -> None:
     assert x.grad is not None
 
 
+@quick
 def test_what_is_not_saved_may_be_overwritten() -> None:
     x = leaf(1, 2)
     y = x * 2
@@ -241,6 +248,7 @@ def test_what_is_not_saved_may_be_overwritten() -> None:
 # Errors.
 
 
+@quick
 def test_leaves_that_require_grad() -> None:
     for change in (lambda x: x.add_(1), lambda x: x.zero_(), lambda x: x.__setitem__(0, 1.0), lambda x: x.fill_(2)):
         x = leaf(1, 2)
@@ -254,6 +262,7 @@ def test_leaves_that_require_grad() -> None:
         change(x.detach())
 
 
+@quick
 def test_expanded_and_read_only_memory() -> None:
     x = tensor([[1.0], [2.0]])
     for change in (lambda v: v.add_(1), lambda v: v.__setitem__(0, 1.0)):
@@ -269,6 +278,7 @@ def test_expanded_and_read_only_memory() -> None:
 # Memory shared with NumPy.
 
 
+@quick
 def test_an_array_changed_before_the_sweep() -> None:
     """`from_numpy` and `.numpy()` before saving: the sweep keeps copies, so the gradient is that of the old values."""
     array = np.array([1.0, 2.0])
@@ -291,6 +301,7 @@ def test_an_array_changed_before_the_sweep() -> None:
     assert w.grad.tolist() == [1, 2]
 
 
+@quick
 def test_an_array_taken_after_saving_and_changed() -> None:
     """The tensor handed its memory out when the sweep had already kept it: a change is noticed by its checksum."""
     for take in (lambda t: t.numpy(), lambda t: np.asarray(t), lambda t: t[:].numpy(), lambda t: t.detach().numpy()):
@@ -304,6 +315,7 @@ def test_an_array_taken_after_saving_and_changed() -> None:
             y.backward()
 
 
+@quick
 def test_a_parameter_changed_through_its_array() -> None:
     w = leaf(2, 3)
     y = (w * w).sum()

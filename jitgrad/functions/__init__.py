@@ -94,7 +94,7 @@ for _op in TABLE.values():
         elif len(_op.inputs) == 1:
             setattr(Tensor, _name, quick_unary(_op))
         elif len(_op.inputs) == 2:
-            setattr(Tensor, _name, quick_binary(_op))
+            setattr(Tensor, _name, bound(_op))
 for _name in ("add", "sub", "subtract", "div", "divide", "true_divide", "pow"):  # these take keywords beside operands
     setattr(Tensor, _name, FUNCTIONS[_name])
 

@@ -152,7 +152,8 @@ reciprocal = unary("1 / x", lambda x: 1 / x, d=lambda y: -y * y, domain=POSITIVE
 alias = unary("x", lambda x: x, vjp=lambda g: g, method=False)
 clone = unary("x", lambda x: np.array(x)[()], vjp=lambda g: g, method=False)
 detach = unary("x", lambda x: x, d=NOT_DIFFERENTIABLE, method=False)
-zeros_like = unary("0", lambda x: np.zeros_like(x) if x.__class__ is np.ndarray else x.__class__(), vjp=lambda g: zeros_like(g), method=False, label="zero")
+zeros_like = unary("0", lambda x: np.zeros_like(x) if x.__class__ is np.ndarray else x.__class__(), method=False,
+                   vjp=lambda g: zeros_like(g), label="zero")  # fmt: skip
 
 # Roots, exponentials, logarithms.
 sqrt = unary("sqrt(x)", np.sqrt, vjp=lambda g, y: g / (2 * y), domain=POSITIVE, result="float")
