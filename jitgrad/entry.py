@@ -19,7 +19,12 @@ MISS = object()
 
 
 def write_entry(
-    structure: Any, kinds: list[Any], captured: list[tuple[Any, Any]], run: Callable, results: tuple, conditions: list[Callable]
+    structure: Any,
+    kinds: list[Any],
+    captured: list[tuple[Any, Any]],
+    run: Callable,
+    results: tuple,
+    conditions: list[Callable],
 ) -> Callable:
     """`entry(args)` for arguments of that structure and those kinds; see `jit` for what a kind is.
 

@@ -41,10 +41,7 @@ class Outside:
         for look, value in self._fixed:
             if look() is not value:
                 return True
-        for look, before in self._moving:
-            if state(look()) != before:
-                return True
-        return False
+        return any(state(look()) != before for look, before in self._moving)
 
     def state(self) -> tuple:
         """The state of all values now, hashable."""
@@ -58,7 +55,11 @@ _MUTABLE = (list, dict, set, tuple)
 
 def _collect(function: Any, looks: list[Look], seen: set[int]) -> None:
     while not isinstance(function, types.FunctionType):
-        inner = getattr(function, "_function", None) or getattr(function, "__func__", None) or getattr(function, "func", None)
+        inner = (
+            getattr(function, "_function", None)
+            or getattr(function, "__func__", None)
+            or getattr(function, "func", None)
+        )
         if inner is None:
             return
         function = inner

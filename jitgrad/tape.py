@@ -180,7 +180,9 @@ class Tape:
 def _leaf_value(row: Row) -> Any:
     owner = row.owner() if isinstance(row, Leaf) and row.owner is not None else None
     if owner is None:
-        raise RuntimeError("a leaf of this tape is gone: the tensor it stood for was freed, so pass its value as an input")
+        raise RuntimeError(
+            "a leaf of this tape is gone: the tensor it stood for was freed, so pass its value as an input"
+        )
     return owner
 
 
@@ -192,7 +194,7 @@ def short_type(row: Row) -> str:
     name = of(row.dtype).name
     letters = name.rstrip("0123456789")
     sizes = ",".join(map(str, row.shape))
-    return f"{_SHORT[letters]}{name[len(letters):]}[{sizes}]"
+    return f"{_SHORT[letters]}{name[len(letters) :]}[{sizes}]"
 
 
 def _line(row: Row, numbers: dict[Row, str], name: str, is_input: bool) -> str:

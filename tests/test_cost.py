@@ -27,8 +27,7 @@ def test_import_brings_in_nothing_heavy():
 
 def test_compiling_does_not_import_numba():
     code = (
-        "import sys, jitgrad as jg; f = jg.jit(lambda x: jg.exp(x).sum());"
-        "f(jg.ones(10)); print('numba' in sys.modules)"
+        "import sys, jitgrad as jg; f = jg.jit(lambda x: jg.exp(x).sum());f(jg.ones(10)); print('numba' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
@@ -88,7 +87,9 @@ def test_backward_of_n_slices_makes_n_small_steps(monkeypatch):
 
     touched = []
     add = indexing.add_at
-    monkeypatch.setattr(indexing, "add_at", lambda out, g, arrays, index: (touched.append(np.size(g)), add(out, g, arrays, index)))
+    monkeypatch.setattr(
+        indexing, "add_at", lambda out, g, arrays, index: (touched.append(np.size(g)), add(out, g, arrays, index))
+    )
     made = []
     zeros = np.zeros
     monkeypatch.setattr(np, "zeros", lambda *a, **k: (made.append(a), zeros(*a, **k))[1])

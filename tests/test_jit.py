@@ -27,7 +27,8 @@ def both(function, *args, rtol=1e-6):
     for a, b in zip(want, got, strict=True):
         assert (a.dtype, a.shape) == (b.dtype, b.shape)
         np.testing.assert_allclose(
-            b.astype(np.float64), a.astype(np.float64), rtol=rtol, atol=rtol * max(1, np.abs(a).max(initial=0)))
+            b.astype(np.float64), a.astype(np.float64), rtol=rtol, atol=rtol * max(1, np.abs(a).max(initial=0))
+        )
     return got
 
 
@@ -57,19 +58,43 @@ def test_elementwise_rows_and_reductions_over_every_set_of_dimensions(shape):
 @pytest.mark.parametrize(("a", "b"), [((3, 4), (4,)), ((3, 4), (3, 1)), ((3, 1), (1, 4)), ((2, 3, 4), (3, 1)), ((5,), ()),
                                       ((2, 1, 4), (3, 1)), ((1, 1), (3, 20))])  # fmt: skip
 def test_broadcasting_and_its_transpose(a, b):
-    both(jg.value_and_grad(lambda x, y: ((x * y + x) * jg.exp(y)).sum(), argnums=(0, 1)), data(*a), data(*b, seed=1), rtol=1e-11)
+    both(
+        jg.value_and_grad(lambda x, y: ((x * y + x) * jg.exp(y)).sum(), argnums=(0, 1)),
+        data(*a),
+        data(*b, seed=1),
+        rtol=1e-11,
+    )
 
 
 @pytest.mark.parametrize("dtype", [jg.float16, jg.float32, jg.float64], ids=str)
 def test_floating_dtypes(dtype):
     rtol = {"float16": 2e-2, "float32": 2e-6, "float64": 1e-12}[dtype.name]
     x = data(37, dtype=dtype)
-    both(jg.value_and_grad(lambda x: (jg.sigmoid(x) * jg.sin(x) - jg.log1p(jg.exp(x)) / (2 + jg.cos(x))).sum()), x, rtol=rtol)
+    both(
+        jg.value_and_grad(lambda x: (jg.sigmoid(x) * jg.sin(x) - jg.log1p(jg.exp(x)) / (2 + jg.cos(x))).sum()),
+        x,
+        rtol=rtol,
+    )
 
 
 def test_integer_bool_and_mixed_dtypes():
     i, b, x = jg.arange(-5, 6), jg.arange(11) > 4, data(11, dtype=jg.float32)
-    both(lambda i, b, x: (i * 2 - 1, i & 3, ~b, b ^ (x > 0), i * x, jg.where(b, i, -i), i.sum(), b.sum(), i.double() / 3), i, b, x)
+    both(
+        lambda i, b, x: (
+            i * 2 - 1,
+            i & 3,
+            ~b,
+            b ^ (x > 0),
+            i * x,
+            jg.where(b, i, -i),
+            i.sum(),
+            b.sum(),
+            i.double() / 3,
+        ),
+        i,
+        b,
+        x,
+    )
 
 
 def test_sums_of_single_precision_are_accurate_and_repeatable():
@@ -128,7 +153,11 @@ def test_tape_is_checked_and_printed():
 def test_the_source_runs_and_gives_the_same():
     def f(x, g):
         centred = x - x.mean(dim=1, keepdim=True)
-        return (jg.tanh(centred * g) * jg.clamp(x, -1.0, 1.5) + x**2).amax(dim=0), (centred * x).sum(), jg.where(x > 0, x, 0.1 * x)
+        return (
+            (jg.tanh(centred * g) * jg.clamp(x, -1.0, 1.5) + x**2).amax(dim=0),
+            (centred * x).sum(),
+            jg.where(x > 0, x, 0.1 * x),
+        )
 
     args = (data(5, 18), data(18, seed=1))
     compiled = jg.jit(f)

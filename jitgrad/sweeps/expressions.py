@@ -31,7 +31,9 @@ def _sign(x: Lane) -> Lane:
 
 def _remainder(x: Lane, y: Lane) -> Lane:
     rest = x.libm("fmod", y)
-    return primitives.select((rest != 0) & ((rest < 0) ^ (y < 0)), rest + y, primitives.select(rest == 0, rest.copysign(y), rest))
+    return primitives.select(
+        (rest != 0) & ((rest < 0) ^ (y < 0)), rest + y, primitives.select(rest == 0, rest.copysign(y), rest)
+    )
 
 
 def _floor_divide(x: Lane, y: Lane) -> Lane:
@@ -55,6 +57,7 @@ _POWERS: dict[float, Callable] = {
     0: lambda x: x.block.const(1, x.type, x.lanes), 1: lambda x: x, 2: lambda x: x * x, 3: lambda x: x * x * x,
     4: lambda x: (x * x) * (x * x), -1: lambda x: 1 / x, -2: lambda x: 1 / (x * x), 0.5: primitives.sqrt,
 }  # fmt: skip
+
 
 class Names(dict):
     """What the names in a kernel expression mean on lanes; one that is not ours is a function of the C library."""

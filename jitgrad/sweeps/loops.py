@@ -250,9 +250,12 @@ class Accumulator:
             total = block.load(self.register, self.held, self.nest.lanes).reduce(self._join)
             self.f.keep_number(self.row, total.to(self.kind))
         elif self.in_memory:
+
             def finish(block: Block, at: Lane, mask: Lane | None) -> None:
                 total = block.load(block.address(self.memory, at, self.held), self.held, self.nest.lanes, mask)
-                block.store(total.to(self.kind), block.address(self.f.array(self.row, written=True), at, self.kind), mask)
+                block.store(
+                    total.to(self.kind), block.address(self.f.array(self.row, written=True), at, self.kind), mask
+                )
 
             self._over_memory("finish", finish)
 

@@ -62,7 +62,9 @@ class Workspace(tuple):
 
     @classmethod
     def of(cls, program: Program) -> Workspace:
-        cells: dict[str, np.ndarray] = {kind: np.zeros(max(len(places), 1), _NUMPY[kind]) for kind, places in program.cells.items()}
+        cells: dict[str, np.ndarray] = {
+            kind: np.zeros(max(len(places), 1), _NUMPY[kind]) for kind, places in program.cells.items()
+        }
         for (kind, place), value in program.number_constants:
             cells[kind][place] = value
         tails = [
@@ -154,7 +156,11 @@ class Program:
         for i, step in enumerate(self.steps):
             lines += self._native_lines(i, step) if isinstance(step, Native) else self._numpy_lines(i, step, known)
         results = [self._result(row, leaves) for row in self.tape.outputs]
-        lines += [f"    result = ({', '.join(results)}{',' * (len(results) == 1)})", "    spare.append(space)", "    return result"]
+        lines += [
+            f"    result = ({', '.join(results)}{',' * (len(results) == 1)})",
+            "    spare.append(space)",
+            "    return result",
+        ]
         return "\n".join(lines) + "\n"
 
     def _native_lines(self, i: int, step: Native) -> list[str]:
@@ -199,7 +205,10 @@ class Program:
             "ascontiguousarray": np.ascontiguousarray, "asarray": np.asarray, "full": np.full, "quiet": _quietly,
             "call": trampolines().call, "call_nogil": trampolines().call_nogil,
         }  # fmt: skip
-        names |= {f"d_{d.name}": d for d in {dtype for s in self.steps if isinstance(s, Native) for _, _, dtype, _ in s.arrays}}
+        names |= {
+            f"d_{d.name}": d
+            for d in {dtype for s in self.steps if isinstance(s, Native) for _, _, dtype, _ in s.arrays}
+        }
         names |= {f"v{self._place(row)}": value for row, value in self.constants.items()}
         for i, step in enumerate(self.steps):
             if isinstance(step, Native):

@@ -94,10 +94,45 @@ def why_not_native(row: Row) -> str:
 
 
 _BOOL_OPS = frozenset(
-    ["where", "zeros_like", "eq", "ne", "lt", "le", "gt", "ge", "logical_and", "logical_or", "logical_xor", "logical_not", "bitwise_and", "bitwise_or", "bitwise_xor", "bitwise_not"]
+    [
+        "where",
+        "zeros_like",
+        "eq",
+        "ne",
+        "lt",
+        "le",
+        "gt",
+        "ge",
+        "logical_and",
+        "logical_or",
+        "logical_xor",
+        "logical_not",
+        "bitwise_and",
+        "bitwise_or",
+        "bitwise_xor",
+        "bitwise_not",
+    ]
 )
 _INTEGER_OPS = frozenset(
-    ["add", "sub", "mul", "neg", "abs", "sign", "maximum", "minimum", "where", "clamp", "zeros_like", "bitwise_and", "bitwise_or", "bitwise_xor", "bitwise_not", "square", "relu"]
+    [
+        "add",
+        "sub",
+        "mul",
+        "neg",
+        "abs",
+        "sign",
+        "maximum",
+        "minimum",
+        "where",
+        "clamp",
+        "zeros_like",
+        "bitwise_and",
+        "bitwise_or",
+        "bitwise_xor",
+        "bitwise_not",
+        "square",
+        "relu",
+    ]
 )
 
 

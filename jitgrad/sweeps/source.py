@@ -27,11 +27,11 @@ _WHOLE = {
 def python_source(plan: Plan, rows: list[Row], name: str) -> str:
     """One `@njit` function for each native phase of `plan`; rows are numbered as in `rows`. TypeError for float16."""
     if any(row.dtype.name == "float16" for row in plan.native):
-        raise TypeError("Numba has no float16 on the CPU, so there is no @njit source for this tape; the machine code works")
+        raise TypeError(
+            "Numba has no float16 on the CPU, so there is no @njit source for this tape; the machine code works"
+        )
     clean = re.sub(r"\W", "_", name).strip("_") or "function"
-    parts = [
-        _Writer(phase, plan, rows).text(f"{clean}_{i}") for i, phase in enumerate(plan.phases) if phase.stages
-    ]
+    parts = [_Writer(phase, plan, rows).text(f"{clean}_{i}") for i, phase in enumerate(plan.phases) if phase.stages]
     return "\n\n".join(parts) if parts else f"# {name}: every row is run by NumPy; see report()"
 
 
@@ -82,7 +82,9 @@ class _Writer:
                 start = "0" if row.op is sum else f"np.iinfo(np.{row.dtype.name}).{'min' if row.op is amax else 'max'}"
             kind = "float64" if row.op is sum and row.dtype.kind == "f" else row.dtype.name
             name = f"sum_{self.names[row]}"
-            self.lines.append(f"    {name} = {start if is_number(row) else f'np.full({row.shape}, {start}, np.{kind})'}")
+            self.lines.append(
+                f"    {name} = {start if is_number(row) else f'np.full({row.shape}, {start}, np.{kind})'}"
+            )
         depth = 1
         for d, n in enumerate(loop.space):
             if n != 1:
