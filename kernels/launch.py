@@ -14,6 +14,7 @@ from types import FunctionType
 from typing import Any
 
 import numpy as np
+
 from jitgrad.kernels import primitives, scalar
 
 

@@ -26,6 +26,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+
 from jitgrad.kernels.primitives import (
     bits,
     copysign,

@@ -8,8 +8,8 @@ import sys
 
 import numpy as np
 import pytest
-from jitgrad.kernels import primitives, scalar
 
+from jitgrad.kernels import primitives, scalar
 from jitgrad.sweeps.lanes import DTYPES, Block, Lane, literal
 from jitgrad.sweeps.native import compile_text
 
@@ -119,6 +119,7 @@ def test_one_lane_gives_the_bits_of_many(name, type):
 @pytest.mark.parametrize("type", ["f32", "f64"])
 def test_numba_gives_the_same_bits(type):
     import numba
+
     from jitgrad.kernels.launch import njit_namespace
 
     names = [*scalar.KERNELS, "erfc", "atan2"]
