@@ -16,6 +16,7 @@ from jitgrad.handle import Handle
 from jitgrad.ops.indexing import Slot
 
 ALL = slice(None)
+_PLAIN = {int, type(None)}
 
 
 class Step(NamedTuple):
@@ -31,6 +32,8 @@ def parse(index: Any, shape: tuple[int, ...]) -> list[Step]:
     Raises `IndexError` for an int out of range, too many indices, a mask of the wrong shape or what is no index.
     """
     if index.__class__ is int and shape and -shape[0] <= index < shape[0]:
+        return [Step((index, Ellipsis), ())]
+    if index.__class__ is slice and shape and {index.start.__class__, index.stop.__class__} <= _PLAIN and index.step is None:
         return [Step((index, Ellipsis), ())]
     items = [_item(i) for i in index] if isinstance(index, tuple) else [_item(index)]
     used = sum(map(_consumed, items))

@@ -7,6 +7,7 @@ looks into changes too: its row becomes "the old one with this part put in", and
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,7 +22,7 @@ from jitgrad.ops.indexing import filled, getitem, index_put
 from jitgrad.ops.movement import expand, permute, reshape
 from jitgrad.ops.table import infer
 from jitgrad.record import apply, current_trace, grad_mode
-from jitgrad.tape import LEAF
+from jitgrad.tape import LEAF, NOTHING
 
 
 def overwrite(target: Any, new: Any, name: str) -> Any:
@@ -40,7 +41,7 @@ def overwrite(target: Any, new: Any, name: str) -> Any:
             new = apply(index_put, (target, new), {"index": (Ellipsis,)})
         _keep_old_values(target, new)
         changed_root = new if root is target else _put(root, target._view[1], new)
-    _write(target, new._value, name)
+    _write(target, new, name)
     if tracking:
         root._row = changed_root._row
         _look_again(root)
@@ -148,9 +149,11 @@ def _held(x: Any) -> Any:
     return x._value if x._value is not None else x._row
 
 
-def _write(target: Any, value: Any, name: str) -> None:
+def _write(target: Any, new: Any, name: str) -> None:
+    value = new._value
     if target._storage is None and not (isinstance(value, np.ndarray) and value.base is not None):
         target._value = value  # nobody else sees this memory, so the new array can simply take its place
+        target._storage = new._storage  # and what the tape keeps of it is guarded there
         return
     storage = own_memory(target)
     writable(target._value, name)
@@ -181,6 +184,9 @@ def _put(root: Any, chain: tuple, new: Any) -> Any:
     if op is permute:
         inner = _put(apply(op, (root,), params), rest, new)
         return apply(permute, (inner,), {"dims": tuple(int(i) for i in np.argsort(params["dims"]))})
+    if op is detach:
+        raise RuntimeError("under jit a detached tensor cannot be changed in place, which would change the tensor that it "
+                           "came from behind the tape's back: clone() it first")  # fmt: skip
     if op is expand:
         raise RuntimeError("an expanded tensor cannot be changed in place: clone() it first")
     index = params.get("index") or (
@@ -226,7 +232,12 @@ def _overwrite_traced(target: Any, root: Any, new: Any, name: str) -> Any:
 def detached(handle: Handle) -> Any:
     """A tensor that shares the memory of `handle` and has no history."""
     if handle._value is None:
-        return apply(detach, (handle,))
+        out = apply(detach, (handle,))
+        root, chain = handle._view or (handle, ())
+        out._view = (root, (*chain, (detach, NOTHING)))
+        if (trace := current_trace.get()) is not None:
+            trace.views.append(weakref.ref(out))
+        return out
     storage = own_memory(handle)
     out = make(type(handle), handle._value, None)
     out._storage = storage

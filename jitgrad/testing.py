@@ -17,14 +17,9 @@ __all__ = ["gradcheck", "gradgradcheck", "jvp"]
 
 
 def gradcheck(
-    function: Callable,
-    inputs: Any,
-    *,
-    eps: float = 1e-6,
-    atol: float = 1e-5,
-    rtol: float = 1e-3,
+    function: Callable, inputs: Any, *, eps: float = 1e-6, atol: float = 1e-5, rtol: float = 1e-3,
     projections: int | None = None,
-) -> bool:
+) -> bool:  # fmt: skip
     """Compare the gradients of `function` with central differences in float64; True, or an AssertionError saying where.
 
     `inputs` is a tensor, array or number, or a sequence of them. Each floating one is differentiated and must be
@@ -35,12 +30,11 @@ def gradcheck(
 
     Raises `TypeError` for an input that is not float64, or if there is nothing to differentiate.
 
-    >>> import jitgrad
-    >>> from jitgrad.testing import gradcheck
+    >>> import jitgrad.testing
     >>> x = jitgrad.tensor([0.5, -1.5], dtype=jitgrad.float64)
-    >>> gradcheck(lambda x: x.exp() * x, x)
+    >>> jitgrad.testing.gradcheck(lambda x: x.exp() * x, x)
     True
-    >>> gradcheck(lambda x: x.detach() * x, x)
+    >>> jitgrad.testing.gradcheck(lambda x: x.detach() * x, x)
     Traceback (most recent call last):
         ...
     AssertionError: gradcheck: the derivative of output 0 [0] in input 0 [0] is 0.5 by the reverse sweep and 1 by ...
@@ -65,7 +59,7 @@ def gradgradcheck(function: Callable, inputs: Any, grad_outputs: Any = None, **o
 
     The cotangents are `grad_outputs`, or random. Options are those of `gradcheck`.
 
-    >>> import jitgrad
+    >>> import jitgrad.testing
     >>> jitgrad.testing.gradgradcheck(lambda x: x.tanh(), jitgrad.tensor([0.5, -1.5], dtype=jitgrad.float64))
     True
     """
@@ -93,7 +87,7 @@ def jvp(function: Callable, primals: Any, tangents: Any) -> tuple[Any, Any]:
     Computed in reverse twice: the gradient is linear in its cotangent, and the derivative of that linear map, applied
     to the tangents, is the product. `tangents` matches `primals`; one that is None counts as zero.
 
-    >>> import jitgrad
+    >>> import jitgrad.testing
     >>> value, change = jitgrad.testing.jvp(lambda x: x * x, jitgrad.tensor(3.0), jitgrad.tensor(1.0))
     >>> change
     tensor(6.)
@@ -104,11 +98,11 @@ def jvp(function: Callable, primals: Any, tangents: Any) -> tuple[Any, Any]:
         raise TypeError(f"{len(xs)} primals and {len(given)} tangents: each primal needs one")
     result = function(*xs)
     outs = _floating(result)
-    changes = [_zeros(out) for out in outs]
+    changes = [tensor(np.zeros(out.shape, out._held.dtype)) for out in outs]
     live = [k for k, out in enumerate(outs) if out.requires_grad]
     moving = [(x, as_tensor(t)) for x, t in zip(xs, given) if t is not None and x.requires_grad]
     if live and moving:
-        seeds = [_zeros(outs[k]).requires_grad_() for k in live]
+        seeds = [tensor(changes[k], requires_grad=True) for k in live]
         pulled = grad([outs[k] for k in live], [x for x, _ in moving], seeds, create_graph=True, allow_unused=True)
         pairs = [(g, t) for g, (_, t) in zip(pulled, moving) if g is not None and g.requires_grad]
         if pairs:
@@ -116,9 +110,6 @@ def jvp(function: Callable, primals: Any, tangents: Any) -> tuple[Any, Any]:
             for k, change in zip(live, found):
                 changes[k] = changes[k] if change is None else change
     return (result, changes[0]) if isinstance(result, Tensor) else (tuple(outs), tuple(changes))
-
-
-# How it is done.
 
 
 @dataclass
@@ -207,10 +198,6 @@ def _call(function: Callable, values: Sequence[np.ndarray]) -> tuple[list[Tensor
     """Fresh tensors of the values, and the floating results of the function on them."""
     tensors = _leaves(values)
     return tensors, _floating(function(*tensors))
-
-
-def _zeros(like: Tensor) -> Tensor:
-    return tensor(np.zeros(like.shape, like._held.dtype))
 
 
 def _floating(result: Any) -> list[Tensor]:

@@ -231,6 +231,16 @@ def test_overwriting_a_saved_value_is_an_error(saves: Any) -> None:
 
 
 @quick
+def test_results_that_a_tensor_took_over_are_guarded() -> None:
+    """`sigmoid_` keeps its result for the sweep, and the tensor takes that very array as its own."""
+    for change in (lambda y: y[1:].add_(1), lambda y: y.mul_(y.detach()), lambda y: y.detach().numpy().fill(0)):
+        y = (leaf(0.5, 1.5) * 1).sigmoid_()
+        change(y)
+        with pytest.raises(OverwrittenError):
+            y.sum().backward()
+
+
+@quick
 def test_what_is_not_saved_may_be_overwritten() -> None:
     x = leaf(1, 2)
     y = x * 2

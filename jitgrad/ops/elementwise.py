@@ -141,7 +141,7 @@ pow = binary(
 )  # fmt: skip
 pow_scalar = unary(
     "power(x, exponent)", _pow_scalar, label="pow", method=False, domain=POSITIVE,
-    d=lambda x, exponent: 0 * x if exponent == 0 else exponent * power_of(x, exponent - 1),
+    d=lambda x, exponent: zeros_like(x) if exponent == 0 else exponent * power_of(x, exponent - 1),
     samples=lambda: [{"exponent": e} for e in (2, 3, -1, 0.5, 1.7, 0, 1)],
 )  # fmt: skip
 neg = unary("-x", operator.neg, vjp=lambda g: -g, aliases=("negative",))

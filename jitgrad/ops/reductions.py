@@ -136,7 +136,7 @@ def _softmax(x: Any, dim: int) -> Any:
 
 def _lower_softmax(x: Any, dim: int) -> Any:
     if not x.shape:
-        return 1 + 0 * x
+        return zeros_like(x) + 1
     e = exp(x - spread(amax(x, dim=(dim,), keepdim=True), x.shape, (dim,), True))
     return e / total(e, dim)
 
@@ -150,7 +150,7 @@ def _log_softmax(x: Any, dim: int) -> Any:
 
 def _lower_log_softmax(x: Any, dim: int) -> Any:
     if not x.shape:
-        return 0 * x
+        return zeros_like(x)
     shifted = x - spread(amax(x, dim=(dim,), keepdim=True), x.shape, (dim,), True)
     return shifted - log(total(exp(shifted), dim))
 
@@ -162,11 +162,11 @@ logsumexp = reduction(
 )  # fmt: skip
 softmax = reduction(
     _softmax, lower=_lower_softmax, prepare=_along, shape=lambda x, dim: Spec(x.shape, x.dtype), result="floating",
-    vjp=lambda g, y, dim: y * (g - total(g * y, dim)) if y.shape else 0 * g, samples=lambda: ALONG,
+    vjp=lambda g, y, dim: y * (g - total(g * y, dim)) if y.shape else zeros_like(g), samples=lambda: ALONG,
 )  # fmt: skip
 log_softmax = reduction(
     _log_softmax, lower=_lower_log_softmax, prepare=_along, shape=lambda x, dim: Spec(x.shape, x.dtype),
-    vjp=lambda g, y, dim: g - exp(y) * total(g, dim) if y.shape else 0 * g, result="floating", samples=lambda: ALONG,
+    vjp=lambda g, y, dim: g - exp(y) * total(g, dim) if y.shape else zeros_like(g), result="floating", samples=lambda: ALONG,
 )  # fmt: skip
 
 
@@ -235,7 +235,7 @@ def _norm(x: Any, dim: tuple[int, ...], keepdim: bool, p: float) -> Any:
 def _norm_vjp(g: Any, x: Any, y: Any, dim: tuple[int, ...], keepdim: bool, p: float) -> Any:
     """Minimum-norm subgradient where the norm is zero: PyTorch's choice."""
     if p == 0:
-        return 0 * x
+        return zeros_like(x)
     if math.isinf(p):
         return sign(x) * _tied(g, abs(x), y, dim, keepdim)
     if p == 1:
@@ -246,7 +246,7 @@ def _norm_vjp(g: Any, x: Any, y: Any, dim: tuple[int, ...], keepdim: bool, p: fl
 
 norm = reduction(
     _norm, prepare=_norm_params, shape=reduced, result="floating", vjp=_norm_vjp,
-    samples=lambda: [(s, k | {"p": p}) for s, k in SAMPLES for p in (1.0, 2.0, 3.0, math.inf)],
+    samples=lambda: [(s, k | {"p": p}) for s, k in SAMPLES for p in (0.0, 1.0, 2.0, 3.0, math.inf)],
     lower=lambda x, dim, keepdim, p: (
         sqrt(sum(x * x, dim=dim, keepdim=keepdim)) if p == 2
         else sum(abs(x), dim=dim, keepdim=keepdim) if p == 1

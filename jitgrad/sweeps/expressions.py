@@ -25,8 +25,8 @@ def _clamp(x: Lane, min: Any, max: Any) -> Lane:
 
 
 def _sign(x: Lane) -> Lane:
-    below = primitives.select(x < 0, x.block.const(-1, x.type), x - x if x.type[0] == "f" else x * 0)
-    return primitives.select(x > 0, x.block.const(1, x.type), primitives.select(x == 0, x, below))
+    below = primitives.select(x < 0, x.block.const(-1, x.type), x - x)  # 0 for -0.0, nan for nan
+    return primitives.select(x > 0, x.block.const(1, x.type), below)
 
 
 def _remainder(x: Lane, y: Lane) -> Lane:
