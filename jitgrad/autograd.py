@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from jitgrad.errors import NoGradientError
 from jitgrad.handle import Handle, make, requires
 from jitgrad.ops.elementwise import cast
 from jitgrad.record import grad_mode, quiet
@@ -51,7 +50,7 @@ def _cotangents(outputs: Sequence[Any], gradients: Sequence[Any], recorded: bool
     for i, (output, gradient) in enumerate(zip(outputs, gradients)):
         row = output._row
         if row is None or not row.requires:
-            raise NoGradientError(f"element {i} of tensors does not require grad and does not have a grad_fn")
+            raise RuntimeError(f"element {i} of tensors does not require grad and does not have a grad_fn")
         g = seed(output, gradient)
         if recorded and not isinstance(g, Handle):
             g = make(cls, g, None)
@@ -94,9 +93,8 @@ def backward(
     """Add the gradient of `tensors` to the `.grad` of every leaf they came from (or of `inputs` alone).
 
     `grad_tensors` gives a cotangent of the same shape and dtype for each tensor; a scalar needs none.
-    Raises `NoGradientError` (a RuntimeError) if nothing requires grad, `RuntimeError` for a non-scalar without a
-    cotangent, `FreedTapeError` for a second sweep without `retain_graph`, `OverwrittenError` if a value that is
-    needed was changed in place.
+    Raises `RuntimeError` if nothing requires grad, or for a non-scalar without a cotangent, `FreedTapeError` for a second
+    sweep without `retain_graph`, `OverwrittenError` if a value that is needed was changed in place.
 
     >>> import jitgrad
     >>> x = jitgrad.tensor(3.0, requires_grad=True)
@@ -118,7 +116,7 @@ def _wanted(i: int, x: Any) -> Row:
     if not isinstance(x, Handle):
         raise TypeError(f"input {i} must be a tensor, not {type(x).__name__}")
     if not requires(x):
-        raise NoGradientError(f"input {i} does not require grad: pass tensors made with requires_grad=True")
+        raise RuntimeError(f"input {i} does not require grad: pass tensors made with requires_grad=True")
     return x._row
 
 

@@ -9,19 +9,6 @@ class JitgradError(Exception):
     """The common base: `except jitgrad.errors.JitgradError` catches everything that only jitgrad raises."""
 
 
-class NoGradientError(JitgradError, RuntimeError):
-    """`backward()` of a value that no tensor requiring grad led to.
-
-    Fails::
-
-        x = jitgrad.tensor(1.0)
-        (x * x).backward()
-
-    Nothing was recorded, because `x` does not require grad (or the computation ran under `no_grad`).
-    Fix: `x = jitgrad.tensor(1.0, requires_grad=True)`.
-    """
-
-
 class FreedTapeError(JitgradError, RuntimeError):
     """A second `backward()` over rows whose saved values the first one freed.
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import jitgrad
-from jitgrad.errors import FreedTapeError, JitgradError, NoGradientError, OverwrittenError, TracedValueError
+from jitgrad.errors import FreedTapeError, JitgradError, OverwrittenError, TracedValueError
 
 pytestmark = pytest.mark.quick
 
@@ -197,20 +197,20 @@ CASES: dict[str, list[tuple[str, type[Exception], str]]] = {
         ("y = w.exp(); (y * y).sum().backward(); y.sum().backward()", FreedTapeError, "saved for exp"),
     ],
     "backward without what it needs": [
-        ("x.sum().backward()", NoGradientError,
+        ("x.sum().backward()", RuntimeError,
          "element 0 of tensors does not require grad and does not have a grad_fn"),
         ("(w * 2).backward()", RuntimeError, r"scalar outputs.*shape \[3\].*\.sum\(\), \.mean\(\).*gradient="),
         ("(w * 2).backward(torch.ones(2))", RuntimeError, r"gradient has shape \[2\].*output.*\[3\]"),
         ("(w * 2).backward(1.0)", TypeError, r"gradient must be a tensor of shape \[3\] or None, not float"),
         ("w.sum().backward(inputs=[])", RuntimeError, "inputs is empty"),
-        ("w.sum().backward(inputs=[x])", NoGradientError, "input 0 does not require grad.*requires_grad=True"),
-        ("torch.autograd.grad(w.sum(), x)", NoGradientError, "input 0 does not require grad"),
+        ("w.sum().backward(inputs=[x])", RuntimeError, "input 0 does not require grad.*requires_grad=True"),
+        ("torch.autograd.grad(w.sum(), x)", RuntimeError, "input 0 does not require grad"),
         ("torch.autograd.grad(w.sum(), 3)", TypeError, "input 0 must be a tensor, not int"),
         ("torch.autograd.grad(w.sum(), (w * 2))", RuntimeError,
          "was not used to compute the outputs.*allow_unused=True"),
         ("torch.autograd.grad([w.sum(), w.sum()], w, [None])", RuntimeError, "2 outputs and 1 gradients"),
         ("torch.autograd.grad([], w)", RuntimeError, "no outputs"),
-        ("(w > 0).sum().backward()", NoGradientError, "does not require grad"),
+        ("(w > 0).sum().backward()", RuntimeError, "does not require grad"),
         ("w.grad = torch.ones(2)", RuntimeError, r"shape and dtype of its tensor, \[3\] and float32"),
         ("w.grad = 1", TypeError, "grad must be None or a tensor, not int"),
         ("(w * 1).requires_grad_(False)", RuntimeError, r"only a leaf.*use detach\(\)"),

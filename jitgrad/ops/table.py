@@ -133,6 +133,8 @@ class Op:
         self.rules = self._rules(d, vjp)
         self.composite = lower is not None and not any(r is not None for r in self.rules)
         self.pullback = pullback
+        # Whether any input passes a cotangent on.
+        self.differentiable = self.composite or pullback is not None or any(rule is not None for rule in self.rules)
         self.plans: dict[tuple[bool, ...], Plan] = {}
 
     def _rules(self, d: Any, vjp: Any) -> tuple[Rule | Hole | None, ...]:
@@ -161,11 +163,6 @@ class Op:
     @property
     def variadic(self) -> bool:
         return self.inputs == ("*xs",)
-
-    @property
-    def differentiable(self) -> bool:
-        """Whether any input passes a cotangent on."""
-        return self.composite or self.pullback is not None or any(rule is not None for rule in self.rules)
 
     def holes(self) -> list[str]:
         """Why the rules that are missing are missing."""
