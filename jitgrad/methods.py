@@ -169,8 +169,11 @@ def describe(op: Op) -> str:
     return " ".join([what + ".", kinds.get(op.result, ""), grad]).replace("  ", " ")
 
 
-def bound(op: Op) -> Callable:
-    """`op` as a function of operands and PyTorch's parameters: any operand, any parameter."""
+def bound(op: Op, accept: Callable = lambda args: args) -> Callable:
+    """`op` as a function of operands and PyTorch's parameters: any operand, any parameter.
+
+    `accept` may turn the positional arguments into others if none of them is a tensor.
+    """
     n = len(op.inputs)
     if op.kind == "elementwise" and op.prepare is None and n <= 2 and op.result != "integer":
         quick: Any = quick_unary(op) if n == 1 else quick_binary(op)
@@ -179,11 +182,11 @@ def bound(op: Op) -> Callable:
             if len(args) == n and not kwargs and isinstance(args[0], Handle):
                 out = quick(*args)
                 return out if out is not NotImplemented else apply(op, args)  # which says what is wrong
-            return _call(op, args, kwargs)
+            return _call(op, accept(args), kwargs)
     else:
 
         def function(*args: Any, **kwargs: Any) -> Any:
-            return _call(op, args, kwargs)
+            return _call(op, accept(args), kwargs)
 
     return _named(function, op)
 

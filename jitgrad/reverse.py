@@ -19,6 +19,8 @@ from jitgrad.ops.table import OUTPUT, Op, Plan
 from jitgrad.record import grad_mode
 from jitgrad.tape import FREED, LEAF, Leaf, Row, by_serial
 
+ndarray = np.ndarray
+
 ITEM = Op(lambda x, k: x[k], kind="item", inputs=("x",))
 ITEM.name = "item"
 """One of the several results of a `call` row."""
@@ -37,8 +39,9 @@ def reverse(
     for row, g in seeds.items():
         sweep.add(row, g, False)
     arrived = {}
+    take = sweep.cotangents.pop
     for row in sorted(needed, key=by_serial, reverse=True):
-        g = sweep.cotangents.pop(row, None)
+        g = take(row, None)
         if g is None:
             continue
         if row.extra is not None:
@@ -46,7 +49,11 @@ def reverse(
         if row.op is LEAF or (wanted is not None and row in wanted):
             arrived[row] = g if recorded or row in sweep.owned or not isinstance(g, np.ndarray) else g.copy()
         if row.inputs:
-            sweep.through(row, g)
+            plan = row.plan
+            if not recorded and plan is not None and plan.plain:
+                sweep.plainly(row, plan, g)
+            else:
+                sweep.through(row, g)
             if not retain and row.saved:
                 row.saved = FREED
         sweep.owned.discard(row)
@@ -99,9 +106,6 @@ class _Sweep:
         """Apply the rules of `row` to its cotangent."""
         op = row.op
         plan = row.plan
-        if plan is not None and plan.plain and not self.recorded:
-            self._plainly(row, plan, g)
-            return
         if op is ITEM:
             parts = self.cotangents.setdefault(row.inputs[0], {})
             parts[row.params["k"]] = g
@@ -129,28 +133,33 @@ class _Sweep:
                 fresh = not self.recorded and part is not g and isinstance(part, np.ndarray) and part.base is None
                 self.add(x, part, fresh)
 
-    def _plainly(self, row: Row, plan: Plan, g: Any) -> None:
+    def plainly(self, row: Row, plan: Plan, g: Any) -> None:
         """`through` for what most rows are: arrays and rules that need nothing but saved values."""
         saved = row.saved
         if saved is FREED or row.guards is not None:
             saved = self._values(row)
         partials = row.op.partials
-        for i, rule, picks in plan.calls:
-            x = row.inputs[i]
-            if x not in self.needed:
+        cotangents, inputs, needed = self.cotangents, row.inputs, self.needed
+        for i, function, picks, n in plan.quick:
+            x = inputs[i]
+            if x not in needed:
                 continue
-            if not partials:
-                part = rule.function(g, *[saved[p] for p in picks])
-            else:
-                part = rule.function(saved[picks[0]]) if len(picks) == 1 else rule.function(*[saved[p] for p in picks])
+            if partials:
+                part = function(saved[picks[0]]) if n == 1 else function(*[saved[p] for p in picks])
                 kind = part.__class__
-                masked = kind is np.bool_ or (kind is np.ndarray and part.dtype == np.bool_)
-                part = where.run(part, g, 0) if masked else g * part
-            if x in self.cotangents:
+                if kind is np.bool_ or (kind is ndarray and part.dtype == np.bool_):
+                    part = where.run(part, g, 0)
+                else:
+                    part = g * part
+            elif n == 0:
+                part = function(g)
+            else:
+                part = function(g, saved[picks[0]]) if n == 1 else function(g, *[saved[p] for p in picks])
+            if x in cotangents:
                 self.add(x, part, False)
             else:
-                self.cotangents[x] = part
-                if part.__class__ is np.ndarray and part is not g and part.base is None:
+                cotangents[x] = part
+                if part.__class__ is ndarray and part is not g and part.base is None:
                     self.owned.add(x)
 
     def _accumulator(self, row: Row) -> np.ndarray:

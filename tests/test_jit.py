@@ -180,6 +180,17 @@ def test_the_source_runs_and_gives_the_same():
         np.testing.assert_allclose(env[row], value, rtol=1e-12)
 
 
+def test_the_source_divides_as_numpy_does():
+    x, y = jg.tensor([1.0, -7.5, 7.5, -0.2, 3.0], dtype=jg.float64), jg.tensor([0.1, 2.0, -2.0, 5.0, 0.0], dtype=jg.float64)
+    f = jg.jit(lambda x, y: x.floor_divide(y))
+    want = f(x, y).numpy()
+    names = namespace()
+    exec(f.source(x, y), names)
+    out = np.empty(5)
+    names["lambda_0"](x.numpy(), y.numpy(), out)
+    np.testing.assert_array_equal(out, want)
+
+
 def test_an_unknown_sweep_is_an_error():
     with pytest.raises(ValueError, match="interpreted"):
         jg.sweep("fast")

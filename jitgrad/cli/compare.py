@@ -12,7 +12,6 @@ from typing import Any
 import jitgrad as jg
 from jitgrad.cli import data, output, target
 from jitgrad.cli.measure import SWEEPS, Comparison, Run, difference_of_sweeps, median, timed
-from jitgrad.cli.parser import package_version
 from jitgrad.cli.progress import Progress
 from jitgrad.cli.table import duration, table, three_digits
 from jitgrad.cli.train import compare_models
@@ -133,7 +132,7 @@ def machine() -> dict[str, Any]:
     """Versions, and what this runs on."""
     packages = {name: version(name) for name in ("numpy", "numba", "llvmlite")}
     return {
-        "versions": {"jitgrad": package_version(), "python": platform.python_version()} | packages,
+        "versions": {"jitgrad": jg.__version__, "python": platform.python_version()} | packages,
         "machine": {"system": platform.system(), "cpu": cpu(), "cores": os.cpu_count()},
     }
 

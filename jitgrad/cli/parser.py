@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
+
+import jitgrad as jg
 
 TARGET_HELP = "the function `function` of the file `path/to/file.py`, which also offers example_args()"
 
@@ -34,14 +35,6 @@ examples:
 """
 
 
-def package_version() -> str:
-    """The version of the installed package."""
-    try:
-        return version("jitgrad")
-    except PackageNotFoundError:
-        return "unknown (not installed)"
-
-
 def make_parser() -> argparse.ArgumentParser:
     """The parser of `jitgrad`; after parsing, `run` is the function that does the work."""
     parser = argparse.ArgumentParser(
@@ -50,7 +43,7 @@ def make_parser() -> argparse.ArgumentParser:
         epilog="example:\n  jitgrad compare --quick",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--version", action="version", version=f"jitgrad {package_version()}")
+    parser.add_argument("--version", action="version", version=f"jitgrad {jg.__version__}")
     parser.set_defaults(run=None)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     _add_compare(commands)

@@ -33,17 +33,11 @@ def _own(module: Any) -> dict[str, Callable]:
     }  # fmt: skip
 
 
-def _accepting_arrays(function: Callable) -> Callable:
-    """The function, with NumPy arrays and numbers in the first place made into tensors."""
-
-    def call(*args: Any, **kwargs: Any) -> Any:
-        if args and not isinstance(args[0], Handle) and not any(isinstance(a, Handle) for a in args):
-            args = (data.as_tensor(args[0]), *args[1:])
-        return function(*args, **kwargs)
-
-    call.__name__ = call.__qualname__ = function.__name__
-    call.__doc__ = function.__doc__
-    return call
+def _accepting_arrays(args: tuple) -> tuple:
+    """The arguments of a call, with a NumPy array or number in the first place made into a tensor if there is none."""
+    if args and not isinstance(args[0], Handle) and not any(isinstance(a, Handle) for a in args):
+        return (data.as_tensor(args[0]), *args[1:])
+    return args
 
 
 def _renaming(function: Callable) -> Callable:
@@ -69,7 +63,7 @@ def _polygamma(n: int, input: Tensor) -> Tensor:
 for _op in TABLE.values():
     if _op.kind in _KINDS and _op.name not in _HIDDEN:
         for _name in (_op.name, *_op.aliases):
-            FUNCTIONS[_name] = _accepting_arrays(bound(_op))
+            FUNCTIONS[_name] = bound(_op, _accepting_arrays)
 FUNCTIONS["polygamma"] = _polygamma
 FUNCTIONS |= {name: _renaming(f) for name, f in (_own(numeric) | _own(shaping)).items() if name != "Extreme"}
 _ALIASES = {

@@ -83,6 +83,7 @@ class Plan(NamedTuple):
     slots: tuple[int, ...]
     calls: tuple[tuple[int, Rule, tuple[int, ...]], ...]  # (input, rule, positions of its values in `slots`)
     plain: bool = False  # the rules need saved values and nothing else
+    quick: tuple[tuple[int, Callable, tuple[int, ...], int], ...] = ()  # calls as (input, function, picks, their number)
 
 
 class Op:
@@ -187,7 +188,8 @@ class Op:
                 wanted.append((i, rule))
         slots = tuple(sorted({slot for _, rule in wanted for slot in rule.values}))
         calls = tuple((i, rule, tuple(slots.index(s) for s in rule.values)) for i, rule in wanted)
-        return Plan(slots, calls, self.accumulate is None and not any(rule.statics for _, rule in wanted))
+        plain = self.accumulate is None and not any(rule.statics for _, rule in wanted)
+        return Plan(slots, calls, plain, tuple((i, rule.function, picks, len(picks)) for i, rule, picks in calls))
 
 
 def unary(formula: str, run: Callable, *, d: Any = None, vjp: Any = None, domain: Any = (-3.0, 3.0), **more: Any) -> Op:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -15,14 +15,11 @@ from jitgrad.sweeps.lanes import DTYPES, WORDS, Block, Lane
 from jitgrad.sweeps.segments import REDUCTIONS, Loop, is_number, operands
 from jitgrad.tape import Row
 
-if TYPE_CHECKING:
-    from jitgrad.sweeps.codegen import Emitter
-
 
 class LoopEmitter:
-    """The text of one loop nest."""
+    """The text of one loop nest; `outer` is the `Emitter` of the function around it."""
 
-    def __init__(self, outer: Emitter, loop: Loop) -> None:
+    def __init__(self, outer: Any, loop: Loop) -> None:
         self.f = outer
         self.rows = loop.rows
         outer.count += 1

@@ -19,8 +19,7 @@ _CALLS = {
     **{n: f"math.{n}" for n in ("asin", "acos", "atan", "atan2", "erf", "erfc", "lgamma")}, "pow": "np.power", "inf": "np.inf",
 }  # fmt: skip
 _WHOLE = {
-    "power(x, exponent)": "x ** exponent", "remainder(x, y)": "x % y", "floor_divide(x, y)": "np.floor(x / y)",
-    "to(x, dtype)": "x", "~x": "not x",
+    "power(x, exponent)": "x ** exponent", "remainder(x, y)": "x % y", "to(x, dtype)": "x", "~x": "not x",
 }  # fmt: skip
 
 
@@ -44,8 +43,20 @@ def namespace() -> dict[str, Any]:
 
     from jitgrad.kernels.launch import njit_namespace
 
+    @numba.njit(error_model="numpy")
+    def floor_divide(x, y):  # type: ignore[no-untyped-def]
+        """NumPy's: the quotient that belongs to the remainder, not the floor of the rounded quotient."""
+        if y == 0:
+            return x / y
+        rest = math.fmod(x, y)
+        quotient = (x - rest) / y - (rest != 0 and (rest < 0) != (y < 0))
+        if quotient == 0:
+            return math.copysign(0.0, x / y)
+        whole = math.floor(quotient)
+        return float(whole + (quotient - whole > 0.5))
+
     casts = {n: getattr(np, n) for n in ("float32", "float64", "int32", "int64")}
-    return {"np": np, "math": math, "njit": numba.njit, "boolean": numba.boolean, **casts, **njit_namespace()}
+    return {"np": np, "math": math, "njit": numba.njit, "boolean": numba.boolean, "floor_divide": floor_divide, **casts, **njit_namespace()}
 
 
 class _Writer:
