@@ -19,9 +19,14 @@ from jitgrad.reverse import reverse
 from jitgrad.tape import Leaf, Row
 
 
+_ONE = {kind: kind(1) for kind in (np.float16, np.float32, np.float64)}
+
+
 def seed(output: Any, gradient: Any) -> Any:
     """The cotangent to start from, checked: 1 for a scalar, or what the caller gives for each element."""
     held = output._value if output._value is not None else output._row
+    if gradient is None and held.__class__ in _ONE:
+        return _ONE[held.__class__]
     shape, dtype = tuple(held.shape), held.dtype
     if gradient is None:
         if math.prod(shape) != 1:
@@ -69,7 +74,7 @@ def run(
     if wanted is not None and not wanted:
         raise RuntimeError("inputs is empty: pass the tensors whose gradient is wanted, or None for all leaves")
     cls = type(outputs[0])
-    recorded = create_graph or any(o._value is None for o in outputs)
+    recorded = create_graph or None in [o._value for o in outputs if o._value is None]
     token = grad_mode.set(recorded)
     try:
         seeds = _cotangents(outputs, gradients, recorded, cls)

@@ -7,7 +7,7 @@ and on traced tensors (the sweep becomes part of the tape that `jit` compiles).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -64,11 +64,12 @@ def _needed(seeds: Iterable[Row], wanted: set[Row] | None) -> set[Row]:
     """The rows on a way from `seeds` to `wanted` (or to any leaf that requires grad)."""
     found: set[Row] = set()
     waiting = list(seeds)
+    asked: Collection[Row] = wanted or ()
     while waiting:
         row = waiting.pop()
-        if row not in found and (row.requires or (wanted is not None and row in wanted)):
+        if (row.requires or row in asked) and row not in found:
             found.add(row)
-            waiting.extend(row.inputs)
+            waiting += row.inputs
     if wanted is None:
         return found
     reaching: set[Row] = set()

@@ -15,7 +15,7 @@ from jitgrad.ops.linalg import matmul as matmul_op
 from jitgrad.ops.linalg import transposed
 from jitgrad.ops.movement import expand, reshape
 from jitgrad.ops.table import axis
-from jitgrad.record import apply
+from jitgrad.record import FLOATS, apply
 from jitgrad.tensor import Tensor, wrap
 
 amax, amin, argmax, argmin = (bound(TABLE[n]) for n in ("amax", "amin", "argmax", "argmin"))
@@ -207,6 +207,8 @@ _clamp = quick_unary(ew.clamp)
 
 def clamp(input: Tensor, min: Any = None, max: Any = None) -> Tensor:
     """`input` bounded below by `min` and above by `max`, numbers or tensors; the gradient passes at a bound."""
+    if min.__class__ is float and max.__class__ is float and input.__class__ is Tensor and input._held.dtype in FLOATS:
+        return _clamp(input, min=min, max=max)  # what most calls are
     if isinstance(min, Tensor) or isinstance(max, Tensor):
         out = input if min is None else apply(ew.maximum, (input, min))
         return out if max is None else apply(ew.minimum, (out, max))
