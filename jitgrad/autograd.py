@@ -18,7 +18,6 @@ from jitgrad.record import grad_mode, quiet
 from jitgrad.reverse import reverse
 from jitgrad.tape import Leaf, Row
 
-
 _ONE = {kind: kind(1) for kind in (np.float16, np.float32, np.float64)}
 
 

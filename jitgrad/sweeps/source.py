@@ -44,19 +44,22 @@ def namespace() -> dict[str, Any]:
     from jitgrad.kernels.launch import njit_namespace
 
     @numba.njit(error_model="numpy")
-    def floor_divide(x, y):  # type: ignore[no-untyped-def]
+    def floor_divide(x, y):
         """NumPy's: the quotient that belongs to the remainder, not the floor of the rounded quotient."""
         if y == 0:
             return x / y
-        rest = math.fmod(x, y)
-        quotient = (x - rest) / y - (rest != 0 and (rest < 0) != (y < 0))
+        rest = np.fmod(x, y)
+        quotient = (x - rest) / y
+        if rest != 0 and (rest < 0) != (y < 0):
+            quotient -= 1
         if quotient == 0:
             return math.copysign(0.0, x / y)
-        whole = math.floor(quotient)
-        return float(whole + (quotient - whole > 0.5))
+        whole = np.floor(quotient)
+        return whole + 1 if quotient - whole > 0.5 else whole
 
     casts = {n: getattr(np, n) for n in ("float32", "float64", "int32", "int64")}
-    return {"np": np, "math": math, "njit": numba.njit, "boolean": numba.boolean, "floor_divide": floor_divide, **casts, **njit_namespace()}
+    own = {"np": np, "math": math, "njit": numba.njit, "boolean": numba.boolean, "floor_divide": floor_divide}
+    return own | casts | njit_namespace()
 
 
 class _Writer:
