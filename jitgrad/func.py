@@ -17,8 +17,8 @@ from jitgrad import dtypes
 from jitgrad.functions.creation import zeros_like
 from jitgrad.functions.data import as_tensor
 from jitgrad.handle import make, own_memory, requires
-from jitgrad.ops.elementwise import alias
-from jitgrad.record import current_trace, grad_mode
+from jitgrad.ops.elementwise import alias, cast
+from jitgrad.record import apply, current_trace, grad_mode
 from jitgrad.reverse import reverse
 from jitgrad.tape import Leaf, Row
 from jitgrad.tensor import Tensor
@@ -91,6 +91,9 @@ def _fresh(leaf: Any, argument: int) -> Tensor:
             leaf = as_tensor(float(leaf) if isinstance(leaf, int) and not isinstance(leaf, bool) else leaf)
         except TypeError as error:
             raise TypeError(f"argument {argument} cannot be differentiated: {error}") from None
+    trace = current_trace.get()
+    if trace is not None and leaf._row in trace.numbers:  # a Python number becomes a tensor, as without jit
+        leaf = apply(cast, (leaf,), {"dtype": dtypes.default()})
     held = leaf._held
     if not dtypes.is_floating(held.dtype):
         raise TypeError(f"argument {argument} is {dtypes.of(held.dtype).name}, and gradients exist for floating dtypes "
@@ -100,7 +103,6 @@ def _fresh(leaf: Any, argument: int) -> Tensor:
     out = make(Tensor, leaf._value, None)
     if leaf._value is None:
         row = Row(alias, (leaf._row,), {}, leaf._row.shape, leaf._row.dtype, True)
-        trace = current_trace.get()
         if trace is not None:
             trace.rows.add(row)
         out._row = row

@@ -71,7 +71,7 @@ class Trace:
 
     def capture_array(self, array: np.ndarray) -> Leaf:
         """The leaf that stands for an array of the caller, which may change between calls."""
-        handle = self.arrays.setdefault(id(array), make(Handle, array, None))
+        handle = self.arrays.setdefault(id(array), make(Handle, np.asarray(array), None))
         return self.capture(handle)
 
     def constant(self, value: Any) -> Row:

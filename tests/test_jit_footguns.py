@@ -281,3 +281,19 @@ def test_an_error_while_tracing_leaves_nothing_behind():
         f(jg.tensor(1.0))
     assert (jg.tensor(1.0) + 1).item() == 2
     assert jg.jit(lambda x: x + 1)(jg.tensor(1.0)).item() == 2
+
+
+def test_a_gradient_in_a_python_number_has_the_dtype_it_has_without_jit():
+    both = jg.value_and_grad(lambda x: x * x)
+    for value in (*both(3.0), *jg.jit(both)(3.0)):
+        assert value.dtype is jg.float32
+
+
+@pytest.mark.parametrize("make", [lambda a: a.view(np.matrix), lambda a: a.view(np.recarray), lambda a: a[:, ::2]])
+@pytest.mark.parametrize("wrap", [jg.from_numpy, jg.tensor, lambda a: a])
+def test_arrays_of_every_kind_are_read(make, wrap):
+    array = make(np.arange(8, dtype=np.float32).reshape(2, 4))
+    f = jg.jit(lambda x: (x * x).sum())
+    assert f(wrap(array)).item() == float((np.asarray(array) ** 2).sum())
+    g = jg.jit(lambda x: (x * array).sum())
+    assert g(jg.ones(*array.shape)).item() == float(np.asarray(array).sum())

@@ -150,6 +150,6 @@ def from_numpy(array: np.ndarray) -> Tensor:
     if not isinstance(array, np.ndarray):
         raise TypeError(f"from_numpy takes a NumPy array, not {type(array).__name__}: use tensor()")
     dtypes.of(array.dtype)
-    made = wrap(array)
+    made = wrap(np.asarray(array))
     own_memory(made).exported = -1
     return made
