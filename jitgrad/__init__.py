@@ -15,3 +15,9 @@ inf, nan, pi, e = float("inf"), float("nan"), 3.141592653589793, 2.7182818284590
 
 globals().update({name: dtypes.by_name(name) for name in dtypes.names()})
 globals().update(functions.FUNCTIONS | functions.CREATION | functions.LOSSES)
+
+
+def __getattr__(name: str) -> object:
+    if name == "bfloat16":  # the one dtype that may be missing; the error says which package has it
+        return dtypes.by_name(name)
+    raise AttributeError(f"module 'jitgrad' has no attribute {name!r}")
