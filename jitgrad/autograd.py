@@ -112,8 +112,9 @@ def backward(
     retain = create_graph if retain_graph is None else retain_graph
     found = run(outputs, gradients, ends, create_graph=create_graph, retain=retain)
     cls = type(outputs[0])
-    for row, g in found.items():
-        _accumulate(row, g if isinstance(g, Handle) else make(cls, g, None), create_graph)
+    with _accumulating:  # threads may share leaves
+        for row, g in found.items():
+            _add_to_grad(row, g if isinstance(g, Handle) else make(cls, g, None), create_graph)
 
 
 def _wanted(i: int, x: Any) -> Row:
@@ -125,11 +126,6 @@ def _wanted(i: int, x: Any) -> Row:
 
 
 _accumulating = threading.Lock()
-
-
-def _accumulate(row: Row, g: Any, create_graph: bool) -> None:
-    with _accumulating:  # threads may share leaves
-        _add_to_grad(row, g, create_graph)
 
 
 def _add_to_grad(row: Row, g: Any, create_graph: bool) -> None:

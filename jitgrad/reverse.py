@@ -141,12 +141,15 @@ class _Sweep:
             saved = self._values(row)
         partials = row.op.partials
         cotangents, inputs, needed = self.cotangents, row.inputs, self.needed
-        for i, function, picks, n in plan.quick:
+        for i, function, picks, n, names in plan.quick:
             x = inputs[i]
             if x not in needed:
                 continue
             if partials:
-                part = function(saved[picks[0]]) if n == 1 else function(*[saved[p] for p in picks])
+                if n == 1:
+                    part = function(saved[picks[0]])
+                else:
+                    part = function(*[saved[p] for p in picks], *[row.params[name] for name in names])
                 kind = part.__class__
                 if kind is np.bool_ or (kind is ndarray and part.dtype == np.bool_):
                     part = where.run(part, g, 0)
@@ -155,7 +158,10 @@ class _Sweep:
             elif n == 0:
                 part = function(g)
             else:
-                part = function(g, saved[picks[0]]) if n == 1 else function(g, *[saved[p] for p in picks])
+                part = (
+                    function(g, saved[picks[0]]) if n == 1
+                    else function(g, *[saved[p] for p in picks], *[row.params[name] for name in names])
+                )  # fmt: skip
             if x in cotangents:
                 self.add(x, part, False)
             else:

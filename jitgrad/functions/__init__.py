@@ -65,7 +65,10 @@ for _op in TABLE.values():
         for _name in (_op.name, *_op.aliases):
             FUNCTIONS[_name] = bound(_op, _accepting_arrays)
 FUNCTIONS["polygamma"] = _polygamma
-FUNCTIONS |= {name: _renaming(f) for name, f in (_own(numeric) | _own(shaping)).items() if name != "Extreme"}
+FUNCTIONS |= {
+    name: _renaming(f) if "dim" in f.__code__.co_varnames else f
+    for name, f in (_own(numeric) | _own(shaping)).items() if name != "Extreme"
+}  # fmt: skip
 _ALIASES = {
     "subtract": "sub", "divide": "div", "true_divide": "div", "concatenate": "cat", "concat": "cat", "clip": "clamp",
     "moveaxis": "movedim", "swapaxes": "transpose", "swapdims": "transpose",

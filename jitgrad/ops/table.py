@@ -82,8 +82,9 @@ class Plan(NamedTuple):
 
     slots: tuple[int, ...]
     calls: tuple[tuple[int, Rule, tuple[int, ...]], ...]  # (input, rule, positions of its values in `slots`)
-    plain: bool = False  # the rules need saved values and nothing else
-    quick: tuple[tuple[int, Callable, tuple[int, ...], int], ...] = ()  # calls as (input, function, picks, their number)
+    plain: bool = False  # the rules need saved values and parameters, and nothing else
+    quick: tuple[tuple[int, Callable, tuple[int, ...], int, tuple[str, ...]], ...] = ()
+    # calls as (input, function, picks, their number or -1 if there are parameters, names of the parameters)
 
 
 class Op:
@@ -188,8 +189,11 @@ class Op:
                 wanted.append((i, rule))
         slots = tuple(sorted({slot for _, rule in wanted for slot in rule.values}))
         calls = tuple((i, rule, tuple(slots.index(s) for s in rule.values)) for i, rule in wanted)
-        plain = self.accumulate is None and not any(rule.statics for _, rule in wanted)
-        return Plan(slots, calls, plain, tuple((i, rule.function, picks, len(picks)) for i, rule, picks in calls))
+        derived = [n for _, rule in wanted for n in rule.statics if n.endswith(("_shape", "_dtype", "_shapes")) or n == "i"]
+        quick = tuple(
+            (i, rule.function, picks, -1 if rule.statics else len(picks), rule.statics) for i, rule, picks in calls
+        )
+        return Plan(slots, calls, self.accumulate is None and not derived, quick)
 
 
 def unary(formula: str, run: Callable, *, d: Any = None, vjp: Any = None, domain: Any = (-3.0, 3.0), **more: Any) -> Op:
