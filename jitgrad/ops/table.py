@@ -21,7 +21,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jitgrad import dtypes
 from jitgrad.errors import HoleError
 
 OUTPUT, REST = -1, -2  # slots beside the inputs: the result, and all inputs from the starred one on
@@ -311,7 +310,3 @@ def reduced_shape(shape: tuple[int, ...], dim: tuple[int, ...], keepdim: bool) -
         return tuple(1 if i in dim else n for i, n in enumerate(shape))
     return tuple(n for i, n in enumerate(shape) if i not in dim)
 
-
-def float_dtype(dtype: np.dtype) -> np.dtype:
-    """The dtype in which an integer or boolean input is computed by a floating op."""
-    return dtype if dtypes.is_floating(dtype) else dtypes.default()

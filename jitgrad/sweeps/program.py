@@ -113,8 +113,9 @@ class Program:
         return next(((kind, places[row]) for kind, places in self.cells.items() if row in places), None)
 
     def _native(self, emitter: Emitter, escaping: set[Row], phase: Phase) -> Native:
-        name = "f" + hashlib.sha256(emitter.text("f").encode()).hexdigest()[:16]
-        text = emitter.text(name)
+        draft = emitter.text("f")
+        name = "f" + hashlib.sha256(draft.encode()).hexdigest()[:16]
+        text = draft.replace("define void @f(", f"define void @{name}(")
         kernel = _kernels.get(text)
         if kernel is None:
             kernel = _kernels[text] = compile_text(text, name)

@@ -93,47 +93,14 @@ def why_not_native(row: Row) -> str:
     return "" if row.op.name in _INTEGER_OPS else "no integer kernel"
 
 
-_BOOL_OPS = frozenset(
-    [
-        "where",
-        "zeros_like",
-        "eq",
-        "ne",
-        "lt",
-        "le",
-        "gt",
-        "ge",
-        "logical_and",
-        "logical_or",
-        "logical_xor",
-        "logical_not",
-        "bitwise_and",
-        "bitwise_or",
-        "bitwise_xor",
-        "bitwise_not",
-    ]
-)
-_INTEGER_OPS = frozenset(
-    [
-        "add",
-        "sub",
-        "mul",
-        "neg",
-        "abs",
-        "sign",
-        "maximum",
-        "minimum",
-        "where",
-        "clamp",
-        "zeros_like",
-        "bitwise_and",
-        "bitwise_or",
-        "bitwise_xor",
-        "bitwise_not",
-        "square",
-        "relu",
-    ]
-)
+_BOOL_OPS = frozenset((
+    "where", "zeros_like", "eq", "ne", "lt", "le", "gt", "ge", "logical_and", "logical_or", "logical_xor",
+    "logical_not", "bitwise_and", "bitwise_or", "bitwise_xor", "bitwise_not",
+))  # fmt: skip
+_INTEGER_OPS = frozenset((
+    "add", "sub", "mul", "neg", "abs", "sign", "maximum", "minimum", "where", "clamp", "zeros_like", "bitwise_and",
+    "bitwise_or", "bitwise_xor", "bitwise_not", "square", "relu",
+))  # fmt: skip
 
 
 def access(row: Row, space: tuple[int, ...]) -> Access:
