@@ -88,7 +88,7 @@ class Program:
         for leaf in leaves:
             self._place(leaf)
         # The cells of single numbers come into being while the phases are written, so all are written first.
-        emitters = [Emitter(p, self.plan.stored, self.cells) if p.stages else None for p in self.plan.phases]
+        emitters = [Emitter(p, self.plan, self.cells) if p.levels else None for p in self.plan.phases]
         escaping = set(tape.outputs) | {x for p in self.plan.phases for row in p.others for x in row.inputs}
         self.steps: list[Native | Interpreted] = []
         for phase, emitter in zip(self.plan.phases, emitters):
@@ -125,7 +125,7 @@ class Program:
         ]
         constants = np.array(emitter.constants or [0.0])
         sizes = np.array(emitter.sizes or [0], np.int64)
-        rows, loops = len(phase.native_rows()), sum(len(stage.loops) for stage in phase.stages.values())
+        rows, loops = len(phase.native_rows()), len(phase.loops())
         return Native(kernel, arrays, constants, sizes, emitter.temporaries, rows, loops, text)
 
     def _interpreted(self, row: Row) -> Interpreted:
