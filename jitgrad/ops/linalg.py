@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from jitgrad.ops.movement import expand, permute, reshape, sum
+from jitgrad.ops.movement import expand, permute, sum
 from jitgrad.ops.table import Op, register
 
 
@@ -22,15 +22,13 @@ def _matmul(x: Any, y: Any) -> Any:
 
 
 def _lower_matmul(x: Any, y: Any) -> Any:
-    """With one row or one column a product of matrices is a sum, which loops do together with what is around it."""
-    if x.shape[-2] != 1 and y.shape[-1] != 1:
-        return matmul(x, y)
-    shape = (*x.shape[:-1], y.shape[-1])
-    if y.shape[-1] == 1:
-        both = x * expand(transposed(y), shape=tuple(x.shape))
-        return reshape(sum(both, dim=(x.ndim - 1,), keepdim=False), shape=shape)
-    both = expand(transposed(x), shape=tuple(y.shape)) * y
-    return reshape(sum(both, dim=(x.ndim - 2,), keepdim=False), shape=shape)
+    """A product of a row and a column is a sum, and one over a dimension of size 1 no sum at all: loops do both."""
+    if x.shape[-1] == 1:
+        shape = (*x.shape[:-1], y.shape[-1])
+        return expand(x, shape=shape) * expand(y, shape=shape)
+    if x.shape[-2] == y.shape[-1] == 1:
+        return sum(x * transposed(y), dim=(x.ndim - 1,), keepdim=True)
+    return matmul(x, y)
 
 
 matmul = Op(

@@ -126,6 +126,7 @@ class Plan:
     stored: set[Row]  # in memory, or in a cell
     local: set[Row]  # in memory for one tile at a time
     home: dict[Row, Row]  # a row that is written into the memory of another, which goes on from there
+    results: dict[Row, Row]  # outputs that are a reshape of what machine code computed: the row they are a reshape of
     native: set[Row]
     layouts: Layouts
 
@@ -196,6 +197,7 @@ class _Planner:
         self.layouts = Layouts()
         self.ends = set(tape.inputs)
         self.native = {row for row in tape.rows if self._is_native(row)}
+        self.results = self._reshaped_outputs()
         self.wanted, self.read_outside = self._wanted()
         self.phase = self._phases()
         self.place: dict[Row, Place] = {}
@@ -222,11 +224,22 @@ class _Planner:
             return [self.layouts.access(x).source for x in row.inputs]
         return list(row.inputs)
 
+    def _reshaped_outputs(self) -> dict[Row, Row]:
+        """Outputs that have the memory of another row to themselves."""
+        found: dict[Row, Row] = {}
+        for row in self.tape.outputs:
+            a = self.layouts.access(row)
+            taken = a.source in self.tape.outputs or a.source in found.values()
+            alike = same_elements(a, space(row.shape)) and math.prod(row.shape) == math.prod(a.source.shape)
+            if a.source in self.native and row is not a.source and alike and not taken:
+                found[row] = a.source
+        return found
+
     def _wanted(self) -> tuple[set[Row], set[Row]]:
         """The rows that have to be computed at all (an expand that loops walk over is not), and those that NumPy reads."""
         wanted: set[Row] = set()
-        outside: set[Row] = set(self.tape.outputs)
-        waiting = list(self.tape.outputs)
+        ends = [self.results.get(row, row) for row in self.tape.outputs]
+        outside, waiting = set(ends), list(ends)
         while waiting:
             row = waiting.pop()
             if row in wanted or row in self.ends or row.op in (LEAF, CONST):
@@ -269,7 +282,7 @@ class _Planner:
         self.stored |= (self.shared | self.read_outside) & self.native
         local = {row for row in self.stored if row not in self.shared | self.read_outside and not is_number(row)}
         ordered = [phases[k] for k in sorted(phases)]
-        return Plan(ordered, self.stored, local - set(self.home), self.home, self.native, self.layouts)
+        return Plan(ordered, self.stored, local - set(self.home), self.home, self.results, self.native, self.layouts)
 
     # Where the rows of each sort go.
 
