@@ -155,18 +155,23 @@ class Block:
         return name
 
     def load(self, pointer: str, type: str, lanes: int | None = None, mask: Lane | None = None) -> Lane:
-        """`lanes` neighbours from memory, aligned to an element; where the mask is false nothing is read: it is 0."""
+        """`lanes` neighbours from memory, aligned to an element; where the mask is false nothing is read: it is 0.
+
+        The mask is one that `mask` made: true in the first lanes.
+        """
         lanes = self.lanes if lanes is None else lanes
         kept = "u8" if type == "i1" else type
         word, size = spelled(kept, lanes), SIZES[type]
         if mask is None:
-            loaded = self.emit(f"load {word}, ptr {pointer}, align {size}", kept, lanes, pure=False)
+            text = f"load {word}, ptr {pointer}, align {size}"
+        elif size < 4:
+            text = f"call {word} @{self._part('load', kept, lanes)}(ptr {pointer}, {self._count(mask)})"
         else:
             # The alignment argument became an attribute in LLVM 22, whose parser still upgrades this older form.
             symbol = f"llvm.masked.load.{_suffix(kept, lanes)}.p0"
             self.declares.add(f"declare {word} @{symbol}(ptr, i32, <{lanes} x i1>, {word})")
             text = f"call {word} @{symbol}(ptr {pointer}, i32 {size}, {mask}, {word} zeroinitializer)"
-            loaded = self.emit(text, kept, lanes, pure=False)
+        loaded = self.emit(text, kept, lanes, pure=False)
         return loaded != 0 if type == "i1" else loaded
 
     def store(self, value: Lane, pointer: str, mask: Lane | None = None) -> None:
@@ -176,9 +181,36 @@ class Block:
         if mask is None:
             self.lines.append(f"  store {value}, ptr {pointer}, align {size}")
             return
+        if size < 4:
+            symbol = self._part("store", value.type, value.lanes)
+            self.lines.append(f"  call void @{symbol}(ptr {pointer}, {self._count(mask)}, {value})")
+            return
         symbol, word = f"llvm.masked.store.{_suffix(value.type, value.lanes)}.p0", spelled(value.type, value.lanes)
         self.declares.add(f"declare void @{symbol}({word}, ptr, i32, <{value.lanes} x i1>)")
         self.lines.append(f"  call void @{symbol}({value}, ptr {pointer}, i32 {size}, {mask})")
+
+    def _count(self, mask: Lane) -> Lane:
+        """In how many lanes a mask is true, as i64."""
+        bits = self.emit(f"bitcast {mask} to i{mask.lanes}", f"u{mask.lanes}", 1)
+        return self.call(f"llvm.ctpop.i{mask.lanes}", bits.type, 1, bits).to("u64")
+
+    def _part(self, what: str, type: str, lanes: int) -> str:
+        """The name of a function that loads or stores the first lanes only, by way of a copy in between.
+
+        Few CPUs have masked loads of less than 4 bytes; LLVM makes a branch a lane of them, and compiling takes seconds.
+        """
+        name, word = f"{what}.part.{_suffix(type, lanes)}", spelled(type, lanes)
+        copy = "call void @llvm.memcpy.p0.p0.i64(ptr {}, ptr {}, i64 %bytes, i1 false)"
+        body = [f"%copy = alloca {word}", f"%bytes = mul i64 %count, {SIZES[type]}"]
+        if what == "load":
+            body += [f"store {word} zeroinitializer, ptr %copy", copy.format("%copy", "%from"),
+                     f"%value = load {word}, ptr %copy", f"ret {word} %value"]  # fmt: skip
+            head = f"define internal {word} @{name}(ptr %from, i64 %count) noinline"
+        else:
+            body += [f"store {word} %value, ptr %copy", copy.format("%to", "%copy"), "ret void"]
+            head = f"define internal void @{name}(ptr %to, i64 %count, {word} %value) noinline"
+        self.declares |= {"declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)", f"{head} {{\n  " + "\n  ".join(body) + "\n}"}
+        return name
 
     def _where(self, mask: Lane | None, lanes: int) -> Lane:
         return self.const(True, "i1", lanes) if mask is None else mask
