@@ -65,11 +65,15 @@ class Layouts:
 
     def __init__(self) -> None:
         self._views: dict[Row, tuple[Row, np.ndarray]] = {}
+        self._accesses: dict[Row, Access] = {}
 
     def access(self, row: Row) -> Access:
         """How the elements of a row are read, along the dimensions of `space(row.shape)`."""
-        source, part = self.view(row)
-        return Access(source, *place(part))
+        found = self._accesses.get(row)
+        if found is None:
+            source, part = self.view(row)
+            found = self._accesses[row] = Access(source, *place(part))
+        return found
 
     def view(self, row: Row) -> tuple[Row, np.ndarray]:
         """The row in memory, and the stand-in for the part of it that is `row`."""

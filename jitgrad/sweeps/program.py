@@ -6,7 +6,6 @@ import hashlib
 import sys
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 from weakref import WeakValueDictionary
 
@@ -32,8 +31,7 @@ Cell = tuple[str, int]
 """Where a single number lives: the array of its dtype, and the place there."""
 
 
-@dataclass
-class Native:
+class Native(NamedTuple):
     """One call of machine code: the arrays of its table, by place, and what else the table holds."""
 
     kernel: Kernel
@@ -46,8 +44,7 @@ class Native:
     text: str
 
 
-@dataclass
-class Interpreted:
+class Interpreted(NamedTuple):
     """One row that NumPy runs."""
 
     row: Row
