@@ -145,6 +145,9 @@ class Jitted:
             direct = compiled.direct(run, [kind for kind in kinds if _spec(kind) is not None])
             entry = write_entry(structure, kinds, captured, run, direct, results, self._conditions)
             self._entries = [entry, *self._entries[: MOST_ENTRIES - 1]]
+            result = entry(args)
+            if result is not MISS:
+                return result
         return _assembled(compiled, [wrap(value) for value in run(*[h._value for h in handles])])
 
     def _conditions(self, known: Callable[[Any], str]) -> list[str]:

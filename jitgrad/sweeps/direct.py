@@ -20,8 +20,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jitgrad.handle import make
-from jitgrad.sweeps.calls import METH_FASTCALL, builtin
-from jitgrad.sweeps.native import compile_text, trampolines
+from jitgrad.sweeps.calls import METH_FASTCALL, builtin, layout_known
+from jitgrad.sweeps.native import compile_text
 from jitgrad.tape import Leaf, Row
 from jitgrad.tensor import Tensor
 
@@ -352,7 +352,7 @@ end:
 @cache
 def enter() -> Any:
     """The C function, `enter(address of a plan, *arguments, *arrays)`: a tuple of tensors, or None; see `write_plan`."""
-    offsets = _offsets() if trampolines().generated else None
+    offsets = _offsets() if layout_known() else None
     if offsets is None:
         return None
     symbols = {f"jitgrad_{n}": id(v) for n, v in

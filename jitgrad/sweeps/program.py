@@ -6,6 +6,7 @@ import hashlib
 import sys
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import Any, NamedTuple
 from weakref import WeakValueDictionary
 
@@ -101,10 +102,21 @@ class Program:
             (cell, row.params["value"]) for row in constants if (cell := self._cell(row)) is not None
         ]
         self.constants = {row: np.asarray(row.params["value"], order="C")[()] for row in constants}
-        self._spare = [Workspace.of(self)]
+        self._spare: list[Workspace] = []
         self._leaves = list(leaves)
-        self.driver = self._write_driver(self._leaves)
-        self.run = self._load_driver()
+
+    def run(self, *values: Any) -> tuple:
+        """The values of the outputs for values of the leaves."""
+        return self._run(*values)
+
+    @cached_property
+    def driver(self) -> str:
+        """The text of what `run` runs, which is written when it is first needed: see `direct`."""
+        return self._write_driver(self._leaves)
+
+    @cached_property
+    def _run(self) -> Callable:
+        return self._load_driver()
 
     def _place(self, row: Row) -> int:
         return self._places.setdefault(row, len(self._places))
