@@ -3,11 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 from jitgrad.kernels import primitives, scalar
-from jitgrad.sweeps.lanes import DTYPES, Block, Lane
+from jitgrad.sweeps.lanes import DTYPES, Block, Lane, spelled
 from jitgrad.tape import Row
+
+
+@cache
+def _function(name: str, type: str, lanes: int) -> tuple[str, frozenset[str]]:
+    """A kernel as an LLVM function on that many lanes: its name, and the text that a module with it needs.
+
+    Whether it is inlined depends on how often it is called (see `native.compile_text`); writing it once per process
+    instead of once per row saves time either way.
+    """
+    block, word = Block(lanes), spelled(type, lanes)
+    result = getattr(scalar, name)(block.value("%x", type, lanes))
+    symbol = f"{name}.v{lanes}{type}"
+    head = f"define internal {word} @{symbol}({word} %x) inlinehint"
+    return symbol, frozenset({*block.declares, f"{head} {{\n{block}\n  ret {result}\n}}"})
+
+
+def _kernel(name: str) -> Callable:
+    def call(x: Lane) -> Lane:
+        symbol, text = _function(name, x.type, x.lanes)
+        x.block.declares |= text
+        return x.block.emit(f"call {spelled(x.type, x.lanes)} @{symbol}({x})", x.type, x.lanes)
+
+    return call
 
 
 def _libm(name: str) -> Callable:
@@ -67,7 +91,7 @@ class Names(dict):
 
 
 NAMES: dict[str, Any] = {
-    **{n: getattr(scalar, n) for n in scalar.KERNELS},
+    **{n: _kernel(n) for n in scalar.KERNELS},
     **{n: _rounding(n) for n in ("floor", "ceil", "trunc", "rint")},
     "select": primitives.select, "sqrt": primitives.sqrt, "abs": abs, "sign": _sign, "clamp": _clamp, "power": _power,
     "remainder": _remainder, "to": lambda x, dtype: x.to(DTYPES[str(dtype)]), "inf": float("inf"),
