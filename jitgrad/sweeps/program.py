@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import sys
 import threading
 from collections.abc import Callable, Sequence
@@ -14,6 +15,7 @@ import numpy as np
 from jitgrad.record import quiet
 from jitgrad.sweeps.codegen import Emitter
 from jitgrad.sweeps.native import Kernel, compile_text, trampolines
+from jitgrad.sweeps.recompute import recompute
 from jitgrad.sweeps.segments import Phase, Plan, make_plan, why_not_native
 from jitgrad.tape import CONST, Row, Tape
 
@@ -40,6 +42,7 @@ class Native:
     temporaries: list[tuple[np.dtype, int]]
     rows: int
     loops: int
+    longest: int  # elements of its largest loop
     text: str
 
 
@@ -83,6 +86,7 @@ class Program:
     def __init__(self, tape: Tape, leaves: Sequence[Row]) -> None:
         self.tape = tape
         self.plan: Plan = make_plan(tape)
+        recompute(self.plan)
         self.cells: dict[str, dict[Row, int]] = {}
         self._places: dict[Row, int] = {}
         for leaf in leaves:
@@ -119,15 +123,16 @@ class Program:
         text = draft.replace("define void @f(", f"define void @{name}(")
         kernel = _kernels.get(text)
         if kernel is None:
-            kernel = _kernels[text] = compile_text(text, name)
+            kernel = _kernels[text] = compile_text(text, name, symbols=emitter.symbols)
         arrays = [
             (self._place(row), row.shape if row in emitter.written else None, row.dtype, row in escaping)
             for row in emitter.arrays
         ]
         constants = np.array(emitter.constants or [0.0])
         sizes = np.array(emitter.sizes or [0], np.int64)
-        rows, loops = len(phase.native_rows()), len(phase.loops())
-        return Native(kernel, arrays, constants, sizes, emitter.temporaries, rows, loops, text)
+        loops = phase.loops()
+        longest = max([math.prod(loop.space) for loop in loops], default=0)
+        return Native(kernel, arrays, constants, sizes, emitter.temporaries, len(phase.native_rows()), len(loops), longest, text)
 
     def _interpreted(self, row: Row) -> Interpreted:
         run = row.op.run
@@ -179,7 +184,7 @@ class Program:
                 lines += [f"    if {place} not in temporary:", f"        temporary[{place}] = empty({shape}, d_{dtype.name})",
                           f"    v{place} = temporary[{place}]"]  # fmt: skip
         arrays = "".join(f"v{place}, " for place, *_ in step.arrays)
-        call = "call_nogil" if step.sizes.max() >= LONG else "call"
+        call = "call_nogil" if step.longest >= LONG else "call"
         lines.append(f"    {call}(address{i}, {arrays}*tail{i})")
         return lines
 
