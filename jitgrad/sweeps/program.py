@@ -96,8 +96,9 @@ class Program:
             self._place(leaf)
         # The cells of single numbers come into being while the phases are written, so all are written first.
         emitters = [Emitter(p, self.plan, self.cells) if p.levels else None for p in self.plan.phases]
-        escaping = {self.plan.results.get(row, row) for row in tape.outputs}
-        escaping |= {x for p in self.plan.phases for row in p.others for x in row.inputs}
+        read_by_numpy = {x for p in self.plan.phases for row in p.others for x in row.inputs}
+        escaping = {self.plan.results.get(row, row) for row in tape.outputs} | read_by_numpy
+        self._shapes = {source: row.shape for row, source in self.plan.results.items() if source not in read_by_numpy}
         self.steps: list[Native | Interpreted] = []
         for phase, emitter in zip(self.plan.phases, emitters):
             if emitter is not None:
@@ -128,7 +129,7 @@ class Program:
             kernel = _kernels[text] = compile_text(text, name, symbols=emitter.symbols)
             _recent.append(kernel)
         arrays = [
-            (self._place(row), row.shape if row in emitter.written else None, row.dtype, row in escaping)
+            (self._place(row), self._shapes.get(row, row.shape) if row in emitter.written else None, row.dtype, row in escaping)
             for row in emitter.arrays
         ]
         constants = np.array(emitter.constants or [0.0])
@@ -206,7 +207,9 @@ class Program:
         if row in self.plan.results:
             source = self.plan.results[row]
             cell = self._cell(source)
-            return _from_cell(cell, row.shape) if cell is not None else f"v{self._place(source)}.reshape({row.shape})"
+            if cell is not None:
+                return _from_cell(cell, row.shape)
+            return f"v{self._place(source)}" + ("" if source in self._shapes else f".reshape({row.shape})")
         cell, place = self._cell(row), self._place(row)
         numpy_made = {step.row for step in self.steps if isinstance(step, Interpreted)}
         if cell is not None and row not in leaves and row not in numpy_made and row.op is not CONST:
@@ -266,13 +269,14 @@ class Program:
         return Input(number, dtype, row.shape, bases[cell[0]] + cell[1] * row.dtype.itemsize, row.dtype.itemsize)
 
     def _output(self, row: Row, bases: dict[str, int], entries: dict[int, int], arguments: dict[int, int]) -> Output | None:
-        cell = self._cell(row)
         if row in self._leaves or row.op is CONST:
             return None
+        plain = row.shape == () and row.dtype in NUMBERS
+        row = self.plan.results.get(row, row)
+        cell = self._cell(row)
         if cell is None:
             argument = arguments.get(entries.get(self._place(row), -1))
             return None if argument is None else Output(None, argument)
-        plain = row.shape == () and row.dtype in NUMBERS
         return Output(row.dtype, bases[cell[0]] + cell[1] * row.dtype.itemsize) if plain else None
 
 
