@@ -11,6 +11,7 @@ from jitgrad.sweeps.expressions import evaluate
 from jitgrad.sweeps.function import moved
 from jitgrad.sweeps.lanes import DTYPES, Block, Lane
 from jitgrad.sweeps.layouts import REDUCTIONS, Access, contiguous, is_number, reduced_strides
+from jitgrad.sweeps.schedule import interleaved
 from jitgrad.sweeps.segments import Loop, Write
 from jitgrad.tape import Row
 
@@ -130,6 +131,7 @@ class LoopEmitter:
                 value = known[self.writes[item]] = evaluate(item, inputs, block).splat(self.lanes)
                 if item in f.stored:
                     self._store(block, self.writes[item], value, at, mask)
+        block.lines = interleaved(block.lines)
 
     def _operand(self, a: Access, known: dict[Access, Lane], block: Block, at: Lane, mask: Lane | None) -> Lane:
         found = known.get(a)
