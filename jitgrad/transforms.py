@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from jitgrad.handle import Handle, make
-from jitgrad.ops.elementwise import alias, cast, clone, detach, mul
+from jitgrad.ops.elementwise import add, alias, cast, clone, detach, mul
+from jitgrad.ops.indexing import index_add, scatter_add
 from jitgrad.ops.movement import expand, reshape
 from jitgrad.record import Trace, current_trace
 from jitgrad.tape import CONST, LEAF, Leaf, Row, Tape
@@ -90,6 +91,11 @@ def _simpler(row: Row, inputs: list[Row], cls: type, tracing: Trace, lowers: Cal
         for one, other in (inputs, inputs[::-1]):
             if _is_one(one):
                 return other
+    if op is add:
+        for total, part in (inputs, inputs[::-1]):
+            if part.op in _INTO_ZEROS and _is_zeros(part.inputs[0]) and part.dtype == row.dtype:
+                op, inputs, row = part.op, [total, *part.inputs[1:]], part
+                break
     if op is expand and inputs[0].op is expand:
         inputs = [inputs[0].inputs[0]]
     if lowers(row) and op.lower is not None:
@@ -105,6 +111,7 @@ def _simpler(row: Row, inputs: list[Row], cls: type, tracing: Trace, lowers: Cal
 
 _COPIES = (alias, clone, detach)
 _SHAPED = (expand, reshape)
+_INTO_ZEROS = (index_add, scatter_add)  # the transposes of reading a part; adding into a sum spares the zeros
 
 
 def _resimplified(out: Row, ends: set[Row], cls: type, tracing: Trace, lowers: Callable[[Row], bool]) -> Row:
@@ -113,6 +120,10 @@ def _resimplified(out: Row, ends: set[Row], cls: type, tracing: Trace, lowers: C
     for row in Tape(list(ends), [out]).rows:
         new[row] = row if row in ends else _simpler(row, [new.get(x, x) for x in row.inputs], cls, tracing, lowers)
     return new[out]
+
+
+def _is_zeros(row: Row) -> bool:
+    return row.op is expand and row.inputs[0].op is CONST and not row.inputs[0].params["value"].any()
 
 
 def _is_one(row: Row) -> bool:

@@ -16,23 +16,27 @@ import math
 
 import numpy as np
 
+from jitgrad.sweeps import chunks
+from jitgrad.sweeps.chunks import chunk_size
 from jitgrad.sweeps.expressions import evaluate
+from jitgrad.sweeps.function import Function, moved
 from jitgrad.sweeps.lanes import DTYPES, Block, Lane
 from jitgrad.sweeps.layouts import Access, is_number, space
-from jitgrad.sweeps.loops import LoopEmitter, moved
+from jitgrad.sweeps.loops import LoopEmitter
 from jitgrad.sweeps.products import emit_product
 from jitgrad.sweeps.segments import Nest, Phase, Plan
 from jitgrad.tape import CONST, Row
 
 BAKED = frozenset({0.0, 1.0, -1.0, 2.0, 0.5, -0.5, -2.0, float("inf"), float("-inf")})
 TILE_BYTES = 96 * 1024
-"""What the loops of a nest may leave for each other in one tile: most of a second-level cache."""
+"""What the loops of a nest may leave for each other in one tile: what a second-level cache holds with ease."""
 
 
-class Emitter:
+class Emitter(Function):
     """The text of one phase, and what its table must hold."""
 
     def __init__(self, phase: Phase, plan: Plan, cells: dict[str, dict[Row, int]]) -> None:
+        super().__init__()
         self.plan = plan
         self.stored = plan.stored
         self.cells = cells
@@ -40,67 +44,26 @@ class Emitter:
         self.written: set[Row] = set()
         self.temporaries: list[tuple[np.dtype, int]] = []  # dtype and number of elements
         self.tiles: dict[Row, str] = {}
+        self.private: dict[Row, str] = {}
         self.constants: list[float] = []
         self.sizes: list[int] = []
-        self.declares: set[str] = set()
-        self.pieces: list[str] = []
-        self.allocas: list[str] = []
         self.numbers: dict[Row, Lane] = {}
-        self.count = 0
-        self.entry = Block(1, "e", self.declares)
-        self.block = self.straight()
+        self.chunks = 0  # into how many pieces the nest of a chunked phase is cut
+        self.symbols: dict[str, int] = {}  # functions that the text calls, and where they are
         for level in phase.ordered():
             for row in level.numbers:
                 self._number(row)
             for nest in level.nests.values():
-                self._nest(nest)
+                self._chunked(nest) if phase.chunked else self._nest(nest)
             for row in level.products:
                 emit_product(self, row)
         self.flush()
 
-    # The function around the loops.
-
     def text(self, name: str) -> str:
         """The module."""
         slots = [f"array{i}" for i in range(len(self.arrays))] + [f"temporary{i}" for i in range(len(self.temporaries))]
-        slots += [f"cells.{kind}" for kind in self.cells] + ["constants", "sizes"]
-        loads = [
-            f"  %{slot}.at = getelementptr i64, ptr %table, i64 {i}\n  %{slot} = load ptr, ptr %{slot}.at"
-            for i, slot in enumerate(slots)
-        ]
-        body = "\n".join([*self.allocas, *loads, str(self.entry), *self.pieces])
-        head = "\n".join(sorted(self.declares))
-        return f"{head}\n\ndefine void @{name}(ptr %table) {{\nentry:\n{body}\n  ret void\n}}\n"
-
-    def straight(self) -> Block:
-        """A new block of scalar code, which runs after everything so far."""
-        self.count += 1
-        return Block(1, f"s{self.count}.", self.declares)
-
-    def flush(self) -> None:
-        """End the current straight code."""
-        self.pieces.append(str(self.block))
-        self.block = self.straight()
-
-    def open(self, name: str, size: Lane, start: Lane | None = None, step: int | Lane = 1) -> Lane:
-        """Begin a loop; its index. `close` ends it."""
-        self.allocas.append(f"  %{name}.counter = alloca i64")
-        first = start.name if start is not None else "0"
-        self.block.lines.append(f"  store i64 {first}, ptr %{name}.counter\n  br label %{name}.head\n{name}.head:")
-        self.flush()
-        index = self.block.load(f"%{name}.counter", "i64", 1)
-        last = index + (step - 1) if isinstance(step, int) and step > 1 else index
-        more = last < moved(self.block, size)
-        self.block.lines.append(f"  br i1 {more.name}, label %{name}.body, label %{name}.end\n{name}.body:")
-        self.flush()
-        return moved(self.block, index)
-
-    def close(self, name: str, step: int | Lane = 1) -> None:
-        """End the loop that `open` began."""
-        old = self.block.load(f"%{name}.counter", "i64", 1)
-        self.block.store(old + step, f"%{name}.counter")
-        self.block.lines.append(f"  br label %{name}.head\n{name}.end:")
-        self.flush()
+        slots += [*(f"cells.{kind}" for kind in self.cells), "constants", "sizes"]
+        return self.define(name, slots, ("first", "end") if self.chunks else ())
 
     # Memory.
 
@@ -110,6 +73,10 @@ class Emitter:
             row = self.plan.home[row]
         if row in self.tiles:
             return self.tiles[row]
+        if row in self.plan.native and row not in self.plan.escaping:
+            if row not in self.private:
+                self.private[row] = self.temporary(row.dtype, math.prod(row.shape))
+            return self.private[row]
         if row not in self.arrays:
             self.arrays.append(row)
         if written:
@@ -174,36 +141,81 @@ class Emitter:
 
     def _nest(self, nest: Nest) -> None:
         """The loops of a nest, for one tile after the other where there are several stages."""
-        tiled = len(nest.stages) > 1
-        loops = nest.loops()
-        tile = self._tile(nest) if tiled else nest.lead
-        for loop in loops:
-            for row in loop.items:
-                if row in self.plan.local:
-                    self.tiles[row] = self.temporary(row.dtype, tile * math.prod(space(row.shape)[1:]))
-        emitters = [LoopEmitter(self, loop, tile, tiled) for loop in loops]
-        reductions = [r for e in emitters for r in e.reductions]
-        lead = self.size(nest.lead)
-        self.count += 1
-        name, step = f"T{self.count}", self.size(tile)
-        for r in reductions:
+        work = NestEmitter(self, nest, 1)
+        for r in work.reductions:
             r.before_nest()
-        start, rows = None, lead
-        if tiled:
-            start = self.open(name, lead, step=step)
-            left = moved(self.block, lead) - start
-            rows = (left < step).select(left, step)
-        for e in emitters:
-            e.emit(start, rows)
-        if tiled:
-            self.close(name, moved(self.block, step))
-        for r in reductions:
+        work.emit(None, self.size(nest.lead))
+        for r in work.reductions:
             r.after_nest()
 
-    def _tile(self, nest: Nest) -> int:
+    def _chunked(self, nest: Nest) -> None:
+        """The same for the chunks from `first` up to `end`; called with the number of chunks for both, it finishes."""
+        step = chunk_size(nest)
+        self.chunks = -(-nest.lead // step)
+        work = NestEmitter(self, nest, self.chunks)
+        first, end = (Lane(self.entry, f"%{name}", "i64", 1) for name in ("first", "end"))
+        chunk = self.open("chunks", end, start=first)
+        work.choose(chunk)
+        for r in work.reductions:
+            r.before_nest()
+        start = moved(self.block, chunk) * self.size(step)
+        left = moved(self.block, self.size(nest.lead)) - start
+        work.emit(start, (left < self.size(step)).select(left, self.size(step)))
+        for r in work.reductions:
+            r.after_chunk(chunk)
+        self.close("chunks")
+        last = (moved(self.block, first) == self.size(self.chunks)).to("i64")
+        self.open("finish", last)
+        for r in work.reductions:
+            r.join_chunks(self.size(self.chunks))
+        self.close("finish")
+
+
+class NestEmitter:
+    """The loops of a nest as text of the function `f`, with memory of its own for each chunk."""
+
+    def __init__(self, f: Emitter, nest: Nest, count: int) -> None:
+        self.f, self.nest = f, nest
+        self.tiled = len(nest.stages) > 1
+        longest = nest.lead if count == 1 else chunk_size(nest)
+        self.tile = min(self._tile(), longest) if self.tiled else longest
+        loops = nest.loops()
+        self.buffers: dict[Row, tuple[str, int]] = {}
+        for row in (row for loop in loops for row in loop.items if row in f.plan.local):
+            size = self.tile * math.prod(space(row.shape)[1:])
+            self.buffers[row] = f.temporary(row.dtype, size * count), size
+            f.tiles[row] = self.buffers[row][0]
+        self.emitters = [LoopEmitter(f, loop, self.tile, self.tiled or count > 1, count) for loop in loops]
+        self.reductions = [r for e in self.emitters for r in e.reductions]
+
+    def choose(self, chunk: Lane) -> None:
+        """From here on, the memory of this chunk."""
+        f = self.f
+        for row, (pointer, size) in self.buffers.items():
+            f.tiles[row] = f.block.address(pointer, moved(f.block, chunk) * f.size(size), DTYPES[str(row.dtype)])
+        for r in self.reductions:
+            r.choose(chunk)
+
+    def emit(self, start: Lane | None, rows: Lane) -> None:
+        """The loops for `rows` rows from `start` on (None: from the first), tile by tile."""
+        f = self.f
+        if self.tiled:
+            f.count += 1
+            name, step = f"T{f.count}", f.size(self.tile)
+            end = rows if start is None else moved(f.block, rows) + start
+            start = f.open(name, end, start=start, step=step)
+            left = moved(f.block, end) - start
+            rows = (left < step).select(left, step)
+        for e in self.emitters:
+            e.emit(start, rows)
+        if self.tiled:
+            f.close(name, moved(f.block, step))
+
+    def _tile(self) -> int:
         """How far along its first dimension the loops of a nest go before the next one starts."""
+        nest, plan = self.nest, self.f.plan
         widest = max(math.prod(loop.space[1:]) for loop in nest.loops())
-        local = {row for loop in nest.loops() for row in loop.items if row in self.plan.local}
+        local = {row for loop in nest.loops() for row in loop.items if row in plan.local}
         row_bytes = sum(row.dtype.itemsize * math.prod(space(row.shape)[1:]) for row in local) + 4 * widest
-        rows = max(TILE_BYTES // max(row_bytes, 1), 16)
-        return max(min(rows - rows % 16, nest.lead), 1)
+        rows = max(TILE_BYTES // max(row_bytes, 1), chunks.LEAST_ROWS)
+        return max(min(rows - rows % chunks.LEAST_ROWS, nest.lead), 1)

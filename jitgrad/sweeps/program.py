@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import sys
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -13,10 +14,13 @@ from weakref import WeakValueDictionary
 import numpy as np
 
 from jitgrad.record import quiet
+from jitgrad.sweeps.chunks import split_large
 from jitgrad.sweeps.codegen import Emitter
 from jitgrad.sweeps.direct import NOWHERE, NUMBERS, ROOM, CallPlan, Input, Output, Slot, enter, write_plan
 from jitgrad.sweeps.native import Kernel, compile_text, trampolines
+from jitgrad.sweeps.recompute import recompute
 from jitgrad.sweeps.segments import Phase, Plan, make_plan, why_not_native
+from jitgrad.sweeps.threads import run_chunks
 from jitgrad.tape import CONST, Row, Tape
 
 _NUMPY = {"f16": np.float16, "f32": np.float32, "f64": np.float64, "i32": np.int32, "i64": np.int64, "i1": np.bool_}
@@ -42,6 +46,8 @@ class Native(NamedTuple):
     temporaries: list[tuple[np.dtype, int]]
     rows: int
     loops: int
+    longest: int  # elements of its largest loop
+    chunks: int  # how many pieces several threads may share; 0 if it is run as a whole
     text: str
 
 
@@ -84,14 +90,17 @@ class Program:
     def __init__(self, tape: Tape, leaves: Sequence[Row]) -> None:
         self.tape = tape
         self.plan: Plan = make_plan(tape)
+        recompute(self.plan)
+        split_large(self.plan)
         self.cells: dict[str, dict[Row, int]] = {}
         self._places: dict[Row, int] = {}
         for leaf in leaves:
             self._place(leaf)
         # The cells of single numbers come into being while the phases are written, so all are written first.
         emitters = [Emitter(p, self.plan, self.cells) if p.levels else None for p in self.plan.phases]
-        escaping = {self.plan.results.get(row, row) for row in tape.outputs}
-        escaping |= {x for p in self.plan.phases for row in p.others for x in row.inputs}
+        read_by_numpy = {x for p in self.plan.phases for row in p.others for x in row.inputs}
+        escaping = {self.plan.results.get(row, row) for row in tape.outputs} | read_by_numpy
+        self._shapes = {source: row.shape for row, source in self.plan.results.items() if source not in read_by_numpy}
         self.steps: list[Native | Interpreted] = []
         for phase, emitter in zip(self.plan.phases, emitters):
             if emitter is not None:
@@ -130,16 +139,18 @@ class Program:
         text = draft.replace("define void @f(", f"define void @{name}(")
         kernel = _kernels.get(text)
         if kernel is None:
-            kernel = _kernels[text] = compile_text(text, name)
+            kernel = _kernels[text] = compile_text(text, name, symbols=emitter.symbols)
             _recent.append(kernel)
         arrays = [
-            (self._place(row), row.shape if row in emitter.written else None, row.dtype, row in escaping)
+            (self._place(row), self._shapes.get(row, row.shape) if row in emitter.written else None, row.dtype, row in escaping)
             for row in emitter.arrays
         ]
         constants = np.array(emitter.constants or [0.0])
         sizes = np.array(emitter.sizes or [0], np.int64)
-        rows, loops = len(phase.native_rows()), len(phase.loops())
-        return Native(kernel, arrays, constants, sizes, emitter.temporaries, rows, loops, text)
+        loops = phase.loops()
+        longest = max([math.prod(loop.space) for loop in loops], default=0)
+        rows = len(phase.native_rows())
+        return Native(kernel, arrays, constants, sizes, emitter.temporaries, rows, len(loops), longest, emitter.chunks, text)
 
     def _interpreted(self, row: Row) -> Interpreted:
         run = row.op.run
@@ -167,8 +178,9 @@ class Program:
             if cell is not None:
                 lines.append(f"    cells_{cell[0]}[{cell[1]}] = v{i}" + (".reshape(())" if leaf.shape else ""))
         known |= set(self.constants)
+        made: set[int] = set()
         for i, step in enumerate(self.steps):
-            lines += self._native_lines(i, step) if isinstance(step, Native) else self._numpy_lines(i, step, known)
+            lines += self._native_lines(i, step, made) if isinstance(step, Native) else self._numpy_lines(i, step, known)
         results = [self._result(row, leaves) for row in self.tape.outputs]
         lines += [
             f"    result = ({', '.join(results)}{',' * (len(results) == 1)})",
@@ -177,7 +189,7 @@ class Program:
         ]
         return "\n".join(lines) + "\n"
 
-    def _native_lines(self, i: int, step: Native) -> list[str]:
+    def _native_lines(self, i: int, step: Native, made: set[int]) -> list[str]:
         lines = []
         fixed = {self._place(row) for row in self.constants}
         for place, shape, dtype, escapes in step.arrays:
@@ -185,14 +197,20 @@ class Program:
                 continue
             if shape is None:
                 lines += [f"    if not v{place}.flags.c_contiguous:", f"        v{place} = ascontiguousarray(v{place})"]
+            elif place in made:
+                continue
             elif escapes:
                 lines.append(f"    v{place} = fresh{place}()")
             else:
                 lines += [f"    if {place} not in temporary:", f"        temporary[{place}] = empty({shape}, d_{dtype.name})",
                           f"    v{place} = temporary[{place}]"]  # fmt: skip
+        made |= {place for place, shape, *_ in step.arrays if shape is not None}
         arrays = "".join(f"v{place}, " for place, *_ in step.arrays)
-        call = "call_nogil" if step.sizes.max() >= LONG else "call"
-        lines.append(f"    {call}(address{i}, {arrays}*tail{i})")
+        if step.chunks:
+            lines.append(f"    run_chunks(call_nogil, address{i}, {step.chunks}, ({arrays}*tail{i}))")
+        else:
+            call = "call_nogil" if step.longest >= LONG else "call"
+            lines.append(f"    {call}(address{i}, {arrays}*tail{i})")
         return lines
 
     def _numpy_lines(self, i: int, step: Interpreted, known: set[Row]) -> list[str]:
@@ -210,7 +228,9 @@ class Program:
         if row in self.plan.results:
             source = self.plan.results[row]
             cell = self._cell(source)
-            return _from_cell(cell, row.shape) if cell is not None else f"v{self._place(source)}.reshape({row.shape})"
+            if cell is not None:
+                return _from_cell(cell, row.shape)
+            return f"v{self._place(source)}" + ("" if source in self._shapes else f".reshape({row.shape})")
         cell, place = self._cell(row), self._place(row)
         numpy_made = {step.row for step in self.steps if isinstance(step, Interpreted)}
         if cell is not None and row not in leaves and row not in numpy_made and row.op is not CONST:
@@ -221,7 +241,7 @@ class Program:
         names: dict[str, Any] = {
             "spare": self._spare, "workspace": lambda: Workspace.of(self), "empty": np.empty,
             "ascontiguousarray": np.ascontiguousarray, "asarray": np.asarray, "full": np.full, "quiet": _quietly,
-            "call": trampolines().call, "call_nogil": trampolines().call_nogil,
+            "call": trampolines().call, "call_nogil": trampolines().call_nogil, "run_chunks": run_chunks,
         }  # fmt: skip
         names |= {
             f"d_{d.name}": d
@@ -242,7 +262,7 @@ class Program:
     def direct(self, numbers: Sequence[type | None]) -> Direct | None:
         """How `enter` runs this program; None where it cannot. `numbers` are the types of the leaves that are numbers."""
         step = self.steps[0] if len(self.steps) == 1 else None
-        if enter() is None or not isinstance(step, Native) or step.sizes.max() >= LONG:
+        if enter() is None or not isinstance(step, Native) or step.longest >= LONG or step.chunks:
             return None
         bases, end = {}, 0
         for kind, places in self.cells.items():
@@ -270,13 +290,14 @@ class Program:
         return Input(number, dtype, row.shape, bases[cell[0]] + cell[1] * row.dtype.itemsize, row.dtype.itemsize)
 
     def _output(self, row: Row, bases: dict[str, int], entries: dict[int, int], arguments: dict[int, int]) -> Output | None:
-        cell = self._cell(row)
         if row in self._leaves or row.op is CONST:
             return None
+        plain = row.shape == () and row.dtype in NUMBERS
+        row = self.plan.results.get(row, row)
+        cell = self._cell(row)
         if cell is None:
             argument = arguments.get(entries.get(self._place(row), -1))
             return None if argument is None else Output(None, argument)
-        plain = row.shape == () and row.dtype in NUMBERS
         return Output(row.dtype, bases[cell[0]] + cell[1] * row.dtype.itemsize) if plain else None
 
 
