@@ -223,28 +223,6 @@ def test_wrong_texts_are_clear_errors():
     assert cache.info().entries == 0
 
 
-@pytest.mark.parametrize(("calls", "inlined"), [(1, True), (40, False)])
-def test_a_helper_is_inlined_where_few_places_call_it(calls, inlined):
-    lines = "\n".join(f"  %x{i + 1} = call double @twice(double %x{i})" for i in range(calls))
-    text = f"""
-define internal double @twice(double %x) inlinehint {{
-  %y = fadd double %x, %x
-  ret double %y
-}}
-define void @f(ptr %t) {{
-  %a = load ptr, ptr %t
-  %x0 = load double, ptr %a
-{lines}
-  store double %x{calls}, ptr %a
-  ret void
-}}
-"""
-    assert ("twice" in native.assembly(text, "f")) != inlined
-    value = np.array([1.0])
-    native.compile_text(text, "f")(value)
-    assert value[0] == 2.0**calls
-
-
 def test_wide_vectors_use_the_wide_registers():
     if not native.host().triple.startswith("x86_64"):
         pytest.skip("AVX-512 is x86")

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import itertools
 import struct
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -91,6 +92,14 @@ def _method(name: str) -> Callable[..., Lane]:
     return lambda self, *others: self._intrinsic(name, *others)
 
 
+class Declares(set[str]):
+    """The `declare` lines of a module and the helper functions in it; how often each kernel is written out in it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kernels: Counter[tuple[str, str, int]] = Counter()
+
+
 class Block:
     """A list of instructions under construction: one basic block, or a piece of one.
 
@@ -105,9 +114,9 @@ class Block:
 
     __slots__ = ("_birth", "_names", "_seen", "declares", "lanes", "lines", "prefix")
 
-    def __init__(self, lanes: int = 1, prefix: str = "v", declares: set[str] | None = None) -> None:
+    def __init__(self, lanes: int = 1, prefix: str = "v", declares: Declares | None = None) -> None:
         self.lanes, self.prefix = lanes, prefix
-        self.declares: set[str] = set() if declares is None else declares
+        self.declares = Declares() if declares is None else declares
         self.lines: list[str] = []
         self._names = itertools.count()
         self._seen: dict[str, Lane] = {}

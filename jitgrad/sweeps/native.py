@@ -55,7 +55,6 @@ if hasattr(os, "register_at_fork"):
 
 # Goes into the cache's key: change it together with the passes below.
 _PASSES = "always-inline sroa instcombine simplifycfg; codegen 2"
-_MOST_INLINED = 8
 
 
 class CompileError(RuntimeError):
@@ -113,11 +112,10 @@ def compile_text(
     """Machine code of the LLVM module ``text``, which defines the function ``symbol`` and those named in ``also``.
 
     It comes from disk where it has been made before, unless ``store=False``, which neither reads nor writes there. The
-    text names no target triple or data layout. Helper functions in it are inlined if marked ``alwaysinline``, or
-    ``inlinehint`` and called from few places; nothing is vectorised. Functions (and ``external global``s) that it
-    declares and that are no LLVM intrinsics are found in ``symbols`` (name to address), in libm and the C library, and,
-    if named Py..., in CPython. ``optimise=False`` skips the passes, not the inlining. Raises CompileError. Any thread
-    may call this.
+    text names no target triple or data layout. Helper functions in it are inlined if marked ``alwaysinline``; nothing
+    is vectorised. Functions (and ``external global``s) that it declares and that are no LLVM intrinsics are found in
+    ``symbols`` (name to address), in libm and the C library, and, if named Py..., in CPython. ``optimise=False`` skips
+    the passes, not the inlining. Raises CompileError. Any thread may call this.
     """
     start = time.perf_counter()
     names = (symbol, *also)
@@ -128,7 +126,7 @@ def compile_text(
 
         version = getattr(jitgrad, "__version__", "")
         llvm_version = ".".join(map(str, llvm.llvm_version_info))
-        options = f"{_PASSES}; {_MOST_INLINED=}; {optimise=}"
+        options = f"{_PASSES}; {optimise=}"
         key = disk.key_of(text, *names, version, llvmlite.__version__, llvm_version, *host(), options)
     with _lock:
         code = disk.load(key) if store else None
@@ -194,7 +192,7 @@ def _optimised(text: str, names: Sequence[str], machine: llvm.TargetMachine, opt
     """
     context = llvm.create_context()  # our own: the global one only grows, and belongs to Numba
     try:
-        module = llvm.parse_assembly(_with_inlining(text), context)
+        module = llvm.parse_assembly(text, context)
         module.triple = machine.triple
         module.data_layout = str(machine.target_data)
         module.verify()
@@ -217,23 +215,6 @@ def _optimised(text: str, names: Sequence[str], machine: llvm.TargetMachine, opt
             if not function.is_declaration:
                 passes.run(function, builder)
     return module
-
-
-_HINTED = re.compile(r"define internal [^@\n]*@([^\s(]+)\([^\n]*\) inlinehint")
-
-
-def _with_inlining(text: str) -> str:
-    """The text with every ``inlinehint`` decided.
-
-    A copy of sin on <16 x float> takes 1 ms to compile, and a call instead costs a loop of nothing else 10% (EPYC Zen 3):
-    50 rows with 28 such functions compile in 64 instead of 118 ms and run in 14.1 instead of 12.8 us.
-    """
-
-    def decided(definition: re.Match) -> str:
-        few = text.count(f"@{definition[1]}(") <= 1 + _MOST_INLINED
-        return definition[0].removesuffix("inlinehint") + ("alwaysinline" if few else "noinline")
-
-    return _HINTED.sub(decided, text)
 
 
 # --- linking ---------------------------------------------------------------------------------------------------------
