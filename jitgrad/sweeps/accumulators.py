@@ -144,20 +144,20 @@ class Accumulator:
         """Put what the chunks hold together, in their order."""
         f = self.f
         if self.everything:
-            self._keep(self._joined(count, None, None))
+            self._keep(self._joined(count, None, None, self.nest.lanes))
         elif self.in_memory and not self.by_tile:
             out = f.array(self.row, written=True)
 
             def body(at: Lane, mask: Lane | None) -> None:
-                total = self._joined(count, at, mask).to(self.kind)
+                total = self._joined(count, at, mask, self.nest.width).to(self.kind)
                 where = f.block.address(out, moved(f.block, at), self.kind)
                 f.block.store(total, where, None if mask is None else moved(f.block, mask))
 
-            f.vectors(f"{self.place}.finish", f.size(self.rest), self.nest.lanes, body)
+            f.vectors(f"{self.place}.finish", f.size(self.rest), self.nest.width, body)
 
-    def _joined(self, count: Lane, at: Lane | None, mask: Lane | None) -> Lane:
+    def _joined(self, count: Lane, at: Lane | None, mask: Lane | None, lanes: int) -> Lane:
         """W accumulators, from `at` on, of all chunks."""
-        f, lanes = self.f, self.nest.lanes
+        f = self.f
         f.count += 1
         name = f"{self.place}.join{f.count}"
         f.allocas.append(f"  %{name} = alloca <{lanes} x {WORDS[self.held]}>, align 64")
@@ -175,13 +175,13 @@ class Accumulator:
 
     def _initialise(self, size: Lane) -> None:
         self._over_memory("init", size, lambda block, at, mask: block.store(
-            self._start(block, self.nest.lanes), block.address(self.memory, at, self.held), mask))  # fmt: skip
+            self._start(block, self.nest.width), block.address(self.memory, at, self.held), mask))  # fmt: skip
 
     def _finish(self, size: Lane, base: Lane) -> None:
         out = self.f.array(self.row, written=True)
 
         def body(block: Block, at: Lane, mask: Lane | None) -> None:
-            total = block.load(block.address(self.memory, at, self.held), self.held, self.nest.lanes, mask)
+            total = block.load(block.address(self.memory, at, self.held), self.held, self.nest.width, mask)
             block.store(total.to(self.kind), block.address(out, moved(block, base) + at, self.kind), mask)
 
         self._over_memory("finish", size, body)
@@ -189,7 +189,7 @@ class Accumulator:
     def _over_memory(self, what: str, size: Lane, body: Callable[[Block, Lane, Lane | None], None]) -> None:
         """A loop over all accumulators in memory."""
         f = self.f
-        f.vectors(f"{self.place}.{what}", size, self.nest.lanes, lambda at, mask: body(f.block, at, mask))
+        f.vectors(f"{self.place}.{what}", size, self.nest.width, lambda at, mask: body(f.block, at, mask))
 
 
 _NUMPY = {"f16": "f2", "f32": "f4", "f64": "f8", "i32": "i4", "i64": "i8"}
