@@ -35,6 +35,8 @@ class Accumulator:
         self.by_tile = bool(self.out.strides) and self.out.strides[0] != 0
         at_once = self.inner and all(steps[:-1]) and (self.by_tile or not nest.tiled)
         self.in_memory = not self.everything and not at_once
+        # A short row that every outer loop adds to stays in a register meanwhile.
+        self.columns = self.in_memory and nest.short and steps[-1] == 1 and not any(steps[:-1])
         self.rest = math.prod(n for n, s in zip(nest.space[1:], self.out.strides[1:]) if s)
         self.place = f"{nest.name}.{nest.items.index(row)}"
         if self.in_memory:
@@ -43,7 +45,7 @@ class Accumulator:
             self.size = nest.lanes
         if self.in_memory or (self.everything and nest.chunks > 1):
             self.memory = self.all_memory = self.f.temporary(np.dtype(_NUMPY[self.held]), self.size * nest.chunks)
-        if self.inner:
+        if self.inner or self.columns:
             word = f"<{nest.lanes} x {WORDS[self.held]}>"
             self.register = f"%{self.place}.acc"
             self.f.allocas.append(f"  {self.register} = alloca {word}, align 64")
@@ -78,6 +80,8 @@ class Accumulator:
             self._initialise(self.f.size(self.rest))
 
     def before_loop(self, rows: Lane) -> None:
+        if self.columns:
+            self.f.block.store(self.f.block.load(self.memory, self.held, self.nest.lanes), self.register)
         if self.in_memory and self.by_tile:
             self._initialise(moved(self.f.block, rows) * self.f.size(self.rest))
 
@@ -87,7 +91,7 @@ class Accumulator:
 
     def combine(self, value: Lane, block: Block, at: Lane, mask: Lane | None) -> None:
         value = moved(block, value).to(self.held).splat(self.nest.lanes)
-        if self.inner:
+        if self.inner or self.columns:
             if mask is not None:
                 value = primitives.select(mask, value, self._start(block, self.nest.lanes))
             block.store(self._join(block.load(self.register, self.held, self.nest.lanes), value), self.register)
@@ -124,6 +128,8 @@ class Accumulator:
             block.store(total.to(self.kind), block.address(self.f.array(self.row, written=True), offset, self.kind))
 
     def after_loop(self, rows: Lane) -> None:
+        if self.columns:
+            self.f.block.store(self.f.block.load(self.register, self.held, self.nest.lanes), self.memory)
         if self.in_memory and self.by_tile:
             self._finish(moved(self.f.block, rows) * self.f.size(self.rest), self.nest.bases[self.out])
 
