@@ -26,7 +26,7 @@ from jitgrad.transforms import COMPUTED, Traced, simplify, trace
 from jitgrad.tree import flatten, unflatten
 
 MOST_ENTRIES = 8
-SWEEPS = ("auto", "interpreted", "jit")
+SWEEPS = ("auto", "interpreted", "machine", "jit")
 _sweep: ContextVar[str] = ContextVar("sweep", default="auto")
 
 
@@ -89,11 +89,17 @@ class Compiled:
     def _make(self, name: str) -> Any:
         if name == "interpreted":
             return Interpreter(self.tape, self.leaves).run
+        from jitgrad.sweeps.machine import Machine
         from jitgrad.sweeps.program import Program
         from jitgrad.sweeps.segments import MOST_ROWS
 
         if name == "auto":
-            return self.runner("interpreted" if len(self.tape) > MOST_ROWS else "jit")
+            return self.runner("machine" if len(self.tape) > MOST_ROWS else "jit")
+        if name == "machine":
+            start = time.perf_counter()
+            self.machine = Machine(self.simplified(), self.leaves)
+            self.machine_seconds = time.perf_counter() - start
+            return self.machine.run
         start = time.perf_counter()
         program = Program(self.simplified(), self.leaves)
         self.compile_seconds = time.perf_counter() - start
