@@ -79,6 +79,7 @@ class Machine:
         self.work = 0  # elements that one run computes
         self._slot: dict[Row, int] = {}
         self._known: dict[Any, tuple[int, str]] = {}
+        self._plain: dict[tuple, int] = {}  # handlers of numbers without parameters
         self._words: list[int] = []
         self._addresses: list[int] = []
         self._enter, self._stop = entry()
@@ -149,6 +150,15 @@ class Machine:
         return self._numpy(row, why_not_native(row))
 
     def _elementwise(self, row: Row) -> int:
+        if row.shape == () and not row.params:  # what long tapes are made of
+            address = self._plain.get((row.op, *[x.dtype.char for x in row.inputs]))
+            if address is not None:
+                slot = self.slots
+                self.slots = slot + 1
+                places = [self._slot[x] for x in row.inputs]
+                self._addresses.append(address)
+                self._words += (slot, *places, *_PADDING[len(places)], 1, 1)
+                return slot
         size = 1 if row.shape == () else _size(row.shape)
         op, params, extras = parameters(row) if row.params else (row.op, (), ())
         sources = _sources(row)
@@ -160,6 +170,8 @@ class Machine:
         address, why = found
         if why:
             return self._numpy(row, why)
+        if row.shape == () and not row.params:
+            self._plain[row.op, *[x.dtype.char for x in row.inputs]] = address
         slot = self._room(size, row.dtype)
         places = [self._slot[x] for x in sources]
         if extras:
@@ -184,7 +196,7 @@ class Machine:
     def _emit(self, address: int, slot: int, places: Sequence[int], size: int, repetitions: int = 1) -> None:
         self._addresses.append(address)
         self._words += (slot, *places, *_PADDING[len(places)], size, repetitions)
-        self.work += size * repetitions
+        self.work += size * repetitions - 1
 
     def _fold(self, row: Row) -> int | None:
         """A sum, max or min: the dimensions that are reduced are brought to the end, then all results made in one go."""
@@ -223,6 +235,7 @@ class Machine:
         """What has been emitted becomes a step."""
         if not self._addresses:
             return
+        self.work += len(self._addresses)
         code = np.zeros((len(self._addresses) + 1, WORDS), np.int32)
         code.view(np.int64)[:, 0] = [*self._addresses, self._stop]
         code[:-1, 2:] = np.array(self._words, np.int32).reshape(-1, WORDS - 2)
