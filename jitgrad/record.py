@@ -302,7 +302,7 @@ def _quickly_traced(trace: Trace, op: Op, operands: Sequence[Any], params: dict[
         rows.append(row)
     found = _RESULTS.get((op, dtype))
     if found is None:
-        found = _RESULTS[op, dtype] = _result_of_floats(op, dtype)
+        found = _RESULTS[op, dtype] = _result_of_floats(op, dtype, params)
     result, carries = found
     if result is None:
         return None
@@ -323,12 +323,12 @@ def _number_of(trace: Trace, number: float, dtype: Any, shape: Any) -> Row:
 _RESULTS: dict[tuple[Op, Any], tuple[np.dtype | None, bool]] = {}
 
 
-def _result_of_floats(op: Op, dtype: Any) -> tuple[np.dtype | None, bool]:
+def _result_of_floats(op: Op, dtype: Any, params: dict[str, Any]) -> tuple[np.dtype | None, bool]:
     """The dtype of the result on operands that all have this dtype, None where there is more to it; and does a
     cotangent pass."""
     if op.kind != "elementwise" or op is cast or op is where or op.result == "integer" or dtype not in FLOATS:
         return None, False
-    result = infer(op, [Spec((), dtype)] * len(op.inputs), NOTHING).dtype
+    result = infer(op, [Spec((), dtype)] * len(op.inputs), params).dtype
     return result, op.differentiable and dtypes.is_floating(result)
 
 

@@ -8,7 +8,8 @@ needs. Rows of numbers, elementwise rows over arrays, reductions, and movements 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -78,6 +79,9 @@ class Machine:
         self.handlers: set[Kernel] = set()
         self.work = 0  # elements that one run computes
         self._slot: dict[Row, int] = {}
+        self._fixed: set[int] = set()  # slots of constants, which are written once
+        self._left: dict[int, tuple[int, int]] = {}  # of an array in a slot: how long it is, how many will still read it
+        self._free: dict[int, list[int]] = {}  # slots by length
         self._known: dict[Any, tuple[int, str]] = {}
         self._plain: dict[tuple, int] = {}  # handlers of numbers without parameters
         self._words: list[int] = []
@@ -85,10 +89,16 @@ class Machine:
         self._enter, self._stop = entry()
         for leaf in leaves:
             self._slot[leaf] = self._room(_size(leaf.shape), leaf.dtype)
-        wanted = _wanted(tape, self._slot)
+        readers = _readers(tape, self._slot)
+        for leaf in leaves:
+            self._keep(leaf, readers)
         for row in tape.rows:
-            if row in wanted and row not in self._slot:
+            if row in readers and row not in self._slot:
                 self._slot[row] = self._add(row)
+                if row.shape != ():
+                    self._keep(row, readers)
+                if self._left:
+                    self._release(row)
         self._close()
         self.leaves = [self._place(row) for row in leaves]
         self.outputs = [self._place(row) for row in tape.outputs]
@@ -115,21 +125,45 @@ class Machine:
 
     # From rows to instructions.
 
-    def _room(self, size: int, dtype: np.dtype) -> int:
-        """The first slot of a new place. Arrays begin at multiples of 64 bytes and own what is left up to the next."""
-        if size == 1:
+    def _room(self, size: int, dtype: np.dtype, *, fresh: bool = False) -> int:
+        """The first slot of a place for an array or number: a `fresh` one, or one that is free again by then.
+
+        Arrays begin at multiples of 64 bytes and own what is left up to the next.
+        """
+        if size <= 1:
             self.slots += 1
             return self.slots - 1
+        length = -(-size * dtype.itemsize // 64) * 8
+        if not fresh and (free := self._free.get(length)):
+            return free.pop()
         slot = -(-self.slots // 8) * 8
-        self.slots = slot + -(-size * dtype.itemsize // 64) * 8
+        self.slots = slot + length
         return slot
+
+    def _keep(self, row: Row, readers: Counter[Row]) -> None:
+        """Keep the place of an array for so many readers; one that another row has already, if it is a reshape, for more."""
+        slot, size = self._slot[row], _size(row.shape)
+        if size > 1 and slot not in self._fixed:
+            length, left = self._left.get(slot, (-(-size * row.dtype.itemsize // 64) * 8, 0))
+            self._left[slot] = length, left + readers[row]
+
+    def _release(self, row: Row) -> None:
+        """`row` has been computed: places of arrays that nobody else reads are free for what comes."""
+        for x in _sources(row):
+            if x.shape != () and (found := self._left.get(self._slot[x])) is not None:
+                length, left = found
+                self._left[self._slot[x]] = length, left - 1
+                if left == 1:
+                    del self._left[self._slot[x]]
+                    self._free.setdefault(length, []).append(self._slot[x])
 
     def _place(self, row: Row) -> Place:
         return self._slot[row], row.shape, row.dtype
 
     def _constant(self, value: np.ndarray) -> int:
-        slot = self._room(value.size, value.dtype)
+        slot = self._room(value.size, value.dtype, fresh=True)  # it is written before the first run, and never again
         self.constants.append((slot, value))
+        self._fixed.add(slot)
         return slot
 
     def _add(self, row: Row) -> int:
@@ -279,10 +313,11 @@ def _number(row: Row) -> Row | None:
     return None
 
 
-def _wanted(tape: Tape, known: dict[Row, int]) -> set[Row]:
-    """The rows that have to be computed: what nobody reads is not."""
-    wanted = set(tape.outputs)
+def _readers(tape: Tape, known: Collection[Row]) -> Counter[Row]:
+    """How many rows read each row that has to be computed; being a result counts as a reader that never comes."""
+    readers = Counter(tape.outputs)
     for row in reversed(tape.rows):
-        if row in wanted and row not in known:
-            wanted.update(_sources(row))
-    return wanted
+        if row in readers and row not in known:
+            for x in _sources(row):
+                readers[x] += 1
+    return readers
