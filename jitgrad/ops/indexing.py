@@ -53,6 +53,16 @@ def _index_put(x: Any, value: Any, *arrays: Any, index: tuple) -> Any:
     return out
 
 
+def part_at(x: np.ndarray, index: tuple) -> np.ndarray:
+    """`x[index]` for an index without arrays: a view, also where it is one element."""
+    return x[index if Ellipsis in index else (*index, ...)]
+
+
+def _parts(out: np.ndarray, x: Any, g: Any, arrays: tuple, index: tuple, adds: bool) -> list | None:
+    """An indexed write as two writes; None where arrays say which elements, perhaps one of them twice."""
+    return None if arrays else [(x, out, False), (g, part_at(out, index), adds)]
+
+
 def _zeros(shape: tuple[int, ...], dtype: np.dtype) -> Any:
     """Zeros to add into: one number seen at every place, so that it takes no memory and records as `expand`."""
     return np.broadcast_to(np.zeros((), dtype), shape)
@@ -72,6 +82,7 @@ index_add = Op(
     _index_add, kind="index", inputs=("x", "g", "*arrays"), output="y", method=False,
     vjp=(lambda g: g, lambda g, arrays, index: getitem(g, *arrays, index=index)),
     shape=lambda x, g, *arrays, index: Spec(x.shape, x.dtype),
+    parts=lambda out, x, g, *arrays, index: _parts(out, x, g, arrays, index, True),
     samples=lambda: [
         ([(4, 3), (3, 3), NAMES], {"index": (Slot(0), ...)}),
         ([(4, 3), (3,)], {"index": (2, ...)}),
@@ -85,6 +96,7 @@ index_put = Op(
         lambda g, arrays, index: getitem(g, *arrays, index=index),
     ),
     shape=lambda x, value, *arrays, index: Spec(x.shape, x.dtype),
+    parts=lambda out, x, value, *arrays, index: _parts(out, x, value, arrays, index, False),
     samples=lambda: [
         ([(4, 3), (2, 3), np.array([3, 0])], {"index": (Slot(0), ...)}),
         ([(4, 3), (3,)], {"index": (2, ...)}),

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from jitgrad.ops.movement import permute
+from jitgrad.ops.movement import expand, permute, sum
 from jitgrad.ops.table import Op, register
 
 
@@ -21,10 +21,20 @@ def _matmul(x: Any, y: Any) -> Any:
     return z if z.dtype == x.dtype else z.astype(x.dtype)  # bfloat16 comes back as float32
 
 
+def _lower_matmul(x: Any, y: Any) -> Any:
+    """A product of a row and a column is a sum, and one over a dimension of size 1 no sum at all: loops do both."""
+    if x.shape[-1] == 1:
+        shape = (*x.shape[:-1], y.shape[-1])
+        return expand(x, shape=shape) * expand(y, shape=shape)
+    if x.shape[-2] == y.shape[-1] == 1:
+        return sum(x * transposed(y), dim=(x.ndim - 1,), keepdim=True)
+    return matmul(x, y)
+
+
 matmul = Op(
     _matmul, kind="matmul", inputs=("x", "y"), output="z", method=False, label="mm",
     vjp=(lambda g, y: matmul(g, transposed(y)), lambda g, x: matmul(transposed(x), g)),
-    shape=lambda x, y: (x.shape[:-1] + y.shape[-1:], x.dtype),
+    lower=_lower_matmul, shape=lambda x, y: (x.shape[:-1] + y.shape[-1:], x.dtype),
     samples=lambda: [([(2, 3), (3, 4)], {}), ([(2, 1, 3), (2, 3, 2)], {})],
 )  # fmt: skip
 

@@ -5,6 +5,7 @@ All are linear, so each has a transpose.
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import Any
 
@@ -117,7 +118,7 @@ expand = linear(
 flip = linear(
     lambda x, dims: np.flip(x, dims).copy(), transpose=lambda g, dims: flip(g, dims=dims),
     prepare=lambda x, *dims: {"dims": axes(dims[0] if len(dims) == 1 else dims, x.ndim)},
-    shape=lambda x, dims: Spec(x.shape, x.dtype),
+    shape=lambda x, dims: Spec(x.shape, x.dtype), parts=lambda out, x, dims: [(x, np.flip(out, dims), False)],
     samples=lambda: [((2, 3), {"dims": (0,)}), ((2, 3), {"dims": (0, 1)})],
 )  # fmt: skip
 
@@ -146,6 +147,7 @@ narrow = linear(
 pad = linear(
     _pad, method=False,
     transpose=lambda g, x_shape, dim, start: narrow(g, dim=dim, start=start, length=x_shape[dim]),
+    parts=lambda out, x, dim, start, size: [(None, out, False), (x, _narrow(out, dim, start, x.shape[dim]), False)],
     samples=lambda: [((2, 3), {"dim": 0, "start": 1, "size": 5})],
 )  # fmt: skip
 
@@ -163,6 +165,9 @@ cat = Op(
     vjp=(lambda g, xs_shapes, dim, i: _piece(g, xs_shapes, dim, i),),
     shape=lambda *xs, dim: Spec(
         (*xs[0].shape[:dim], int(np.sum([x.shape[dim] for x in xs])), *xs[0].shape[dim + 1 :]), xs[0].dtype),
+    parts=lambda out, *xs, dim: [
+        (x, _narrow(out, dim, end - x.shape[dim], x.shape[dim]), False)
+        for x, end in zip(xs, itertools.accumulate(x.shape[dim] for x in xs))],
     samples=lambda: [([(2, 3), (1, 3), (2, 3)], {"dim": 0}), ([(2, 3), (2, 1)], {"dim": 1})],
 )  # fmt: skip
 

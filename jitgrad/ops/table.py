@@ -112,6 +112,7 @@ class Op:
         method: bool = True,
         accumulate: Callable | None = None,
         pullback: Callable | None = None,
+        parts: Callable | None = None,
     ) -> None:
         self.name = ""
         self.run = run
@@ -131,6 +132,7 @@ class Op:
         self.samples = samples
         self.method = method
         self.accumulate = accumulate
+        self.parts = parts
         self.rules = self._rules(d, vjp)
         self.composite = lower is not None and not any(r is not None for r in self.rules)
         self.pullback = pullback

@@ -1,8 +1,9 @@
 """From the phases of a plan to LLVM text.
 
 The text of a phase is one function `void f(i64* table)`. The table holds, in this order, the addresses of the arrays
-it reads and writes, of the cells in which single numbers live (one array for each dtype), of the constants and of the
-sizes. Sizes and constants are data and not text, so another shape, or another constant, needs no new machine code.
+it reads and writes, of temporaries, of the cells in which single numbers live (one array for each dtype), of the
+constants and of the sizes. Sizes, strides and constants are data and not text, so another shape, or another
+constant, needs no new machine code.
 
 A loop runs over W lanes at a time, explicitly; the last, incomplete vector is masked. Sums of floats are kept in W
 float64 accumulators, added up in a fixed order: the result is the same on every machine, and as accurate as a sum in
@@ -11,26 +12,34 @@ float64.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from jitgrad.sweeps.expressions import evaluate
 from jitgrad.sweeps.lanes import DTYPES, Block, Lane
+from jitgrad.sweeps.layouts import Access, is_number, space
 from jitgrad.sweeps.loops import LoopEmitter, moved
-from jitgrad.sweeps.segments import Phase, access
+from jitgrad.sweeps.products import emit_product
+from jitgrad.sweeps.segments import Nest, Phase, Plan
 from jitgrad.tape import CONST, Row
 
 BAKED = frozenset({0.0, 1.0, -1.0, 2.0, 0.5, -0.5, -2.0, float("inf"), float("-inf")})
+TILE_BYTES = 96 * 1024
+"""What the loops of a nest may leave for each other in one tile: most of a second-level cache."""
 
 
 class Emitter:
     """The text of one phase, and what its table must hold."""
 
-    def __init__(self, phase: Phase, stored: set[Row], cells: dict[str, dict[Row, int]]) -> None:
-        self.stored = stored
+    def __init__(self, phase: Phase, plan: Plan, cells: dict[str, dict[Row, int]]) -> None:
+        self.plan = plan
+        self.stored = plan.stored
         self.cells = cells
         self.arrays: list[Row] = []
         self.written: set[Row] = set()
-        self.temporaries: list[tuple[np.dtype, int]] = []  # float64 accumulators: dtype and number of elements
+        self.temporaries: list[tuple[np.dtype, int]] = []  # dtype and number of elements
+        self.tiles: dict[Row, str] = {}
         self.constants: list[float] = []
         self.sizes: list[int] = []
         self.declares: set[str] = set()
@@ -40,12 +49,13 @@ class Emitter:
         self.count = 0
         self.entry = Block(1, "e", self.declares)
         self.block = self.straight()
-        for k in sorted(phase.stages):
-            stage = phase.stages[k]
-            for row in stage.scalars:
-                self._scalar(row)
-            for loop in stage.loops.values():
-                LoopEmitter(self, loop).emit()
+        for level in phase.ordered():
+            for row in level.numbers:
+                self._number(row)
+            for nest in level.nests.values():
+                self._nest(nest)
+            for row in level.products:
+                emit_product(self, row)
         self.flush()
 
     # The function around the loops.
@@ -72,19 +82,52 @@ class Emitter:
         self.pieces.append(str(self.block))
         self.block = self.straight()
 
+    def open(self, name: str, size: Lane, start: Lane | None = None, step: int | Lane = 1) -> Lane:
+        """Begin a loop; its index. `close` ends it."""
+        self.allocas.append(f"  %{name}.counter = alloca i64")
+        first = start.name if start is not None else "0"
+        self.block.lines.append(f"  store i64 {first}, ptr %{name}.counter\n  br label %{name}.head\n{name}.head:")
+        self.flush()
+        index = self.block.load(f"%{name}.counter", "i64", 1)
+        last = index + (step - 1) if isinstance(step, int) and step > 1 else index
+        more = last < moved(self.block, size)
+        self.block.lines.append(f"  br i1 {more.name}, label %{name}.body, label %{name}.end\n{name}.body:")
+        self.flush()
+        return moved(self.block, index)
+
+    def close(self, name: str, step: int | Lane = 1) -> None:
+        """End the loop that `open` began."""
+        old = self.block.load(f"%{name}.counter", "i64", 1)
+        self.block.store(old + step, f"%{name}.counter")
+        self.block.lines.append(f"  br label %{name}.head\n{name}.end:")
+        self.flush()
+
+    # Memory.
+
     def array(self, row: Row, *, written: bool = False) -> str:
         """The pointer to the array in which the value of a row is, or is to be."""
+        while row in self.plan.home:
+            row = self.plan.home[row]
+        if row in self.tiles:
+            return self.tiles[row]
         if row not in self.arrays:
             self.arrays.append(row)
         if written:
             self.written.add(row)
         return f"%array{self.arrays.index(row)}"
 
+    def temporary(self, dtype: np.dtype, size: int) -> str:
+        """The pointer to memory that only this function uses."""
+        self.temporaries.append((np.dtype(dtype), size))
+        return f"%temporary{len(self.temporaries) - 1}"
+
     def size(self, n: int) -> Lane:
         """A size, read from the table."""
         self.sizes.append(n)
         at = self.entry.address("%sizes", len(self.sizes) - 1, "i64")
         return self.entry.load(at, "i64", 1)
+
+    # Single numbers.
 
     def number(self, row: Row) -> Lane:
         """A single number: a constant, one computed before in this function, or one in a cell."""
@@ -115,6 +158,52 @@ class Emitter:
         if row in self.stored:
             self.block.store(value, self._cell(row, self.block))
 
-    def _scalar(self, row: Row) -> None:
-        values = [moved(self.block, self.number(access(x, row.shape).source)) for x in row.inputs]
+    def _number(self, row: Row) -> None:
+        values = [moved(self.block, self._read(a)) for a in self.plan.operands(row)]
         self.keep_number(row, evaluate(row, values, self.block))
+
+    def _read(self, a: Access) -> Lane:
+        """One element, as a number."""
+        if is_number(a.source):
+            return self.number(a.source)
+        kind = DTYPES[str(a.source.dtype)]
+        at = self.size(a.offset)
+        return self.block.load(self.block.address(self.array(a.source), moved(self.block, at), kind), kind, 1)
+
+    # Nests.
+
+    def _nest(self, nest: Nest) -> None:
+        """The loops of a nest, for one tile after the other where there are several stages."""
+        tiled = len(nest.stages) > 1
+        loops = nest.loops()
+        tile = self._tile(nest) if tiled else nest.lead
+        for loop in loops:
+            for row in loop.items:
+                if row in self.plan.local:
+                    self.tiles[row] = self.temporary(row.dtype, tile * math.prod(space(row.shape)[1:]))
+        emitters = [LoopEmitter(self, loop, tile, tiled) for loop in loops]
+        reductions = [r for e in emitters for r in e.reductions]
+        lead = self.size(nest.lead)
+        self.count += 1
+        name, step = f"T{self.count}", self.size(tile)
+        for r in reductions:
+            r.before_nest()
+        start, rows = None, lead
+        if tiled:
+            start = self.open(name, lead, step=step)
+            left = moved(self.block, lead) - start
+            rows = (left < step).select(left, step)
+        for e in emitters:
+            e.emit(start, rows)
+        if tiled:
+            self.close(name, moved(self.block, step))
+        for r in reductions:
+            r.after_nest()
+
+    def _tile(self, nest: Nest) -> int:
+        """How far along its first dimension the loops of a nest go before the next one starts."""
+        widest = max(math.prod(loop.space[1:]) for loop in nest.loops())
+        local = {row for loop in nest.loops() for row in loop.items if row in self.plan.local}
+        row_bytes = sum(row.dtype.itemsize * math.prod(space(row.shape)[1:]) for row in local) + 4 * widest
+        rows = max(TILE_BYTES // max(row_bytes, 1), 16)
+        return max(min(rows - rows % 16, nest.lead), 1)

@@ -180,6 +180,34 @@ class Block:
         self.declares.add(f"declare void @{symbol}({word}, ptr, i32, <{value.lanes} x i1>)")
         self.lines.append(f"  call void @{symbol}({value}, ptr {pointer}, i32 {size}, {mask})")
 
+    def _where(self, mask: Lane | None, lanes: int) -> Lane:
+        return self.const(True, "i1", lanes) if mask is None else mask
+
+    def gather(self, base: str, places: Lane, type: str, mask: Lane | None = None) -> Lane:
+        """The elements at `places` (i64 lanes) of an array; where the mask is false nothing is read: it is 0."""
+        lanes, kept = places.lanes, "u8" if type == "i1" else type
+        word, suffix = spelled(kept, lanes), _suffix(kept, lanes)
+        pointers = self._pointers(base, places, kept)
+        symbol = f"llvm.masked.gather.{suffix}.v{lanes}p0"
+        self.declares.add(f"declare {word} @{symbol}(<{lanes} x ptr>, i32, <{lanes} x i1>, {word})")
+        text = f"call {word} @{symbol}({pointers}, i32 {SIZES[type]}, {self._where(mask, lanes)}, {word} zeroinitializer)"
+        loaded = self.emit(text, kept, lanes, pure=False)
+        return loaded != 0 if type == "i1" else loaded
+
+    def scatter(self, value: Lane, base: str, places: Lane, mask: Lane | None = None) -> None:
+        """Write the lanes of `value` to `places` (i64 lanes) of an array."""
+        size, lanes = SIZES[value.type], value.lanes
+        value = value.to("u8") if value.type == "i1" else value
+        pointers = self._pointers(base, places, value.type)
+        symbol = f"llvm.masked.scatter.{_suffix(value.type, lanes)}.v{lanes}p0"
+        self.declares.add(f"declare void @{symbol}({spelled(value.type, lanes)}, <{lanes} x ptr>, i32, <{lanes} x i1>)")
+        self.lines.append(f"  call void @{symbol}({value}, {pointers}, i32 {size}, {self._where(mask, lanes)})")
+
+    def _pointers(self, base: str, places: Lane, type: str) -> str:
+        name = self.fresh()
+        self.lines.append(f"  {name} = getelementptr {WORDS[type]}, ptr {base}, {places}")
+        return f"<{places.lanes} x ptr> {name}"
+
     def iota(self, type: str = "i64", lanes: int | None = None) -> Lane:
         """0, 1, … W-1."""
         lanes = self.lanes if lanes is None else lanes

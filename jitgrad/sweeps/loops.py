@@ -1,7 +1,9 @@
-"""The LLVM text of one loop nest, and of the reductions in it."""
+"""The LLVM text of one loop nest over a tile of rows, and of the reductions in it."""
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -12,80 +14,88 @@ from jitgrad.ops.movement import sum
 from jitgrad.ops.reductions import amax
 from jitgrad.sweeps.expressions import evaluate
 from jitgrad.sweeps.lanes import DTYPES, WORDS, Block, Lane
-from jitgrad.sweeps.segments import REDUCTIONS, Loop, is_number, operands
+from jitgrad.sweeps.layouts import REDUCTIONS, Access, contiguous, is_number, reduced_strides
+from jitgrad.sweeps.segments import Loop, Write
 from jitgrad.tape import Row
 
 
 class LoopEmitter:
     """The text of one loop nest; `outer` is the `Emitter` of the function around it."""
 
-    def __init__(self, outer: Any, loop: Loop) -> None:
+    def __init__(self, outer: Any, loop: Loop, tile: int, tiled: bool) -> None:
         self.f = outer
-        self.rows = loop.rows
+        self.items = loop.items
+        self.space = loop.space
+        self.tile, self.tiled = tile, tiled
         outer.count += 1
         self.name = f"L{outer.count}"
-        reads = [a for row in loop.rows for a in operands(row)]
-        own = [_reduced_flags(row) if row.op in REDUCTIONS else _moving(loop.space) for row in loop.rows]
-        self.keep = _merged(loop.space, [a.flags for a in reads] + own)
-        self.dims = [int(np.prod([loop.space[d] for d in group], dtype=np.int64)) for group in self.keep] or [1]
-        self.rank = len(self.dims)
-        wide = any(t.itemsize == 8 for row in loop.rows for t in (row.dtype, *(x.dtype for x in row.inputs)))
-        self.lanes = 8 if wide else 16
-        self.sizes = [outer.size(n) for n in self.dims]
-        self.reductions = [Accumulator(self, row) for row in loop.rows if row.op in REDUCTIONS]
-        self.offsets: dict[tuple[bool, ...], Lane] = {}
+        self.reads = {item: self._reads(item) for item in loop.items}
+        self.writes = {item: self._write(item) for item in loop.items}
+        accesses = [a for reads in self.reads.values() for a in reads] + list(self.writes.values())
+        self.groups = _merged(self.space, [a.strides for a in accesses]) or [[]]
+        dtypes = [a.source.dtype for a in accesses]
+        self.lanes = 8 if any(t.itemsize == 8 for t in dtypes) else 16
+        self.reductions = [Accumulator(self, row) for row in loop.items if isinstance(row, Row) and row.op in REDUCTIONS]
+        self.sizes: list[Lane] = []
+        self.bases: dict[Access, Lane] = {}
+        self.offsets: dict[Access, Lane] = {}
 
-    def pattern(self, flags: tuple[bool, ...]) -> tuple[bool, ...]:
-        """Flags for the merged dimensions of this nest."""
-        return tuple(flags[group[0]] for group in self.keep) or (False,)
+    def _reads(self, item: Row | Write) -> list[Access]:
+        if isinstance(item, Row):
+            return self.f.plan.operands(item)
+        return [] if item.value is None else [item.value]
 
-    def emit(self) -> None:
+    def _write(self, item: Row | Write) -> Access:
+        if isinstance(item, Write):
+            return Access(item.row, item.offset, item.strides)
+        return Access(item, 0, reduced_strides(item) if item.op in REDUCTIONS else contiguous(self.space))
+
+    def strides(self, a: Access) -> list[int]:
+        """The step for each level of this nest."""
+        return [a.strides[group[-1]] if group else 0 for group in self.groups]
+
+    def emit(self, start: Lane | None, rows: Lane) -> None:
+        """The loops, for the tile of `rows` that begins at `start`."""
         f = self.f
+        self.sizes = [self._size(group, rows) for group in self.groups]
+        self.start = start
         for r in self.reductions:
-            r.before_all()
-        patterns = {self.pattern(a.flags) for row in self.rows for a in operands(row)} | {
-            self.pattern(_moving_of(row)) for row in self.rows}  # fmt: skip
-        strides = {p: self._strides(p) for p in patterns}
-        zero = f.block.const(0, "i64")
-        offsets = dict.fromkeys(patterns, zero)
-        for level in range(self.rank - 1):
-            index = self._open(level)
-            for p in patterns:
-                if p[level]:
-                    offsets[p] = offsets[p] + index * strides[p][level]
-        self.offsets = offsets
+            r.before_loop(rows)
+        accesses = dict.fromkeys(a for item in self.items for a in (*self.reads[item], self.writes[item]))
+        self.bases = {a: self._base(a) for a in accesses}
+        self.offsets = dict(self.bases)
+        steps = {a: self._steps(a) for a in accesses}
+        for level in range(len(self.groups) - 1):
+            index = f.open(f"{self.name}.{level}", self.sizes[level])
+            for a in accesses:
+                step = steps[a][level]
+                if step is not None:
+                    self.offsets[a] = moved(f.block, self.offsets[a]) + index * moved(f.block, step)
+        self.inner_steps = {a: steps[a][-1] for a in accesses}
         self._inner()
-        for level in reversed(range(self.rank - 1)):
-            self._close(level)
+        for level in reversed(range(len(self.groups) - 1)):
+            f.close(f"{self.name}.{level}")
         for r in self.reductions:
-            r.after_all()
+            r.after_loop(rows)
 
-    def _strides(self, pattern: tuple[bool, ...]) -> list[Lane]:
-        """Elements between neighbours along each dimension of an array that has just the moving ones."""
-        step = self.f.block.const(1, "i64")
-        found = []
-        for moving, size in reversed(list(zip(pattern, self.sizes))):
-            found.append(step)
-            step = step * size if moving else step
-        return found[::-1]
+    def _size(self, group: list[int], rows: Lane) -> Lane:
+        if 0 not in group:
+            return self.f.size(math.prod(self.space[d] for d in group))
+        rest = math.prod(self.space[d] for d in group if d)
+        return moved(self.f.block, rows) if len(group) == 1 else moved(self.f.block, rows) * self.f.size(rest)
 
-    def _open(self, level: int) -> Lane:
-        f, name = self.f, f"{self.name}.{level}"
-        f.allocas.append(f"  %{name}.counter = alloca i64")
-        f.block.lines.append(f"  store i64 0, ptr %{name}.counter\n  br label %{name}.head\n{name}.head:")
-        f.flush()
-        index = f.block.load(f"%{name}.counter", "i64", 1)
-        more = index < self.sizes[level]
-        f.block.lines.append(f"  br i1 {more.name}, label %{name}.body, label %{name}.end\n{name}.body:")
-        f.flush()
-        return moved(f.block, index)
+    def _base(self, a: Access) -> Lane:
+        """Where an access stands at the beginning of the tile."""
+        f = self.f
+        at = moved(f.block, f.size(a.offset)) if a.offset else f.block.const(0, "i64")
+        if self.start is not None and a.strides and a.strides[0] and a.source not in f.tiles:
+            at = at + moved(f.block, self.start) * f.size(a.strides[0])
+        return at
 
-    def _close(self, level: int) -> None:
-        f, name = self.f, f"{self.name}.{level}"
-        old = f.block.load(f"%{name}.counter", "i64", 1)
-        f.block.store(old + 1, f"%{name}.counter")
-        f.block.lines.append(f"  br label %{name}.head\n{name}.end:")
-        f.flush()
+    def _steps(self, a: Access) -> list[Lane | None]:
+        """The steps as values: None where nothing moves, and the constant 1."""
+        f = self.f
+        return [None if s == 0 else f.entry.const(1, "i64") if s == 1 else f.size(s) for s in self.strides(a)]
 
     def _inner(self) -> None:
         """The loop over vectors, then the masked rest."""
@@ -114,62 +124,78 @@ class LoopEmitter:
         for r in self.reductions:
             r.after_inner()
 
-    def _fixed_along_inner(self) -> dict[Any, Lane]:
+    def _made_here(self, a: Access) -> bool:
+        """Whether an operand is in a register because this loop has just computed it."""
+        return a.source in self.writes and a.source.op not in REDUCTIONS and a == self.writes[a.source]
+
+    def _fixed_along_inner(self) -> dict[Access, Lane]:
         """What does not move along the innermost dimension, read once before it."""
-        own = set(self.rows)
-        found: dict[Any, Lane] = {}
-        for row in self.rows:
-            for a in operands(row):
-                pattern = self.pattern(a.flags)
-                if a.source in own and a.source.op not in REDUCTIONS:
-                    continue
-                if is_number(a.source):
-                    found[a] = self.f.number(a.source)
-                elif not pattern[-1] and a not in found:
-                    kind = DTYPES[str(a.source.dtype)]
-                    pointer = self.f.block.address(self.f.array(a.source), self.offsets[pattern], kind)
-                    found[a] = self.f.block.load(pointer, kind, 1)
+        found: dict[Access, Lane] = {}
+        for a in (a for reads in self.reads.values() for a in reads if not self._made_here(a)):
+            if is_number(a.source):
+                found[a] = self.f.number(a.source)
+            elif self.inner_steps[a] is None and a not in found:
+                kind, block = DTYPES[str(a.source.dtype)], self.f.block
+                found[a] = block.load(block.address(self.f.array(a.source), moved(block, self.offsets[a]), kind), kind, 1)
         return found
 
-    def _body(self, at: Lane, left: Lane | None, fixed: dict[Any, Lane]) -> None:
+    def _body(self, at: Lane, left: Lane | None, fixed: dict[Access, Lane]) -> None:
         f = self.f
         f.count += 1
         block = Block(self.lanes, f"b{f.count}.", f.declares)
         mask = None if left is None else block.mask(moved(block, left))
-        values: dict[Row, Lane] = {}
-        loaded = dict(fixed)
-        for row in self.rows:
-            inputs = [self._operand(a, values, loaded, block, at, mask) for a in operands(row)]
-            if row.op in REDUCTIONS:
-                next(r for r in self.reductions if r.row is row).combine(inputs[0], block, at, mask)
-                continue
-            values[row] = value = evaluate(row, inputs, block).splat(self.lanes)
-            if row in f.stored:
-                self.store(block, row, value, at, mask)
+        known = dict(fixed)
+        for item in self.items:
+            inputs = [moved(block, self._operand(a, known, block, at, mask)) for a in self.reads[item]]
+            if isinstance(item, Write):
+                self._put(block, item, inputs, at, mask)
+            elif item.op in REDUCTIONS:
+                next(r for r in self.reductions if r.row is item).combine(inputs[0], block, at, mask)
+            else:
+                value = known[self.writes[item]] = evaluate(item, inputs, block).splat(self.lanes)
+                if item in f.stored:
+                    self._store(block, self.writes[item], value, at, mask)
         f.pieces.append(str(block))
         f.block = f.straight()
 
-    def _operand(self, a: Any, values: dict, loaded: dict, block: Block, at: Lane, mask: Lane | None) -> Lane:
-        found = values.get(a.source) if not is_number(a.source) else None
+    def _operand(self, a: Access, known: dict[Access, Lane], block: Block, at: Lane, mask: Lane | None) -> Lane:
+        found = known.get(a)
         if found is None:
-            found = loaded.get(a)
-        if found is not None:
-            return moved(block, found)
-        kind = DTYPES[str(a.source.dtype)]
-        where = moved(block, self.offsets[self.pattern(a.flags)]) + at
-        loaded[a] = block.load(block.address(self.f.array(a.source), where, kind), kind, self.lanes, mask)
-        return loaded[a]
+            found = known[a] = self._load(block, a, at, mask)
+        return found
 
-    def store(self, block: Block, row: Row, value: Lane, at: Lane, mask: Lane | None) -> None:
-        where = moved(block, self.offsets[self.pattern(_moving_of(row))]) + at
-        block.store(value, block.address(self.f.array(row, written=True), where, value.type), mask)
+    def _load(self, block: Block, a: Access, at: Lane, mask: Lane | None) -> Lane:
+        kind, step = DTYPES[str(a.source.dtype)], self.inner_steps[a]
+        base = self.f.array(a.source)
+        if step is None or step.name == "1":
+            return block.load(block.address(base, moved(block, self.offsets[a]) + at, kind), kind, self.lanes, mask)
+        return block.gather(base, self._places(block, a, step, at), kind, mask)
+
+    def _store(self, block: Block, a: Access, value: Lane, at: Lane, mask: Lane | None) -> None:
+        step = self.inner_steps[a]
+        base = self.f.array(a.source, written=True)
+        if step is None or step.name == "1":
+            block.store(value, block.address(base, moved(block, self.offsets[a]) + at, value.type), mask)
+        else:
+            block.scatter(value, base, self._places(block, a, step, at), mask)
+
+    def _places(self, block: Block, a: Access, step: Lane, at: Lane) -> Lane:
+        first = moved(block, self.offsets[a]) + moved(block, at) * moved(block, step)
+        return first.splat(self.lanes) + block.iota("i64", self.lanes) * moved(block, step)
+
+    def _put(self, block: Block, item: Write, inputs: list[Lane], at: Lane, mask: Lane | None) -> None:
+        kind, a = DTYPES[str(item.row.dtype)], self.writes[item]
+        value = (inputs[0] if inputs else block.const(0, kind)).splat(self.lanes)
+        if item.adds:
+            value = self._load(block, a, at, mask) + value
+        self._store(block, a, value, at, mask)
 
 
 class Accumulator:
     """How one reduction of a loop nest is accumulated.
 
-    In W registers where the innermost dimension is reduced; in memory where dimensions further out are reduced and
-    inner ones are not. Sums of floats are accumulated in float64.
+    In W registers where everything is reduced, or the innermost dimension and no other; else in memory. Sums of
+    floats are accumulated in float64.
     """
 
     def __init__(self, nest: LoopEmitter, row: Row) -> None:
@@ -177,18 +203,21 @@ class Accumulator:
         self.kind = DTYPES[str(row.dtype)]
         self.adds = row.op is sum
         self.held = "f64" if self.adds and self.kind[0] == "f" else self.kind
-        self.out = nest.pattern(_reduced_flags(row))
-        self.inner = not self.out[-1]
-        outer = self.out[:-1]
-        self.everything = self.inner and not any(outer)
-        self.in_memory = not all(outer) and not self.everything
-        self.plain = all(self.out)  # only dimensions of size 1 are reduced
+        self.out = nest.writes[row]
+        steps = nest.strides(self.out)
+        self.everything = not any(self.out.strides)
+        self.inner = steps[-1] == 0
+        self.by_tile = bool(self.out.strides) and self.out.strides[0] != 0
+        at_once = self.inner and all(steps[:-1]) and (self.by_tile or not nest.tiled)
+        self.in_memory = not self.everything and not at_once
+        self.rest = math.prod(n for n, s in zip(nest.space[1:], self.out.strides[1:]) if s)
+        self.place = f"{nest.name}.{nest.items.index(row)}"
         if self.in_memory:
-            self.f.temporaries.append((np.dtype(_NUMPY[self.held]), int(np.prod(row.shape, dtype=np.int64))))
-            self.memory = f"%temporary{len(self.f.temporaries) - 1}"
+            size = (nest.tile if self.by_tile else 1) * self.rest
+            self.memory = self.f.temporary(np.dtype(_NUMPY[self.held]), size)
         if self.inner:
             word = f"<{nest.lanes} x {WORDS[self.held]}>"
-            self.register = f"%{nest.name}.acc{id_of(nest, row)}"
+            self.register = f"%{self.place}.acc"
             self.f.allocas.append(f"  {self.register} = alloca {word}, align 64")
 
     def _start(self, block: Block, lanes: int) -> Lane:
@@ -205,66 +234,94 @@ class Accumulator:
         wins = new > old if self.row.op is amax else new < old
         return primitives.select(wins | (new != new) if self.held[0] == "f" else wins, new, old)
 
-    def before_all(self) -> None:
-        if self.in_memory:
-            self._over_memory("init", lambda block, at, mask: block.store(
-                self._start(block, self.nest.lanes), block.address(self.memory, at, self.held), mask))  # fmt: skip
-        elif self.everything:
-            self.f.block.store(self._start(self.f.block, self.nest.lanes), self.register)
+    def _clear(self) -> None:
+        self.f.block.store(self._start(self.f.block, self.nest.lanes), self.register)
+
+    def before_nest(self) -> None:
+        if self.everything:
+            self._clear()
+        elif self.in_memory and not self.by_tile:
+            self._initialise(self.f.size(self.rest))
+
+    def before_loop(self, rows: Lane) -> None:
+        if self.in_memory and self.by_tile:
+            self._initialise(moved(self.f.block, rows) * self.f.size(self.rest))
 
     def before_inner(self) -> None:
         if self.inner and not self.everything:
-            self.f.block.store(self._start(self.f.block, self.nest.lanes), self.register)
+            self._clear()
 
     def combine(self, value: Lane, block: Block, at: Lane, mask: Lane | None) -> None:
         value = moved(block, value).to(self.held).splat(self.nest.lanes)
-        if self.plain:
-            self.nest.store(block, self.row, value.to(self.kind), at, mask)
-            return
-        if mask is not None and (self.inner or self.adds):
-            value = primitives.select(mask, value, self._start(block, self.nest.lanes))
         if self.inner:
+            if mask is not None:
+                value = primitives.select(mask, value, self._start(block, self.nest.lanes))
             block.store(self._join(block.load(self.register, self.held, self.nest.lanes), value), self.register)
             return
-        where = block.address(self.memory, moved(block, self.nest.offsets[self.out]) + at, self.held)
-        block.store(self._join(block.load(where, self.held, self.nest.lanes, mask), value), where, mask)
+        step = self.nest.inner_steps[self.out]
+        assert step is not None
+        if step.name == "1":
+            where = block.address(self.memory, moved(block, self._offset(block)) + at, self.held)
+            block.store(self._join(block.load(where, self.held, self.nest.lanes, mask), value), where, mask)
+            return
+        places = (moved(block, self._offset(block)) + moved(block, at) * moved(block, step)).splat(self.nest.lanes)
+        places = places + block.iota("i64", self.nest.lanes) * moved(block, step)
+        old = block.gather(self.memory, places, self.held, mask)
+        block.scatter(self._join(old, value), self.memory, places, mask)
+
+    def _offset(self, block: Block) -> Lane:
+        """Where the accumulators in memory stand, which hold one tile where the result goes tile by tile."""
+        at = moved(block, self.nest.offsets[self.out])
+        return at if self._relative() else at - moved(block, self.nest.bases[self.out])
+
+    def _relative(self) -> bool:
+        return not self.by_tile or self.nest.start is None or self.row in self.f.tiles
 
     def after_inner(self) -> None:
         if not self.inner or self.everything:
             return
         block = self.f.block
         total = block.load(self.register, self.held, self.nest.lanes).reduce(self._join)
-        offset = self.nest.offsets[self.out]
         if self.in_memory:
-            where = block.address(self.memory, offset, self.held)
+            where = block.address(self.memory, self._offset(block), self.held)
             block.store(self._join(block.load(where, self.held, 1), total), where)
         else:
+            offset = moved(block, self.nest.offsets[self.out])
             block.store(total.to(self.kind), block.address(self.f.array(self.row, written=True), offset, self.kind))
 
-    def after_all(self) -> None:
+    def after_loop(self, rows: Lane) -> None:
+        if self.in_memory and self.by_tile:
+            self._finish(moved(self.f.block, rows) * self.f.size(self.rest), self.nest.bases[self.out])
+
+    def after_nest(self) -> None:
         if self.everything:
             block = self.f.block
             total = block.load(self.register, self.held, self.nest.lanes).reduce(self._join)
             self.f.keep_number(self.row, total.to(self.kind))
-        elif self.in_memory:
+        elif self.in_memory and not self.by_tile:
+            self._finish(self.f.size(self.rest), self.f.block.const(0, "i64"))
 
-            def finish(block: Block, at: Lane, mask: Lane | None) -> None:
-                total = block.load(block.address(self.memory, at, self.held), self.held, self.nest.lanes, mask)
-                block.store(
-                    total.to(self.kind), block.address(self.f.array(self.row, written=True), at, self.kind), mask
-                )
+    def _initialise(self, size: Lane) -> None:
+        self._over_memory("init", size, lambda block, at, mask: block.store(
+            self._start(block, self.nest.lanes), block.address(self.memory, at, self.held), mask))  # fmt: skip
 
-            self._over_memory("finish", finish)
+    def _finish(self, size: Lane, base: Lane) -> None:
+        out = self.f.array(self.row, written=True)
 
-    def _over_memory(self, what: str, body: Callable[[Block, Lane, Lane | None], None]) -> None:
+        def body(block: Block, at: Lane, mask: Lane | None) -> None:
+            total = block.load(block.address(self.memory, at, self.held), self.held, self.nest.lanes, mask)
+            block.store(total.to(self.kind), block.address(out, moved(block, base) + at, self.kind), mask)
+
+        self._over_memory("finish", size, body)
+
+    def _over_memory(self, what: str, size: Lane, body: Callable[[Block, Lane, Lane | None], None]) -> None:
         """A loop over all accumulators in memory."""
-        f, name = self.f, f"{self.nest.name}.{what}{id_of(self.nest, self.row)}"
-        size = f.size(int(np.prod(self.row.shape, dtype=np.int64)))
+        f, name = self.f, f"{self.place}.{what}"
         f.allocas.append(f"  %{name}.counter = alloca i64")
         f.block.lines.append(f"  store i64 0, ptr %{name}.counter\n  br label %{name}.head\n{name}.head:")
         f.flush()
         at = f.block.load(f"%{name}.counter", "i64", 1)
-        left = size - at
+        left = moved(f.block, size) - at
         more = left > 0
         f.block.lines.append(f"  br i1 {more.name}, label %{name}.body, label %{name}.end\n{name}.body:")
         f.flush()
@@ -281,40 +338,26 @@ class Accumulator:
 _NUMPY = {"f16": "f2", "f32": "f4", "f64": "f8", "i32": "i4", "i64": "i8"}
 
 
-def id_of(nest: LoopEmitter, row: Row) -> int:
-    """The place of a row in its loop, which makes names unique."""
-    return nest.rows.index(row)
-
-
 def moved(block: Block, value: Lane) -> Lane:
     """The value as one of `block`: what is computed from it is written there."""
     return block.value(value.name, value.type, value.lanes)
 
 
-def _moving(space: tuple[int, ...]) -> tuple[bool, ...]:
-    return tuple(n != 1 for n in space)
+def _merged(over: tuple[int, ...], strides: list[tuple[int, ...]]) -> list[list[int]]:
+    """The levels of a nest, from the outermost in: neighbouring dimensions that every array walks over as if one.
 
-
-def _reduced_flags(row: Row) -> tuple[bool, ...]:
-    """For each dimension of the input of a reduction: does the result move along it."""
-    return tuple(d not in row.params["dim"] and n != 1 for d, n in enumerate(row.inputs[0].shape))
-
-
-def _moving_of(row: Row) -> tuple[bool, ...]:
-    return _reduced_flags(row) if row.op in REDUCTIONS else _moving(row.shape)
-
-
-def _merged(space: tuple[int, ...], patterns: list[tuple[bool, ...]]) -> list[list[int]]:
-    """Groups of neighbouring dimensions that every array walks over alike, those of size 1 left out."""
-    groups: list[list[int]] = []
-    before: tuple | None = None
-    for d, n in enumerate(space):
-        if n == 1:
-            continue
-        column = tuple(p[d] for p in patterns)
-        if groups and column == before:
+    The innermost is the one along which most arrays are contiguous. A tile may end the first dimension early, so
+    nothing outside of it is merged into it.
+    """
+    if not over:
+        return []
+    votes = [len([s for s in strides if s[d] == 1]) for d in range(len(over))]
+    inner = max(range(len(over)), key=lambda d: (votes[d], d))
+    order = [d for d in range(len(over)) if d != inner] + [inner]
+    groups = [[order[0]]]
+    for outer, d in itertools.pairwise(order):
+        if d != 0 and all(s[outer] == s[d] * over[d] for s in strides):
             groups[-1].append(d)
         else:
             groups.append([d])
-        before = column
     return groups

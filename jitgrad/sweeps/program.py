@@ -88,8 +88,9 @@ class Program:
         for leaf in leaves:
             self._place(leaf)
         # The cells of single numbers come into being while the phases are written, so all are written first.
-        emitters = [Emitter(p, self.plan.stored, self.cells) if p.stages else None for p in self.plan.phases]
-        escaping = set(tape.outputs) | {x for p in self.plan.phases for row in p.others for x in row.inputs}
+        emitters = [Emitter(p, self.plan, self.cells) if p.levels else None for p in self.plan.phases]
+        escaping = {self.plan.results.get(row, row) for row in tape.outputs}
+        escaping |= {x for p in self.plan.phases for row in p.others for x in row.inputs}
         self.steps: list[Native | Interpreted] = []
         for phase, emitter in zip(self.plan.phases, emitters):
             if emitter is not None:
@@ -125,7 +126,7 @@ class Program:
         ]
         constants = np.array(emitter.constants or [0.0])
         sizes = np.array(emitter.sizes or [0], np.int64)
-        rows, loops = len(phase.native_rows()), sum(len(stage.loops) for stage in phase.stages.values())
+        rows, loops = len(phase.native_rows()), len(phase.loops())
         return Native(kernel, arrays, constants, sizes, emitter.temporaries, rows, loops, text)
 
     def _interpreted(self, row: Row) -> Interpreted:
@@ -194,6 +195,10 @@ class Program:
         return lines
 
     def _result(self, row: Row, leaves: list[Row]) -> str:
+        if row in self.plan.results:
+            source = self.plan.results[row]
+            cell = self._cell(source)
+            return _from_cell(cell, row.shape) if cell is not None else f"v{self._place(source)}.reshape({row.shape})"
         cell, place = self._cell(row), self._place(row)
         numpy_made = {step.row for step in self.steps if isinstance(step, Interpreted)}
         if cell is not None and row not in leaves and row not in numpy_made and row.op is not CONST:

@@ -1,79 +1,138 @@
-"""Which rows of a tape become one loop.
+"""Which rows of a tape become machine code, and in which order.
 
-A row is *native* if it is elementwise (or a sum, max, min) and has a kernel; every other row is run as it stands, by
-NumPy. The tape is cut into phases: native code, then the NumPy rows that need its results, then native code again.
-A phase is one machine-code function. In it, rows over the same index space whose inputs are ready at the same stage
-share one loop, whether or not they have anything else in common; single numbers stay in registers between the loops.
+A row is *native* if machine code computes it: elementwise rows with a kernel, sums and extremes, small products of
+matrices, and rows that put values into parts of an array. Every other row is run as it stands, by NumPy, between two
+native *phases*; a phase is one machine-code function. Rows that only look at memory in another way (`layouts`) are free.
 
-`expand` and the reshapes that only add or drop dimensions of size 1 cost nothing: they say how a loop walks over a
-smaller array (`Access`).
+    Phase    levels, one after another
+    Level    single numbers, in registers; then nests; then products
+    Nest     loops over arrays whose first dimensions agree, done tile by tile along that dimension: what one loop of a
+             tile leaves for the next is still in cache, and what nobody else reads never gets further than that
+    Stage    loops of a nest that need nothing of each other
+    Loop     rows over one index space, computed element by element in registers
 """
 
 from __future__ import annotations
 
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+import numpy as np
+
 from jitgrad.ops.elementwise import cast
-from jitgrad.ops.movement import expand, reshape, sum
-from jitgrad.ops.reductions import amax, amin
+from jitgrad.ops.linalg import matmul
+from jitgrad.sweeps.layouts import (
+    REDUCTIONS,
+    Access,
+    Layouts,
+    contiguous,
+    is_number,
+    place,
+    reduced_strides,
+    same_elements,
+    space,
+    space_of,
+    stand_in,
+    within_lead,
+)
 from jitgrad.tape import CONST, LEAF, Row, Tape
 
 NATIVE_DTYPES = frozenset({"float16", "float32", "float64", "int32", "int64", "bool"})
-REDUCTIONS = (sum, amax, amin)
 MOST_ROWS = 2000
 """Rows of a native function beyond which compiling takes longer than anybody would wait for."""
 
+SMALL_PRODUCT = 1 << 17
+"""Multiplications up to which a product of matrices is done by our own loops, which need no call; then by BLAS."""
 
-class Access(NamedTuple):
-    """Where a loop reads: the row whose value is in memory, and for each dimension of the loop whether it moves there."""
 
-    source: Row
-    flags: tuple[bool, ...]
+class Write(NamedTuple):
+    """A value put (or added) into a part of the memory of `row`; `value` None puts zeros."""
+
+    row: Row
+    value: Access | None
+    space: tuple[int, ...]
+    offset: int
+    strides: tuple[int, ...]
+    adds: bool
+
+
+class Place(NamedTuple):
+    """When a value is there: in which level, in which nest (None: after all of the level), after which of its stages."""
+
+    level: int
+    lead: int | None = None
+    stage: int = 0
 
 
 @dataclass
 class Loop:
-    """Rows that are computed in one pass over `space`."""
+    """What is computed in one pass over `space`; its first dimension is that of the nest."""
 
     space: tuple[int, ...]
-    rows: list[Row] = field(default_factory=list)
+    items: list[Row | Write] = field(default_factory=list)
 
 
 @dataclass
-class Stage:
-    """Numbers that are ready before some loops, and those loops."""
+class Nest:
+    """Stages of loops whose spaces all begin with `lead`."""
 
-    scalars: list[Row] = field(default_factory=list)
-    loops: dict[tuple[int, ...], Loop] = field(default_factory=dict)
+    lead: int
+    stages: dict[int, dict[tuple[int, ...], Loop]] = field(default_factory=lambda: defaultdict(dict))
+
+    def loops(self) -> list[Loop]:
+        return [loop for k in sorted(self.stages) for loop in self.stages[k].values()]
+
+
+@dataclass
+class Level:
+    """Numbers, nests (by lead) and products that need nothing but what earlier levels computed, in this order."""
+
+    numbers: list[Row] = field(default_factory=list)
+    nests: dict[int, Nest] = field(default_factory=dict)
+    products: list[Row] = field(default_factory=list)
 
 
 @dataclass
 class Phase:
-    """One native function (its stages in order), and the rows that NumPy runs after it."""
+    """One native function (its levels in order), and the rows that NumPy runs after it."""
 
-    stages: dict[int, Stage] = field(default_factory=dict)
+    levels: dict[int, Level] = field(default_factory=lambda: defaultdict(Level))
     others: list[Row] = field(default_factory=list)
 
+    def ordered(self) -> list[Level]:
+        return [self.levels[k] for k in sorted(self.levels)]
+
+    def loops(self) -> list[Loop]:
+        return [loop for level in self.ordered() for nest in level.nests.values() for loop in nest.loops()]
+
     def native_rows(self) -> list[Row]:
-        return [r for k in sorted(self.stages) for s in (self.stages[k],)
-                for r in (*s.scalars, *(r for loop in s.loops.values() for r in loop.rows))]  # fmt: skip
+        """The rows in the order in which they are computed."""
+        found: dict[Row, None] = {}
+        for level in self.ordered():
+            found |= dict.fromkeys(level.numbers)
+            for nest in level.nests.values():
+                found |= {i.row if isinstance(i, Write) else i: None for loop in nest.loops() for i in loop.items}
+            found |= dict.fromkeys(level.products)
+        return list(found)
 
 
 @dataclass
 class Plan:
-    """All phases of a tape, and the rows whose values must be in memory."""
+    """All phases of a tape, and where its values are kept."""
 
     phases: list[Phase]
-    stored: set[Row]
+    stored: set[Row]  # in memory, or in a cell
+    local: set[Row]  # in memory for one tile at a time
+    home: dict[Row, Row]  # a row that is written into the memory of another, which goes on from there
+    results: dict[Row, Row]  # outputs that are a reshape of what machine code computed: the row they are a reshape of
     native: set[Row]
+    layouts: Layouts
 
-
-def is_number(row: Row) -> bool:
-    """Whether a row has one element, which then lives in a register."""
-    return math.prod(row.shape) == 1
+    def operands(self, row: Row) -> list[Access]:
+        """How an elementwise row, a reduction or a product reads its inputs."""
+        return [self.layouts.access(x) for x in row.inputs]
 
 
 def why_not_native(row: Row) -> str:
@@ -81,6 +140,10 @@ def why_not_native(row: Row) -> str:
     if row.op in REDUCTIONS:
         supported = row.inputs[0].dtype.name in NATIVE_DTYPES and row.dtype.name != "bool"
         return "" if supported else f"no kernel for {row.dtype.name}"
+    if row.op is matmul:
+        return _why_not_product(row)
+    if row.op.parts is not None:
+        return _why_not_parts(row)
     if row.op.kind != "elementwise" or row.op.kernel is None:
         return "no kernel expression" if row.op.kind == "elementwise" else f"{row.op.kind} is left to NumPy"
     for dtype in (row.dtype, *(x.dtype for x in row.inputs)):
@@ -93,6 +156,24 @@ def why_not_native(row: Row) -> str:
     return "" if row.op.name in _INTEGER_OPS else "no integer kernel"
 
 
+def _why_not_product(row: Row) -> str:
+    if row.dtype.name not in ("float32", "float64"):
+        return f"no product of {row.dtype.name} matrices"
+    if math.prod(row.shape) * row.inputs[0].shape[-1] > SMALL_PRODUCT:
+        return "a product of this size is left to BLAS"
+    return "" if math.prod(row.shape) > 1 else "a product of one element"
+
+
+def _why_not_parts(row: Row) -> str:
+    if row.dtype.name not in NATIVE_DTYPES or any(x.dtype != row.dtype for x in row.inputs):
+        return f"{row.op.kind} of {row.dtype.name} is left to NumPy"
+    parts = row.op.parts(stand_in(row.shape), *row.inputs, **row.params) if row.op.parts else None
+    if parts is None or is_number(row):
+        return f"{row.op.kind} is left to NumPy"
+    alike = all(value is None or value.shape == where.shape for value, where, _ in parts)
+    return "" if alike else "the value is broadcast"
+
+
 _BOOL_OPS = frozenset((
     "where", "zeros_like", "eq", "ne", "lt", "le", "gt", "ge", "logical_and", "logical_or", "logical_xor",
     "logical_not", "bitwise_and", "bitwise_or", "bitwise_xor", "bitwise_not",
@@ -103,128 +184,246 @@ _INTEGER_OPS = frozenset((
 ))  # fmt: skip
 
 
-def access(row: Row, space: tuple[int, ...]) -> Access:
-    """How a loop over `space` (the shape of `row`) reads `row`: through expands and reshapes to what is in memory."""
-    where: list[int | None] = list(range(len(space)))
-    while True:
-        if row.op is expand:
-            source = row.inputs[0]
-            lead = row.ndim - source.ndim
-            where = [None if w is None or w < lead or source.shape[w - lead] == 1 else w - lead for w in where]
-        elif row.op is reshape and _only_ones_differ(row.shape, row.inputs[0].shape):
-            source = row.inputs[0]
-            places = iter([i for i, n in enumerate(source.shape) if n != 1])
-            moved = {i: next(places) for i, n in enumerate(row.shape) if n != 1}
-            where = [None if w is None else moved.get(w) for w in where]
-        else:
-            return Access(row, tuple(w is not None and row.shape[w] != 1 for w in where))
-        row = source
-
-
-def _only_ones_differ(a: tuple[int, ...], b: tuple[int, ...]) -> bool:
-    return [n for n in a if n != 1] == [n for n in b if n != 1]
-
-
-def space_of(row: Row) -> tuple[int, ...]:
-    """The index space that a native row is computed over."""
-    return row.inputs[0].shape if row.op in REDUCTIONS else row.shape
-
-
-def operands(row: Row) -> list[Access]:
-    """How a native row reads its inputs."""
-    space = space_of(row)
-    return [access(x, space) for x in row.inputs]
-
-
 def make_plan(tape: Tape) -> Plan:
-    """Sort the rows of a simplified tape into phases, stages and loops."""
-    native = {row for row in tape.rows if row.op not in (LEAF, CONST) and not why_not_native(row)} - set(tape.inputs)
-    wanted, stored = _wanted(tape, native)
-    phase = _phases(tape, native)
-    stage = _stages(tape, native, phase)
-    phases: dict[int, Phase] = defaultdict(Phase)
-    loop_of: dict[Row, tuple] = {}
-    for row in tape.rows:
-        if row not in wanted:
-            continue
-        if row not in native:
-            phases[phase[row]].others.append(row)
-            continue
-        at = phases[phase[row]].stages.setdefault(stage[row], Stage())
-        space = space_of(row)
-        if is_number(row) and row.op not in REDUCTIONS:
-            at.scalars.append(row)
-            continue
-        at.loops.setdefault(space, Loop(space)).rows.append(row)
-        loop_of[row] = (phase[row], stage[row], space)
-    for row in native & wanted:  # what another loop or phase reads has to be in memory
-        here = loop_of.get(row)
-        for source, flags in operands(row):
-            same_loop = here is not None and loop_of.get(source) == here and source.op not in REDUCTIONS
-            register = is_number(source) and phase.get(source) == phase[row]
-            if source in native and not register and not (same_loop and _whole(source, flags)):
-                stored.add(source)
-    return Plan([phases[k] for k in sorted(phases)], stored, native)
+    """Sort the rows of a simplified tape into phases, levels, nests, stages and loops."""
+    return _Planner(tape).plan()
 
 
-def _whole(source: Row, flags: tuple[bool, ...]) -> bool:
-    return sum_of(flags) == len([n for n in source.shape if n != 1])
+class _Planner:
+    """The state of `make_plan`."""
 
+    def __init__(self, tape: Tape) -> None:
+        self.tape = tape
+        self.layouts = Layouts()
+        self.ends = set(tape.inputs)
+        self.native = {row for row in tape.rows if self._is_native(row)}
+        self.results = self._reshaped_outputs()
+        self.wanted, self.read_outside = self._wanted()
+        self.phase = self._phases()
+        self.place: dict[Row, Place] = {}
+        self.home: dict[Row, Row] = {}
+        self.stored: set[Row] = set()
+        self.shared: set[Row] = set()
+        self.uses = Counter(x for row in tape.rows if row in self.wanted for x in row.inputs)
 
-def sum_of(flags: tuple[bool, ...]) -> int:
-    """How many of the flags are set."""
-    return flags.count(True)
+    def _is_native(self, row: Row) -> bool:
+        if row.op in (LEAF, CONST) or row in self.ends or self.layouts.is_free(row):
+            return False
+        if row.op is matmul and any(is_number(self.layouts.access(x).source) for x in row.inputs):
+            return False  # what is repeated from a register has no memory to be read from
+        return self._copies(row) or not why_not_native(row)
 
+    def _copies(self, row: Row) -> bool:
+        """Whether a row is a reshape that has to copy: its input is written out in order."""
+        looks_free = row.op.view and row.op not in (LEAF, CONST) and len(row.inputs) == 1
+        return looks_free and row.dtype.name in NATIVE_DTYPES and not self.layouts.is_free(row) and not is_number(row)
 
-def _wanted(tape: Tape, native: set[Row]) -> tuple[set[Row], set[Row]]:
-    """The rows that have to be computed at all (an expand that loops walk over is not), and those kept in memory."""
-    ends = set(tape.inputs)
-    wanted: set[Row] = set()
-    stored: set[Row] = set(tape.outputs)
-    waiting = list(tape.outputs)
-    while waiting:
-        row = waiting.pop()
-        if row in wanted or row in ends or row.op in (LEAF, CONST):
-            continue
-        wanted.add(row)
-        sources = [a.source for a in operands(row)] if row in native else list(row.inputs)
-        if row not in native:
-            stored.update(sources)
-        waiting.extend(sources)
-    return wanted, stored
+    def _sources(self, row: Row) -> list[Row]:
+        """The rows whose memory or registers a row reads."""
+        if row in self.native:
+            return [self.layouts.access(x).source for x in row.inputs]
+        return list(row.inputs)
 
+    def _reshaped_outputs(self) -> dict[Row, Row]:
+        """Outputs that have the memory of another row to themselves."""
+        found: dict[Row, Row] = {}
+        for row in self.tape.outputs:
+            a = self.layouts.access(row)
+            taken = a.source in self.tape.outputs or a.source in found.values()
+            alike = same_elements(a, space(row.shape)) and math.prod(row.shape) == math.prod(a.source.shape)
+            if a.source in self.native and row is not a.source and alike and not taken:
+                found[row] = a.source
+        return found
 
-def _phases(tape: Tape, native: set[Row]) -> dict[Row, int]:
-    phase: dict[Row, int] = {}
-    ends = set(tape.inputs)
-    for row in tape.rows:
-        if row in ends or row.op in (LEAF, CONST):
-            phase[row] = 0
-        elif row in native:
-            phase[row] = max([_ready(a.source, phase, native, ends) for a in operands(row)], default=0)
-        else:
-            phase[row] = max([phase[x] for x in row.inputs], default=0)
-    return phase
-
-
-def _ready(source: Row, phase: dict[Row, int], native: set[Row], ends: set[Row]) -> int:
-    given = source in native or source in ends or source.op in (LEAF, CONST)
-    return phase[source] if given else phase[source] + 1
-
-
-def _stages(tape: Tape, native: set[Row], phase: dict[Row, int]) -> dict[Row, int]:
-    stage: dict[Row, int] = {}
-    for row in tape.rows:
-        if row not in native:
-            continue
-        space = space_of(row)
-        alone = is_number(row) and row.op not in REDUCTIONS
-        at = 0
-        for source, flags in operands(row):
-            if source not in native or phase[source] != phase[row]:
+    def _wanted(self) -> tuple[set[Row], set[Row]]:
+        """The rows that have to be computed at all (an expand that loops walk over is not), and those that NumPy reads."""
+        wanted: set[Row] = set()
+        ends = [self.results.get(row, row) for row in self.tape.outputs]
+        outside, waiting = set(ends), list(ends)
+        while waiting:
+            row = waiting.pop()
+            if row in wanted or row in self.ends or row.op in (LEAF, CONST):
                 continue
-            number = is_number(source) and source.op not in REDUCTIONS
-            together = not alone and source.op not in REDUCTIONS and space_of(source) == space and _whole(source, flags)
-            at = max(at, stage[source] + (0 if number or together else 1))
-        stage[row] = at
-    return stage
+            wanted.add(row)
+            if row not in self.native:
+                outside.update(row.inputs)
+            waiting.extend(self._sources(row))
+        return wanted, outside
+
+    def _phases(self) -> dict[Row, int]:
+        phase: dict[Row, int] = {}
+        for row in self.tape.rows:
+            if row in self.ends or row.op in (LEAF, CONST):
+                phase[row] = 0
+            elif row in self.native:
+                sources = self._sources(row)
+                given = [s in self.native or s in self.ends or s.op in (LEAF, CONST) for s in sources]
+                phase[row] = max([phase[s] + (not g) for s, g in zip(sources, given)], default=0)
+            else:
+                phase[row] = max([phase[x] for x in row.inputs], default=0)
+        return phase
+
+    def plan(self) -> Plan:
+        phases: dict[int, Phase] = defaultdict(Phase)
+        for row in self.tape.rows:
+            if row not in self.wanted:
+                continue
+            phase = phases[self.phase[row]]
+            if row not in self.native:
+                phase.others.append(row)
+            elif row.op is matmul:
+                self._product(row, phase)
+            elif row.op.parts is not None or self._copies(row):
+                self._writes(row, phase)
+            elif is_number(row) and row.op not in REDUCTIONS:
+                self._number(row, phase)
+            else:
+                self._looped(row, phase)
+        self.stored |= (self.shared | self.read_outside) & self.native
+        local = {row for row in self.stored if row not in self.shared | self.read_outside and not is_number(row)}
+        ordered = [phases[k] for k in sorted(phases)]
+        return Plan(ordered, self.stored, local - set(self.home), self.home, self.results, self.native, self.layouts)
+
+    # Where the rows of each sort go.
+
+    def _number(self, row: Row, phase: Phase) -> None:
+        level = 0
+        for x in row.inputs:
+            a = self.layouts.access(x)
+            level = max(level, self._level_after(a.source, row, number=True))
+            self._note_read(a, row, None)
+        self.place[row] = Place(level)
+        phase.levels[level].numbers.append(row)
+
+    def _product(self, row: Row, phase: Phase) -> None:
+        level = 0
+        for x in row.inputs:
+            source = self.layouts.access(x).source
+            if self._here(source, row):
+                at = self.place[source]
+                # Products come last in a level, so what its nests compute is there.
+                level = max(level, at.level if source.op is not matmul and not is_number(source) else at.level + 1)
+            self._share(source)
+        self.place[row] = Place(level)
+        self.shared.add(row)
+        phase.levels[level].products.append(row)
+
+    def _looped(self, row: Row, phase: Phase) -> None:
+        over = space_of(row)
+        at = max([self._after(self.layouts.access(x), row, over) for x in row.inputs], default=Place(0, _lead(over)))
+        for x in row.inputs:
+            self._note_read(self.layouts.access(x), row, (at, over))
+        self._loop(phase, at, over).items.append(row)
+        self.place[row] = at
+        if row.op in REDUCTIONS and (not over or reduced_strides(row)[0] == 0):
+            self.place[row] = Place(at.level)  # complete after the last tile
+
+    def _writes(self, row: Row, phase: Phase) -> None:
+        """A loop for each part; what is written over all of the array comes a level before the rest."""
+        self._move_in(row)
+        level = last = 0
+        for value, part, adds in _parts(row):
+            if value is not None and value is self._lodger(row):
+                level = max(level, self._level_after(value, row))
+                continue
+            access = None if value is None else self.layouts.access(value)
+            over = space(part.shape)
+            at = Place(level, _lead(over))
+            if access is not None:
+                at = max(at, self._after(access, row, over))
+            self._loop(phase, at, over).items.append(Write(row, access, over, *place(part), adds))
+            if access is not None:
+                self._note_read(access, row, (at, over))
+            last = max(last, at.level)
+            level = at.level + 1 if part.shape == row.shape else level
+        self.place[row] = Place(last)
+        self.shared.add(row)
+
+    def _move_in(self, row: Row) -> None:
+        """Where `row` changes a part of a value that nobody else reads, it goes on in the memory of that value."""
+        first = row.inputs[0]
+        values = [value for value, part, _ in _parts(row) if part.shape == row.shape]
+        alone = self.uses[first] == 1 and first not in self.read_outside and not is_number(first)
+        if values[:1] == [first] and alone and self._here(first, row) and first in self.native:
+            self.home[first] = row
+            self.shared.add(first)
+
+    def _lodger(self, row: Row) -> Row | None:
+        first = row.inputs[0]
+        return first if self.home.get(first) is row else None
+
+    # What may read what, and when.
+
+    def _here(self, source: Row, row: Row) -> bool:
+        """Whether machine code of the same phase computes `source`."""
+        return source in self.native and self.phase[source] == self.phase[row]
+
+    def _level_after(self, source: Row, row: Row, number: bool = False) -> int:
+        """The first level that can read `source` before its nests; or among its numbers."""
+        if not self._here(source, row):
+            return 0
+        plain = number and is_number(source) and source.op not in REDUCTIONS and source.op.parts is None
+        return self.place[source].level + (not plain)
+
+    def _after(self, a: Access, row: Row, over: tuple[int, ...]) -> Place:
+        """The first place at which a loop over `over` can read `a`."""
+        source, lead = a.source, _lead(over)
+        if not self._here(source, row):
+            return Place(0, lead)
+        at = self.place[source]
+        if self._is_plain_number(source):
+            return Place(at.level, lead)
+        if at.lead is None or at.lead != lead or not self._tiled_alike(a, over):
+            return Place(at.level + 1, lead)
+        return at if self._in_register(a, over) else Place(at.level, lead, at.stage + 1)
+
+    @staticmethod
+    def _is_plain_number(source: Row) -> bool:
+        return is_number(source) and source.op not in REDUCTIONS
+
+    @staticmethod
+    def _in_register(a: Access, over: tuple[int, ...]) -> bool:
+        """Whether a loop over `over` that also computes the source of `a` has it in a register when it needs it."""
+        return a.source.op not in REDUCTIONS and space_of(a.source) == over and same_elements(a, over)
+
+    @staticmethod
+    def _tiled_alike(a: Access, over: tuple[int, ...]) -> bool:
+        """Whether a tile of a loop over `over` reads just the same tile of the source."""
+        shape = space(a.source.shape)
+        return bool(shape) and bool(over) and shape[0] == over[0] and within_lead(a, over, contiguous(shape)[0])
+
+    def _note_read(self, a: Access, row: Row, at: tuple[Place, tuple[int, ...]] | None) -> None:
+        """Find out how far the value of a source has to go: to a register, to a tile or to memory."""
+        source = a.source
+        if source not in self.native or (is_number(source) and self._here(source, row)):
+            return
+        if at is not None and self._here(source, row) and not is_number(source):
+            (where, over), made = at, self.place[source]
+            if made[:2] == where[:2] and self._tiled_alike(a, over):
+                if made.stage != where.stage or not self._in_register(a, over):
+                    self.stored.add(source)
+                return
+        self._share(source)
+
+    def _share(self, source: Row) -> None:
+        self.stored.add(source)
+        self.shared.add(source)
+
+    def _loop(self, phase: Phase, at: Place, over: tuple[int, ...]) -> Loop:
+        assert at.lead is not None
+        nest = phase.levels[at.level].nests.setdefault(at.lead, Nest(at.lead))
+        return nest.stages[at.stage].setdefault(over, Loop(over))
+
+
+def _lead(over: tuple[int, ...]) -> int:
+    """The size of the first dimension of a space; one element counts as a dimension of 1."""
+    return over[0] if over else 1
+
+
+def _parts(row: Row) -> list[tuple[Row | None, np.ndarray, bool]]:
+    """What is written where, in order, to make up a row."""
+    if row.op.parts is not None:
+        return row.op.parts(stand_in(row.shape), *row.inputs, **row.params)
+    source = row.inputs[0]
+    return [(source, stand_in(source.shape), False)]
+

@@ -11,7 +11,8 @@ from typing import Any
 
 from jitgrad.ops.movement import sum
 from jitgrad.ops.reductions import amax
-from jitgrad.sweeps.segments import REDUCTIONS, Access, Loop, Phase, Plan, access, is_number, operands, space_of
+from jitgrad.sweeps.layouts import REDUCTIONS, Access, contiguous, is_number, place, reduced_strides
+from jitgrad.sweeps.segments import Loop, Phase, Plan, Write
 from jitgrad.tape import CONST, Row, short_type
 
 _CALLS = {
@@ -30,7 +31,7 @@ def python_source(plan: Plan, rows: list[Row], name: str) -> str:
             "Numba has no float16 on the CPU, so there is no @njit source for this tape; the machine code works"
         )
     clean = re.sub(r"\W", "_", name).strip("_") or "function"
-    parts = [_Writer(phase, plan, rows).text(f"{clean}_{i}") for i, phase in enumerate(plan.phases) if phase.stages]
+    parts = [_Writer(phase, plan, rows).text(f"{clean}_{i}") for i, phase in enumerate(plan.phases) if phase.levels]
     return "\n\n".join(parts) if parts else f"# {name}: every row is run by NumPy; see report()"
 
 
@@ -75,12 +76,14 @@ class _Writer:
 
     def text(self, name: str) -> str:
         results = []
-        for k in sorted(self.phase.stages):
-            stage = self.phase.stages[k]
-            for row in stage.scalars:
-                self._line(1, row, [self._number(access(x, row.shape).source) for x in row.inputs])
-            for loop in stage.loops.values():
-                self._loop(loop)
+        for level in self.phase.ordered():
+            for row in level.numbers:
+                self._line(1, row, [self._read(a, ()) for a in self.plan.operands(row)])
+            for nest in level.nests.values():
+                for loop in nest.loops():
+                    self._loop(loop)
+            for row in level.products:
+                self._product(row)
         for row in self.phase.native_rows():
             if is_number(row) and row in self.plan.stored:
                 results.append(self.names[row])
@@ -89,7 +92,7 @@ class _Writer:
         return "\n".join([*head, *self.lines, f"    return ({', '.join(results)}{',' * (len(results) == 1)})"]) + "\n"
 
     def _loop(self, loop: Loop) -> None:
-        reductions = [row for row in loop.rows if row.op in REDUCTIONS]
+        reductions = [row for row in loop.items if isinstance(row, Row) and row.op in REDUCTIONS]
         for row in reductions:
             start = "0.0" if row.op is sum else "-np.inf" if row.op is amax else "np.inf"
             if row.dtype.kind in "iu":
@@ -99,29 +102,61 @@ class _Writer:
             self.lines.append(
                 f"    {name} = {start if is_number(row) else f'np.full({row.shape}, {start}, np.{kind})'}"
             )
-        depth = 1
-        for d, n in enumerate(loop.space):
-            if n != 1:
-                self.lines.append(f"{'    ' * depth}for i{d} in range({n}):")
-                depth += 1
-        for row in loop.rows:
-            values = [self._read(a, loop) for a in operands(row)]
-            if row.op in REDUCTIONS:
-                self._accumulate(depth, row, values[0], loop)
+        self._open(loop.space)
+        depth = 1 + len(loop.space)
+        made: dict[Access, str] = {}
+        for item in loop.items:
+            if isinstance(item, Write):
+                value = "0" if item.value is None else self._read(item.value, loop.space, made)
+                target = self._element(item.row, item.offset, item.strides, loop.space)
+                note = f"{item.row.op.name}  {short_type(item.row)}"
+                self.lines.append(f"{'    ' * depth}{target} {'+=' if item.adds else '='} {value}  # {note}")
                 continue
-            self._line(depth, row, values)
-            if row in self.plan.stored:
-                self.lines.append(f"{'    ' * depth}{self._place(row, space_of(row))} = {self.names[row]}_i")
+            values = [self._read(a, loop.space, made) for a in self.plan.operands(item)]
+            if item.op in REDUCTIONS:
+                self._accumulate(depth, item, values[0], loop)
+                continue
+            self._line(depth, item, values)
+            made[Access(item, 0, contiguous(loop.space))] = f"{self.names[item]}_i"
+            if item in self.plan.stored:
+                target = self._element(item, 0, contiguous(loop.space), loop.space)
+                self.lines.append(f"{'    ' * depth}{target} = {self.names[item]}_i")
         for row in reductions:
             name = self.names[row]
             target = name if is_number(row) else f"{self._array(row)}[...]"
             cast = f"{row.dtype.name}(sum_{name})" if is_number(row) else f"sum_{name}"
             self.lines.append(f"    {target} = {cast}  # {row.op.name}")
 
+    def _open(self, over: tuple[int, ...]) -> None:
+        for d, n in enumerate(over):
+            self.lines.append(f"{'    ' * (d + 1)}for i{d} in range({n}):")
+
+    def _product(self, row: Row) -> None:
+        """The textbook's loops; the machine code does blocks of rows and columns at a time."""
+        *batch, m, _ = range(row.ndim)
+        inner = row.inputs[0].shape[-1]
+        parts = [self.plan.layouts.view(x) for x in row.inputs]
+        over = (*row.shape, inner)
+        x, y = (
+            self._element(source, place(part)[0], steps, over)
+            for (source, part), steps in zip(parts, (
+                (*(parts[0][1].strides[d] for d in (*batch, m)), 0, parts[0][1].strides[-1]),
+                (*(parts[1][1].strides[d] for d in batch), 0, parts[1][1].strides[-1], parts[1][1].strides[-2]),
+            ))
+        )  # fmt: skip
+        self._open(row.shape)
+        pad = "    " * (row.ndim + 1)
+        self.lines += [
+            f"{pad}total = {row.dtype.name}(0)",
+            f"{pad}for i{row.ndim} in range({inner}):",
+            f"{pad}    total += {x} * {y}",
+            f"{pad}{self._element(row, 0, contiguous(row.shape), row.shape)} = total  # matmul  {short_type(row)}",
+        ]
+
     def _accumulate(self, depth: int, row: Row, value: str, loop: Loop) -> None:
         pad, name = "    " * depth, f"sum_{self.names[row]}"
         if not is_number(row):
-            name += self._index(row, tuple(d not in row.params["dim"] for d in range(len(loop.space))))
+            name += self._index(row.shape, 0, reduced_strides(row), loop.space) or ""
         if row.op is sum:
             self.lines.append(f"{pad}{name} += {value}")
         else:
@@ -154,22 +189,48 @@ class _Writer:
             self.numbers.append(row)
         return self.names[row]
 
+    def _home(self, row: Row) -> Row:
+        while row in self.plan.home:
+            row = self.plan.home[row]
+        return row
+
     def _array(self, row: Row) -> str:
+        row = self._home(row)
         if row not in self.arrays:
             self.arrays.append(row)
         return self.names[row]
 
-    def _read(self, a: Access, loop: Loop) -> str:
+    def _read(self, a: Access, over: tuple[int, ...], made: dict[Access, str] | None = None) -> str:
         if is_number(a.source):
             return self._number(a.source)
-        if a.source in loop.rows and a.source.op not in REDUCTIONS:
-            return f"{self.names[a.source]}_i"
-        return self._array(a.source) + self._index(a.source, a.flags)
+        known = (made or {}).get(a)
+        return known if known is not None else self._element(a.source, a.offset, a.strides, over)
 
-    def _place(self, row: Row, space: tuple[int, ...]) -> str:
-        return self._array(row) + self._index(row, tuple(n != 1 for n in space))
+    def _element(self, row: Row, offset: int, strides: tuple[int, ...], over: tuple[int, ...]) -> str:
+        """The element of an array where the loops over `over` stand."""
+        name = self._array(row)
+        index = self._index(self._home(row).shape, offset, strides, over)
+        if index is not None:
+            return name + index
+        terms = [f"i{d} * {s}" for d, (s, n) in enumerate(zip(strides, over)) if s and n != 1]
+        return f"{name}.reshape(-1)[{' + '.join([*terms, str(offset)])}]"
 
-    def _index(self, row: Row, flags: tuple[bool, ...]) -> str:
-        """The index of an element of `row` where the loop stands: its dimensions move with the flagged ones, in order."""
-        moving = iter([d for d, flag in enumerate(flags) if flag])
-        return "[" + ", ".join("0" if n == 1 else f"i{next(moving)}" for n in row.shape) + "]"
+    @staticmethod
+    def _index(shape: tuple[int, ...], offset: int, strides: tuple[int, ...], over: tuple[int, ...]) -> str | None:
+        """The index by dimension; None where one loop walks over several dimensions, as after a reshape."""
+        terms: list[list[str]] = [[] for _ in shape]
+        steps, starts = contiguous(shape), []
+        for step in steps:
+            start, offset = divmod(offset, step)
+            starts.append(start)
+        low, high = list(starts), list(starts)
+        for d, (stride, n) in enumerate(zip(strides, over)):
+            if stride == 0 or n == 1:
+                continue
+            j = next(j for j, step in enumerate(steps) if stride % step == 0 and shape[j] != 1)
+            times = stride // steps[j]
+            terms[j].append(f"i{d}" if times == 1 else f"{times} * i{d}")
+            low[j], high[j] = low[j] + min(0, times * (n - 1)), high[j] + max(0, times * (n - 1))
+        if any(a < 0 or b >= n for a, b, n in zip(low, high, shape)):
+            return None
+        return "[" + ", ".join(" + ".join([*t, *([str(a)] if a or not t else [])]) for t, a in zip(terms, starts)) + "]"
