@@ -154,7 +154,7 @@ class _Sweep:
                 part = function(g, *arguments)
             else:
                 partial = function(*arguments)
-                plain = partial.__class__ is cls and partial._row is not None and partial._row.dtype.kind == "f"
+                plain = isinstance(partial, Handle) and partial._value is None and partial._row.dtype.kind == "f"
                 part = g * partial if plain else _scaled(g, partial)
             self.add(inputs[i], part, False)
         return None

@@ -21,7 +21,7 @@ from jitgrad.record import quiet
 from jitgrad.sweeps.handlers import FOLDS, WORDS, Elementwise, Fold, Pick, entry, handler, parameters
 from jitgrad.sweeps.lanes import DTYPES
 from jitgrad.sweeps.native import Kernel, trampolines
-from jitgrad.sweeps.segments import why_not_native
+from jitgrad.sweeps.segments import MOST_ROWS, why_not_native
 from jitgrad.tape import CONST, Row, Tape
 
 MOST_PICKED = 1 << 14
@@ -29,6 +29,18 @@ MOST_PICKED = 1 << 14
 
 LONG = 20_000
 """The number of elements and rows from which on other Python threads may run meanwhile."""
+
+MANY_ROWS, FEW_ELEMENTS = 200, 16
+"""A tape of so many rows, of so many elements on average, is not worth compiling: that takes a millisecond or so a row,
+and makes a row a few nanoseconds quicker."""
+
+
+def is_better(tape: Tape) -> bool:
+    """Whether the machine is a better choice for a tape than compiling it."""
+    rows = len(tape)
+    if rows <= MANY_ROWS:
+        return False
+    return rows > MOST_ROWS or sum([_size(row.shape) for row in tape.rows]) <= FEW_ELEMENTS * rows
 
 
 def _aligned(slots: int) -> np.ndarray:
@@ -181,7 +193,7 @@ class Machine:
         if (op in _PICKING or (op is getitem and len(row.inputs) == 1)) and size <= MOST_PICKED:
             indices = np.arange(1, 1 + _size(row.inputs[0].shape), dtype=np.int32).reshape(row.inputs[0].shape)
             return self._pick(row.inputs[0], op.run(indices, **row.params))
-        return self._numpy(row, why_not_native(row))
+        return self._numpy(row, why_not_native(row) or f"no instruction for {op.name}")
 
     def _elementwise(self, row: Row) -> int:
         if row.shape == () and not row.params:  # what long tapes are made of
