@@ -169,6 +169,34 @@ def test_arrays_that_are_moved_and_memory_that_is_used_again() -> None:
     assert held.slots * 8 < 64 * len(next(iter(h._compiled.values())).simplified())  # 128 bytes an array if kept
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_products_of_matrices(dtype: str) -> None:
+    rng = np.random.default_rng(0)
+    shapes = [(1, 1, 1), (2, 3, 4), (3, 2, 1), (5, 17, 1), (1, 9, 20), (7, 33, 5), (16, 8, 16), (4, 0, 3), (0, 2, 3)]
+    for m, k, n in [*shapes, (40, 50, 60)]:
+        x, y = (jg.tensor(rng.standard_normal(shape).astype(dtype)) for shape in ((m, k), (k, n)))
+        f = jg.jit(lambda x, y: (x @ y, (x @ y) * 2 + 1, y.T @ x.T))
+        for got, want in zip(results(f, "machine", x, y), results(f, "interpreted", x, y), strict=True):
+            assert (got.dtype, got.shape) == (want.dtype, want.shape)
+            np.testing.assert_allclose(got, want, rtol=1e-4 if dtype == "float32" else 1e-12, atol=2e-6)
+        assert ("NumPy: " in f.report()) == (m * k * n > 20_000)
+
+
+def test_a_recurrent_network() -> None:
+    def loss(w: jg.Tensor, u: jg.Tensor, b: jg.Tensor, xs: jg.Tensor) -> jg.Tensor:
+        h = b * 0
+        for t in range(100):
+            h = jg.tanh(w @ h + u @ xs[t] + b)
+        return (h * h).sum()
+
+    rng = np.random.default_rng(0)
+    args = [jg.tensor(0.3 * rng.standard_normal(shape)) for shape in ((5, 5), (5, 3), (5,), (100, 3))]
+    f = jg.jit(jg.value_and_grad(loss, argnums=(0, 1, 2)))
+    for got, want in zip(results(f, "auto", *args), results(f, "interpreted", *args), strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-10)
+    assert "NumPy" not in f.report()
+
+
 def test_large_arrays_and_what_numpy_does_between() -> None:
     x = jg.tensor(np.random.default_rng(0).standard_normal((300, 200)).astype(np.float32))
     f = jg.jit(lambda x: ((x @ x.T).cumsum(dim=0) * 0.5, x.T.sum(dim=0), x[7:250:3, 3], jg.exp(x).T))

@@ -5,7 +5,7 @@ the others say where the result and the operands are, as numbers of 8-byte slots
 elements there are:
 
     word    0 1        2       3 4 5        6          7
-            handler    result  operands     elements   repetitions (of reductions)
+            handler    result  operands     elements   repetitions (of reductions; the rows of a product)
 
 A handler ends with a jump to the handler of the next instruction, so there is no loop around them and no switch: every
 handler has an indirect jump of its own, which a processor predicts from what usually follows (J. R. Bell, "Threaded
@@ -28,7 +28,7 @@ from jitgrad.ops.movement import sum
 from jitgrad.ops.reductions import amax, amin
 from jitgrad.ops.table import Op
 from jitgrad.sweeps.expressions import POWERS, evaluate
-from jitgrad.sweeps.lanes import DTYPES, SIZES, Block, Lane
+from jitgrad.sweeps.lanes import DTYPES, SIZES, Block, Lane, spelled
 from jitgrad.sweeps.native import Kernel, compile_text
 from jitgrad.tape import Row
 
@@ -61,6 +61,13 @@ class Pick(NamedTuple):
     size: int
 
 
+class Product(NamedTuple):
+    """A product of matrices of floats, the second of them a single column or not; word 5 is how many they share."""
+
+    type: str
+    column: bool
+
+
 class Operand(int):
     """The place of a parameter among the operands."""
 
@@ -85,7 +92,7 @@ def parameters(row: Row) -> tuple[Op, tuple[tuple[str, Any], ...], tuple[Any, ..
 _handlers: dict[Any, Kernel] = {}
 
 
-def handler(kind: Elementwise | Fold | Pick) -> Kernel:
+def handler(kind: Elementwise | Fold | Pick | Product) -> Kernel:
     """The machine code of an instruction."""
     found = _handlers.get(kind)
     if found is None:
@@ -151,14 +158,18 @@ class Text:
         self.allocas.append(f"  %{name}.counter = alloca i64")
         self.lines += [f"  store i64 0, ptr %{name}.counter", f"  br label %{name}.head", f"{name}.head:"]
         at = before.load(f"%{name}.counter", "i64", 1)
-        more = before.value(size.name, "i64") > at
+        more = _here(before, size)[0] > at
         self.add(before)
         self.lines += [f"  br i1 {more.name}, label %{name}.body, label %{name}.end", f"{name}.body:"]
         body(at)
         after = self.block()
-        after.store(after.value(at.name, "i64") + step, f"%{name}.counter")
+        after.store(_here(after, at)[0] + step, f"%{name}.counter")
         self.add(after)
         self.lines += [f"  br label %{name}.head", f"{name}.end:"]
+
+    def register(self, name: str, type: str, lanes: int) -> None:
+        """Something that keeps a vector between the turns of a loop."""
+        self.allocas.append(f"  {name} = alloca {spelled(type, lanes)}, align 64")
 
     def module(self) -> str:
         """The whole text."""
@@ -200,7 +211,7 @@ def _elementwise(kind: Elementwise) -> Text:
     def body(at: Lane) -> None:
         block = text.block(lanes)
         values = [
-            block.load(block.address(p, at, type), type) if one is None else block.value(one.name, type)
+            block.load(block.address(p, at, type), type) if one is None else _here(block, one)[0]
             for p, type, one in zip(pointers, kind.operands, fixed)
         ]
         block.store(computed(block, values).splat(lanes), block.address(result, at, out))
@@ -221,19 +232,20 @@ def _fold(kind: Fold) -> Text:
     source, result = text.pointer(first, 3), text.pointer(first, 2)
     size, repetitions = text.word(first, 6), text.word(first, 7)
     text.add(first)
-    text.allocas.append(f"  %parts = alloca <{lanes} x {_LLVM[held]}>, align 64")
+    text.register("%parts", held, lanes)
 
     def repetition(r: Lane) -> None:
         start = text.block(lanes)
         start.store(start.const(_neutral(kind.op, held), held, lanes), "%parts")
-        offset = start.value(r.name, "i64") * start.value(size.name, "i64")
-        row = start.address(source, offset, kind.operand)
+        at, length = _here(start, r, size)
+        row = start.address(source, at * length, kind.operand)
         text.add(start)
 
         def body(at: Lane) -> None:
             block = text.block(lanes)
             value = block.load(block.address(row, at, kind.operand), kind.operand).to(held)
-            inside = block.mask(block.value(size.name, "i64") - block.value(at.name, "i64"))
+            length, i = _here(block, size, at)
+            inside = block.mask(length - i)
             value = inside.select(value, block.const(_neutral(kind.op, held), held, lanes))
             block.store(evaluate(join, [value, block.load("%parts", held)], block), "%parts")
             text.add(block)
@@ -241,7 +253,7 @@ def _fold(kind: Fold) -> Text:
         text.loop(size, lanes, body)
         end = text.block(lanes)
         total = end.load("%parts", held).reduce(lambda a, b: evaluate(join, [b, a], end))
-        end.store(total.to(out), end.address(result, end.value(r.name, "i64"), out))
+        end.store(total.to(out), end.address(result, _here(end, r)[0], out))
         text.add(end)
 
     text.loop(repetitions, 1, repetition)
@@ -268,6 +280,66 @@ def _pick(kind: Pick) -> Text:
     return text
 
 
+def _product(kind: Product) -> Text:
+    """Row by row: W columns at once, for each a sum over what the matrices share; a single column W of that at once."""
+    text = Text()
+    type, lanes = kind.type, _lanes(kind.type)
+    first = text.block()
+    left, right, result = text.pointer(first, 3), text.pointer(first, 4), text.pointer(first, 2)
+    shared, columns, rows = text.word(first, 5), text.word(first, 6), text.word(first, 7)
+    text.add(first)
+    text.register("%total", type, lanes)
+
+    def clear() -> None:
+        start = text.block(lanes)
+        start.store(start.const(0, type, lanes), "%total")
+        text.add(start)
+
+    def columns_of(row: Lane) -> Callable[[Lane], None]:
+        def some_columns(column: Lane) -> None:
+            def step(k: Lane) -> None:
+                block = text.block(lanes)
+                at, i, j = _here(block, k, row, column)
+                x = block.load(block.address(left, i * shared + at, type), type, 1)
+                y = block.load(block.address(right, at * columns + j, type), type)
+                block.store(x.splat(lanes).fma(y, block.load("%total", type)), "%total")
+                text.add(block)
+
+            clear()
+            text.loop(shared, 1, step)
+            end = text.block(lanes)
+            i, j = _here(end, row, column)
+            where = end.address(result, i * columns + j, type)
+            end.store(end.load("%total", type), where, end.mask(columns - j))
+            text.add(end)
+
+        return some_columns
+
+    def along(row: Lane) -> None:
+        def step(k: Lane) -> None:
+            block = text.block(lanes)
+            at, i = _here(block, k, row)
+            inside = block.mask(shared - at)
+            x = block.load(block.address(left, i * shared + at, type), type, mask=inside)
+            y = block.load(block.address(right, at, type), type, mask=inside)
+            block.store(x.fma(y, block.load("%total", type)), "%total")
+            text.add(block)
+
+        clear()
+        text.loop(shared, lanes, step)
+        end = text.block(lanes)
+        end.store(end.load("%total", type).reduce_sum(), end.address(result, _here(end, row)[0], type))
+        text.add(end)
+
+    text.loop(rows, 1, along if kind.column else lambda row: text.loop(columns, lanes, columns_of(row)))
+    return text
+
+
+def _here(block: Block, *values: Lane) -> list[Lane]:
+    """The same values as ones of `block`, so that what is computed from them is written there."""
+    return [block.value(v.name, v.type, v.lanes) for v in values]
+
+
 def _neutral(op: Op, held: str) -> Any:
     if op is sum:
         return 0
@@ -279,6 +351,5 @@ def _lanes(*types: str) -> int:
     return 8 if max(SIZES[type] for type in types) == 8 else 16
 
 
-_BODIES: dict[type, Callable] = {Elementwise: _elementwise, Fold: _fold, Pick: _pick}
-_LLVM = {"f16": "half", "f32": "float", "f64": "double", "i32": "i32", "i64": "i64"}
+_BODIES: dict[type, Callable] = {Elementwise: _elementwise, Fold: _fold, Pick: _pick, Product: _product}
 _NUMPY = {"f16": "float16", "f32": "float32", "f64": "float64", "i32": "int32", "i64": "int64"}

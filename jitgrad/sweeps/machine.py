@@ -15,10 +15,11 @@ from typing import Any
 import numpy as np
 
 from jitgrad.ops.indexing import getitem
+from jitgrad.ops.linalg import matmul
 from jitgrad.ops.movement import expand, flip, narrow, pad, permute, reshape
 from jitgrad.ops.table import Op
 from jitgrad.record import quiet
-from jitgrad.sweeps.handlers import FOLDS, WORDS, Elementwise, Fold, Pick, entry, handler, parameters
+from jitgrad.sweeps.handlers import FOLDS, WORDS, Elementwise, Fold, Pick, Product, entry, handler, parameters
 from jitgrad.sweeps.lanes import DTYPES
 from jitgrad.sweeps.native import Kernel, trampolines
 from jitgrad.sweeps.segments import MOST_ROWS, why_not_native
@@ -26,6 +27,9 @@ from jitgrad.tape import CONST, Row, Tape
 
 MOST_PICKED = 1 << 14
 """The size of an array beyond which NumPy moves its elements: the list of them would take more than it saves."""
+
+MOST_VECTORS = 1 << 11
+"""The steps of 8 numbers beyond which a product of matrices is left to BLAS."""
 
 LONG = 20_000
 """The number of elements and rows from which on other Python threads may run meanwhile."""
@@ -188,12 +192,14 @@ class Machine:
         size = _size(row.shape)
         if op in _SHAPED and size == _size(row.inputs[0].shape):
             return self._slot[row.inputs[0]]
+        if op is matmul and (slot := self._product(row)) is not None:
+            return slot
         if op in FOLDS and (slot := self._fold(row)) is not None:
             return slot
         if (op in _PICKING or (op is getitem and len(row.inputs) == 1)) and size <= MOST_PICKED:
             indices = np.arange(1, 1 + _size(row.inputs[0].shape), dtype=np.int32).reshape(row.inputs[0].shape)
             return self._pick(row.inputs[0], op.run(indices, **row.params))
-        return self._numpy(row, why_not_native(row) or f"no instruction for {op.name}")
+        return self._numpy(row, "left to BLAS" if op is matmul else why_not_native(row) or f"no instruction for {op.name}")
 
     def _elementwise(self, row: Row) -> int:
         if row.shape == () and not row.params:  # what long tapes are made of
@@ -234,7 +240,7 @@ class Machine:
         types = [DTYPES[x.dtype.name] for x in row.inputs] + [DTYPES[_wide(row.inputs[0].dtype).name]] * extras
         return self._address(Elementwise(op, params, row.dtype, tuple(types), moving)), ""
 
-    def _address(self, kind: Elementwise | Fold | Pick) -> int:
+    def _address(self, kind: Elementwise | Fold | Pick | Product) -> int:
         kernel = handler(kind)
         self.handlers.add(kernel)
         return kernel.address
@@ -261,6 +267,18 @@ class Machine:
         slot = self._room(size, row.dtype)
         address = self._address(Fold(row.op, row.dtype, DTYPES[x.dtype.name]))
         self._emit(address, slot, [source], math.prod(x.shape[d] for d in dims), size)
+        return slot
+
+    def _product(self, row: Row) -> int | None:
+        """A product of two small matrices; None if it is left to NumPy."""
+        (rows, shared), columns = row.inputs[0].shape[-2:], row.shape[-1]
+        type = DTYPES.get(row.dtype.name, "")
+        vectors = rows * shared * columns // 8 if columns == 1 else rows * shared * -(-columns // 8)
+        if len(row.shape) != 2 or type not in ("f32", "f64") or vectors > MOST_VECTORS:
+            return None
+        slot = self._room(_size(row.shape), row.dtype)
+        places = [*[self._slot[x] for x in row.inputs], shared]
+        self._emit(self._address(Product(type, columns == 1)), slot, places, columns, rows)
         return slot
 
     def _pick(self, x: Row, indices: np.ndarray) -> int:
