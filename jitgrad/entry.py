@@ -23,28 +23,33 @@ def write_entry(
     kinds: list[Any],
     captured: list[tuple[Any, Any]],
     run: Callable,
+    direct: Any,
     results: tuple,
-    conditions: list[Callable],
+    conditions: Callable[[Callable[[Any], str]], list[str]],
 ) -> Callable:
     """`entry(args)` for arguments of that structure and those kinds; see `jit` for what a kind is.
 
     `captured` holds the tensors used from outside with their kinds, `results` the structure and the fixed leaves of what
-    the function returns, and each of `conditions` says (by returning true) that the general way must be taken.
+    the function returns. `conditions` gives the expressions that say (by being true) that the general way must be taken;
+    it is given a function that makes names for objects. `direct` is how to run the tape in one C function that looks at
+    arguments and makes tensors itself (see `sweeps.program`), or None: then `run` is called with values.
     """
     text = _Text()
     names = iter([f"x{i}" for i in range(len(kinds))])
     used: list[str] = []
-    text.unpack("args", structure, names, used)
-    for name, kind in zip(used, kinds):
-        text.check(name, kind)
-    for i, (handle, kind) in enumerate(captured):
-        text.names[f"c{i}"] = handle
-        text.check(f"c{i}", kind)
-    for i, condition in enumerate(conditions):
-        text.names[f"bad{i}"] = condition
-        text.miss_if(f"bad{i}()")
-    text.names["run"] = run
-    text.lines.append(f"    r = run({', '.join(text.values)})")
+    text.unpack("args", structure, names, used, given=True)
+    for condition in conditions(text.known):
+        text.miss_if(condition)
+    leaves = list(zip(used, kinds)) + [(text.known(handle), kind) for handle, kind in captured]
+    static = [(name, kind) for name, kind in leaves if isinstance(kind, tuple) and not isinstance(kind[0], np.dtype)]
+    for name, (cls, value) in static:
+        text.miss_if(f"{name}.__class__ is not {text.known(cls)} or {name} != {text.known(value)}")
+    moving = [leaf for leaf in leaves if leaf not in static]
+    count = results[1].count(COMPUTED)
+    if direct is None:
+        text.run_values(moving, run, count)
+    else:
+        text.run_direct([name for name, _ in moving], direct, count)
     text.results(*results)
     return text.function()
 
@@ -54,7 +59,6 @@ class _Text:
 
     def __init__(self) -> None:
         self.lines = ["def entry(args):"]
-        self.values: list[str] = []
         self.names: dict[str, Any] = {
             "MISS": MISS, "Tensor": Tensor, "new": Tensor.__new__, "ndarray": np.ndarray, "float64": np.float64,
         }  # fmt: skip
@@ -68,10 +72,11 @@ class _Text:
     def miss_if(self, condition: str) -> None:
         self.lines += [f"    if {condition}:", "        return MISS"]
 
-    def unpack(self, name: str, structure: Any, fresh: Iterator[str], used: list[str]) -> None:
-        """Lines that take a tree of the given structure apart; its leaves get names, in order."""
+    def unpack(self, name: str, structure: Any, fresh: Iterator[str], used: list[str], given: bool = False) -> None:
+        """Lines that take a tree of the given structure apart; its leaves get names, in order. Arguments are a tuple."""
         kind, parts = structure[0], structure[-1]
-        self.miss_if(f"{name}.__class__ is not {self.known(kind)} or len({name}) != {len(parts)}")
+        unlike = "" if given else f"{name}.__class__ is not {self.known(kind)} or "
+        self.miss_if(f"{unlike}len({name}) != {len(parts)}")
         source = name
         if kind is dict:
             self.miss_if(f"tuple({name}) != {self.known(structure[1])}")
@@ -85,41 +90,45 @@ class _Text:
             else:
                 self.unpack(part_name, part, fresh, used)
 
-    def check(self, name: str, kind: Any) -> None:
+    def run_direct(self, leaves: list[str], direct: Any, count: int) -> None:
+        """Lines that leave everything to the C function."""
+        made = [f"{self.known(make)}()" for make in direct.made]
+        self.names["direct"] = direct  # keeps alive what is at that address
+        self.lines.append(f"    r = {self.known(direct.enter)}({', '.join([str(direct.plan.address), *leaves, *made])})")
+        self.miss_if("r is None")
+        if count:
+            self.lines.append(f"    {', '.join(f't{i}' for i in range(count))}, = r")
+
+    def run_values(self, leaves: list[tuple[str, Any]], run: Callable, count: int) -> None:
+        """Lines that look at the leaves one by one, run the tape with their values and wrap its results."""
+        values = [self._value(i, name, kind) for i, (name, kind) in enumerate(leaves)]
+        self.names["run"] = run
+        self.lines.append(f"    r = run({', '.join(values)})")
+        for i in range(count):
+            self.lines += [f"    t{i} = new(Tensor)", f"    t{i}._value = r[{i}]",
+                           f"    t{i}._row = t{i}._storage = t{i}._view = None"]  # fmt: skip
+
+    def _value(self, i: int, name: str, kind: Any) -> str:
         """Lines that make sure of the kind of a leaf, and the value that it stands for."""
         if kind is float:
             self.miss_if(f"{name}.__class__ is not float")
-            self.values.append(f"float64({name})")
-        elif isinstance(kind, type):
-            self._check_tensor(name, f"v.__class__ is not {self.known(kind)}")
-        elif isinstance(kind[0], np.dtype):
-            same = f"v.dtype is not {self.known(kind[0])} or v.shape != {self.known(kind[1])}"
-            self._check_tensor(name, f"v.__class__ is not ndarray or {same}")
+            return f"float64({name})"
+        if isinstance(kind, type):
+            unlike = f"v{i}.__class__ is not {self.known(kind)}"
         else:
-            self.miss_if(f"{name}.__class__ is not {self.known(kind[0])} or {name} != {self.known(kind[1])}")
-
-    def _check_tensor(self, name: str, unlike: str) -> None:
-        value = f"v{len(self.values)}"
+            same = f"v{i}.dtype is not {self.known(kind[0])} or v{i}.shape != {self.known(kind[1])}"
+            unlike = f"v{i}.__class__ is not ndarray or {same}"
         self.miss_if(f"{name}.__class__ is not Tensor")
-        self.lines += [f"    v = {value} = {name}._value"]
+        self.lines += [f"    v{i} = {name}._value"]
         self.miss_if(unlike)
         self.lines += [f"    row = {name}._row"]
         self.miss_if("row is not None and row.requires")
-        self.values.append(value)
+        return f"v{i}"
 
     def results(self, structure: Any, outputs: list[Any]) -> None:
-        """Lines that wrap the results and return them in their structure; an output is COMPUTED, or a fixed object."""
-        leaves = []
-        computed = 0
-        for output in outputs:
-            if output is not COMPUTED:
-                leaves.append(self.known(output))
-                continue
-            t = f"t{computed}"
-            self.lines += [f"    {t} = new(Tensor)", f"    {t}._value = r[{computed}]",
-                           f"    {t}._row = {t}._storage = {t}._view = None"]  # fmt: skip
-            leaves.append(t)
-            computed += 1
+        """The line that returns the results in their structure; an output is COMPUTED, or a fixed object."""
+        computed = iter([f"t{i}" for i in range(len(outputs))])
+        leaves = [next(computed) if output is COMPUTED else self.known(output) for output in outputs]
         self.lines.append(f"    return {self._built(structure, iter(leaves))}")
 
     def _built(self, structure: Any, leaves: Iterator[str]) -> str:

@@ -48,7 +48,7 @@ class sweep:
     def __init__(self, name: str) -> None:
         if name not in SWEEPS:
             raise ValueError(f"sweep must be one of {', '.join(SWEEPS)}, not {name!r}")
-        self._token = _sweep.set(name)
+        self._token = _sweep.set(SWEEPS[SWEEPS.index(name)])  # that very string: calls compare by identity
 
     def __enter__(self) -> sweep:
         return self
@@ -81,6 +81,12 @@ class Compiled:
         if found is None:
             found = self._runners[name] = self._make(name)
         return found
+
+    def direct(self, run: Any, kinds: list[Any]) -> Any:
+        """How `run` goes in one C function for inputs of those kinds; None where it does not."""
+        if run is not self._runners.get("jit"):
+            return None
+        return self.program.direct([kind if isinstance(kind, type) else None for kind in [*kinds, *self.captured_kinds]])
 
     def simplified(self) -> Tape:
         """The tape in the rows that are compiled."""
@@ -139,14 +145,17 @@ class Jitted:
         name = _sweep.get()
         run = compiled.runner(name)
         if not kwargs and all(_plainly_checked(k) for k in kinds):
-            conditions = [lambda: _sweep.get() != name or current_trace.get() is not None]
-            if self._outside:
-                conditions.append(self._outside.changed)
             captured = list(zip(compiled.captured, compiled.captured_kinds))
             results = (compiled.traced.structure, compiled.traced.outputs)
-            entry = write_entry(structure, kinds, captured, run, results, conditions)
+            direct = compiled.direct(run, [kind for kind in kinds if _spec(kind) is not None])
+            entry = write_entry(structure, kinds, captured, run, direct, results, self._conditions)
             self._entries = [entry, *self._entries[: MOST_ENTRIES - 1]]
         return _assembled(compiled, [wrap(value) for value in run(*[h._value for h in handles])])
+
+    def _conditions(self, known: Callable[[Any], str]) -> list[str]:
+        """When an entry that is made now must not be used: expressions, in which `known` names objects."""
+        chosen = f"{known(_sweep.get)}() is not {known(_sweep.get())} or {known(current_trace.get)}() is not None"
+        return [chosen, *self._outside.conditions(known)]
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         return self if instance is None else functools.partial(self, instance)

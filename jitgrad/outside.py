@@ -7,16 +7,27 @@ the key: a changed one records anew. Values reached in other ways (attributes of
 
 from __future__ import annotations
 
-import functools
 import types
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from jitgrad.handle import Handle
 
-Look = Callable[[], Any]
+
+class Look(NamedTuple):
+    """Where a value is: in a cell of a closure (then `name` is None), or under its name among the globals."""
+
+    holder: Any
+    name: str | None
+
+    def __call__(self) -> Any:
+        return self.holder.cell_contents if self.name is None else self.holder.get(self.name)
+
+    def text(self, known: Callable[[Any], str]) -> str:
+        """The same as an expression; `known` gives the names of objects."""
+        return f"{known(self.holder)}.cell_contents" if self.name is None else f"{known(self.holder.get)}({self.name!r})"
 
 
 class Outside:
@@ -33,8 +44,10 @@ class Outside:
         self._moving = [(look, state(v)) for look, v in zip(self._looks, values) if isinstance(v, _MUTABLE)]
         self._state = tuple([state(v) for v in values])
 
-    def __bool__(self) -> bool:
-        return bool(self._looks)
+    def conditions(self, known: Callable[[Any], str]) -> list[str]:
+        """Expressions of which one is true if `changed()`, given what `state()` last said."""
+        found = [f"{look.text(known)} is not {known(value)}" for look, value in self._fixed]
+        return found + ([f"{known(self.changed)}()"] if self._moving else [])
 
     def changed(self) -> bool:
         """Whether anything is different from what `state()` last said."""
@@ -69,10 +82,10 @@ def _collect(function: Any, looks: list[Look], seen: set[int]) -> None:
     # What our own transforms close over never changes. (Their __module__ is that of the function they wrap.)
     ours = str(function.__globals__.get("__name__", "")).split(".")[0] == "jitgrad"
     for cell in function.__closure__ or ():
-        _watch(functools.partial(getattr, cell, "cell_contents"), looks, seen, ours)
+        _watch(Look(cell, None), looks, seen, ours)
     for name in () if ours else function.__code__.co_names:
         if name in function.__globals__:
-            _watch(functools.partial(function.__globals__.get, name), looks, seen, False)
+            _watch(Look(function.__globals__, name), looks, seen, False)
 
 
 def _watch(look: Look, looks: list[Look], seen: set[int], ours: bool) -> None:

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from jitgrad.handle import Handle, make
-from jitgrad.ops.elementwise import alias, cast, clone, detach, mul
+from jitgrad.ops.elementwise import add, alias, cast, clone, detach, mul
+from jitgrad.ops.indexing import index_add, scatter_add
 from jitgrad.ops.movement import expand, reshape
 from jitgrad.record import Trace, current_trace
 from jitgrad.tape import CONST, LEAF, Leaf, Row, Tape, reachable
@@ -79,7 +80,8 @@ def simplify(tape: Tape, cls: type, lowers: Callable[[Row], bool]) -> Tape:
 
 _COPIES = frozenset((alias, clone, detach))
 _SHAPED = frozenset((expand, reshape))
-_CHANGING = _COPIES | _SHAPED | {LEAF, CONST, cast, mul}
+_INTO_ZEROS = frozenset((index_add, scatter_add))  # the transposes of reading a part; adding into a sum spares the zeros
+_CHANGING = _COPIES | _SHAPED | {LEAF, CONST, add, cast, mul}
 """The ops that `_Simplifier` knows something about; the others it can only lower, or share."""
 
 
@@ -108,6 +110,11 @@ class _Simplifier:
             for one, other in (inputs, inputs[::-1]):
                 if (one.op is CONST or one.op in _SHAPED) and _is_one(one):
                     return other
+        if op is add:
+            for total, part in (inputs, inputs[::-1]):
+                if part.op in _INTO_ZEROS and _is_zeros(part.inputs[0]) and part.dtype == row.dtype:
+                    op, inputs, row = part.op, (total, *part.inputs[1:]), part
+                    break
         if op is expand and inputs[0].op is expand:
             inputs = (inputs[0].inputs[0],)
         if op.lower is not None and self.lowers(row):
@@ -131,6 +138,10 @@ class _Simplifier:
                 self.tracing.rows.add(row)
             found = self.known[key] = row
         return found
+
+
+def _is_zeros(row: Row) -> bool:
+    return row.op is expand and row.inputs[0].op is CONST and not row.inputs[0].params["value"].any()
 
 
 def _is_one(row: Row) -> bool:

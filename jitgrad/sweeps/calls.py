@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-__all__ = ["Trampolines", "make_trampolines", "through_ctypes"]
+__all__ = ["METH_FASTCALL", "METH_O", "Trampolines", "builtin", "make_trampolines", "through_ctypes"]
+
 
 class Trampolines(NamedTuple):
     """Ways from Python into generated code.
@@ -170,8 +171,16 @@ class _MethodDef(ctypes.Structure):
     )
 
 
-_METH_O, _METH_FASTCALL = 0x8, 0x80
-_kept: list[Any] = []  # method definitions and machine code under the trampolines: needed until the process ends
+METH_O, METH_FASTCALL = 0x8, 0x80
+_kept: list[Any] = []  # method definitions and the machine code under them: needed until the process ends
+
+
+def builtin(name: str, address: int, flags: int, kernel: Any) -> Any:
+    """The C function at an address in `kernel`, of the calling convention `flags`, as a Python object."""
+    definition = _MethodDef(name.encode(), address, flags, None)
+    _kept.append((kernel, definition))
+    prototype = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.POINTER(_MethodDef), ctypes.c_void_p, ctypes.c_void_p)
+    return prototype(("PyCFunction_NewEx", ctypes.pythonapi))(definition, None, None)
 
 
 def make_trampolines(compile_text: Callable[..., Any]) -> Trampolines:
@@ -185,18 +194,10 @@ def make_trampolines(compile_text: Callable[..., Any]) -> Trampolines:
     text = _DECLARATIONS + held + released + _ADDRESS_OF.format(type=type_at, data=data_at)
     symbols = {"jitgrad_none": id(None), "jitgrad_ndarray": id(np.ndarray)}
     kernel = compile_text(text, "call", also=("call_nogil", "address_of"), symbols=symbols)
-    prototype = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.POINTER(_MethodDef), ctypes.c_void_p, ctypes.c_void_p)
-    new = prototype(("PyCFunction_NewEx", ctypes.pythonapi))
-
-    def function(name: str, address: int, flags: int) -> Any:
-        definition = _MethodDef(name.encode(), address, flags, None)
-        _kept.append((kernel, definition))
-        return new(definition, None, None)
-
     return Trampolines(
-        call=function("call", kernel.address, _METH_FASTCALL),
-        call_nogil=function("call_nogil", kernel.also["call_nogil"], _METH_FASTCALL),
-        address_of=function("address_of", kernel.also["address_of"], _METH_O),
+        call=builtin("call", kernel.address, METH_FASTCALL, kernel),
+        call_nogil=builtin("call_nogil", kernel.also["call_nogil"], METH_FASTCALL, kernel),
+        address_of=builtin("address_of", kernel.also["address_of"], METH_O, kernel),
         generated=True,
     )
 

@@ -17,22 +17,27 @@ import math
 import numpy as np
 
 from jitgrad.sweeps.expressions import evaluate
+from jitgrad.sweeps.function import Function, moved
 from jitgrad.sweeps.lanes import DTYPES, Block, Lane
 from jitgrad.sweeps.layouts import Access, is_number, space
-from jitgrad.sweeps.loops import LoopEmitter, moved
+from jitgrad.sweeps.loops import LoopEmitter
 from jitgrad.sweeps.products import emit_product
 from jitgrad.sweeps.segments import Nest, Phase, Plan
 from jitgrad.tape import CONST, Row
 
 BAKED = frozenset({0.0, 1.0, -1.0, 2.0, 0.5, -0.5, -2.0, float("inf"), float("-inf")})
 TILE_BYTES = 96 * 1024
-"""What the loops of a nest may leave for each other in one tile: most of a second-level cache."""
+"""What the loops of a nest may leave for each other in one tile: what a second-level cache holds with ease."""
+
+LEAST_ROWS = 16
+"""A tile has a multiple of this, so that loops over its rows fill their vectors."""
 
 
-class Emitter:
+class Emitter(Function):
     """The text of one phase, and what its table must hold."""
 
     def __init__(self, phase: Phase, plan: Plan, cells: dict[str, dict[Row, int]]) -> None:
+        super().__init__()
         self.plan = plan
         self.stored = plan.stored
         self.cells = cells
@@ -40,15 +45,11 @@ class Emitter:
         self.written: set[Row] = set()
         self.temporaries: list[tuple[np.dtype, int]] = []  # dtype and number of elements
         self.tiles: dict[Row, str] = {}
+        self.private: dict[Row, str] = {}
         self.constants: list[float] = []
         self.sizes: list[int] = []
-        self.declares: set[str] = set()
-        self.pieces: list[str] = []
-        self.allocas: list[str] = []
         self.numbers: dict[Row, Lane] = {}
-        self.count = 0
-        self.entry = Block(1, "e", self.declares)
-        self.block = self.straight()
+        self.symbols: dict[str, int] = {}  # functions that the text calls, and where they are
         for level in phase.ordered():
             for row in level.numbers:
                 self._number(row)
@@ -58,49 +59,10 @@ class Emitter:
                 emit_product(self, row)
         self.flush()
 
-    # The function around the loops.
-
     def text(self, name: str) -> str:
         """The module."""
         slots = [f"array{i}" for i in range(len(self.arrays))] + [f"temporary{i}" for i in range(len(self.temporaries))]
-        slots += [f"cells.{kind}" for kind in self.cells] + ["constants", "sizes"]
-        loads = [
-            f"  %{slot}.at = getelementptr i64, ptr %table, i64 {i}\n  %{slot} = load ptr, ptr %{slot}.at"
-            for i, slot in enumerate(slots)
-        ]
-        body = "\n".join([*self.allocas, *loads, str(self.entry), *self.pieces])
-        head = "\n".join(sorted(self.declares))
-        return f"{head}\n\ndefine void @{name}(ptr %table) {{\nentry:\n{body}\n  ret void\n}}\n"
-
-    def straight(self) -> Block:
-        """A new block of scalar code, which runs after everything so far."""
-        self.count += 1
-        return Block(1, f"s{self.count}.", self.declares)
-
-    def flush(self) -> None:
-        """End the current straight code."""
-        self.pieces.append(str(self.block))
-        self.block = self.straight()
-
-    def open(self, name: str, size: Lane, start: Lane | None = None, step: int | Lane = 1) -> Lane:
-        """Begin a loop; its index. `close` ends it."""
-        self.allocas.append(f"  %{name}.counter = alloca i64")
-        first = start.name if start is not None else "0"
-        self.block.lines.append(f"  store i64 {first}, ptr %{name}.counter\n  br label %{name}.head\n{name}.head:")
-        self.flush()
-        index = self.block.load(f"%{name}.counter", "i64", 1)
-        last = index + (step - 1) if isinstance(step, int) and step > 1 else index
-        more = last < moved(self.block, size)
-        self.block.lines.append(f"  br i1 {more.name}, label %{name}.body, label %{name}.end\n{name}.body:")
-        self.flush()
-        return moved(self.block, index)
-
-    def close(self, name: str, step: int | Lane = 1) -> None:
-        """End the loop that `open` began."""
-        old = self.block.load(f"%{name}.counter", "i64", 1)
-        self.block.store(old + step, f"%{name}.counter")
-        self.block.lines.append(f"  br label %{name}.head\n{name}.end:")
-        self.flush()
+        return self.define(name, [*slots, *(f"cells.{kind}" for kind in self.cells), "constants", "sizes"])
 
     # Memory.
 
@@ -110,6 +72,10 @@ class Emitter:
             row = self.plan.home[row]
         if row in self.tiles:
             return self.tiles[row]
+        if row in self.plan.native and row not in self.plan.escaping:
+            if row not in self.private:
+                self.private[row] = self.temporary(row.dtype, math.prod(row.shape))
+            return self.private[row]
         if row not in self.arrays:
             self.arrays.append(row)
         if written:
@@ -205,5 +171,5 @@ class Emitter:
         widest = max(math.prod(loop.space[1:]) for loop in nest.loops())
         local = {row for loop in nest.loops() for row in loop.items if row in self.plan.local}
         row_bytes = sum(row.dtype.itemsize * math.prod(space(row.shape)[1:]) for row in local) + 4 * widest
-        rows = max(TILE_BYTES // max(row_bytes, 1), 16)
-        return max(min(rows - rows % 16, nest.lead), 1)
+        rows = max(TILE_BYTES // max(row_bytes, 1), LEAST_ROWS)
+        return max(min(rows - rows % LEAST_ROWS, nest.lead), 1)

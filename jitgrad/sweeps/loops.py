@@ -13,6 +13,7 @@ from jitgrad.kernels import primitives
 from jitgrad.ops.movement import sum
 from jitgrad.ops.reductions import amax
 from jitgrad.sweeps.expressions import evaluate
+from jitgrad.sweeps.function import moved
 from jitgrad.sweeps.lanes import DTYPES, WORDS, Block, Lane
 from jitgrad.sweeps.layouts import REDUCTIONS, Access, contiguous, is_number, reduced_strides
 from jitgrad.sweeps.segments import Loop, Write
@@ -98,29 +99,11 @@ class LoopEmitter:
         return [None if s == 0 else f.entry.const(1, "i64") if s == 1 else f.size(s) for s in self.strides(a)]
 
     def _inner(self) -> None:
-        """The loop over vectors, then the masked rest."""
-        f, name = self.f, f"{self.name}.v"
+        f = self.f
         for r in self.reductions:
             r.before_inner()
         fixed = self._fixed_along_inner()
-        f.allocas.append(f"  %{name}.counter = alloca i64")
-        f.block.lines.append(f"  store i64 0, ptr %{name}.counter\n  br label %{name}.head\n{name}.head:")
-        f.flush()
-        at = f.block.load(f"%{name}.counter", "i64", 1)
-        left = self.sizes[-1] - at
-        whole = left >= self.lanes
-        f.block.lines.append(f"  br i1 {whole.name}, label %{name}.body, label %{name}.rest\n{name}.body:")
-        f.flush()
-        self._body(at, None, fixed)
-        f.block.store(moved(f.block, at) + self.lanes, f"%{name}.counter")
-        f.block.lines.append(f"  br label %{name}.head\n{name}.rest:")
-        f.flush()
-        some = moved(f.block, left) > 0
-        f.block.lines.append(f"  br i1 {some.name}, label %{name}.tail, label %{name}.end\n{name}.tail:")
-        f.flush()
-        self._body(at, left, fixed)
-        f.block.lines.append(f"  br label %{name}.end\n{name}.end:")
-        f.flush()
+        f.vectors(f"{self.name}.v", self.sizes[-1], self.lanes, lambda at, mask: self._body(at, mask, fixed))
         for r in self.reductions:
             r.after_inner()
 
@@ -139,11 +122,8 @@ class LoopEmitter:
                 found[a] = block.load(block.address(self.f.array(a.source), moved(block, self.offsets[a]), kind), kind, 1)
         return found
 
-    def _body(self, at: Lane, left: Lane | None, fixed: dict[Access, Lane]) -> None:
-        f = self.f
-        f.count += 1
-        block = Block(self.lanes, f"b{f.count}.", f.declares)
-        mask = None if left is None else block.mask(moved(block, left))
+    def _body(self, at: Lane, mask: Lane | None, fixed: dict[Access, Lane]) -> None:
+        f, block = self.f, self.f.block
         known = dict(fixed)
         for item in self.items:
             inputs = [moved(block, self._operand(a, known, block, at, mask)) for a in self.reads[item]]
@@ -155,8 +135,6 @@ class LoopEmitter:
                 value = known[self.writes[item]] = evaluate(item, inputs, block).splat(self.lanes)
                 if item in f.stored:
                     self._store(block, self.writes[item], value, at, mask)
-        f.pieces.append(str(block))
-        f.block = f.straight()
 
     def _operand(self, a: Access, known: dict[Access, Lane], block: Block, at: Lane, mask: Lane | None) -> Lane:
         found = known.get(a)
@@ -316,31 +294,11 @@ class Accumulator:
 
     def _over_memory(self, what: str, size: Lane, body: Callable[[Block, Lane, Lane | None], None]) -> None:
         """A loop over all accumulators in memory."""
-        f, name = self.f, f"{self.place}.{what}"
-        f.allocas.append(f"  %{name}.counter = alloca i64")
-        f.block.lines.append(f"  store i64 0, ptr %{name}.counter\n  br label %{name}.head\n{name}.head:")
-        f.flush()
-        at = f.block.load(f"%{name}.counter", "i64", 1)
-        left = moved(f.block, size) - at
-        more = left > 0
-        f.block.lines.append(f"  br i1 {more.name}, label %{name}.body, label %{name}.end\n{name}.body:")
-        f.flush()
-        f.count += 1
-        block = Block(self.nest.lanes, f"b{f.count}.", f.declares)
-        body(block, moved(block, at), block.mask(moved(block, left)))
-        f.pieces.append(str(block))
-        f.block = f.straight()
-        f.block.store(moved(f.block, at) + self.nest.lanes, f"%{name}.counter")
-        f.block.lines.append(f"  br label %{name}.head\n{name}.end:")
-        f.flush()
+        f = self.f
+        f.vectors(f"{self.place}.{what}", size, self.nest.lanes, lambda at, mask: body(f.block, at, mask))
 
 
 _NUMPY = {"f16": "f2", "f32": "f4", "f64": "f8", "i32": "i4", "i64": "i8"}
-
-
-def moved(block: Block, value: Lane) -> Lane:
-    """The value as one of `block`: what is computed from it is written there."""
-    return block.value(value.name, value.type, value.lanes)
 
 
 def _merged(over: tuple[int, ...], strides: list[tuple[int, ...]]) -> list[list[int]]:

@@ -1,176 +1,182 @@
-"""The LLVM text of small products of matrices: `z[…, m, n] = sum over k of x[…, m, k] * y[…, k, n]`.
+"""Small products of matrices, `z[m, n] = sum over k of x[m, k] * y[k, n]`, as one native function for each dtype.
 
-Blocks of a few rows by W columns are held in registers while k runs. Where a single row meets a matrix that is
-contiguous along k, W steps of k are done at once instead, for a few columns together.
+Sizes and strides are arguments, so there is nothing to compile for a new shape. Blocks of a few rows by W columns
+are held in registers while k runs. Where a single row meets a matrix that is contiguous along k, W steps of k are
+done at once instead, for a few columns together.
 """
 
 from __future__ import annotations
 
+import functools
+import math
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from jitgrad.sweeps.function import Function, moved
 from jitgrad.sweeps.lanes import DTYPES, SIZES, WORDS, Block, Lane
 from jitgrad.sweeps.layouts import place
-from jitgrad.sweeps.loops import moved
+from jitgrad.sweeps.native import Kernel, compile_text
 from jitgrad.tape import Row
 
 ROWS = 4
 """How many rows (or columns) are computed together: with two registers each, the accumulators stay in registers."""
 
-
-class _Matrix:
-    """A stack of matrices in memory: the pointer, the first element, and the steps (as numbers, and in the text)."""
-
-    def __init__(self, f: Any, pointer: str, part: np.ndarray) -> None:
-        self.f, self.pointer, self.part = f, pointer, part
-        self.at: Lane = f.size(place(part)[0])
-        self.batch = [f.size(s) for s in part.strides[:-2]]
-        self.steps = [f.size(s) for s in part.strides[-2:]]
-
-    @property
-    def transposed(self) -> _Matrix:
-        return _Matrix(self.f, self.pointer, self.part.swapaxes(-1, -2))
+POINTERS = ("x", "y", "z", "packed")
+NUMBERS = ("m", "n", "k", "x_m", "x_k", "y_k", "y_n", "z_m", "z_n", "packs", "dots", "rows")
+"""What the table of the function holds: sizes, steps, and whether (0 or 1) each of its three loops is to run."""
 
 
 def emit_product(f: Any, row: Row) -> None:
-    """Append a product to the text of the `Emitter` `f`."""
-    x, y = (_Matrix(f, f.array(source), part) for source, part in (f.plan.layouts.view(i) for i in row.inputs))
-    z = _Matrix(f, f.array(row, written=True), f.plan.layouts.view(row)[1])
+    """Append the calls for a row `matmul`, one for each pair of matrices, to the text of the `Emitter` `f`."""
+    kind = DTYPES[str(row.dtype)]
+    symbol = f"jitgrad.product.{kind}"
+    f.symbols[symbol] = _kernel(kind).address
+    f.declares.add(f"declare void @{symbol}(ptr)")
+    (x, x_part), (y, y_part) = (f.plan.layouts.view(i) for i in row.inputs)
+    z, z_part = row, f.plan.layouts.view(row)[1]
     if row.shape[-1] == 1:  # one column: the transpose of one row
-        x, y, z = y.transposed, x.transposed, z.transposed
-    _Product(f, DTYPES[str(row.dtype)], x, y, z).emit(row.shape[:-2])
+        x, x_part, y, y_part = y, y_part.swapaxes(-1, -2), x, x_part.swapaxes(-1, -2)
+        z_part = z_part.swapaxes(-1, -2)
+    parts = (x_part, y_part, z_part)
+    packed = f.temporary(row.dtype, math.prod(y_part.shape[-2:]))
+    pointers = [f.array(x), f.array(y), f.array(z, written=True)]
+    f.count += 1
+    name = f"P{f.count}"
+    at = [moved(f.block, f.size(place(part)[0])) for part in parts]
+    for d, size in enumerate(row.shape[:-2]):
+        index = f.open(f"{name}.b{d}", f.size(size))
+        at = [moved(f.block, o) + index * f.size(part.strides[d]) for o, part in zip(at, parts)]
+    f.allocas.append(f"  %{name} = alloca [{len(POINTERS) + len(NUMBERS)} x i64]")
+    entries = [f.block.address(p, o, kind) for p, o in zip(pointers, at)] + [packed]
+    for i, entry in enumerate(entries):
+        f.block.lines.append(f"  store ptr {entry}, ptr {f.block.address(f'%{name}', i, 'i64')}")
+    for i, number in enumerate(_numbers(*parts), len(entries)):
+        f.block.store(moved(f.block, f.size(number)), f.block.address(f"%{name}", i, "i64"))
+    f.block.lines.append(f"  call void @{symbol}(ptr %{name})")
+    for d in reversed(range(row.ndim - 2)):
+        f.close(f"{name}.b{d}")
 
 
-class _Product:
-    def __init__(self, f: Any, kind: str, x: _Matrix, y: _Matrix, z: _Matrix) -> None:
-        self.f, self.kind, self.x, self.y, self.z = f, kind, x, y, z
-        f.count += 1
-        self.name = f"P{f.count}"
-        self.lanes = 64 // SIZES[kind]
-        self.rows, self.columns, self.depth = z.part.shape[-2], z.part.shape[-1], x.part.shape[-1]
-        self.m, self.n, self.k = f.size(self.rows), f.size(self.columns), f.size(self.depth)
+def _numbers(x: np.ndarray, y: np.ndarray, z: np.ndarray) -> list[int]:
+    """The `NUMBERS` for matrices laid out like these."""
+    steps = [s for part in (x, y, z) for s in part.strides[-2:]]
+    dots = x.shape[-2] == 1 and y.strides[-2] == 1 and x.strides[-1] == 1
+    packs = not dots and y.strides[-1] != 1
+    return [x.shape[-2], y.shape[-1], x.shape[-1], *steps, int(packs), int(dots), int(not dots)]
 
-    def emit(self, batch: tuple[int, ...]) -> None:
-        f = self.f
-        for d, size in enumerate(batch):
-            index = f.open(f"{self.name}.b{d}", f.size(size))
-            for matrix in (self.x, self.y, self.z):
-                matrix.at = moved(f.block, matrix.at) + index * matrix.batch[d]
-        if self.rows == 1 and self.y.part.strides[-2] == 1 and self.x.part.strides[-1] == 1:
-            self._by(ROWS, f"{self.name}.d", self.n, self._dots)
-        else:
-            if self.y.part.strides[-1] != 1:
-                self._pack()
-            self._by(ROWS, f"{self.name}.m", self.m, self._rows)
-        for d in reversed(range(len(batch))):
-            f.close(f"{self.name}.b{d}")
 
-    # Loops.
+@functools.cache
+def _kernel(kind: str) -> Kernel:
+    name = f"product_{kind}"
+    return compile_text(_Product(kind).define(name, POINTERS), name)
+
+
+class _Product(Function):
+    """The text of the function. A loop that runs once or not at all serves as an `if`."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__()
+        self.kind, self.lanes = kind, 64 // SIZES[kind]
+        self.at = {
+            name: self.entry.load(self.entry.address("%table", i, "i64"), "i64", 1)
+            for i, name in enumerate(NUMBERS, len(POINTERS))
+        }
+        self.allocas.append("  %y.used = alloca ptr\n  %y.step = alloca i64")
+        self.block.lines.append("  store ptr %y, ptr %y.used")
+        self.block.store(moved(self.block, self.at["y_k"]), "%y.step")
+        for step in ("packs", "dots", "rows"):
+            self.open(step, self.at[step])
+            getattr(self, f"_{step}")()
+            self.close(step)
+        self.flush()
+
+    def _number(self, name: str) -> Lane:
+        return moved(self.block, self.at[name])
 
     def _by(self, many: int, name: str, size: Lane, body: Callable[[Lane, int, str], None]) -> None:
         """`body(index, many, name)` for every `many` of `size`, then `body(index, 1, name)` for those that are left."""
-        f = self.f
         for count, label in ((many, name), (1, f"{name}.one")):
-            start = None if label == name else f.block.load(f"%{name}.counter", "i64", 1)
-            body(f.open(label, size, start=start, step=count), count, label)
-            f.close(label, count)
-
-    def _vectors(self, name: str, size: Lane, body: Callable[[Lane, Lane | None], None]) -> None:
-        """`body(index, mask)` for every W of `size`, the last ones under a mask."""
-        f = self.f
-        at = f.open(name, size, step=self.lanes)
-        f.block.lanes = self.lanes
-        body(at, None)
-        f.close(name, self.lanes)
-        at = f.block.load(f"%{name}.counter", "i64", 1)
-        left = moved(f.block, size) - at
-        some = left > 0
-        f.block.lines.append(f"  br i1 {some.name}, label %{name}.tail, label %{name}.done\n{name}.tail:")
-        f.flush()
-        f.block.lanes = self.lanes
-        body(moved(f.block, at), f.block.mask(moved(f.block, left)))
-        f.block.lines.append(f"  br label %{name}.done\n{name}.done:")
-        f.flush()
+            start = None if label == name else self.block.load(f"%{name}.counter", "i64", 1)
+            body(self.open(label, size, start=start, step=count), count, label)
+            self.close(label, count)
 
     def _accumulators(self, name: str, count: int) -> list[str]:
         """Registers of W lanes, all 0."""
-        f, found = self.f, []
+        found = []
         for i in range(count):
             found.append(f"%{name}.acc{i}")
-            f.allocas.append(f"  {found[-1]} = alloca <{self.lanes} x {WORDS[self.kind]}>, align 64")
-            f.block.store(f.block.const(0, self.kind, self.lanes), found[-1])
+            self.allocas.append(f"  {found[-1]} = alloca <{self.lanes} x {WORDS[self.kind]}>, align 64")
+            self.block.store(self.block.const(0, self.kind, self.lanes), found[-1])
         return found
 
     def _add(self, block: Block, register: str, x: Lane, y: Lane) -> None:
         block.store(x.fma(y, block.load(register, self.kind, self.lanes)), register)
 
-    # What is in them.
-
-    def _pack(self) -> None:
+    def _packs(self) -> None:
         """Copy `y` so that its rows are contiguous."""
-        f, y, name = self.f, self.y, f"{self.name}.pack"
-        packed = _Matrix(f, f.temporary(_NUMPY[self.kind], self.depth * self.columns),
-                         np.broadcast_to(np.int8(0), (self.depth, self.columns)))  # fmt: skip
-        packed.at, packed.steps = f.entry.const(0, "i64"), [self.n, f.entry.const(1, "i64")]
-        k = f.open(name, self.k)
-        source, target = moved(f.block, y.at) + k * y.steps[0], k * self.n
+        k = self.open("pack", self.at["k"])
+        source, target = k * self.at["y_k"], k * self.at["n"]
 
         def body(n: Lane, mask: Lane | None) -> None:
-            block = f.block
-            first = moved(block, source) + n * y.steps[1]
-            places = first.splat(self.lanes) + block.iota("i64", self.lanes) * moved(block, y.steps[1])
-            value = block.gather(y.pointer, places, self.kind, mask)
-            block.store(value, block.address(packed.pointer, moved(block, target) + n, self.kind), mask)
+            block, step = self.block, self.at["y_n"]
+            first = moved(block, source) + n * step
+            places = first.splat(self.lanes) + block.iota("i64", self.lanes) * step
+            value = block.gather("%y", places, self.kind, mask)
+            block.store(value, block.address("%packed", moved(block, target) + n, self.kind), mask)
 
-        self._vectors(f"{name}.n", self.n, body)
-        f.close(name)
-        self.y = packed
+        self.vectors("pack.n", self.at["n"], self.lanes, body)
+        self.close("pack")
+        self.block.lines.append("  store ptr %packed, ptr %y.used")
+        self.block.store(self._number("n"), "%y.step")
 
-    def _rows(self, m: Lane, rows: int, name: str) -> None:
+    def _rows(self) -> None:
+        self.block.lines.append("  %y.rows = load ptr, ptr %y.used")
+        self.step = self.block.load("%y.step", "i64", 1)
+        self._by(ROWS, "m", self.at["m"], self._some_rows)
+
+    def _some_rows(self, m: Lane, rows: int, name: str) -> None:
         """`rows` rows of the result from m on, W columns after W columns."""
-        f, x, y, z = self.f, self.x, self.y, self.z
 
         def columns(n: Lane, mask: Lane | None) -> None:
-            f.count += 1
-            label = f"{self.name}.k{f.count}"
+            self.count += 1
+            label = f"k{self.count}"
             held = self._accumulators(label, rows)
-            first = [moved(f.block, x.at) + (moved(f.block, m) + r) * x.steps[0] for r in range(rows)]
-            k = f.open(label, self.k)
-            block = f.block
-            here = moved(block, y.at) + k * y.steps[0] + n
-            many = block.load(block.address(y.pointer, here, self.kind), self.kind, self.lanes, mask)
-            for start, register in zip(first, held):
-                one = block.address(x.pointer, moved(block, start) + k * x.steps[1], self.kind)
+            starts = [(moved(self.block, m) + r) * self.at["x_m"] for r in range(rows)]
+            k = self.open(label, self.at["k"])
+            block = self.block
+            here = block.address("%y.rows", k * self.step + n, self.kind)
+            many = block.load(here, self.kind, self.lanes, mask)
+            for start, register in zip(starts, held):
+                one = block.address("%x", moved(block, start) + k * self.at["x_k"], self.kind)
                 self._add(block, register, block.load(one, self.kind, 1).splat(self.lanes), many)
-            f.close(label)
-            block = f.block
+            self.close(label)
+            block = self.block
             for r, register in enumerate(held):
-                where = moved(block, z.at) + (moved(block, m) + r) * z.steps[0] + n
+                where = block.address("%z", (moved(block, m) + r) * self.at["z_m"] + n, self.kind)
                 value = block.load(register, self.kind, self.lanes)
-                block.store(value, block.address(z.pointer, where, self.kind), None if mask is None else moved(block, mask))
+                block.store(value, where, None if mask is None else moved(block, mask))
 
-        self._vectors(f"{name}.n", self.n, columns)
+        self.vectors(f"{name}.n", self.at["n"], self.lanes, columns)
 
-    def _dots(self, n: Lane, count: int, name: str) -> None:
+    def _dots(self) -> None:
+        self._by(ROWS, "d", self.at["n"], self._some_dots)
+
+    def _some_dots(self, n: Lane, count: int, name: str) -> None:
         """`count` elements of a single row, each a sum along k."""
-        f, x, y, z = self.f, self.x, self.y, self.z
         held = self._accumulators(name, count)
-        first = [moved(f.block, y.at) + (moved(f.block, n) + c) * y.steps[1] for c in range(count)]
+        starts = [(moved(self.block, n) + c) * self.at["y_n"] for c in range(count)]
 
         def along(k: Lane, mask: Lane | None) -> None:
-            block = f.block
-            many = block.load(block.address(x.pointer, moved(block, x.at) + k, self.kind), self.kind, self.lanes, mask)
-            for start, register in zip(first, held):
-                other = block.address(y.pointer, moved(block, start) + k, self.kind)
+            block = self.block
+            many = block.load(block.address("%x", k, self.kind), self.kind, self.lanes, mask)
+            for start, register in zip(starts, held):
+                other = block.address("%y", moved(block, start) + k, self.kind)
                 self._add(block, register, many, block.load(other, self.kind, self.lanes, mask))
 
-        self._vectors(f"{name}.k", self.k, along)
-        block = f.block
+        self.vectors(f"{name}.k", self.at["k"], self.lanes, along)
+        block = self.block
         for c, register in enumerate(held):
-            where = moved(block, z.at) + (moved(block, n) + c) * z.steps[1]
-            block.store(block.load(register, self.kind, self.lanes).reduce_sum(), block.address(z.pointer, where, self.kind))
-
-
-_NUMPY = {"f32": np.dtype("f4"), "f64": np.dtype("f8")}
+            where = block.address("%z", (moved(block, n) + c) * self.at["z_n"], self.kind)
+            block.store(block.load(register, self.kind, self.lanes).reduce_sum(), where)

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import sys
-import threading
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
+from weakref import WeakValueDictionary
 
 import numpy as np
 
 from jitgrad.record import quiet
 from jitgrad.sweeps.codegen import Emitter
+from jitgrad.sweeps.direct import NOWHERE, NUMBERS, ROOM, CallPlan, Input, Output, Slot, enter, write_plan
 from jitgrad.sweeps.native import Kernel, compile_text, trampolines
+from jitgrad.sweeps.recompute import recompute
 from jitgrad.sweeps.segments import Phase, Plan, make_plan, why_not_native
 from jitgrad.tape import CONST, Row, Tape
 
 _NUMPY = {"f16": np.float16, "f32": np.float32, "f64": np.float64, "i32": np.int32, "i64": np.int64, "i1": np.bool_}
-_kernels: dict[str, Kernel] = {}
+_kernels: WeakValueDictionary[str, Kernel] = WeakValueDictionary()  # those of living programs, by their text
+_recent: deque[Kernel] = deque(maxlen=100)  # and the last ones, for functions that are made and dropped in a loop
 SPARE_BUFFERS = 3
 """How many arrays are kept for each output, to be used again once nobody refers to them."""
 
@@ -40,6 +45,7 @@ class Native:
     temporaries: list[tuple[np.dtype, int]]
     rows: int
     loops: int
+    longest: int  # elements of its largest loop
     text: str
 
 
@@ -83,14 +89,16 @@ class Program:
     def __init__(self, tape: Tape, leaves: Sequence[Row]) -> None:
         self.tape = tape
         self.plan: Plan = make_plan(tape)
+        recompute(self.plan)
         self.cells: dict[str, dict[Row, int]] = {}
         self._places: dict[Row, int] = {}
         for leaf in leaves:
             self._place(leaf)
         # The cells of single numbers come into being while the phases are written, so all are written first.
         emitters = [Emitter(p, self.plan, self.cells) if p.levels else None for p in self.plan.phases]
-        escaping = {self.plan.results.get(row, row) for row in tape.outputs}
-        escaping |= {x for p in self.plan.phases for row in p.others for x in row.inputs}
+        read_by_numpy = {x for p in self.plan.phases for row in p.others for x in row.inputs}
+        escaping = {self.plan.results.get(row, row) for row in tape.outputs} | read_by_numpy
+        self._shapes = {source: row.shape for row, source in self.plan.results.items() if source not in read_by_numpy}
         self.steps: list[Native | Interpreted] = []
         for phase, emitter in zip(self.plan.phases, emitters):
             if emitter is not None:
@@ -102,9 +110,8 @@ class Program:
         ]
         self.constants = {row: np.asarray(row.params["value"], order="C")[()] for row in constants}
         self._spare = [Workspace.of(self)]
-        self._pool: dict[int, list[np.ndarray]] = {}
-        self._lock = threading.Lock()
-        self.driver = self._write_driver(list(leaves))
+        self._leaves = list(leaves)
+        self.driver = self._write_driver(self._leaves)
         self.run = self._load_driver()
 
     def _place(self, row: Row) -> int:
@@ -119,15 +126,17 @@ class Program:
         text = draft.replace("define void @f(", f"define void @{name}(")
         kernel = _kernels.get(text)
         if kernel is None:
-            kernel = _kernels[text] = compile_text(text, name)
+            kernel = _kernels[text] = compile_text(text, name, symbols=emitter.symbols)
+            _recent.append(kernel)
         arrays = [
-            (self._place(row), row.shape if row in emitter.written else None, row.dtype, row in escaping)
+            (self._place(row), self._shapes.get(row, row.shape) if row in emitter.written else None, row.dtype, row in escaping)
             for row in emitter.arrays
         ]
         constants = np.array(emitter.constants or [0.0])
         sizes = np.array(emitter.sizes or [0], np.int64)
-        rows, loops = len(phase.native_rows()), len(phase.loops())
-        return Native(kernel, arrays, constants, sizes, emitter.temporaries, rows, loops, text)
+        loops = phase.loops()
+        longest = max([math.prod(loop.space) for loop in loops], default=0)
+        return Native(kernel, arrays, constants, sizes, emitter.temporaries, len(phase.native_rows()), len(loops), longest, text)
 
     def _interpreted(self, row: Row) -> Interpreted:
         run = row.op.run
@@ -174,12 +183,12 @@ class Program:
             if shape is None:
                 lines += [f"    if not v{place}.flags.c_contiguous:", f"        v{place} = ascontiguousarray(v{place})"]
             elif escapes:
-                lines.append(f"    v{place} = fresh({place}, {shape}, d_{dtype.name})")
+                lines.append(f"    v{place} = fresh{place}()")
             else:
                 lines += [f"    if {place} not in temporary:", f"        temporary[{place}] = empty({shape}, d_{dtype.name})",
                           f"    v{place} = temporary[{place}]"]  # fmt: skip
         arrays = "".join(f"v{place}, " for place, *_ in step.arrays)
-        call = "call_nogil" if step.sizes.max() >= LONG else "call"
+        call = "call_nogil" if step.longest >= LONG else "call"
         lines.append(f"    {call}(address{i}, {arrays}*tail{i})")
         return lines
 
@@ -198,7 +207,9 @@ class Program:
         if row in self.plan.results:
             source = self.plan.results[row]
             cell = self._cell(source)
-            return _from_cell(cell, row.shape) if cell is not None else f"v{self._place(source)}.reshape({row.shape})"
+            if cell is not None:
+                return _from_cell(cell, row.shape)
+            return f"v{self._place(source)}" + ("" if source in self._shapes else f".reshape({row.shape})")
         cell, place = self._cell(row), self._place(row)
         numpy_made = {step.row for step in self.steps if isinstance(step, Interpreted)}
         if cell is not None and row not in leaves and row not in numpy_made and row.op is not CONST:
@@ -207,7 +218,7 @@ class Program:
 
     def _load_driver(self) -> Callable:
         names: dict[str, Any] = {
-            "spare": self._spare, "workspace": lambda: Workspace.of(self), "fresh": self._fresh, "empty": np.empty,
+            "spare": self._spare, "workspace": lambda: Workspace.of(self), "empty": np.empty,
             "ascontiguousarray": np.ascontiguousarray, "asarray": np.asarray, "full": np.full, "quiet": _quietly,
             "call": trampolines().call, "call_nogil": trampolines().call_nogil,
         }  # fmt: skip
@@ -219,22 +230,88 @@ class Program:
         for i, step in enumerate(self.steps):
             if isinstance(step, Native):
                 names[f"address{i}"] = step.kernel.address
+                names |= {f"fresh{p}": pool(s, d) for p, s, d, escapes in step.arrays if s is not None and escapes}
             else:
                 names[f"run{i}"] = step.run
         exec(compile(self.driver, "<driver of a compiled tape>", "exec"), names)
         return names["run"]
 
-    def _fresh(self, place: int, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-        """An array for a result: one of an earlier call that nobody refers to any more, or a new one."""
-        with self._lock:
-            pool = self._pool.setdefault(place, [])
-            for array in pool:
-                if sys.getrefcount(array) == _UNUSED:
-                    return array
-            array = np.empty(shape, dtype)
-            if len(pool) < SPARE_BUFFERS:
-                pool.append(array)
-            return array
+    # The way around the driver, for programs of machine code alone.
+
+    def direct(self, numbers: Sequence[type | None]) -> Direct | None:
+        """How `enter` runs this program; None where it cannot. `numbers` are the types of the leaves that are numbers."""
+        step = self.steps[0] if len(self.steps) == 1 else None
+        if enter() is None or not isinstance(step, Native) or step.longest >= LONG:
+            return None
+        bases, end = {}, 0
+        for kind, places in self.cells.items():
+            bases[kind] = end
+            end += -(-len(places) * np.dtype(_NUMPY[kind]).itemsize // 64) * 64
+        fixed = {self._place(row): value.ctypes.data for row, value in self.constants.items() if row.shape}
+        slots = [Slot(fixed.get(place, 0)) for place, *_ in step.arrays] + [Slot(0)] * len(step.temporaries)
+        slots += [Slot(base, in_cells=True) for base in bases.values()]
+        slots += [Slot(step.constants.ctypes.data), Slot(step.sizes.ctypes.data)]
+        entries = {place: i for i, (place, *_) in enumerate(step.arrays)}
+        made = [(i, shape, dtype) for i, (_, shape, dtype, _) in enumerate(step.arrays) if shape is not None]
+        made += [(len(step.arrays) + i, (max(n, 1),), dtype) for i, (dtype, n) in enumerate(step.temporaries)]
+        inputs = [self._input(row, number, bases, entries) for row, number in zip(self._leaves, numbers)]
+        arguments = {entry: 1 + len(inputs) + i for i, (entry, *_) in enumerate(made)}
+        outputs = [o for row in self.tape.outputs if (o := self._output(row, bases, entries, arguments)) is not None]
+        if end > 8 * ROOM or len(slots) >= NOWHERE or len(outputs) < len(self.tape.outputs):
+            return None
+        plan = write_plan(step.kernel.address, inputs, list(arguments), slots, outputs)
+        return Direct(enter(), plan, [pool(shape, dtype) for _, shape, dtype in made], self)
+
+    def _input(self, row: Row, number: type | None, bases: dict[str, int], entries: dict[int, int]) -> Input:
+        cell, dtype = self._cell(row), None if number is float else row.dtype
+        if cell is None:
+            return Input(number, dtype, row.shape, entries.get(self._place(row), NOWHERE), 0)
+        return Input(number, dtype, row.shape, bases[cell[0]] + cell[1] * row.dtype.itemsize, row.dtype.itemsize)
+
+    def _output(self, row: Row, bases: dict[str, int], entries: dict[int, int], arguments: dict[int, int]) -> Output | None:
+        if row in self._leaves or row.op is CONST:
+            return None
+        plain = row.shape == () and row.dtype in NUMBERS
+        row = self.plan.results.get(row, row)
+        cell = self._cell(row)
+        if cell is None:
+            argument = arguments.get(entries.get(self._place(row), -1))
+            return None if argument is None else Output(None, argument)
+        return Output(row.dtype, bases[cell[0]] + cell[1] * row.dtype.itemsize) if plain else None
+
+
+class Direct(NamedTuple):
+    """How a program runs in one C function: `enter(plan.address, *arguments, *(make() for make in made))`."""
+
+    enter: Callable
+    plan: CallPlan
+    made: list[Callable[[], np.ndarray]]
+    program: Program  # whose code and constants the plan points to
+
+
+def pool(shape: tuple[int, ...], dtype: np.dtype) -> Callable[[], np.ndarray]:
+    """A function that gives an array: one that it gave before and that nobody refers to any more, or a new one.
+
+    An array is out of the queue while it is looked at, so that two threads cannot find the same one unused.
+    """
+    queue: deque[np.ndarray] = deque()
+
+    def fresh() -> np.ndarray:
+        for _ in range(len(queue)):
+            try:
+                array = queue.popleft()
+            except IndexError:  # other threads are looking at the rest
+                break
+            unused = sys.getrefcount(array) == _UNUSED
+            queue.append(array)
+            if unused:
+                return array
+        array = np.empty(shape, dtype)
+        if len(queue) < SPARE_BUFFERS:
+            queue.append(array)
+        return array
+
+    return fresh
 
 
 def _quietly(run: Callable, *values: Any) -> Any:
@@ -246,5 +323,10 @@ def _from_cell(cell: Cell, shape: tuple[int, ...]) -> str:
     return value if shape == () else f"full({shape}, {value})"
 
 
-for _array in [np.empty(0)]:
-    _UNUSED = sys.getrefcount(_array)  # what an array has that only a list and a loop variable refer to
+def _count_of_one() -> int:
+    """What `getrefcount` says of an array that only one variable refers to; it depends on the interpreter."""
+    array = np.empty(0)
+    return sys.getrefcount(array)
+
+
+_UNUSED = _count_of_one()

@@ -124,7 +124,8 @@ class Plan:
 
     phases: list[Phase]
     stored: set[Row]  # in memory, or in a cell
-    local: set[Row]  # in memory for one tile at a time
+    local: set[Row]  # of these, in memory for one tile at a time
+    escaping: set[Row]  # of these, read by others than the phase that computes them
     home: dict[Row, Row]  # a row that is written into the memory of another, which goes on from there
     results: dict[Row, Row]  # outputs that are a reshape of what machine code computed: the row they are a reshape of
     native: set[Row]
@@ -198,12 +199,14 @@ class _Planner:
         self.ends = set(tape.inputs)
         self.native = {row for row in tape.rows if self._is_native(row)}
         self.results = self._reshaped_outputs()
+        self.native |= {row for row in tape.outputs if self._is_copied(row)}
         self.wanted, self.read_outside = self._wanted()
         self.phase = self._phases()
         self.place: dict[Row, Place] = {}
         self.home: dict[Row, Row] = {}
         self.stored: set[Row] = set()
         self.shared: set[Row] = set()
+        self.escaping = set(self.read_outside)
         self.uses = Counter(x for row in tape.rows if row in self.wanted for x in row.inputs)
 
     def _is_native(self, row: Row) -> bool:
@@ -217,6 +220,11 @@ class _Planner:
         """Whether a row is a reshape that has to copy: its input is written out in order."""
         looks_free = row.op.view and row.op not in (LEAF, CONST) and len(row.inputs) == 1
         return looks_free and row.dtype.name in NATIVE_DTYPES and not self.layouts.is_free(row) and not is_number(row)
+
+    def _is_copied(self, row: Row) -> bool:
+        """Whether a row is an output in somebody else's memory, and has to be written out for that."""
+        mine = row in self.results or is_number(row) or row.dtype.name not in NATIVE_DTYPES
+        return self.layouts.is_free(row) and not mine
 
     def _sources(self, row: Row) -> list[Row]:
         """The rows whose memory or registers a row reads."""
@@ -273,7 +281,7 @@ class _Planner:
                 phase.others.append(row)
             elif row.op is matmul:
                 self._product(row, phase)
-            elif row.op.parts is not None or self._copies(row):
+            elif row.op.parts is not None or self._copies(row) or self.layouts.is_free(row):
                 self._writes(row, phase)
             elif is_number(row) and row.op not in REDUCTIONS:
                 self._number(row, phase)
@@ -282,7 +290,8 @@ class _Planner:
         self.stored |= (self.shared | self.read_outside) & self.native
         local = {row for row in self.stored if row not in self.shared | self.read_outside and not is_number(row)}
         ordered = [phases[k] for k in sorted(phases)]
-        return Plan(ordered, self.stored, local - set(self.home), self.home, self.results, self.native, self.layouts)
+        return Plan(ordered, self.stored, local - set(self.home), self.escaping, self.home, self.results, self.native,
+                    self.layouts)  # fmt: skip
 
     # Where the rows of each sort go.
 
@@ -303,7 +312,7 @@ class _Planner:
                 at = self.place[source]
                 # Products come last in a level, so what its nests compute is there.
                 level = max(level, at.level if source.op is not matmul and not is_number(source) else at.level + 1)
-            self._share(source)
+            self._note_read(self.layouts.access(x), row, None)
         self.place[row] = Place(level)
         self.shared.add(row)
         phase.levels[level].products.append(row)
@@ -322,8 +331,8 @@ class _Planner:
         """A loop for each part; what is written over all of the array comes a level before the rest."""
         self._move_in(row)
         level = last = 0
-        for value, part, adds in _parts(row):
-            if value is not None and value is self._lodger(row):
+        for value, part, adds in self._parts(row):
+            if value is not None and self.home.get(value) is row and _is_whole(part, row):
                 level = max(level, self._level_after(value, row))
                 continue
             access = None if value is None else self.layouts.access(value)
@@ -335,22 +344,27 @@ class _Planner:
             if access is not None:
                 self._note_read(access, row, (at, over))
             last = max(last, at.level)
-            level = at.level + 1 if part.shape == row.shape else level
+            level = at.level + 1 if _is_whole(part, row) else level
         self.place[row] = Place(last)
         self.shared.add(row)
 
     def _move_in(self, row: Row) -> None:
         """Where `row` changes a part of a value that nobody else reads, it goes on in the memory of that value."""
         first = row.inputs[0]
-        values = [value for value, part, _ in _parts(row) if part.shape == row.shape]
+        values = [value for value, part, _ in self._parts(row) if _is_whole(part, row)]
         alone = self.uses[first] == 1 and first not in self.read_outside and not is_number(first)
         if values[:1] == [first] and alone and self._here(first, row) and first in self.native:
             self.home[first] = row
             self.shared.add(first)
 
-    def _lodger(self, row: Row) -> Row | None:
-        first = row.inputs[0]
-        return first if self.home.get(first) is row else None
+    def _parts(self, row: Row) -> list[tuple[Row | None, np.ndarray, bool]]:
+        """What is written where, in order, to make up a row; None is zeros, true adds to what is there."""
+        if row.op.parts is not None:
+            return row.op.parts(stand_in(row.shape), *row.inputs, **row.params)
+        if self.layouts.is_free(row):
+            return [(row, stand_in(row.shape), False)]
+        source = row.inputs[0]
+        return [(source, stand_in(source.shape), False)]
 
     # What may read what, and when.
 
@@ -397,6 +411,8 @@ class _Planner:
         source = a.source
         if source not in self.native or (is_number(source) and self._here(source, row)):
             return
+        if not self._here(source, row):
+            self.escaping.add(source)
         if at is not None and self._here(source, row) and not is_number(source):
             (where, over), made = at, self.place[source]
             if made[:2] == where[:2] and self._tiled_alike(a, over):
@@ -420,10 +436,6 @@ def _lead(over: tuple[int, ...]) -> int:
     return over[0] if over else 1
 
 
-def _parts(row: Row) -> list[tuple[Row | None, np.ndarray, bool]]:
-    """What is written where, in order, to make up a row."""
-    if row.op.parts is not None:
-        return row.op.parts(stand_in(row.shape), *row.inputs, **row.params)
-    source = row.inputs[0]
-    return [(source, stand_in(source.shape), False)]
-
+def _is_whole(part: np.ndarray, row: Row) -> bool:
+    """Whether a part is all of the memory of a row, in order."""
+    return part.shape == row.shape and part.strides == stand_in(row.shape).strides
