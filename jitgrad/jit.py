@@ -104,7 +104,9 @@ class Compiled:
             return self.runner("machine" if is_better(self.tape) else "jit")
         start = time.perf_counter()
         if name == "machine":
-            self.machine = Machine(self.simplified(), self.leaves)
+            # Simplifying a row takes a thousand times as long as running it here; only what must be lowered is worth it.
+            simple = all(row.op.lower is None for row in self.tape.rows)
+            self.machine = Machine(self.tape if simple else self.simplified(), self.leaves)
             self.machine_seconds = time.perf_counter() - start
             return self.machine.run
         self.program = Program(self.simplified(), self.leaves)

@@ -121,7 +121,7 @@ class _Simplifier:
             handles = [make(self.cls, None, x) for x in inputs]
             out = op.lower(*handles, **row.params)._row
             if out.op is op:
-                return out
+                return self._shared(out, out.inputs)
             # What it was made of may itself have to be lowered.
             ends = dict.fromkeys(inputs)
             made = reachable([out], lambda x: x in ends)

@@ -14,6 +14,7 @@ from test_every_op import SPECIAL, applied, legal, prepared, tensors
 from test_random_tapes import COMMON
 
 import jitgrad as jg
+from jitgrad.ops.elementwise import clamp
 from jitgrad.sweeps import handlers
 from jitgrad.sweeps.machine import MANY_ROWS, Machine, is_better
 from jitgrad.sweeps.segments import MOST_ROWS
@@ -195,6 +196,25 @@ def test_a_recurrent_network() -> None:
     for got, want in zip(results(f, "auto", *args), results(f, "interpreted", *args), strict=True):
         np.testing.assert_allclose(got, want, rtol=1e-10)
     assert "NumPy" not in f.report()
+    g = jg.jit(jg.value_and_grad(loss, argnums=3))  # reads a part of the same array in every step
+    for got, want in zip(results(g, "auto", *args), results(g, "interpreted", *args), strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-10)
+
+
+def test_values_put_together_from_others() -> None:
+    def f(x: jg.Tensor, y: jg.Tensor) -> jg.Tensor:
+        z = jg.cat([x, y[:, 1:], x * 2], dim=1)
+        z[1, 2:4] = y[0, :2] * 3
+        parts = jg.stack([z[0, 0], z[1, 3], y.sum()])
+        return (z * z).sum() + (parts * x[0]).sum() + sum((x[k] * y[1 - k]).sum() for k in range(2))
+
+    rng = np.random.default_rng(0)
+    for dtype in (jg.float32, jg.float64):
+        args = [jg.tensor(rng.standard_normal((2, 3))).to(dtype) for _ in range(2)]
+        g = jg.jit(jg.value_and_grad(f, argnums=(0, 1)))
+        for got, want in zip(results(g, "machine", *args), results(g, "interpreted", *args), strict=True):
+            np.testing.assert_allclose(got, want, rtol=1e-6)
+        assert "NumPy" not in g.report()
 
 
 def test_large_arrays_and_what_numpy_does_between() -> None:
@@ -243,6 +263,14 @@ def test_a_very_long_chain() -> None:
     value, _ = f(*args)
     assert f(*args)[0].item() == value.item()
     assert "machine" in f.report()
+
+
+def test_handlers_of_different_kinds_are_different() -> None:
+    f4 = np.dtype("float32")
+    kinds = [handlers.Put("f32", False), handlers.Product("f32", False), handlers.Pick(4),
+             *[handlers.Elementwise(clamp, (("min", low), ("max", None)), f4, ("f32", "f32"))
+               for low in (handlers.Operand(1), 1, -0.0, 0.0)]]  # fmt: skip
+    assert len({handlers.handler(kind).address for kind in kinds}) == len(kinds)
 
 
 def test_no_handler_is_made_twice() -> None:

@@ -61,6 +61,13 @@ class Pick(NamedTuple):
     size: int
 
 
+class Put(NamedTuple):
+    """All elements of the operand put to (or added at) the places of the result that 32-bit indices from 0 on name."""
+
+    type: str
+    adds: bool
+
+
 class Product(NamedTuple):
     """A product of matrices of floats, the second of them a single column or not; word 5 is how many they share."""
 
@@ -70,6 +77,9 @@ class Product(NamedTuple):
 
 class Operand(int):
     """The place of a parameter among the operands."""
+
+    def __repr__(self) -> str:
+        return f"operand {int(self)}"
 
 
 def parameters(row: Row) -> tuple[Op, tuple[tuple[str, Any], ...], tuple[Any, ...]]:
@@ -89,15 +99,16 @@ def parameters(row: Row) -> tuple[Op, tuple[tuple[str, Any], ...], tuple[Any, ..
     return row.op, tuple(row.params.items()), ()
 
 
-_handlers: dict[Any, Kernel] = {}
+_handlers: dict[str, Kernel] = {}  # by what they do, in words: equal tuples may be different kinds, and 0.0 is -0.0
 
 
-def handler(kind: Elementwise | Fold | Pick | Product) -> Kernel:
+def handler(kind: Kind) -> Kernel:
     """The machine code of an instruction."""
-    found = _handlers.get(kind)
+    key = repr(kind)
+    found = _handlers.get(key)
     if found is None:
         body: Callable[..., Text] = _BODIES[type(kind)]
-        found = _handlers[kind] = compile_text(body(kind).module(), "handler")
+        found = _handlers[key] = compile_text(body(kind).module(), "handler")
     return found
 
 
@@ -280,6 +291,24 @@ def _pick(kind: Pick) -> Text:
     return text
 
 
+def _put(kind: Put) -> Text:
+    text = Text()
+    first = text.block()
+    source, indices, result = text.pointer(first, 3), text.pointer(first, 4), text.pointer(first, 2)
+    size = text.word(first, 6)
+    text.add(first)
+
+    def body(at: Lane) -> None:
+        block = text.block()
+        place = block.address(result, block.load(block.address(indices, at, "i32"), "i32").to("i64"), kind.type)
+        value = block.load(block.address(source, at, kind.type), kind.type)
+        block.store(block.load(place, kind.type) + value if kind.adds else value, place)
+        text.add(block)
+
+    text.loop(size, 1, body)
+    return text
+
+
 def _product(kind: Product) -> Text:
     """Row by row: W columns at once, for each a sum over what the matrices share; a single column W of that at once."""
     text = Text()
@@ -351,5 +380,6 @@ def _lanes(*types: str) -> int:
     return 8 if max(SIZES[type] for type in types) == 8 else 16
 
 
-_BODIES: dict[type, Callable] = {Elementwise: _elementwise, Fold: _fold, Pick: _pick, Product: _product}
+Kind = Elementwise | Fold | Pick | Put | Product
+_BODIES: dict[type, Callable] = {Elementwise: _elementwise, Fold: _fold, Pick: _pick, Put: _put, Product: _product}
 _NUMPY = {"f16": "float16", "f32": "float32", "f64": "float64", "i32": "int32", "i64": "int64"}

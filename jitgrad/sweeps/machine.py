@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,7 @@ from jitgrad.ops.linalg import matmul
 from jitgrad.ops.movement import expand, flip, narrow, pad, permute, reshape
 from jitgrad.ops.table import Op
 from jitgrad.record import quiet
-from jitgrad.sweeps.handlers import FOLDS, WORDS, Elementwise, Fold, Pick, Product, entry, handler, parameters
+from jitgrad.sweeps.handlers import FOLDS, WORDS, Elementwise, Fold, Kind, Pick, Product, Put, entry, handler, parameters
 from jitgrad.sweeps.lanes import DTYPES
 from jitgrad.sweeps.native import Kernel, trampolines
 from jitgrad.sweeps.segments import MOST_ROWS, why_not_native
@@ -108,13 +108,7 @@ class Machine:
         readers = _readers(tape, self._slot)
         for leaf in leaves:
             self._keep(leaf, readers)
-        for row in tape.rows:
-            if row in readers and row not in self._slot:
-                self._slot[row] = self._add(row)
-                if row.shape != ():
-                    self._keep(row, readers)
-                if self._left:
-                    self._release(row)
+        self._add_all(tape.rows, readers)
         self._close()
         self.leaves = [self._place(row) for row in leaves]
         self.outputs = [self._place(row) for row in tape.outputs]
@@ -156,12 +150,12 @@ class Machine:
         self.slots = slot + length
         return slot
 
-    def _keep(self, row: Row, readers: Counter[Row]) -> None:
+    def _keep(self, row: Row, readers: dict[Row, int]) -> None:
         """Keep the place of an array for so many readers; one that another row has already, if it is a reshape, for more."""
         slot, size = self._slot[row], _size(row.shape)
         if size > 1 and slot not in self._fixed:
             length, left = self._left.get(slot, (-(-size * row.dtype.itemsize // 64) * 8, 0))
-            self._left[slot] = length, left + readers[row]
+            self._left[slot] = length, left + readers.get(row, 0)
 
     def _release(self, row: Row) -> None:
         """`row` has been computed: places of arrays that nobody else reads are free for what comes."""
@@ -182,6 +176,27 @@ class Machine:
         self._fixed.add(slot)
         return slot
 
+    def _add_all(self, rows: Iterable[Row], readers: dict[Row, int]) -> None:
+        """Instructions for all rows that have readers, in order."""
+        slots, addresses = self._slot, self._addresses
+        for row in rows:
+            if row not in readers or row in slots:
+                continue
+            inputs = row.inputs
+            if row.shape == () and not row.params and inputs:  # what long tapes are made of
+                address = self._plain.get((row.op, *[x.dtype.char for x in inputs]))
+                if address is not None:
+                    slots[row] = slot = self.slots
+                    self.slots = slot + 1
+                    addresses.append(address)
+                    self._words += (slot, *[slots[x] for x in inputs], *_PADDING[len(inputs)], 1, 1)
+                    continue
+            slots[row] = self._add(row)
+            if row.shape != ():
+                self._keep(row, readers)
+            if self._left:
+                self._release(row)
+
     def _add(self, row: Row) -> int:
         """Instructions for one row; returns the slot of its value."""
         op = row.op
@@ -199,23 +214,16 @@ class Machine:
         if (op in _PICKING or (op is getitem and len(row.inputs) == 1)) and size <= MOST_PICKED:
             indices = np.arange(1, 1 + _size(row.inputs[0].shape), dtype=np.int32).reshape(row.inputs[0].shape)
             return self._pick(row.inputs[0], op.run(indices, **row.params))
+        if op.parts is not None and (slot := self._parts(row)) is not None:
+            return slot
         return self._numpy(row, "left to BLAS" if op is matmul else why_not_native(row) or f"no instruction for {op.name}")
 
     def _elementwise(self, row: Row) -> int:
-        if row.shape == () and not row.params:  # what long tapes are made of
-            address = self._plain.get((row.op, *[x.dtype.char for x in row.inputs]))
-            if address is not None:
-                slot = self.slots
-                self.slots = slot + 1
-                places = [self._slot[x] for x in row.inputs]
-                self._addresses.append(address)
-                self._words += (slot, *places, *_PADDING[len(places)], 1, 1)
-                return slot
         size = 1 if row.shape == () else _size(row.shape)
         op, params, extras = parameters(row) if row.params else (row.op, (), ())
         sources = _sources(row)
         moving = () if size == 1 else (*[_size(x.shape) != 1 for x in sources], *[False] * len(extras))
-        key = (op, params, moving, row.dtype.char, *[x.dtype.char for x in row.inputs])
+        key = (op, repr(params) if params else "", moving, row.dtype.char, *[x.dtype.char for x in row.inputs])
         found = self._known.get(key)
         if found is None:
             found = self._known[key] = self._handler(row, op, params, len(extras), moving)
@@ -240,7 +248,7 @@ class Machine:
         types = [DTYPES[x.dtype.name] for x in row.inputs] + [DTYPES[_wide(row.inputs[0].dtype).name]] * extras
         return self._address(Elementwise(op, params, row.dtype, tuple(types), moving)), ""
 
-    def _address(self, kind: Elementwise | Fold | Pick | Product) -> int:
+    def _address(self, kind: Kind) -> int:
         kernel = handler(kind)
         self.handlers.add(kernel)
         return kernel.address
@@ -288,6 +296,20 @@ class Machine:
         self._emit(self._address(Pick(x.dtype.itemsize)), slot, places, indices.size)
         return slot
 
+    def _parts(self, row: Row) -> int | None:
+        """A value that is put together from others; None if it is left to NumPy."""
+        size, type = _size(row.shape), DTYPES.get(row.dtype.name)
+        if type is None or size > MOST_PICKED or any(x.dtype != row.dtype for x in row.inputs) or row.op.parts is None:
+            return None
+        parts = row.op.parts(np.arange(size, dtype=np.int32).reshape(row.shape), *row.inputs, **row.params)
+        if parts is None or any(value is None or value.shape != where.shape for value, where, _ in parts):
+            return None
+        slot = self._room(size, row.dtype)
+        for value, where, adds in parts:
+            places = [self._slot[value], self._constant(np.ascontiguousarray(where))]
+            self._emit(self._address(Put(type, adds)), slot, places, where.size)
+        return slot
+
     def _numpy(self, row: Row, why: str) -> int:
         self._close()
         slot = self._room(_size(row.shape), row.dtype)
@@ -304,7 +326,8 @@ class Machine:
         code.view(np.int64)[:, 0] = [*self._addresses, self._stop]
         code[:-1, 2:] = np.array(self._words, np.int32).reshape(-1, WORDS - 2)
         self.steps.append(code)
-        self._addresses, self._words = [], []
+        self._addresses.clear()
+        self._words.clear()
 
 
 Place = tuple[int, tuple[int, ...], np.dtype]
@@ -343,11 +366,12 @@ def _number(row: Row) -> Row | None:
     return None
 
 
-def _readers(tape: Tape, known: Collection[Row]) -> Counter[Row]:
+def _readers(tape: Tape, known: Collection[Row]) -> dict[Row, int]:
     """How many rows read each row that has to be computed; being a result counts as a reader that never comes."""
-    readers = Counter(tape.outputs)
+    readers: dict[Row, int] = dict(Counter(tape.outputs))
+    count = readers.get
     for row in reversed(tape.rows):
         if row in readers and row not in known:
-            for x in _sources(row):
-                readers[x] += 1
+            for x in row.inputs if row.shape == () else _sources(row):
+                readers[x] = count(x, 0) + 1
     return readers

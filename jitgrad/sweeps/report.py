@@ -20,21 +20,20 @@ def describe(name: str, compiled: Any) -> str:
     if program is None and machine is None:
         lines.append("  interpreted: one NumPy call a row; nothing was compiled")
         return "\n".join(lines)
-    simplified = f"  {len(compiled.simplified())} rows after simplification"
     if program is not None:
-        lines.append(f"{simplified}, compiled in {compiled.compile_seconds * 1e3:.1f} ms")
+        simple = len(compiled.simplified())
+        lines.append(f"  {simple} rows after simplification, compiled in {compiled.compile_seconds * 1e3:.1f} ms")
         lines += [_native(step) if isinstance(step, Native) else _numpy(step) for step in program.steps]
     if machine is not None:
-        lines.append(f"{simplified}, made ready for the machine in {compiled.machine_seconds * 1e3:.1f} ms")
-        lines += _machine(machine)
+        lines += _machine(machine, compiled.machine_seconds)
     return "\n".join(lines)
 
 
-def _machine(machine: Machine) -> list[str]:
+def _machine(machine: Machine, seconds: float) -> list[str]:
     steps = [step for step in machine.steps if not isinstance(step, Numpy)]
     count = sum(len(step) - 1 for step in steps)
     lines = [f"  machine: {count} instructions of {len(machine.handlers)} kinds, in {len(steps)} "
-             f"run{'s' * (len(steps) != 1)}"]  # fmt: skip
+             f"run{'s' * (len(steps) != 1)}, made ready in {seconds * 1e3:.1f} ms"]  # fmt: skip
     others = Counter(f"{s.row.op.name} -> {short_type(s.row)} ({s.why})" for s in machine.steps if isinstance(s, Numpy))
     return lines + [f"  NumPy: {f'{n} times ' if n > 1 else ''}{what}" for what, n in others.items()]
 
