@@ -204,8 +204,13 @@ def test_a_recurrent_network() -> None:
 def test_values_put_together_from_others() -> None:
     def f(x: jg.Tensor, y: jg.Tensor) -> jg.Tensor:
         z = jg.cat([x, y[:, 1:], x * 2], dim=1)
-        z[1, 2:4] = y[0, :2] * 3
-        parts = jg.stack([z[0, 0], z[1, 3], y.sum()])
+        before = z[1] * 1.5
+        z[1, 2:4] = y[0, :2] * 3  # in place where nobody else reads it, which the next line does
+        z[0] = x[0].sum() + before
+        one = x[0, :1] * 2
+        one[0] = y[0, 0] + one[0]
+        z = z + one * jg.cat([one[:0], one])
+        parts = jg.stack([z[0, 0], z[1, 3], y.sum()]) + jg.flip(x, 1)[0]
         return (z * z).sum() + (parts * x[0]).sum() + sum((x[k] * y[1 - k]).sum() for k in range(2))
 
     rng = np.random.default_rng(0)

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from jitgrad.ops.elementwise import alias
 from jitgrad.ops.indexing import getitem
 from jitgrad.ops.linalg import matmul
 from jitgrad.ops.movement import expand, flip, narrow, pad, permute, reshape
@@ -100,6 +101,7 @@ class Machine:
         self._free: dict[int, list[int]] = {}  # slots by length
         self._known: dict[Any, tuple[int, str]] = {}
         self._plain: dict[tuple, int] = {}  # handlers of numbers without parameters
+        self._numbers: dict[tuple[int, ...], np.ndarray] = {}
         self._words: list[int] = []
         self._addresses: list[int] = []
         self._enter, self._stop = entry()
@@ -110,6 +112,7 @@ class Machine:
             self._keep(leaf, readers)
         self._add_all(tape.rows, readers)
         self._close()
+        self._numbers.clear()
         self.leaves = [self._place(row) for row in leaves]
         self.outputs = [self._place(row) for row in tape.outputs]
         self._spare: list[Workspace] = []
@@ -212,11 +215,11 @@ class Machine:
         if op in FOLDS and (slot := self._fold(row)) is not None:
             return slot
         if (op in _PICKING or (op is getitem and len(row.inputs) == 1)) and size <= MOST_PICKED:
-            indices = np.arange(1, 1 + _size(row.inputs[0].shape), dtype=np.int32).reshape(row.inputs[0].shape)
-            return self._pick(row.inputs[0], op.run(indices, **row.params))
+            return self._pick(row.inputs[0], op.run(self._numbered(row.inputs[0].shape), **row.params))
         if op.parts is not None and (slot := self._parts(row)) is not None:
             return slot
-        return self._numpy(row, "left to BLAS" if op is matmul else why_not_native(row) or f"no instruction for {op.name}")
+        why = "" if op is matmul else why_not_native(row)
+        return self._numpy(row, why or f"no instruction for {op.name} of this size or dtype")
 
     def _elementwise(self, row: Row) -> int:
         size = 1 if row.shape == () else _size(row.shape)
@@ -269,8 +272,7 @@ class Machine:
         if order != sorted(order):
             if _size(x.shape) > MOST_PICKED:
                 return None
-            indices = np.arange(1, 1 + _size(x.shape), dtype=np.int32).reshape(x.shape)
-            source = self._pick(x, indices.transpose(*kept, *dims))
+            source = self._pick(x, self._numbered(x.shape).transpose(*kept, *dims))
         size = _size(row.shape)
         slot = self._room(size, row.dtype)
         address = self._address(Fold(row.op, row.dtype, DTYPES[x.dtype.name]))
@@ -296,18 +298,33 @@ class Machine:
         self._emit(self._address(Pick(x.dtype.itemsize)), slot, places, indices.size)
         return slot
 
+    def _numbered(self, shape: tuple[int, ...]) -> np.ndarray:
+        """An array whose elements are their own numbers, from 1 on: what becomes of it shows which goes where."""
+        if shape not in self._numbers:
+            self._numbers[shape] = np.arange(1, 1 + _size(shape), dtype=np.int32).reshape(shape)
+        return self._numbers[shape]
+
     def _parts(self, row: Row) -> int | None:
         """A value that is put together from others; None if it is left to NumPy."""
         size, type = _size(row.shape), DTYPES.get(row.dtype.name)
         if type is None or size > MOST_PICKED or any(x.dtype != row.dtype for x in row.inputs) or row.op.parts is None:
             return None
-        parts = row.op.parts(np.arange(size, dtype=np.int32).reshape(row.shape), *row.inputs, **row.params)
-        if parts is None or any(value is None or value.shape != where.shape for value, where, _ in parts):
+        whole = self._numbered(row.shape)
+        parts = row.op.parts(whole, *row.inputs, **row.params)
+        if parts is None or any(x is None or x.shape != where.shape or (adds and type == "i1") for x, where, adds in parts):
             return None
-        slot = self._room(size, row.dtype)
-        for value, where, adds in parts:
-            places = [self._slot[value], self._constant(np.ascontiguousarray(where))]
-            self._emit(self._address(Put(type, adds)), slot, places, where.size)
+        first = parts[0][0]
+        last_reader = self._left.get(self._slot[first], (0, 0))[1] == 1
+        if parts[0][1] is whole and last_reader:  # it can be changed in place
+            slot, parts = self._slot[first], parts[1:]
+        else:
+            slot = self._room(size, row.dtype)
+        for x, where, adds in parts:
+            if where is whole and not adds and size > 1:
+                self._emit(self._address(Elementwise(alias, (), row.dtype, (type,), (True,))), slot, [self._slot[x]], size)
+            else:
+                places = [self._slot[x], self._constant(where - np.int32(1))]
+                self._emit(self._address(Put(type, adds)), slot, places, where.size)
         return slot
 
     def _numpy(self, row: Row, why: str) -> int:
