@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import jitgrad as jg
-from jitgrad.sweeps import codegen
+from jitgrad.sweeps import chunks, codegen
 from jitgrad.sweeps.program import Interpreted, Program
 
 RANDOM = np.random.default_rng(5)
@@ -78,7 +78,7 @@ NORMALISED = {
 def tiles(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     if request.param == "tiles of 2":
         monkeypatch.setattr(codegen, "TILE_BYTES", 1)
-        monkeypatch.setattr(codegen, "LEAST_ROWS", 2)
+        monkeypatch.setattr(chunks, "LEAST_ROWS", 2)
 
 
 @pytest.mark.parametrize("name", NORMALISED)

@@ -16,6 +16,8 @@ import math
 
 import numpy as np
 
+from jitgrad.sweeps import chunks
+from jitgrad.sweeps.chunks import chunk_size
 from jitgrad.sweeps.expressions import evaluate
 from jitgrad.sweeps.function import Function, moved
 from jitgrad.sweeps.lanes import DTYPES, Block, Lane
@@ -28,9 +30,6 @@ from jitgrad.tape import CONST, Row
 BAKED = frozenset({0.0, 1.0, -1.0, 2.0, 0.5, -0.5, -2.0, float("inf"), float("-inf")})
 TILE_BYTES = 96 * 1024
 """What the loops of a nest may leave for each other in one tile: what a second-level cache holds with ease."""
-
-LEAST_ROWS = 16
-"""A tile has a multiple of this, so that loops over its rows fill their vectors."""
 
 
 class Emitter(Function):
@@ -49,12 +48,13 @@ class Emitter(Function):
         self.constants: list[float] = []
         self.sizes: list[int] = []
         self.numbers: dict[Row, Lane] = {}
+        self.chunks = 0  # into how many pieces the nest of a chunked phase is cut
         self.symbols: dict[str, int] = {}  # functions that the text calls, and where they are
         for level in phase.ordered():
             for row in level.numbers:
                 self._number(row)
             for nest in level.nests.values():
-                self._nest(nest)
+                self._chunked(nest) if phase.chunked else self._nest(nest)
             for row in level.products:
                 emit_product(self, row)
         self.flush()
@@ -62,7 +62,8 @@ class Emitter(Function):
     def text(self, name: str) -> str:
         """The module."""
         slots = [f"array{i}" for i in range(len(self.arrays))] + [f"temporary{i}" for i in range(len(self.temporaries))]
-        return self.define(name, [*slots, *(f"cells.{kind}" for kind in self.cells), "constants", "sizes"])
+        slots += [*(f"cells.{kind}" for kind in self.cells), "constants", "sizes"]
+        return self.define(name, slots, ("first", "end") if self.chunks else ())
 
     # Memory.
 
@@ -140,36 +141,81 @@ class Emitter(Function):
 
     def _nest(self, nest: Nest) -> None:
         """The loops of a nest, for one tile after the other where there are several stages."""
-        tiled = len(nest.stages) > 1
-        loops = nest.loops()
-        tile = self._tile(nest) if tiled else nest.lead
-        for loop in loops:
-            for row in loop.items:
-                if row in self.plan.local:
-                    self.tiles[row] = self.temporary(row.dtype, tile * math.prod(space(row.shape)[1:]))
-        emitters = [LoopEmitter(self, loop, tile, tiled) for loop in loops]
-        reductions = [r for e in emitters for r in e.reductions]
-        lead = self.size(nest.lead)
-        self.count += 1
-        name, step = f"T{self.count}", self.size(tile)
-        for r in reductions:
+        work = NestEmitter(self, nest, 1)
+        for r in work.reductions:
             r.before_nest()
-        start, rows = None, lead
-        if tiled:
-            start = self.open(name, lead, step=step)
-            left = moved(self.block, lead) - start
-            rows = (left < step).select(left, step)
-        for e in emitters:
-            e.emit(start, rows)
-        if tiled:
-            self.close(name, moved(self.block, step))
-        for r in reductions:
+        work.emit(None, self.size(nest.lead))
+        for r in work.reductions:
             r.after_nest()
 
-    def _tile(self, nest: Nest) -> int:
+    def _chunked(self, nest: Nest) -> None:
+        """The same for the chunks from `first` up to `end`; called with the number of chunks for both, it finishes."""
+        step = chunk_size(nest)
+        self.chunks = -(-nest.lead // step)
+        work = NestEmitter(self, nest, self.chunks)
+        first, end = (Lane(self.entry, f"%{name}", "i64", 1) for name in ("first", "end"))
+        chunk = self.open("chunks", end, start=first)
+        work.choose(chunk)
+        for r in work.reductions:
+            r.before_nest()
+        start = moved(self.block, chunk) * self.size(step)
+        left = moved(self.block, self.size(nest.lead)) - start
+        work.emit(start, (left < self.size(step)).select(left, self.size(step)))
+        for r in work.reductions:
+            r.after_chunk(chunk)
+        self.close("chunks")
+        last = (moved(self.block, first) == self.size(self.chunks)).to("i64")
+        self.open("finish", last)
+        for r in work.reductions:
+            r.join_chunks(self.size(self.chunks))
+        self.close("finish")
+
+
+class NestEmitter:
+    """The loops of a nest as text of the function `f`, with memory of its own for each chunk."""
+
+    def __init__(self, f: Emitter, nest: Nest, count: int) -> None:
+        self.f, self.nest = f, nest
+        self.tiled = len(nest.stages) > 1
+        longest = nest.lead if count == 1 else chunk_size(nest)
+        self.tile = min(self._tile(), longest) if self.tiled else longest
+        loops = nest.loops()
+        self.buffers: dict[Row, tuple[str, int]] = {}
+        for row in (row for loop in loops for row in loop.items if row in f.plan.local):
+            size = self.tile * math.prod(space(row.shape)[1:])
+            self.buffers[row] = f.temporary(row.dtype, size * count), size
+            f.tiles[row] = self.buffers[row][0]
+        self.emitters = [LoopEmitter(f, loop, self.tile, self.tiled or count > 1, count) for loop in loops]
+        self.reductions = [r for e in self.emitters for r in e.reductions]
+
+    def choose(self, chunk: Lane) -> None:
+        """From here on, the memory of this chunk."""
+        f = self.f
+        for row, (pointer, size) in self.buffers.items():
+            f.tiles[row] = f.block.address(pointer, moved(f.block, chunk) * f.size(size), DTYPES[str(row.dtype)])
+        for r in self.reductions:
+            r.choose(chunk)
+
+    def emit(self, start: Lane | None, rows: Lane) -> None:
+        """The loops for `rows` rows from `start` on (None: from the first), tile by tile."""
+        f = self.f
+        if self.tiled:
+            f.count += 1
+            name, step = f"T{f.count}", f.size(self.tile)
+            end = rows if start is None else moved(f.block, rows) + start
+            start = f.open(name, end, start=start, step=step)
+            left = moved(f.block, end) - start
+            rows = (left < step).select(left, step)
+        for e in self.emitters:
+            e.emit(start, rows)
+        if self.tiled:
+            f.close(name, moved(f.block, step))
+
+    def _tile(self) -> int:
         """How far along its first dimension the loops of a nest go before the next one starts."""
+        nest, plan = self.nest, self.f.plan
         widest = max(math.prod(loop.space[1:]) for loop in nest.loops())
-        local = {row for loop in nest.loops() for row in loop.items if row in self.plan.local}
+        local = {row for loop in nest.loops() for row in loop.items if row in plan.local}
         row_bytes = sum(row.dtype.itemsize * math.prod(space(row.shape)[1:]) for row in local) + 4 * widest
-        rows = max(TILE_BYTES // max(row_bytes, 1), LEAST_ROWS)
-        return max(min(rows - rows % LEAST_ROWS, nest.lead), 1)
+        rows = max(TILE_BYTES // max(row_bytes, 1), chunks.LEAST_ROWS)
+        return max(min(rows - rows % chunks.LEAST_ROWS, nest.lead), 1)

@@ -18,11 +18,15 @@ class Function:
         self.entry = Block(1, "e", self.declares)
         self.block = self.straight()
 
-    def define(self, name: str, slots: Sequence[str]) -> str:
-        """The module; `%slot` is the pointer that the table holds at the place of the slot."""
+    def define(self, name: str, slots: Sequence[str], numbers: Sequence[str] = ()) -> str:
+        """The module; `%slot` is the pointer that the table holds at the place of the slot; then come integers."""
         loads = [
             f"  %{slot}.at = getelementptr i64, ptr %table, i64 {i}\n  %{slot} = load ptr, ptr %{slot}.at"
             for i, slot in enumerate(slots)
+        ]
+        loads += [
+            f"  %{number}.at = getelementptr i64, ptr %table, i64 {i}\n  %{number} = load i64, ptr %{number}.at"
+            for i, number in enumerate(numbers, len(slots))
         ]
         body = "\n".join([*self.allocas, *loads, str(self.entry), *self.pieces])
         head = "\n".join(sorted(self.declares))

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
-from jitgrad.kernels import primitives
-from jitgrad.ops.movement import sum
-from jitgrad.ops.reductions import amax
+from jitgrad.sweeps.accumulators import Accumulator
 from jitgrad.sweeps.expressions import evaluate
 from jitgrad.sweeps.function import moved
-from jitgrad.sweeps.lanes import DTYPES, WORDS, Block, Lane
+from jitgrad.sweeps.lanes import DTYPES, Block, Lane
 from jitgrad.sweeps.layouts import REDUCTIONS, Access, contiguous, is_number, reduced_strides
+from jitgrad.sweeps.schedule import interleaved
 from jitgrad.sweeps.segments import Loop, Write
 from jitgrad.tape import Row
 
@@ -23,11 +19,11 @@ from jitgrad.tape import Row
 class LoopEmitter:
     """The text of one loop nest; `outer` is the `Emitter` of the function around it."""
 
-    def __init__(self, outer: Any, loop: Loop, tile: int, tiled: bool) -> None:
+    def __init__(self, outer: Any, loop: Loop, tile: int, tiled: bool, chunks: int) -> None:
         self.f = outer
         self.items = loop.items
         self.space = loop.space
-        self.tile, self.tiled = tile, tiled
+        self.tile, self.tiled, self.chunks = tile, tiled, chunks
         outer.count += 1
         self.name = f"L{outer.count}"
         self.reads = {item: self._reads(item) for item in loop.items}
@@ -135,6 +131,7 @@ class LoopEmitter:
                 value = known[self.writes[item]] = evaluate(item, inputs, block).splat(self.lanes)
                 if item in f.stored:
                     self._store(block, self.writes[item], value, at, mask)
+        block.lines = interleaved(block.lines)
 
     def _operand(self, a: Access, known: dict[Access, Lane], block: Block, at: Lane, mask: Lane | None) -> Lane:
         found = known.get(a)
@@ -167,138 +164,6 @@ class LoopEmitter:
         if item.adds:
             value = self._load(block, a, at, mask) + value
         self._store(block, a, value, at, mask)
-
-
-class Accumulator:
-    """How one reduction of a loop nest is accumulated.
-
-    In W registers where everything is reduced, or the innermost dimension and no other; else in memory. Sums of
-    floats are accumulated in float64.
-    """
-
-    def __init__(self, nest: LoopEmitter, row: Row) -> None:
-        self.nest, self.row, self.f = nest, row, nest.f
-        self.kind = DTYPES[str(row.dtype)]
-        self.adds = row.op is sum
-        self.held = "f64" if self.adds and self.kind[0] == "f" else self.kind
-        self.out = nest.writes[row]
-        steps = nest.strides(self.out)
-        self.everything = not any(self.out.strides)
-        self.inner = steps[-1] == 0
-        self.by_tile = bool(self.out.strides) and self.out.strides[0] != 0
-        at_once = self.inner and all(steps[:-1]) and (self.by_tile or not nest.tiled)
-        self.in_memory = not self.everything and not at_once
-        self.rest = math.prod(n for n, s in zip(nest.space[1:], self.out.strides[1:]) if s)
-        self.place = f"{nest.name}.{nest.items.index(row)}"
-        if self.in_memory:
-            size = (nest.tile if self.by_tile else 1) * self.rest
-            self.memory = self.f.temporary(np.dtype(_NUMPY[self.held]), size)
-        if self.inner:
-            word = f"<{nest.lanes} x {WORDS[self.held]}>"
-            self.register = f"%{self.place}.acc"
-            self.f.allocas.append(f"  {self.register} = alloca {word}, align 64")
-
-    def _start(self, block: Block, lanes: int) -> Lane:
-        if self.adds:
-            return block.const(0, self.held, lanes)
-        if self.held[0] == "f":
-            return block.const(float("-inf") if self.row.op is amax else float("inf"), self.held, lanes)
-        info = np.iinfo(_NUMPY[self.held])
-        return block.const(info.min if self.row.op is amax else info.max, self.held, lanes)
-
-    def _join(self, old: Lane, new: Lane) -> Lane:
-        if self.adds:
-            return old + new
-        wins = new > old if self.row.op is amax else new < old
-        return primitives.select(wins | (new != new) if self.held[0] == "f" else wins, new, old)
-
-    def _clear(self) -> None:
-        self.f.block.store(self._start(self.f.block, self.nest.lanes), self.register)
-
-    def before_nest(self) -> None:
-        if self.everything:
-            self._clear()
-        elif self.in_memory and not self.by_tile:
-            self._initialise(self.f.size(self.rest))
-
-    def before_loop(self, rows: Lane) -> None:
-        if self.in_memory and self.by_tile:
-            self._initialise(moved(self.f.block, rows) * self.f.size(self.rest))
-
-    def before_inner(self) -> None:
-        if self.inner and not self.everything:
-            self._clear()
-
-    def combine(self, value: Lane, block: Block, at: Lane, mask: Lane | None) -> None:
-        value = moved(block, value).to(self.held).splat(self.nest.lanes)
-        if self.inner:
-            if mask is not None:
-                value = primitives.select(mask, value, self._start(block, self.nest.lanes))
-            block.store(self._join(block.load(self.register, self.held, self.nest.lanes), value), self.register)
-            return
-        step = self.nest.inner_steps[self.out]
-        assert step is not None
-        if step.name == "1":
-            where = block.address(self.memory, moved(block, self._offset(block)) + at, self.held)
-            block.store(self._join(block.load(where, self.held, self.nest.lanes, mask), value), where, mask)
-            return
-        places = (moved(block, self._offset(block)) + moved(block, at) * moved(block, step)).splat(self.nest.lanes)
-        places = places + block.iota("i64", self.nest.lanes) * moved(block, step)
-        old = block.gather(self.memory, places, self.held, mask)
-        block.scatter(self._join(old, value), self.memory, places, mask)
-
-    def _offset(self, block: Block) -> Lane:
-        """Where the accumulators in memory stand, which hold one tile where the result goes tile by tile."""
-        at = moved(block, self.nest.offsets[self.out])
-        return at if self._relative() else at - moved(block, self.nest.bases[self.out])
-
-    def _relative(self) -> bool:
-        return not self.by_tile or self.nest.start is None or self.row in self.f.tiles
-
-    def after_inner(self) -> None:
-        if not self.inner or self.everything:
-            return
-        block = self.f.block
-        total = block.load(self.register, self.held, self.nest.lanes).reduce(self._join)
-        if self.in_memory:
-            where = block.address(self.memory, self._offset(block), self.held)
-            block.store(self._join(block.load(where, self.held, 1), total), where)
-        else:
-            offset = moved(block, self.nest.offsets[self.out])
-            block.store(total.to(self.kind), block.address(self.f.array(self.row, written=True), offset, self.kind))
-
-    def after_loop(self, rows: Lane) -> None:
-        if self.in_memory and self.by_tile:
-            self._finish(moved(self.f.block, rows) * self.f.size(self.rest), self.nest.bases[self.out])
-
-    def after_nest(self) -> None:
-        if self.everything:
-            block = self.f.block
-            total = block.load(self.register, self.held, self.nest.lanes).reduce(self._join)
-            self.f.keep_number(self.row, total.to(self.kind))
-        elif self.in_memory and not self.by_tile:
-            self._finish(self.f.size(self.rest), self.f.block.const(0, "i64"))
-
-    def _initialise(self, size: Lane) -> None:
-        self._over_memory("init", size, lambda block, at, mask: block.store(
-            self._start(block, self.nest.lanes), block.address(self.memory, at, self.held), mask))  # fmt: skip
-
-    def _finish(self, size: Lane, base: Lane) -> None:
-        out = self.f.array(self.row, written=True)
-
-        def body(block: Block, at: Lane, mask: Lane | None) -> None:
-            total = block.load(block.address(self.memory, at, self.held), self.held, self.nest.lanes, mask)
-            block.store(total.to(self.kind), block.address(out, moved(block, base) + at, self.kind), mask)
-
-        self._over_memory("finish", size, body)
-
-    def _over_memory(self, what: str, size: Lane, body: Callable[[Block, Lane, Lane | None], None]) -> None:
-        """A loop over all accumulators in memory."""
-        f = self.f
-        f.vectors(f"{self.place}.{what}", size, self.nest.lanes, lambda at, mask: body(f.block, at, mask))
-
-
-_NUMPY = {"f16": "f2", "f32": "f4", "f64": "f8", "i32": "i4", "i64": "i8"}
 
 
 def _merged(over: tuple[int, ...], strides: list[tuple[int, ...]]) -> list[list[int]]:

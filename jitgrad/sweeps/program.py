@@ -14,11 +14,13 @@ from weakref import WeakValueDictionary
 import numpy as np
 
 from jitgrad.record import quiet
+from jitgrad.sweeps.chunks import split_large
 from jitgrad.sweeps.codegen import Emitter
 from jitgrad.sweeps.direct import NOWHERE, NUMBERS, ROOM, CallPlan, Input, Output, Slot, enter, write_plan
 from jitgrad.sweeps.native import Kernel, compile_text, trampolines
 from jitgrad.sweeps.recompute import recompute
 from jitgrad.sweeps.segments import Phase, Plan, make_plan, why_not_native
+from jitgrad.sweeps.threads import run_chunks
 from jitgrad.tape import CONST, Row, Tape
 
 _NUMPY = {"f16": np.float16, "f32": np.float32, "f64": np.float64, "i32": np.int32, "i64": np.int64, "i1": np.bool_}
@@ -46,6 +48,7 @@ class Native:
     rows: int
     loops: int
     longest: int  # elements of its largest loop
+    chunks: int  # how many pieces several threads may share; 0 if it is run as a whole
     text: str
 
 
@@ -90,6 +93,7 @@ class Program:
         self.tape = tape
         self.plan: Plan = make_plan(tape)
         recompute(self.plan)
+        split_large(self.plan)
         self.cells: dict[str, dict[Row, int]] = {}
         self._places: dict[Row, int] = {}
         for leaf in leaves:
@@ -136,7 +140,8 @@ class Program:
         sizes = np.array(emitter.sizes or [0], np.int64)
         loops = phase.loops()
         longest = max([math.prod(loop.space) for loop in loops], default=0)
-        return Native(kernel, arrays, constants, sizes, emitter.temporaries, len(phase.native_rows()), len(loops), longest, text)
+        rows = len(phase.native_rows())
+        return Native(kernel, arrays, constants, sizes, emitter.temporaries, rows, len(loops), longest, emitter.chunks, text)
 
     def _interpreted(self, row: Row) -> Interpreted:
         run = row.op.run
@@ -164,8 +169,9 @@ class Program:
             if cell is not None:
                 lines.append(f"    cells_{cell[0]}[{cell[1]}] = v{i}" + (".reshape(())" if leaf.shape else ""))
         known |= set(self.constants)
+        made: set[int] = set()
         for i, step in enumerate(self.steps):
-            lines += self._native_lines(i, step) if isinstance(step, Native) else self._numpy_lines(i, step, known)
+            lines += self._native_lines(i, step, made) if isinstance(step, Native) else self._numpy_lines(i, step, known)
         results = [self._result(row, leaves) for row in self.tape.outputs]
         lines += [
             f"    result = ({', '.join(results)}{',' * (len(results) == 1)})",
@@ -174,7 +180,7 @@ class Program:
         ]
         return "\n".join(lines) + "\n"
 
-    def _native_lines(self, i: int, step: Native) -> list[str]:
+    def _native_lines(self, i: int, step: Native, made: set[int]) -> list[str]:
         lines = []
         fixed = {self._place(row) for row in self.constants}
         for place, shape, dtype, escapes in step.arrays:
@@ -182,14 +188,20 @@ class Program:
                 continue
             if shape is None:
                 lines += [f"    if not v{place}.flags.c_contiguous:", f"        v{place} = ascontiguousarray(v{place})"]
+            elif place in made:
+                continue
             elif escapes:
                 lines.append(f"    v{place} = fresh{place}()")
             else:
                 lines += [f"    if {place} not in temporary:", f"        temporary[{place}] = empty({shape}, d_{dtype.name})",
                           f"    v{place} = temporary[{place}]"]  # fmt: skip
+        made |= {place for place, shape, *_ in step.arrays if shape is not None}
         arrays = "".join(f"v{place}, " for place, *_ in step.arrays)
-        call = "call_nogil" if step.longest >= LONG else "call"
-        lines.append(f"    {call}(address{i}, {arrays}*tail{i})")
+        if step.chunks:
+            lines.append(f"    run_chunks(call_nogil, address{i}, {step.chunks}, ({arrays}*tail{i}))")
+        else:
+            call = "call_nogil" if step.longest >= LONG else "call"
+            lines.append(f"    {call}(address{i}, {arrays}*tail{i})")
         return lines
 
     def _numpy_lines(self, i: int, step: Interpreted, known: set[Row]) -> list[str]:
@@ -220,7 +232,7 @@ class Program:
         names: dict[str, Any] = {
             "spare": self._spare, "workspace": lambda: Workspace.of(self), "empty": np.empty,
             "ascontiguousarray": np.ascontiguousarray, "asarray": np.asarray, "full": np.full, "quiet": _quietly,
-            "call": trampolines().call, "call_nogil": trampolines().call_nogil,
+            "call": trampolines().call, "call_nogil": trampolines().call_nogil, "run_chunks": run_chunks,
         }  # fmt: skip
         names |= {
             f"d_{d.name}": d
@@ -241,7 +253,7 @@ class Program:
     def direct(self, numbers: Sequence[type | None]) -> Direct | None:
         """How `enter` runs this program; None where it cannot. `numbers` are the types of the leaves that are numbers."""
         step = self.steps[0] if len(self.steps) == 1 else None
-        if enter() is None or not isinstance(step, Native) or step.longest >= LONG:
+        if enter() is None or not isinstance(step, Native) or step.longest >= LONG or step.chunks:
             return None
         bases, end = {}, 0
         for kind, places in self.cells.items():

@@ -100,6 +100,7 @@ class Phase:
 
     levels: dict[int, Level] = field(default_factory=lambda: defaultdict(Level))
     others: list[Row] = field(default_factory=list)
+    chunked: bool = False  # just one nest, which several threads may share
 
     def ordered(self) -> list[Level]:
         return [self.levels[k] for k in sorted(self.levels)]

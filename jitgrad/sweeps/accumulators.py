@@ -1,0 +1,195 @@
+"""The LLVM text of a reduction: where its partial results are held while a loop runs, and what happens around it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from jitgrad.kernels import primitives
+from jitgrad.ops.movement import sum
+from jitgrad.ops.reductions import amax
+from jitgrad.sweeps.function import moved
+from jitgrad.sweeps.lanes import DTYPES, WORDS, Block, Lane
+from jitgrad.tape import Row
+
+
+class Accumulator:
+    """How one reduction of a loop nest is accumulated.
+
+    In W registers where everything is reduced, or the innermost dimension and no other; else in memory. Sums of
+    floats are accumulated in float64.
+    """
+
+    def __init__(self, nest: Any, row: Row) -> None:
+        self.nest, self.row, self.f = nest, row, nest.f
+        self.kind = DTYPES[str(row.dtype)]
+        self.adds = row.op is sum
+        self.held = "f64" if self.adds and self.kind[0] == "f" else self.kind
+        self.out = nest.writes[row]
+        steps = nest.strides(self.out)
+        self.everything = not any(self.out.strides)
+        self.inner = steps[-1] == 0
+        self.by_tile = bool(self.out.strides) and self.out.strides[0] != 0
+        at_once = self.inner and all(steps[:-1]) and (self.by_tile or not nest.tiled)
+        self.in_memory = not self.everything and not at_once
+        self.rest = math.prod(n for n, s in zip(nest.space[1:], self.out.strides[1:]) if s)
+        self.place = f"{nest.name}.{nest.items.index(row)}"
+        if self.in_memory:
+            self.size = (nest.tile if self.by_tile else 1) * self.rest
+        elif self.everything:
+            self.size = nest.lanes
+        if self.in_memory or (self.everything and nest.chunks > 1):
+            self.memory = self.all_memory = self.f.temporary(np.dtype(_NUMPY[self.held]), self.size * nest.chunks)
+        if self.inner:
+            word = f"<{nest.lanes} x {WORDS[self.held]}>"
+            self.register = f"%{self.place}.acc"
+            self.f.allocas.append(f"  {self.register} = alloca {word}, align 64")
+
+    def _start(self, block: Block, lanes: int) -> Lane:
+        if self.adds:
+            return block.const(0, self.held, lanes)
+        if self.held[0] == "f":
+            return block.const(float("-inf") if self.row.op is amax else float("inf"), self.held, lanes)
+        info = np.iinfo(_NUMPY[self.held])
+        return block.const(info.min if self.row.op is amax else info.max, self.held, lanes)
+
+    def _join(self, old: Lane, new: Lane) -> Lane:
+        if self.adds:
+            return old + new
+        wins = new > old if self.row.op is amax else new < old
+        return primitives.select(wins | (new != new) if self.held[0] == "f" else wins, new, old)
+
+    def _clear(self) -> None:
+        self.f.block.store(self._start(self.f.block, self.nest.lanes), self.register)
+
+    def choose(self, chunk: Lane) -> None:
+        """From here on, the memory of this chunk."""
+        if self.in_memory:
+            block = self.f.block
+            self.memory = block.address(self.all_memory, moved(block, chunk) * self.f.size(self.size), self.held)
+
+    def before_nest(self) -> None:
+        if self.everything:
+            self._clear()
+        elif self.in_memory and not self.by_tile:
+            self._initialise(self.f.size(self.rest))
+
+    def before_loop(self, rows: Lane) -> None:
+        if self.in_memory and self.by_tile:
+            self._initialise(moved(self.f.block, rows) * self.f.size(self.rest))
+
+    def before_inner(self) -> None:
+        if self.inner and not self.everything:
+            self._clear()
+
+    def combine(self, value: Lane, block: Block, at: Lane, mask: Lane | None) -> None:
+        value = moved(block, value).to(self.held).splat(self.nest.lanes)
+        if self.inner:
+            if mask is not None:
+                value = primitives.select(mask, value, self._start(block, self.nest.lanes))
+            block.store(self._join(block.load(self.register, self.held, self.nest.lanes), value), self.register)
+            return
+        step = self.nest.inner_steps[self.out]
+        assert step is not None
+        if step.name == "1":
+            where = block.address(self.memory, moved(block, self._offset(block)) + at, self.held)
+            block.store(self._join(block.load(where, self.held, self.nest.lanes, mask), value), where, mask)
+            return
+        places = (moved(block, self._offset(block)) + moved(block, at) * moved(block, step)).splat(self.nest.lanes)
+        places = places + block.iota("i64", self.nest.lanes) * moved(block, step)
+        old = block.gather(self.memory, places, self.held, mask)
+        block.scatter(self._join(old, value), self.memory, places, mask)
+
+    def _offset(self, block: Block) -> Lane:
+        """Where the accumulators in memory stand, which hold one tile where the result goes tile by tile."""
+        at = moved(block, self.nest.offsets[self.out])
+        return at if self._relative() else at - moved(block, self.nest.bases[self.out])
+
+    def _relative(self) -> bool:
+        return not self.by_tile or self.nest.start is None or self.row in self.f.tiles
+
+    def after_inner(self) -> None:
+        if not self.inner or self.everything:
+            return
+        block = self.f.block
+        total = block.load(self.register, self.held, self.nest.lanes).reduce(self._join)
+        if self.in_memory:
+            where = block.address(self.memory, self._offset(block), self.held)
+            block.store(self._join(block.load(where, self.held, 1), total), where)
+        else:
+            offset = moved(block, self.nest.offsets[self.out])
+            block.store(total.to(self.kind), block.address(self.f.array(self.row, written=True), offset, self.kind))
+
+    def after_loop(self, rows: Lane) -> None:
+        if self.in_memory and self.by_tile:
+            self._finish(moved(self.f.block, rows) * self.f.size(self.rest), self.nest.bases[self.out])
+
+    def after_nest(self) -> None:
+        if self.everything:
+            self._keep(self.f.block.load(self.register, self.held, self.nest.lanes))
+        elif self.in_memory and not self.by_tile:
+            self._finish(self.f.size(self.rest), self.f.block.const(0, "i64"))
+
+    def after_chunk(self, chunk: Lane) -> None:
+        """Keep what the accumulators hold for `join_chunks`."""
+        if self.everything:
+            block, lanes = self.f.block, self.nest.lanes
+            here = block.address(self.all_memory, moved(block, chunk) * lanes, self.held)
+            block.store(block.load(self.register, self.held, lanes), here)
+
+    def join_chunks(self, count: Lane) -> None:
+        """Put what the chunks hold together, in their order."""
+        f = self.f
+        if self.everything:
+            self._keep(self._joined(count, None, None))
+        elif self.in_memory and not self.by_tile:
+            out = f.array(self.row, written=True)
+
+            def body(at: Lane, mask: Lane | None) -> None:
+                total = self._joined(count, at, mask).to(self.kind)
+                where = f.block.address(out, moved(f.block, at), self.kind)
+                f.block.store(total, where, None if mask is None else moved(f.block, mask))
+
+            f.vectors(f"{self.place}.finish", f.size(self.rest), self.nest.lanes, body)
+
+    def _joined(self, count: Lane, at: Lane | None, mask: Lane | None) -> Lane:
+        """W accumulators, from `at` on, of all chunks."""
+        f, lanes = self.f, self.nest.lanes
+        f.count += 1
+        name = f"{self.place}.join{f.count}"
+        f.allocas.append(f"  %{name} = alloca <{lanes} x {WORDS[self.held]}>, align 64")
+        f.block.store(self._start(f.block, lanes), f"%{name}")
+        where = f.open(name, count) * f.size(self.size)
+        block = f.block
+        where = where if at is None else where + at
+        part = block.load(block.address(self.all_memory, where, self.held), self.held, lanes, mask)
+        block.store(self._join(block.load(f"%{name}", self.held, lanes), part), f"%{name}")
+        f.close(name)
+        return f.block.load(f"%{name}", self.held, lanes)
+
+    def _keep(self, total: Lane) -> None:
+        self.f.keep_number(self.row, total.reduce(self._join).to(self.kind))
+
+    def _initialise(self, size: Lane) -> None:
+        self._over_memory("init", size, lambda block, at, mask: block.store(
+            self._start(block, self.nest.lanes), block.address(self.memory, at, self.held), mask))  # fmt: skip
+
+    def _finish(self, size: Lane, base: Lane) -> None:
+        out = self.f.array(self.row, written=True)
+
+        def body(block: Block, at: Lane, mask: Lane | None) -> None:
+            total = block.load(block.address(self.memory, at, self.held), self.held, self.nest.lanes, mask)
+            block.store(total.to(self.kind), block.address(out, moved(block, base) + at, self.kind), mask)
+
+        self._over_memory("finish", size, body)
+
+    def _over_memory(self, what: str, size: Lane, body: Callable[[Block, Lane, Lane | None], None]) -> None:
+        """A loop over all accumulators in memory."""
+        f = self.f
+        f.vectors(f"{self.place}.{what}", size, self.nest.lanes, lambda at, mask: body(f.block, at, mask))
+
+
+_NUMPY = {"f16": "f2", "f32": "f4", "f64": "f8", "i32": "i4", "i64": "i8"}
