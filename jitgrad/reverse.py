@@ -34,13 +34,13 @@ def reverse(
     Cotangents are arrays, or tensors of class `cls` if the sweep is `recorded`. Unless `retain`, values saved in the
     rows are dropped as the sweep passes.
     """
-    needed = _needed(seeds, wanted)
-    sweep = _Sweep(cls, recorded, needed)
+    order = _needed(seeds, wanted)
+    sweep = _Sweep(cls, recorded, set(order))
     for row, g in seeds.items():
         sweep.add(row, g, False)
     arrived = {}
     take = sweep.cotangents.pop
-    for row in sorted(needed, key=by_serial, reverse=True):
+    for row in reversed(order):
         g = take(row, None)
         if g is None:
             continue
@@ -52,6 +52,8 @@ def reverse(
             plan = row.plan
             if not recorded and plan is not None and plan.plain:
                 sweep.plainly(row, plan, g)
+            elif recorded and row.saved is None and row.op.kind == "elementwise":
+                sweep.traced(row, g)
             else:
                 sweep.through(row, g)
             if not retain and row.saved:
@@ -60,8 +62,8 @@ def reverse(
     return arrived
 
 
-def _needed(seeds: Iterable[Row], wanted: set[Row] | None) -> set[Row]:
-    """The rows on a way from `seeds` to `wanted` (or to any leaf that requires grad)."""
+def _needed(seeds: Iterable[Row], wanted: set[Row] | None) -> list[Row]:
+    """The rows on a way from `seeds` to `wanted` (or to any leaf that requires grad), in order."""
     found: set[Row] = set()
     waiting = list(seeds)
     asked: Collection[Row] = wanted or ()
@@ -70,13 +72,16 @@ def _needed(seeds: Iterable[Row], wanted: set[Row] | None) -> set[Row]:
         if (row.requires or row in asked) and row not in found:
             found.add(row)
             waiting += row.inputs
+    order = sorted(found, key=by_serial)
     if wanted is None:
-        return found
-    reaching: set[Row] = set()
-    for row in sorted(found, key=by_serial):
-        if row in wanted or any(x in reaching for x in row.inputs):
-            reaching.add(row)
-    return reaching
+        return order
+    reaching = dict.fromkeys(wanted)
+    for row in order:
+        for x in row.inputs:
+            if x in reaching:
+                reaching[row] = None
+                break
+    return [row for row in order if row in reaching]
 
 
 class _Sweep:
@@ -133,6 +138,26 @@ class _Sweep:
                 part = rule.function(g, *arguments, *facts)
                 fresh = not self.recorded and part is not g and isinstance(part, np.ndarray) and part.base is None
                 self.add(x, part, fresh)
+
+    def traced(self, row: Row, g: Any) -> None:
+        """`through` for an elementwise row that saved nothing, as rows have no values while `jit` traces."""
+        inputs, needed, cls = row.inputs, self.needed, self.cls
+        plan = row.op.plan(tuple([x in needed for x in inputs]))
+        if not plan.plain:
+            return self.through(row, g)
+        saved = [make(cls, None, row if slot == OUTPUT else inputs[slot]) for slot in plan.slots]
+        for i, function, picks, _, names in plan.quick:
+            arguments = [saved[p] for p in picks]
+            if names:
+                arguments += [row.params[name] for name in names]
+            if not row.op.partials:
+                part = function(g, *arguments)
+            else:
+                partial = function(*arguments)
+                plain = isinstance(partial, Handle) and partial._value is None and partial._row.dtype.kind == "f"
+                part = g * partial if plain else _scaled(g, partial)
+            self.add(inputs[i], part, False)
+        return None
 
     def plainly(self, row: Row, plan: Plan, g: Any) -> None:
         """`through` for what most rows are: arrays and rules that need nothing but saved values."""

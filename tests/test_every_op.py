@@ -339,7 +339,7 @@ def compare_sweeps(many: list[Case], order: int, what: str, ulps: float, floor: 
     before = [np.array(x.numpy()) for x in flat]
     eager = batched(many, order)(*flat)
     compiled = jg.jit(batched(many, order))
-    for name in ("interpreted", "jit"):
+    for name in ("interpreted", "machine", "jit"):
         with jg.sweep(name):
             results = compiled(*flat)
         for case, got, want in zip(many, results, eager):

@@ -85,12 +85,12 @@ def _floor_divide(x: Lane, y: Lane) -> Lane:
 
 
 def _power(x: Lane, exponent: float) -> Lane:
-    if exponent in _POWERS:
-        return _POWERS[exponent](x)
+    if exponent in POWERS:
+        return POWERS[exponent](x)
     return x.libm("pow", x.block.const(exponent, x.type))
 
 
-_POWERS: dict[float, Callable] = {
+POWERS: dict[float, Callable] = {
     0: lambda x: x.block.const(1, x.type, x.lanes), 1: lambda x: x, 2: lambda x: x * x, 3: lambda x: x * x * x,
     4: lambda x: (x * x) * (x * x), -1: lambda x: 1 / x, -2: lambda x: 1 / (x * x), 0.5: primitives.sqrt,
 }  # fmt: skip

@@ -258,8 +258,8 @@ class Block:
         return Lane(self, f"<{elements}>", type, lanes)
 
     def mask(self, count: Lane, lanes: int | None = None) -> Lane:
-        """i1 lanes: true in the first `count` (i64) of them; for the last, incomplete vector of an array."""
-        return self.iota("i64", lanes) < count
+        """i1 lanes: true in the first `count` (i64, at most some millions) of them; for an incomplete vector."""
+        return self.iota("i32", lanes) < count.to("i32")
 
 
 class Lane:
@@ -523,15 +523,16 @@ done:
         return self.block.emit(f"shufflevector {self}, {word} poison, <{count} x i32> <{order}>", self.type, count)
 
     def reduce(self, combine: Callable[[Lane, Lane], Lane]) -> Lane:
-        """All lanes as one scalar: the lower half with the upper half, again and again; W must be a power of two.
+        """All lanes as one scalar: the lower half with the upper half, again and again, and what is odd at the end.
 
         The order is part of the text, so the result does not depend on the machine.
         """
-        value, half = self, self.lanes // 2
-        while half:
+        half = 1 << self.lanes.bit_length() - 1
+        value = self.part(0, half) if half < self.lanes else self
+        while half := half // 2:
             value = combine(value.part(0, half), value.part(half, half))
-            half //= 2
-        return value
+        rest = self.lanes - (1 << self.lanes.bit_length() - 1)
+        return combine(value, self.part(self.lanes - rest, rest).reduce(combine)) if rest else value
 
     def reduce_sum(self) -> Lane:
         return self.reduce(lambda a, b: a + b)

@@ -30,8 +30,13 @@ class LoopEmitter:
         self.writes = {item: self._write(item) for item in loop.items}
         accesses = [a for reads in self.reads.values() for a in reads] + list(self.writes.values())
         self.groups = _merged(self.space, [a.strides for a in accesses]) or [[]]
-        dtypes = [a.source.dtype for a in accesses]
-        self.lanes = 8 if any(t.itemsize == 8 for t in dtypes) else 16
+        self.width = self.lanes = 8 if any(a.source.dtype.itemsize == 8 for a in accesses) else 16
+        innermost = math.prod(self.space[d] for d in self.groups[-1])
+        # Short rows are one vector each, of just their length: masks would cost more than all the rest.
+        known = not tiled or 0 not in self.groups[-1]
+        self.short = known and len(self.groups) > 1 and 0 < innermost <= self.width
+        if self.short:
+            self.lanes = innermost
         self.reductions = [Accumulator(self, row) for row in loop.items if isinstance(row, Row) and row.op in REDUCTIONS]
         self.sizes: list[Lane] = []
         self.bases: dict[Access, Lane] = {}
@@ -99,7 +104,11 @@ class LoopEmitter:
         for r in self.reductions:
             r.before_inner()
         fixed = self._fixed_along_inner()
-        f.vectors(f"{self.name}.v", self.sizes[-1], self.lanes, lambda at, mask: self._body(at, mask, fixed))
+        if self.short:
+            f.block.lanes = self.lanes
+            self._body(f.entry.const(0, "i64"), None, fixed)
+        else:
+            f.vectors(f"{self.name}.v", self.sizes[-1], self.lanes, lambda at, mask: self._body(at, mask, fixed))
         for r in self.reductions:
             r.after_inner()
 
