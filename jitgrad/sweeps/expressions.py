@@ -10,10 +10,6 @@ from jitgrad.sweeps.lanes import DTYPES, Block, Lane
 from jitgrad.tape import Row
 
 
-def _libm(name: str) -> Callable:
-    return lambda x, *rest: x.libm(name, *rest)
-
-
 def _rounding(name: str) -> Callable:
     return lambda x: getattr(x, name)() if x.type[0] == "f" else x
 
@@ -30,7 +26,7 @@ def _sign(x: Lane) -> Lane:
 
 
 def _remainder(x: Lane, y: Lane) -> Lane:
-    rest = x.libm("fmod", y)
+    rest = scalar.fmod(x, y)
     return primitives.select(
         (rest != 0) & ((rest < 0) ^ (y < 0)), rest + y, primitives.select(rest == 0, rest.copysign(y), rest)
     )
@@ -39,7 +35,7 @@ def _remainder(x: Lane, y: Lane) -> Lane:
 def _floor_divide(x: Lane, y: Lane) -> Lane:
     """NumPy's: the quotient that belongs to `remainder`, which the floor of the rounded quotient may miss by one."""
     select = primitives.select
-    rest = x.libm("fmod", y)
+    rest = scalar.fmod(x, y)
     quotient = (x - rest) / y
     quotient = select((rest != 0) & ((rest < 0) ^ (y < 0)), quotient - 1, quotient)
     whole = quotient.floor()
@@ -50,7 +46,7 @@ def _floor_divide(x: Lane, y: Lane) -> Lane:
 def _power(x: Lane, exponent: float) -> Lane:
     if exponent in _POWERS:
         return _POWERS[exponent](x)
-    return x.libm("pow", x.block.const(exponent, x.type))
+    return scalar.GENERIC["pow"](x, x.block.const(exponent, x.type))
 
 
 _POWERS: dict[float, Callable] = {
@@ -59,15 +55,8 @@ _POWERS: dict[float, Callable] = {
 }  # fmt: skip
 
 
-class Names(dict):
-    """What the names in a kernel expression mean on lanes; one that is not ours is a function of the C library."""
-
-    def __missing__(self, name: str) -> Callable:
-        return _libm(name)
-
-
 NAMES: dict[str, Any] = {
-    **{n: getattr(scalar, n) for n in scalar.KERNELS},
+    **scalar.GENERIC,
     **{n: _rounding(n) for n in ("floor", "ceil", "trunc", "rint")},
     "select": primitives.select, "sqrt": primitives.sqrt, "abs": abs, "sign": _sign, "clamp": _clamp, "power": _power,
     "remainder": _remainder, "to": lambda x, dtype: x.to(DTYPES[str(dtype)]), "inf": float("inf"),
@@ -83,7 +72,7 @@ def evaluate(row: Row, values: list[Lane], block: Block) -> Lane:
     if code is None:
         code = _CODE[row.op.kernel or ""] = compile(row.op.kernel or "", f"<{row.op.name}>", "eval")
     wide = [v.to("f32") if v.type == "f16" else v for v in values]
-    result = eval(code, {}, Names(NAMES | dict(zip(row.op.inputs, wide)) | row.params))
+    result = eval(code, {}, NAMES | dict(zip(row.op.inputs, wide)) | row.params)
     kind = DTYPES[str(row.dtype)]
     if not isinstance(result, Lane):
         return block.const(result, kind, values[0].lanes)

@@ -14,10 +14,7 @@ from jitgrad.ops.reductions import amax
 from jitgrad.sweeps.segments import REDUCTIONS, Access, Loop, Phase, Plan, access, is_number, operands, space_of
 from jitgrad.tape import CONST, Row, short_type
 
-_CALLS = {
-    **{n: f"np.{n}" for n in ("sign", "floor", "ceil", "trunc", "rint", "tan", "sinh", "cosh", "hypot", "log2", "log10")},
-    **{n: f"math.{n}" for n in ("asin", "acos", "atan", "atan2", "erf", "erfc", "lgamma")}, "pow": "np.power", "inf": "np.inf",
-}  # fmt: skip
+_CALLS = {n: f"np.{n}" for n in ("sign", "floor", "ceil", "trunc", "rint", "inf")}
 _WHOLE = {
     "power(x, exponent)": "x ** exponent", "remainder(x, y)": "x % y", "to(x, dtype)": "x", "~x": "not x",
 }  # fmt: skip
