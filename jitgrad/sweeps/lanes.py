@@ -312,7 +312,7 @@ class Lane:
             elif other.type != self.type:
                 raise TypeError(f"{self.type} and {other.type} do not mix: convert one with .to()")
             values.append(other)
-        return _level(values)
+        return level(values)
 
     def _binary(self, opcode: str, other: Any) -> Lane:
         x, y = self._with(other)
@@ -419,7 +419,7 @@ class Lane:
         if not isinstance(a, Lane):
             a = self.block.const(a, _type_of(b if hasattr(b, "type") or hasattr(b, "dtype") else a))
         a, b = a._with(b)
-        c, a, b = _level([self, a, b])
+        c, a, b = level([self, a, b])
         return c.block.emit(f"select {c}, {a}, {b}", a.type, a.lanes)
 
     def _cast(self, opcode: str, type: str) -> Lane:
@@ -485,7 +485,7 @@ class Lane:
 
         The branch is in a function that is inlined, so that the text which calls it stays a straight line.
         """
-        x, where, fast = _level([self, where, fast])
+        x, where, fast = level([self, where, fast])
         block, word = Block(x.lanes, declares=x.block.declares), spelled(x.type, x.lanes)
         symbol = f"rarely.{name}.{_suffix(x.type, x.lanes)}"
         parameters = f"({spelled('i1', x.lanes)} %c, {word} %x, {word} %fast)"
@@ -538,7 +538,7 @@ done:
         return self.reduce(lambda a, b: a + b)
 
 
-def _level(values: list[Lane]) -> list[Lane]:
+def level(values: list[Lane]) -> list[Lane]:
     """The same values in the youngest of their blocks, the scalars among them splatted to the widest."""
     block, lanes = values[0].block, values[0].lanes
     if all(v.block is block and v.lanes == lanes for v in values):
