@@ -28,7 +28,7 @@ from jitgrad.ops.movement import sum
 from jitgrad.ops.reductions import amax, amin
 from jitgrad.ops.table import Op
 from jitgrad.sweeps.expressions import POWERS, evaluate
-from jitgrad.sweeps.lanes import DTYPES, SIZES, Block, Lane, spelled
+from jitgrad.sweeps.lanes import DTYPES, SIZES, Block, Declares, Lane, spelled
 from jitgrad.sweeps.native import Kernel, compile_text
 from jitgrad.tape import Row
 
@@ -140,7 +140,7 @@ class Text:
     """A handler under construction: straight code, loops over vectors, and the jump at the end."""
 
     def __init__(self) -> None:
-        self.declares: set[str] = set()
+        self.declares = Declares()
         self.allocas: list[str] = []
         self.lines: list[str] = []
         self.count = 0
