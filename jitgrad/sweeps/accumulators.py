@@ -12,7 +12,7 @@ from jitgrad.kernels import primitives
 from jitgrad.ops.movement import sum
 from jitgrad.ops.reductions import amax
 from jitgrad.sweeps.function import moved
-from jitgrad.sweeps.lanes import DTYPES, WORDS, Block, Lane
+from jitgrad.sweeps.lanes import WORDS, Block, Lane, kind_of
 from jitgrad.tape import Row
 
 
@@ -25,7 +25,7 @@ class Accumulator:
 
     def __init__(self, nest: Any, row: Row) -> None:
         self.nest, self.row, self.f = nest, row, nest.f
-        self.kind = DTYPES[str(row.dtype)]
+        self.kind = kind_of(row.dtype)
         self.adds = row.op is sum
         self.held = "f64" if self.adds and self.kind[0] == "f" else self.kind
         self.out = nest.writes[row]

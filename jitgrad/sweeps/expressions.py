@@ -7,7 +7,7 @@ from functools import cache
 from typing import Any
 
 from jitgrad.kernels import primitives, scalar
-from jitgrad.sweeps.lanes import DTYPES, Block, Lane, level, spelled
+from jitgrad.sweeps.lanes import Block, Lane, kind_of, level, spelled
 from jitgrad.tape import Row
 
 MOST_WRITTEN_OUT = 2
@@ -97,7 +97,7 @@ NAMES: dict[str, Any] = {
     **{n: _kernel(n) for n in scalar.KERNELS},
     **{n: _rounding(n) for n in ("floor", "ceil", "trunc", "rint")},
     "select": primitives.select, "sqrt": primitives.sqrt, "abs": abs, "sign": _sign, "clamp": _clamp, "power": _power,
-    "remainder": _remainder, "to": lambda x, dtype: x.to(DTYPES[str(dtype)]), "inf": float("inf"),
+    "remainder": _remainder, "to": lambda x, dtype: x.to(kind_of(dtype)), "inf": float("inf"),
     "floor_divide": _floor_divide,
 }  # fmt: skip
 
@@ -111,7 +111,7 @@ def evaluate(row: Row, values: list[Lane], block: Block) -> Lane:
         code = _CODE[row.op.kernel or ""] = compile(row.op.kernel or "", f"<{row.op.name}>", "eval")
     wide = [v.to("f32") if v.type == "f16" else v for v in values]
     result = eval(code, {}, NAMES | dict(zip(row.op.inputs, wide)) | row.params)
-    kind = DTYPES[str(row.dtype)]
+    kind = kind_of(row.dtype)
     if not isinstance(result, Lane):
         return block.const(result, kind, values[0].lanes)
     return result if result.type == kind else result.to(kind)

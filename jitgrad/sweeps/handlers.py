@@ -28,7 +28,7 @@ from jitgrad.ops.movement import sum
 from jitgrad.ops.reductions import amax, amin
 from jitgrad.ops.table import Op
 from jitgrad.sweeps.expressions import POWERS, evaluate
-from jitgrad.sweeps.lanes import DTYPES, SIZES, Block, Declares, Lane, spelled
+from jitgrad.sweeps.lanes import SIZES, Block, Declares, Lane, kind_of, spelled
 from jitgrad.sweeps.native import Kernel, compile_text
 from jitgrad.tape import Row
 
@@ -202,7 +202,7 @@ def _elementwise(kind: Elementwise) -> Text:
     first = text.block()
     pointers = [text.pointer(first, 3 + k) for k in range(len(kind.operands))]
     result = text.pointer(first, 2)
-    out = DTYPES[str(kind.result)]
+    out = kind_of(kind.result)
 
     def computed(block: Block, values: list[Lane]) -> Lane:
         inputs = len(kind.op.inputs)
@@ -235,7 +235,7 @@ def _elementwise(kind: Elementwise) -> Text:
 def _fold(kind: Fold) -> Text:
     """Every repetition has its vector of parts, joined in a fixed order at its end; floats are summed in float64."""
     text = Text()
-    out = DTYPES[str(kind.result)]
+    out = kind_of(kind.result)
     held = "f64" if kind.op is sum and out[0] == "f" else out
     lanes = _lanes(out, kind.operand)
     join = Row(FOLDS[kind.op], (), {}, (), np.dtype(_NUMPY[held]), False)

@@ -17,6 +17,7 @@ value they meet.  Intrinsics: the LLVM Language Reference, https://llvm.org/docs
 
 from __future__ import annotations
 
+import functools
 import itertools
 import struct
 from collections import Counter
@@ -30,6 +31,14 @@ SIZES = {"i1": 1} | {type: int(type[1:]) // 8 for type in WORDS if type != "i1"}
 DTYPES = {"bool": "i1", "float16": "f16", "float32": "f32", "float64": "f64"} | {
     f"{name}{bits}": f"{sign}{bits}" for sign, name in (("i", "int"), ("u", "uint")) for bits in (8, 16, 32, 64)
 }
+
+
+@functools.cache
+def kind_of(dtype: Any) -> str:
+    """What the type of a NumPy dtype is called here."""
+    return DTYPES[str(dtype)]
+
+
 _BIRTHS = itertools.count()
 
 

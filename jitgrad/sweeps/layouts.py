@@ -71,8 +71,12 @@ class Layouts:
         """How the elements of a row are read, along the dimensions of `space(row.shape)`."""
         found = self._accesses.get(row)
         if found is None:
-            source, part = self.view(row)
-            found = self._accesses[row] = Access(source, *place(part))
+            if _may_be_free(row):
+                source, part = self.view(row)
+                found = Access(source, *place(part))
+            else:
+                found = Access(row, 0, contiguous(space(row.shape)))
+            self._accesses[row] = found
         return found
 
     def view(self, row: Row) -> tuple[Row, np.ndarray]:

@@ -9,10 +9,10 @@ from typing import Any
 from jitgrad.sweeps.accumulators import Accumulator
 from jitgrad.sweeps.expressions import evaluate
 from jitgrad.sweeps.function import moved
-from jitgrad.sweeps.lanes import DTYPES, Block, Lane
+from jitgrad.sweeps.lanes import Block, Lane, kind_of
 from jitgrad.sweeps.layouts import REDUCTIONS, Access, contiguous, is_number, reduced_strides
+from jitgrad.sweeps.plan import Loop, Write
 from jitgrad.sweeps.schedule import interleaved
-from jitgrad.sweeps.segments import Loop, Write
 from jitgrad.tape import Row
 
 
@@ -123,7 +123,7 @@ class LoopEmitter:
             if is_number(a.source):
                 found[a] = self.f.number(a.source)
             elif self.inner_steps[a] is None and a not in found:
-                kind, block = DTYPES[str(a.source.dtype)], self.f.block
+                kind, block = kind_of(a.source.dtype), self.f.block
                 found[a] = block.load(block.address(self.f.array(a.source), moved(block, self.offsets[a]), kind), kind, 1)
         return found
 
@@ -149,7 +149,7 @@ class LoopEmitter:
         return found
 
     def _load(self, block: Block, a: Access, at: Lane, mask: Lane | None) -> Lane:
-        kind, step = DTYPES[str(a.source.dtype)], self.inner_steps[a]
+        kind, step = kind_of(a.source.dtype), self.inner_steps[a]
         base = self.f.array(a.source)
         if step is None or step.name == "1":
             return block.load(block.address(base, moved(block, self.offsets[a]) + at, kind), kind, self.lanes, mask)
@@ -168,7 +168,7 @@ class LoopEmitter:
         return first.splat(self.lanes) + block.iota("i64", self.lanes) * moved(block, step)
 
     def _put(self, block: Block, item: Write, inputs: list[Lane], at: Lane, mask: Lane | None) -> None:
-        kind, a = DTYPES[str(item.row.dtype)], self.writes[item]
+        kind, a = kind_of(item.row.dtype), self.writes[item]
         value = (inputs[0] if inputs else block.const(0, kind)).splat(self.lanes)
         if item.adds:
             value = self._load(block, a, at, mask) + value

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from jitgrad.sweeps.function import Function, moved
-from jitgrad.sweeps.lanes import DTYPES, SIZES, WORDS, Block, Lane
+from jitgrad.sweeps.lanes import SIZES, WORDS, Block, Lane, kind_of
 from jitgrad.sweeps.layouts import place
 from jitgrad.sweeps.native import Kernel, compile_text
 from jitgrad.tape import Row
@@ -30,7 +30,7 @@ NUMBERS = ("m", "n", "k", "x_m", "x_k", "y_k", "y_n", "z_m", "z_n", "packs", "do
 
 def emit_product(f: Any, row: Row) -> None:
     """Append the calls for a row `matmul`, one for each pair of matrices, to the text of the `Emitter` `f`."""
-    kind = DTYPES[str(row.dtype)]
+    kind = kind_of(row.dtype)
     symbol = f"jitgrad.product.{kind}"
     f.symbols[symbol] = _kernel(kind).address
     f.declares.add(f"declare void @{symbol}(ptr)")

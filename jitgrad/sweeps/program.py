@@ -18,8 +18,9 @@ from jitgrad.sweeps.chunks import split_large
 from jitgrad.sweeps.codegen import Emitter
 from jitgrad.sweeps.direct import NOWHERE, NUMBERS, ROOM, CallPlan, Input, Output, Slot, enter, write_plan
 from jitgrad.sweeps.native import Kernel, compile_text, trampolines
+from jitgrad.sweeps.plan import Phase, Plan
 from jitgrad.sweeps.recompute import recompute
-from jitgrad.sweeps.segments import Phase, Plan, make_plan, why_not_native
+from jitgrad.sweeps.segments import make_plan, why_not_native
 from jitgrad.sweeps.threads import run_chunks
 from jitgrad.tape import CONST, Row, Tape
 

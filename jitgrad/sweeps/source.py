@@ -12,7 +12,7 @@ from typing import Any
 from jitgrad.ops.movement import sum
 from jitgrad.ops.reductions import amax
 from jitgrad.sweeps.layouts import REDUCTIONS, Access, contiguous, is_number, place, reduced_strides
-from jitgrad.sweeps.segments import Loop, Phase, Plan, Write
+from jitgrad.sweeps.plan import Loop, Phase, Plan, Write
 from jitgrad.tape import CONST, Row, short_type
 
 _CALLS = {n: f"np.{n}" for n in ("sign", "floor", "ceil", "trunc", "rint", "inf")}
