@@ -6,6 +6,7 @@ from jitgrad.dtypes import get_default_dtype, set_default_dtype
 from jitgrad.func import grad, value_and_grad
 from jitgrad.jit import jit, sweep
 from jitgrad.printing import set_printoptions
+from jitgrad.settings import config
 from jitgrad.tape import Tape
 from jitgrad.tensor import Size, Tensor
 

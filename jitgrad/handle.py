@@ -141,6 +141,16 @@ def check_guards(row: Row) -> None:
             )
 
 
+def unchanged(guards: Sequence[Any]) -> bool:
+    """Whether no value that these guards watch has been changed since, so that `check_guards` has nothing to say."""
+    for guard in guards:
+        if guard is not None:
+            storage, version = guard
+            if storage.version != version or (storage.exported not in (None, -1) and storage.exported != storage.checksum()):
+                return False
+    return True
+
+
 def note_view(base: Any, out: Any, op: Op, params: dict[str, Any]) -> None:
     """Make `out` share the storage of `base`, if NumPy gave it the same memory."""
     value, source = out._value, base._value

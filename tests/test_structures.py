@@ -1,0 +1,508 @@
+"""Recurring reverse sweeps: compiled ones give what the interpreted one gives, and raise what it raises."""
+
+from __future__ import annotations
+
+import gc
+import os
+import subprocess
+import sys
+import threading
+import weakref
+
+import numpy as np
+import pytest
+
+import jitgrad as jg
+from jitgrad import structures
+from jitgrad.errors import FreedTapeError, OverwrittenError
+from jitgrad.tape import Row
+
+pytestmark = pytest.mark.quick
+
+
+@pytest.fixture(autouse=True)
+def hot_at_once(monkeypatch):
+    """Every sweep is looked at, and compiled as soon as its structure recurs."""
+    monkeypatch.setattr(structures, "chance", lambda: 0.0)
+    with jg.config(hot_after=0, structures=100_000):
+        structures.forget()
+        yield
+        structures.wait()
+        structures.forget()
+
+
+def gradients(f, leaves):
+    for leaf in leaves:
+        leaf.grad = None
+    f(*leaves).backward()
+    found = [None if leaf.grad is None else leaf.grad.numpy().copy() for leaf in leaves]
+    for leaf in leaves:
+        leaf.grad = None
+    return found
+
+
+def make_hot(f, leaves):
+    """Run until there is an entry for the sweep of `f`, and see that it is taken."""
+    gradients(f, leaves)
+    structures.wait()
+    out = f(*leaves)
+    assert any(entry(out._row, jg.Tensor, False) for entry in structures.entries[out._row.op])
+    for leaf in leaves:
+        leaf.grad = None
+
+
+def interpreted(f, leaves):
+    with jg.config(structure_cache=False):
+        return gradients(f, leaves)
+
+
+def same(found, wanted, tolerance=1e-5):
+    for a, b in zip(found, wanted, strict=True):
+        assert (a is None) == (b is None)
+        if a is not None:
+            assert a.dtype == b.dtype and a.shape == b.shape
+            np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance)
+
+
+def leaf(value, dtype=np.float32):
+    return jg.tensor(np.asarray(value, dtype), requires_grad=True)
+
+
+def numbers(*shape, seed=0, dtype=np.float32):
+    return leaf(np.random.default_rng(seed).uniform(0.2, 1.5, shape), dtype)
+
+
+FUNCTIONS = {
+    "square": (lambda x: x * x, [()]),
+    "neuron": (lambda w, b: -jg.log(jg.clamp(jg.sigmoid(w * 2.0 + b), 1e-8, 1 - 1e-8)), [(), ()]),
+    "elementwise": (lambda x, y: jg.mean(jg.tanh(x * y) * jg.exp(-x * x) + jg.log1p(jg.exp(y))), [(50,), (50,)]),
+    "product": (lambda x, y: (x @ y).sum(), [(5, 4), (4, 3)]),
+    "layer": (lambda x, w, b: jg.relu(x @ w + b).mean(), [(5, 4), (4, 3), (3,)]),
+    "gathered": (lambda x: (x[jg.tensor([0, 2, 2])] * x[:, None][jg.tensor([1]), 0]).sum(), [(4,)]),
+    "softmax": (lambda x, y: jg.softmax(x + y, 1).log()[0, 1] * 3, [(5, 4), (4,)]),
+    "parts": (lambda x: (x[1] * x[0:2].sum() + x.reshape(3, 2)[2, 0] * x[-1]).sum(), [(6,)]),
+    "moved": (lambda x: (x.T.unsqueeze(0) * jg.ones(4, 3)).sum(1).amax(), [(3, 4)]),
+    "shared": (lambda x: (lambda h: (h * h + h).sum())(jg.exp(x)), [(3,)]),
+    "sum of leaves": (lambda x, y: (x + y).sum(), [(3,), (3,)]),
+    "leaf itself": (lambda x: x.sum(), [(3,)]),
+    "one element": (lambda x: x * x, [(1,)]),
+    "twice": (lambda x: (x + x).sum(), [(3,)]),
+    "chosen": (lambda x, y: jg.where(x > 0.7, x * y, y).sum(), [(9,), (9,)]),
+    "joined": (lambda x, y: (jg.cat((x, y)) * jg.arange(5.0)).sum(), [(3,), (2,)]),
+    "powers": (lambda x: (x**3 + x**0.5 + 2.0**x).sum(), [(4,)]),
+    "wide": (lambda x: (x.double() * 2).sum(), [(4,)]),
+}
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.float16])
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_a_hot_sweep_gives_what_the_interpreted_one_gives(name, dtype):
+    f, shapes = FUNCTIONS[name]
+    leaves = [numbers(*shape, seed=i, dtype=dtype) for i, shape in enumerate(shapes)]
+    make_hot(f, leaves)
+    for seed in range(3):  # other values, same structure
+        fresh = [numbers(*shape, seed=10 * seed + i, dtype=dtype) for i, shape in enumerate(shapes)]
+        same(gradients(f, fresh), interpreted(f, fresh), 5e-3 if dtype == np.float16 else 2e-6)
+
+
+UNARY = [jg.exp, jg.tanh, jg.sin, jg.sigmoid, lambda x: -x, lambda x: x * 0.5, lambda x: 1 - x, lambda x: x * x]
+BINARY = [jg.add, jg.mul, jg.sub, lambda x, y: x / (1 + y * y), jg.maximum]
+
+
+def random_function(seed):
+    """A random expression of three leaves, some of its values used several times."""
+    rng = np.random.default_rng(seed)
+    plan = [(rng.integers(2), rng.integers(100), rng.integers(100), rng.integers(100)) for _ in range(rng.integers(2, 15))]
+
+    def f(*leaves):
+        values = list(leaves)
+        for binary, which, a, b in plan:
+            x, y = values[a % len(values)], values[b % len(values)]
+            values.append(jg.tanh(BINARY[which % len(BINARY)](x, y)) if binary else UNARY[which % len(UNARY)](x))
+        return (values[-1] * values[len(values) // 2]).sum()
+
+    return f
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_random_graphs(seed):
+    f = random_function(seed)
+    shapes = [[(), (), ()], [(3,), (3,), (3,)], [(2, 3), (3,), ()], [(2, 1), (1, 3), (2, 3)]][seed % 4]
+    leaves = [numbers(*shape, seed=i, dtype=np.float64) for i, shape in enumerate(shapes)]
+    if not f(*leaves).requires_grad:
+        return
+    make_hot(f, leaves)
+    found = gradients(f, leaves)
+    same(found, interpreted(f, leaves), 1e-10)
+    for x, g in zip(leaves, found):
+        if g is None:
+            continue
+        direction = np.random.default_rng(seed).normal(size=x.shape)
+        with jg.no_grad():
+            ahead, behind = ([y + s * 1e-6 * jg.tensor(direction) if y is x else y for y in leaves] for s in (1, -1))
+            slope = (f(*ahead) - f(*behind)).item() / 2e-6
+        np.testing.assert_allclose((g * direction).sum(), slope, rtol=1e-5, atol=1e-6)
+
+
+ALIKE = [
+    lambda x, y: (x * y).sum(),
+    lambda x, y: (x * x).sum(),
+    lambda x, y: (x * y * x).sum(),
+    lambda x, y: (x * (x * y)).sum(),
+    lambda x, y: (x * y.detach()).sum(),
+    lambda x, y: (x * 2.0).sum() + y.sum(),
+    lambda x, y: (x * 3.0).sum() + y.sum(),
+    lambda x, y: (x * y[0]).sum(),
+    lambda x, y: (x * y[1]).sum(),
+    lambda x, y: (x[0:2] * y[0:2]).sum(),
+    lambda x, y: (x[1:3] * y[1:3]).sum(),
+    lambda x, y: jg.clamp(x * y, 0.3, 0.8).sum(),
+    lambda x, y: jg.clamp(x * y, 0.4, 0.8).sum(),
+    lambda x, y: (x * y).double().sum().float(),
+    lambda x, y: (lambda h, k: (h * k).sum())(jg.exp(x), jg.exp(x)),
+    lambda x, y: (lambda h: (h * h).sum())(jg.exp(x)),
+    lambda x, y: (lambda h, k: (h * k).sum())(jg.exp(x), jg.exp(y)),
+    lambda x, y: (x + y).sum(),
+    lambda x, y: (x + x).sum(),
+    lambda x, y: (x * y).mean(),
+    lambda x, y: jg.pow(x, 2.0).sum(),
+    lambda x, y: jg.pow(x, 3.0).sum(),
+]
+
+
+def test_structures_that_are_alike_are_told_apart():
+    for shapes in ([(3,), (3,)], [(4,), (4,)], [(3, 3), (3, 3)]):
+        for dtype in (np.float32, np.float64):
+            for f in ALIKE * 3:
+                leaves = [numbers(*shape, seed=i, dtype=dtype) for i, shape in enumerate(shapes)]
+                same(gradients(f, leaves), interpreted_without_forgetting(f, leaves))
+            structures.wait()
+
+
+def interpreted_without_forgetting(f, leaves):
+    kept = {op: list(found) for op, found in structures.entries.items()}
+    found = interpreted(f, leaves)
+    structures.entries.update(kept)
+    return found
+
+
+def test_one_tensor_used_twice_where_two_were_seen():
+    f = lambda x, y: (jg.exp(x) * jg.exp(y)).sum()
+    x, y = numbers(3), numbers(3, seed=1)
+    make_hot(f, [x, y])
+    h = jg.exp(x)
+    (h * h).sum().backward()
+    np.testing.assert_allclose(x.grad.numpy(), 2 * np.exp(2 * x.detach().numpy()), rtol=1e-5)
+    x.grad = None
+    f(x, x).backward()
+    np.testing.assert_allclose(x.grad.numpy(), 2 * np.exp(2 * x.detach().numpy()), rtol=1e-5)
+
+
+def test_gradients_add_up_and_are_memory_of_their_own():
+    x, y = numbers(3), numbers(3, seed=1)
+    f = lambda x, y: (x * y).sum() + x.sum() + y.sum()
+    make_hot(f, [x, y])
+    for k in (1, 2, 3):
+        f(x, y).backward()
+        np.testing.assert_allclose(x.grad.numpy(), k * (1 + y.detach().numpy()), rtol=1e-6)
+    held = x.grad
+    held.zero_()
+    y.grad.zero_()
+    np.testing.assert_allclose(x.detach().numpy(), numbers(3).detach().numpy())
+    for g in ((lambda x, y: (x * y).sum()), (lambda x, y: (x + y).sum())):
+        x.grad = y.grad = None
+        make_hot(g, [x, y])
+        g(x, y).backward()
+        arrays = [x.grad.numpy(), y.grad.numpy(), x.detach().numpy(), y.detach().numpy()]
+        assert not any(np.shares_memory(a, b) for i, a in enumerate(arrays) for b in arrays[:i])
+        before = y.detach().numpy().copy()
+        x.grad.zero_()
+        assert (y.detach().numpy() == before).all()
+        old = x.grad
+        x.grad = None
+        for _ in range(5):  # a gradient that somebody holds is not written to
+            g(x, y).backward()
+            x.grad = None
+        assert (old.numpy() == 0).all()
+
+
+def test_values_changed_in_place_raise_as_without_the_cache():
+    f = lambda x: (jg.exp(x) * x).sum()
+    x = numbers(3)
+    make_hot(f, [x])
+
+    def spoilt():
+        h = jg.exp(x)
+        out = (h * h).sum()
+        with jg.no_grad():
+            h.zero_()
+        out.backward()
+
+    make_hot(lambda x: (lambda h: (h * h).sum())(jg.exp(x)), [x])
+    messages = []
+    for cached in (True, False):
+        with jg.config(structure_cache=cached), pytest.raises(OverwrittenError) as caught:
+            spoilt()
+        messages.append(str(caught.value))
+        assert x.grad is None
+    assert messages[0] == messages[1]
+
+
+def test_values_changed_through_numpy_raise():
+    x = numbers(3)
+    make_hot(lambda x: (lambda h: (h * h).sum())(jg.exp(x)), [x])
+    h = jg.exp(x)
+    out = (h * h).sum()
+    h.detach().numpy()[:] = 0
+    with pytest.raises(OverwrittenError):
+        out.backward()
+    assert x.grad is None
+
+
+def test_a_second_sweep_needs_retain_graph():
+    f = lambda x: (jg.exp(x) * x).sum()
+    x = numbers(3)
+    make_hot(f, [x])
+    out = f(x)
+    out.backward(retain_graph=True)
+    once = x.grad.numpy().copy()
+    out.backward()
+    np.testing.assert_allclose(x.grad.numpy(), 2 * once)
+    with pytest.raises(FreedTapeError):
+        out.backward()
+    np.testing.assert_allclose(x.grad.numpy(), 2 * once)
+
+
+def test_hooks_and_retained_gradients_are_not_passed_by():
+    f = lambda h: (h * h).sum()
+    x = numbers(3)
+    make_hot(lambda x: f(jg.exp(x)), [x])
+    plain = gradients(lambda x: f(jg.exp(x)), [x])[0]
+    h = jg.exp(x)
+    seen = []
+    h.register_hook(lambda g: seen.append(g) or g * 10)
+    f(h).backward()
+    assert len(seen) == 1
+    np.testing.assert_allclose(x.grad.numpy(), 10 * plain, rtol=1e-6)
+    x.grad = None
+    h = jg.exp(x)
+    h.retain_grad()
+    f(h).backward()
+    np.testing.assert_allclose(h.grad.numpy(), 2 * h.detach().numpy(), rtol=1e-6)
+    x.grad = None
+    hook = x.register_hook(lambda g: g * 5)
+    assert np.allclose(gradients(lambda x: f(jg.exp(x)), [x])[0], 5 * plain)
+    hook.remove()
+
+
+def test_a_leaf_that_no_longer_requires_grad_gets_none():
+    f = lambda x, y: (jg.exp(x) * y).sum()
+    x, y = numbers(3), numbers(3, seed=1)
+    make_hot(f, [x, y])
+    out = f(x, y)
+    y.requires_grad_(False)
+    out.backward()
+    assert y.grad is None
+    np.testing.assert_allclose(x.grad.numpy(), (jg.exp(x) * y).detach().numpy(), rtol=1e-6)
+
+
+def test_create_graph_inputs_and_gradient_go_the_general_way():
+    f = lambda x: (x * x * x).sum()
+    x = numbers(3)
+    make_hot(f, [x])
+    f(x).backward(create_graph=True)
+    (second,) = jg.autograd.grad(x.grad.sum(), x)
+    np.testing.assert_allclose(second.numpy(), 6 * x.detach().numpy(), rtol=1e-6)
+    x.grad = None
+    f(x).backward(jg.tensor(2.0))
+    np.testing.assert_allclose(x.grad.numpy(), 6 * x.detach().numpy() ** 2, rtol=1e-6)
+
+
+def test_a_view_changed_before_it_is_used():
+    def f(x):
+        h = x * 3.0
+        h[0] = 2.0
+        return (h * h).sum()
+
+    x = numbers(3)
+    make_hot(f, [x])
+    same(gradients(f, [x]), interpreted(f, [x]))
+    assert gradients(f, [x])[0][0] == 0
+
+
+def test_other_settings_of_a_leaf():
+    """A leaf of another shape or dtype, an array that is not contiguous, a read-only one."""
+    f = lambda x, y: (jg.exp(x) * y).sum()
+    make_hot(f, [numbers(2, 3), numbers(2, 3)])
+    for x, y in [
+        (numbers(3, 2), numbers(3, 2)), (numbers(2, 3, dtype=np.float64), numbers(2, 3, dtype=np.float64)),
+        (numbers(2, 3), numbers(3)), (numbers(2, 3), numbers()),
+    ]:  # fmt: skip
+        same(gradients(f, [x, y]), interpreted_without_forgetting(f, [x, y]))
+    base = np.random.default_rng(0).random((3, 4)).astype(np.float32)
+    frozen = base[:2, :3].copy()
+    frozen.flags.writeable = False
+    for array in (base[:2, 1:], base.T[:2], frozen):
+        leaves = [jg.from_numpy(a).requires_grad_(True) for a in (array, array)]
+        same(gradients(f, leaves), interpreted_without_forgetting(f, leaves))
+
+
+def test_threads():
+    f = lambda x, y: jg.mean(jg.tanh(x * y) * jg.exp(-x * x))
+    leaves = [[numbers(40, seed=2 * i), numbers(40, seed=2 * i + 1)] for i in range(4)]
+    wanted = [interpreted(f, pair) for pair in leaves]
+    shared = numbers(40, seed=99)
+    failures = []
+
+    def work(pair, want):
+        try:
+            for _ in range(60):
+                same(gradients(f, pair), want)
+                (shared * 2).sum().backward()
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=work, args=(p, w)) for p, w in zip(leaves, wanted)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    structures.wait()
+    assert not failures
+    assert structures.entries
+    np.testing.assert_allclose(shared.grad.numpy(), np.full(40, 480.0, np.float32))
+
+
+def test_graphs_and_values_are_not_kept():
+    f = lambda x, y: (jg.exp(x) * y).sum()
+    x, y = numbers(1000), numbers(1000, seed=1)
+    make_hot(f, [x, y])
+    h = jg.exp(x)
+    watched = weakref.ref(h._value)
+    out = (h * y).sum()
+    out.backward()
+    del h, out
+    assert watched() is None
+    row = weakref.ref(y._row)
+    del x, y
+    gc.collect()
+    assert row() is None
+    before = sum(isinstance(o, Row) for o in gc.get_objects())
+    x, y = numbers(1000), numbers(1000, seed=1)
+    for _ in range(20):
+        gradients(f, [x, y])
+    del x, y
+    gc.collect()
+    assert sum(isinstance(o, Row) for o in gc.get_objects()) == before
+
+
+def test_the_cache_is_bounded():
+    with jg.config(structures=5):
+        x = numbers(30)
+        for n in range(1, 25):
+            gradients(lambda x, n=n: (x[:n] * x[:n]).sum(), [x])
+        assert len(structures.state.known) <= 5
+        structures.wait()
+        assert sum(map(len, structures.entries.values())) <= structures.MOST_ALIKE
+
+
+def test_switched_off():
+    x = numbers(3)
+    with jg.config(structure_cache=False):
+        for _ in range(5):
+            gradients(lambda x: (x * x).sum(), [x])
+        assert not structures.entries and not structures.state.known
+    with jg.config(background_compile=False):
+        for _ in range(5):
+            gradients(lambda x: (x * x).sum(), [x])
+        assert structures.state.worker is None and not structures.entries
+
+
+def test_settings_are_checked():
+    assert "structure_cache" in repr(jg.config) and "structures" in dir(jg.config)
+    with pytest.raises(AttributeError, match="structure_cache"):
+        jg.config.nothing = 1
+    with pytest.raises(AttributeError, match="structure_cache"):
+        jg.config.nothing
+    with pytest.raises(AttributeError, match="structure_cache"):
+        jg.config(nothing=1)
+    for name, bad in [("structure_cache", 1), ("structures", 2.5), ("structures", True), ("hot_after", "soon")]:
+        with pytest.raises(TypeError, match=name):
+            setattr(jg.config, name, bad)
+    for name, bad in [("structures", -1), ("structure_rows", 0), ("hot_after", float("nan"))]:
+        with pytest.raises(ValueError, match=name):
+            setattr(jg.config, name, bad)
+    before = jg.config.hot_after
+    with jg.config(hot_after=7) as changed:
+        assert changed.hot_after == 7.0 and jg.config.hot_after == 7.0
+    assert jg.config.hot_after == before
+
+
+def run_alone(code, **more):
+    given = "import numpy as np, jitgrad as jg\nfrom jitgrad import structures\nstructures.chance = lambda: 0.0\n"
+    given += "jg.config.hot_after = 0\nx = jg.tensor([1.0, 2.0], requires_grad=True)\n"
+    return subprocess.run([sys.executable, "-c", given + code], capture_output=True, text=True, timeout=60, **more)
+
+
+def test_the_end_of_the_program_does_not_wait_for_what_was_not_begun():
+    done = run_alone("""
+import time, threading
+begun = []
+def slowly(structure):
+    begun.append(structure)
+    time.sleep(0.3)
+    raise SystemExit
+structures.compiled = slowly
+import atexit
+atexit.register(lambda: print(len(begun), threading.active_count()))
+for n in range(1, 9):
+    for _ in range(2):
+        sum([x * x] * n).sum().backward()
+""")
+    assert done.returncode == 0 and done.stdout.split() == ["1", "1"] and not done.stderr
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+def test_a_fork_while_compiling():
+    done = run_alone("""
+import os
+for k in range(3):
+    (jg.exp(x) * x).sum().backward()
+    pid = os.fork()
+    if pid == 0:
+        for _ in range(20):
+            x.grad = None
+            (jg.exp(x) * x).sum().backward()
+        structures.wait()
+        x.grad = None
+        (jg.exp(x) * x).sum().backward()
+        good = np.allclose(x.grad.numpy(), np.exp([1, 2]) * [2, 3]) and bool(structures.entries)
+        os._exit(0 if good else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+print("good")
+""")
+    assert done.stdout.strip() == "good", done.stderr
+
+
+def test_an_interrupt_while_compiling():
+    done = run_alone("""
+import os, signal, threading, time
+begin = threading.Event()
+compiled = structures.compiled
+def slowly(structure):
+    begin.set()
+    time.sleep(0.2)
+    return compiled(structure)
+structures.compiled = slowly
+try:
+    for _ in range(100000):
+        (jg.exp(x) * x).sum().backward()
+        if begin.is_set():
+            os.kill(os.getpid(), signal.SIGINT)
+except KeyboardInterrupt:
+    structures.wait()
+    x.grad = None
+    (jg.exp(x) * x).sum().backward()
+    print(np.allclose(x.grad.numpy(), np.exp([1, 2]) * [2, 3]), bool(structures.entries))
+""")
+    assert done.stdout.strip() == "True True" and done.returncode == 0, done.stderr
