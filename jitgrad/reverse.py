@@ -42,8 +42,7 @@ def reverse(
     """
     needed = _needed(seeds, wanted)
     sweep = _Sweep(cls, recorded, needed)
-    if values is not None:
-        sweep.values = values
+    sweep.given = values
     for row, g in seeds.items():
         sweep.add(row, g, False)
     arrived = {}
@@ -95,7 +94,7 @@ class _Sweep:
         self.recorded = recorded
         self.needed = needed
         self.cotangents: dict[Row, Any] = {}
-        self.values: Callable[[Row], Sequence[Any]] = self._saved
+        self.given: Callable[[Row], Sequence[Any]] | None = None
         self.owned: set[Row] = set()  # rows whose accumulator is an array that nobody else sees
 
     def add(self, row: Row, g: Any, fresh: bool) -> None:
@@ -187,8 +186,10 @@ class _Sweep:
             self.owned.add(row)
         return old
 
-    def _saved(self, row: Row) -> Sequence[Any]:
+    def values(self, row: Row) -> Sequence[Any]:
         """What `row` saved: arrays, or tensors that know the rows they came from."""
+        if self.given is not None:
+            return self.given(row)
         if row.saved is FREED:
             raise FreedTapeError(
                 f"the values saved for {row.op.name} were freed by an earlier reverse sweep: call "

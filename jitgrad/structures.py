@@ -245,22 +245,26 @@ def _rebuilt(steps: list[Step]) -> tuple[list[Row], dict[Row, tuple[Any, ...]]]:
 
 
 def compiled(structure: Structure) -> Entry:
-    """The entry of a structure: its sweep as a tape, compiled, behind the checks."""
+    """The entry of a structure: its sweep as a tape, compiled and tried out, behind the checks."""
     from jitgrad.sweeps.program import Program
 
-    tape, arrived = traced(structure)
+    tape, arrived, constants = traced(structure)
     program = Program(simplify(tape, structure.cls, lambda row: not row.op.composite), tape.inputs)
-    fresh = [row not in program.tape.inputs and row not in program.constants for row in program.tape.outputs]
-    for i, row in enumerate(program.tape.outputs):
-        fresh[i] = fresh[i] and row not in program.tape.outputs[:i]
-    return write_entry(structure.steps, arrived, fresh, program.run)
+    program.run(*[np.zeros(x.shape, x.dtype)[()] for x in tape.inputs[: len(tape.inputs) - len(constants)]], *constants)
+    outputs = program.tape.outputs
+    given = {*program.tape.inputs, *program.constants}
+    fresh = [row not in given and row not in outputs[:i] for i, row in enumerate(outputs)]
+    return write_entry(structure.steps, arrived, fresh, program.run, constants)
 
 
-def traced(structure: Structure) -> tuple[Tape, list[int]]:
-    """The sweep as a tape from saved values to gradients, and the numbers of the leaves that these belong to."""
+def traced(structure: Structure) -> tuple[Tape, list[int], list[Any]]:
+    """The sweep as a tape from saved values to gradients, and the numbers of the leaves that these belong to.
+
+    The last inputs of the tape are constants that the rules made, whose values come third.
+    """
     rows, values = _rebuilt(structure.steps)
     trace = Trace()
-    leaves: list[Leaf] = []
+    leaves: list[Row] = []
 
     def given(saved: Saved) -> Any:
         if saved.place == len(leaves):
@@ -283,4 +287,5 @@ def traced(structure: Structure) -> tuple[Tape, list[int]]:
     for i, out in zip(arrived, outputs):
         if out.shape != rows[i].shape or out.dtype != rows[i].dtype:
             raise TypeError(f"a gradient of shape {out.shape}, {out.dtype} for a leaf of {rows[i].shape}, {rows[i].dtype}")
-    return Tape(leaves, outputs), arrived
+    captured = dict(trace.captured.values())
+    return Tape([*leaves, *captured], outputs), arrived, [handle._value for handle in captured.values()]

@@ -48,16 +48,16 @@ class Step(NamedTuple):
 
 
 def write_entry(
-    steps: Sequence[Step], arrived: Sequence[int], fresh: Sequence[bool], run: Callable
+    steps: Sequence[Step], arrived: Sequence[int], fresh: Sequence[bool], run: Callable, constants: Sequence[Any]
 ) -> Callable[[Row, type, Any], bool]:
-    """`entry(outcome, class of tensors, retain)`; its argument `run` takes the saved values to gradients.
+    """`entry(outcome, class of tensors, retain)`; its argument `run` takes the saved values, and `constants`, to gradients.
 
     `arrived` holds the numbers of the leaves whose gradients these are, `fresh` whether each is memory of its own.
     """
     text = _Text(steps)
     for number in range(len(steps)):
         text.step(number)
-    text.finish(arrived, fresh)
+    text.finish(arrived, fresh, [text.known(value) for value in constants])
     text.names["run"] = run
     return text.function()
 
@@ -162,10 +162,10 @@ class _Text:
             if value:
                 self.take(name, value)
 
-    def finish(self, arrived: Sequence[int], fresh: Sequence[bool]) -> None:
+    def finish(self, arrived: Sequence[int], fresh: Sequence[bool], constants: Sequence[str]) -> None:
         """Lines that run the sweep, free what was saved and hand out the gradients."""
         gradients = [f"g{i}" for i in arrived]
-        given = ", ".join(f"v{i}" for i in range(len(self.taken)))
+        given = ", ".join([*[f"v{i}" for i in range(len(self.taken))], *constants])
         if gradients:
             self.lines.append(f"    {', '.join(gradients)}, = run({given})")
         saving = [f"r{i}.saved" for i, step in enumerate(self.steps) if step.saved]

@@ -60,7 +60,8 @@ def same(found, wanted, tolerance=1e-5):
     for a, b in zip(found, wanted, strict=True):
         assert (a is None) == (b is None)
         if a is not None:
-            assert a.dtype == b.dtype and a.shape == b.shape
+            assert a.dtype == b.dtype
+            assert a.shape == b.shape
             np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance)
 
 
@@ -411,19 +412,22 @@ def test_switched_off():
     with jg.config(structure_cache=False):
         for _ in range(5):
             gradients(lambda x: (x * x).sum(), [x])
-        assert not structures.entries and not structures.state.known
+        assert not structures.entries
+        assert not structures.state.known
     with jg.config(background_compile=False):
         for _ in range(5):
             gradients(lambda x: (x * x).sum(), [x])
-        assert structures.state.worker is None and not structures.entries
+        assert structures.state.worker is None
+        assert not structures.entries
 
 
 def test_settings_are_checked():
-    assert "structure_cache" in repr(jg.config) and "structures" in dir(jg.config)
+    assert "structure_cache" in repr(jg.config)
+    assert "structures" in dir(jg.config)
     with pytest.raises(AttributeError, match="structure_cache"):
         jg.config.nothing = 1
     with pytest.raises(AttributeError, match="structure_cache"):
-        jg.config.nothing
+        _ = jg.config.nothing
     with pytest.raises(AttributeError, match="structure_cache"):
         jg.config(nothing=1)
     for name, bad in [("structure_cache", 1), ("structures", 2.5), ("structures", True), ("hot_after", "soon")]:
@@ -434,7 +438,8 @@ def test_settings_are_checked():
             setattr(jg.config, name, bad)
     before = jg.config.hot_after
     with jg.config(hot_after=7) as changed:
-        assert changed.hot_after == 7.0 and jg.config.hot_after == 7.0
+        assert changed.hot_after == 7.0
+        assert jg.config.hot_after == 7.0
     assert jg.config.hot_after == before
 
 
@@ -458,8 +463,12 @@ atexit.register(lambda: print(len(begun), threading.active_count()))
 for n in range(1, 9):
     for _ in range(2):
         sum([x * x] * n).sum().backward()
+while not begun:
+    time.sleep(0.01)
 """)
-    assert done.returncode == 0 and done.stdout.split() == ["1", "1"] and not done.stderr
+    assert done.returncode == 0
+    assert done.stdout.split() == ["1", "1"]
+    assert not done.stderr
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
@@ -505,4 +514,5 @@ except KeyboardInterrupt:
     (jg.exp(x) * x).sum().backward()
     print(np.allclose(x.grad.numpy(), np.exp([1, 2]) * [2, 3]), bool(structures.entries))
 """)
-    assert done.stdout.strip() == "True True" and done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "True True", done.stderr
+    assert done.returncode == 0
