@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from jitgrad.errors import OverwrittenError
-from jitgrad.ops.table import OUTPUT, REST, Op
-from jitgrad.tape import Leaf, Row
+from jitgrad.ops.table import OUTPUT, REST, Op, Plan
+from jitgrad.tape import Leaf, Row, serials
 
 
 class Storage:
@@ -26,23 +26,28 @@ class Storage:
 
     __slots__ = ("array", "exported", "kept", "room", "version", "views")
 
-    def __init__(self, array: np.ndarray) -> None:
-        self.array = array
-        self.version = 0
-        self.exported: int | None = None
-        self.kept = False
-        self.views: list[weakref.ref] = []
-        self.room = 16
+    array: np.ndarray
+    version: int
+    exported: int | None
+    kept: bool
+    room: int
+    views: list[weakref.ref]
 
     def checksum(self) -> int:
         return zlib.crc32(np.ascontiguousarray(self.array).tobytes())
 
     def look(self, view: Handle) -> None:
         """Note a view; those that are gone are forgotten now and then, so that a parameter does not collect them."""
+        if not self.room:
+            self.views, self.room = [], 16
         self.views.append(weakref.ref(view))
         if len(self.views) > self.room:
             self.views = [reference for reference in self.views if reference() is not None]
             self.room = 2 * len(self.views) + 16
+
+    def living(self) -> list[Handle]:
+        """The views that are still there."""
+        return [view for view in [reference() for reference in self.views] if view is not None] if self.room else []
 
     def export(self) -> None:
         """Note that somebody outside can now write to this memory unseen."""
@@ -65,13 +70,37 @@ class Handle:
     _view: Any
 
 
+new = object.__new__
+
+
 def make(cls: Any, value: Any, row: Row | None) -> Any:
     """A new handle of class `cls`."""
-    handle = cls.__new__(cls)
+    handle = new(cls)
     handle._value = value
     handle._row = row
-    handle._storage = None
-    handle._view = None
+    handle._storage = handle._view = None
+    return handle
+
+
+def make_recorded(
+    cls: Any, value: Any, op: Op, inputs: tuple, params: dict[str, Any], shape: tuple, dtype: np.dtype, plan: Plan, saved: Any
+) -> Any:
+    """`make` with a new `Row` that wants a gradient, written out: calling `Row` takes as long as the rest of recording."""
+    handle = new(cls)
+    row = new(Row)
+    handle._value = value
+    handle._row = row
+    handle._storage = handle._view = None
+    row.op = op
+    row.inputs = inputs
+    row.params = params
+    row.shape = shape
+    row.dtype = dtype
+    row.requires = True
+    row.plan = plan
+    row.saved = saved
+    row.guards = row.extra = None
+    row.serial = serials()
     return handle
 
 
@@ -81,7 +110,11 @@ def own_memory(handle: Handle) -> Storage:
     if storage is None:
         if not isinstance(handle._value, np.ndarray):
             handle._value = np.array(handle._value)
-        storage = handle._storage = Storage(handle._value)
+        storage = handle._storage = new(Storage)
+        storage.array = handle._value
+        storage.version = storage.room = 0
+        storage.exported = None
+        storage.kept = False
     return storage
 
 
@@ -124,6 +157,29 @@ def keep(op: Op, slots: Sequence[int], operands: Sequence[Any], values: Sequence
         saved.append(value)
         guards.append(guard)
     return tuple(saved), tuple(guards) if any(guards) else None
+
+
+def keep_arrays(row: Row, slots: Sequence[int], owners: tuple[Any, ...], out: Any) -> None:
+    """`keep` for the row of `out`, made by `make_recorded`, whose operands are tensors and single numbers."""
+    saved: list[Any] = []
+    guards: list[Any] = []
+    for slot in slots:
+        owner = out if slot == OUTPUT else owners[slot]
+        value = owner._value if isinstance(owner, Handle) else owner
+        if not isinstance(value, np.ndarray):
+            saved.append(value)
+            guards.append(None)
+            continue
+        storage = owner._storage or own_memory(owner)
+        if storage.exported is None:
+            storage.kept = True
+            saved.append(value)
+            guards.append((storage, storage.version))
+        else:
+            saved.append(value.copy())
+            guards.append(None)
+    row.saved = tuple(saved)
+    row.guards = tuple(guards) if any(guards) else None
 
 
 def check_guards(row: Row) -> None:

@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 
 from jitgrad import dtypes
-from jitgrad.handle import Handle, keep, make, row_of
+from jitgrad.handle import Handle, keep_arrays, make, make_recorded, row_of
 from jitgrad.ops.elementwise import cast
 from jitgrad.ops.table import OUTPUT, Op
-from jitgrad.record import FLOATS, apply, grad_mode, number_row, quiet, spread_row
-from jitgrad.tape import NOTHING, Row
+from jitgrad.record import FLOATS, apply, grad_mode, number_row, quiet, spread_number_row
+from jitgrad.tape import NOTHING
 
-SCALARS = frozenset({np.float32, np.float64, np.float16})
+SCALARS = {kind: np.dtype(kind) for kind in (np.float32, np.float64, np.float16)}
 RENAMED = {"axis": "dim", "keepdims": "keepdim", "input": "x", "other": "y"}
 
 recording = grad_mode.get
@@ -43,24 +43,23 @@ def quick_unary(op: Op) -> Callable:
     """The method of an elementwise op of one floating input; parameters are canonical."""
     run = op.run
     plan = op.plan((True,)) if op.differentiable else None
-    pick = _PICK[plan.slots] if plan else None
+    pick: Any = _PICK[plan.slots] if plan else None
     any_dtype = op.result == "bool"
 
     def method(self: Any, **params: Any) -> Any:
         x = self._value
-        kind = x.__class__
-        if kind not in SCALARS and (kind is not ndarray or (x.dtype not in FLOATS and not any_dtype)):
+        dtype = SCALARS.get(x.__class__)
+        if dtype is None and (x.__class__ is not ndarray or (x.dtype not in FLOATS and not any_dtype)):
             return apply(op, (self,), params)
         value = quiet.run(run, x, **params) if params else quiet.run(run, x)
         row = self._row
         if plan is None or row is None or not row.requires or not recording():
             return make(self.__class__, value, None)
-        out = make(self.__class__, value, None)
-        if kind is ndarray:
-            saved, guards = keep(op, plan.slots, (self,), (x,), out)
-        else:
-            saved, guards = pick(x, None, value), None  # type: ignore[misc]
-        out._row = Row(op, (row,), params, value.shape, value.dtype, True, plan, saved, guards)
+        if dtype is not None:
+            return make_recorded(self.__class__, value, op, (row,), params, (), dtype, plan, pick(x, None, value))
+        out = make_recorded(self.__class__, value, op, (row,), params, value.shape, value.dtype, plan, ())
+        if plan.slots:
+            keep_arrays(out._row, plan.slots, (self,), out)
         return out
 
     return _named(method, op)
@@ -69,53 +68,63 @@ def quick_unary(op: Op) -> Callable:
 def quick_binary(op: Op) -> Callable:
     """The method of an elementwise op of two operands: tensors of one dtype and shape, or a tensor and a number."""
     run = op.run
-    plans = {(a, b): op.plan((a, b)) for a in (True, False) for b in (True, False)} if op.differentiable else None
-    picks = {mask: _PICK[plan.slots] for mask, plan in plans.items()} if plans else {}
+    plans = {(a, b): op.plan((a, b)) for a in (True, False) for b in (True, False)} if op.differentiable else {}
+    both, first, second = (plans.get(mask) for mask in ((True, True), (True, False), (False, True)))
+    pick_both, pick_first, pick_second = (_PICK[plan.slots] if plan else None for plan in (both, first, second))
     any_dtype = op.result == "bool"
 
     def method(self: Any, other: Any) -> Any:
         x = self._value
         kind = x.__class__
         cls = self.__class__
-        if other.__class__ is cls:
-            y = other._value
-            if y.__class__ is not kind or not (
-                kind in SCALARS
-                or (kind is ndarray and x.dtype is y.dtype and x.shape == y.shape and (x.dtype in FLOATS or any_dtype))
-            ):
-                return apply(op, (self, other))
-            value = quiet.run(run, x, y)
-            out = make(cls, value, None)
-            if plans is None or not recording():
-                return out
-            left, right = self._row, other._row
-            a = left is not None and left.requires
-            b = right is not None and right.requires
-            if a or b:
-                plan = plans[a, b]
-                if kind is ndarray:
-                    saved, guards = keep(op, plan.slots, (self, other), (x, y), out)
-                else:
-                    saved, guards = picks[a, b](x, y, value), None
-                rows = (left or row_of(self), right or row_of(other))
-                out._row = Row(op, rows, NOTHING, value.shape, value.dtype, True, plan, saved, guards)
-            return out
-        array = kind is ndarray and x.dtype in FLOATS
-        if not (array or kind in SCALARS) or (other.__class__ is not float and other.__class__ is not int):
+        dtype = SCALARS.get(kind)
+        if other.__class__ is not cls:
+            return with_number(self, other)
+        y = other._value
+        if y.__class__ is not kind or (
+            dtype is None
+            and (kind is not ndarray or x.dtype is not y.dtype or x.shape != y.shape or (x.dtype not in FLOATS and not any_dtype))
+        ):
+            return apply(op, (self, other))
+        value = quiet.run(run, x, y)
+        left, right = self._row, other._row
+        plan: Any
+        if left is not None and left.requires:
+            plan, pick = (both, pick_both) if right is not None and right.requires else (first, pick_first)
+        elif right is not None and right.requires:
+            plan, pick = second, pick_second
+        else:
+            return make(cls, value, None)
+        if plan is None or not recording():
+            return make(cls, value, None)
+        rows = (left or row_of(self), right or row_of(other))
+        if dtype is not None:
+            return make_recorded(cls, value, op, rows, NOTHING, (), dtype, plan, pick(x, y, value))  # type: ignore[misc]
+        out = make_recorded(cls, value, op, rows, NOTHING, value.shape, value.dtype, plan, ())
+        if plan.slots:
+            keep_arrays(out._row, plan.slots, (self, other), out)
+        return out
+
+    def with_number(self: Any, other: Any) -> Any:
+        x = self._value
+        dtype = SCALARS.get(x.__class__)
+        if (dtype is None and (x.__class__ is not ndarray or x.dtype not in FLOATS)) or (
+            other.__class__ is not float and other.__class__ is not int
+        ):
             return apply(op, (self, other)) if _is_operand(other) else NotImplemented
         value = quiet.run(run, x, other)
-        out = make(cls, value, None)
-        left = self._row
-        if plans is not None and left is not None and left.requires and recording():
-            plan = plans[True, False]
-            number = number_row(other, value.dtype.type)
-            one = number.params["value"]
-            if array:
-                saved, guards = keep(op, plan.slots, (self, number), (x, one), out)
-                number = spread_row(number, value.shape)
-            else:
-                saved, guards = picks[True, False](x, one, value), None
-            out._row = Row(op, (left, number), NOTHING, value.shape, value.dtype, True, plan, saved, guards)
+        row = self._row
+        if first is None or row is None or not row.requires or not recording():
+            return make(self.__class__, value, None)
+        if dtype is not None:
+            number = number_row(other, x.__class__)
+            saved = pick_first(x, number.params["value"], value)  # type: ignore[misc]
+            return make_recorded(self.__class__, value, op, (row, number), NOTHING, (), dtype, first, saved)
+        dtype, shape = value.dtype, value.shape
+        number = spread_number_row(other, dtype.type, shape)
+        out = make_recorded(self.__class__, value, op, (row, number), NOTHING, shape, dtype, first, ())
+        if first.slots:
+            keep_arrays(out._row, first.slots, (self, number_row(other, dtype.type).params["value"]), out)
         return out
 
     return _named(method, op)
@@ -125,26 +134,28 @@ def quick_reflected(op: Op) -> Callable:
     """`number op tensor`, as in `1 - x`."""
     run = op.run
     plan = op.plan((False, True)) if op.differentiable else None
-    pick = _PICK[plan.slots] if plan else None
+    pick: Any = _PICK[plan.slots] if plan else None
 
     def method(self: Any, other: Any) -> Any:
         y = self._value
-        kind = y.__class__
-        array = kind is ndarray and y.dtype in FLOATS
-        if not (array or kind in SCALARS) or (other.__class__ is not float and other.__class__ is not int):
+        dtype = SCALARS.get(y.__class__)
+        if (dtype is None and (y.__class__ is not ndarray or y.dtype not in FLOATS)) or (
+            other.__class__ is not float and other.__class__ is not int
+        ):
             return apply(op, (other, self)) if _is_operand(other) else NotImplemented
         value = quiet.run(run, other, y)
-        out = make(self.__class__, value, None)
-        right = self._row
-        if plan is not None and right is not None and right.requires and recording():
-            number = number_row(other, value.dtype.type)
-            one = number.params["value"]
-            if array:
-                saved, guards = keep(op, plan.slots, (number, self), (one, y), out)
-                number = spread_row(number, value.shape)
-            else:
-                saved, guards = pick(one, y, value), None  # type: ignore[misc]
-            out._row = Row(op, (number, right), NOTHING, value.shape, value.dtype, True, plan, saved, guards)
+        row = self._row
+        if plan is None or row is None or not row.requires or not recording():
+            return make(self.__class__, value, None)
+        if dtype is not None:
+            number = number_row(other, y.__class__)
+            saved = pick(number.params["value"], y, value)
+            return make_recorded(self.__class__, value, op, (number, row), NOTHING, (), dtype, plan, saved)
+        dtype, shape = value.dtype, value.shape
+        number = spread_number_row(other, dtype.type, shape)
+        out = make_recorded(self.__class__, value, op, (number, row), NOTHING, shape, dtype, plan, ())
+        if plan.slots:
+            keep_arrays(out._row, plan.slots, (number_row(other, dtype.type).params["value"], self), out)
         return out
 
     return _named(method, op, f"__r{op.name}__")

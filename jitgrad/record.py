@@ -86,6 +86,16 @@ def _kept_constant(number: float, kind: type) -> Row:
     return constant(kind(number))
 
 
+@functools.lru_cache(maxsize=1024)
+def _kept_spread(number: float, kind: type, shape: tuple[int, ...]) -> Row:
+    return spread_row(_kept_constant(number, kind), shape)
+
+
+def spread_number_row(number: float, kind: type, shape: tuple[int, ...]) -> Row:
+    """The row of a Python number repeated to a shape; shared as those of `number_row` are."""
+    return _kept_spread(number, kind, shape) if number else spread_row(constant(kind(number)), shape)
+
+
 def number_row(number: float, kind: type) -> Row:
     """The constant row of a Python number; equal numbers share one (0.0 and -0.0 are equal, and do not)."""
     return _kept_constant(number, kind) if number else constant(kind(number))
