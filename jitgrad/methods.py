@@ -14,16 +14,19 @@ from typing import Any
 import numpy as np
 
 from jitgrad import dtypes
+from jitgrad import large as large_arrays
 from jitgrad.handle import Handle, keep_arrays, make, make_recorded, row_of
 from jitgrad.ops.elementwise import cast
 from jitgrad.ops.table import OUTPUT, Op
 from jitgrad.record import FLOATS, apply, grad_mode, number_row, quiet, spread_number_row
+from jitgrad.settings import config
 from jitgrad.tape import NOTHING
 
 SCALARS = {kind: np.dtype(kind) for kind in (np.float32, np.float64, np.float16)}
 RENAMED = {"axis": "dim", "keepdims": "keepdim", "input": "x", "other": "y"}
 
 recording = grad_mode.get
+limits = config.values
 ndarray = np.ndarray
 
 
@@ -45,13 +48,19 @@ def quick_unary(op: Op) -> Callable:
     plan = op.plan((True,)) if op.differentiable else None
     pick: Any = _PICK[plan.slots] if plan else None
     any_dtype = op.result == "bool"
+    large = large_arrays.of(op)
 
     def method(self: Any, **params: Any) -> Any:
         x = self._value
         dtype = SCALARS.get(x.__class__)
         if dtype is None and (x.__class__ is not ndarray or (x.dtype not in FLOATS and not any_dtype)):
             return apply(op, (self,), params)
-        value = quiet.run(run, x, **params) if params else quiet.run(run, x)
+        if params:
+            value = quiet.run(run, x, **params)
+        elif large is not None and dtype is None and x.size >= limits["large"]:
+            value = quiet.run(large.run, x)
+        else:
+            value = quiet.run(run, x)
         row = self._row
         if plan is None or row is None or not row.requires or not recording():
             return make(self.__class__, value, None)

@@ -17,9 +17,11 @@ class Setting(NamedTuple):
 SETTINGS = {
     "structure_cache": Setting(True, 0, "remember which reverse sweeps recur, and run those compiled"),
     "background_compile": Setting(True, 0, "compile in a thread beside the program; if not, nothing new is compiled"),
+    "large_kernels": Setting(True, 0, "run single elementwise operations on large arrays compiled"),
+    "large": Setting(1024, 1, "elements from which on an array is large"),
     "structures": Setting(256, 0, "how many kinds of reverse sweeps are remembered, and how many compiled"),
     "structure_rows": Setting(512, 1, "rows of a reverse sweep beyond which it is not compiled"),
-    "hot_after": Setting(1.0, 0, "compile when a sweep has cost this many times what compiling takes"),
+    "hot_after": Setting(1.0, 0, "compile when something has cost this many times what compiling takes"),
 }
 
 
@@ -37,20 +39,20 @@ class Config:
     True
     """
 
-    __slots__ = ("_values", "_watchers")
+    __slots__ = ("_watchers", "values")
 
     def __init__(self) -> None:
-        object.__setattr__(self, "_values", {name: setting.default for name, setting in SETTINGS.items()})
+        object.__setattr__(self, "values", {name: setting.default for name, setting in SETTINGS.items()})
         object.__setattr__(self, "_watchers", [])
 
     def __getattr__(self, name: str) -> Any:
         try:
-            return self._values[name]
+            return self.values[name]
         except KeyError:
             raise AttributeError(f"there is no setting {name!r}: there are {', '.join(SETTINGS)}") from None
 
     def __setattr__(self, name: str, value: Any) -> None:
-        self._values[name] = _checked(name, value)
+        self.values[name] = _checked(name, value)
         for changed in self._watchers:
             changed()
 
@@ -65,7 +67,7 @@ class Config:
 
     def __repr__(self) -> str:
         wide = max(map(len, SETTINGS))
-        return "\n".join(f"{name:<{wide}}  {self._values[name]!s:<6} {s.meaning}" for name, s in SETTINGS.items())
+        return "\n".join(f"{name:<{wide}}  {self.values[name]!s:<6} {s.meaning}" for name, s in SETTINGS.items())
 
     def watch(self, changed: Callable[[], None]) -> Callable[[], None]:
         """Call `changed()` after every change; as decorator."""

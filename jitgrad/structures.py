@@ -11,16 +11,14 @@ Nothing here refers to a recorded row or to a value: a structure is described by
 
 from __future__ import annotations
 
-import os
 import random
-import threading
-import warnings
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from jitgrad import background
 from jitgrad.handle import make
 from jitgrad.ops.table import Op
 from jitgrad.record import Trace, current_trace
@@ -71,13 +69,10 @@ class Structure:
 
 
 class _State:
-    """What the cache holds; a new one after a fork, whose child has no background thread."""
+    """What the cache holds."""
 
     def __init__(self) -> None:
-        self.known: OrderedDict[Any, Structure | None] = OrderedDict()
-        self.jobs: deque[Structure] = deque()
-        self.worker: threading.Thread | None = None
-        self.lock = threading.Lock()
+        self.known: OrderedDict[Any, Structure] = OrderedDict()
         self.compiled = 0
         self.strangers = 0
 
@@ -85,21 +80,15 @@ class _State:
 state = _State()
 
 
+@background.forgotten.append
 def _after_fork() -> None:
-    compiled = state.compiled
-    state.__init__()  # type: ignore[misc]
-    state.compiled = compiled
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+    state.known.clear()
 
 
 def forget() -> None:
     """Forget all structures, and what was compiled for them."""
     entries.clear()
     state.known.clear()
-    state.jobs.clear()
     state.compiled = state.strangers = 0
 
 
@@ -142,38 +131,15 @@ def note(structure: Structure, seconds: float) -> None:
     if state.compiled >= config.structures:
         return
     structure.queued = True
-    with state.lock:
-        state.compiled += 1
-        state.jobs.append(structure)
-        if state.worker is None:
-            state.worker = threading.Thread(target=_work, name="jitgrad background compile")
-            state.worker.start()
+    state.compiled += 1
+    background.submit("a recurring reverse sweep", lambda: _compile(structure))
 
 
-def wait() -> None:
-    """Wait until all structures that are hot have been compiled."""
-    worker = state.worker
-    if worker is not None:
-        worker.join()
-
-
-def _work() -> None:
-    """Compile what is waiting, then end. At the exit of the program only what has been begun is finished."""
-    while True:
-        with state.lock:
-            if not state.jobs or not threading.main_thread().is_alive():
-                state.worker = None
-                return
-            structure = state.jobs.popleft()
-        try:
-            entry = compiled(structure)
-        except Exception as error:
-            warnings.warn(f"a recurring reverse sweep could not be compiled and stays interpreted: {error!r}",
-                          RuntimeWarning, stacklevel=1)  # fmt: skip
-            continue
-        if config.structure_cache:
-            op = structure.steps[0].op
-            entries[op] = [entry, *entries.get(op, [])[: MOST_ALIKE - 1]]
+def _compile(structure: Structure) -> None:
+    entry = compiled(structure)
+    if config.structure_cache:
+        op = structure.steps[0].op
+        entries[op] = [entry, *entries.get(op, [])[: MOST_ALIKE - 1]]
 
 
 # From recorded rows to a description that holds none of them.

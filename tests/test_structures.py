@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import jitgrad as jg
-from jitgrad import structures
+from jitgrad import background, structures
 from jitgrad.errors import FreedTapeError, OverwrittenError
 from jitgrad.tape import Row
 
@@ -27,7 +27,7 @@ def hot_at_once(monkeypatch):
     with jg.config(hot_after=0, structures=100_000):
         structures.forget()
         yield
-        structures.wait()
+        background.wait()
         structures.forget()
 
 
@@ -44,7 +44,7 @@ def gradients(f, leaves):
 def make_hot(f, leaves):
     """Run until there is an entry for the sweep of `f`, and see that it is taken."""
     gradients(f, leaves)
-    structures.wait()
+    background.wait()
     out = f(*leaves)
     assert any(entry(out._row, jg.Tensor, False) for entry in structures.entries[out._row.op])
     for leaf in leaves:
@@ -177,7 +177,7 @@ def test_structures_that_are_alike_are_told_apart():
             for f in ALIKE * 3:
                 leaves = [numbers(*shape, seed=i, dtype=dtype) for i, shape in enumerate(shapes)]
                 same(gradients(f, leaves), interpreted_without_forgetting(f, leaves))
-            structures.wait()
+            background.wait()
 
 
 def interpreted_without_forgetting(f, leaves):
@@ -368,7 +368,7 @@ def test_threads():
         t.start()
     for t in threads:
         t.join()
-    structures.wait()
+    background.wait()
     assert not failures
     assert structures.entries
     np.testing.assert_allclose(shared.grad.numpy(), np.full(40, 480.0, np.float32))
@@ -403,7 +403,7 @@ def test_the_cache_is_bounded():
         for n in range(1, 25):
             gradients(lambda x, n=n: (x[:n] * x[:n]).sum(), [x])
         assert len(structures.state.known) <= 5
-        structures.wait()
+        background.wait()
         assert sum(map(len, structures.entries.values())) <= structures.MOST_ALIKE
 
 
@@ -417,7 +417,7 @@ def test_switched_off():
     with jg.config(background_compile=False):
         for _ in range(5):
             gradients(lambda x: (x * x).sum(), [x])
-        assert structures.state.worker is None
+        assert background.state.worker is None
         assert not structures.entries
 
 
@@ -444,7 +444,7 @@ def test_settings_are_checked():
 
 
 def run_alone(code, **more):
-    given = "import numpy as np, jitgrad as jg\nfrom jitgrad import structures\nstructures.chance = lambda: 0.0\n"
+    given = "import numpy as np, jitgrad as jg\nfrom jitgrad import background, structures\nstructures.chance = lambda: 0.0\n"
     given += "jg.config.hot_after = 0\nx = jg.tensor([1.0, 2.0], requires_grad=True)\n"
     return subprocess.run([sys.executable, "-c", given + code], capture_output=True, text=True, timeout=60, **more)
 
@@ -482,7 +482,7 @@ for k in range(3):
         for _ in range(20):
             x.grad = None
             (jg.exp(x) * x).sum().backward()
-        structures.wait()
+        background.wait()
         x.grad = None
         (jg.exp(x) * x).sum().backward()
         good = np.allclose(x.grad.numpy(), np.exp([1, 2]) * [2, 3]) and bool(structures.entries)
@@ -509,7 +509,7 @@ try:
         if begin.is_set():
             os.kill(os.getpid(), signal.SIGINT)
 except KeyboardInterrupt:
-    structures.wait()
+    background.wait()
     x.grad = None
     (jg.exp(x) * x).sum().backward()
     print(np.allclose(x.grad.numpy(), np.exp([1, 2]) * [2, 3]), bool(structures.entries))
