@@ -159,25 +159,21 @@ def keep(op: Op, slots: Sequence[int], operands: Sequence[Any], values: Sequence
     return tuple(saved), tuple(guards) if any(guards) else None
 
 
-def keep_arrays(row: Row, slots: Sequence[int], owners: tuple[Any, ...], out: Any) -> None:
-    """`keep` for the row of `out`, made by `make_recorded`, whose operands are tensors and single numbers."""
+def keep_arrays(row: Row, slots: Sequence[int], owners: tuple[Any, ...], values: tuple[Any, ...]) -> None:
+    """`keep` for a row made by `make_recorded`: `owners` are its operands and its result, `values` what these hold."""
     saved: list[Any] = []
     guards: list[Any] = []
     for slot in slots:
-        owner = out if slot == OUTPUT else owners[slot]
-        value = owner._value if isinstance(owner, Handle) else owner
-        if not isinstance(value, np.ndarray):
-            saved.append(value)
-            guards.append(None)
-            continue
-        storage = owner._storage or own_memory(owner)
-        if storage.exported is None:
-            storage.kept = True
-            saved.append(value)
-            guards.append((storage, storage.version))
-        else:
-            saved.append(value.copy())
-            guards.append(None)
+        value, guard = values[slot], None
+        if isinstance(value, np.ndarray):
+            storage = owners[slot]._storage or own_memory(owners[slot])
+            if storage.exported is not None:
+                value = value.copy()
+            else:
+                storage.kept = True
+                guard = (storage, storage.version)
+        saved.append(value)
+        guards.append(guard)
     row.saved = tuple(saved)
     row.guards = tuple(guards) if any(guards) else None
 

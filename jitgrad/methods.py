@@ -7,6 +7,7 @@ is what most calls are: they decide that in a few tests, and leave every other c
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable
 from typing import Any
@@ -15,12 +16,14 @@ import numpy as np
 
 from jitgrad import dtypes
 from jitgrad import large as large_arrays
-from jitgrad.handle import Handle, keep_arrays, make, make_recorded, row_of
+from jitgrad.handle import Handle, keep_arrays, make, make_recorded, note_view, row_of
 from jitgrad.ops.elementwise import cast
-from jitgrad.ops.table import OUTPUT, Op
+from jitgrad.ops.linalg import matmul
+from jitgrad.ops.movement import over_dims, reshape
+from jitgrad.ops.table import OUTPUT, REST, Op
 from jitgrad.record import FLOATS, apply, grad_mode, number_row, quiet, spread_number_row
 from jitgrad.settings import config
-from jitgrad.tape import NOTHING
+from jitgrad.tape import NOTHING, Row
 
 SCALARS = {kind: np.dtype(kind) for kind in (np.float32, np.float64, np.float16)}
 RENAMED = {"axis": "dim", "keepdims": "keepdim", "input": "x", "other": "y"}
@@ -68,10 +71,44 @@ def quick_unary(op: Op) -> Callable:
             return make_recorded(self.__class__, value, op, (row,), params, (), dtype, plan, pick(x, None, value))
         out = make_recorded(self.__class__, value, op, (row,), params, value.shape, value.dtype, plan, ())
         if plan.slots:
-            keep_arrays(out._row, plan.slots, (self,), out)
+            keep_arrays(out._row, plan.slots, (self, out), (x, value))
         return out
 
     return _named(method, op)
+
+
+def quick_one(op: Op) -> Callable:
+    """`method(x, params)` for any op of one input, which may be a view of it; parameters are canonical."""
+    run = op.run
+    plan = op.plan((True,)) if op.differentiable and not op.holes() else None
+    view = op.view
+
+    def method(self: Any, params: dict[str, Any]) -> Any:
+        x = self._value
+        if x.__class__ is not ndarray or x.dtype not in FLOATS:
+            return apply(op, (self,), params)
+        try:
+            value = run(x, **params) if view else quiet.run(run, x, **params)
+        except ValueError:
+            return apply(op, (self,), params)  # which says what is wrong
+        row, dtype = self._row, value.dtype
+        if plan is None or row is None or not row.requires or not recording() or dtype not in FLOATS:
+            out = make(self.__class__, value, None)
+        else:
+            out = make_recorded(self.__class__, value, op, (row,), params, value.shape, dtype, plan, _NO_ARRAYS)
+            if plan.slots != (REST,):
+                out._row.saved = ()
+                if plan.slots:
+                    keep_arrays(out._row, plan.slots, (self, out), (x, value))
+        if view:
+            note_view(self, out, op, params)
+        return out
+
+    return method
+
+
+_NO_ARRAYS = ((),)
+"""What an index without arrays saves of them."""
 
 
 def quick_binary(op: Op) -> Callable:
@@ -111,7 +148,7 @@ def quick_binary(op: Op) -> Callable:
             return make_recorded(cls, value, op, rows, NOTHING, (), dtype, plan, pick(x, y, value))  # type: ignore[misc]
         out = make_recorded(cls, value, op, rows, NOTHING, value.shape, value.dtype, plan, ())
         if plan.slots:
-            keep_arrays(out._row, plan.slots, (self, other), out)
+            keep_arrays(out._row, plan.slots, (self, other, out), (x, y, value))
         return out
 
     def with_number(self: Any, other: Any) -> Any:
@@ -133,7 +170,8 @@ def quick_binary(op: Op) -> Callable:
         number = spread_number_row(other, dtype.type, shape)
         out = make_recorded(self.__class__, value, op, (row, number), NOTHING, shape, dtype, first, ())
         if first.slots:
-            keep_arrays(out._row, first.slots, (self, number_row(other, dtype.type).params["value"]), out)
+            one = number_row(other, dtype.type).params["value"]
+            keep_arrays(out._row, first.slots, (self, None, out), (x, one, value))
         return out
 
     return _named(method, op)
@@ -164,10 +202,40 @@ def quick_reflected(op: Op) -> Callable:
         number = spread_number_row(other, dtype.type, shape)
         out = make_recorded(self.__class__, value, op, (number, row), NOTHING, shape, dtype, plan, ())
         if plan.slots:
-            keep_arrays(out._row, plan.slots, (number_row(other, dtype.type).params["value"], self), out)
+            one = number_row(other, dtype.type).params["value"]
+            keep_arrays(out._row, plan.slots, (None, self, out), (one, y, value))
         return out
 
     return _named(method, op, f"__r{op.name}__")
+
+
+def quick_product(self: Any, other: Any) -> Any:
+    """The product of two tensors of one floating dtype, matrices or vectors whose sizes fit."""
+    x, y = self._value, other._value
+    value = quiet.run(matmul.run, x, y)
+    cls, left, right = self.__class__, self._row, other._row
+    a = left is not None and left.requires
+    b = right is not None and right.requires
+    if not (a or b) or not recording():
+        return make(cls, value, None)
+    left, right, dtype = left or row_of(self), right or row_of(other), x.dtype
+    if x.ndim == 1:  # rows know matrices alone
+        x = x[None]
+        left = _reshaped_row(left, x.shape)
+    if y.ndim == 1:
+        y = y[:, None]
+        right = _reshaped_row(right, y.shape)
+    shape, plan = (x.shape[0], y.shape[1]), matmul.plan((a, b))
+    out = make_recorded(cls, value, matmul, (left, right), NOTHING, shape, dtype, plan, ())
+    keep_arrays(out._row, plan.slots, (self, other, out), (x, y, value))
+    if value.shape == shape:
+        return out
+    params, plan = {"shape": value.shape}, reshape.plan((True,))
+    return make_recorded(cls, value, reshape, (out._row,), params, value.shape, dtype, plan, ())
+
+
+def _reshaped_row(row: Row, shape: tuple[int, ...]) -> Row:
+    return Row(reshape, (row,), {"shape": shape}, shape, row.dtype, row.requires, reshape.plan((row.requires,)), ())
 
 
 def _is_operand(x: Any) -> bool:
@@ -203,12 +271,33 @@ def bound(op: Op, accept: Callable = lambda args: args) -> Callable:
                 out = quick(*args)
                 return out if out is not NotImplemented else apply(op, args)  # which says what is wrong
             return _call(op, accept(args), kwargs)
+    elif op.prepare is over_dims and op.differentiable and not op.composite:
+        reduce = quick_one(op)
+
+        def function(*args: Any, **kwargs: Any) -> Any:
+            if not kwargs and isinstance(args[0], Handle) and args[0]._value.__class__ is ndarray:
+                ndim = args[0]._value.ndim
+                if len(args) == 1:
+                    return reduce(args[0], _all_dims(ndim)) if args[0]._value.dtype in FLOATS else _call(op, args, kwargs)
+                if len(args) == 2 and args[1].__class__ is int and 0 <= args[1] < ndim and args[0]._value.dtype in FLOATS:
+                    return reduce(args[0], _one_dim(args[1]))
+            return _call(op, accept(args), kwargs)
     else:
 
         def function(*args: Any, **kwargs: Any) -> Any:
             return _call(op, accept(args), kwargs)
 
     return _named(function, op)
+
+
+@functools.lru_cache
+def _all_dims(ndim: int) -> dict[str, Any]:
+    return {"dim": tuple(range(ndim)), "keepdim": False}
+
+
+@functools.lru_cache
+def _one_dim(dim: int) -> dict[str, Any]:
+    return {"dim": (dim,), "keepdim": False}
 
 
 def _call(op: Op, args: tuple, kwargs: dict[str, Any]) -> Any:

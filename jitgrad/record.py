@@ -17,7 +17,7 @@ import numpy as np
 
 from jitgrad import dtypes
 from jitgrad.errors import LeakedTraceError
-from jitgrad.handle import Handle, keep, make, note_view, own_memory, row_of
+from jitgrad.handle import Handle, keep, make, make_recorded, note_view, own_memory, row_of
 from jitgrad.ops.elementwise import cast, where
 from jitgrad.ops.movement import expand
 from jitgrad.ops.table import Op, Spec, infer
@@ -151,10 +151,9 @@ def _uniform(op: Op, values: Sequence[Any]) -> bool:
 def _recorded(cls: type, op: Op, operands: Sequence[Any], values: list, params: dict, value: Any) -> Any:
     if not isinstance(value, (np.ndarray, np.generic)):
         value = np.asarray(value)[()]
-    out = make(cls, value, None)
     dtype = value.dtype
     if dtype not in FLOATS and not dtypes.is_floating(dtype):
-        return out
+        return make(cls, value, None)
     rows: list[Row] = []
     for i, operand in enumerate(operands):
         if isinstance(operand, Handle):
@@ -169,8 +168,9 @@ def _recorded(cls: type, op: Op, operands: Sequence[Any], values: list, params: 
     if op.kind == "elementwise":
         rows = [r if r.shape == shape else spread_row(r, shape) for r in rows]
     plan = op.plan(tuple([r.requires for r in rows]))
-    saved, guards = keep(op, plan.slots, operands, values, out)
-    out._row = Row(op, tuple(rows), params, shape, dtype, True, plan, saved, guards)
+    out = make_recorded(cls, value, op, tuple(rows), params, shape, dtype, plan, ())
+    if plan.slots:
+        out._row.saved, out._row.guards = keep(op, plan.slots, operands, values, out)
     return out
 
 

@@ -14,7 +14,8 @@ from jitgrad.declared import Declared
 from jitgrad.device import CPU, Device
 from jitgrad.errors import TracedValueError
 from jitgrad.handle import Handle, make, own_memory, row_of
-from jitgrad.index import parse
+from jitgrad.index import is_plain, parse
+from jitgrad.methods import quick_one
 from jitgrad.ops import elementwise as ew
 from jitgrad.ops.indexing import getitem
 from jitgrad.printing import format_tensor
@@ -337,6 +338,9 @@ class Tensor(Declared):
     # Parts of it.
 
     def __getitem__(self, index: Any) -> Any:
+        value = self._value
+        if value.__class__ is np.ndarray and is_plain(index, value.shape):
+            return _getitem(self, {"index": (*index, Ellipsis) if index.__class__ is tuple else (index, Ellipsis)})
         out = self
         for template, arrays in parse(index, self._held.shape):
             out = apply(getitem, (out, *arrays), {"index": template})
@@ -371,6 +375,9 @@ class Tensor(Declared):
         if not isinstance(source, Handle):
             source = make(Tensor, inplace.numbers(source, self._held.dtype), None)
         return inplace.overwrite(self, apply(ew.cast, (source,), {"dtype": self._held.dtype}), "copy_")
+
+
+_getitem = quick_one(getitem)
 
 
 class Size(tuple):

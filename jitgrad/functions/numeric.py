@@ -8,7 +8,7 @@ import numpy as np
 
 from jitgrad import dtypes
 from jitgrad.functions.shaping import gather, unsqueeze
-from jitgrad.methods import bound, quick_unary
+from jitgrad.methods import bound, quick_product, quick_unary
 from jitgrad.ops import TABLE
 from jitgrad.ops import elementwise as ew
 from jitgrad.ops.linalg import matmul as matmul_op
@@ -62,10 +62,11 @@ def min(input: Tensor, dim: Any = None, keepdim: bool = False, *, other: Any = N
 
 def matmul(input: Tensor, other: Tensor) -> Tensor:
     """The matrix product, with `numpy.matmul`'s rules for 1-d operands and for leading (batch) dimensions."""
-    if input.__class__ is other.__class__ is Tensor and input.ndim == 2 == other.ndim:
-        x, y = input._held, other._held
-        if x.dtype == y.dtype and x.shape[1] == y.shape[0]:  # what most products are
-            return apply(matmul_op, (input, other))
+    if input.__class__ is other.__class__ is Tensor:
+        x, y = input._value, other._value
+        plain = x.__class__ is y.__class__ is np.ndarray and 0 < x.ndim <= 2 and 0 < y.ndim <= 2
+        if plain and x.shape[-1] == y.shape[0] and x.dtype is y.dtype and x.dtype in FLOATS:  # what most products are
+            return quick_product(input, other)
     for x in (input, other):
         if not isinstance(x, (Tensor, np.ndarray)):
             raise TypeError(f"matmul takes tensors, not {type(x).__name__}")

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from jitgrad import dtypes
-from jitgrad.methods import bound
+from jitgrad.methods import bound, quick_one
 from jitgrad.ops import TABLE
 from jitgrad.ops.elementwise import cast, where
 from jitgrad.ops.indexing import Slot
@@ -27,9 +27,13 @@ from jitgrad.tensor import Tensor
 
 def _with_keyword(name: str, keyword: str) -> Callable:
     """A function of sizes or dimensions: one after the other, as one tuple, or by keyword."""
-    call = bound(TABLE[name])
+    op = TABLE[name]
+    call, quick, prepare = bound(op), quick_one(op), op.prepare
+    assert prepare is not None
 
     def function(input: Tensor, *given: Any, **kwargs: Any) -> Tensor:
+        if given and not kwargs and isinstance(input, Tensor):
+            return quick(input, prepare(input._held, *given))
         if keyword in kwargs:
             given = (kwargs.pop(keyword),)
         if not given and input.ndim:
@@ -42,6 +46,7 @@ def _with_keyword(name: str, keyword: str) -> Callable:
     return function
 
 
+_reshape, _permute = quick_one(reshape_op), quick_one(permute_op)
 reshape, _expand = _with_keyword("reshape", "shape"), _with_keyword("expand", "size")
 permute, flip = _with_keyword("permute", "dims"), _with_keyword("flip", "dims")
 
@@ -98,14 +103,15 @@ def select(input: Tensor, dim: int, index: int) -> Tensor:
 def squeeze(input: Tensor, dim: Any = None) -> Tensor:
     """Drop dimensions of size 1: all, or those in `dim`."""
     drop = {axis(d, input.ndim) for d in ((dim,) if isinstance(dim, int) else dim)} if dim is not None else None
-    shape = [n for i, n in enumerate(input.shape) if n != 1 or (drop is not None and i not in drop)]
-    return apply(reshape_op, (input,), {"shape": tuple(shape)})
+    shape = [n for i, n in enumerate(input._held.shape) if n != 1 or (drop is not None and i not in drop)]
+    return _reshape(input, {"shape": tuple(shape)})
 
 
 def unsqueeze(input: Tensor, dim: int) -> Tensor:
     """Insert a dimension of size 1 at `dim`."""
-    d = axis(dim, input.ndim + 1)
-    return apply(reshape_op, (input,), {"shape": (*input.shape[:d], 1, *input.shape[d:])})
+    shape = input._held.shape
+    d = axis(dim, len(shape) + 1)
+    return _reshape(input, {"shape": (*shape[:d], 1, *shape[d:])})
 
 
 def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
@@ -123,7 +129,7 @@ def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
     a, b = axis(dim0, input.ndim), axis(dim1, input.ndim)
     if dims:
         dims[a], dims[b] = dims[b], dims[a]
-    return apply(permute_op, (input,), {"dims": tuple(dims)})
+    return _permute(input, {"dims": tuple(dims)})
 
 
 def t(input: Tensor) -> Tensor:
