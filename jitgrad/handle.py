@@ -38,8 +38,6 @@ class Storage:
 
     def look(self, view: Handle) -> None:
         """Note a view; those that are gone are forgotten now and then, so that a parameter does not collect them."""
-        if not self.room:
-            self.views, self.room = [], 16
         self.views.append(weakref.ref(view))
         if len(self.views) > self.room:
             self.views = [reference for reference in self.views if reference() is not None]
@@ -47,7 +45,7 @@ class Storage:
 
     def living(self) -> list[Handle]:
         """The views that are still there."""
-        return [view for view in [reference() for reference in self.views] if view is not None] if self.room else []
+        return [view for view in [reference() for reference in self.views] if view is not None]
 
     def export(self) -> None:
         """Note that somebody outside can now write to this memory unseen."""
@@ -112,7 +110,9 @@ def own_memory(handle: Handle) -> Storage:
             handle._value = np.array(handle._value)
         storage = handle._storage = new(Storage)
         storage.array = handle._value
-        storage.version = storage.room = 0
+        storage.version = 0
+        storage.views = []
+        storage.room = 16
         storage.exported = None
         storage.kept = False
     return storage
@@ -210,7 +210,7 @@ def note_view(base: Any, out: Any, op: Op, params: dict[str, Any]) -> None:
         return
     if value is not source and value.base is not (source if source.base is None else source.base):
         return
-    out._storage = own_memory(base)
-    root, chain = base._view or (base, ())
-    out._view = (root, (*chain, (op, params)))
-    out._storage.look(out)
+    storage = out._storage = base._storage or own_memory(base)
+    view = base._view
+    out._view = (base, ((op, params),)) if view is None else (view[0], (*view[1], (op, params)))
+    storage.look(out)

@@ -128,7 +128,7 @@ def _rpow(self: Tensor, base: Any) -> Tensor:
 
 def _reversed_dims(self: Tensor) -> Tensor:
     """The dimensions in reverse order."""
-    return shaping.permute(self, *reversed(range(self.ndim)))
+    return shaping.permute(self, tuple(range(self.ndim))[::-1])
 
 
 def _rmatmul(self: Tensor, other: Any) -> Tensor:

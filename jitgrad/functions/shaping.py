@@ -125,8 +125,9 @@ def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
 
 def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
     """Swap two dimensions."""
-    dims = list(range(input.ndim))
-    a, b = axis(dim0, input.ndim), axis(dim1, input.ndim)
+    n = input.ndim
+    dims = list(range(n))
+    a, b = axis(dim0, n), axis(dim1, n)
     if dims:
         dims[a], dims[b] = dims[b], dims[a]
     return _permute(input, {"dims": tuple(dims)})

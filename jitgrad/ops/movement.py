@@ -17,14 +17,16 @@ def _target_shape(x: Any, *shape: Any) -> dict[str, Any]:
     """The shape of a reshape with its -1 filled in; `RuntimeError` if the sizes do not fit, as in PyTorch."""
     wanted = list(shape[0] if len(shape) == 1 and isinstance(shape[0], (tuple, list)) else shape)
     size = math.prod(x.shape)
-    unknown = [i for i, n in enumerate(wanted) if n == -1]
-    known = math.prod([n for n in wanted if n != -1])
-    if len(unknown) == 1 and known and size % known == 0:
-        wanted[unknown[0]] = size // known
-    elif unknown or known != size:
+    known = math.prod(wanted)
+    if -1 in wanted:
+        known = -known  # the product of the others, if there is one -1
+        if wanted.count(-1) == 1 and known and size % known == 0:
+            wanted[wanted.index(-1)] = size // known
+            known = size
+    if known != size or -1 in wanted:
         raise RuntimeError(f"a tensor of shape {tuple(x.shape)} has {size} elements and cannot take shape "
                            f"{tuple(wanted)}")  # fmt: skip
-    return {"shape": tuple(int(n) for n in wanted)}
+    return {"shape": tuple(map(int, wanted))}
 
 
 def _expanded_shape(x: Any, *shape: Any) -> dict[str, Any]:
@@ -39,6 +41,8 @@ def _expanded_shape(x: Any, *shape: Any) -> dict[str, Any]:
 
 def _dims(x: Any, *dims: Any) -> dict[str, Any]:
     wanted = dims[0] if len(dims) == 1 and isinstance(dims[0], (tuple, list)) else dims
+    if {d.__class__ for d in wanted} == {int} and sorted(wanted) == list(range(x.ndim)):
+        return {"dims": tuple(wanted)}
     found = tuple(axis(d, x.ndim) for d in wanted)
     if sorted(found) != list(range(x.ndim)):
         raise RuntimeError(f"permute needs each of the {x.ndim} dimensions once, not {tuple(wanted)}")
