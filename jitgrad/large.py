@@ -58,27 +58,24 @@ class Large:
             self.kernels[dtype] = kernel
 
 
+known: dict[Op, Large] = {}
+
+
 def of(op: Op) -> Large | None:
     """The kernel to be of an op, if it is one for which that pays."""
-    found = Large(op) if op.name in FASTER else None
-    if found is not None:
-        _all.append(found)
-    return found
-
-
-_all: list[Large] = []
+    return known.setdefault(op, Large(op)) if op.name in FASTER else None
 
 
 @background.forgotten.append
 def _again() -> None:
-    for large in _all:
+    for large in known.values():
         large.kernels = {dtype: kernel for dtype, kernel in large.kernels.items() if kernel is not None}
 
 
 @config.watch
 def _changed() -> None:
     if not config.large_kernels:
-        for large in _all:
+        for large in known.values():
             large.kernels.clear()
 
 

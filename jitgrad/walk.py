@@ -11,6 +11,7 @@ cotangent, so a row that is gone through twice, once for each of its uses, gives
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -20,6 +21,9 @@ from jitgrad.gradients import accumulating, add_value
 from jitgrad.handle import unchanged
 from jitgrad.ops.table import Op, Plan
 from jitgrad.tape import FREED, LEAF, Leaf, Row
+
+PART = 48
+"""Steps that go into one function: Python compiles a function in one go, and nothing else runs meanwhile."""
 
 
 class Saved(NamedTuple):
@@ -55,11 +59,11 @@ def write_entry(
     `arrived` holds the numbers of the leaves whose gradients these are, `fresh` whether each is memory of its own.
     """
     text = _Text(steps)
-    for number in range(len(steps)):
-        text.step(number)
+    for first in range(0, len(steps), PART):
+        text.part(range(first, min(first + PART, len(steps))))
     text.finish(arrived, fresh, [text.known(value) for value in constants])
     text.names["run"] = run
-    return text.function()
+    return text.function("entry", "r0, cls, retain")
 
 
 class _Text:
@@ -67,7 +71,7 @@ class _Text:
 
     def __init__(self, steps: Sequence[Step]) -> None:
         self.steps = steps
-        self.lines = ["def entry(r0, cls, retain):"]
+        self.lines: list[str] = []
         self.seen = {0}
         self.taken: set[int] = set()
         self.known_names: dict[int, str] = {}
@@ -91,6 +95,22 @@ class _Text:
         """Conditions under which something has not that shape and dtype."""
         return [f"{name}.dtype is not {self.known(dtype)}",
                 f"{name}.shape != {self.known(shape)}" if shape else f"{name}.shape"]  # fmt: skip
+
+    def part(self, numbers: range) -> None:
+        """Lines for some steps; those of a long sweep become a function, and lines that call it."""
+        before, seen, taken = self.lines, set(self.seen), set(self.taken)
+        self.lines = []
+        for number in numbers:
+            self.step(number)
+        if len(self.steps) > PART:
+            made = [*[f"r{i}" for i in sorted(self.seen - seen)], *[f"v{i}" for i in sorted(self.taken - taken)]]
+            given = ", ".join(sorted(set(_NAMED.findall("\n".join(self.lines))) - set(made)))
+            name = f"part{numbers.start}"
+            self.lines.append(f"    return {', '.join([*made, 'True'])},")
+            self.function(name, given)
+            self.lines = [f"    found = {name}({given})", "    if not found:", "        return False",
+                          f"    {', '.join([*made, '_'])}, = found"]  # fmt: skip
+        self.lines = before + self.lines
 
     def step(self, number: int) -> None:
         """Lines that check one row, name its inputs and take what it saved."""
@@ -183,11 +203,16 @@ class _Text:
             ]  # fmt: skip
         self.lines.append("    return True")
 
-    def function(self) -> Callable[[Row, type, Any], bool]:
-        exec(compile("\n".join(self.lines), "<entry of a compiled reverse sweep>", "exec"), self.names)
-        return self.names["entry"]
+    def function(self, name: str, given: str) -> Callable[..., Any]:
+        """The lines so far as a function."""
+        text = "\n".join([f"def {name}({given}):", *self.lines])
+        exec(compile(text, "<entry of a compiled reverse sweep>", "exec"), self.names)
+        return self.names[name]
+
+
+_NAMED = re.compile(r"\b[rv]\d+\b")
 
 
 def _signed(value: Any) -> bool:
     """Whether `==` cannot tell a parameter from another one of other meaning: 0.0 and -0.0."""
-    return isinstance(value, float) and value == 0
+    return isinstance(value, (float, np.floating)) and bool(value == 0)

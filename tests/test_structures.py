@@ -187,6 +187,20 @@ def interpreted_without_forgetting(f, leaves):
     return found
 
 
+@pytest.mark.parametrize("length", [46, 47, 48, 49, 200])
+def test_a_long_sweep_that_is_checked_in_parts(length):
+    def f(x, y):
+        h = x
+        for i in range(length):
+            h = jg.sin(h) * y if i % 3 else h + x * 0.5
+        return h.sum()
+
+    for shape in ((), (3,)):
+        leaves = [numbers(*shape, dtype=np.float64), numbers(*shape, seed=1, dtype=np.float64)]
+        make_hot(f, leaves)
+        same(gradients(f, leaves), interpreted(f, leaves), 1e-9)
+
+
 def test_one_tensor_used_twice_where_two_were_seen():
     f = lambda x, y: (jg.exp(x) * jg.exp(y)).sum()
     x, y = numbers(3), numbers(3, seed=1)
