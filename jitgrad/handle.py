@@ -161,6 +161,15 @@ def keep(op: Op, slots: Sequence[int], operands: Sequence[Any], values: Sequence
 
 def keep_arrays(row: Row, slots: Sequence[int], owners: tuple[Any, ...], values: tuple[Any, ...]) -> None:
     """`keep` for a row made by `make_recorded`: `owners` are its operands and its result, `values` what these hold."""
+    if len(slots) == 1:  # written out, since most rows save one array
+        value = values[slots[0]]
+        if isinstance(value, np.ndarray):
+            storage = owners[slots[0]]._storage or own_memory(owners[slots[0]])
+            if storage.exported is None:
+                storage.kept = True
+                row.saved = (value,)
+                row.guards = ((storage, storage.version),)
+                return
     saved: list[Any] = []
     guards: list[Any] = []
     for slot in slots:

@@ -33,7 +33,7 @@ Entry = Callable[[Row, type, Any], bool]
 entries: dict[Op, list[Entry]] = {}
 """The entries to try for a sweep, by the op of the row that it starts from; the one used last goes first."""
 
-COMPILING = 0.02, 0.0015
+COMPILING = 0.005, 0.0008
 """What compiling takes, about: seconds for a structure, and for each of its rows."""
 
 MOST_ACCUMULATING = 4

@@ -8,7 +8,7 @@ import numpy as np
 
 from jitgrad import dtypes
 from jitgrad.functions.shaping import gather, unsqueeze
-from jitgrad.methods import bound, quick_product, quick_unary
+from jitgrad.methods import SCALARS, bound, quick_product, quick_unary
 from jitgrad.ops import TABLE
 from jitgrad.ops import elementwise as ew
 from jitgrad.ops.linalg import matmul as matmul_op
@@ -208,8 +208,10 @@ _clamp = quick_unary(ew.clamp)
 
 def clamp(input: Tensor, min: Any = None, max: Any = None) -> Tensor:
     """`input` bounded below by `min` and above by `max`, numbers or tensors; the gradient passes at a bound."""
-    if min.__class__ is float and max.__class__ is float and input.__class__ is Tensor and input._held.dtype in FLOATS:
-        return _clamp(input, min=min, max=max)  # what most calls are
+    if min.__class__ is float and max.__class__ is float and input.__class__ is Tensor:
+        value = input._value
+        if value.__class__ in SCALARS or (value is not None and value.dtype in FLOATS):
+            return _clamp(input, min=min, max=max)  # what most calls are
     if isinstance(min, Tensor) or isinstance(max, Tensor):
         out = input if min is None else apply(ew.maximum, (input, min))
         return out if max is None else apply(ew.minimum, (out, max))
