@@ -31,8 +31,9 @@ def parse(index: Any, shape: tuple[int, ...]) -> list[Step]:
 
     Raises `IndexError` for an int out of range, too many indices, a mask of the wrong shape or what is no index.
     """
-    if is_plain(index, shape):
-        return [Step((*index, Ellipsis) if index.__class__ is tuple else (index, Ellipsis), ())]
+    template = plain(index, shape)
+    if template is not None:
+        return [Step(template, ())]
     items = [_item(i) for i in index] if isinstance(index, tuple) else [_item(index)]
     used = sum(map(_consumed, items))
     if used > len(shape):
@@ -43,23 +44,18 @@ def parse(index: Any, shape: tuple[int, ...]) -> list[Step]:
     return _Steps(shape, len(shape) - used).take(items)
 
 
-def is_plain(index: Any, shape: tuple[int, ...]) -> bool:
-    """Whether an index is one int within range or one slice of ints without a step, or a tuple of these."""
-    if index.__class__ is int:
-        return bool(shape) and -shape[0] <= index < shape[0]
-    if index.__class__ is slice:
-        return bool(shape) and index.step is None and index.start.__class__ in _PLAIN and index.stop.__class__ in _PLAIN
-    if index.__class__ is not tuple or not index or len(index) > len(shape):
-        return False
-    for item, size in zip(index, shape):
+def plain(index: Any, shape: tuple[int, ...]) -> tuple | None:
+    """The index of a row if `index` is just ints within range and slices of ints without a step; else None."""
+    items = index if index.__class__ is tuple else (index,)
+    if not items or len(items) > len(shape):
+        return None
+    for item, size in zip(items, shape):
         if item.__class__ is int:
             if not -size <= item < size:
-                return False
-        elif item.__class__ is not slice or item.step is not None or not (
-            item.start.__class__ in _PLAIN and item.stop.__class__ in _PLAIN
-        ):  # fmt: skip
-            return False
-    return True
+                return None
+        elif item.__class__ is not slice or not _PLAIN >= {item.start.__class__, item.stop.__class__} or item.step is not None:
+            return None
+    return (*items, Ellipsis)
 
 
 def _item(item: Any) -> Any:

@@ -81,7 +81,9 @@ def quick_one(op: Op) -> Callable:
     """`method(x, params)` for any op of one input, which may be a view of it; parameters are canonical."""
     run = op.run
     plan = op.plan((True,)) if op.differentiable and not op.holes() else None
-    view = op.view
+    slots: tuple[int, ...] = plan.slots if plan else ()
+    saved: tuple = ((),) if slots == (REST,) else ()  # an index without arrays: so many of them are saved
+    keeps, view = bool(slots) and slots != (REST,), op.view
 
     def method(self: Any, params: dict[str, Any]) -> Any:
         x = self._value
@@ -95,20 +97,14 @@ def quick_one(op: Op) -> Callable:
         if plan is None or row is None or not row.requires or not recording() or dtype not in FLOATS:
             out = make(self.__class__, value, None)
         else:
-            out = make_recorded(self.__class__, value, op, (row,), params, value.shape, dtype, plan, _NO_ARRAYS)
-            if plan.slots != (REST,):
-                out._row.saved = ()
-                if plan.slots:
-                    keep_arrays(out._row, plan.slots, (self, out), (x, value))
+            out = make_recorded(self.__class__, value, op, (row,), params, value.shape, dtype, plan, saved)
+            if keeps:
+                keep_arrays(out._row, slots, (self, out), (x, value))
         if view:
             note_view(self, out, op, params)
         return out
 
     return method
-
-
-_NO_ARRAYS = ((),)
-"""What an index without arrays saves of them."""
 
 
 def quick_binary(op: Op) -> Callable:
@@ -275,12 +271,13 @@ def bound(op: Op, accept: Callable = lambda args: args) -> Callable:
         reduce = quick_one(op)
 
         def function(*args: Any, **kwargs: Any) -> Any:
-            if not kwargs and isinstance(args[0], Handle) and args[0]._value.__class__ is ndarray:
-                ndim = args[0]._value.ndim
-                if len(args) == 1:
-                    return reduce(args[0], _all_dims(ndim)) if args[0]._value.dtype in FLOATS else _call(op, args, kwargs)
-                if len(args) == 2 and args[1].__class__ is int and 0 <= args[1] < ndim and args[0]._value.dtype in FLOATS:
-                    return reduce(args[0], _one_dim(args[1]))
+            if args and not kwargs and isinstance(args[0], Handle):
+                x = args[0]._value
+                if x.__class__ is ndarray and x.dtype in FLOATS:
+                    if len(args) == 1:
+                        return reduce(args[0], _all_dims(x.ndim))
+                    if len(args) == 2 and args[1].__class__ is int and 0 <= args[1] < x.ndim:
+                        return reduce(args[0], _one_dim(args[1]))
             return _call(op, accept(args), kwargs)
     else:
 

@@ -14,7 +14,7 @@ from jitgrad.declared import Declared
 from jitgrad.device import CPU, Device
 from jitgrad.errors import TracedValueError
 from jitgrad.handle import Handle, make, own_memory, row_of
-from jitgrad.index import is_plain, parse
+from jitgrad.index import parse, plain
 from jitgrad.methods import quick_one
 from jitgrad.ops import elementwise as ew
 from jitgrad.ops.indexing import getitem
@@ -338,19 +338,17 @@ class Tensor(Declared):
     # Parts of it.
 
     def __getitem__(self, index: Any) -> Any:
-        value = self._value
-        if value.__class__ is np.ndarray and is_plain(index, value.shape):
-            return _getitem(self, {"index": (*index, Ellipsis) if index.__class__ is tuple else (index, Ellipsis)})
+        shape = self._held.shape
+        template = plain(index, shape)
+        if template is not None:
+            return _getitem(self, {"index": template})
         out = self
-        for template, arrays in parse(index, self._held.shape):
+        for template, arrays in parse(index, shape):
             out = apply(getitem, (out, *arrays), {"index": template})
         return out
 
     def __setitem__(self, index: Any, value: Any) -> None:
-        held = self._held
-        if not isinstance(value, Handle):
-            value = make(Tensor, inplace.numbers(value, held.dtype), None)
-        inplace.assign(self, parse(index, held.shape), value)
+        inplace.assign(self, parse(index, self._held.shape), _given(value, self._held.dtype))
 
     # In place.
 
@@ -363,21 +361,24 @@ class Tensor(Declared):
 
     def fill_(self, value: Any) -> Any:
         """Fill with one number, in place."""
-        held = self._held
-        if not isinstance(value, Handle):
-            value = make(Tensor, inplace.numbers(value, held.dtype), None)
+        dtype = self._held.dtype
+        value = _given(value, dtype)
         if value._held.shape:
             raise RuntimeError(f"fill_ takes one number, not a tensor of shape {list(value.shape)}: use copy_()")
-        return inplace.overwrite(self, apply(ew.cast, (value,), {"dtype": held.dtype}), "fill_")
+        return inplace.overwrite(self, apply(ew.cast, (value,), {"dtype": dtype}), "fill_")
 
     def copy_(self, source: Any, non_blocking: bool = False) -> Any:
         """Take the values of `source`, broadcast and converted, in place."""
-        if not isinstance(source, Handle):
-            source = make(Tensor, inplace.numbers(source, self._held.dtype), None)
-        return inplace.overwrite(self, apply(ew.cast, (source,), {"dtype": self._held.dtype}), "copy_")
+        dtype = self._held.dtype
+        return inplace.overwrite(self, apply(ew.cast, (_given(source, dtype),), {"dtype": dtype}), "copy_")
 
 
 _getitem = quick_one(getitem)
+
+
+def _given(value: Any, dtype: np.dtype) -> Any:
+    """What is to be written into a tensor, as a tensor."""
+    return value if isinstance(value, Handle) else make(Tensor, inplace.numbers(value, dtype), None)
 
 
 class Size(tuple):

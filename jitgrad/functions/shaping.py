@@ -33,7 +33,11 @@ def _with_keyword(name: str, keyword: str) -> Callable:
 
     def function(input: Tensor, *given: Any, **kwargs: Any) -> Tensor:
         if given and not kwargs and isinstance(input, Tensor):
-            return quick(input, prepare(input._held, *given))
+            try:
+                params = prepare(input._held, *given)
+            except TypeError:
+                return call(input, *given)  # which says what is wrong
+            return quick(input, params)
         if keyword in kwargs:
             given = (kwargs.pop(keyword),)
         if not given and input.ndim:
