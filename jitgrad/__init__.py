@@ -7,8 +7,9 @@ from jitgrad.func import grad, value_and_grad
 from jitgrad.jit import jit, sweep
 from jitgrad.printing import set_printoptions
 from jitgrad.settings import config
+from jitgrad.size import Size
 from jitgrad.tape import Tape
-from jitgrad.tensor import Size, Tensor
+from jitgrad.tensor import Tensor
 
 __version__ = "0.1.0"
 

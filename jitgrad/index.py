@@ -53,7 +53,7 @@ def plain(index: Any, shape: tuple[int, ...]) -> tuple | None:
         if item.__class__ is int:
             if not -size <= item < size:
                 return None
-        elif item.__class__ is not slice or not _PLAIN >= {item.start.__class__, item.stop.__class__} or item.step is not None:
+        elif item.__class__ is not slice or not {item.start.__class__, item.stop.__class__} <= _PLAIN or item.step is not None:
             return None
     return (*items, Ellipsis)
 

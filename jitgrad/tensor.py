@@ -21,6 +21,7 @@ from jitgrad.ops.indexing import getitem
 from jitgrad.printing import format_tensor
 from jitgrad.protocols import array_function, array_ufunc
 from jitgrad.record import apply
+from jitgrad.size import Size
 from jitgrad.tape import Leaf, Row, Tape, short_type
 
 
@@ -379,19 +380,6 @@ _getitem = quick_one(getitem)
 def _given(value: Any, dtype: np.dtype) -> Any:
     """What is to be written into a tensor, as a tensor."""
     return value if isinstance(value, Handle) else make(Tensor, inplace.numbers(value, dtype), None)
-
-
-class Size(tuple):
-    """A shape."""
-
-    __slots__ = ()
-
-    def numel(self) -> int:
-        """The number of elements of a tensor of this shape."""
-        return int(np.prod(self, dtype=np.int64))
-
-    def __repr__(self) -> str:
-        return f"jitgrad.Size({list(self)})"
 
 
 def _rebuild(array: np.ndarray, requires_grad: bool) -> Tensor:
