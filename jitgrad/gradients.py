@@ -18,15 +18,17 @@ accumulating = threading.Lock()
 
 def add_value(row: Row, value: Any, cls: type) -> None:
     """Add an array or number of the right shape to the gradient of `row`; it becomes the gradient if there is none."""
-    old = gradient(row)
+    old = row.grad if isinstance(row, Leaf) else gradient(row)
     if old is None:
         set_gradient(row, make(cls, value, None))
-    elif isinstance(old._value, np.ndarray) and old._value.flags.writeable:
-        quiet.run(operator.iadd, old._value, value)
+        return
+    held = old._value
+    if isinstance(held, np.ndarray) and held.flags.writeable:
+        quiet.run(operator.iadd, held, value)
         if old._storage is not None:
             old._storage.version += 1
     else:
-        old._value = quiet.run(operator.add, old._value, value)
+        old._value = quiet.run(operator.add, held, value)
 
 
 def add_tensor(row: Row, value: Any) -> None:

@@ -355,8 +355,9 @@ class Tensor(Declared):
 
     def zero_(self) -> Any:
         """Fill with zeros, in place."""
-        if isinstance(self._value, np.generic) and self._storage is None and not self.requires_grad:
-            self._value = self._value.__class__()  # a number of its own, without a history: what a 0-d gradient is
+        value, row = self._value, self._row
+        if isinstance(value, np.generic) and self._storage is None and (row is None or not row.requires):
+            self._value = value.__class__()  # a number of its own, without a history: what a 0-d gradient is
             return self
         return inplace.overwrite(self, apply(ew.zeros_like, (self,)), "zero_")
 

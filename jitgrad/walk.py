@@ -19,6 +19,7 @@ import numpy as np
 
 from jitgrad.gradients import accumulating, add_value
 from jitgrad.handle import unchanged
+from jitgrad.ops.elementwise import cast
 from jitgrad.ops.table import Op, Plan
 from jitgrad.tape import FREED, LEAF, Leaf, Row
 
@@ -120,8 +121,9 @@ class _Text:
                          *self.unlike(r, step.shape, step.dtype))  # fmt: skip
             return
         assert step.plan is not None
-        conditions = [f"{r}.plan is not {self.known(step.plan)}", f"{r}.extra is not None",
-                      *self.unlike(r, step.shape, step.dtype)]  # fmt: skip
+        conditions = [f"{r}.plan is not {self.known(step.plan)}", f"{r}.extra is not None"]
+        if step.op.kind != "elementwise" or step.op is cast:  # these have the shape and dtype of their inputs
+            conditions += self.unlike(r, step.shape, step.dtype)
         if step.params:
             conditions.append(f"{r}.params != {self.known(step.params)}")
             conditions += [f"repr({r}.params[{k!r}]) != {repr(v)!r}" for k, v in step.params.items() if _signed(v)]
