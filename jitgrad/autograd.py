@@ -123,11 +123,9 @@ def _backward_of_one(output: Any, retain: bool | None) -> None:
         for i, entry in enumerate(found):
             if entry(row, cls, retain):
                 if i:
-                    entries[row.op] = [entry, *found[:i], *found[i + 1 :]]
+                    found.insert(0, found.pop(i))
                 return None
     structure = look_up(row, cls)
-    if structure is None:
-        return _backward(output, None, retain, False, None)
     start = time.perf_counter()
     _backward(output, None, retain, False, None)
     note(structure, time.perf_counter() - start)

@@ -25,7 +25,7 @@ from jitgrad.record import Trace, current_trace
 from jitgrad.reverse import ITEM, reverse
 from jitgrad.settings import config
 from jitgrad.tape import FREED, LEAF, Leaf, Row, Tape
-from jitgrad.transforms import frozen, simplify
+from jitgrad.transforms import simplify
 from jitgrad.walk import Saved, Step, write_entry
 
 Entry = Callable[[Row, type, Any], bool]
@@ -33,48 +33,51 @@ Entry = Callable[[Row, type, Any], bool]
 entries: dict[Op, list[Entry]] = {}
 """The entries to try for a sweep, by the op of the row that it starts from; the one used last goes first."""
 
-COMPILING = 0.005, 0.0008
-"""What compiling takes, about: seconds for a structure, and for each of its rows."""
+COMPILING = 0.005, 0.0004
+"""What compiling takes, about: seconds for a structure, and for each row and each input in its outline."""
 
 MOST_ACCUMULATING = 4
 """Rows that read a part of a tensor, in a sweep that is compiled: each writes all of it, where `reverse` adds in place."""
 
-MOST_ALIKE = 8
+MOST_ALIKE = 32
 """How many entries are kept for one op."""
 
 LOOKED_AT = 8
-"""One in so many sweeps is looked at, by chance: describing a sweep takes as long as running it."""
+"""One in so many sweeps is looked at, by chance: looking takes a third of the time of running it."""
+
+LONG = 2e-4
+"""Seconds from which on a sweep is long: then the next one is looked at for sure."""
 
 PATIENCE = 64
 """After so many looks none of which found a sweep like an earlier one, only every 16th is taken."""
 
-
 chance = random.Random(0).random
+limits = config.values
 
 
 class Structure:
-    """One kind of sweep: its rows from the outcome on, what they saved, and what its sweeps have cost so far."""
+    """What is known of sweeps with one outline: what they have cost, and how often such a sweep was compiled.
 
-    __slots__ = ("cls", "queued", "seconds", "steps")
+    Sweeps of one outline may have several structures: other shapes, dtypes or parameters. So a sweep that is not run
+    compiled although one with its outline was is compiled too, each time after twice as long.
+    """
 
-    def __init__(self, steps: list[Step], cls: type) -> None:
-        self.steps = steps
-        self.cls = cls
+    __slots__ = ("compiled", "compiling", "seconds")
+
+    def __init__(self) -> None:
         self.seconds = 0.0
-        self.queued = False
-
-    def compiling(self) -> float:
-        """About how many seconds compiling it takes."""
-        return COMPILING[0] + COMPILING[1] * len(self.steps)
+        self.compiled = 0
+        self.compiling = False
 
 
 class _State:
     """What the cache holds."""
 
     def __init__(self) -> None:
-        self.known: OrderedDict[Any, Structure] = OrderedDict()
+        self.known: OrderedDict[tuple, Structure] = OrderedDict()
         self.compiled = 0
         self.strangers = 0
+        self.long = False
 
 
 state = _State()
@@ -99,47 +102,78 @@ def _changed() -> None:
 
 
 def look_up(outcome: Row, cls: type) -> Structure | None:
-    """The structure of the sweep from `outcome`, if such sweeps can be compiled and it is worth to look."""
-    if not config.structure_cache or not config.background_compile:
-        return None
-    if chance() * LOOKED_AT > 1:
+    """What is known of the sweep from `outcome`, which is about to run; None if it is not to be looked at.
+
+    If it is hot, this has it compiled.
+    """
+    if not limits["structure_cache"] or not limits["background_compile"] or not (state.long or chance() * LOOKED_AT <= 1):
         return None
     state.strangers += 1
     if state.strangers > PATIENCE and state.strangers % 16:
         return None
-    steps = describe(outcome)
-    if steps is None:
+    key = outline(outcome)
+    if key is None:
         return None
-    key = (cls, *[(s.op, id(s.plan), s.shape, s.dtype, frozen(s.params) if s.params else (), s.inputs, s.saved) for s in steps])
     known = state.known
     found = known.get(key)
     if found is None:
-        found = known[key] = Structure(steps, cls)
-        while len(known) > max(config.structures, 1):
+        found = known[key] = Structure()
+        while len(known) > max(limits["structures"], 1):
             known.popitem(last=False)
     else:
         state.strangers = 0
         known.move_to_end(key)
+    expected = (COMPILING[0] + COMPILING[1] * len(key)) * 2**found.compiled
+    if not found.compiling and found.seconds >= limits["hot_after"] * expected and state.compiled < limits["structures"]:
+        _submit(found, outcome, cls)
     return found
 
 
-def note(structure: Structure, seconds: float) -> None:
-    """Note what one more sweep cost; have the structure compiled once that is as much as compiling it."""
-    structure.seconds += seconds * LOOKED_AT
-    if structure.queued or structure.seconds < config.hot_after * structure.compiling():
+def note(structure: Structure | None, seconds: float) -> None:
+    """Note what a sweep cost, one that was looked at or, with None, another one."""
+    state.long = seconds > LONG
+    if structure is not None:
+        structure.seconds += seconds if state.long else seconds * LOOKED_AT
+
+
+def _submit(structure: Structure, outcome: Row, cls: type) -> None:
+    structure.seconds = 0.0
+    structure.compiled += 1
+    steps = describe(outcome)
+    if steps is None:
         return
-    if state.compiled >= config.structures:
-        return
-    structure.queued = True
     state.compiled += 1
-    background.submit("a recurring reverse sweep", lambda: _compile(structure))
+    structure.compiling = True
+
+    def compile_it() -> None:
+        entry = compiled(steps, cls)
+        if config.structure_cache:
+            op = steps[0].op
+            entries[op] = [entry, *entries.get(op, [])[: MOST_ALIKE - 1]]
+        structure.seconds = 0.0
+        structure.compiling = False
+
+    background.submit("a recurring reverse sweep", compile_it)
 
 
-def _compile(structure: Structure) -> None:
-    entry = compiled(structure)
-    if config.structure_cache:
-        op = structure.steps[0].op
-        entries[op] = [entry, *entries.get(op, [])[: MOST_ALIKE - 1]]
+def outline(outcome: Row) -> tuple | None:
+    """The ops of the rows behind `outcome` and how they hang together; None if there are too many rows."""
+    numbers = {outcome: 0}
+    rows = [outcome]
+    key: list[Any] = []
+    most = limits["structure_rows"]
+    for row in rows:
+        key.append(id(row.plan) if row.inputs else row.shape)
+        for x in row.inputs:
+            if x.requires:
+                n = numbers.get(x)
+                if n is None:
+                    n = numbers[x] = len(rows)
+                    rows.append(x)
+                key.append(n)
+        if len(rows) > most:
+            return None
+    return tuple(key)
 
 
 # From recorded rows to a description that holds none of them.
@@ -152,10 +186,9 @@ def describe(outcome: Row) -> list[Step] | None:
     steps: list[Step] = []
     places = _Places()
     accumulating = 0
-    most = config.structure_rows
     for row in rows:
         op, plan = row.op, row.plan
-        if row.extra is not None or len(rows) > most:
+        if row.extra is not None:
             return None
         if op is LEAF:
             steps.append(Step(op, None, row.shape, row.dtype, {}, (), (), row.serial))
@@ -212,32 +245,32 @@ def _rebuilt(steps: list[Step]) -> tuple[list[Row], dict[Row, tuple[Any, ...]]]:
 # From the description to a tape, and to an entry.
 
 
-def compiled(structure: Structure) -> Entry:
+def compiled(steps: list[Step], cls: type) -> Entry:
     """The entry of a structure: its sweep as a tape, compiled and tried out, behind the checks."""
     from jitgrad.sweeps.program import Program
 
-    tape, arrived, constants = traced(structure)
-    program = Program(simplify(tape, structure.cls, lambda row: not row.op.composite), tape.inputs)
+    tape, arrived, constants = traced(steps, cls)
+    program = Program(simplify(tape, cls, lambda row: not row.op.composite), tape.inputs)
     program.run(*[np.zeros(x.shape, x.dtype)[()] for x in tape.inputs[: len(tape.inputs) - len(constants)]], *constants)
     outputs = program.tape.outputs
     given = {*program.tape.inputs, *program.constants}
     fresh = [row not in given and row not in outputs[:i] for i, row in enumerate(outputs)]
-    return write_entry(structure.steps, arrived, fresh, program.run, constants)
+    return write_entry(steps, arrived, fresh, program.run, constants)
 
 
-def traced(structure: Structure) -> tuple[Tape, list[int], list[Any]]:
+def traced(steps: list[Step], cls: type) -> tuple[Tape, list[int], list[Any]]:
     """The sweep as a tape from saved values to gradients, and the numbers of the leaves that these belong to.
 
     The last inputs of the tape are constants that the rules made, whose values come third.
     """
-    rows, values = _rebuilt(structure.steps)
+    rows, values = _rebuilt(steps)
     trace = Trace()
     leaves: list[Row] = []
 
     def given(saved: Saved) -> Any:
         if saved.place == len(leaves):
             leaves.append(Leaf(saved.shape, saved.dtype, False))
-        return make(structure.cls, None, leaves[saved.place])
+        return make(cls, None, leaves[saved.place])
 
     arguments = {
         row: [tuple(map(given, saved)) if saved.__class__ is tuple else given(saved) for saved in kinds]
@@ -246,8 +279,8 @@ def traced(structure: Structure) -> tuple[Tape, list[int], list[Any]]:
     trace.rows.update(leaves)
     token = current_trace.set(trace)
     try:
-        one = make(structure.cls, None, trace.constant(np.ones(rows[0].shape, rows[0].dtype)[()]))
-        found = reverse({rows[0]: one}, None, cls=structure.cls, recorded=True, retain=True, values=arguments.__getitem__)
+        one = make(cls, None, trace.constant(np.ones(rows[0].shape, rows[0].dtype)[()]))
+        found = reverse({rows[0]: one}, None, cls=cls, recorded=True, retain=True, values=arguments.__getitem__)
     finally:
         current_trace.reset(token)
     arrived = [i for i, row in enumerate(rows) if row.op is LEAF and row in found]

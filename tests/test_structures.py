@@ -467,8 +467,8 @@ def test_the_end_of_the_program_does_not_wait_for_what_was_not_begun():
     done = run_alone("""
 import time, threading
 begun = []
-def slowly(structure):
-    begun.append(structure)
+def slowly(steps, cls):
+    begun.append(steps)
     time.sleep(0.3)
     raise SystemExit
 structures.compiled = slowly
@@ -512,10 +512,10 @@ def test_an_interrupt_while_compiling():
 import os, signal, threading, time
 begin = threading.Event()
 compiled = structures.compiled
-def slowly(structure):
+def slowly(steps, cls):
     begin.set()
     time.sleep(0.2)
-    return compiled(structure)
+    return compiled(steps, cls)
 structures.compiled = slowly
 try:
     for _ in range(100000):
