@@ -17,9 +17,10 @@ import numpy as np
 from jitgrad import dtypes
 from jitgrad import large as large_arrays
 from jitgrad.handle import Handle, keep_arrays, make, make_recorded, note_view, row_of
-from jitgrad.ops.elementwise import cast
+from jitgrad.ops.elementwise import cast, mul
 from jitgrad.ops.linalg import matmul
 from jitgrad.ops.movement import over_dims, reshape
+from jitgrad.ops.movement import sum as add_up
 from jitgrad.ops.table import OUTPUT, REST, Op
 from jitgrad.record import FLOATS, apply, grad_mode, number_row, quiet, spread_number_row
 from jitgrad.settings import config
@@ -87,7 +88,7 @@ def quick_one(op: Op) -> Callable:
 
     def method(self: Any, params: dict[str, Any]) -> Any:
         x = self._value
-        if x.__class__ is not ndarray or x.dtype not in FLOATS:
+        if (x.__class__ is not ndarray or x.dtype not in FLOATS) and (view or x.__class__ not in SCALARS):
             return apply(op, (self,), params)
         try:
             value = run(x, **params) if view else quiet.run(run, x, **params)
@@ -215,6 +216,11 @@ def quick_product(self: Any, other: Any) -> Any:
     if not (a or b) or not recording():
         return make(cls, value, None)
     left, right, dtype = left or row_of(self), right or row_of(other), x.dtype
+    if x.ndim == y.ndim == 1:  # the sum of products, which are not computed here since no rule needs them
+        plan = mul.plan((a, b))
+        out = make_recorded(cls, value, mul, (left, right), NOTHING, x.shape, dtype, plan, ())
+        keep_arrays(out._row, plan.slots, (self, other), (x, y))
+        return make_recorded(cls, value, add_up, (out._row,), _all_dims(1), (), dtype, add_up.plan((True,)), ())
     if x.ndim == 1:  # rows know matrices alone
         x = x[None]
         left = _reshaped_row(left, x.shape)
@@ -273,7 +279,7 @@ def bound(op: Op, accept: Callable = lambda args: args) -> Callable:
         def function(*args: Any, **kwargs: Any) -> Any:
             if args and not kwargs and isinstance(args[0], Handle):
                 x = args[0]._value
-                if x.__class__ is ndarray and x.dtype in FLOATS:
+                if x.__class__ in SCALARS or (x.__class__ is ndarray and x.dtype in FLOATS):
                     if len(args) == 1:
                         return reduce(args[0], _all_dims(x.ndim))
                     if len(args) == 2 and args[1].__class__ is int and 0 <= args[1] < x.ndim:

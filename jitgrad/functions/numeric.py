@@ -152,6 +152,10 @@ def matrix_transpose(input: Tensor) -> Tensor:
 
 def pow(input: Any, exponent: Any) -> Tensor:
     """`input ** exponent` elementwise. An integer to a negative integer power raises RuntimeError."""
+    if input.__class__ is Tensor and (exponent.__class__ is int or exponent.__class__ is float):
+        value = input._value
+        if value is not None and value.dtype in FLOATS:  # what most powers are
+            return _pow_scalar(input, exponent=exponent)
     if isinstance(exponent, np.generic):
         exponent = exponent.item()
     if isinstance(input, Tensor) and isinstance(exponent, (int, float)) and not isinstance(exponent, bool):
@@ -203,7 +207,7 @@ def div(input: Any, other: Any, *, rounding_mode: str | None = None) -> Tensor:
     return apply(ew.cast, (apply(ew.trunc, (_div(input, other),)),), {"dtype": whole.numpy})
 
 
-_clamp = quick_unary(ew.clamp)
+_clamp, _pow_scalar = quick_unary(ew.clamp), quick_unary(ew.pow_scalar)
 
 
 def clamp(input: Tensor, min: Any = None, max: Any = None) -> Tensor:

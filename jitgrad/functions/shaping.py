@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -20,9 +21,12 @@ from jitgrad.ops.movement import cat as cat_op
 from jitgrad.ops.movement import narrow
 from jitgrad.ops.movement import permute as permute_op
 from jitgrad.ops.movement import reshape as reshape_op
-from jitgrad.ops.table import axis
+from jitgrad.ops.table import Spec, axis
 from jitgrad.record import apply
 from jitgrad.tensor import Tensor
+
+_kept = functools.lru_cache(maxsize=1024, typed=True)
+"""For parameters worked out from shapes and dimensions, which recur."""
 
 
 def _with_keyword(name: str, keyword: str) -> Callable:
@@ -31,12 +35,16 @@ def _with_keyword(name: str, keyword: str) -> Callable:
     call, quick, prepare = bound(op), quick_one(op), op.prepare
     assert prepare is not None
 
+    @_kept
+    def canonical(shape: tuple[int, ...], *given: Any) -> dict[str, Any]:
+        return prepare(Spec(shape, np.dtype(np.float32)), *given)
+
     def function(input: Tensor, *given: Any, **kwargs: Any) -> Tensor:
         if given and not kwargs and isinstance(input, Tensor):
             try:
-                params = prepare(input._held, *given)
-            except TypeError:
-                return call(input, *given)  # which says what is wrong
+                params = canonical(input._held.shape, *given)
+            except TypeError:  # a list, which has no hash, or something wrong
+                return call(input, *given)
             return quick(input, params)
         if keyword in kwargs:
             given = (kwargs.pop(keyword),)
@@ -113,9 +121,14 @@ def squeeze(input: Tensor, dim: Any = None) -> Tensor:
 
 def unsqueeze(input: Tensor, dim: int) -> Tensor:
     """Insert a dimension of size 1 at `dim`."""
-    shape = input._held.shape
+    params = _unsqueezed if dim.__class__ is int else _unsqueezed.__wrapped__
+    return _reshape(input, params(input._held.shape, dim))
+
+
+@_kept
+def _unsqueezed(shape: tuple[int, ...], dim: int) -> dict[str, Any]:
     d = axis(dim, len(shape) + 1)
-    return _reshape(input, {"shape": (*shape[:d], 1, *shape[d:])})
+    return {"shape": (*shape[:d], 1, *shape[d:])}
 
 
 def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
