@@ -123,7 +123,7 @@ def look_up(outcome: Row, cls: type) -> Structure | None:
     else:
         state.strangers = 0
         known.move_to_end(key)
-    expected = (COMPILING[0] + COMPILING[1] * len(key)) * 2**found.compiled
+    expected = (COMPILING[0] + COMPILING[1] * len(key)) * 2 ** min(found.compiled, 40)
     if not found.compiling and found.seconds >= limits["hot_after"] * expected and state.compiled < limits["structures"]:
         _submit(found, outcome, cls)
     return found
