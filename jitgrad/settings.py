@@ -31,6 +31,10 @@ class Config:
     A setting takes what its default is, a bool, an int or a number: `TypeError` for other types, `ValueError` below the
     least allowed, `AttributeError` for a name that is none. Settings hold for all threads.
 
+    What is compiled in the background may differ from NumPy's results in the last bits, from when it is ready on. With
+    `background_compile=False` from the start of a program, or `structure_cache=False` and `large_kernels=False`, all
+    runs of it give the same bits.
+
     >>> import jitgrad
     >>> with jitgrad.config(structure_cache=False):
     ...     jitgrad.config.structure_cache
