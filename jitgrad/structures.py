@@ -215,6 +215,8 @@ def describe(outcome: Row) -> list[Step] | None:
         kinds = tuple([
             tuple(map(places.of, value)) if value.__class__ is tuple else places.of(value) for value in row.saved or ()
         ])  # fmt: skip
+        if places.strange:
+            return None
         accumulating += op.accumulate is not None
         steps.append(Step(op, plan, row.shape, row.dtype, row.params, tuple(inputs), kinds, row.serial))
     return steps if accumulating <= MOST_ACCUMULATING else None
@@ -226,9 +228,13 @@ class _Places:
     def __init__(self) -> None:
         self.arrays: dict[int, int] = {}
         self.count = 0
+        self.strange = False
 
-    def of(self, value: Any) -> Saved:
-        """How a value is described; an array that was there before has the place that it had."""
+    def of(self, value: Any) -> Saved | None:
+        """How a value is described; an array that was there before has the place that it had. None if it is no array."""
+        if not isinstance(value, (np.ndarray, np.generic)):
+            self.strange = True
+            return None
         place = self.arrays.setdefault(id(value), self.count) if isinstance(value, np.ndarray) else self.count
         self.count += place == self.count
         return Saved(value.__class__, value.dtype, value.shape, place)

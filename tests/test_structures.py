@@ -201,6 +201,16 @@ def test_a_long_sweep_that_is_checked_in_parts(length):
         same(gradients(f, leaves), interpreted(f, leaves), 1e-9)
 
 
+def test_a_dtype_that_has_no_kernels():
+    pytest.importorskip("ml_dtypes")
+    x = jg.tensor([1.0, 2.0], dtype=jg.bfloat16, requires_grad=True)
+    f = lambda x: (x * x * 0.5 + x).sum()
+    make_hot(f, [x])
+    f(x).backward()
+    assert x.grad.dtype is jg.bfloat16
+    assert x.grad.float().tolist() == [2, 3]
+
+
 def test_one_tensor_used_twice_where_two_were_seen():
     f = lambda x, y: (jg.exp(x) * jg.exp(y)).sum()
     x, y = numbers(3), numbers(3, seed=1)
