@@ -16,7 +16,7 @@ from jitgrad.handle import Handle, make, requires
 from jitgrad.ops.elementwise import cast
 from jitgrad.record import grad_mode
 from jitgrad.reverse import reverse
-from jitgrad.structures import entries, look_up, note
+from jitgrad.structures import entries, look_up, note, seeded
 from jitgrad.tape import Row
 
 _ONE = {kind: kind(1) for kind in (np.float16, np.float32, np.float64)}
@@ -107,27 +107,29 @@ def backward(
     >>> x.grad
     tensor(6.)
     """
-    if grad_tensors is None and inputs is None and not create_graph and isinstance(tensors, Handle):
-        _backward_of_one(tensors, retain_graph)
+    given = grad_tensors is not None
+    if inputs is None and not create_graph and isinstance(tensors, Handle) and (not given or isinstance(grad_tensors, Handle)):
+        _backward_of_one(tensors, grad_tensors, retain_graph)
     else:
         _backward(tensors, grad_tensors, retain_graph, create_graph, inputs)
 
 
-def _backward_of_one(output: Any, retain: bool | None) -> None:
+def _backward_of_one(output: Any, gradient: Any, retain: bool | None) -> None:
     """The usual case: one outcome, all leaves. A structure that is hot has an entry, others are noted."""
     row, cls = output._row, output.__class__
-    if row is None or not row.requires or output._value is None:
-        return _backward(output, None, retain, False, None)
-    found = entries.get(row.op)
+    seed = None if gradient is None else gradient._value
+    if row is None or not row.requires or output._value is None or (gradient is not None and seed is None):
+        return _backward(output, gradient, retain, False, None)
+    found = (entries if seed is None else seeded).get(row.op)
     if found is not None:
         for i, entry in enumerate(found):
-            if entry(row, cls, retain):
+            if entry(row, cls, retain, seed):
                 if i:
                     found.insert(0, found.pop(i))
                 return None
-    structure = look_up(row, cls)
+    structure = look_up(row, cls, seed)
     start = time.perf_counter()
-    _backward(output, None, retain, False, None)
+    _backward(output, gradient, retain, False, None)
     note(structure, time.perf_counter() - start)
     return None
 

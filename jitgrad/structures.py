@@ -30,10 +30,13 @@ from jitgrad.tape import FREED, LEAF, Leaf, Row, Tape
 from jitgrad.transforms import simplify
 from jitgrad.walk import Saved, Step, write_entry
 
-Entry = Callable[[Row, type, Any], bool]
+Entry = Callable[[Row, type, Any, Any], bool]
 
 entries: dict[Op, list[Entry]] = {}
 """The entries to try for a sweep, by the op of the row that it starts from; the one used last goes first."""
+
+seeded: dict[Op, list[Entry]] = {}
+"""The same for sweeps that start from a cotangent that is given, not from 1."""
 
 COMPILING = 0.005, 0.0004
 """What compiling takes, about: seconds for a structure, and for each row and each input in its outline."""
@@ -95,6 +98,7 @@ def _after_fork() -> None:
 def forget() -> None:
     """Forget all structures, and what was compiled for them."""
     entries.clear()
+    seeded.clear()
     state.known.clear()
     state.compiled = state.strangers = 0
 
@@ -105,19 +109,20 @@ def _changed() -> None:
         forget()
 
 
-def look_up(outcome: Row, cls: type) -> Structure | None:
+def look_up(outcome: Row, cls: type, seed: Any = None) -> Structure | None:
     """What is known of the sweep from `outcome`, which is about to run; None if it is not to be looked at.
 
-    If it is hot, this has it compiled.
+    If it is hot, this has it compiled; for any cotangent to start from if there is a `seed`.
     """
     if not limits["structure_cache"] or not limits["background_compile"] or not (state.long or chance() * LOOKED_AT <= 1):
         return None
     state.strangers += 1
     if state.strangers > PATIENCE and state.strangers % 16:
         return None
-    key = outline(outcome)
-    if key is None:
+    outlined = outline(outcome)
+    if outlined is None:
         return None
+    key = (seed is None, *outlined)
     known = state.known
     with state.lock:
         found = known.get(key)
@@ -130,7 +135,7 @@ def look_up(outcome: Row, cls: type) -> Structure | None:
             known.move_to_end(key)
     expected = (COMPILING[0] + COMPILING[1] * len(key)) * 2 ** min(found.compiled, 40)
     if not found.compiling and found.seconds >= limits["hot_after"] * expected and state.compiled < limits["structures"]:
-        _submit(found, outcome, cls)
+        _submit(found, outcome, cls, seed is not None)
     return found
 
 
@@ -141,7 +146,7 @@ def note(structure: Structure | None, seconds: float) -> None:
         structure.seconds += seconds if state.long else seconds * LOOKED_AT
 
 
-def _submit(structure: Structure, outcome: Row, cls: type) -> None:
+def _submit(structure: Structure, outcome: Row, cls: type, given: bool) -> None:
     structure.seconds = 0.0
     structure.compiled += 1
     steps = describe(outcome)
@@ -151,10 +156,10 @@ def _submit(structure: Structure, outcome: Row, cls: type) -> None:
     structure.compiling = True
 
     def compile_it() -> None:
-        entry = compiled(steps, cls)
+        entry = compiled(steps, cls, given)
         if config.structure_cache:
-            op = steps[0].op
-            entries[op] = [entry, *entries.get(op, [])[: MOST_ALIKE - 1]]
+            op, places = steps[0].op, seeded if given else entries
+            places[op] = [entry, *places.get(op, [])[: MOST_ALIKE - 1]]
         structure.seconds = 0.0
         structure.compiling = False
 
@@ -256,42 +261,46 @@ def _rebuilt(steps: list[Step]) -> tuple[list[Row], dict[Row, tuple[Any, ...]]]:
 # From the description to a tape, and to an entry.
 
 
-def compiled(steps: list[Step], cls: type) -> Entry:
+def compiled(steps: list[Step], cls: type, given: bool) -> Entry:
     """The entry of a structure: its sweep as a tape, compiled and tried out, behind the checks."""
     from jitgrad.sweeps.program import Program
 
-    tape, arrived, constants = traced(steps, cls)
+    tape, arrived, constants = traced(steps, cls, given)
     program = Program(simplify(tape, cls, lambda row: not row.op.composite), tape.inputs)
     program.run(*[np.zeros(x.shape, x.dtype)[()] for x in tape.inputs[: len(tape.inputs) - len(constants)]], *constants)
     outputs = program.tape.outputs
-    given = {*program.tape.inputs, *program.constants}
-    fresh = [row not in given and row not in outputs[:i] for i, row in enumerate(outputs)]
-    return write_entry(steps, arrived, fresh, program.run, constants)
+    shared = {*program.tape.inputs, *program.constants}
+    fresh = [row not in shared and row not in outputs[:i] for i, row in enumerate(outputs)]
+    return write_entry(steps, arrived, fresh, program.run, constants, given)
 
 
-def traced(steps: list[Step], cls: type) -> tuple[Tape, list[int], list[Any]]:
+def traced(steps: list[Step], cls: type, given: bool) -> tuple[Tape, list[int], list[Any]]:
     """The sweep as a tape from saved values to gradients, and the numbers of the leaves that these belong to.
 
-    The last inputs of the tape are constants that the rules made, whose values come third.
+    After the saved values comes the cotangent to start from, if it is `given`. The last inputs of the tape are constants
+    that the rules made, whose values come third.
     """
     rows, values = _rebuilt(steps)
     trace = Trace()
     leaves: list[Row] = []
 
-    def given(saved: Saved) -> Any:
+    def argument(saved: Saved) -> Any:
         if saved.place == len(leaves):
             leaves.append(Leaf(saved.shape, saved.dtype, False))
         return make(cls, None, leaves[saved.place])
 
     arguments = {
-        row: [tuple(map(given, saved)) if saved.__class__ is tuple else given(saved) for saved in kinds]
+        row: [tuple(map(argument, saved)) if saved.__class__ is tuple else argument(saved) for saved in kinds]
         for row, kinds in values.items()
     }
+    if given:
+        leaves.append(Leaf(rows[0].shape, rows[0].dtype, False))
     trace.rows.update(leaves)
     token = current_trace.set(trace)
     try:
-        one = make(cls, None, trace.constant(np.ones(rows[0].shape, rows[0].dtype)[()]))
-        found = reverse({rows[0]: one}, None, cls=cls, recorded=True, retain=True, values=arguments.__getitem__)
+        start = leaves[-1] if given else trace.constant(np.ones(rows[0].shape, rows[0].dtype)[()])
+        seeds = {rows[0]: make(cls, None, start)}
+        found = reverse(seeds, None, cls=cls, recorded=True, retain=True, values=arguments.__getitem__)
     finally:
         current_trace.reset(token)
     arrived = [i for i, row in enumerate(rows) if row.op is LEAF and row in found]

@@ -53,18 +53,26 @@ class Step(NamedTuple):
 
 
 def write_entry(
-    steps: Sequence[Step], arrived: Sequence[int], fresh: Sequence[bool], run: Callable, constants: Sequence[Any]
-) -> Callable[[Row, type, Any], bool]:
-    """`entry(outcome, class of tensors, retain)`; its argument `run` takes the saved values, and `constants`, to gradients.
+    steps: Sequence[Step],
+    arrived: Sequence[int],
+    fresh: Sequence[bool],
+    run: Callable,
+    constants: Sequence[Any],
+    seeded: bool,
+) -> Callable[[Row, type, Any, Any], bool]:
+    """`entry(outcome, class of tensors, retain, seed)`; `run` takes the saved values, and `constants`, to gradients.
 
-    `arrived` holds the numbers of the leaves whose gradients these are, `fresh` whether each is memory of its own.
+    If it is `seeded`, the sweep starts from `seed`, which comes after the saved values, and else from 1. `arrived` holds
+    the numbers of the leaves whose gradients these are, `fresh` whether each is memory of its own.
     """
     text = _Text(steps)
     for first in range(0, len(steps), PART):
         text.part(range(first, min(first + PART, len(steps))))
-    text.finish(arrived, fresh, [text.known(value) for value in constants])
+    if seeded:
+        text.seed()
+    text.finish(arrived, fresh, [*["seed"] * seeded, *[text.known(value) for value in constants]])
     text.names["run"] = run
-    return text.function("entry", "r0, cls, retain")
+    return text.function("entry", "r0, cls, retain, seed")
 
 
 class _Text:
@@ -183,6 +191,12 @@ class _Text:
             self.miss_if(f"len({name}) != {len(value)}")
             if value:
                 self.take(name, value)
+
+    def seed(self) -> None:
+        """Lines that check the cotangent that the sweep starts from."""
+        start = self.steps[0]
+        kind = ["seed.__class__ is not ndarray"] if start.shape else []
+        self.miss_if(*kind, *self.unlike("seed", start.shape, start.dtype))
 
     def finish(self, arrived: Sequence[int], fresh: Sequence[bool], constants: Sequence[str]) -> None:
         """Lines that run the sweep, free what was saved and hand out the gradients."""
