@@ -17,7 +17,7 @@ import numpy as np
 
 from jitgrad import dtypes
 from jitgrad.errors import LeakedTraceError
-from jitgrad.handle import Handle, keep, make, note_view, own_memory, row_of
+from jitgrad.handle import Handle, keep, make, make_recorded, note_view, own_memory, row_of
 from jitgrad.ops.elementwise import cast, where
 from jitgrad.ops.movement import expand
 from jitgrad.ops.table import Op, Spec, infer
@@ -92,6 +92,16 @@ def _kept_constant(number: float, kind: type) -> Row:
     return constant(kind(number))
 
 
+@functools.lru_cache(maxsize=1024)
+def _kept_spread(number: float, kind: type, shape: tuple[int, ...]) -> Row:
+    return spread_row(_kept_constant(number, kind), shape)
+
+
+def spread_number_row(number: float, kind: type, shape: tuple[int, ...]) -> Row:
+    """The row of a Python number repeated to a shape; shared as those of `number_row` are."""
+    return _kept_spread(number, kind, shape) if number else spread_row(constant(kind(number)), shape)
+
+
 def number_row(number: float, kind: type) -> Row:
     """The constant row of a Python number; equal numbers share one (0.0 and -0.0 are equal, and do not)."""
     return _kept_constant(number, kind) if number else constant(kind(number))
@@ -150,10 +160,9 @@ def _uniform(op: Op, values: Sequence[Any]) -> bool:
 def _recorded(cls: type, op: Op, operands: Sequence[Any], values: list, params: dict, value: Any) -> Any:
     if not isinstance(value, (np.ndarray, np.generic)):
         value = np.asarray(value)[()]
-    out = make(cls, value, None)
     dtype = value.dtype
     if dtype not in FLOATS and not dtypes.is_floating(dtype):
-        return out
+        return make(cls, value, None)
     rows: list[Row] = []
     for i, operand in enumerate(operands):
         if isinstance(operand, Handle):
@@ -168,8 +177,9 @@ def _recorded(cls: type, op: Op, operands: Sequence[Any], values: list, params: 
     if op.kind == "elementwise":
         rows = [r if r.shape == shape else spread_row(r, shape) for r in rows]
     plan = op.plan(tuple([r.requires for r in rows]))
-    saved, guards = keep(op, plan.slots, operands, values, out)
-    out._row = Row(op, tuple(rows), params, shape, dtype, True, plan, saved, guards)
+    out = make_recorded(cls, value, op, tuple(rows), params, shape, dtype, plan, ())
+    if plan.slots:
+        out._row.saved, out._row.guards = keep(op, plan.slots, operands, values, out)
     return out
 
 

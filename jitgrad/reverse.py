@@ -7,7 +7,7 @@ and on traced tensors (the sweep becomes part of the tape that `jit` compiles).
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,15 +27,22 @@ ITEM.name = "item"
 
 
 def reverse(
-    seeds: dict[Row, Any], wanted: set[Row] | None, *, cls: type, recorded: bool, retain: bool
+    seeds: dict[Row, Any],
+    wanted: set[Row] | None,
+    *,
+    cls: type,
+    recorded: bool,
+    retain: bool,
+    values: Callable[[Row], Sequence[Any]] | None = None,
 ) -> dict[Row, Any]:
     """Carry the cotangents in `seeds` backwards; return those that arrive at `wanted`, or at the leaves if it is None.
 
     Cotangents are arrays, or tensors of class `cls` if the sweep is `recorded`. Unless `retain`, values saved in the
-    rows are dropped as the sweep passes.
+    rows are dropped as the sweep passes. `values` gives what a row saved, if that is not to be found in the row.
     """
     order = _needed(seeds, wanted)
     sweep = _Sweep(cls, recorded, set(order))
+    sweep.given = values
     for row, g in seeds.items():
         sweep.add(row, g, False)
     arrived = {}
@@ -52,7 +59,7 @@ def reverse(
             plan = row.plan
             if not recorded and plan is not None and plan.plain:
                 sweep.plainly(row, plan, g)
-            elif recorded and row.saved is None and row.op.kind == "elementwise":
+            elif recorded and values is None and row.saved is None and row.op.kind == "elementwise":
                 sweep.traced(row, g)
             else:
                 sweep.through(row, g)
@@ -92,6 +99,7 @@ class _Sweep:
         self.recorded = recorded
         self.needed = needed
         self.cotangents: dict[Row, Any] = {}
+        self.given: Callable[[Row], Sequence[Any]] | None = None
         self.owned: set[Row] = set()  # rows whose accumulator is an array that nobody else sees
 
     def add(self, row: Row, g: Any, fresh: bool) -> None:
@@ -116,7 +124,7 @@ class _Sweep:
             parts = self.cotangents.setdefault(row.inputs[0], {})
             parts[row.params["k"]] = g
             return
-        values = self._values(row)
+        values = self.values(row)
         if op.pullback is not None or op.composite:
             pull = op.pullback or _through_lower
             for x, part in zip(row.inputs, pull(self, row, g, values)):
@@ -163,7 +171,7 @@ class _Sweep:
         """`through` for what most rows are: arrays and rules that need nothing but saved values."""
         saved = row.saved
         if saved is FREED or row.guards is not None:
-            saved = self._values(row)
+            saved = self.values(row)
         partials = row.op.partials
         cotangents, inputs, needed = self.cotangents, row.inputs, self.needed
         for i, function, picks, n, names in plan.quick:
@@ -203,8 +211,10 @@ class _Sweep:
             self.owned.add(row)
         return old
 
-    def _values(self, row: Row) -> Sequence[Any]:
+    def values(self, row: Row) -> Sequence[Any]:
         """What `row` saved: arrays, or tensors that know the rows they came from."""
+        if self.given is not None:
+            return self.given(row)
         if row.saved is FREED:
             raise FreedTapeError(
                 f"the values saved for {row.op.name} were freed by an earlier reverse sweep: call "
