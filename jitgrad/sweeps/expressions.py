@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from jitgrad.kernels import primitives, scalar
-from jitgrad.sweeps.lanes import DTYPES, Block, Lane
+from jitgrad.sweeps.lanes import Block, Lane
+from jitgrad.sweeps.words import DTYPES
 from jitgrad.tape import Row
 
 
