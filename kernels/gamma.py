@@ -134,7 +134,7 @@ def _digamma(x: Any, log: Any, c: Any) -> Any:
     far = a > c.far
     z = a + select(least, t.two, select(low, t.one, select(high, t.zero, -t.one)))
     above = select(least, -fma(a, t.two, t.one), select(low, -t.one, select(high, t.zero, t.one)))
-    below = select(far, a, select(least, fma(a, a, a), select(low, a, z)))
+    below = select(far, a, select(least, a * (a + t.one), select(low, a, z)))
     q = above / below  # 1/a if a is far
     v = (z - c.root[0]) - c.root[1]
     w = q * q

@@ -12,7 +12,8 @@ from jitgrad.kernels import primitives
 from jitgrad.ops.movement import sum
 from jitgrad.ops.reductions import amax
 from jitgrad.sweeps.function import moved
-from jitgrad.sweeps.lanes import WORDS, Block, Lane, kind_of
+from jitgrad.sweeps.lanes import Block, Lane
+from jitgrad.sweeps.words import WORDS, kind_of
 from jitgrad.tape import Row
 
 

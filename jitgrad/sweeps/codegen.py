@@ -20,11 +20,12 @@ from jitgrad.sweeps import chunks
 from jitgrad.sweeps.chunks import chunk_size
 from jitgrad.sweeps.expressions import evaluate
 from jitgrad.sweeps.function import Function, moved
-from jitgrad.sweeps.lanes import Block, Lane, kind_of
+from jitgrad.sweeps.lanes import Block, Lane
 from jitgrad.sweeps.layouts import Access, is_number, space
 from jitgrad.sweeps.loops import LoopEmitter
 from jitgrad.sweeps.plan import Nest, Phase, Plan
 from jitgrad.sweeps.products import emit_product
+from jitgrad.sweeps.words import kind_of
 from jitgrad.tape import CONST, Row
 
 BAKED = frozenset({0.0, 1.0, -1.0, 2.0, 0.5, -0.5, -2.0, float("inf"), float("-inf")})

@@ -7,7 +7,8 @@ from functools import cache
 from typing import Any
 
 from jitgrad.kernels import primitives, scalar
-from jitgrad.sweeps.lanes import Block, Lane, kind_of, level, spelled
+from jitgrad.sweeps.lanes import Block, Lane, level
+from jitgrad.sweeps.words import kind_of, spelled
 from jitgrad.tape import Row
 
 MOST_WRITTEN_OUT = 2

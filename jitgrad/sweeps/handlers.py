@@ -18,6 +18,7 @@ arrays run over whole vectors: what lies behind an array up to the next 64 bytes
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -28,8 +29,9 @@ from jitgrad.ops.movement import sum
 from jitgrad.ops.reductions import amax, amin
 from jitgrad.ops.table import Op
 from jitgrad.sweeps.expressions import POWERS, evaluate
-from jitgrad.sweeps.lanes import SIZES, Block, Declares, Lane, kind_of, spelled
+from jitgrad.sweeps.lanes import Block, Declares, Lane
 from jitgrad.sweeps.native import Kernel, compile_text
+from jitgrad.sweeps.words import SIZES, kind_of, spelled
 from jitgrad.tape import Row
 
 WORDS = 8
@@ -357,7 +359,7 @@ def _product(kind: Product) -> Text:
         clear()
         text.loop(shared, lanes, step)
         end = text.block(lanes)
-        end.store(end.load("%total", type).reduce_sum(), end.address(result, _here(end, row)[0], type))
+        end.store(end.load("%total", type).reduce(operator.add), end.address(result, _here(end, row)[0], type))
         text.add(end)
 
     text.loop(rows, 1, along if kind.column else lambda row: text.loop(columns, lanes, columns_of(row)))

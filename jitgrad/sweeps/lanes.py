@@ -4,12 +4,6 @@
 result.  A value is one number (`lanes=1`) or W of them side by side (`<W x float>`): the text is a vector program as
 it stands, so nothing depends on whether a loop vectoriser recognises it, and W changes no bit of any result.
 
-What a type is called here, in LLVM, and what NumPy calls it:
-
-    f16 half float16     i8 i16 i32 i64    signed     int8 … int64
-    f32 float float32    u8 u16 u32 u64    unsigned   uint8 … uint64 (the same LLVM types, other instructions)
-    f64 double float64   i1                bool       one byte in memory, one bit in a register
-
 There are no fast-math flags: a product and a sum are contracted where the kernel says `fma` and nowhere else, so every
 machine gives the same bits.  Types never mix silently (`TypeError`); Python and NumPy scalars take the type of the
 value they meet.  Intrinsics: the LLVM Language Reference, https://llvm.org/docs/LangRef.html.
@@ -17,78 +11,14 @@ value they meet.  Intrinsics: the LLVM Language Reference, https://llvm.org/docs
 
 from __future__ import annotations
 
-import functools
 import itertools
-import struct
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-WORDS = {"f16": "half", "f32": "float", "f64": "double", "i1": "i1"} | {
-    f"{sign}{bits}": f"i{bits}" for sign in "iu" for bits in (8, 16, 32, 64)
-}
-SIZES = {"i1": 1} | {type: int(type[1:]) // 8 for type in WORDS if type != "i1"}  # bytes of an element in memory
-DTYPES = {"bool": "i1", "float16": "f16", "float32": "f32", "float64": "f64"} | {
-    f"{name}{bits}": f"{sign}{bits}" for sign, name in (("i", "int"), ("u", "uint")) for bits in (8, 16, 32, 64)
-}
-
-
-@functools.cache
-def kind_of(dtype: Any) -> str:
-    """What the type of a NumPy dtype is called here."""
-    return DTYPES[str(dtype)]
-
+from jitgrad.sweeps.words import SIZES, WORDS, literal, rare_call, spelled, suffix, type_of
 
 _BIRTHS = itertools.count()
-
-
-def spelled(type: str, lanes: int) -> str:
-    """The LLVM name of a type: `float`, `<16 x float>`."""
-    return WORDS[type] if lanes == 1 else f"<{lanes} x {WORDS[type]}>"
-
-
-def _suffix(type: str, lanes: int) -> str:
-    """How an overloaded intrinsic spells a type in its name: f32, v16f32."""
-    word = type.replace("u", "i")
-    return word if lanes == 1 else f"v{lanes}{word}"
-
-
-def literal(value: Any, type: str) -> str:
-    """A number as exact LLVM text: the bits of a float, rounded once to its type.
-
-    Raises `OverflowError` for an integer that does not fit and `TypeError` for a fraction in an integer type.
-    """
-    if type == "i1":
-        return "true" if value else "false"
-    if type[0] in "iu":
-        whole = int(value)
-        if whole != value:
-            raise TypeError(f"{value!r} is not a whole number, as {type} needs")
-        low, bits = (-1 if type[0] == "i" else 0), int(type[1:]) - (type[0] == "i")
-        if not low << bits <= whole < 1 << bits:
-            raise OverflowError(f"{value!r} does not fit in {type}")
-        return str(whole)
-    number = float(value)
-    if type != "f64":
-        code = "e" if type == "f16" else "f"
-        try:
-            packed = struct.pack("<" + code, number)
-        except OverflowError:  # finite, but rounds to infinity
-            packed = struct.pack("<" + code, float("inf") if number > 0 else float("-inf"))
-        if type == "f16":
-            return f"0xH{int.from_bytes(packed, 'little'):04X}"
-        (number,) = struct.unpack("<f", packed)  # LLVM writes a float as the double of the same value
-    return f"0x{int.from_bytes(struct.pack('<d', number), 'little'):016X}"
-
-
-def _type_of(value: Any) -> str:
-    """The type of an operand that stands alone: its own, or its NumPy dtype, or that of a Python number."""
-    if isinstance(value, Lane):
-        return value.type
-    dtype = getattr(value, "dtype", None)
-    if dtype is not None:
-        return DTYPES[str(dtype)]
-    return "i1" if isinstance(value, bool) else "i64" if isinstance(value, int) else "f64"
 
 
 def _operator(method: str, code: str, swap: bool = False) -> Callable[[Lane, Any], Lane]:
@@ -186,7 +116,7 @@ class Block:
             text = f"call {word} @{self._part('load', kept, lanes)}(ptr {pointer}, {self._count(mask)})"
         else:
             # The alignment argument became an attribute in LLVM 22, whose parser still upgrades this older form.
-            symbol = f"llvm.masked.load.{_suffix(kept, lanes)}.p0"
+            symbol = f"llvm.masked.load.{suffix(kept, lanes)}.p0"
             self.declares.add(f"declare {word} @{symbol}(ptr, i32, <{lanes} x i1>, {word})")
             text = f"call {word} @{symbol}(ptr {pointer}, i32 {size}, {mask}, {word} zeroinitializer)"
         loaded = self.emit(text, kept, lanes, pure=False)
@@ -203,7 +133,7 @@ class Block:
             symbol = self._part("store", value.type, value.lanes)
             self.lines.append(f"  call void @{symbol}(ptr {pointer}, {self._count(mask)}, {value})")
             return
-        symbol, word = f"llvm.masked.store.{_suffix(value.type, value.lanes)}.p0", spelled(value.type, value.lanes)
+        symbol, word = f"llvm.masked.store.{suffix(value.type, value.lanes)}.p0", spelled(value.type, value.lanes)
         self.declares.add(f"declare void @{symbol}({word}, ptr, i32, <{value.lanes} x i1>)")
         self.lines.append(f"  call void @{symbol}({value}, ptr {pointer}, i32 {size}, {mask})")
 
@@ -217,7 +147,7 @@ class Block:
 
         Few CPUs have masked loads of less than 4 bytes; LLVM makes a branch a lane of them, and compiling takes seconds.
         """
-        name, word = f"{what}.part.{_suffix(type, lanes)}", spelled(type, lanes)
+        name, word = f"{what}.part.{suffix(type, lanes)}", spelled(type, lanes)
         copy = "call void @llvm.memcpy.p0.p0.i64(ptr {}, ptr {}, i64 %bytes, i1 false)"
         body = [f"%copy = alloca {word}", f"%bytes = mul i64 %count, {SIZES[type]}"]
         if what == "load":
@@ -236,9 +166,9 @@ class Block:
     def gather(self, base: str, places: Lane, type: str, mask: Lane | None = None) -> Lane:
         """The elements at `places` (i64 lanes) of an array; where the mask is false nothing is read: it is 0."""
         lanes, kept = places.lanes, "u8" if type == "i1" else type
-        word, suffix = spelled(kept, lanes), _suffix(kept, lanes)
+        word, ending = spelled(kept, lanes), suffix(kept, lanes)
         pointers = self._pointers(base, places, kept)
-        symbol = f"llvm.masked.gather.{suffix}.v{lanes}p0"
+        symbol = f"llvm.masked.gather.{ending}.v{lanes}p0"
         self.declares.add(f"declare {word} @{symbol}(<{lanes} x ptr>, i32, <{lanes} x i1>, {word})")
         text = f"call {word} @{symbol}({pointers}, i32 {SIZES[type]}, {self._where(mask, lanes)}, {word} zeroinitializer)"
         loaded = self.emit(text, kept, lanes, pure=False)
@@ -249,7 +179,7 @@ class Block:
         size, lanes = SIZES[value.type], value.lanes
         value = value.to("u8") if value.type == "i1" else value
         pointers = self._pointers(base, places, value.type)
-        symbol = f"llvm.masked.scatter.{_suffix(value.type, lanes)}.v{lanes}p0"
+        symbol = f"llvm.masked.scatter.{suffix(value.type, lanes)}.v{lanes}p0"
         self.declares.add(f"declare void @{symbol}({spelled(value.type, lanes)}, <{lanes} x ptr>, i32, <{lanes} x i1>)")
         self.lines.append(f"  call void @{symbol}({value}, {pointers}, i32 {size}, {self._where(mask, lanes)})")
 
@@ -347,7 +277,7 @@ class Lane:
             raise TypeError(f"{name} needs a float, not {self.type}")
         values = self._with(*others)
         x = values[0]
-        return x.block.call(f"llvm.{name}.{_suffix(x.type, x.lanes)}", x.type, x.lanes, *values)
+        return x.block.call(f"llvm.{name}.{suffix(x.type, x.lanes)}", x.type, x.lanes, *values)
 
     # -- arithmetic ----------------------------------------------------------------------------------------------
 
@@ -392,9 +322,7 @@ class Lane:
         return zero.select(0, quotient - uneven.to(x.type) if code == "div" else rest + uneven.select(safe, 0))
 
     def __neg__(self) -> Lane:
-        if self._float:
-            return self.block.emit(f"fneg {self}", self.type, self.lanes)
-        return 0 - self
+        return self.block.emit(f"fneg {self}", self.type, self.lanes) if self._float else 0 - self
 
     def __abs__(self) -> Lane:
         if self._float:
@@ -426,7 +354,7 @@ class Lane:
         if self.type != "i1":
             raise TypeError(f"select needs an i1 condition, not {self.type}")
         if not isinstance(a, Lane):
-            a = self.block.const(a, _type_of(b if hasattr(b, "type") or hasattr(b, "dtype") else a))
+            a = self.block.const(a, b.type if isinstance(b, Lane) else type_of(b if hasattr(b, "dtype") else a))
         a, b = a._with(b)
         c, a, b = level([self, a, b])
         return c.block.emit(f"select {c}, {a}, {b}", a.type, a.lanes)
@@ -456,7 +384,7 @@ class Lane:
             return self._cast("fpext" if SIZES[type] > SIZES[old] else "fptrunc", type)
         if self._float:
             name = f"llvm.fpto{'s' if type[0] == 'i' else 'u'}i.sat"
-            symbol = f"{name}.{_suffix(type, self.lanes)}.{_suffix(old, self.lanes)}"
+            symbol = f"{name}.{suffix(type, self.lanes)}.{suffix(old, self.lanes)}"
             return self.block.call(symbol, type, self.lanes, self)
         if type[0] == "f":
             return self._cast("sitofp" if self._signed else "uitofp", type)
@@ -496,32 +424,18 @@ class Lane:
         """
         x, where, fast = level([self, where, fast])
         block, word = Block(x.lanes, declares=x.block.declares), spelled(x.type, x.lanes)
-        symbol = f"rarely.{name}.{_suffix(x.type, x.lanes)}"
+        symbol = f"rarely.{name}.{suffix(x.type, x.lanes)}"
         parameters = f"({spelled('i1', x.lanes)} %c, {word} %x, {word} %fast)"
-        slow = block.value("%x", x.type, x.lanes).libm(name)
-        slow = block.value("%c", "i1", x.lanes).select(slow, block.value("%fast", x.type, x.lanes))
-        head = f"define internal {word} @slow.{symbol}{parameters} noinline cold"
-        block.declares.add(f"{head} {{\n{block}\n  ret {slow}\n}}")
-        block.declares.add(f"""define internal {word} @{symbol}{parameters} alwaysinline {{
-  %all = bitcast {spelled("i1", x.lanes)} %c to i{x.lanes}
-  %any = icmp ne i{x.lanes} %all, 0
-  br i1 %any, label %slow, label %done
-slow:
-  %patched = call {word} @slow.{symbol}{parameters}
-  br label %done
-done:
-  %result = phi {word} [%fast, %0], [%patched, %slow]
-  ret {word} %result
-}}""")
+        c, old, new = (block.value(*v, x.lanes) for v in (("%c", "i1"), ("%x", x.type), ("%fast", x.type)))
+        slow = c.select(old.libm(name), new)
+        block.declares.update(rare_call(symbol, word, parameters, x.lanes, f"{block}\n  ret {slow}"))
         return x.block.emit(f"call {word} @{symbol}({where}, {x}, {fast})", x.type, x.lanes)
 
     # -- across lanes --------------------------------------------------------------------------------------------
 
     def at(self, lane: int) -> Lane:
         """One lane as a scalar."""
-        if self.lanes == 1:
-            return self
-        return self.block.emit(f"extractelement {self}, i32 {lane}", self.type, 1)
+        return self if self.lanes == 1 else self.block.emit(f"extractelement {self}, i32 {lane}", self.type, 1)
 
     def part(self, start: int, count: int) -> Lane:
         """`count` neighbouring lanes from `start` on."""
@@ -542,9 +456,6 @@ done:
             value = combine(value.part(0, half), value.part(half, half))
         rest = self.lanes - (1 << self.lanes.bit_length() - 1)
         return combine(value, self.part(self.lanes - rest, rest).reduce(combine)) if rest else value
-
-    def reduce_sum(self) -> Lane:
-        return self.reduce(lambda a, b: a + b)
 
 
 def level(values: list[Lane]) -> list[Lane]:

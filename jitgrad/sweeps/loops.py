@@ -9,10 +9,11 @@ from typing import Any
 from jitgrad.sweeps.accumulators import Accumulator
 from jitgrad.sweeps.expressions import evaluate
 from jitgrad.sweeps.function import moved
-from jitgrad.sweeps.lanes import Block, Lane, kind_of
+from jitgrad.sweeps.lanes import Block, Lane
 from jitgrad.sweeps.layouts import REDUCTIONS, Access, contiguous, is_number, reduced_strides
 from jitgrad.sweeps.plan import Loop, Write
 from jitgrad.sweeps.schedule import interleaved
+from jitgrad.sweeps.words import kind_of
 from jitgrad.tape import Row
 
 

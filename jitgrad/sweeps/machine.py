@@ -21,9 +21,9 @@ from jitgrad.ops.movement import expand, flip, narrow, pad, permute, reshape
 from jitgrad.ops.table import Op
 from jitgrad.record import quiet
 from jitgrad.sweeps.handlers import FOLDS, WORDS, Elementwise, Fold, Kind, Pick, Product, Put, entry, handler, parameters
-from jitgrad.sweeps.lanes import DTYPES
 from jitgrad.sweeps.native import Kernel, trampolines
 from jitgrad.sweeps.segments import MOST_ROWS, why_not_native
+from jitgrad.sweeps.words import DTYPES
 from jitgrad.tape import CONST, Row, Tape
 
 MOST_PICKED = 1 << 14

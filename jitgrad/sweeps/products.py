@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import functools
 import math
+import operator
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from jitgrad.sweeps.function import Function, moved
-from jitgrad.sweeps.lanes import SIZES, WORDS, Block, Lane, kind_of
+from jitgrad.sweeps.lanes import Block, Lane
 from jitgrad.sweeps.layouts import place
 from jitgrad.sweeps.native import Kernel, compile_text
+from jitgrad.sweeps.words import SIZES, WORDS, kind_of
 from jitgrad.tape import Row
 
 ROWS = 4
@@ -179,4 +181,4 @@ class _Product(Function):
         block = self.block
         for c, register in enumerate(held):
             where = block.address("%z", (moved(block, n) + c) * self.at["z_n"], self.kind)
-            block.store(block.load(register, self.kind, self.lanes).reduce_sum(), where)
+            block.store(block.load(register, self.kind, self.lanes).reduce(operator.add), where)
