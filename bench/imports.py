@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
+from collections.abc import Mapping
 from importlib import metadata, util
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 from bench.libraries import why_missing
@@ -30,7 +33,17 @@ def import_times(repeat: int = 5) -> Result:
 
 
 def _once(module: str) -> float:
-    done = subprocess.run([sys.executable, "-c", _CODE.format(module)], capture_output=True, text=True, check=True)
+    return seconds_printed(["-c", _CODE.format(module)])
+
+
+def seconds_printed(arguments: list[str], environment: Mapping[str, str] = MappingProxyType({})) -> float:
+    """The number that a new Python prints last; raises `CalledProcessError` where it fails.
+
+    It may write bytecode, as an installed library has it: otherwise compiling our sources would be measured.
+    """
+    given = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"} | environment
+    command = [sys.executable, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=given)
     return float(done.stdout.strip().splitlines()[-1])
 
 

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import tempfile
@@ -13,6 +12,7 @@ import time
 from collections.abc import Collection
 
 from bench.contestants import COMPILED, JAX, JIT, NEEDS, TORCH
+from bench.imports import seconds_printed
 from bench.libraries import load
 from bench.measure import Result, Timing, middle, one_line, takes_part
 from bench.threads import caches_in, one_thread
@@ -42,10 +42,8 @@ def first_calls(name: str, repeat: int, skip: Collection[str] = ()) -> Result:
 
 
 def _in_a_process(name: str, label: str, folder: str) -> float:
-    command = [sys.executable, "-m", "bench.new_process", name, label]
-    environment = os.environ | caches_in(folder) | JAX_CACHE | {"JAX_COMPILATION_CACHE_DIR": folder}
-    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
-    return float(done.stdout.strip().splitlines()[-1])
+    caches = caches_in(folder) | JAX_CACHE | {"JAX_COMPILATION_CACHE_DIR": folder}
+    return seconds_printed(["-m", "bench.new_process", name, label], caches)
 
 
 def first_call(name: str, label: str) -> float:
