@@ -18,7 +18,7 @@ COLOURS = {
     EAGER: "#4ea3e0",
     INTERPRETED: "#a9cfec",
     NUMPY: "#777777",
-    FLOOR: "#777777",
+    FLOOR: "#b8b8b8",
     NUMBA: "#2c8f4f",
     C: "#000000",
     TORCH: "#e4572e",

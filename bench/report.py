@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from bench import threads
 from bench.contestants import AUTOGRAD, COMPILED, EAGER, FLOOR, INTERPRETED, JAX, JIT, NUMBA, NUMPY, TORCH, C
 from bench.goals import Loss, Outcome
 from bench.imports import Size
 from bench.libraries import JAX_ASYNC, PEERS, processor, versions, why_missing
-from bench.measure import Result, Results
+from bench.measure import Result, Results, Timing
 from jitgrad.cli.table import duration, table, three_digits
 
 COLUMNS = (JIT, EAGER, INTERPRETED, FLOOR, NUMPY, NUMBA, C, TORCH, COMPILED, JAX, AUTOGRAD)
@@ -71,19 +71,21 @@ def _sizes_rows(sizes: Mapping[str, Size]) -> list[list[str]]:
 
 
 def goals_table(outcomes: list[Outcome]) -> str:
-    """Each goal with its limit, what was measured, and whether that is enough."""
-    return "Goals\n" + table(_GOALS_HEAD, _goals_rows(outcomes), right=(1, 2))
+    """Each goal with its limit, what was measured, and whether that is enough; how many were not measured."""
+    missing = sum(o.met is None for o in outcomes)
+    ending = f"\n{missing} more were not measured" if missing else ""
+    return "Goals\n" + table(_GOALS_HEAD, _goals_rows(outcomes), right=(1, 2)) + ending
 
 
-_GOALS_HEAD = ("jitgrad takes", "limit", "measured", "")
+_GOALS_HEAD = ("jitgrad takes", "at most", "measured", "")
 
 
 def _goals_rows(outcomes: Iterable[Outcome]) -> list[list[str]]:
-    words = {True: "met", False: "MISSED", None: "not measured"}
     rows = []
     for o in outcomes:
-        limit, measured = ("" if x is None else f"{three_digits(x)} ×" if o.relative else _nano(x) for x in (o.limit, o.measured))
-        rows.append([o.text, f"≤ {limit}", measured, words[o.met]])
+        if o.measured is not None:
+            limit, measured = (f"{x:.3f} ×" if o.relative else _nano(x) for x in (o.limit, o.measured))
+            rows.append([o.text, limit, measured, "met" if o.met else "MISSED"])
     return rows
 
 
@@ -119,18 +121,21 @@ def page(
     head: str, results: Results, sizes: Mapping[str, Size], outcomes: list[Outcome], losses: list[Loss], plots: list[str]
 ) -> str:
     """Everything in Markdown; `plots` are the names of the pictures beside it."""
-    plain = {name: r for name, r in results.items() if not name.startswith(SWEEP)}
+    imports = {name: r for name, r in results.items() if name == "import"}
+    plain = {name: r for name, r in results.items() if not name.startswith(SWEEP) and name not in imports}
     parts = [
         "# Benchmarks",
         "```text\n" + head + "\n```",
         "## Goals",
         _markdown(_GOALS_HEAD, _goals_rows(outcomes)),
         "## Times",
-        "Medians of interleaved rounds, one thread; in bold who was fastest.",
-        _wide(plain, lambda t: t.steady if t.rounds else math.nan),
+        "Medians of interleaved rounds, one thread; in bold who was fastest. A new process: the first value and gradient\n"
+        "after the imports, disk caches filled.",
+        _wide(plain, _steady),
         "## First calls",
         "Tracing and compiling included, disk caches empty.",
         _wide(plain, lambda t: t.first),
+        *(["## Imports", _wide(imports, _steady)] if imports else []),
         *(["## Installed size, MB", _markdown(_SIZES_HEAD, _sizes_rows(sizes))] if sizes else []),
         "## Where jitgrad loses",
         _markdown(_LOSSES_HEAD, _losses_rows(x for x in losses if not x.workload.startswith(SWEEP))),
@@ -143,16 +148,20 @@ def page(
 
 def _sweeps(results: Results) -> list[str]:
     swept = {name.removeprefix(SWEEP): r for name, r in results.items() if name.startswith(SWEEP)}
-    return ["## Single operations", _wide(swept, lambda t: t.steady if t.rounds else math.nan)] if swept else []
+    return ["## Single operations", _wide(swept, _steady)] if swept else []
 
 
-def _wide(results: Results, number: object) -> str:
+def _steady(timing: Timing) -> float:
+    return timing.steady if timing.rounds else math.nan
+
+
+def _wide(results: Results, number: Callable[[Timing], float]) -> str:
     """A row a workload, a column a contestant."""
     seen = {label for result in results.values() for label in result.timings}
     columns = [label for label in COLUMNS if label in seen] + sorted(seen - set(COLUMNS))
     rows = []
     for name, result in results.items():
-        times = {label: number(t) for label, t in result.timings.items()}  # type: ignore[operator]
+        times = {label: number(t) for label, t in result.timings.items()}
         known = [t for t in times.values() if not math.isnan(t)]
         best = min(known, default=math.nan)
         cells = [(_time(t), t == best) for t in (times.get(label, math.nan) for label in columns)]
