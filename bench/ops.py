@@ -84,15 +84,18 @@ def _name(name: str, size: int, way: str) -> str:
 
 
 def sweep(name: str, size: int, way: str) -> Workload:
-    """One operation at one size; the gradient is that of the sum of its results."""
+    """One operation at one size; the gradient is that of its results times an array, summed.
+
+    The array is there because a sum alone has a gradient of ones, from which a compiler may know the answer beforehand.
+    """
     op = OPS[name]
-    data = functools.cache(lambda: _data(op, size))
+    data = functools.cache(lambda: _data(op, size, way == GRADIENT))
     ways: dict[str, Callable] = {EAGER: _eager, JIT: _jit, TORCH: _torch, JAX: _jax}
     entrants: Entrants = {
         label: functools.partial(lambda make: make(op, data(), way == GRADIENT), make) for label, make in ways.items()
     }
     if way == FORWARD:
-        entrants[FLOOR] = lambda: _numpy(op, data())
+        entrants[FLOOR] = lambda: Contestant(op.call(load("numpy")), tuple(data()), _alone)
 
     def reference() -> list[np.ndarray]:
         contestant = _eager(op, [x.astype(np.float64) for x in data()], way == GRADIENT)
@@ -102,39 +105,40 @@ def sweep(name: str, size: int, way: str) -> Workload:
     return Workload(_name(name, size, way), title, JIT, entrants, reference)
 
 
-def _data(op: Op, size: int) -> list[np.ndarray]:
+def _data(op: Op, size: int, gradient: bool) -> list[np.ndarray]:
+    """The inputs, and for the gradient the array that the results are multiplied by."""
     random = np.random.default_rng(11)
-    shape = (math.isqrt(size),) * 2 if op.square else (size,)
-    return [random.uniform(op.low, op.high, shape).astype(np.float32) for _ in range(op.inputs)]
+
+    def uniform(shape: tuple[int, ...]) -> np.ndarray:
+        return np.asarray(random.uniform(op.low, op.high, shape), np.float32)
+
+    inputs = [uniform((math.isqrt(size),) * 2 if op.square else (size,)) for _ in range(op.inputs)]
+    return [*inputs, uniform(np.shape(op.call(load("numpy"))(*inputs)))] if gradient else inputs
 
 
 def _alone(result: Any) -> list[np.ndarray]:
     return [numbers(result)]
 
 
-def _summed(call: Callable) -> Callable:
-    return lambda *xs: call(*xs).sum()
-
-
-def _numpy(op: Op, data: list[np.ndarray]) -> Contestant:
-    library = load("numpy")
-    return Contestant(op.call(library), tuple(data), _alone)
+def _weighted(call: Callable) -> Callable:
+    return lambda *given: (call(*given[:-1]) * given[-1]).sum()
 
 
 def _recorded(name: str, grad: Callable, op: Op, data: list[np.ndarray], gradient: bool) -> Contestant:
     """Eager code: `grad(value, leaves)` is the library's reverse sweep."""
     library = load(name)
-    call, leaves = op.call(library), [library.array(x) for x in data]
+    call, given = op.call(library), tuple(library.array(x) for x in data)
     if not gradient:
-        return Contestant(call, tuple(leaves), _alone)
+        return Contestant(call, given, _alone)
+    loss, leaves = _weighted(call), given[: op.inputs]
     for x in leaves:
         x.requires_grad_(True)
 
-    def both(*xs: Any) -> Any:
-        value = call(*xs).sum()
+    def both(*given: Any) -> Any:
+        value = loss(*given)
         return value, grad(value, leaves)
 
-    return Contestant(both, tuple(leaves), flat)
+    return Contestant(both, given, flat)
 
 
 def _eager(op: Op, data: list[np.ndarray], gradient: bool) -> Contestant:
@@ -166,4 +170,4 @@ def _transformed(name: str, differentiate: Callable, jit: Callable, op: Op, data
     call, given = op.call(library), tuple(library.array(x) for x in data)
     if not gradient:
         return Contestant(jit(call), given, _alone)
-    return Contestant(jit(differentiate(_summed(call), argnums=tuple(range(op.inputs)))), given, flat)
+    return Contestant(jit(differentiate(_weighted(call), argnums=tuple(range(op.inputs)))), given, flat)

@@ -23,7 +23,8 @@ def heading() -> str:
     """Machine, versions, threads, and who is missing."""
     lines = [processor(), ", ".join(f"{name} {version}" for name, version in versions().items() if version)]
     lines += threads.describe()
-    lines.append(f"jax {'as it comes' if JAX_ASYNC in os.environ else 'without asynchronous dispatch (--jax-async)'}")
+    if why_missing("jax") is None:
+        lines.append(f"jax {'as it comes' if JAX_ASYNC in os.environ else 'without asynchronous dispatch (--jax-async)'}")
     if missing := [f"{peer} ({why})" for peer in PEERS if (why := why_missing(peer))]:
         lines.append(f"missing: {', '.join(missing)}; the extra `bench` has the peers: pip install -e '.[bench]'")
     lines.append(
