@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ from jitgrad.handle import Handle, make
 from jitgrad.ops.elementwise import add, alias, cast, clone, detach, mul
 from jitgrad.ops.indexing import index_add, scatter_add
 from jitgrad.ops.movement import expand, reshape
+from jitgrad.ops.table import Op
 from jitgrad.record import Trace, current_trace
 from jitgrad.tape import CONST, LEAF, Leaf, Row, Tape, reachable
 from jitgrad.tree import flatten
@@ -97,7 +99,8 @@ class _Simplifier:
         for row in rows:
             inputs = tuple([new[x] for x in row.inputs])
             changing = row.op in _CHANGING or row.op.lower is not None
-            new[row] = self._simpler(row, inputs) if changing else self._shared(row, inputs)
+            simpler = self._simpler(row, inputs) if changing else self._shared(row, inputs)
+            new[row] = self._smaller(simpler) if simpler.op.kind == "elementwise" and simpler.shape else simpler
         return new
 
     def _simpler(self, row: Row, inputs: tuple[Row, ...]) -> Row:
@@ -128,6 +131,25 @@ class _Simplifier:
             return self.simplified([x for x in made if x not in ends], {x: x for x in ends})[out]
         return self._shared(row, inputs)
 
+    def _smaller(self, row: Row) -> Row:
+        """An elementwise row of nothing but repeated values, computed before they are repeated."""
+        for x in row.inputs:
+            if x.op is not expand:
+                return row
+        sources = [x.inputs[0] for x in row.inputs]
+        shape = max((s.shape for s in sources), key=math.prod)
+        if math.prod(shape) >= math.prod(row.shape):
+            return row
+        for s in sources:
+            if s.shape != shape and (math.prod(s.shape) != 1 or len(s.shape) > len(shape)):
+                return row
+        inputs = tuple([s if s.shape == shape else self._new(expand, (s,), {"shape": shape}, s.dtype) for s in sources])
+        small = self._new(row.op, inputs, row.params, row.dtype, shape)
+        return self._new(expand, (small,), {"shape": row.shape}, row.dtype)
+
+    def _new(self, op: Op, inputs: tuple[Row, ...], params: dict, dtype: np.dtype, shape: tuple | None = None) -> Row:
+        return self._shared(Row(op, inputs, params, params["shape"] if shape is None else shape, dtype, False), inputs)
+
     def _shared(self, row: Row, inputs: tuple[Row, ...]) -> Row:
         """The row, reading `inputs`; or one before it that does the same to the same."""
         key = (row.op, *inputs, frozen(row.params)) if row.params else (row.op, *inputs)
@@ -135,7 +157,7 @@ class _Simplifier:
         if found is None:
             if inputs != row.inputs:
                 row = Row(row.op, inputs, row.params, row.shape, row.dtype, False)
-                self.tracing.rows.add(row)
+            self.tracing.rows.add(row)
             found = self.known[key] = row
         return found
 

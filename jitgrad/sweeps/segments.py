@@ -174,16 +174,17 @@ class _Planner:
         return wanted, outside
 
     def _phases(self) -> dict[Row, int]:
+        """The native phase that computes a row, or after which NumPy does; -1 for what needs no machine code."""
         phase: dict[Row, int] = {}
         for row in self.tape.rows:
             if row in self.ends or row.op in (LEAF, CONST):
-                phase[row] = 0
+                phase[row] = -1
             elif row in self.native:
                 sources = self._sources(row)
                 given = [s in self.native or s in self.ends or s.op in (LEAF, CONST) for s in sources]
-                phase[row] = max([phase[s] + (not g) for s, g in zip(sources, given)], default=0)
+                phase[row] = max([0, *(phase[s] + (not g) for s, g in zip(sources, given))])
             else:
-                phase[row] = max([phase[x] for x in row.inputs], default=0)
+                phase[row] = max([phase[x] for x in row.inputs], default=-1)
         return phase
 
     def plan(self) -> Plan:
