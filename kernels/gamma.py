@@ -158,17 +158,20 @@ def digamma_f64(x: Any) -> Any:
 
 
 def trigamma(x: Any, c: Any) -> Any:
-    """By recurrence to x >= 4, the four terms 1/x^2 as one fraction, and the asymptotic series."""
+    """By recurrence to x >= 4, its terms 1/x^2 after the first as one fraction, and the asymptotic series."""
     t = c.t
-    z, above, below = _right_half(x, t), t.zero, t.one
-    for _ in range(4):
+    a = _right_half(x, t)
+    first = t.one / a
+    first = select(a < c.four, first * first, t.zero)
+    z, above, below = select(a < c.four, a + t.one, a), t.zero, t.one
+    for _ in range(3):
         near, square = z < c.four, z * z
         above = select(near, fma(square, above, below), above)
         below = select(near, square * below, below)
         z = select(near, z + t.one, z)
     r = t.one / z
     w = r * r
-    y = fma(w, t.half, r) + fma(r * w, horner(w, c.trigamma_far), above / below)
+    y = fma(w, t.half, r) + fma(r * w, horner(w, c.trigamma_far), above / below) + first
     whole = rint(x)
     b = select(x == whole, t.zero, abs(x - whole))
     large = b > t.quarter

@@ -109,7 +109,8 @@ EXACT = {
     "sigmoid": logistic, "softplus": lambda x: np.maximum(x, 0) + np.log1p(np.exp(-abs(x))),
     "erf": scipy.special.erf, "erfc": scipy.special.erfc, "erfinv": scipy.special.erfinv, "digamma": scipy.special.psi,
     "lgamma": np.frompyfunc(lambda x: math.lgamma(x) if math.isfinite(x) and (x > 0 or x % 1) else abs(x), 1, 1),
-    "trigamma": functools.partial(scipy.special.polygamma, 1), "i0": scipy.special.i0, "i0e": scipy.special.i0e, "i1": scipy.special.i1, "i1e": scipy.special.i1e,
+    "trigamma": functools.partial(scipy.special.polygamma, 1),
+    "i0": scipy.special.i0, "i0e": scipy.special.i0e, "i1": scipy.special.i1, "i1e": scipy.special.i1e,
 }  # fmt: skip
 DOUBLE = frozenset(EXACT) - {"sigmoid", "softplus"}
 """Known in double only: float64 is compared with mpmath, at fewer points."""
