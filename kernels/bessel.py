@@ -75,12 +75,12 @@ ONE = (
 def _near(a: Any, c: Any) -> Any:
     """I_n(a) / (a/2)^n for a < end, and 1/a for other a.
 
-    What the rounding of (a/2)^2 lost is brought back by the derivative, roughly: the slope of ln I_n is nearly 1/(1 + a/2).
+    What the rounding of (a/2)^2 lost is brought back by the derivative, roughly: the slope of ln I_n is nearly 2/(1 + a).
     """
     t = c.e.t
     half = a * t.half
     z = half * half
-    r = t.one / select(a < c.end, half + t.one, a)
+    r = t.one / select(a < c.end, half + t.half, a)
     y = horner(z, c.near)
     return fma(y, fma(half, half, -z) * r, y), r
 

@@ -79,6 +79,11 @@ def exp_less_1(r: Any, c: Any) -> Any:
     return fma(r * r, horner(r, c.exp), r)
 
 
+def exp_of_rest(r: Any, c: Any) -> Any:
+    """e**r for |r| <= ln(2)/2, in one operation less than by way of e**r - 1."""
+    return fma(fma(horner(r, c.exp), r, c.t.one), r, c.t.one)
+
+
 def less_whole_ln2(x: Any, n: Any, t: Any) -> Any:
     """x - n ln 2."""
     return fma(n, -t.ln2_rest, fma(n, -t.ln2_high, x))
@@ -88,7 +93,7 @@ def exp(x: Any, c: Any) -> Any:
     x = clamped(x, c.exp_min, c.exp_max)
     s = fma(x, c.t.log2e, c.exp_round)
     r = less_whole_ln2(x, s - c.exp_round, c.t)
-    return scaled(exp_less_1(r, c) + c.t.one, bits(s), c.t)
+    return scaled(exp_of_rest(r, c), bits(s), c.t)
 
 
 def exp_of_negative(x: Any, c: Any) -> Any:
@@ -96,7 +101,7 @@ def exp_of_negative(x: Any, c: Any) -> Any:
     x = select(x < c.exp_min, c.exp_min, x)
     s = fma(x, c.t.log2e, c.negative_round)
     r = less_whole_ln2(x, s - c.negative_round, c.t)
-    return (exp_less_1(r, c) + c.t.one) * power_of_two(x, bits(s), c.t) * c.negative_scale
+    return exp_of_rest(r, c) * power_of_two(x, bits(s), c.t) * c.negative_scale
 
 
 def exp2(x: Any, c: Any) -> Any:

@@ -191,7 +191,7 @@ FITS: dict[str, Fit] = {
     "erfinv_far": erfinv_part(16, 36.8, True, f64=18),
     "lgamma_near": Fit(lambda u: mp.loggamma(2 + u) / (u * (1 + u)), lambda u: 1, -0.75, 0.25, {"f32": 10, "f64": 21}),
     "lgamma_far": Fit(stirling, lambda w: mp.sqrt(w), 0, 1 / mp.mpf(3.25) ** 2, {"f32": 3, "f64": 10}),
-    "digamma_near": Fit(lambda u: mp.digamma(X0 + u) / u, lambda u: 1, 1.25 - X0, 2.25 - X0, {"f32": 10, "f64": 21}),
+    "digamma_near": Fit(lambda u: mp.digamma(X0 + u) / u, lambda u: 1, 1 - X0, 2.25 - X0, {"f32": 11, "f64": 25}),
     "digamma_far": Fit(digamma_far, lambda w: w, 0, 1 / mp.mpf(3.25) ** 2, {"f32": 3, "f64": 11}),
     "trigamma_far": Fit(trigamma_far, lambda w: mp.sqrt(w), 0, 1 / mp.mpf(4) ** 2, {"f32": 4, "f64": 10}),
     "i0_near": bessel_near(0, 7.75, f32=10),

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from jitgrad.kernels.common import F32, F64, Type, horner, singles
+from jitgrad.kernels.common import F32, F64, Type, both, horner, singles
 from jitgrad.kernels.logarithm import log_in_two_f32, log_in_two_f64, log_inside_f32, log_inside_f64
 from jitgrad.kernels.primitives import copysign, fma, rare_lgamma, rint, select
 from jitgrad.kernels.trigonometric import T32, T64
@@ -20,7 +20,7 @@ class Gamma(NamedTuple):
     lgamma: tuple  # lgamma(2 + u) / (u (1 + u)) for -0.75 <= u <= 0.25; relative error 2^-27, 2^-56
     lgamma_far: tuple  # x (lgamma(x) - its leading terms), in 1/x^2, for x >= 3.25; relative error of lgamma: 2^-29, 2^-56
     constant: Any  # (ln(2 pi) - 1) / 2
-    digamma: tuple  # digamma(x) / (x - root) in x - root for 1.25 <= x <= 2.25; relative error 2^-25, 2^-54
+    digamma: tuple  # digamma(x) / (x - root) in x - root for 1 <= x <= 2.25; relative error 2^-25, 2^-54
     root: tuple  # of digamma, in two parts
     five_quarters: Any
     nine_quarters: Any
@@ -43,8 +43,8 @@ G32 = Gamma(
     singles(0.00070938613, -0.002774029, 0.08333329),
     *singles(0.4189385),
     singles(
-        -0.0045565316, 0.017090319, -0.032703802, 0.04927414, -0.07220316, 0.107767604, -0.16394183, 0.25850224,
-        -0.4427632, 0.9676722
+        0.0052935653, -0.016632017, 0.025882704, -0.03389278, 0.048278365, -0.07200754, 0.10784596, -0.16395646,
+        0.2585004, -0.44276288, 0.9676722
     ),
     singles(1.4616321, 1.243815e-08),
     *singles(1.25, 2.25, 3.25),
@@ -65,11 +65,12 @@ G64 = Gamma(
      0.0008411708085313282, -0.0005952288034816802, 0.0007936507105490353, -0.002777777777433936,
      0.08333333333333291),
     0.4189385332046727,
-    (2.712925639534914e-05, -0.00017146313037612408, 0.0005020655283856822, -0.0009347978750583804,
-     0.001333713195363393, -0.0017386494866775929, 0.0023532377068950614, -0.0033671623267702683,
-     0.0049199670196243515, -0.007202851871213942, 0.010538928200816486, -0.015424887105731304, 0.02259765783791801,
-     -0.03316112322867769, 0.04880428768417066, -0.07219956129348555, 0.10782405069879393, -0.163942705442241,
-     0.25849976095561095, -0.44276316898359236, 0.9676722454476212),
+    (3.278242674387971e-05, -0.00014533480963639737, 0.0002525899989580794, -0.00021687399121445274,
+     0.0001469884930105997, -0.0002582064113604833, 0.0005154909122633875, -0.0007788584396395107,
+     0.001086353195737256, -0.0015672216741170887, 0.002301663402207462, -0.003371105973813881, 0.004927464085718955,
+     -0.007204438005871064, 0.010538715616956646, -0.015424769040926286, 0.022597653225800925, -0.03316112650010601,
+     0.0488042879769094, -0.07219956125218967, 0.10782405069484853, -0.16394270544248926, 0.25849976095562405,
+     -0.44276316898359175, 0.9676722454476212),
     (1.4616321449683622, 9.549995429965697e-17),
     1.25, 2.25, 3.25,
     (-5.033783027137349, 3.626238358414468, -1.2989695234639538, 0.3330858009246085, -0.07812618314651244,
@@ -127,14 +128,13 @@ def _from_whole(x: Any, t: Any) -> Any:
 
 
 def _digamma(x: Any, log: Any, c: Any) -> Any:
-    """By recurrence to 1.25 … 2.25, where there is a polynomial, or the asymptotic series; `log` is ln(|x| or 1 + |x|)."""
+    """By recurrence to 1 … 2.25, where there is a polynomial, or the asymptotic series; `log` is ln(|x| or 1 + |x|)."""
     t = c.t
     a = _right_half(x, t)
-    least, low, high = a < t.quarter, a < c.five_quarters, a < c.nine_quarters
-    far = a > c.far
-    z = a + select(least, t.two, select(low, t.one, select(high, t.zero, -t.one)))
-    above = select(least, -fma(a, t.two, t.one), select(low, -t.one, select(high, t.zero, t.one)))
-    below = select(far, a, select(least, a * (a + t.one), select(low, a, z)))
+    low, high, far = a < t.one, a < c.nine_quarters, a > c.far
+    z = a + select(low, t.one, select(high, t.zero, -t.one))
+    above = select(low, -t.one, select(high, t.zero, t.one))
+    below = select(low | far, a, z)
     q = above / below  # 1/a if a is far
     v = (z - c.root[0]) - c.root[1]
     w = q * q
@@ -157,6 +157,32 @@ def digamma_f64(x: Any) -> Any:
     return _digamma(x, log_inside_f64(_right_half(x, F64)), G64)
 
 
+def trigamma(x: Any, c: Any) -> Any:
+    """By recurrence to x >= 4, its terms 1/x^2 after the first as one fraction, and the asymptotic series."""
+    t = c.t
+    a = _right_half(x, t)
+    first = t.one / a
+    first = select(a < c.four, first * first, t.zero)
+    z, above, below = select(a < c.four, a + t.one, a), t.zero, t.one
+    for _ in range(3):
+        near, square = z < c.four, z * z
+        above = select(near, fma(square, above, below), above)
+        below = select(near, square * below, below)
+        z = select(near, z + t.one, z)
+    r = t.one / z
+    w = r * r
+    y = fma(w, t.half, r) + fma(r * w, horner(w, c.trigamma_far), above / below) + first
+    whole = rint(x)
+    b = select(x == whole, t.zero, abs(x - whole))
+    large = b > t.quarter
+    g = select(large, t.half - b, b) * c.pi
+    w = g * g
+    sine = select(large, fma(horner(w, c.cos), w, t.one), fma(g * w, horner(w, c.sin), g))
+    q = c.pi / sine
+    return select(x < t.zero, q * q - y, y)
+
+
 KERNELS: dict[str, dict[str, Callable[..., Any]]] = {
     "lgamma": {"f32": lgamma_f32, "f64": lgamma_f64}, "digamma": {"f32": digamma_f32, "f64": digamma_f64},
+    "trigamma": both(trigamma, (G32, G64)),
 }  # fmt: skip

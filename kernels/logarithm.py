@@ -140,32 +140,36 @@ def log10_f64(x: Any) -> Any:
 
 
 FOUR_BITS_F32, FOUR_BITS_F64 = 0x40800000, 0x4010000000000000
+# bits - … rounded down to a power of two's, with the sign changed
+UPPER_BITS_F32, UPPER_BITS_F64 = TWO_THIRDS_BITS_F32 + 0x7FFFFF, SQRT_HALF_BITS_F64 + 0xFFFFFFFFFFFFF
 
 
 def log1p_f32(x: Any) -> Any:
-    e = to_i32((bits(x + F32.one) - TWO_THIRDS_BITS_F32) & EXPONENT_F32)
-    # 1 + f = (1 + x) / 2**e, without the rounding of 1 + x.  Times 4, because 2**-128 is subnormal.
-    m = float_of(to_i32(bits(x) - e))
-    c = fma(float_of(to_i32(FOUR_BITS_F32 - e)), F32.quarter, -F32.one)
-    f = m + c
-    y = fma(to_f32(e), LN2_OF_BITS_F32, f + log1p_less_f32(f, m - (f - c)))
+    """ln(1 + x) = -n ln 2 + ln(1 + f), 1 + f = (1 + x) 2**n without the rounding of 1 + x.
+
+    n is the negative of what `log` has, and c is subtracted, so that -0 stays -0.
+    """
+    e = to_i32((UPPER_BITS_F32 - bits(x + F32.one)) & EXPONENT_F32)
+    m = float_of(to_i32(bits(x) + e))
+    c = fma(float_of(to_i32(e + FOUR_BITS_F32)), -F32.quarter, F32.one)  # times 4, because 2**-128 is subnormal
+    f = m - c
+    y = fma(to_f32(e), -LN2_OF_BITS_F32, f + log1p_less_f32(f, m - (f + c)))
     return _log1p_outside(x, y, F32)
 
 
 def log1p_f64(x: Any) -> Any:
-    e = (bits(x + 1.0) - SQRT_HALF_BITS_F64) & EXPONENT_F64
-    m = float_of(bits(x) - e)
-    c = fma(float_of(FOUR_BITS_F64 - e), 0.25, -1.0)
-    f = m + c
+    e = (UPPER_BITS_F64 - bits(x + 1.0)) & EXPONENT_F64
+    m = float_of(bits(x) + e)
+    c = fma(float_of(e + FOUR_BITS_F64), -0.25, 1.0)
+    f = m - c
     n = to_f64(to_i32(e >> 32))
-    y = fma(n, LN2_OF_BITS_F64, f + log1p_less_f64(f, fma(n, LN2_LOW_OF_BITS_F64, m - (f - c))))
+    y = fma(n, -LN2_OF_BITS_F64, f + log1p_less_f64(f, fma(n, -LN2_LOW_OF_BITS_F64, m - (f + c))))
     return _log1p_outside(x, y, F64)
 
 
 def _log1p_outside(x: Any, y: Any, t: Any) -> Any:
     y = select(x < t.inf, y, x)
-    y = select(x > -t.one, y, select(x == -t.one, -t.inf, t.nan))
-    return select(x == t.zero, x, y)
+    return select(x > -t.one, y, select(x == -t.one, -t.inf, t.nan))
 
 
 THIRD_F32, SQRT2_LESS_1_F64 = np.float32(1 / 3), 0.41421356237309503

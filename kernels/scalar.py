@@ -10,7 +10,22 @@ Manual for the Elementary Functions" (1980), with fma; rounding to an integer by
 integer in the low bits of the sum, and scaling by 2**k through the exponent bits: J.-M. Muller, "Elementary
 Functions" (3rd ed., 2016), chapters 9 to 11.  Polynomials: our own minimax fits (`fit.py`).
 
-BOUNDS
+All are right for ±0, subnormal numbers, infinities and NaN; sin, cos and tan of huge numbers (above 2**17 in float32,
+2**30 in float64) and lgamma below -1/2 are the C library's.  Largest error seen, in units in the last place (float32:
+every 211th number there is; float64: a million random ones, many near critical points, special functions a thousand
+against mpmath; the functions of two numbers: a million pairs):
+
+              exp   exp2  expm1   log  log1p  log2  log10  sinh  cosh  tanh  sigmoid softplus   sin   cos   tan
+    float32  0.85   0.88   1.34  0.86   1.06  0.99   1.38  1.36  1.21  1.29     2.2     1.9    1.11  1.14  1.42
+    float64  0.90   0.76   1.14  0.75   0.78  0.96   0.83  1.32  1.20  1.26     2.2     2.0    1.15  1.05  1.26
+
+             asin   acos   atan  atan2  asinh  acosh  atanh  cbrt   pow  hypot   erf  erfc  erfinv
+    float32  1.15   1.10   1.42   1.53   1.73   2.4    2.0   0.81  1.01   0.50  1.04   3.7     2.4
+    float64  1.17   1.12   1.17   1.49   1.59   2.4    1.74  0.51  0.91   0.75  0.96   2.4     2.1
+
+            lgamma digamma trigamma    i0   i0e    i1   i1e
+    float32   2.9     2.6     2.8     3.8   3.4   3.5   3.1     for lgamma above -1/2, digamma and trigamma above 0;
+    float64   2.1     2.2     2.1     2.6   2.8   2.5   2.8     digamma below 0: four of the larger of it and ln(3 + |x|)
 """
 
 from __future__ import annotations

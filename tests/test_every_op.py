@@ -64,6 +64,7 @@ ORACLES: dict[str, Callable] = {
     "erf": scipy.special.erf, "erfc": scipy.special.erfc, "erfinv": scipy.special.erfinv, "xlogy": scipy.special.xlogy,
     "i0": scipy.special.i0, "i0e": scipy.special.i0e, "i1": scipy.special.i1, "i1e": scipy.special.i1e,
     "lgamma": scipy.special.gammaln, "digamma": scipy.special.psi,
+    "trigamma": lambda x: scipy.special.polygamma(1, x),
     "polygamma": lambda x, n: scipy.special.polygamma(n, x), "clamp": lambda x, min, max: np.clip(x, min, max),
     "where": np.where, "cast": lambda x, dtype: x, "mean": lambda x, dim, keepdim: np.mean(x, dim, keepdims=keepdim),
     "sum": lambda x, dim, keepdim: np.sum(x, dim, keepdims=keepdim),

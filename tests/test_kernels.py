@@ -109,12 +109,13 @@ EXACT = {
     "sigmoid": logistic, "softplus": lambda x: np.maximum(x, 0) + np.log1p(np.exp(-abs(x))),
     "erf": scipy.special.erf, "erfc": scipy.special.erfc, "erfinv": scipy.special.erfinv, "digamma": scipy.special.psi,
     "lgamma": np.frompyfunc(lambda x: math.lgamma(x) if math.isfinite(x) and (x > 0 or x % 1) else abs(x), 1, 1),
+    "trigamma": functools.partial(scipy.special.polygamma, 1),
     "i0": scipy.special.i0, "i0e": scipy.special.i0e, "i1": scipy.special.i1, "i1e": scipy.special.i1e,
 }  # fmt: skip
 DOUBLE = frozenset(EXACT) - {"sigmoid", "softplus"}
 """Known in double only: float64 is compared with mpmath, at fewer points."""
 BOUNDS = {"sigmoid": 2.5, "softplus": 2.0, "atan2": 1.6, "asinh": 1.8, "acosh": 2.6, "atanh": 2.0, "erfc": 4, "erfinv": 3,
-          "lgamma": 4, "digamma": 4, "i0": 4, "i0e": 4, "i1": 4, "i1e": 4}  # fmt: skip
+          "lgamma": 4, "digamma": 4, "trigamma": 4, "i0": 4, "i0e": 4, "i1": 4, "i1e": 4}  # fmt: skip
 
 
 def error(got, exact):
@@ -147,7 +148,7 @@ def test_error_in_units_of_the_last_place(name, type):
 
 def inside(name, x):
     """Where the bound in units of the last place holds: not around the zeros on the negative axis."""
-    return x[~(x < (-0.5 if name == "lgamma" else 0))] if name in ("lgamma", "digamma") else x
+    return x[~(x < (-0.5 if name == "lgamma" else 0))] if name in ("lgamma", "digamma", "trigamma") else x
 
 
 @pytest.mark.parametrize("name", sorted(DOUBLE))
@@ -170,6 +171,7 @@ def _erfinv(x):
 
 PRECISE = {
     "erf": mp.erf, "erfc": mp.erfc, "erfinv": _erfinv, "lgamma": mp.loggamma, "digamma": mp.digamma,
+    "trigamma": lambda x: mp.polygamma(1, x) if x < 1e3 else 1 / x + 1 / (2 * x**2) + 1 / (6 * x**3) - 1 / (30 * x**5),
     "i0": lambda x: mp.besseli(0, x), "i0e": lambda x: mp.besseli(0, x) * mp.exp(-abs(x)),
     "i1": lambda x: mp.besseli(1, x), "i1e": lambda x: mp.besseli(1, x) * mp.exp(-abs(x)),
 }  # fmt: skip
@@ -197,6 +199,7 @@ ENDS = {
     "erfinv": ([0.0, -0.0, 1, -1, 1.5, -INF], [0.0, -0.0, INF, -INF, NAN, NAN]),
     "lgamma": ([0.0, -0.0, 1, 2, -1, INF, -INF], [INF, INF, 0.0, 0.0, INF, INF, INF]),
     "digamma": ([0.0, -0.0, -1, -1e30, INF, -INF], [-INF, INF, NAN, NAN, INF, NAN]),
+    "trigamma": ([0.0, -0.0, -1, -1e30, INF, -INF], [INF, INF, INF, INF, 0.0, INF]),
     "i0": ([0.0, INF, -INF, 800], [1, INF, INF, INF]), "i0e": ([0.0, INF, -INF], [1, 0.0, 0.0]),
     "i1": ([0.0, -0.0, INF, -800], [0.0, -0.0, INF, -INF]), "i1e": ([0.0, -0.0, INF, -INF], [0.0, -0.0, 0.0, -0.0]),
 }  # fmt: skip

@@ -58,7 +58,7 @@ def _renaming(function: Callable) -> Callable:
 
 def _polygamma(n: int, input: Tensor) -> Tensor:
     """The n-th derivative of `digamma`."""
-    return apply(ew.polygamma, (input,), {"n": n}) if n else apply(ew.digamma, (input,))
+    return apply(ew.polygamma, (input,), {"n": n}) if n > 1 else apply((ew.digamma, ew.trigamma)[n], (input,))
 
 
 for _op in TABLE.values():

@@ -55,7 +55,7 @@ def _digamma(x: np.ndarray) -> Any:
     total += np.log(y) - 0.5 / y - series
     y = np.where(z < 0, 1 - z, z)
     v = (y - G64.root[0]) - G64.root[1]
-    total = np.where((y > 1.25) & (y < 2.25), np.polyval(G64.digamma, v) * v, total)
+    total = np.where((y > 1) & (y < 2.25), np.polyval(G64.digamma, v) * v, total)
     total = np.where(z < 0, total - math.pi / np.tan(math.pi * (z - np.rint(z))), total)
     total = np.where((z < 0) & (z == np.floor(z)), np.nan, total)
     return total.astype(x.dtype)[()]
@@ -255,7 +255,9 @@ erf = unary("erf(x)", _erf, d=lambda x: (2 / math.sqrt(math.pi)) * exp(-x * x), 
 erfc = unary("erfc(x)", _erfc, d=lambda x: (-2 / math.sqrt(math.pi)) * exp(-x * x), result="float")
 erfinv = unary("erfinv(x)", _erfinv, d=lambda y: (math.sqrt(math.pi) / 2) * exp(y * y), domain=INSIDE, result="float")
 lgamma = unary("lgamma(x)", each(_lgamma), d=lambda x: digamma(x), domain=POSITIVE, result="float")
-digamma = unary("digamma(x)", _digamma, d=lambda x: polygamma(x, n=1), domain=POSITIVE, result="float")
+digamma = unary("digamma(x)", _digamma, d=lambda x: trigamma(x), domain=POSITIVE, result="float")
+trigamma = unary("trigamma(x)", lambda x: _polygamma(x, 1), d=lambda x: polygamma(x, n=2), domain=(0.5, 4.0),
+                 result="float", label="polygamma")  # fmt: skip
 polygamma = Op(
     _polygamma, kind="elementwise", inputs=("x",), output="y", d=(lambda x, n: polygamma(x, n=n + 1),),
     result="float", domain=((0.5, 4.0),), method=False, samples=lambda: [{"n": 1}, {"n": 2}],
