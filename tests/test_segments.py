@@ -130,6 +130,7 @@ VIEWS = {
     "cat": lambda x: jg.cat([x, x * 2, x[:1]], 0).sin(),
     "cat columns": lambda x: jg.cat([x.sin(), x], 1),
     "sum of a transpose": lambda x: (x.T * x.T.sin()).sum(0),
+    "sum of the rows of a transpose": lambda x: x.T.sum(1) + x.T[:, 1:].amax(1),
     "reductions over one row": lambda x: x[:1].sum(0) * x,
     "many slices": lambda x: x[0] * x[1] + x[2] * x[3] - x[1],
     "result in another shape": lambda x: (x * 2).reshape(2, 12),

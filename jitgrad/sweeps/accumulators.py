@@ -81,10 +81,10 @@ class Accumulator:
             self._initialise(self.f.size(self.rest))
 
     def before_loop(self, rows: Lane) -> None:
-        if self.columns:
-            self.f.block.store(self.f.block.load(self.memory, self.held, self.nest.lanes), self.register)
         if self.in_memory and self.by_tile:
             self._initialise(moved(self.f.block, rows) * self.f.size(self.rest))
+        if self.columns:
+            self.f.block.store(self.f.block.load(self.memory, self.held, self.nest.lanes), self.register)
 
     def before_inner(self) -> None:
         if self.inner and not self.everything:
