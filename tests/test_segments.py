@@ -238,3 +238,26 @@ def test_what_is_repeated_is_computed_once() -> None:
     (exp,) = [row for row in program(f).tape.rows if row.op.name == "exp"]
     assert log.shape == (40, 1)
     assert exp.shape == ()
+
+
+def changed(x: jg.Tensor, index: Any, value: Any, adds: bool) -> jg.Tensor:
+    y = x * 1.5
+    if adds:
+        y[index] += value
+    else:
+        y[index] = value
+    return y
+
+
+INPLACE = {
+    "add a number": lambda x: changed(x, slice(0, 1), 0.5, True) * x,
+    "add what it is": lambda x: changed(x, slice(1, None), x[:-1], True).sin(),
+    "twice": lambda x: changed(changed(x, 0, 2.0, True), (slice(None), slice(None, None, 2)), 0.25, False) * x,
+    "its own part": lambda x: (lambda y: changed(y, slice(0, 2), y[2:] * y[:2], False) + y[0])(x * 2),
+    "after it was read": lambda x: (lambda y: y.sum(0) + changed(y, -1, 1.0, True)[0])(x.exp()),
+}
+
+
+@pytest.mark.parametrize("name", INPLACE)
+def test_changes_of_parts(name: str, tiles: None) -> None:
+    agree(INPLACE[name], data(4, 6))
