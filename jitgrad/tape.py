@@ -7,7 +7,7 @@ number. There is no global list: what nobody refers to any more is freed by refe
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from operator import attrgetter
 from typing import Any
 
@@ -104,6 +104,17 @@ def reachable(outputs: Iterable[Row], stop: Callable[[Row], bool] = lambda row: 
             if row.inputs and not stop(row):
                 waiting.extend(row.inputs)
     return sorted(seen, key=by_serial)
+
+
+def beyond(outputs: Iterable[Row], ends: Collection[Row]) -> set[Row]:
+    """The rows behind `outputs` that also depend on something that requires grad other than `ends`, or behind them."""
+    found: set[Row] = set()
+    for row in reachable(outputs, lambda row: not row.requires):
+        if row.requires:
+            leads = bool(row.inputs) if row in ends else not row.inputs or any(x in found for x in row.inputs)
+            if leads:
+                found.add(row)
+    return found
 
 
 class Tape:

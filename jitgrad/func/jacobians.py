@@ -1,0 +1,123 @@
+"""`jacrev`, `jacfwd` and `hessian`: whole matrices of derivatives, all rows or all columns of them in one batched sweep."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from jitgrad.func.gradients import places
+from jitgrad.func.point import Point
+from jitgrad.func.vectorized import vmap
+from jitgrad.functions.shaping import movedim, reshape
+from jitgrad.ops.movement import narrow
+from jitgrad.record import apply
+from jitgrad.tensor import Tensor, wrap
+from jitgrad.tree import unflatten
+
+
+def jacrev(
+    function: Callable, argnums: int | tuple[int, ...] = 0, has_aux: bool = False, *, chunk_size: int | None = None
+) -> Callable:
+    """A function that returns the Jacobian of `function` in the arguments at `argnums`, by reverse sweeps.
+
+    For a tensor result of shape `out` and an argument of shape `in` the Jacobian has shape `out + in`; nested results give
+    the same nest of them, each nested like the arguments (a tuple of such if `argnums` is a tuple). The sweep runs once for
+    all elements of the result, so this is the way for functions with few results; `chunk_size` bounds how many go
+    together. With `has_aux` the result is `(jacobian, aux)`. Raises `TypeError` for what cannot be differentiated.
+
+    >>> import jitgrad
+    >>> jitgrad.jacrev(lambda x: x * x.sum())(jitgrad.tensor([1.0, 2.0]))
+    tensor([[4., 1.],
+            [2., 5.]])
+    """
+
+    @functools.wraps(function)
+    def transformed(*args: Any, **kwargs: Any) -> Any:
+        point = Point(function, args, kwargs, places(argnums, len(args)), has_aux)
+        columns = vmap(lambda *gs: tuple(point.pull(gs)), chunk_size=chunk_size)(*_basis(point.outputs))
+        blocks = [_blocks(column, point.outputs) for column in columns]  # by input, then by output
+        rows = [
+            _nested(point, argnums, [_shaped(block[k], (*y.shape, *x.shape)) for block, x in zip(blocks, point.inputs)])
+            for k, y in enumerate(point.outputs)
+        ]
+        jacobian = unflatten(point.structure, iter(rows))
+        return (jacobian, point.aux) if has_aux else jacobian
+
+    return transformed
+
+
+def jacfwd(
+    function: Callable, argnums: int | tuple[int, ...] = 0, has_aux: bool = False, *, chunk_size: int | None = None
+) -> Callable:
+    """A function that returns the Jacobian of `function` in the arguments at `argnums`, by forward sweeps.
+
+    As `jacrev`; the sweep runs once for all elements of the arguments, so this is the way for functions with many results.
+
+    >>> import jitgrad
+    >>> jitgrad.jacfwd(lambda x: x * x.sum())(jitgrad.tensor([1.0, 2.0]))
+    tensor([[4., 1.],
+            [2., 5.]])
+    """
+
+    @functools.wraps(function)
+    def transformed(*args: Any, **kwargs: Any) -> Any:
+        point = Point(function, args, kwargs, places(argnums, len(args)), has_aux)
+        columns = vmap(lambda *ts: tuple(point.push(ts)), chunk_size=chunk_size)(*_basis(point.inputs))
+        rows = []
+        for y, column in zip(point.outputs, columns):
+            blocks = [movedim(part, 0, -1) for part in _blocks(column, point.inputs)]
+            rows.append(_nested(point, argnums, [_shaped(b, (*y.shape, *x.shape)) for b, x in zip(blocks, point.inputs)]))
+        jacobian = unflatten(point.structure, iter(rows))
+        return (jacobian, point.aux) if has_aux else jacobian
+
+    return transformed
+
+
+def hessian(function: Callable, argnums: int | tuple[int, ...] = 0, *, chunk_size: int | None = None) -> Callable:
+    """A function that returns the Hessian of `function` in the arguments at `argnums`: forward over reverse sweeps.
+
+    For a scalar `function` of a tensor of shape `s` it has shape `s + s`; several arguments give nested blocks. For the
+    product with a vector alone, `hvp` costs far less.
+
+    >>> import jitgrad
+    >>> jitgrad.hessian(lambda x: (x ** 3).sum())(jitgrad.tensor([1.0, 2.0]))
+    tensor([[ 6.,  0.],
+            [ 0., 12.]])
+    """
+    return jacfwd(jacrev(function, argnums), argnums, chunk_size=chunk_size)
+
+
+def _basis(leaves: Sequence[Tensor]) -> list[Tensor]:
+    """The unit vectors of the space that the leaves span together: for each leaf its part, unit vectors in dimension 0."""
+    sizes = [math.prod(x.shape) for x in leaves]
+    total, start, parts = sum(sizes), 0, []
+    for x, size in zip(leaves, sizes):
+        units = np.eye(total, size, -start, dtype=x._held.dtype)
+        parts.append(wrap(units.reshape(total, *x.shape)))
+        start += size
+    return parts
+
+
+def _blocks(column: Tensor, leaves: Sequence[Tensor]) -> list[Tensor]:
+    """Dimension 0 taken apart into what belongs to each leaf."""
+    start, parts = 0, []
+    for x in leaves:
+        size = math.prod(x.shape)
+        whole = size == column.shape[0]
+        parts.append(column if whole else apply(narrow, (column,), {"dim": 0, "start": start, "length": size}))
+        start += size
+    return parts
+
+
+def _shaped(x: Tensor, shape: tuple[int, ...]) -> Tensor:
+    return reshape(x, shape) if tuple(x.shape) != shape else x
+
+
+def _nested(point: Point, argnums: Any, leaves: Sequence[Tensor]) -> Any:
+    """One row of the Jacobian, nested like the arguments."""
+    found = point.grouped(leaves)
+    return found[0] if isinstance(argnums, int) else tuple(found)
