@@ -254,7 +254,7 @@ def _kind(leaf: Any, tensors: list[Tensor]) -> Any:
     if value is None:
         from jitgrad.errors import LeakedTraceError
 
-        raise LeakedTraceError("a tensor made while jit was tracing is passed to a function after the trace ended")
+        raise LeakedTraceError("a tensor made while jit or vmap was tracing is passed to a function after the trace ended")
     return (value.dtype, value.shape) if value.ndim else value.dtype.type
 
 

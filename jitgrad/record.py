@@ -69,9 +69,11 @@ class Trace:
             leaf = Leaf(held.shape, held.dtype, False)
             self.captured[key] = found = (leaf, handle)
             self.rows.add(leaf)
-            if any(held in trace.numbers for trace in self.around() if handle._value is None):
-                self.numbers.add(leaf)
         return found[0]
+
+    def is_number(self, row: Row) -> bool:
+        """Whether a row of this trace or one around it stands for a Python number."""
+        return row in self.numbers or any(row in trace.numbers for trace in self.around())
 
     def around(self) -> Iterator[Trace]:
         """The traces around this one that are still recording, the nearest first."""
@@ -227,7 +229,7 @@ def _dtype_rank(operand: Any) -> tuple[np.dtype, int]:
         if operand._value is not None:
             return operand._value.dtype, operand._value.ndim
         trace = current_trace.get()
-        if trace is not None and operand._row in trace.numbers:
+        if trace is not None and trace.is_number(operand._row):
             return dtypes.default(), -1
         return operand._row.dtype, operand._row.ndim
     if isinstance(operand, np.ndarray):

@@ -19,8 +19,9 @@ def flatten(tree: Any, leaves: list[Any]) -> Any:
         keys = tuple(tree)
         return (dict, keys, tuple([flatten(tree[k], leaves) for k in keys]))
     if hasattr(tree, "__dataclass_fields__") and not isinstance(tree, type):
-        names = field_names(type(tree))
-        return (type(tree), names, tuple([flatten(getattr(tree, name), leaves) for name in names]))
+        kind: Any = type(tree)
+        names = field_names(kind)
+        return (kind, names, tuple([flatten(getattr(tree, name), leaves) for name in names]))
     leaves.append(tree)
     return None
 

@@ -71,6 +71,12 @@ def grad(function: Callable, argnums: int | tuple[int, ...] = 0, has_aux: bool =
     return transformed
 
 
+def grad_and_value(function: Callable, argnums: int | tuple[int, ...] = 0, has_aux: bool = False) -> Callable:
+    """`value_and_grad` by torch.func's name, with the gradient first: `(gradient, value)`, or `(gradient, (value, aux))`."""
+    both = value_and_grad(function, argnums, has_aux)
+    return functools.wraps(function)(lambda *args, **kwargs: both(*args, **kwargs)[::-1])
+
+
 def vjp(function: Callable, *primals: Any, has_aux: bool = False) -> tuple:
     """`(value, pull)`: the result at `primals`, and the function that takes a cotangent of it to those of the primals.
 

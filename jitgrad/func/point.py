@@ -20,7 +20,7 @@ from jitgrad.handle import make, requires
 from jitgrad.ops.elementwise import cast
 from jitgrad.record import apply, current_trace, grad_mode, watched
 from jitgrad.reverse import reverse
-from jitgrad.tape import Row, beyond
+from jitgrad.tape import Leaf, Row, beyond
 from jitgrad.tensor import Tensor
 from jitgrad.tree import flatten, tree_map, unflatten
 
@@ -35,6 +35,8 @@ class Point:
     def __init__(
         self, function: Callable, args: Sequence[Any], kwargs: dict, where: Sequence[int], has_aux: bool = False
     ) -> None:
+        if not callable(function):
+            raise TypeError(f"a function can be differentiated, not {type(function).__name__}")
         given = list(args)
         self.inputs: list[Tensor] = []
         self.structures = []
@@ -49,6 +51,9 @@ class Point:
             result = function(*given, **kwargs)
         finally:
             grad_mode.reset(token)
+        for x in self.inputs:  # from here on nobody but this point asks for them
+            if isinstance(x._row, Leaf):
+                x._row.requires = False
         value, aux = _split(result) if has_aux else (result, None)
         leaves = []
         self.structure = flatten(value, leaves)
@@ -66,9 +71,10 @@ class Point:
 
     def plain(self, value: Any) -> Any:
         """A result as the caller sees it: without its history if that leads to the fresh rows alone."""
-        if not isinstance(value, Tensor) or value._value is None or value._row is None or not value._row.requires:
+        if not isinstance(value, Tensor) or value._value is None or value._row is None:
             return value
-        if grad_mode.get() and value._row in self.history:
+        row = value._row
+        if row in self.history if row.requires and grad_mode.get() else not (row.requires or row in self.wanted):
             return value
         out = make(Tensor, value._value, None)
         out._storage = value._storage
@@ -89,7 +95,7 @@ class Point:
         recorded = self._recorded(cotangents)
         for y, g in zip(self.outputs, cotangents):
             row = y._row
-            if row is not None and row.requires:
+            if row is not None and (row.requires or row in self.wanted):
                 g = _seed(g, recorded)
                 seeds[row] = seeds[row] + g if row in seeds else g
         found = self._swept(recorded, lambda: reverse(
@@ -129,7 +135,7 @@ def _fresh(leaf: Any, argument: int) -> Tensor:
         except TypeError as error:
             raise TypeError(f"argument {argument} cannot be differentiated: {error}") from None
     trace = current_trace.get()
-    if trace is not None and leaf._row in trace.numbers:  # a Python number becomes a tensor, as without jit
+    if trace is not None and leaf._value is None and trace.is_number(leaf._row):  # a Python number becomes a tensor, as without jit
         leaf = apply(cast, (leaf,), {"dtype": dtypes.default()})
     if not leaf.dtype.is_floating_point:
         raise TypeError(f"argument {argument} is {leaf.dtype.name}, and gradients exist for floating dtypes only: "
