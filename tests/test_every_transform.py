@@ -25,7 +25,8 @@ def examples(case: Case, count: int) -> list[list[np.ndarray]]:
     many = []
     for x in case.operands:
         if x.dtype == np.float64:
-            many.append([x, *[draw.permuted(x.ravel()).reshape(x.shape) + draw.uniform(-1e-3, 1e-3, x.shape) for _ in range(count - 1)]])
+            others = [draw.permuted(x.ravel()).reshape(x.shape) for _ in range(count - 1)]
+            many.append([x, *[other + draw.uniform(-1e-3, 1e-3, x.shape) for other in others]])
         else:
             many.append([x, *[draw.permuted(x, axis=-1) if x.ndim else x for _ in range(count - 1)]])
     return many

@@ -48,7 +48,8 @@ def test_jacobians_nest_in_every_order(order):
 
 def test_jit_in_any_place():
     j = jg.jit
-    for h in (jg.hessian(j(f)), jg.jacfwd(j(jg.grad(f))), jg.jacrev(j(jg.grad(f))), j(jg.hessian(f)), j(jg.jacfwd(j(jg.grad(j(f))))),
+    for h in (jg.hessian(j(f)), jg.jacfwd(j(jg.grad(f))), jg.jacrev(j(jg.grad(f))), j(jg.hessian(f)),
+              j(jg.jacfwd(j(jg.grad(j(f))))),
               lambda x: jg.vmap(lambda v: jg.hvp(j(f), (x,), (v,)))(jg.eye(3, dtype=jg.float64)),
               lambda x: jg.vmap(j(lambda v: jg.hvp(f, (x,), (v,))))(jg.eye(3, dtype=jg.float64)),
               lambda x: j(jg.vmap(jg.vjp(j(jg.grad(f)), x)[1]))(jg.eye(3, dtype=jg.float64))[0],

@@ -10,11 +10,10 @@ import numpy as np
 
 from jitgrad import dtypes
 from jitgrad.autograd import seed
-from jitgrad.func.point import Point
+from jitgrad.func.point import Point, one
 from jitgrad.functions.creation import zeros_like
 from jitgrad.functions.data import as_tensor
 from jitgrad.handle import Handle, make
-from jitgrad.record import current_trace
 from jitgrad.tensor import Tensor
 from jitgrad.tree import flatten, shown
 
@@ -45,7 +44,7 @@ def value_and_grad(function: Callable, argnums: int | tuple[int, ...] = 0, has_a
     @functools.wraps(function)
     def transformed(*args: Any, **kwargs: Any) -> Any:
         point = Point(function, args, kwargs, places(argnums, len(args)), has_aux)
-        gradient = point.grouped(point.pull([_one(point)], again=False))
+        gradient = point.grouped(point.pull([_scalar_one(point)], again=False))
         value = (point.value(), point.aux) if has_aux else point.value()
         return value, gradient[0] if isinstance(argnums, int) else tuple(gradient)
 
@@ -99,7 +98,7 @@ def vjp(function: Callable, *primals: Any, has_aux: bool = False) -> tuple:
     return (point.value(), pull, point.aux) if has_aux else (point.value(), pull)
 
 
-def _one(point: Point) -> Tensor:
+def _scalar_one(point: Point) -> Tensor:
     """The cotangent 1 of the one output, after checking that it is a floating scalar."""
     if point.structure is not None:
         raise TypeError(f"the function must return a tensor, not {shown(point.structure)}: with has_aux=True it may return "
@@ -111,11 +110,7 @@ def _one(point: Point) -> Tensor:
                            "reduce it, as with .sum() or .mean(), or ask for jacrev")  # fmt: skip
     if not dtypes.is_floating(held.dtype):
         raise TypeError(f"the function returned {dtypes.of(held.dtype).name}, and gradients exist for floating dtypes only")
-    one: Any = held.dtype.type(1) if not held.shape else np.ones(held.shape, held.dtype)
-    trace = current_trace.get()
-    if value._value is None and trace is not None:
-        return make(Tensor, None, trace.constant(one))
-    return make(Tensor, one, None)
+    return one(value)
 
 
 def _cotangents(point: Point, given: Any) -> list[Tensor]:

@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 
 from jitgrad.func.gradients import places
-from jitgrad.func.point import Point
+from jitgrad.func.point import Point, one
 from jitgrad.func.vectorized import vmap
-from jitgrad.functions.shaping import movedim, reshape
+from jitgrad.functions.shaping import movedim, reshape, unsqueeze
+from jitgrad.handle import make
 from jitgrad.ops.movement import narrow
-from jitgrad.record import apply
+from jitgrad.record import apply, current_trace
 from jitgrad.tensor import Tensor, wrap
 from jitgrad.tree import unflatten
 
@@ -38,7 +39,7 @@ def jacrev(
     @functools.wraps(function)
     def transformed(*args: Any, **kwargs: Any) -> Any:
         point = Point(function, args, kwargs, places(argnums, len(args)), has_aux)
-        columns = vmap(lambda *gs: tuple(point.pull(gs)), chunk_size=chunk_size)(*_basis(point.outputs))
+        columns = _swept(point.pull, point.outputs, chunk_size)
         blocks = [_blocks(column, point.outputs) for column in columns]  # by input, then by output
         rows = [
             _nested(point, argnums, [_shaped(block[k], (*y.shape, *x.shape)) for block, x in zip(blocks, point.inputs)])
@@ -66,7 +67,7 @@ def jacfwd(
     @functools.wraps(function)
     def transformed(*args: Any, **kwargs: Any) -> Any:
         point = Point(function, args, kwargs, places(argnums, len(args)), has_aux)
-        columns = vmap(lambda *ts: tuple(point.push(ts)), chunk_size=chunk_size)(*_basis(point.inputs))
+        columns = _swept(point.push, point.inputs, chunk_size)
         rows = []
         for y, column in zip(point.outputs, columns):
             blocks = [movedim(part, 0, -1) for part in _blocks(column, point.inputs)]
@@ -91,15 +92,29 @@ def hessian(function: Callable, argnums: int | tuple[int, ...] = 0, *, chunk_siz
     return jacfwd(jacrev(function, argnums), argnums, chunk_size=chunk_size)
 
 
+def _swept(sweep: Callable, leaves: Sequence[Tensor], chunk_size: int | None) -> Sequence[Tensor]:
+    """What the sweep makes of the unit vectors of `leaves`, one after the other in dimension 0."""
+    if len(leaves) == 1 and math.prod(leaves[0].shape) == 1:  # one number: one sweep
+        return [unsqueeze(x, 0) for x in sweep([one(leaves[0])])]
+    basis = _basis(leaves)
+    return vmap(lambda *units: tuple(sweep(units)), chunk_size=chunk_size)(*basis)
+
+
 def _basis(leaves: Sequence[Tensor]) -> list[Tensor]:
     """The unit vectors of the space that the leaves span together: for each leaf its part, unit vectors in dimension 0."""
     sizes = [math.prod(x.shape) for x in leaves]
     total, start, parts = sum(sizes), 0, []
     for x, size in zip(leaves, sizes):
         units = np.eye(total, size, -start, dtype=x._held.dtype)
-        parts.append(wrap(units.reshape(total, *x.shape)))
+        parts.append(_known_later(wrap(units.reshape(total, *x.shape))))
         start += size
     return parts
+
+
+def _known_later(x: Tensor) -> Tensor:
+    """The same tensor for a trace that is recording, so that what is done with it is recorded and fused too."""
+    trace = current_trace.get()
+    return x if trace is None else make(Tensor, None, trace.capture(x))
 
 
 def _blocks(column: Tensor, leaves: Sequence[Tensor]) -> list[Tensor]:

@@ -65,7 +65,8 @@ class Point:
         self.wanted = {x._row for x in self.inputs}
         others: list[Any] = []
         flatten(aux, others)
-        rows = [x._row for x in [*leaves, *others] if isinstance(x, Tensor) and x._value is not None and x._row is not None]
+        known = [x for x in [*leaves, *others] if isinstance(x, Tensor) and x._value is not None]
+        rows = [x._row for x in known if x._row is not None]
         self.history = beyond(rows, self.wanted)  # what others may differentiate in as well
         self.aux = tree_map(self.plain, aux)
 
@@ -74,7 +75,8 @@ class Point:
         if not isinstance(value, Tensor) or value._value is None or value._row is None:
             return value
         row = value._row
-        if row in self.history if row.requires and grad_mode.get() else not (row.requires or row in self.wanted):
+        ours = row in self.wanted or row.requires
+        if not ours or (grad_mode.get() and row in self.history):
             return value
         out = make(Tensor, value._value, None)
         out._storage = value._storage
@@ -160,3 +162,13 @@ def _arrived(g: Any, x: Tensor) -> Tensor:
     if g is None:
         return zeros_like(x)
     return g if isinstance(g, Tensor) else make(Tensor, g, None)
+
+
+def one(x: Tensor) -> Tensor:
+    """Ones in the shape of `x`; where `x` has no value yet a constant of the tape, so that products with it vanish."""
+    held = x._held
+    ones: Any = held.dtype.type(1) if not held.shape else np.ones(held.shape, held.dtype)
+    trace = current_trace.get()
+    if x._value is None and trace is not None:
+        return make(Tensor, None, trace.constant(ones))
+    return make(Tensor, ones, None)
