@@ -3,7 +3,9 @@
 from jitgrad import autograd, dtypes, errors, func, functions, ops
 from jitgrad.autograd import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 from jitgrad.dtypes import get_default_dtype, set_default_dtype
-from jitgrad.func import grad, hessian, hvp, jacfwd, jacrev, jvp, linearize, value_and_grad, vjp, vmap
+from jitgrad.func import (
+    custom_jvp, custom_vjp, grad, hessian, hvp, jacfwd, jacrev, jvp, linearize, value_and_grad, vjp, vmap,
+)
 from jitgrad.jit import jit, sweep
 from jitgrad.printing import set_printoptions
 from jitgrad.sweeps.threads import get_num_threads, set_num_threads

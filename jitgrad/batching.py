@@ -50,7 +50,7 @@ def batched(row: Row, operands: Operands, size: int) -> Any:
     """What `row` gives for operands of which some are Batches."""
     if not any(isinstance(x, Batch) for x in operands):
         return apply(row.op, operands, row.params)
-    rule = RULES.get(row.op.kind)
+    rule = row.op.batch or RULES.get(row.op.kind)
     if rule is None:
         raise HoleError(f"{row.op.name} has no batching rule, so it cannot run under vmap: use a loop and stack()")
     return Batch(rule(row, operands, size))

@@ -67,8 +67,10 @@ def _through(sweep: Sweep, row: Row, ts: Tangents, items: dict[Row, list[Row]]) 
     if op is ITEM:
         return (ts[0] or {}).get(row.params["k"])
     if op.pullback is not None and op.kind == "call":
-        dummies = {item.params["k"]: _dummy(sweep, item) for item in items[row]}
-        return _transposed(sweep, row, ts, dummies, dummies)
+        ends = {item.params["k"]: dummy(sweep.cls, item) for item in items[row]}
+        return _transposed(sweep, row, ts, ends, ends)
+    if op.pushforward is not None:
+        return op.pushforward(sweep, row, ts)
     if op.kind == "elementwise":
         return _diagonal(sweep, row, ts)
     if op.linear or op.kind in ("cat", "index"):
@@ -77,8 +79,8 @@ def _through(sweep: Sweep, row: Row, ts: Tangents, items: dict[Row, list[Row]]) 
             return op(*operands, **row.params)
     if op is matmul:
         return _product(sweep, row, ts)
-    dummy = _dummy(sweep, row)
-    return _transposed(sweep, row, ts, dummy, {0: dummy}).get(0)
+    end = dummy(sweep.cls, row)
+    return _transposed(sweep, row, ts, end, {0: end}).get(0)
 
 
 def _diagonal(sweep: Sweep, row: Row, ts: Tangents) -> Any:
@@ -126,11 +128,11 @@ def _product(sweep: Sweep, row: Row, ts: Tangents) -> Any:
     return first + second if first is not None and second is not None else first if second is None else second
 
 
-def _transposed(sweep: Sweep, row: Row, ts: Tangents, dummy: Any, ends: dict[int, Any]) -> dict[int, Any]:
-    """What the tangents `ts` become: the rules for cotangents, written for the cotangent `dummy`, run in reverse."""
+def _transposed(sweep: Sweep, row: Row, ts: Tangents, cotangent: Any, ends: dict[int, Any]) -> dict[int, Any]:
+    """What the tangents `ts` become: the rules for cotangents, written for that cotangent, run in reverse."""
     token = grad_mode.set(True)
     try:
-        parts = _pulled(Sweep(sweep.cls, True, sweep.needed, sweep.history if sweep.recorded else ()), row, dummy)
+        parts = _pulled(Sweep(sweep.cls, True, sweep.needed, sweep.history if sweep.recorded else ()), row, cotangent)
     finally:
         grad_mode.reset(token)
     seeds: dict[Row, Any] = {}
@@ -156,12 +158,12 @@ def _pulled(sweep: Sweep, row: Row, g: Any) -> Sequence[Any]:
     return parts
 
 
-def _dummy(sweep: Sweep, row: Row) -> Any:
-    """A cotangent whose value does not matter."""
+def dummy(cls: type, row: Any) -> Any:
+    """A cotangent or tangent of something with a shape and dtype, whose value does not matter, and with a row of its own."""
     trace = current_trace.get()
     if trace is None:
-        return make(sweep.cls, _zeros(row) if row.shape else row.dtype.type(0), Leaf(row.shape, row.dtype, True))
-    zero = make(sweep.cls, None, trace.constant(row.dtype.type(0)))
+        return make(cls, _zeros(row) if row.shape else row.dtype.type(0), Leaf(row.shape, row.dtype, True))
+    zero = make(cls, None, trace.constant(row.dtype.type(0)))
     return watched(expand(zero, shape=row.shape) if row.shape else zero)
 
 

@@ -136,7 +136,7 @@ def apply(op: Op, operands: Sequence[Any], params: dict[str, Any] = NOTHING) -> 
     except ValueError as error:
         raise _shape_error(op, values, error) from error
     if wanted and op.differentiable and grad_mode.get():
-        out = _recorded(cls, op, operands, values, params, value)
+        out = recorded(cls, op, operands, values, params, value)
     else:
         out = make(cls, value, None)
     if op.view:
@@ -156,7 +156,8 @@ def _uniform(op: Op, values: Sequence[Any]) -> bool:
     return op.result != "integer"
 
 
-def _recorded(cls: type, op: Op, operands: Sequence[Any], values: list, params: dict, value: Any) -> Any:
+def recorded(cls: type, op: Op, operands: Sequence[Any], values: list, params: dict, value: Any) -> Any:
+    """A tensor of the value that `op` gave for the values of the operands, with its row."""
     if not isinstance(value, (np.ndarray, np.generic)):
         value = np.asarray(value)[()]
     out = make(cls, value, None)

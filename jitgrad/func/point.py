@@ -137,7 +137,7 @@ def _fresh(leaf: Any, argument: int) -> Tensor:
         except TypeError as error:
             raise TypeError(f"argument {argument} cannot be differentiated: {error}") from None
     trace = current_trace.get()
-    if trace is not None and leaf._value is None and trace.is_number(leaf._row):  # a Python number becomes a tensor, as without jit
+    if trace is not None and leaf._value is None and trace.is_number(leaf._row):  # a tensor, as it would be without jit
         leaf = apply(cast, (leaf,), {"dtype": dtypes.default()})
     if not leaf.dtype.is_floating_point:
         raise TypeError(f"argument {argument} is {leaf.dtype.name}, and gradients exist for floating dtypes only: "

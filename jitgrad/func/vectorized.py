@@ -159,7 +159,7 @@ def _run(
         traced = trace(function, specs, rebuild, Tensor, tracing)
     finally:
         grad_mode.reset(token)
-    known: dict[Row, Any] = {row: _outer(handle) for row, handle in traced.captured.items()}
+    known: dict[Row, Any] = {row: outer_tensor(handle) for row, handle in traced.captured.items()}
     known |= dict(zip(traced.tape.inputs, mapped)) | tracing.drawn
     computed = iter(replay(traced.tape, known, size))
     leaves = [next(computed) if out is COMPUTED else out for out in traced.outputs]
@@ -167,7 +167,7 @@ def _run(
     return [_result(leaf, dim, size) for leaf, dim in zip(leaves, dims)], dims, traced.structure
 
 
-def _outer(handle: Handle) -> Tensor:
+def outer_tensor(handle: Handle) -> Tensor:
     """A captured tensor for the trace outside; an array of the caller, which may change between calls, becomes one."""
     if isinstance(handle, Tensor):
         return handle
