@@ -237,5 +237,5 @@ def _write(row: Row, operands: Operands, size: int) -> Tensor:
 
 RULES: dict[str, Callable[[Row, Operands, int], Tensor]] = {
     "elementwise": _elementwise, "reduction": _reduction, "movement": _movement, "cat": _cat, "matmul": _matmul,
-    "index": _index,
+    "index": _index, "linalg": lambda row, operands, size: apply(row.op, [spread(x, size) for x in operands], row.params),
 }  # fmt: skip

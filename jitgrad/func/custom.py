@@ -228,7 +228,7 @@ class _Call:
     def cotangents(self, xs: Tensors, given: Any) -> list[Any]:
         """What `backward` returned, by tensor."""
         arguments = self.structure[1][0]
-        if not isinstance(given, tuple) or len(given) != size((tuple, arguments[1])) and len(given) != len(arguments[1]):
+        if not isinstance(given, tuple) or (len(given) != size((tuple, arguments[1])) and len(given) != len(arguments[1])):
             raise TypeError(f"backward must return a tuple with an entry for each of the {len(arguments[1])} arguments")
         flat: list[Any] = []
         for k, (part, structure) in enumerate(zip(given, arguments[1])):
@@ -253,7 +253,7 @@ class _Call:
         wanted = grad_mode.get() and any(map(requires, self.xs))
         token = grad_mode.set(False)
         try:
-            result = self.run(self.xs)
+            result = self.run([x.detach() if requires(x) else x for x in self.xs])
             if not wanted:
                 return result
             leaves: list[Any] = []
@@ -265,7 +265,9 @@ class _Call:
             return self.traced()
         op = self._op(None)
         op.run = lambda *values: self._recorded_run()[0].replay(*values)[0]
-        out = recorded(Tensor, op, self.xs, [x._value for x in self.xs], {}, packed._value)
+        values = [x._value for x in self.xs]
+        shared = any(np.may_share_memory(packed._value, v) for v in values)
+        out = recorded(Tensor, op, self.xs, values, NOTHING, np.array(packed._value) if shared else packed._value)
         return self.results.unpacked(out, leaves)
 
     def traced(self) -> Any:

@@ -9,11 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from jitgrad.func.gradients import places
+from jitgrad.func.gradients import grad, places
 from jitgrad.func.point import Point, one
+from jitgrad.func.sparse import Compression, one_leaf, scipy_sparse
 from jitgrad.func.vectorized import vmap
+from jitgrad.functions.data import as_tensor
 from jitgrad.functions.shaping import movedim, reshape, unsqueeze
 from jitgrad.handle import make
+from jitgrad.jit import Jitted
 from jitgrad.ops.movement import narrow
 from jitgrad.record import apply, current_trace
 from jitgrad.tensor import Tensor, wrap
@@ -21,8 +24,9 @@ from jitgrad.tree import unflatten
 
 
 def jacrev(
-    function: Callable, argnums: int | tuple[int, ...] = 0, has_aux: bool = False, *, chunk_size: int | None = None
-) -> Callable:
+    function: Callable, argnums: int | tuple[int, ...] = 0, has_aux: bool = False, *, chunk_size: int | None = None,
+    sparsity: Any = None,
+) -> Callable:  # fmt: skip
     """A function that returns the Jacobian of `function` in the arguments at `argnums`, by reverse sweeps.
 
     For a tensor result of shape `out` and an argument of shape `in` the Jacobian has shape `out + in`; nested results give
@@ -30,11 +34,17 @@ def jacrev(
     all elements of the result, so this is the way for functions with few results; `chunk_size` bounds how many go
     together. With `has_aux` the result is `(jacobian, aux)`. Raises `TypeError` for what cannot be differentiated.
 
+    `sparsity`, a matrix that is not zero where the Jacobian of one tensor in one tensor may be other than zero (see
+    `jacobian_sparsity`), makes the result a SciPy CSR matrix of shape (elements of the result, elements of the argument),
+    by one sweep for each colour that its rows need. If the function is under `jit`, so are the sweeps.
+
     >>> import jitgrad
     >>> jitgrad.jacrev(lambda x: x * x.sum())(jitgrad.tensor([1.0, 2.0]))
     tensor([[4., 1.],
             [2., 5.]])
     """
+    if sparsity is not None:
+        return _sparse(function, argnums, has_aux, scipy_sparse().csr_matrix(sparsity).T, chunk_size, vjp_side=True)
 
     @functools.wraps(function)
     def transformed(*args: Any, **kwargs: Any) -> Any:
@@ -52,17 +62,21 @@ def jacrev(
 
 
 def jacfwd(
-    function: Callable, argnums: int | tuple[int, ...] = 0, has_aux: bool = False, *, chunk_size: int | None = None
-) -> Callable:
+    function: Callable, argnums: int | tuple[int, ...] = 0, has_aux: bool = False, *, chunk_size: int | None = None,
+    sparsity: Any = None,
+) -> Callable:  # fmt: skip
     """A function that returns the Jacobian of `function` in the arguments at `argnums`, by forward sweeps.
 
     As `jacrev`; the sweep runs once for all elements of the arguments, so this is the way for functions with many results.
+    With `sparsity` it is the columns that share sweeps.
 
     >>> import jitgrad
     >>> jitgrad.jacfwd(lambda x: x * x.sum())(jitgrad.tensor([1.0, 2.0]))
     tensor([[4., 1.],
             [2., 5.]])
     """
+    if sparsity is not None:
+        return _sparse(function, argnums, has_aux, sparsity, chunk_size, vjp_side=False)
 
     @functools.wraps(function)
     def transformed(*args: Any, **kwargs: Any) -> Any:
@@ -78,18 +92,51 @@ def jacfwd(
     return transformed
 
 
-def hessian(function: Callable, argnums: int | tuple[int, ...] = 0, *, chunk_size: int | None = None) -> Callable:
+def hessian(
+    function: Callable, argnums: int | tuple[int, ...] = 0, *, chunk_size: int | None = None, sparsity: Any = None
+) -> Callable:
     """A function that returns the Hessian of `function` in the arguments at `argnums`: forward over reverse sweeps.
 
     For a scalar `function` of a tensor of shape `s` it has shape `s + s`; several arguments give nested blocks. For the
-    product with a vector alone, `hvp` costs far less.
+    product with a vector alone, `hvp` costs far less; with `sparsity` (see `hessian_sparsity`) the result is a CSR matrix.
 
     >>> import jitgrad
     >>> jitgrad.hessian(lambda x: (x ** 3).sum())(jitgrad.tensor([1.0, 2.0]))
     tensor([[ 6.,  0.],
             [ 0., 12.]])
     """
-    return jacfwd(jacrev(function, argnums), argnums, chunk_size=chunk_size)
+    first = grad if sparsity is not None else jacrev
+    return jacfwd(first(function, argnums), argnums, chunk_size=chunk_size, sparsity=sparsity)
+
+
+def _sparse(
+    function: Callable, argnums: Any, has_aux: bool, sparsity: Any, chunk_size: int | None, vjp_side: bool
+) -> Callable:
+    """The Jacobian as a CSR matrix; on the side of `vjp` the pattern is the transposed one, and its columns the results."""
+    if not isinstance(argnums, int) or has_aux:
+        raise TypeError("with sparsity= argnums must be one int, and has_aux is not possible")
+    compression = Compression(sparsity)
+
+    def swept(seeds: Tensor, args: tuple, kwargs: dict) -> Tensor:
+        point = Point(function, args, kwargs, places(argnums, len(args)))
+        one_leaf("result", point.structure)
+        one_leaf("argument", point.structures[0])
+        ends = (point.inputs[0], point.outputs[0])
+        sweep, (start, end) = (point.pull, ends[::-1]) if vjp_side else (point.push, ends)
+        compression.check(math.prod(end.shape), math.prod(start.shape))
+        return vmap(lambda seed: sweep([seed.reshape(start.shape)])[0], chunk_size=chunk_size)(seeds)
+
+    run = Jitted(swept) if isinstance(function, Jitted) else swept
+
+    @functools.wraps(function)
+    def transformed(*args: Any, **kwargs: Any) -> Any:
+        compression.outside_of_traces()
+        where = places(argnums, len(args))[0]
+        found = run(compression.seeds(as_tensor(args[where])._held.dtype), args, kwargs)
+        matrix = compression.restored(found.detach().numpy())
+        return matrix.T.tocsr() if vjp_side else matrix
+
+    return transformed
 
 
 def _swept(sweep: Callable, leaves: Sequence[Tensor], chunk_size: int | None) -> Sequence[Tensor]:

@@ -208,7 +208,7 @@ class _Planner:
         self.stored: set[Row] = set()
         self.shared: set[Row] = set()
         self.escaping = set(self.read_outside)
-        self.uses = Counter(x for row in tape.rows if row in self.wanted for x in row.inputs)
+        self.uses = Counter(x for row in tape.rows if row in self.wanted for x in self._sources(row))
 
     def _is_native(self, row: Row) -> bool:
         if row.op in (LEAF, CONST) or row in self.ends or self.layouts.is_free(row):
