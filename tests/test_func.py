@@ -218,3 +218,13 @@ WRONG = [
 def test_wrong_use_is_told(call, error, match):
     with pytest.raises(error, match=match):
         call()
+
+
+def test_no_grad_stops_derivatives_also_under_jit():
+    def g(x):
+        with jg.no_grad():
+            c = x * x
+        return (c * x).sum()
+
+    for way in (jg.grad(g), jg.jit(jg.grad(g)), jg.grad(jg.jit(g)), jg.jacfwd(g), jg.jit(jg.jacfwd(g))):
+        same(way(X), X * X)
