@@ -33,6 +33,7 @@ from jitgrad.func import vjp as vjp
 from jitgrad.func import vmap as vmap
 from jitgrad.jit import sweep as sweep
 from jitgrad.printing import set_printoptions as set_printoptions
+from jitgrad.settings import config as config
 from jitgrad.sweeps.threads import get_num_threads as get_num_threads
 from jitgrad.sweeps.threads import set_num_threads as set_num_threads
 from jitgrad.tape import Tape as Tape

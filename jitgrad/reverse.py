@@ -7,7 +7,7 @@ and on traced tensors (the sweep becomes part of the tape that `jit` compiles).
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,22 +27,29 @@ ITEM.name = "item"
 
 
 def reverse(
-    seeds: dict[Row, Any], wanted: set[Row] | None, *, cls: type, recorded: bool, retain: bool,
+    seeds: dict[Row, Any],
+    wanted: set[Row] | None,
+    *,
+    cls: type,
+    recorded: bool,
+    retain: bool,
+    values: Callable[[Row], Sequence[Any]] | None = None,
     history: Collection[Row] | None = None,
-) -> dict[Row, Any]:  # fmt: skip
+) -> dict[Row, Any]:
     """Carry the cotangents in `seeds` backwards; return those that arrive at `wanted`, or at the leaves if it is None.
 
     Cotangents are arrays, or tensors of class `cls` if the sweep is `recorded`. Unless `retain`, values saved in the
-    rows are dropped as the sweep passes. A recorded sweep takes saved values of rows that are not in
-    `history` for constants, if that is given.
+    rows are dropped as the sweep passes. `values` gives what a row saved, if that is not to be found in the row. A
+    recorded sweep takes saved values of rows that are not in `history` for constants, if that is given.
     """
-    needed = _needed(seeds, wanted)
-    sweep = Sweep(cls, recorded, needed, history)
+    order = _needed(seeds, wanted)
+    sweep = Sweep(cls, recorded, set(order), history)
+    sweep.given = values
     for row, g in seeds.items():
         sweep.add(row, g, False)
     arrived = {}
     take = sweep.cotangents.pop
-    for row in sorted(needed, key=by_serial, reverse=True):
+    for row in reversed(order):
         g = take(row, None)
         if g is None:
             continue
@@ -54,6 +61,8 @@ def reverse(
             plan = row.plan
             if not recorded and plan is not None and plan.plain:
                 sweep.plainly(row, plan, g)
+            elif recorded and values is None and row.saved is None and row.op.kind == "elementwise":
+                sweep.traced(row, g)
             else:
                 sweep.through(row, g)
             if not retain and row.saved:
@@ -62,8 +71,8 @@ def reverse(
     return arrived
 
 
-def _needed(seeds: Iterable[Row], wanted: set[Row] | None) -> set[Row]:
-    """The rows on a way from `seeds` to `wanted` (or to any leaf that requires grad)."""
+def _needed(seeds: Iterable[Row], wanted: set[Row] | None) -> list[Row]:
+    """The rows on a way from `seeds` to `wanted` (or to any leaf that requires grad), in order."""
     found: set[Row] = set()
     waiting = list(seeds)
     asked: Collection[Row] = wanted or ()
@@ -72,13 +81,16 @@ def _needed(seeds: Iterable[Row], wanted: set[Row] | None) -> set[Row]:
         if (row.requires or row in asked) and row not in found:
             found.add(row)
             waiting += row.inputs
+    order = sorted(found, key=by_serial)
     if wanted is None:
-        return found
-    reaching: set[Row] = set()
-    for row in sorted(found, key=by_serial):
-        if row in wanted or any(x in reaching for x in row.inputs):
-            reaching.add(row)
-    return reaching
+        return order
+    reaching = dict.fromkeys(wanted)
+    for row in order:
+        for x in row.inputs:
+            if x in reaching:
+                reaching[row] = None
+                break
+    return [row for row in order if row in reaching]
 
 
 class Sweep:
@@ -90,6 +102,7 @@ class Sweep:
         self.history = history
         self.needed = needed
         self.cotangents: dict[Row, Any] = {}
+        self.given: Callable[[Row], Sequence[Any]] | None = None
         self.owned: set[Row] = set()  # rows whose accumulator is an array that nobody else sees
 
     def add(self, row: Row, g: Any, fresh: bool) -> None:
@@ -134,6 +147,26 @@ class Sweep:
                 part = rule.function(g, *arguments, *facts)
                 fresh = not self.recorded and part is not g and isinstance(part, np.ndarray) and part.base is None
                 self.add(x, part, fresh)
+
+    def traced(self, row: Row, g: Any) -> None:
+        """`through` for an elementwise row that saved nothing, as rows have no values while `jit` traces."""
+        inputs, needed, cls = row.inputs, self.needed, self.cls
+        plan = row.op.plan(tuple([x in needed for x in inputs]))
+        if not plan.plain:
+            return self.through(row, g)
+        saved = [make(cls, None, row if slot == OUTPUT else inputs[slot]) for slot in plan.slots]
+        for i, function, picks, _, names in plan.quick:
+            arguments = [saved[p] for p in picks]
+            if names:
+                arguments += [row.params[name] for name in names]
+            if not row.op.partials:
+                part = function(g, *arguments)
+            else:
+                partial = function(*arguments)
+                plain = isinstance(partial, Handle) and partial._value is None and partial._row.dtype.kind == "f"
+                part = g * partial if plain else scaled(g, partial)
+            self.add(inputs[i], part, False)
+        return None
 
     def plainly(self, row: Row, plan: Plan, g: Any) -> None:
         """`through` for what most rows are: arrays and rules that need nothing but saved values."""
@@ -185,6 +218,8 @@ class Sweep:
 
     def values(self, row: Row) -> Sequence[Any]:
         """What `row` saved: arrays, or tensors that know the rows they came from."""
+        if self.given is not None:
+            return self.given(row)
         if row.saved is FREED:
             raise FreedTapeError(
                 f"the values saved for {row.op.name} were freed by an earlier reverse sweep: call "

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
@@ -210,3 +212,23 @@ def test_a_value_that_is_read_through_a_view_is_not_written_over():
         return index_add(index_put(y, g, index=place), getitem(y, index=place), index=place)
 
     both(f, data(5, 5), data(5, seed=1))
+
+
+def test_a_kernel_used_often_is_called_and_gives_the_same():
+    def often(x):
+        total = x
+        for k in range(6):
+            total = total + (x * (k + 1)).exp() * (x - k).sin()
+        return total
+
+    for shape in ((), (1003,)):
+        x = jg.tensor(np.linspace(-1, 1, math.prod(shape)).reshape(shape), dtype=jg.float32)
+        both(often, x, rtol=1e-5)
+        compiled = jg.jit(often)
+        compiled(x)
+        text = next(iter(compiled._compiled.values())).program.steps[0].text
+        assert text.count("define internal") >= 2
+        alone = [jg.jit(lambda x, k=k: (x * (k + 1)).exp())(x).numpy() for k in range(6)]
+        together = jg.jit(lambda x: [(x * (k + 1)).exp() for k in range(6)])(x)
+        for a, b in zip(alone, together):  # written out or called, the bits are the same
+            np.testing.assert_array_equal(a, b.numpy())

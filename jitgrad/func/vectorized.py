@@ -146,7 +146,6 @@ def _run(
     function: Callable, many: list[Any], structure: Any, kwargs: dict, size: int, randomness: str, out_dims: Any
 ) -> tuple[list[Any], list[Any], Any]:
     """The results for `size` examples: the leaves, the dimensions at which the examples stand, and the structure."""
-    tracing = BatchTrace(size, randomness)
     mapped = [x for x in many if isinstance(x, Batch)]
 
     def rebuild(inputs: list) -> tuple:
@@ -155,6 +154,7 @@ def _run(
 
     token = grad_mode.set(True)
     try:
+        tracing = BatchTrace(size, randomness)
         specs = [(tuple(x.value.shape[1:]), x.value._held.dtype, False) for x in mapped]
         traced = trace(function, specs, rebuild, Tensor, tracing)
     finally:

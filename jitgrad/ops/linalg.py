@@ -40,8 +40,14 @@ matmul = Op(
 
 WELL_CONDITIONED = np.array([[4.0, 1.0, -1.0], [0.5, 3.0, 1.0], [-1.0, 0.5, 5.0]])
 
+
+def _solve(x: Any, y: Any) -> Any:
+    z = np.linalg.solve(x, y)
+    return z if z.dtype == y.dtype else z.astype(y.dtype)  # bfloat16 is computed in float64
+
+
 solve = Op(
-    np.linalg.solve, kind="linalg", inputs=("x", "y"), output="z", method=False, result="floating",
+    _solve, kind="linalg", inputs=("x", "y"), output="z", method=False, result="floating",
     vjp=(
         lambda g, x, z: -matmul(solve(transposed(x), g), transposed(z)),
         lambda g, x: solve(transposed(x), g),
