@@ -1,9 +1,24 @@
 """jitgrad: PyTorch-style automatic differentiation for NumPy and Numba users, interpreted or compiled."""
 
-from jitgrad import autograd, dtypes, errors, functions, ops
+from jitgrad import autograd, dtypes, errors, func, functions, ops
 from jitgrad.autograd import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 from jitgrad.dtypes import get_default_dtype, set_default_dtype
-from jitgrad.func import grad, value_and_grad
+from jitgrad.func import (
+    custom_jvp,
+    custom_vjp,
+    grad,
+    hessian,
+    hessian_sparsity,
+    hvp,
+    jacfwd,
+    jacobian_sparsity,
+    jacrev,
+    jvp,
+    linearize,
+    value_and_grad,
+    vjp,
+    vmap,
+)
 from jitgrad.jit import jit, sweep
 from jitgrad.printing import set_printoptions
 from jitgrad.settings import config

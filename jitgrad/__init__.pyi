@@ -6,6 +6,7 @@ from typing import Any
 from jitgrad import autograd as autograd
 from jitgrad import dtypes as dtypes
 from jitgrad import errors as errors
+from jitgrad import func as func
 from jitgrad import functions as functions
 from jitgrad import ops as ops
 from jitgrad import testing as testing
@@ -16,8 +17,20 @@ from jitgrad.autograd import set_grad_enabled as set_grad_enabled
 from jitgrad.dtypes import DType
 from jitgrad.dtypes import get_default_dtype as get_default_dtype
 from jitgrad.dtypes import set_default_dtype as set_default_dtype
+from jitgrad.func import custom_jvp as custom_jvp
+from jitgrad.func import custom_vjp as custom_vjp
 from jitgrad.func import grad as grad
+from jitgrad.func import hessian as hessian
+from jitgrad.func import hessian_sparsity as hessian_sparsity
+from jitgrad.func import hvp as hvp
+from jitgrad.func import jacfwd as jacfwd
+from jitgrad.func import jacobian_sparsity as jacobian_sparsity
+from jitgrad.func import jacrev as jacrev
+from jitgrad.func import jvp as jvp
+from jitgrad.func import linearize as linearize
 from jitgrad.func import value_and_grad as value_and_grad
+from jitgrad.func import vjp as vjp
+from jitgrad.func import vmap as vmap
 from jitgrad.jit import sweep as sweep
 from jitgrad.printing import set_printoptions as set_printoptions
 from jitgrad.settings import config as config

@@ -14,6 +14,7 @@ import numpy as np
 
 from jitgrad.tensor import Tensor
 from jitgrad.transforms import COMPUTED
+from jitgrad.tree import builder
 
 MISS = object()
 
@@ -76,8 +77,12 @@ class _Text:
         """Lines that take a tree of the given structure apart; its leaves get names, in order. Arguments are a tuple."""
         kind, parts = structure[0], structure[-1]
         unlike = "" if given else f"{name}.__class__ is not {self.known(kind)} or "
-        self.miss_if(f"{unlike}len({name}) != {len(parts)}")
-        source = name
+        is_dataclass = kind is not dict and len(structure) == 3
+        if is_dataclass:
+            self.miss_if(unlike.removesuffix(" or "))
+        else:
+            self.miss_if(f"{unlike}len({name}) != {len(parts)}")
+        source = "".join(f"{name}.{field}, " for field in structure[1]) if is_dataclass else name
         if kind is dict:
             self.miss_if(f"tuple({name}) != {self.known(structure[1])}")
             source = f"{name}.values()"
@@ -143,7 +148,7 @@ class _Text:
             return f"[{', '.join(parts)}]"
         if kind is tuple:
             return f"({', '.join(parts)}{',' * (len(parts) == 1)})"
-        return f"{self.known(kind)}({', '.join(parts)})"
+        return f"{self.known(builder(kind))}({', '.join(parts)})"
 
     def function(self) -> Callable:
         exec(compile("\n".join(self.lines), "<entry of a compiled function>", "exec"), self.names)

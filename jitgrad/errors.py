@@ -39,7 +39,7 @@ class OverwrittenError(JitgradError, RuntimeError):
 
 
 class TracedValueError(JitgradError, TypeError):
-    """Python asked for the value of a tensor that has none yet, because `jit` is tracing.
+    """Python asked for the value of a tensor that has none yet, because `jit` or `vmap` is tracing.
 
     Fails::
 
@@ -49,13 +49,13 @@ class TracedValueError(JitgradError, TypeError):
                 return x
             return -x
 
-    Under `jit` a function runs once to record its tape; there are no numbers yet to branch on.
+    Under `jit` (and `vmap`) a function runs once to record its tape; there are no numbers yet to branch on.
     Fix: `jitgrad.where(x > 0, x, -x)`, or take the branch outside of the function under `jit`.
     """
 
 
 class LeakedTraceError(JitgradError, RuntimeError):
-    """A tensor made while `jit` was tracing is used after the trace ended.
+    """A tensor made while `jit` or `vmap` was tracing is used after the trace ended.
 
     Fails::
 
@@ -85,7 +85,7 @@ class StaticArgumentError(JitgradError, TypeError):
 
 
 class MutatedArgumentError(JitgradError, RuntimeError):
-    """A function under `jit` changes a tensor of the caller in place.
+    """A function under `jit` or `vmap` changes a tensor of the caller in place.
 
     Fails::
 

@@ -94,7 +94,7 @@ def _int(item: Any) -> int:
 def _traced(item: Handle) -> Handle:
     if item._row.dtype == np.bool_:
         raise TracedValueError(
-            "under jit a mask cannot select elements, since the number of results would depend on values: "
+            "under jit and vmap a mask cannot select elements, since the number of results would depend on values: "
             "use where(mask, x, 0) instead of x[mask]"
         )
     if item._row.dtype.kind not in "iu":

@@ -213,7 +213,7 @@ def _overwrite_traced(target: Any, root: Any, new: Any, name: str) -> Any:
     trace = current_trace.get()
     if target._value is not None or (root._row.op is LEAF and trace is not None):
         raise MutatedArgumentError(
-            f"{name}: a function under jit changes a tensor that its caller holds; the change would be recorded once "
+            f"{name}: a function under jit or vmap changes a tensor that its caller holds; the change would be recorded once "
             "and lost at every later call: return the new value instead"
         )
     changed = new if root is target else _put(root, target._view[1], new)

@@ -14,13 +14,12 @@ from jitgrad import dtypes
 from jitgrad.entry import MISS, write_entry
 from jitgrad.errors import StaticArgumentError
 from jitgrad.handle import Handle, keep, make, own_memory, requires, row_of
-from jitgrad.ops.elementwise import alias
 from jitgrad.ops.table import Op
 from jitgrad.outside import Outside
-from jitgrad.record import current_trace, grad_mode
+from jitgrad.record import current_trace, grad_mode, watched
 from jitgrad.reverse import ITEM, reverse
 from jitgrad.sweeps.interpreted import Interpreter
-from jitgrad.tape import NOTHING, Row, Tape
+from jitgrad.tape import NOTHING, Row, Tape, beyond
 from jitgrad.tensor import Tensor, wrap
 from jitgrad.transforms import COMPUTED, Traced, simplify, trace
 from jitgrad.tree import flatten, unflatten
@@ -265,7 +264,7 @@ def _kind(leaf: Any, tensors: list[Tensor]) -> Any:
     if value is None:
         from jitgrad.errors import LeakedTraceError
 
-        raise LeakedTraceError("a tensor made while jit was tracing is passed to a function after the trace ended")
+        raise LeakedTraceError("a tensor made while jit or vmap was tracing is passed to a function after the trace ended")
     return (value.dtype, value.shape) if value.ndim else value.dtype.type
 
 
@@ -314,15 +313,6 @@ def _recorded_call(function: Jitted, compiled: Compiled, handles: list[Any]) -> 
     return _assembled(compiled, results)
 
 
-def _watched(x: Tensor) -> Tensor:
-    """A traced tensor with the value of `x` and a row of its own, behind which a reverse sweep does not look."""
-    trace = current_trace.get()
-    assert trace is not None
-    row = Row(alias, (x._row,), NOTHING, x._row.shape, x._row.dtype, dtypes.is_floating(x._row.dtype))
-    trace.rows.add(row)
-    return make(Tensor, None, row)
-
-
 def _call_op(function: Jitted, compiled: Compiled) -> Op:
     """The op of a compiled call: its pullback is itself a compiled function of the same arguments and the cotangents."""
     found = getattr(compiled, "op", None)
@@ -331,14 +321,15 @@ def _call_op(function: Jitted, compiled: Compiled) -> Op:
 
     def pulled(inputs: list, cotangents: dict) -> list:
         """Run the tape again on `inputs` and sweep back from its outputs."""
-        fresh = [_watched(x) for x in inputs]
+        fresh = [watched(x) if x.dtype.is_floating_point else x for x in inputs]
         outputs = compiled.tape.replay(*fresh[: len(compiled.tape.inputs)], captured=dict(
             zip(compiled.leaves, fresh)).__getitem__)  # fmt: skip
         seeds: dict[Row, Any] = {}
         for k, g in cotangents.items():
             row = outputs[k]._row
             seeds[row] = seeds[row] + g if row in seeds else g
-        found = reverse(seeds, {x._row for x in fresh}, cls=Tensor, recorded=True, retain=True)
+        ends = {x._row for x in fresh}
+        found = reverse(seeds, ends, cls=Tensor, recorded=True, retain=True, history=beyond(seeds, ends))
         return [found.get(x._row) for x in fresh]
 
     backward = Jitted(pulled)

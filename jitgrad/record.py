@@ -9,16 +9,16 @@ import contextvars
 import functools
 import threading
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
 
 from jitgrad import dtypes
-from jitgrad.errors import LeakedTraceError
+from jitgrad.errors import LeakedTraceError, TracedValueError
 from jitgrad.handle import Handle, keep, make, make_recorded, note_view, own_memory, row_of
-from jitgrad.ops.elementwise import cast, where
+from jitgrad.ops.elementwise import alias, cast, detach, where
 from jitgrad.ops.movement import expand
 from jitgrad.ops.table import Op, Spec, infer
 from jitgrad.tape import NOTHING, Leaf, Row, constant
@@ -51,9 +51,11 @@ class OrderedSet(dict[Any, None]):
 
 
 class Trace:
-    """The recording of one function under `jit`: which eager tensors it captured."""
+    """The recording of one function under `jit` or `vmap`: which tensors it captured, and the trace around it."""
 
     def __init__(self) -> None:
+        self.outer = current_trace.get()
+        self.differentiable = grad_mode.get()  # then no_grad inside cuts what is recorded off
         self.captured: dict[int, tuple[Leaf, Handle]] = {}
         self.rows = OrderedSet()
         self.views: list[weakref.ref] = []
@@ -66,14 +68,31 @@ class Trace:
         return [v for v in living if v._view is not None and v._view[0] is root]
 
     def capture(self, handle: Handle) -> Leaf:
-        """The leaf that stands for an eager tensor in this trace."""
-        found = self.captured.get(id(handle))
+        """The leaf that stands in this trace for a tensor from outside: one with a value, or of a trace around this one."""
+        held = handle._row if handle._value is None else handle._value
+        key = id(held if handle._value is None else handle)
+        found = self.captured.get(key)
         if found is None:
-            value = handle._value
-            leaf = Leaf(value.shape, value.dtype, False)
-            self.captured[id(handle)] = found = (leaf, handle)
+            leaf = Leaf(held.shape, held.dtype, False)
+            self.captured[key] = found = (leaf, handle)
             self.rows.add(leaf)
         return found[0]
+
+    def is_number(self, row: Row) -> bool:
+        """Whether a row of this trace or one around it stands for a Python number."""
+        return row in self.numbers or any(row in trace.numbers for trace in self.around())
+
+    def around(self) -> Iterator[Trace]:
+        """The traces around this one that are still recording, the nearest first."""
+        trace = self.outer
+        while trace is not None:
+            yield trace
+            trace = trace.outer
+
+    def draw(self, function: Callable[[], Any]) -> Any:
+        """What a function that draws random numbers gives while this trace records: nothing good."""
+        raise TracedValueError("random numbers drawn inside a function under jit would be drawn once and then "
+                               "repeated at every call: draw them outside and pass them as an argument")  # fmt: skip
 
     def capture_array(self, array: np.ndarray) -> Leaf:
         """The leaf that stands for an array of the caller, which may change between calls."""
@@ -137,7 +156,7 @@ def apply(op: Op, operands: Sequence[Any], params: dict[str, Any] = NOTHING) -> 
     except ValueError as error:
         raise _shape_error(op, values, error) from error
     if wanted and op.differentiable and grad_mode.get():
-        out = _recorded(cls, op, operands, values, params, value)
+        out = recorded(cls, op, operands, values, params, value)
     else:
         out = make(cls, value, None)
     if op.view:
@@ -157,7 +176,8 @@ def _uniform(op: Op, values: Sequence[Any]) -> bool:
     return op.result != "integer"
 
 
-def _recorded(cls: type, op: Op, operands: Sequence[Any], values: list, params: dict, value: Any) -> Any:
+def recorded(cls: type, op: Op, operands: Sequence[Any], values: list, params: dict, value: Any) -> Any:
+    """A tensor of the value that `op` gave for the values of the operands, with its row."""
     if not isinstance(value, (np.ndarray, np.generic)):
         value = np.asarray(value)[()]
     dtype = value.dtype
@@ -230,7 +250,7 @@ def _dtype_rank(operand: Any) -> tuple[np.dtype, int]:
         if operand._value is not None:
             return operand._value.dtype, operand._value.ndim
         trace = current_trace.get()
-        if trace is not None and operand._row in trace.numbers:
+        if trace is not None and trace.is_number(operand._row):
             return dtypes.default(), -1
         return operand._row.dtype, operand._row.ndim
     if isinstance(operand, np.ndarray):
@@ -269,8 +289,8 @@ def _apply_traced(cls: type, op: Op, operands: Sequence[Any], params: dict[str, 
     """Append a row to the tape that is being traced."""
     trace = current_trace.get()
     if trace is None:
-        raise LeakedTraceError(f"{op.name}: a tensor made while jit was tracing is used after the trace ended: return it "
-                               "from the function instead of keeping it")  # fmt: skip
+        raise LeakedTraceError(f"{op.name}: a tensor made while jit or vmap was tracing is used after the trace ended: "
+                               "return it from the function instead of keeping it")  # fmt: skip
     if op.kind == "elementwise" and op is not cast:
         operands = same_dtype(op, operands, numbers=True)
     rows = [_lift(trace, o) for o in operands]
@@ -278,6 +298,8 @@ def _apply_traced(cls: type, op: Op, operands: Sequence[Any], params: dict[str, 
         shape = broadcast_shape(op, [r.shape for r in rows])
         rows = [r if r.shape == shape else _append(trace, expand, (r,), {"shape": shape}) for r in rows]
     row = _append(trace, op, tuple(rows), params)
+    if trace.differentiable and not grad_mode.get() and op is not detach and dtypes.is_floating(row.dtype):
+        row = _append(trace, detach, (row,), NOTHING)
     out = make(cls, None, row)
     if op.view and len(operands) == 1:  # what index arrays pick is a copy
         root, chain = operands[0]._view or (operands[0], ())
@@ -288,6 +310,8 @@ def _apply_traced(cls: type, op: Op, operands: Sequence[Any], params: dict[str, 
 
 def _quickly_traced(trace: Trace, op: Op, operands: Sequence[Any], params: dict[str, Any]) -> Any:
     """`_apply_traced` for what most rows are: traced tensors of one floating dtype and shape, and numbers; else None."""
+    if trace.differentiable and not grad_mode.get():
+        return None
     cls = shape = dtype = None
     wanted = numbers = False
     known, of_python = trace.rows, trace.numbers
@@ -352,17 +376,35 @@ def _append(trace: Trace, op: Op, rows: tuple[Row, ...], params: dict[str, Any])
 
 def _lift(trace: Trace, operand: Any) -> Row:
     if isinstance(operand, Handle):
-        if operand._value is not None:
-            return trace.capture(operand)
-        if operand._row not in trace.rows:
+        if operand._value is None and operand._row in trace.rows:
+            return operand._row
+        if operand._value is None and not any(operand._row in around.rows for around in trace.around()):
             raise LeakedTraceError("a tensor of an earlier trace is used in this one: return it from its function instead")
-        return operand._row
+        return trace.capture(operand)
     if isinstance(operand, (np.ndarray, np.generic)):
         if operand.ndim and not any(operand.strides):  # one number, repeated
             one = trace.constant(operand.flat[0] if operand.size else operand.dtype.type(0))
             return _append(trace, expand, (one,), {"shape": operand.shape})
         return trace.constant(operand) if isinstance(operand, np.generic) else trace.capture_array(operand)
     return trace.constant(dtypes.of_python(operand).type(operand))
+
+
+def watched(handle: Any) -> Any:
+    """A tensor with the value of `handle` and a row of its own, behind which sweeps that want that row do not look."""
+    value, row = handle._value, handle._row
+    if value is None:
+        trace = current_trace.get()
+        assert trace is not None
+        fresh = Row(alias, (_lift(trace, handle),), NOTHING, row.shape, row.dtype, True)
+        trace.rows.add(fresh)
+    elif row is not None and row.requires:
+        fresh = Row(alias, (row,), NOTHING, value.shape, value.dtype, True, alias.plan((True,)), ())
+    else:
+        fresh = Leaf(value.shape, value.dtype, True)
+    out = make(handle.__class__, value, fresh)
+    if isinstance(value, np.ndarray):
+        out._storage = own_memory(handle)
+    return out
 
 
 def broadcast_shape(op: Op, shapes: Sequence[tuple[int, ...]]) -> tuple[int, ...]:

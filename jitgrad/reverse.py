@@ -16,8 +16,8 @@ from jitgrad.errors import FreedTapeError
 from jitgrad.handle import Handle, check_guards, make
 from jitgrad.ops.elementwise import where
 from jitgrad.ops.table import OUTPUT, Op, Plan
-from jitgrad.record import grad_mode
-from jitgrad.tape import FREED, LEAF, Leaf, Row, by_serial
+from jitgrad.record import grad_mode, watched
+from jitgrad.tape import FREED, LEAF, Row, beyond, by_serial
 
 ndarray = np.ndarray
 
@@ -34,14 +34,16 @@ def reverse(
     recorded: bool,
     retain: bool,
     values: Callable[[Row], Sequence[Any]] | None = None,
+    history: Collection[Row] | None = None,
 ) -> dict[Row, Any]:
     """Carry the cotangents in `seeds` backwards; return those that arrive at `wanted`, or at the leaves if it is None.
 
     Cotangents are arrays, or tensors of class `cls` if the sweep is `recorded`. Unless `retain`, values saved in the
-    rows are dropped as the sweep passes. `values` gives what a row saved, if that is not to be found in the row.
+    rows are dropped as the sweep passes. `values` gives what a row saved, if that is not to be found in the row. A
+    recorded sweep takes saved values of rows that are not in `history` for constants, if that is given.
     """
     order = _needed(seeds, wanted)
-    sweep = _Sweep(cls, recorded, set(order))
+    sweep = Sweep(cls, recorded, set(order), history)
     sweep.given = values
     for row, g in seeds.items():
         sweep.add(row, g, False)
@@ -91,12 +93,13 @@ def _needed(seeds: Iterable[Row], wanted: set[Row] | None) -> list[Row]:
     return [row for row in order if row in reaching]
 
 
-class _Sweep:
+class Sweep:
     """The accumulators of one reverse sweep, and how a row passes its cotangent on."""
 
-    def __init__(self, cls: type, recorded: bool, needed: set[Row]) -> None:
+    def __init__(self, cls: type, recorded: bool, needed: set[Row], history: Collection[Row] | None) -> None:
         self.cls = cls
         self.recorded = recorded
+        self.history = history
         self.needed = needed
         self.cotangents: dict[Row, Any] = {}
         self.given: Callable[[Row], Sequence[Any]] | None = None
@@ -119,20 +122,18 @@ class _Sweep:
     def through(self, row: Row, g: Any) -> None:
         """Apply the rules of `row` to its cotangent."""
         op = row.op
-        plan = row.plan
         if op is ITEM:
             parts = self.cotangents.setdefault(row.inputs[0], {})
             parts[row.params["k"]] = g
             return
         values = self.values(row)
         if op.pullback is not None or op.composite:
-            pull = op.pullback or _through_lower
+            pull = op.pullback or through_lower
             for x, part in zip(row.inputs, pull(self, row, g, values)):
                 if part is not None and x in self.needed:
                     self.add(x, part, False)
             return
-        plan = plan or op.plan(tuple([x in self.needed for x in row.inputs]))
-        for i, rule, picks in plan.calls:
+        for i, rule, picks in self.plan(row).calls:
             x = row.inputs[i]
             if x not in self.needed:
                 continue
@@ -141,7 +142,7 @@ class _Sweep:
             if op.accumulate is not None and not self.recorded:
                 op.accumulate(self._accumulator(x), g, *arguments, *facts)
             elif op.partials:
-                self.add(x, _scaled(g, rule.function(*arguments, *facts)), not self.recorded and g.ndim > 0)
+                self.add(x, scaled(g, rule.function(*arguments, *facts)), not self.recorded and g.ndim > 0)
             else:
                 part = rule.function(g, *arguments, *facts)
                 fresh = not self.recorded and part is not g and isinstance(part, np.ndarray) and part.base is None
@@ -163,7 +164,7 @@ class _Sweep:
             else:
                 partial = function(*arguments)
                 plain = isinstance(partial, Handle) and partial._value is None and partial._row.dtype.kind == "f"
-                part = g * partial if plain else _scaled(g, partial)
+                part = g * partial if plain else scaled(g, partial)
             self.add(inputs[i], part, False)
         return None
 
@@ -211,6 +212,10 @@ class _Sweep:
             self.owned.add(row)
         return old
 
+    def plan(self, row: Row) -> Plan:
+        """How `row` is treated: as it was recorded, or, on a tape that is being traced, as this sweep needs it."""
+        return row.plan or row.op.plan(tuple([x in self.needed for x in row.inputs]))
+
     def values(self, row: Row) -> Sequence[Any]:
         """What `row` saved: arrays, or tensors that know the rows they came from."""
         if self.given is not None:
@@ -224,7 +229,7 @@ class _Sweep:
             check_guards(row)
         if not self.recorded:
             return row.saved or ()
-        plan = row.plan or row.op.plan(tuple([x in self.needed for x in row.inputs]))
+        plan = self.plan(row)
         values = row.saved if row.saved is not None else (None,) * len(plan.slots)
         guards = row.guards or (None,) * len(plan.slots)
         return [self._tensor(row, slot, v, guard) for slot, v, guard in zip(plan.slots, values, guards)]
@@ -236,14 +241,15 @@ class _Sweep:
         source = row if slot == OUTPUT else row.inputs[slot]
         if value is not None and np.shape(value) != source.shape:
             value = np.broadcast_to(value, source.shape)
-        handle = make(self.cls, value, source)
+        known = value is None or self.history is None or source in self.history
+        handle = make(self.cls, value, source if known else None)
         if guard is not None:
             handle._storage = guard[0]
         return handle
 
 
-def _scaled(g: Any, partial: Any) -> Any:
-    """Cotangent times partial derivative; a boolean one is a mask, which lets no `inf * 0` arise."""
+def scaled(g: Any, partial: Any) -> Any:
+    """Cotangent (or tangent) times partial derivative; a boolean one is a mask, which lets no `inf * 0` arise."""
     if isinstance(partial, Handle):
         held = partial._value if partial._value is not None else partial._row
         masked = held.dtype == np.bool_
@@ -252,12 +258,10 @@ def _scaled(g: Any, partial: Any) -> Any:
     return where(partial, g, 0) if masked else g * partial
 
 
-def _through_lower(sweep: _Sweep, row: Row, g: Any, values: Sequence[Any]) -> list[Any]:
+def through_lower(sweep: Sweep, row: Row, g: Any, values: Sequence[Any]) -> list[Any]:
     """The cotangents of the inputs of an op that has no rule: those of the simpler rows it is made of."""
-    if sweep.recorded:
-        inputs = list(values)
-    else:
-        inputs = [make(sweep.cls, v, Leaf(x.shape, x.dtype, x in sweep.needed)) for v, x in zip(values, row.inputs)]
+    handles = [v if isinstance(v, Handle) else make(sweep.cls, v, None) for v in values]
+    inputs = [watched(v) if x in sweep.needed else v for v, x in zip(handles, row.inputs)]
     token = grad_mode.set(True)
     try:
         assert row.op.lower is not None
@@ -265,7 +269,9 @@ def _through_lower(sweep: _Sweep, row: Row, g: Any, values: Sequence[Any]) -> li
     finally:
         grad_mode.reset(token)
     ends = [x._row for x in inputs]
-    found = reverse({out._row: g}, set(ends), cls=sweep.cls, recorded=sweep.recorded, retain=sweep.recorded)
+    wanted = {end for end, x in zip(ends, row.inputs) if x in sweep.needed}
+    history = beyond([out._row], wanted) if sweep.recorded else None
+    found = reverse({out._row: g}, wanted, cls=sweep.cls, recorded=sweep.recorded, retain=sweep.recorded, history=history)
     return [found.get(end) for end in ends]
 
 

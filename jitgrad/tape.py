@@ -106,6 +106,17 @@ def reachable(outputs: Iterable[Row], stop: Callable[[Row], bool] = lambda row: 
     return sorted(seen, key=by_serial)
 
 
+def beyond(outputs: Iterable[Row], ends: Collection[Row]) -> set[Row]:
+    """The rows behind `outputs` that also depend on something that requires grad other than `ends`, or behind them."""
+    found: set[Row] = set()
+    for row in reachable(outputs, lambda row: not row.requires):
+        if row.requires:
+            leads = bool(row.inputs) if row in ends else not row.inputs or any(x in found for x in row.inputs)
+            if leads:
+                found.add(row)
+    return found
+
+
 def needed(outputs: Iterable[Row], among: Reversible[Row], ends: Collection[Row]) -> list[Row]:
     """Those rows `among` some, which are in order, that `outputs` come from; not looking behind `ends`."""
     wanted = set(outputs)

@@ -158,7 +158,7 @@ class Tensor(Declared):
     def _concrete(self, what: str) -> Any:
         if self._value is None:
             raise TracedValueError(
-                f"{what} needs the value of a tensor of shape {list(self._row.shape)}, and under jit there is none "
+                f"{what} needs the value of a tensor of shape {list(self._row.shape)}, and under jit and vmap there is none "
                 "yet: the function is recorded once and run later. Use where(condition, a, b) for a choice, keep what "
                 "must be a Python number out of the function, or pass it as an int, bool or str argument"
             )

@@ -31,12 +31,14 @@ class Traced:
         self.outputs = outputs
 
 
-def trace(function: Callable, specs: Sequence[tuple], rebuild: Callable[[list], tuple], cls: type) -> Traced:
-    """Record `function` for inputs of the given `(shape, dtype, is a Python number)`.
+def trace(
+    function: Callable, specs: Sequence[tuple], rebuild: Callable[[list], tuple], cls: type, tracing: Trace | None = None
+) -> Traced:
+    """Record `function` for inputs of the given `(shape, dtype, is a Python number)`, in `tracing` if that is given.
 
     `rebuild` makes the arguments from the list of input tensors. Results that are not tensors stay what they are.
     """
-    tracing = Trace()
+    tracing = tracing or Trace()
     inputs = []
     for shape, dtype, is_number in specs:
         leaf = Leaf(shape, dtype, False)

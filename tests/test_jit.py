@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import jitgrad as jg
+from jitgrad.ops.indexing import getitem, index_add, index_put
 from jitgrad.sweeps.report import counts
 from jitgrad.sweeps.source import namespace
 from jitgrad.tree import flatten
@@ -201,6 +202,16 @@ def test_an_unknown_sweep_is_an_error():
 def test_jit_needs_a_function():
     with pytest.raises(TypeError, match="function"):
         jg.jit(3)
+
+
+def test_a_value_that_is_read_through_a_view_is_not_written_over():
+    place = (slice(None), 4)
+
+    def f(x, g):
+        y = x + 1
+        return index_add(index_put(y, g, index=place), getitem(y, index=place), index=place)
+
+    both(f, data(5, 5), data(5, seed=1))
 
 
 def test_a_kernel_used_often_is_called_and_gives_the_same():

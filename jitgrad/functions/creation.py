@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import operator
 from collections.abc import Callable
@@ -11,7 +12,6 @@ import numpy as np
 
 from jitgrad import dtypes
 from jitgrad.device import only_cpu
-from jitgrad.errors import TracedValueError
 from jitgrad.functions.data import cast_numbers
 from jitgrad.handle import Handle
 from jitgrad.record import current_trace
@@ -134,10 +134,18 @@ def manual_seed(seed: int) -> np.random.Generator:
     return _random
 
 
+def _drawing(function: Callable) -> Callable:
+    """A function that draws random numbers; while a trace records, the trace says what comes of that."""
+
+    @functools.wraps(function)
+    def draws(*args: Any, **kwargs: Any) -> Tensor:
+        trace = current_trace.get()
+        return function(*args, **kwargs) if trace is None else trace.draw(lambda: draws(*args, **kwargs))
+
+    return draws
+
+
 def _draw(generator: np.random.Generator | None) -> np.random.Generator:
-    if current_trace.get() is not None:
-        raise TracedValueError("random numbers drawn inside a function under jit would be drawn once and then "
-                               "repeated at every call: draw them outside and pass them as an argument")  # fmt: skip
     return _random if generator is None else generator
 
 
@@ -149,6 +157,7 @@ def _floating(what: str, dtype: Any) -> np.dtype:
     return wanted
 
 
+@_drawing
 def rand(
     *sizes: Any, size: Any = None, generator: np.random.Generator | None = None, dtype: Any = None, device: Any = None,
     requires_grad: bool = False,
@@ -165,6 +174,7 @@ def _digits(dtype: np.dtype) -> int:
     return {"float16": 11, "bfloat16": 8, "float32": 24}.get(dtypes.of(dtype).name, 53)
 
 
+@_drawing
 def randn(
     *sizes: Any, size: Any = None, generator: np.random.Generator | None = None, dtype: Any = None, device: Any = None,
     requires_grad: bool = False,
@@ -174,6 +184,7 @@ def randn(
     return _finish(np.asarray(_draw(generator).standard_normal(shape)).astype(wanted), requires_grad, device)
 
 
+@_drawing
 def randint(
     low: Any = 0, high: Any = None, size: Any = None, *, generator: np.random.Generator | None = None,
     dtype: Any = None, device: Any = None, requires_grad: bool = False,

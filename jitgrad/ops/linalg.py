@@ -38,4 +38,23 @@ matmul = Op(
     samples=lambda: [([(2, 3), (3, 4)], {}), ([(2, 1, 3), (2, 3, 2)], {})],
 )  # fmt: skip
 
+WELL_CONDITIONED = np.array([[4.0, 1.0, -1.0], [0.5, 3.0, 1.0], [-1.0, 0.5, 5.0]])
+
+
+def _solve(x: Any, y: Any) -> Any:
+    z = np.linalg.solve(x, y)
+    return z if z.dtype == y.dtype else z.astype(y.dtype)  # bfloat16 is computed in float64
+
+
+solve = Op(
+    _solve, kind="linalg", inputs=("x", "y"), output="z", method=False, result="floating",
+    vjp=(
+        lambda g, x, z: -matmul(solve(transposed(x), g), transposed(z)),
+        lambda g, x: solve(transposed(x), g),
+    ),
+    shape=lambda x, y: (y.shape, y.dtype),
+    samples=lambda: [([WELL_CONDITIONED, (3, 2)], {}), ([np.stack([WELL_CONDITIONED, 2 * WELL_CONDITIONED]), (2, 3, 1)], {})],
+)  # fmt: skip
+"""The z with x z = y, for matrices with equal leading dimensions; `numpy.linalg.LinAlgError` if an x is singular."""
+
 register(globals())

@@ -112,6 +112,8 @@ class Op:
         method: bool = True,
         accumulate: Callable | None = None,
         pullback: Callable | None = None,
+        pushforward: Callable | None = None,
+        batch: Callable | None = None,
         parts: Callable | None = None,
     ) -> None:
         self.name = ""
@@ -136,6 +138,8 @@ class Op:
         self.rules = self._rules(d, vjp)
         self.composite = lower is not None and not any(r is not None for r in self.rules)
         self.pullback = pullback
+        self.pushforward = pushforward
+        self.batch = batch
         # Whether any input passes a cotangent on.
         self.differentiable = self.composite or pullback is not None or any(rule is not None for rule in self.rules)
         self.plans: dict[tuple[bool, ...], Plan] = {}

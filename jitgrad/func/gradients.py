@@ -1,0 +1,133 @@
+"""`grad`, `value_and_grad` and `vjp`: derivatives of functions by the reverse sweep."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from jitgrad import dtypes
+from jitgrad.autograd import seed
+from jitgrad.func.point import Point, one
+from jitgrad.functions.creation import zeros_like
+from jitgrad.functions.data import as_tensor
+from jitgrad.handle import Handle, make
+from jitgrad.tensor import Tensor
+from jitgrad.tree import flatten, shown
+
+
+def places(argnums: int | tuple[int, ...], count: int) -> tuple[int, ...]:
+    """`argnums` as a tuple; `ValueError` if the function was called with fewer arguments."""
+    where = (argnums,) if isinstance(argnums, int) else tuple(argnums)
+    if any(not -count <= i < count for i in where):
+        raise ValueError(f"argnums={argnums}, but the function was called with {count} positional arguments")
+    if len({i % count for i in where}) != len(where):
+        raise ValueError(f"argnums={argnums} names an argument twice: each may appear once")
+    return where
+
+
+def value_and_grad(function: Callable, argnums: int | tuple[int, ...] = 0, has_aux: bool = False) -> Callable:
+    """A function that returns `(value, gradient)` of a scalar `function` in the arguments at `argnums`.
+
+    Arguments may be tensors, arrays, numbers and nested tuples, lists, dicts and dataclasses of them; the gradient has the
+    same structure, a tuple of such if `argnums` is a tuple. With `has_aux` the function returns `(value, aux)` and the
+    result is `((value, aux), gradient)`. Raises `RuntimeError` if the value is not a scalar, `TypeError` if it is not a
+    floating tensor or an argument cannot be differentiated.
+
+    >>> import jitgrad
+    >>> jitgrad.value_and_grad(lambda x: x ** 3)(jitgrad.tensor(2.0))
+    (tensor(8.), tensor(12.))
+    """
+
+    @functools.wraps(function)
+    def transformed(*args: Any, **kwargs: Any) -> Any:
+        point = Point(function, args, kwargs, places(argnums, len(args)), has_aux)
+        gradient = point.grouped(point.pull([_scalar_one(point)], again=False))
+        value = (point.value(), point.aux) if has_aux else point.value()
+        return value, gradient[0] if isinstance(argnums, int) else tuple(gradient)
+
+    return transformed
+
+
+def grad(function: Callable, argnums: int | tuple[int, ...] = 0, has_aux: bool = False) -> Callable:
+    """A function that returns the gradient of a scalar `function`; with `has_aux` the pair (gradient, aux).
+
+    Arguments, results and errors are as in `value_and_grad`.
+
+    >>> import jitgrad
+    >>> jitgrad.grad(jitgrad.grad(lambda x: x ** 3))(jitgrad.tensor(2.0))
+    tensor(12.)
+    """
+    both = value_and_grad(function, argnums, has_aux)
+
+    @functools.wraps(function)
+    def transformed(*args: Any, **kwargs: Any) -> Any:
+        value, gradient = both(*args, **kwargs)
+        return (gradient, value[1]) if has_aux else gradient
+
+    return transformed
+
+
+def grad_and_value(function: Callable, argnums: int | tuple[int, ...] = 0, has_aux: bool = False) -> Callable:
+    """`value_and_grad` by torch.func's name, with the gradient first: `(gradient, value)`, or `(gradient, (value, aux))`."""
+    both = value_and_grad(function, argnums, has_aux)
+    return functools.wraps(function)(lambda *args, **kwargs: both(*args, **kwargs)[::-1])
+
+
+def vjp(function: Callable, *primals: Any, has_aux: bool = False) -> tuple:
+    """`(value, pull)`: the result at `primals`, and the function that takes a cotangent of it to those of the primals.
+
+    `pull(cotangent)` gives a tuple with one entry a primal; the cotangent is nested like the result, with the same shapes.
+    It may be called again and under any transform. With `has_aux` the result is `(value, pull, aux)`.
+    Raises `RuntimeError` if cotangents do not fit, `TypeError` for what cannot be differentiated.
+
+    >>> import jitgrad
+    >>> value, pull = jitgrad.vjp(lambda x, y: x * y, jitgrad.tensor(2.0), jitgrad.tensor(3.0))
+    >>> pull(jitgrad.tensor(1.0))
+    (tensor(3.), tensor(2.))
+    """
+    if not primals:
+        raise TypeError("vjp needs the arguments of the function: vjp(f, x, y)")
+    point = Point(function, primals, {}, range(len(primals)), has_aux)
+
+    def pull(cotangents: Any) -> tuple:
+        return tuple(point.grouped(point.pull(_cotangents(point, cotangents))))
+
+    return (point.value(), pull, point.aux) if has_aux else (point.value(), pull)
+
+
+def _scalar_one(point: Point) -> Tensor:
+    """The cotangent 1 of the one output, after checking that it is a floating scalar."""
+    if point.structure is not None:
+        raise TypeError(f"the function must return a tensor, not {shown(point.structure)}: with has_aux=True it may return "
+                        "(value, anything else)")  # fmt: skip
+    (value,) = point.outputs
+    held = value._held
+    if int(np.prod(held.shape)) != 1:
+        raise RuntimeError(f"the function must return a scalar to have a gradient, and it returned shape {list(held.shape)}: "
+                           "reduce it, as with .sum() or .mean(), or ask for jacrev")  # fmt: skip
+    if not dtypes.is_floating(held.dtype):
+        raise TypeError(f"the function returned {dtypes.of(held.dtype).name}, and gradients exist for floating dtypes only")
+    return one(value)
+
+
+def _cotangents(point: Point, given: Any) -> list[Tensor]:
+    """A cotangent for each output, checked."""
+    leaves: list[Any] = []
+    structure = flatten(given, leaves)
+    if structure != point.structure:
+        raise RuntimeError(f"the cotangent is nested as {shown(structure)}, and the result that it belongs to as "
+                           f"{shown(point.structure)}: they must be alike")  # fmt: skip
+    found = []
+    for y, g in zip(point.outputs, leaves):
+        if not y.dtype.is_floating_point:
+            found.append(zeros_like(y))
+            continue
+        found.append(_as_handle(seed(y, g if isinstance(g, Handle) else as_tensor(g))))
+    return found
+
+
+def _as_handle(g: Any) -> Tensor:
+    return g if isinstance(g, Tensor) else make(Tensor, g, None)

@@ -1,0 +1,185 @@
+"""`jacrev`, `jacfwd` and `hessian`: whole matrices of derivatives, all rows or all columns of them in one batched sweep."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from jitgrad.func.gradients import grad, places
+from jitgrad.func.point import Point, one
+from jitgrad.func.sparse import Compression, one_leaf, scipy_sparse
+from jitgrad.func.vectorized import vmap
+from jitgrad.functions.data import as_tensor
+from jitgrad.functions.shaping import movedim, reshape, unsqueeze
+from jitgrad.handle import make
+from jitgrad.jit import Jitted
+from jitgrad.ops.movement import narrow
+from jitgrad.record import apply, current_trace
+from jitgrad.tensor import Tensor, wrap
+from jitgrad.tree import unflatten
+
+
+def jacrev(
+    function: Callable, argnums: int | tuple[int, ...] = 0, has_aux: bool = False, *, chunk_size: int | None = None,
+    sparsity: Any = None,
+) -> Callable:  # fmt: skip
+    """A function that returns the Jacobian of `function` in the arguments at `argnums`, by reverse sweeps.
+
+    For a tensor result of shape `out` and an argument of shape `in` the Jacobian has shape `out + in`; nested results give
+    the same nest of them, each nested like the arguments (a tuple of such if `argnums` is a tuple). The sweep runs once for
+    all elements of the result, so this is the way for functions with few results; `chunk_size` bounds how many go
+    together. With `has_aux` the result is `(jacobian, aux)`. Raises `TypeError` for what cannot be differentiated.
+
+    `sparsity`, a matrix that is not zero where the Jacobian of one tensor in one tensor may be other than zero (see
+    `jacobian_sparsity`), makes the result a SciPy CSR matrix of shape (elements of the result, elements of the argument),
+    by one sweep for each colour that its rows need. If the function is under `jit`, so are the sweeps.
+
+    >>> import jitgrad
+    >>> jitgrad.jacrev(lambda x: x * x.sum())(jitgrad.tensor([1.0, 2.0]))
+    tensor([[4., 1.],
+            [2., 5.]])
+    """
+    if sparsity is not None:
+        return _sparse(function, argnums, has_aux, scipy_sparse().csr_matrix(sparsity).T, chunk_size, vjp_side=True)
+
+    @functools.wraps(function)
+    def transformed(*args: Any, **kwargs: Any) -> Any:
+        point = Point(function, args, kwargs, places(argnums, len(args)), has_aux)
+        columns = _swept(point.pull, point.outputs, chunk_size)
+        blocks = [_blocks(column, point.outputs) for column in columns]  # by input, then by output
+        rows = [
+            _nested(point, argnums, [_shaped(block[k], (*y.shape, *x.shape)) for block, x in zip(blocks, point.inputs)])
+            for k, y in enumerate(point.outputs)
+        ]
+        jacobian = unflatten(point.structure, iter(rows))
+        return (jacobian, point.aux) if has_aux else jacobian
+
+    return transformed
+
+
+def jacfwd(
+    function: Callable, argnums: int | tuple[int, ...] = 0, has_aux: bool = False, *, chunk_size: int | None = None,
+    sparsity: Any = None,
+) -> Callable:  # fmt: skip
+    """A function that returns the Jacobian of `function` in the arguments at `argnums`, by forward sweeps.
+
+    As `jacrev`; the sweep runs once for all elements of the arguments, so this is the way for functions with many results.
+    With `sparsity` it is the columns that share sweeps.
+
+    >>> import jitgrad
+    >>> jitgrad.jacfwd(lambda x: x * x.sum())(jitgrad.tensor([1.0, 2.0]))
+    tensor([[4., 1.],
+            [2., 5.]])
+    """
+    if sparsity is not None:
+        return _sparse(function, argnums, has_aux, sparsity, chunk_size, vjp_side=False)
+
+    @functools.wraps(function)
+    def transformed(*args: Any, **kwargs: Any) -> Any:
+        point = Point(function, args, kwargs, places(argnums, len(args)), has_aux)
+        columns = _swept(point.push, point.inputs, chunk_size)
+        rows = []
+        for y, column in zip(point.outputs, columns):
+            blocks = [movedim(part, 0, -1) for part in _blocks(column, point.inputs)]
+            rows.append(_nested(point, argnums, [_shaped(b, (*y.shape, *x.shape)) for b, x in zip(blocks, point.inputs)]))
+        jacobian = unflatten(point.structure, iter(rows))
+        return (jacobian, point.aux) if has_aux else jacobian
+
+    return transformed
+
+
+def hessian(
+    function: Callable, argnums: int | tuple[int, ...] = 0, *, chunk_size: int | None = None, sparsity: Any = None
+) -> Callable:
+    """A function that returns the Hessian of `function` in the arguments at `argnums`: forward over reverse sweeps.
+
+    For a scalar `function` of a tensor of shape `s` it has shape `s + s`; several arguments give nested blocks. For the
+    product with a vector alone, `hvp` costs far less; with `sparsity` (see `hessian_sparsity`) the result is a CSR matrix.
+
+    >>> import jitgrad
+    >>> jitgrad.hessian(lambda x: (x ** 3).sum())(jitgrad.tensor([1.0, 2.0]))
+    tensor([[ 6.,  0.],
+            [ 0., 12.]])
+    """
+    first = grad if sparsity is not None else jacrev
+    return jacfwd(first(function, argnums), argnums, chunk_size=chunk_size, sparsity=sparsity)
+
+
+def _sparse(
+    function: Callable, argnums: Any, has_aux: bool, sparsity: Any, chunk_size: int | None, vjp_side: bool
+) -> Callable:
+    """The Jacobian as a CSR matrix; on the side of `vjp` the pattern is the transposed one, and its columns the results."""
+    if not isinstance(argnums, int) or has_aux:
+        raise TypeError("with sparsity= argnums must be one int, and has_aux is not possible")
+    compression = Compression(sparsity)
+
+    def swept(seeds: Tensor, args: tuple, kwargs: dict) -> Tensor:
+        point = Point(function, args, kwargs, places(argnums, len(args)))
+        one_leaf("result", point.structure)
+        one_leaf("argument", point.structures[0])
+        ends = (point.inputs[0], point.outputs[0])
+        sweep, (start, end) = (point.pull, ends[::-1]) if vjp_side else (point.push, ends)
+        compression.check(math.prod(end.shape), math.prod(start.shape))
+        return vmap(lambda seed: sweep([seed.reshape(start.shape)])[0], chunk_size=chunk_size)(seeds)
+
+    run = Jitted(swept) if isinstance(function, Jitted) else swept
+
+    @functools.wraps(function)
+    def transformed(*args: Any, **kwargs: Any) -> Any:
+        compression.outside_of_traces()
+        where = places(argnums, len(args))[0]
+        found = run(compression.seeds(as_tensor(args[where])._held.dtype), args, kwargs)
+        matrix = compression.restored(found.detach().numpy())
+        return matrix.T.tocsr() if vjp_side else matrix
+
+    return transformed
+
+
+def _swept(sweep: Callable, leaves: Sequence[Tensor], chunk_size: int | None) -> Sequence[Tensor]:
+    """What the sweep makes of the unit vectors of `leaves`, one after the other in dimension 0."""
+    if len(leaves) == 1 and math.prod(leaves[0].shape) == 1:  # one number: one sweep
+        return [unsqueeze(x, 0) for x in sweep([one(leaves[0])])]
+    basis = _basis(leaves)
+    return vmap(lambda *units: tuple(sweep(units)), chunk_size=chunk_size)(*basis)
+
+
+def _basis(leaves: Sequence[Tensor]) -> list[Tensor]:
+    """The unit vectors of the space that the leaves span together: for each leaf its part, unit vectors in dimension 0."""
+    sizes = [math.prod(x.shape) for x in leaves]
+    total, start, parts = sum(sizes), 0, []
+    for x, size in zip(leaves, sizes):
+        units = np.eye(total, size, -start, dtype=x._held.dtype)
+        parts.append(_known_later(wrap(units.reshape(total, *x.shape))))
+        start += size
+    return parts
+
+
+def _known_later(x: Tensor) -> Tensor:
+    """The same tensor for a trace that is recording, so that what is done with it is recorded and fused too."""
+    trace = current_trace.get()
+    return x if trace is None else make(Tensor, None, trace.capture(x))
+
+
+def _blocks(column: Tensor, leaves: Sequence[Tensor]) -> list[Tensor]:
+    """Dimension 0 taken apart into what belongs to each leaf."""
+    start, parts = 0, []
+    for x in leaves:
+        size = math.prod(x.shape)
+        whole = size == column.shape[0]
+        parts.append(column if whole else apply(narrow, (column,), {"dim": 0, "start": start, "length": size}))
+        start += size
+    return parts
+
+
+def _shaped(x: Tensor, shape: tuple[int, ...]) -> Tensor:
+    return reshape(x, shape) if tuple(x.shape) != shape else x
+
+
+def _nested(point: Point, argnums: Any, leaves: Sequence[Tensor]) -> Any:
+    """One row of the Jacobian, nested like the arguments."""
+    found = point.grouped(leaves)
+    return found[0] if isinstance(argnums, int) else tuple(found)

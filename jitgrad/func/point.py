@@ -1,0 +1,174 @@
+"""A function run once at its arguments, ready for sweeps in both directions.
+
+There is no inner tape to nest: the arguments get fresh rows, the function runs (on values, or on the tape that `jit` or
+`vmap` traces), and sweeps go between those rows and those of its results. What the function closes over is part of the
+same graph, so derivatives of derivatives and closures over traced values are right without further machinery.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from jitgrad import dtypes
+from jitgrad.forward import forward
+from jitgrad.functions.creation import zeros_like
+from jitgrad.functions.data import as_tensor
+from jitgrad.handle import make, requires
+from jitgrad.ops.elementwise import cast
+from jitgrad.record import apply, current_trace, grad_mode, watched
+from jitgrad.reverse import reverse
+from jitgrad.tape import Leaf, Row, beyond
+from jitgrad.tensor import Tensor
+from jitgrad.tree import flatten, tree_map, unflatten
+
+
+class Point:
+    """`function` at `args`, differentiable in the arguments at the places `where`.
+
+    `inputs` are the leaves of those arguments, `outputs` the leaves of the result; `structure` and `structures` say how
+    they nest. `aux` is the second part of the result if there is one.
+    """
+
+    def __init__(
+        self, function: Callable, args: Sequence[Any], kwargs: dict, where: Sequence[int], has_aux: bool = False
+    ) -> None:
+        if not callable(function):
+            raise TypeError(f"a function can be differentiated, not {type(function).__name__}")
+        given = list(args)
+        self.inputs: list[Tensor] = []
+        self.structures = []
+        token = grad_mode.set(True)
+        try:
+            for i in where:
+                leaves: list[Any] = []
+                self.structures.append(flatten(args[i], leaves))
+                fresh = [_fresh(leaf, i) for leaf in leaves]
+                self.inputs += fresh
+                given[i] = unflatten(self.structures[-1], iter(fresh))
+            result = function(*given, **kwargs)
+        finally:
+            grad_mode.reset(token)
+        for x in self.inputs:  # from here on nobody but this point asks for them
+            if isinstance(x._row, Leaf):
+                x._row.requires = False
+        value, aux = _split(result) if has_aux else (result, None)
+        leaves = []
+        self.structure = flatten(value, leaves)
+        for leaf in leaves:
+            if not isinstance(leaf, Tensor):
+                what = "a tensor" if self.structure is None else "tensors"
+                raise TypeError(f"the function must return {what}, not {type(leaf).__name__}, to have a derivative")
+        self.outputs: list[Tensor] = leaves
+        self.wanted = {x._row for x in self.inputs}
+        others: list[Any] = []
+        flatten(aux, others)
+        known = [x for x in [*leaves, *others] if isinstance(x, Tensor) and x._value is not None]
+        rows = [x._row for x in known if x._row is not None]
+        self.history = beyond(rows, self.wanted)  # what others may differentiate in as well
+        self.aux = tree_map(self.plain, aux)
+
+    def plain(self, value: Any) -> Any:
+        """A result as the caller sees it: without its history if that leads to the fresh rows alone."""
+        if not isinstance(value, Tensor) or value._value is None or value._row is None:
+            return value
+        row = value._row
+        ours = row in self.wanted or row.requires
+        if not ours or (grad_mode.get() and row in self.history):
+            return value
+        out = make(Tensor, value._value, None)
+        out._storage = value._storage
+        return out
+
+    def value(self) -> Any:
+        """The result of the function, for the caller."""
+        return unflatten(self.structure, iter([self.plain(y) for y in self.outputs]))
+
+    def grouped(self, leaves: Sequence[Any]) -> list[Any]:
+        """Something for each input leaf, put together as the arguments are."""
+        given = iter(leaves)
+        return [unflatten(structure, given) for structure in self.structures]
+
+    def pull(self, cotangents: Sequence[Any], again: bool = True) -> list[Tensor]:
+        """The cotangents of the inputs from those of the outputs: a reverse sweep, and unless `again` the last one."""
+        seeds: dict[Row, Any] = {}
+        recorded = self._recorded(cotangents)
+        for y, g in zip(self.outputs, cotangents):
+            row = y._row
+            if row is not None and (row.requires or row in self.wanted):
+                g = _seed(g, recorded)
+                seeds[row] = seeds[row] + g if row in seeds else g
+        found = self._swept(recorded, lambda: reverse(
+            seeds, self.wanted, cls=Tensor, recorded=recorded, retain=recorded or again,
+            history=self.history))  # fmt: skip
+        return [_arrived(found.get(x._row), x) for x in self.inputs]
+
+    def push(self, tangents: Sequence[Any]) -> list[Tensor]:
+        """The tangents of the outputs from those of the inputs: a forward sweep. None counts as zero."""
+        recorded = self._recorded(tangents)
+        seeds = {x._row: _seed(t, recorded) for x, t in zip(self.inputs, tangents) if t is not None}
+        rows = [y._row for y in self.outputs if y._row is not None]
+        found = self._swept(recorded, lambda: forward(
+            seeds, rows, cls=Tensor, recorded=recorded, history=self.history))  # fmt: skip
+        return [_arrived(found.get(y._row) if y._row is not None else None, y) for y in self.outputs]
+
+    def _recorded(self, seeds: Sequence[Any]) -> bool:
+        """Whether a sweep is recorded: a trace is recording, or somebody outside may differentiate again."""
+        if any(x is not None and x._value is None for x in [*self.outputs, *seeds]):
+            return True
+        return grad_mode.get() and (bool(self.history) or any(map(requires, seeds)))
+
+    def _swept(self, recorded: bool, sweep: Callable[[], dict]) -> dict[Row, Any]:
+        token = grad_mode.set(recorded)
+        try:
+            with np.errstate(all="ignore"):
+                return sweep()
+        finally:
+            grad_mode.reset(token)
+
+
+def _fresh(leaf: Any, argument: int) -> Tensor:
+    """A tensor with the value of `leaf` and a row of its own, behind which the sweeps do not look."""
+    if not isinstance(leaf, Tensor):
+        try:
+            leaf = as_tensor(float(leaf) if isinstance(leaf, int) and not isinstance(leaf, bool) else leaf)
+        except TypeError as error:
+            raise TypeError(f"argument {argument} cannot be differentiated: {error}") from None
+    trace = current_trace.get()
+    if trace is not None and leaf._value is None and trace.is_number(leaf._row):  # a tensor, as it would be without jit
+        leaf = apply(cast, (leaf,), {"dtype": dtypes.default()})
+    if not leaf.dtype.is_floating_point:
+        raise TypeError(f"argument {argument} is {leaf.dtype.name}, and gradients exist for floating dtypes only: "
+                        "convert it, or leave it out of argnums")  # fmt: skip
+    if leaf._value is not None and trace is not None:  # what it meets has no value, nor has it then
+        leaf = make(Tensor, None, trace.capture(leaf))
+    return watched(leaf)
+
+
+def _split(result: Any) -> tuple[Any, Any]:
+    if not isinstance(result, tuple) or len(result) != 2:
+        raise TypeError(f"with has_aux=True the function must return (value, aux), not {type(result).__name__}")
+    return result
+
+
+def _seed(g: Any, recorded: bool) -> Any:
+    return g if recorded else g._value
+
+
+def _arrived(g: Any, x: Tensor) -> Tensor:
+    """What arrived at `x`: zeros if nothing did, because one does not depend on the other."""
+    if g is None:
+        return zeros_like(x)
+    return g if isinstance(g, Tensor) else make(Tensor, g, None)
+
+
+def one(x: Tensor) -> Tensor:
+    """Ones in the shape of `x`; where `x` has no value yet a constant of the tape, so that products with it vanish."""
+    held = x._held
+    ones: Any = held.dtype.type(1) if not held.shape else np.ones(held.shape, held.dtype)
+    trace = current_trace.get()
+    if x._value is None and trace is not None:
+        return make(Tensor, None, trace.constant(ones))
+    return make(Tensor, ones, None)

@@ -1,0 +1,217 @@
+"""`vmap`: a function of one example becomes a function of many, without a loop over them."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from jitgrad.batching import Batch, replay, spread
+from jitgrad.errors import TracedValueError
+from jitgrad.functions.data import as_tensor
+from jitgrad.functions.shaping import cat, movedim, stack
+from jitgrad.handle import Handle, make
+from jitgrad.ops.movement import narrow
+from jitgrad.record import Trace, apply, current_trace, grad_mode
+from jitgrad.tape import Row
+from jitgrad.tensor import Tensor
+from jitgrad.transforms import COMPUTED, Traced, trace
+from jitgrad.tree import flatten, unflatten
+from jitgrad.tree import spread as spread_prefix
+
+RANDOMNESS = ("error", "different", "same")
+
+
+def vmap(
+    function: Callable, in_dims: Any = 0, out_dims: Any = 0, randomness: str = "error", *, chunk_size: int | None = None
+) -> Callable:
+    """`function`, written for one example, as a function of many that are stacked along a dimension.
+
+    `in_dims` says where the examples stand in each positional argument: an int, None for what all share, or nested like
+    the arguments. `out_dims` says the same of the results, which must be tensors (or None). Keyword arguments are shared.
+    `function` runs once, on tensors without values, and each operation then runs for all examples together.
+
+    Random numbers drawn inside are an error with `randomness="error"`, drawn for every example with "different", and
+    drawn once with "same". `chunk_size` bounds how many examples run together, and with it the memory.
+
+    Raises `ValueError` for `in_dims` or `out_dims` that do not fit, sizes that differ or if nothing is mapped over,
+    `TypeError` for results that are not tensors, `TracedValueError` where the function needs a value to go on.
+
+    >>> import jitgrad
+    >>> x = jitgrad.tensor([[1.0, 2.0], [3.0, 4.0]])
+    >>> jitgrad.vmap(lambda row: row.sum())(x)
+    tensor([3., 7.])
+    >>> jitgrad.vmap(jitgrad.grad(lambda w, row: (w * row).sum() ** 2), in_dims=(None, 0))(jitgrad.tensor([1.0, 1.0]), x)
+    tensor([[ 6., 12.],
+            [42., 56.]])
+    """
+    if not callable(function):
+        raise TypeError(f"vmap takes a function, not {type(function).__name__}")
+    if randomness not in RANDOMNESS:
+        raise ValueError(f"randomness must be 'error', 'different' or 'same', not {randomness!r}")
+    if chunk_size is not None and (not isinstance(chunk_size, int) or chunk_size < 1):
+        raise ValueError(f"chunk_size must be a positive int or None, not {chunk_size!r}")
+
+    @functools.wraps(function)
+    def mapped(*args: Any, **kwargs: Any) -> Any:
+        leaves: list[Any] = []
+        structure = flatten(args, leaves)
+        dims = _in_dims(in_dims, structure, leaves)
+        size = _size(leaves, dims)
+        fronts = [_to_front(leaf, dim) for leaf, dim in zip(leaves, dims)]
+
+        def call(many: list[Any], count: int) -> tuple[list[Any], list[Any], Any]:
+            return _run(function, many, structure, kwargs, count, randomness, out_dims)
+
+        if chunk_size is None or chunk_size >= size:
+            results, _, built = call(fronts, size)
+        else:
+            results, built = _chunked(call, fronts, size, chunk_size)
+        return unflatten(built, iter(results))
+
+    return mapped
+
+
+class BatchTrace(Trace):
+    """The recording of one example; it knows how random numbers are to be drawn for all of them."""
+
+    def __init__(self, size: int, randomness: str) -> None:
+        super().__init__()
+        self.size = size
+        self.randomness = randomness
+        self.drawn: dict[Row, Batch] = {}
+
+    def draw(self, function: Callable[[], Any]) -> Any:
+        """Random numbers for one example: those of all are drawn outside of this trace, or one for all."""
+        if self.randomness == "error":
+            raise TracedValueError("random numbers are drawn inside a function under vmap: pass randomness='different' for "
+                                   "other numbers for every example, or 'same' for the same")  # fmt: skip
+        token = current_trace.set(self.outer)
+        try:
+            if self.randomness == "same":
+                return function()
+            many = Batch(stack([function() for _ in range(max(self.size, 1))]))
+        finally:
+            current_trace.reset(token)
+        held = many.value._held
+        leaf = self.capture(make(Tensor, np.broadcast_to(np.zeros((), held.dtype), held.shape[1:]), None))
+        self.drawn[leaf] = many
+        return make(Tensor, None, leaf)
+
+
+def _in_dims(in_dims: Any, structure: Any, leaves: list[Any]) -> list[int | None]:
+    """The dimension, counted from the front, at which the examples stand in each leaf; None where there are none."""
+    if not isinstance(in_dims, (int, tuple, list)):
+        raise ValueError(f"in_dims must be an int or a tuple with an entry for each argument, not {in_dims!r}")
+    given = tuple(in_dims) if isinstance(in_dims, list) else in_dims
+    found: list[int | None] = []
+    for dim, leaf in zip(spread_prefix(given, structure, "in_dims"), leaves):
+        if dim is None:
+            found.append(None)
+            continue
+        if not isinstance(leaf, (Handle, np.ndarray)):
+            raise ValueError(f"vmap maps over dimension {dim} of an argument of type {type(leaf).__name__}, which has none: "
+                             "pass a tensor, or None in its place in in_dims to share it")  # fmt: skip
+        ndim = leaf.ndim  # type: ignore[union-attr]
+        if not -ndim <= dim < ndim:
+            raise ValueError(f"in_dims gives dimension {dim} of a tensor of shape {list(leaf.shape)}, "  # type: ignore[union-attr]
+                             + (f"which goes from {-ndim} to {ndim - 1}" if ndim else "which has none to map over"))  # fmt: skip
+        found.append(dim % ndim)
+    return found
+
+
+def _size(leaves: list[Any], dims: list[int | None]) -> int:
+    """How many examples there are."""
+    sizes = [leaf.shape[dim] for leaf, dim in zip(leaves, dims) if dim is not None]
+    if not sizes:
+        raise ValueError("vmap has nothing to map over: there is no tensor among the arguments with an in_dim that is not "
+                         "None")  # fmt: skip
+    if len(set(sizes)) > 1:
+        found = ", ".join(f"{n} (shape {list(leaf.shape)}, dimension {dim})" for n, (leaf, dim) in zip(
+            sizes, [(leaf, dim) for leaf, dim in zip(leaves, dims) if dim is not None]))  # fmt: skip
+        raise ValueError(f"vmap: the numbers of examples differ: {found}; they must be equal")
+    return sizes[0]
+
+
+def _to_front(leaf: Any, dim: int | None) -> Any:
+    if dim is None:
+        return leaf
+    x = leaf if isinstance(leaf, Tensor) else as_tensor(leaf)
+    return Batch(movedim(x, dim, 0) if dim else x)
+
+
+def _run(
+    function: Callable, many: list[Any], structure: Any, kwargs: dict, size: int, randomness: str, out_dims: Any
+) -> tuple[list[Any], list[Any], Any]:
+    """The results for `size` examples: the leaves, the dimensions at which the examples stand, and the structure."""
+    mapped = [x for x in many if isinstance(x, Batch)]
+
+    def rebuild(inputs: list) -> tuple:
+        given = iter(inputs)
+        return unflatten(structure, iter([next(given) if isinstance(x, Batch) else x for x in many])), kwargs
+
+    token = grad_mode.set(True)
+    try:
+        tracing = BatchTrace(size, randomness)
+        specs = [(tuple(x.value.shape[1:]), x.value._held.dtype, False) for x in mapped]
+        traced = trace(function, specs, rebuild, Tensor, tracing)
+    finally:
+        grad_mode.reset(token)
+    known: dict[Row, Any] = {row: outer_tensor(handle) for row, handle in traced.captured.items()}
+    known |= dict(zip(traced.tape.inputs, mapped)) | tracing.drawn
+    computed = iter(replay(traced.tape, known, size))
+    leaves = [next(computed) if out is COMPUTED else out for out in traced.outputs]
+    dims = _out_dims(out_dims, traced)
+    return [_result(leaf, dim, size) for leaf, dim in zip(leaves, dims)], dims, traced.structure
+
+
+def outer_tensor(handle: Handle) -> Tensor:
+    """A captured tensor for the trace outside; an array of the caller, which may change between calls, becomes one."""
+    if isinstance(handle, Tensor):
+        return handle
+    around = current_trace.get()
+    return make(Tensor, handle._value, None) if around is None else make(Tensor, None, around.capture(handle))
+
+
+def _out_dims(out_dims: Any, traced: Traced) -> list[Any]:
+    for out in traced.outputs:
+        if out is not COMPUTED and out is not None:
+            raise TypeError(f"a function under vmap must return tensors, not {type(out).__name__}: return jitgrad.tensor(...) "
+                            "of it, or leave it out")  # fmt: skip
+    return list(spread_prefix(out_dims, traced.structure, "out_dims"))
+
+
+def _result(leaf: Any, dim: int | None, size: int) -> Any:
+    """One result with the examples at `dim`."""
+    if leaf is None:
+        return None
+    if dim is None:
+        if isinstance(leaf, Batch):
+            raise ValueError("out_dims is None for a result that differs between the examples: give the dimension at which "
+                             "to stack them")  # fmt: skip
+        return leaf
+    x = spread(leaf, size)
+    if not -x.ndim <= dim < x.ndim:
+        raise ValueError(f"out_dims={dim} is out of range for a result that has {x.ndim} dimensions with the batch: use "
+                         f"{-x.ndim} to {x.ndim - 1}")  # fmt: skip
+    return movedim(x, 0, dim) if dim % x.ndim else x
+
+
+def _chunked(call: Callable, many: Sequence[Any], size: int, chunk: int) -> tuple[list[Any], Any]:
+    """The results for `chunk` examples at a time, put together again."""
+    parts = []
+    for start in range(0, size, chunk):
+        count = min(chunk, size - start)
+        part = [
+            Batch(apply(narrow, (x.value,), {"dim": 0, "start": start, "length": count})) if isinstance(x, Batch) else x
+            for x in many
+        ]
+        parts.append(call(part, count))
+    _, dims, structure = parts[0]
+    joined = [
+        pieces[0] if pieces[0] is None or dim is None else cat(list(pieces), dim)
+        for dim, pieces in zip(dims, zip(*[results for results, _, _ in parts]))
+    ]
+    return joined, structure
