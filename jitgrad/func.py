@@ -17,6 +17,7 @@ from jitgrad import dtypes
 from jitgrad.functions.creation import zeros_like
 from jitgrad.functions.data import as_tensor
 from jitgrad.handle import make, own_memory, requires
+from jitgrad.jit import compilable
 from jitgrad.ops.elementwise import alias, cast
 from jitgrad.record import apply, current_trace, grad_mode
 from jitgrad.reverse import reverse
@@ -64,7 +65,7 @@ def value_and_grad(function: Callable, argnums: int | tuple[int, ...] = 0, has_a
         gradient = trees[0] if isinstance(argnums, int) else tuple(trees)
         return ((value, aux) if has_aux else value), gradient
 
-    return transformed
+    return compilable(transformed)
 
 
 def grad(function: Callable, argnums: int | tuple[int, ...] = 0, has_aux: bool = False) -> Callable:
@@ -81,7 +82,7 @@ def grad(function: Callable, argnums: int | tuple[int, ...] = 0, has_aux: bool =
         value, gradient = both(*args, **kwargs)
         return (gradient, value[1]) if has_aux else gradient
 
-    return transformed
+    return compilable(transformed)
 
 
 def _fresh(leaf: Any, argument: int) -> Tensor:

@@ -31,7 +31,7 @@ from llvmlite.binding import orcjit
 from jitgrad.sweeps import cache as disk
 from jitgrad.sweeps.calls import Trampolines, make_trampolines
 
-__all__ = ["CompileError", "Kernel", "Trampolines", "assembly", "compile_text", "host", "trampolines"]
+__all__ = ["CompileError", "Kernel", "Trampolines", "assembly", "compile_text", "host", "publish", "trampolines"]
 
 # One compilation at a time. A fork waits for the one that runs, and for whoever else is inside LLVM (Numba, or a kernel
 # being released), or the child would wait for ever for a lock held by a thread that it does not have. llvmlite's own
@@ -145,6 +145,21 @@ def compile_text(
     if store:
         disk.store(key, code)
     return Kernel(names, library, seconds, False)
+
+
+FIND = "jitgrad_find"
+"""Symbol of a C function that gives the address of a published one, by name, or null."""
+
+_published: dict[str, tuple] = {}
+
+
+def publish(kernel: Kernel, *kept: object) -> None:
+    """Let other machine code of this process find a kernel by its symbol, for good; `kept` lives as long."""
+    if kernel.symbol not in _published:
+        find = llvm.ffi.lib.LLVMPY_SearchAddressOfSymbol._cfn
+        llvm.add_symbol(FIND, ctypes.cast(find, ctypes.c_void_p).value)
+        llvm.add_symbol(kernel.symbol, kernel.address)
+        _published[kernel.symbol] = (kernel, *kept)
 
 
 @cache
