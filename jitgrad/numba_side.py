@@ -23,7 +23,7 @@ from jitgrad.compiled import NativeFunction, Tree
 from jitgrad.sweeps.export import Value
 from jitgrad.sweeps.native import FIND
 
-_FIXED = (bool, int, float, str, type(None))
+_FIXED: dict[type, Any] = {bool: types.Boolean, int: types.Integer, type(None): (types.NoneType, types.Omitted)}
 _BYTE, _INT32 = ir.IntType(8), ir.IntType(32)
 _POINTER = _BYTE.as_pointer()
 
@@ -54,7 +54,8 @@ def _parameters(function: NativeFunction) -> list[str]:
 def _implementation(function: NativeFunction, parameters: str) -> Any:
     """What `@overload` wants: a function of the types that gives the implementation for them, or says what is wrong."""
     names: dict[str, Any] = {}
-    exec(compile(f"def typing({parameters}):\n    return of(({parameters},))", f"<{function.symbol}>", "exec"), names)
+    given = _tuple(_parameters(function))
+    exec(compile(f"def typing({parameters}):\n    return of({given})", f"<{function.symbol}>", "exec"), names)
     names["of"] = lambda given: _Implementation(function, given).function(parameters)
     return names["typing"]
 
@@ -96,23 +97,22 @@ class _Implementation:
             self._value(label, leaf, at, kind) if isinstance(leaf, Value) else self._fixed(label, leaf, at, kind)
             return
         parts = structure[-1]
-        if not isinstance(kind, types.BaseTuple) or len(kind) != len(parts):
+        if not isinstance(kind, (types.Tuple, types.UniTuple)) or len(kind) != len(parts):
             raise self._wrong(f"argument {at[1:]}", f"a tuple of {len(parts)} (also where the function takes a list or a dict)",
                               kind)  # fmt: skip
-        for i, (part, inner) in enumerate(zip(parts, kind)):
+        for i, (part, inner) in enumerate(zip(parts, list(kind))):
             self._take(part, f"{at}[{i}]", inner, pairs)
 
     def _fixed(self, label: str, value: Any, at: str, kind: Any) -> None:
-        if not isinstance(value, _FIXED):
-            raise self._wrong(label, f"{value!r}, which has no form in @njit code", kind)
-        if value is None:
-            if not isinstance(kind, (types.NoneType, types.Omitted)):
-                raise self._wrong(label, "None", kind)
-            return
-        wanted = {bool: types.Boolean, int: types.Integer, float: types.Float, str: types.UnicodeType}[type(value)]
-        if not isinstance(kind, wanted):
+        if type(value) not in _FIXED:
+            raise TypingError(f"{label} of the native function {self.native.name} is fixed at {value!r}, which @njit code cannot "
+                              "pass: compile a function without this parameter")  # fmt: skip
+        if not isinstance(kind, _FIXED[type(value)]):
             raise self._wrong(label, f"{value!r}, as in the example", kind)
-        self.lines.append(f"if {at} != {value!r}:\n        raise ValueError({f'{label} is fixed at {value!r}, as in the example'!r})")
+        if value is None:
+            return
+        said = f"{label} is fixed at {value!r}, as in the example"
+        self.lines.append(f"if {at} != {value!r}:\n        raise ValueError({said!r})")
 
     def _value(self, label: str, value: Value, at: str, kind: Any) -> None:
         number = from_dtype(value.dtype)
@@ -126,8 +126,9 @@ class _Implementation:
         elif not value.shape:
             self.passed.append(f"{at}[()]")
         else:
-            said = f"{label} of {self.native.name} has another shape than the {value.shape} it was compiled for:"
-            self.lines.append(f"if {at}.shape != {value.shape}:\n        raise ValueError({said!r}, {at}.shape)")
+            # The shape that it has is not in the message: Numba cannot raise what is computed from cached code.
+            said = f"{label} of {self.native.name} must have the shape {value.shape}, as in the example it was compiled for"
+            self.lines.append(f"if {at}.shape != {value.shape}:\n        raise ValueError({said!r})")
             self.passed.append(at if kind.layout == "C" else f"np.ascontiguousarray({at})")
 
     def _result(self) -> str:
@@ -139,7 +140,7 @@ class _Implementation:
             if isinstance(leaf, Value):
                 i = next(counted)
                 leaves.append(f"o{i}" if leaf.shape else f"numbers[{next(numbers)}]")
-            elif isinstance(leaf, _FIXED):
+            elif isinstance(leaf, (bool, int, float, str, type(None))):
                 leaves.append(repr(leaf))
             else:
                 raise TypingError(f"{self.native.name} also returns {leaf!r}, which has no form in @njit code")

@@ -23,6 +23,7 @@ import numpy as np
 
 from jitgrad.errors import NotCompilableError
 from jitgrad.handle import make
+from jitgrad.ops.elementwise import cast
 from jitgrad.ops.linalg import matmul
 from jitgrad.record import Trace, current_trace
 from jitgrad.sweeps.codegen import Emitter
@@ -80,11 +81,12 @@ def export(label: str, tape: Tape, captured: dict[Row, np.ndarray]) -> Exported:
         if str(row.dtype) not in _EXPORTED:
             raise NotCompilableError(f"{label} has a value of dtype {row.dtype} among its arguments or results, and there are "
                                      f"C functions of {', '.join(_EXPORTED)} alone: convert with .to(...)")  # fmt: skip
-    tape = _with_native_products(tape)
+    outputs = [Value(row.shape, row.dtype) for row in tape.outputs]
+    tape = _with_numbers_out(_with_native_products(tape))
     plan = make_plan(tape, largest_product=math.inf)
     _refuse_numpy(label, plan)
     recompute(plan)
-    return _Wrapper(label, tape, plan, captured).exported()
+    return _Wrapper(label, tape, plan, captured).exported(outputs)
 
 
 _EXPORTED = ("float32", "float64", "int32", "int64", "bool")
@@ -133,6 +135,19 @@ def _with_native_products(tape: Tape) -> Tape:
     return simplify(Tape(tape.inputs, [new[row] for row in tape.outputs]), Tensor, lambda row: not row.op.composite)
 
 
+def _with_numbers_out(tape: Tape) -> Tape:
+    """The tape with the numbers themselves as outputs where it has views of a number, or of one element of an array."""
+    layouts = Layouts()
+
+    def number(row: Row) -> Row:
+        if not (is_number(row) and layouts.is_free(row)):
+            return row
+        source = layouts.access(row).source
+        return source if is_number(source) else Row(cast, (row,), {"dtype": row.dtype}, row.shape, row.dtype, False)
+
+    return Tape(tape.inputs, [number(row) for row in tape.outputs])
+
+
 class _Data:
     """Constant arrays, one after another."""
 
@@ -154,8 +169,8 @@ class _Wrapper:
         self.label, self.tape, self.plan = label, tape, plan
         self.fixed = {row: row.params["value"] for row in tape.rows if row.op is CONST} | captured
         self.cells: dict[str, dict[Row, int]] = {}
-        (phase,) = plan.phases or [None]
-        self.body = Emitter(phase, plan, self.cells) if phase is not None and phase.levels else None
+        phases = [phase for phase in plan.phases if phase.levels]  # at most one, as NumPy runs nothing in between
+        self.body = Emitter(phases[0], plan, self.cells) if phases else None
         self.data = _Data()
         self.places: dict[Row, int] = {}
         self.inputs = {row: i for i, row in enumerate(tape.inputs)}
@@ -169,9 +184,8 @@ class _Wrapper:
         self.lines: list[str] = []
         self.declares: set[str] = set()
 
-    def exported(self) -> Exported:
+    def exported(self, outputs: list[Value]) -> Exported:
         inputs = [Value(row.shape, row.dtype) for row in self.tape.inputs]
-        outputs = [Value(row.shape, row.dtype) for row in self.tape.outputs]
         if self.body is not None:
             self._run(self.body)
         for i, row in enumerate(self.tape.outputs):
@@ -198,8 +212,7 @@ class _Wrapper:
             parts[0] = parts[0].replace("@body(ptr %table) {", "@body(ptr %table) alwaysinline {")
         if self.data.bytes:
             declares.add(f"@{DATA} = external global i8")
-        lines = "\n".join(self.lines)
-        wrapper = f"define i32 @{name}({given}) {{\nentry:\n{lines}\n  ret i32 0\n}}\n"
+        wrapper = "\n".join([f"define i32 @{name}({given}) {{", "entry:", *self.lines, "  ret i32 0", "}", ""])
         return "\n".join(sorted(declares)) + "\n" + "\n".join(parts) + "\n" + wrapper
 
     def _say(self, line: str) -> None:
