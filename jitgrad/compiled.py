@@ -19,6 +19,7 @@ import numpy as np
 from jitgrad.handle import Handle, make, requires
 from jitgrad.record import grad_mode
 from jitgrad.sweeps import native
+from jitgrad.sweeps.adapters import adapter
 from jitgrad.sweeps.export import DATA, Value, export
 from jitgrad.tape import Row, Tape
 from jitgrad.tensor import Tensor
@@ -146,6 +147,25 @@ class NativeFunction:
         lines += [f"   {_c_name(v)} *{n}: result, {_sizes(v)}" for n, v in self.results.values()]
         lines += ["", "   Returns 0, or 1 if there was no memory for temporaries. Any number of threads may be inside. */"]
         return "\n".join([*lines, "#include <stdbool.h>", "#include <stdint.h>", "", self.prototype() + ";"]) + "\n"
+
+    def low_level_callable(self, use: str = "integrate") -> Any:
+        """A `scipy.LowLevelCallable` of a function with one result, all in float64.
+
+        use="integrate" (`quad`, `nquad` and the like) is for functions of numbers, or of one 1-d array, that give a
+        number; use="generic_filter" (`scipy.ndimage`) of the 1-d array of the footprint, and use="generic_filter1d" for
+        those from a line to a line. Raises `TypeError` if the function is of another kind. (The minimisers and solvers of
+        `scipy.optimize` take Python functions alone: give them the native function itself.)
+
+        >>> import jitgrad, numpy
+        >>> from scipy.integrate import quad
+        >>> slope = jitgrad.grad(lambda x: x ** 3).compile(numpy.float64(0))
+        >>> round(quad(slope.low_level_callable(), 0, 2)[0], 9)
+        8.0
+        """
+        from scipy import LowLevelCallable
+
+        inputs, outputs = ([value for _, value in tree.values()] for tree in (self.arguments, self.results))
+        return LowLevelCallable(adapter(self.name, inputs, outputs, self.address, use))
 
     # From Numba.
 

@@ -291,3 +291,37 @@ def test_cfunc_is_a_first_class_function_of_numba():
     status, out = through_cfunc(GRADIENT.cfunc, np.array([1.0, 2.0, 3.0]))
     assert status == 0
     assert out.tolist() == [14.0, 2.0, 4.0, 6.0]
+
+
+# SciPy.
+
+
+def test_integrals():
+    integrate = pytest.importorskip("scipy.integrate")
+    slope = jg.grad(lambda x: x**3).compile(np.float64(0))
+    assert integrate.quad(slope.low_level_callable(), 0, 2)[0] == pytest.approx(8)
+    product = jg.jit(lambda x, a, b: jg.exp(a * x) * b).compile(*[np.float64(1)] * 3)
+    assert integrate.quad(product.low_level_callable(), 0, 1, args=(2.0, 3.0))[0] == pytest.approx(1.5 * np.expm1(2))
+    plane = jg.jit(lambda x: x[0] * x[1] ** 2).compile(np.zeros(2))
+    assert integrate.nquad(plane.low_level_callable(), [(0, 1), (0, 3)])[0] == pytest.approx(4.5)
+    assert np.isnan(plane.low_level_callable().function(3, (ctypes.c_double * 3)()))
+
+
+def test_filters():
+    ndimage = pytest.importorskip("scipy.ndimage")
+    image = normal(8, 9)
+    norm = jg.jit(lambda x: (x * x).sum()).compile(np.zeros(9))
+    found = ndimage.generic_filter(image, norm.low_level_callable("generic_filter"), size=3)
+    np.testing.assert_allclose(found, ndimage.generic_filter(image, lambda x: (x * x).sum(), size=3))
+    steps = jg.jit(lambda x: x[2:] - x[:-2]).compile(np.zeros(11))
+    found = ndimage.generic_filter1d(image, steps.low_level_callable("generic_filter1d"), 3)
+    np.testing.assert_allclose(found, ndimage.correlate1d(image, [-1, 0, 1]))
+    with pytest.raises(RuntimeError):
+        ndimage.generic_filter(image, norm.low_level_callable("generic_filter"), size=2)
+
+
+def test_what_scipy_cannot_call():
+    with pytest.raises(TypeError, match="for integrate, squares must take one 1-d array, or numbers, to one number"):
+        GRADIENT.low_level_callable()
+    with pytest.raises(ValueError, match="use must be one of integrate, generic_filter, generic_filter1d"):
+        GRADIENT.low_level_callable("optimize")
