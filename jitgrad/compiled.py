@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import ctypes
 import inspect
+import os
 import re
 from collections.abc import Callable, Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from jitgrad.handle import Handle, make, requires
 from jitgrad.record import grad_mode
-from jitgrad.sweeps import native
+from jitgrad.sweeps import artefact, native
 from jitgrad.sweeps.adapters import adapter
 from jitgrad.sweeps.export import DATA, Value, export
 from jitgrad.tape import Row, Tape
@@ -26,7 +28,7 @@ from jitgrad.tensor import Tensor
 from jitgrad.transforms import COMPUTED
 from jitgrad.tree import flatten, unflatten
 
-__all__ = ["NativeFunction", "Tree", "compile_tape"]
+__all__ = ["NativeFunction", "Tree", "compile_tape", "load"]
 
 _C_TYPES: dict[str, tuple[str, Any]] = {
     "float32": ("float", ctypes.c_float), "float64": ("double", ctypes.c_double), "int32": ("int32_t", ctypes.c_int32),
@@ -46,6 +48,17 @@ class Tree(NamedTuple):
         return [(label, leaf) for label, leaf in zip(self.labels, self.leaves) if isinstance(leaf, Value)]
 
 
+class Origin(NamedTuple):
+    """What the machine code was made from, for `save`: LLVM text, or an object file and the names that it takes."""
+
+    text: str = ""
+    code: bytes = b""
+    imports: Sequence[str] = ()
+
+    def object_file(self, symbol: str) -> Origin:
+        return self if self.code else Origin("", native.object_code(self.text, symbol), native.imports_of(self.text))
+
+
 class NativeFunction:
     """A function as machine code for arguments like those of one example; `jit(f).compile(*example_args)` makes it.
 
@@ -62,10 +75,12 @@ class NativeFunction:
     (tensor(5.), tensor([2., 4.]))
     """
 
-    def __init__(self, name: str, arguments: Tree, results: Tree, kernel: native.Kernel, data: np.ndarray) -> None:
+    def __init__(
+        self, name: str, arguments: Tree, results: Tree, kernel: native.Kernel, data: np.ndarray, made_from: Origin
+    ) -> None:
         self.name = self.__name__ = name
         self.arguments, self.results = arguments, results
-        self.symbol, self._kernel, self._data = kernel.symbol, kernel, data
+        self.symbol, self._kernel, self._data, self._origin = kernel.symbol, kernel, data, made_from
         native.publish(kernel, data)
 
     def __repr__(self) -> str:
@@ -202,6 +217,21 @@ class NativeFunction:
         return type_of_function(self)
 
 
+    # On disk.
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the machine code to a file, for `jitgrad.load_compiled`; what was there is replaced.
+
+        Raises `TypeError` if an argument or a result is fixed at something else than a number, a string or None.
+        """
+        origin = self._origin.object_file(self.symbol)
+        manifest = {
+            "name": self.name, "symbol": self.symbol, "imports": list(origin.imports),
+            "arguments": _plain(self.arguments, self.name), "results": _plain(self.results, self.name),
+        }  # fmt: skip
+        artefact.write(Path(path), manifest, self._data.tobytes(), origin.code)
+
+
 def compile_tape(
     function: Callable, name: str, tape: Tape, captured: dict[Row, Any], arguments: tuple, results: tuple
 ) -> NativeFunction:
@@ -219,7 +249,55 @@ def compile_tape(
     returned = Tree(structure, [next(made) if leaf is COMPUTED else leaf for leaf in leaves], labels)
     data = _aligned(exported.data)
     kernel = native.compile_text(exported.text, exported.name, symbols={DATA: data.ctypes.data})
-    return NativeFunction(name, taken, returned, kernel, data)
+    return NativeFunction(name, taken, returned, kernel, data, Origin(exported.text))
+
+
+def load(path: str | os.PathLike[str]) -> NativeFunction:
+    """See `jitgrad.load_compiled`."""
+    manifest, data, code = artefact.read(Path(path))
+    memory = _aligned(data)
+    origin = Origin("", code, manifest["imports"])
+    kernel = native.link_object(code, manifest["symbol"], origin.imports, {DATA: memory.ctypes.data})
+    arguments, results = _tree(manifest["arguments"]), _tree(manifest["results"])
+    return NativeFunction(manifest["name"], arguments, results, kernel, memory, origin)
+
+
+def _plain(tree: Tree, name: str) -> dict[str, Any]:
+    """A tree as JSON has it. Named tuples become plain ones."""
+
+    def part(structure: Any) -> Any:
+        if structure is None:
+            return None
+        kind = structure[0].__name__ if structure[0] in (list, dict) else "tuple"
+        return {"kind": kind, "keys": list(structure[1]) if kind == "dict" else None, "parts": [part(p) for p in structure[-1]]}
+
+    leaves: list[Any] = []
+    for label, leaf in zip(tree.labels, tree.leaves):
+        if isinstance(leaf, Value):
+            leaves.append({"shape": leaf.shape, "dtype": str(leaf.dtype)})
+        elif leaf is None or type(leaf) in (bool, int, float, str):
+            leaves.append({"fixed": leaf})
+        else:
+            raise TypeError(f"{name} cannot be saved: {label} is fixed at a {type(leaf).__name__}, and only numbers, strings and "
+                            "None have a place in the file")  # fmt: skip
+    return {"structure": part(tree.structure), "leaves": leaves, "labels": tree.labels}
+
+
+def _tree(plain: dict[str, Any]) -> Tree:
+    """The tree that `_plain` wrote."""
+
+    def part(structure: Any) -> Any:
+        if structure is None:
+            return None
+        parts = tuple(part(p) for p in structure["parts"])
+        if structure["kind"] == "dict":
+            return (dict, tuple(structure["keys"]), parts)
+        return (list if structure["kind"] == "list" else tuple, parts)
+
+    def value(leaf: dict[str, Any]) -> Any:
+        return leaf["fixed"] if "fixed" in leaf else Value(tuple(leaf["shape"]), np.dtype(leaf["dtype"]))
+
+    return Tree(part(plain["structure"]), [value(leaf) for leaf in plain["leaves"]], plain["labels"])
 
 
 def _aligned(data: bytes) -> np.ndarray:

@@ -119,7 +119,7 @@ def compile_text(
     """
     start = time.perf_counter()
     names = (symbol, *also)
-    imports = {name: (symbols or {}).get(name) or _symbol_address(name) for name in _declared(text)}
+    imports = {name: (symbols or {}).get(name) or _symbol_address(name) for name in imports_of(text)}
     key = ""
     if store:
         import jitgrad  # here: jitgrad imports this module
@@ -145,6 +145,29 @@ def compile_text(
     if store:
         disk.store(key, code)
     return Kernel(names, library, seconds, False)
+
+
+def object_code(text: str, symbol: str) -> bytes:
+    """The object file of a module, for `link_object` in another process on the same kind of machine."""
+    with _lock:
+        machine = _target_machine(*host())
+        return machine.emit_object(_optimised(text, (symbol,), machine, True))
+
+
+def imports_of(text: str) -> list[str]:
+    """The names of functions and variables that a module takes from outside."""
+    return list(_declared(text))
+
+
+def link_object(code: bytes, symbol: str, imports: Sequence[str], symbols: Mapping[str, int]) -> Kernel:
+    """The kernel of an object file; `imports` are found as in `compile_text`. CompileError where LLVM cannot link it."""
+    start = time.perf_counter()
+    found = {name: symbols.get(name) or _symbol_address(name) for name in imports}
+    with _lock:
+        try:
+            return Kernel((symbol,), _link(code, (symbol,), found), time.perf_counter() - start, True)
+        except RuntimeError as error:
+            raise CompileError(f"cannot link {symbol}: {error}") from None
 
 
 FIND = "jitgrad_find"
