@@ -6,15 +6,14 @@ import os
 import sys
 import tempfile
 
-from bench.threads import one_thread
+from bench.threads import caches_in, one_thread
 
 
 def start() -> int:
     """Run the command with kernel caches of its own, so that the first calls of every run mean the same."""
     one_thread()
     with tempfile.TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True) as folder:
-        os.environ["JITGRAD_CACHE_DIR"] = os.path.join(folder, "jitgrad")
-        os.environ["TORCHINDUCTOR_CACHE_DIR"] = os.path.join(folder, "torch")
+        os.environ.update(caches_in(folder))
         from bench.run import main
 
         return main()

@@ -30,7 +30,7 @@ def compete(benchmark: Any) -> Callable[[Workload, str], None]:
         contestant = workload.entrants[label]()
         with contestant.context():
             result = contestant.call(*contestant.args)
-            assert wrong(contestant.arrays(result), workload.reference()) is None
+            assert wrong(contestant.arrays(result), workload.reference(), workload.tolerance) is None
             benchmark(contestant.call, *contestant.args)
 
     return run

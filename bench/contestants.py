@@ -3,29 +3,33 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from bench.libraries import Library, load
+from bench.libraries import JAX_ASYNC, Library, load
 
 TOLERANCE = 1e-4
 """How far a float32 result may be from the float64 one, relative to the largest element."""
+DOUBLE_TOLERANCE = 1e-9
+"""The same for results that are computed in float64."""
 
 EAGER = "jitgrad eager"
 JIT = "jitgrad JIT"
 INTERPRETED = "jitgrad interpreted"
 NUMPY = "NumPy by hand"
 NUMBA = "Numba by hand"
+C = "C by hand"
 FLOOR = "NumPy, no gradient"
 TORCH = "torch eager"
 COMPILED = "torch.compile"
 JAX = "jax.jit"
 AUTOGRAD = "HIPS autograd"
 
-NEEDS = {TORCH: "torch", COMPILED: "torch.compile", JAX: "jax", AUTOGRAD: "autograd", NUMBA: "numba"}
+NEEDS = {TORCH: "torch", COMPILED: "torch.compile", JAX: "jax", AUTOGRAD: "autograd", NUMBA: "numba", C: "cc"}
 """What must be installed for a contestant; the others need nothing but jitgrad."""
 
 
@@ -38,6 +42,10 @@ class Contestant(NamedTuple):
     context: Callable[[], AbstractContextManager] = nullcontext
 
 
+Entrants = dict[str, Callable[[], Contestant]]
+"""The contestants of a workload, made on need."""
+
+
 class Problem(NamedTuple):
     """A loss, to be differentiated in its first `wrt` arguments."""
 
@@ -47,31 +55,50 @@ class Problem(NamedTuple):
     args: Callable[[], tuple[Any, ...]]  # NumPy arrays and numbers
     wrt: int
     by_hand: Callable
+    double: bool = False  # whether the arguments are float64
 
 
 class Workload(NamedTuple):
-    """What is timed: contestants, made on need; the one that the others are compared to; and the right results."""
+    """What is timed: contestants; the one that the others are compared to; and the right results."""
 
     name: str
     title: str
     base: str
-    entrants: dict[str, Callable[[], Contestant]]
+    entrants: Entrants
     reference: Callable[[], list[np.ndarray]]
+    tolerance: float = TOLERANCE
 
 
-def differentiated(problem: Problem, extra: dict[str, Callable[[], Contestant]] | None = None) -> Workload:
-    """Value and gradient of a problem for every contestant."""
+def differentiated(problem: Problem, extra: Entrants | None = None, without: Collection[str] = ()) -> Workload:
+    """Value and gradient of a problem for every contestant, some more in `extra`, and none of those in `without`."""
     args = functools.cache(problem.args)
-    ways = {JIT: _jit, INTERPRETED: _interpreted, TORCH: _torch, JAX: _jax, AUTOGRAD: _autograd}
-    entrants: dict[str, Callable[[], Contestant]] = {
-        label: functools.partial(lambda way: way(problem, args()), way) for label, way in ways.items()
+    ways = {JIT: _jit, INTERPRETED: _interpreted, TORCH: _torch, COMPILED: _compiled, JAX: _jax, AUTOGRAD: _autograd}
+    entrants: Entrants = {
+        label: functools.partial(lambda way: way(problem, args()), way) for label, way in ways.items() if label not in without
     }
     entrants[NUMPY] = lambda: Contestant(problem.by_hand, args(), flat)
+    return _workload(problem, args, problem.name, problem.title, JIT, entrants | (extra or {}))
 
+
+def eager(problem: Problem, title: str, zero: bool = False) -> Workload:
+    """The loss recorded, `backward()`, and the gradients dropped (or set to zero): what eager code does each time."""
+    args = functools.cache(problem.args)
+    entrants: Entrants = {
+        EAGER: lambda: _step(problem, args(), "jitgrad", zero),
+        TORCH: lambda: _step(problem, args(), "torch", zero),
+        AUTOGRAD: lambda: _autograd(problem, args()),
+        NUMPY: lambda: Contestant(problem.by_hand, args(), flat),
+    }
+    first, _, rest = problem.name.partition(" ")
+    return _workload(problem, args, f"{first} eager {rest}".strip(), title, EAGER, entrants)
+
+
+def _workload(problem: Problem, args: Callable[[], tuple], name: str, title: str, base: str, entrants: Entrants) -> Workload:
     def reference() -> list[np.ndarray]:
-        return flat(problem.by_hand(*(_double(a) for a in args())))
+        return flat(problem.by_hand(*map(_double, args())))
 
-    return Workload(problem.name, problem.title, JIT, entrants | (extra or {}), reference)
+    tolerance = DOUBLE_TOLERANCE if problem.double else TOLERANCE
+    return Workload(name, title, base, entrants, reference, tolerance)
 
 
 def flat(result: Any) -> list[np.ndarray]:
@@ -86,7 +113,7 @@ def numbers(part: Any) -> np.ndarray:
     return np.asarray(part.detach() if hasattr(part, "detach") else part)
 
 
-def wrong(got: Sequence[np.ndarray], right: Sequence[np.ndarray]) -> str | None:
+def wrong(got: Sequence[np.ndarray], right: Sequence[np.ndarray], tolerance: float = TOLERANCE) -> str | None:
     """What is wrong with a value and gradients; None if nothing is."""
     if len(got) != len(right):
         return f"{len(got)} results where {len(right)} are right"
@@ -96,7 +123,7 @@ def wrong(got: Sequence[np.ndarray], right: Sequence[np.ndarray]) -> str | None:
             return f"{what} has shape {np.shape(a)}, not {np.shape(b)}"
         scale = float(np.max(np.abs(b), initial=0.0)) or 1.0
         error = float(np.max(np.abs(np.asarray(a, np.float64) - b), initial=0.0)) / scale
-        if not error <= TOLERANCE:
+        if not error <= tolerance:
             return f"{what} is off by {error:.1e}"
     return None
 
@@ -118,7 +145,7 @@ def _jitgrad(problem: Problem, args: tuple, sweep: str) -> Contestant:
 
 
 def _jit(problem: Problem, args: tuple) -> Contestant:
-    return _jitgrad(problem, args, "jit")
+    return _jitgrad(problem, args, "auto")
 
 
 def _interpreted(problem: Problem, args: tuple) -> Contestant:
@@ -144,16 +171,28 @@ def _torch(problem: Problem, args: tuple, compiled: bool = False) -> Contestant:
     return Contestant(call, tuple(given), flat)
 
 
-def torch_compile(problem: Problem) -> dict[str, Callable[[], Contestant]]:
-    """The entry of torch.compile, for workloads that have the time for it."""
-    return {COMPILED: lambda: _torch(problem, problem.args(), compiled=True)}
+def _compiled(problem: Problem, args: tuple) -> Contestant:
+    return _torch(problem, args, compiled=True)
 
 
 def _jax(problem: Problem, args: tuple) -> Contestant:
     import jax
 
-    loss, given = _given(problem, load("jax"), args)
-    return Contestant(jax.jit(jax.value_and_grad(loss, argnums=tuple(range(problem.wrt)))), tuple(given), flat)
+    library = load("jax")
+    context = functools.partial(jax.enable_x64, problem.double)
+    with context():
+        loss, given = _given(problem, library, args)
+    gradient = jax.jit(jax.value_and_grad(loss, argnums=tuple(range(problem.wrt))))
+    return Contestant(waited_for(gradient), tuple(given), flat, context)
+
+
+def waited_for(call: Callable) -> Callable:
+    """A function of jax that returns when its results are there; without asynchronous dispatch they are anyhow."""
+    if JAX_ASYNC not in os.environ:
+        return call
+    import jax
+
+    return lambda *args: jax.block_until_ready(call(*args))
 
 
 def _autograd(problem: Problem, args: tuple) -> Contestant:
@@ -161,3 +200,30 @@ def _autograd(problem: Problem, args: tuple) -> Contestant:
 
     loss, given = _given(problem, load("autograd"), args)
     return Contestant(autograd.value_and_grad(loss, argnum=tuple(range(problem.wrt))), tuple(given), flat)
+
+
+def _step(problem: Problem, args: tuple, library: str, zero: bool) -> Contestant:
+    loss, given = _given(problem, load(library), args)
+    wanted = given[: problem.wrt]
+    for x in wanted:
+        x.requires_grad_(True)
+
+    def clear() -> None:
+        for x in wanted:
+            if zero:
+                x.grad.zero_()
+            else:
+                x.grad = None
+
+    def step() -> None:
+        loss(*given).backward()
+        clear()
+
+    def arrays(_: None) -> list[np.ndarray]:
+        value = loss(*given)
+        value.backward()
+        found = [numbers(part).copy() for part in (value, *[x.grad for x in wanted])]
+        clear()
+        return found
+
+    return Contestant(step, (), arrays)

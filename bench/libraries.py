@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import importlib.util
+import math
+import os
 import platform
 import shutil
 from collections.abc import Callable
@@ -13,9 +15,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-DISTRIBUTIONS = ("jitgrad", "numpy", "numba", "llvmlite", "torch", "jax", "autograd")
-PEERS = ("torch", "jax", "autograd")
-COMPILERS = ("c++", "g++", "clang++")
+DISTRIBUTIONS = ("jitgrad", "numpy", "numba", "llvmlite", "scipy", "torch", "jax", "autograd")
+PEERS = ("torch", "torch.compile", "jax", "autograd", "numba", "cc")
+COMPILERS = {"torch.compile": ("c++", "g++", "clang++"), "cc": ("cc", "gcc", "clang")}
+JAX_ASYNC = "BENCH_JAX_ASYNC"
+"""Set in the environment: jax as it comes, dispatching asynchronously, with every result waited for."""
 
 
 class Library(NamedTuple):
@@ -27,7 +31,9 @@ class Library(NamedTuple):
     sigmoid: Callable
     clamp: Callable
     softplus: Callable
+    erf: Callable
     cross_entropy: Callable
+    layer_norm: Callable  # of x, weight and bias, over the last axis
 
 
 @functools.cache
@@ -37,13 +43,18 @@ def load(name: str) -> Library:
 
 
 def why_missing(contestant_needs: str) -> str | None:
-    """Why something cannot take part ("torch.compile" needs a compiler, too); None if it can."""
+    """Why something cannot take part (a library, a C compiler "cc", or both for "torch.compile"); None if it can."""
     library = contestant_needs.split(".")[0]
-    if importlib.util.find_spec(library) is None:
+    if library != "cc" and importlib.util.find_spec(library) is None:
         return "not installed"
-    if contestant_needs == "torch.compile" and not any(map(shutil.which, COMPILERS)):
-        return "no C++ compiler found"
+    if contestant_needs in COMPILERS and compiler(contestant_needs) is None:
+        return "no compiler found"
     return None
+
+
+def compiler(contestant_needs: str) -> str | None:
+    """Where the compiler is that a contestant needs."""
+    return next(filter(None, map(shutil.which, COMPILERS[contestant_needs])), None)
 
 
 def versions() -> dict[str, str | None]:
@@ -67,10 +78,20 @@ def processor() -> str:
     return platform.processor() or platform.machine()
 
 
+def _layer_norm(xp: Any) -> Callable:
+    """Normalisation over the last axis, for libraries that have no function of that name."""
+
+    def layer_norm(x: Any, weight: Any, bias: Any) -> Any:
+        centred = x - xp.mean(x, -1, keepdims=True)
+        return centred / xp.sqrt(xp.mean(centred * centred, -1, keepdims=True) + 1e-5) * weight + bias
+
+    return layer_norm
+
+
 def _jitgrad() -> Library:
     import jitgrad as jg
 
-    return Library("jitgrad", jg, jg.tensor, jg.sigmoid, jg.clamp, jg.softplus, jg.cross_entropy)
+    return Library("jitgrad", jg, jg.tensor, jg.sigmoid, jg.clamp, jg.softplus, jg.erf, jg.cross_entropy, _layer_norm(jg))
 
 
 def _torch() -> Library:
@@ -78,9 +99,12 @@ def _torch() -> Library:
     from torch.nn import functional
 
     torch.set_num_threads(1)
-    return Library(
-        "torch", torch, torch.tensor, torch.sigmoid, torch.clamp, functional.softplus, functional.cross_entropy
-    )
+
+    def layer_norm(x: Any, weight: Any, bias: Any) -> Any:
+        return functional.layer_norm(x, weight.shape, weight, bias)
+
+    f = functional
+    return Library("torch", torch, torch.tensor, torch.sigmoid, torch.clamp, f.softplus, torch.erf, f.cross_entropy, layer_norm)
 
 
 def _jax() -> Library:
@@ -88,30 +112,61 @@ def _jax() -> Library:
     import jax.numpy as jnp
 
     # Calls then return when their work is done, without a thread in between: on one core the quicker way.
-    jax.config.update("jax_cpu_enable_async_dispatch", False)
+    jax.config.update("jax_cpu_enable_async_dispatch", JAX_ASYNC in os.environ)
 
     def cross_entropy(scores: Any, classes: Any) -> Any:
         return -jnp.mean(jnp.take_along_axis(jax.nn.log_softmax(scores), classes[:, None], axis=1))
 
-    return Library("jax", jnp, jnp.asarray, jax.nn.sigmoid, jnp.clip, jax.nn.softplus, cross_entropy)
+    nn = jax.nn
+    return Library("jax", jnp, jnp.asarray, nn.sigmoid, jnp.clip, nn.softplus, jax.lax.erf, cross_entropy, _layer_norm(jnp))
+
+
+def _numpy() -> Library:
+    return _like_numpy("numpy", np, numpy_erf())
 
 
 def _autograd() -> Library:
     import autograd.numpy as anp
 
-    def cross_entropy(scores: Any, classes: Any) -> Any:
-        shifted = scores - anp.max(scores, axis=1, keepdims=True)
-        total = anp.log(anp.sum(anp.exp(shifted), axis=1))
-        return anp.mean(total - shifted[np.arange(len(classes)), classes])
+    def erf(z: Any) -> Any:
+        from autograd.scipy.special import erf  # needs SciPy, which autograd itself does not
+
+        return erf(z)
+
+    return _like_numpy("autograd", anp, erf)
+
+
+def _like_numpy(name: str, xp: Any, erf: Callable) -> Library:
+    def plain(array: np.ndarray) -> Any:
+        return array if np.ndim(array) else array[()]
 
     def sigmoid(z: Any) -> Any:
-        return 1 / (1 + anp.exp(-z))
+        return 1 / (1 + xp.exp(-z))
 
-    return Library("autograd", anp, _plain, sigmoid, anp.clip, lambda z: anp.logaddexp(z, 0), cross_entropy)
+    def softplus(z: Any) -> Any:
+        return xp.logaddexp(z, 0)
+
+    def cross_entropy(scores: Any, classes: Any) -> Any:
+        shifted = scores - xp.max(scores, axis=1, keepdims=True)
+        total = xp.log(xp.sum(xp.exp(shifted), axis=1))
+        return xp.mean(total - shifted[np.arange(len(classes)), classes])
+
+    return Library(name, xp, plain, sigmoid, xp.clip, softplus, erf, cross_entropy, _layer_norm(xp))
 
 
-def _plain(array: np.ndarray) -> Any:
-    return array if np.ndim(array) else array[()]
+def numpy_erf() -> Callable:
+    """SciPy's erf where SciPy is there, otherwise Python's, element by element."""
+    if importlib.util.find_spec("scipy") is None:
+        return np.vectorize(math.erf, otypes=[np.float64])
+    from scipy.special import erf
+
+    return erf
 
 
-_LOADERS: dict[str, Callable[[], Library]] = {"jitgrad": _jitgrad, "torch": _torch, "jax": _jax, "autograd": _autograd}
+_LOADERS: dict[str, Callable[[], Library]] = {
+    "jitgrad": _jitgrad,
+    "numpy": _numpy,
+    "torch": _torch,
+    "jax": _jax,
+    "autograd": _autograd,
+}

@@ -23,6 +23,8 @@ class Effort(NamedTuple):
 
 FULL = Effort(4.0, 0.01, 5, 60)
 QUICK = Effort(0.3, 0.002, 3, 15)
+SWEEP = Effort(0.2, 0.001, 3, 9)
+QUICK_SWEEP = Effort(0.02, 0.0005, 2, 3)
 
 WRONG = "WRONG"
 
@@ -38,27 +40,43 @@ class Timing(NamedTuple):
     problem: str | None = None
 
 
-def measure(workload: Workload, effort: Effort, only: Collection[str] | None = None) -> dict[str, Timing]:
+class Result(NamedTuple):
+    """What was measured at one workload, by contestant; `base` is the one that the others are compared to."""
+
+    title: str
+    base: str
+    timings: dict[str, Timing]
+
+
+Results = dict[str, Result]
+"""What was measured, by the name of the workload."""
+
+
+def measure(workload: Workload, effort: Effort, only: Collection[str] | None = None, skip: Collection[str] = ()) -> Result:
     """The timing of every contestant (of those in `only`); a wrong gradient or a failure is a problem and not timed."""
     found: dict[str, Timing] = {}
-    running: dict[str, tuple[Contestant, float]] = {}
+    running: dict[str, Contestant] = {}
     right = workload.reference()
     for label, build in workload.entrants.items():
-        missing = why_missing(NEEDS[label]) if label in NEEDS else None
-        if missing is not None or (only is not None and label not in only):
+        if not takes_part(label) or label in skip or (only is not None and label not in only):
             continue
         try:
-            contestant, first, problem = _first_call(build, right)
+            contestant, first, problem = _first_call(build, right, workload.tolerance)
         except Exception as error:  # a contestant that fails is shown as such, and the others go on
             found[label] = Timing(problem=f"failed: {one_line(error)}")
             continue
         found[label] = Timing(first, problem=problem)
         if problem is None:
-            running[label] = contestant, first
+            running[label] = contestant
     del right
-    for label, (steady, spread, rounds, batch) in _rounds({k: c for k, (c, _) in running.items()}, effort).items():
-        found[label] = Timing(running[label][1], steady, spread, rounds, batch)
-    return found
+    for label, (steady, spread, rounds, batch) in _rounds(running, effort).items():
+        found[label] = Timing(found[label].first, steady, spread, rounds, batch)
+    return Result(workload.title, workload.base, found)
+
+
+def takes_part(label: str) -> bool:
+    """Whether what a contestant needs is installed."""
+    return label not in NEEDS or why_missing(NEEDS[label]) is None
 
 
 def one_line(error: Exception) -> str:
@@ -67,13 +85,13 @@ def one_line(error: Exception) -> str:
     return f"{type(error).__name__}: {message}"[:100]
 
 
-def _first_call(build: Callable[[], Contestant], right: list) -> tuple[Contestant, float, str | None]:
+def _first_call(build: Callable[[], Contestant], right: list, tolerance: float) -> tuple[Contestant, float, str | None]:
     contestant = build()
     with contestant.context():
         start = time.perf_counter()
         result = contestant.call(*contestant.args)
         first = time.perf_counter() - start
-        difference = wrong(contestant.arrays(result), right)
+        difference = wrong(contestant.arrays(result), right, tolerance)
     return contestant, first, None if difference is None else f"{WRONG}: {difference}"
 
 
@@ -94,7 +112,7 @@ def _rounds(contestants: dict[str, Contestant], effort: Effort) -> dict[str, tup
                 if batches[label] > 1:
                     timers[label].timeit(1 + batches[label] // 20)  # into the caches again
                 times[label].append(timers[label].timeit(batches[label]) / batches[label])
-    return {label: (*_middle(times[label]), count, batches[label]) for label in order}
+    return {label: (*middle(times[label]), count, batches[label]) for label in order}
 
 
 def _timer(contestant: Contestant) -> timeit.Timer:
@@ -111,7 +129,8 @@ def _batch(timer: timeit.Timer, turn: float) -> tuple[int, float]:
     return batch, seconds
 
 
-def _middle(times: list[float]) -> tuple[float, float]:
+def middle(times: list[float]) -> tuple[float, float]:
+    """The median, and half of the distance between the quartiles relative to it."""
     median = statistics.median(times)
     low, _, high = statistics.quantiles(times, n=4) if len(times) > 1 else (median, median, median)
     return median, (high - low) / 2 / median

@@ -10,8 +10,8 @@ import numpy as np
 from bench.contestants import Problem, Workload, differentiated
 from bench.libraries import Library
 
-SHAPES = ((32, 16, 32, 2), (64, 784, 128, 10), (256, 1024, 1024, 10))
-"""Rows of the batch, inputs, hidden units, classes."""
+SHAPES = ((32, 16, 32, 1), (64, 784, 128, 10), (256, 1024, 1024, 10))
+"""Rows of the batch, inputs, hidden units, outputs; one output tells two classes apart."""
 
 
 def network_loss(library: Library) -> Callable:
@@ -24,23 +24,45 @@ def network_loss(library: Library) -> Callable:
     return network
 
 
+def binary_loss(library: Library) -> Callable:
+    """Two layers with one output, and binary cross entropy of its sigmoid."""
+    mean, tanh, softplus = library.xp.mean, library.xp.tanh, library.softplus
+
+    def network(w1: Any, b1: Any, w2: Any, b2: Any, x: Any, y: Any) -> Any:
+        z = tanh(x @ w1 + b1) @ w2 + b2
+        return mean(softplus(z) - y * z)
+
+    return network
+
+
 def network_by_hand(w1: Any, b1: Any, w2: Any, b2: Any, x: Any, classes: Any) -> Any:
-    """Value and gradient in the parameters."""
-    rows = np.arange(len(classes))
+    """Value and gradient in the parameters, with one output or many."""
     hidden = np.tanh(x @ w1 + b1)
     scores = hidden @ w2 + b2
-    scores -= scores.max(axis=1, keepdims=True)
-    p = np.exp(scores)
+    value, dscores = (binary_by_hand if w2.shape[1] == 1 else cross_entropy_by_hand)(scores, classes)
+    back = (dscores @ w2.T) * (1 - hidden * hidden)
+    return value, (x.T @ back, back.sum(axis=0), hidden.T @ dscores, dscores.sum(axis=0))
+
+
+def binary_by_hand(z: Any, y: Any) -> Any:
+    """Binary cross entropy of sigmoid(z), and its derivative in z."""
+    return np.mean(np.logaddexp(z, 0) - y * z), (1 / (1 + np.exp(-z)) - y) / z.dtype.type(z.size)
+
+
+def cross_entropy_by_hand(scores: Any, classes: Any) -> Any:
+    """Softmax cross entropy, and its derivative in the scores."""
+    rows = np.arange(len(classes))
+    shifted = scores - scores.max(axis=1, keepdims=True)
+    p = np.exp(shifted)
     total = p.sum(axis=1, keepdims=True)
-    value = np.mean(np.log(total[:, 0]) - scores[rows, classes])
+    value = np.mean(np.log(total[:, 0]) - shifted[rows, classes])
     p /= total
     p[rows, classes] -= 1
     p /= len(classes)
-    back = (p @ w2.T) * (1 - hidden * hidden)
-    return value, (x.T @ back, back.sum(axis=0), hidden.T @ p, p.sum(axis=0))
+    return value, p
 
 
-def network(rows: int, inputs: int, hidden: int, classes: int) -> Workload:
+def network(rows: int, inputs: int, hidden: int, outputs: int) -> Workload:
     """Value and gradient of the loss of a batch in all parameters."""
 
     def arguments() -> tuple:
@@ -49,13 +71,17 @@ def network(rows: int, inputs: int, hidden: int, classes: int) -> Workload:
         def normal(*shape: int) -> np.ndarray:
             return random.standard_normal(shape, np.float32) / np.float32(np.sqrt(shape[0]))
 
-        w1, b1, w2, b2 = normal(inputs, hidden), normal(hidden), normal(hidden, classes), normal(classes)
-        return w1, b1, w2, b2, random.standard_normal((rows, inputs), np.float32), random.integers(0, classes, rows)
+        parameters = normal(inputs, hidden), normal(hidden), normal(hidden, outputs), normal(outputs)
+        x = random.standard_normal((rows, inputs), np.float32)
+        if outputs == 1:
+            return *parameters, x, random.integers(0, 2, (rows, 1)).astype(np.float32)
+        return *parameters, x, random.integers(0, outputs, rows)
 
-    name = f"mlp {rows}x{inputs}-{hidden}-{classes}"
-    shape = f"{rows} × {inputs} → {hidden} → {classes}"
-    title = f"two-layer network, batch {shape}, softmax cross entropy, value and gradient"
-    return differentiated(Problem(name, title, network_loss, arguments, 4, network_by_hand))
+    loss, what = (binary_loss, "binary") if outputs == 1 else (network_loss, "softmax")
+    shape = f"{rows} × {inputs} → {hidden} → {outputs}"
+    title = f"two-layer network, batch {shape}, {what} cross entropy, value and gradient"
+    name = f"mlp {rows}x{inputs}-{hidden}-{outputs}"
+    return differentiated(Problem(name, title, loss, arguments, 4, network_by_hand))
 
 
 def logistic_loss(library: Library) -> Callable:
@@ -71,9 +97,7 @@ def logistic_loss(library: Library) -> Callable:
 
 def logistic_by_hand(w: Any, b: Any, x: Any, y: Any) -> Any:
     """Value and gradient in the parameters."""
-    z = x @ w + b
-    value = np.mean(np.logaddexp(z, 0) - y * z)
-    dz = (1 / (1 + np.exp(-z)) - y) / len(y)
+    value, dz = binary_by_hand(x @ w + b, y)
     return value, (dz @ x, dz.sum())
 
 

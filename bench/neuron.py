@@ -2,26 +2,16 @@
 
 from __future__ import annotations
 
+import ctypes
 import math
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from bench.contestants import (
-    AUTOGRAD,
-    EAGER,
-    NUMBA,
-    NUMPY,
-    TORCH,
-    Contestant,
-    Problem,
-    Workload,
-    differentiated,
-    flat,
-    numbers,
-)
-from bench.libraries import Library, load
+from bench.by_hand import by_c, njit
+from bench.contestants import NUMBA, C, Contestant, Problem, Workload, differentiated, eager, flat
+from bench.libraries import Library
 
 EPSILON = 1e-8
 
@@ -57,16 +47,21 @@ def by_hand(w: Any, b: Any, x: Any, y: Any) -> Any:
     return value, (dz * x, dz)
 
 
+PROBLEM = Problem("neuron", "sigmoid neuron, value and gradient under jit, tensors in and out", loss, arguments, 2, by_hand)
+
+
 def neuron() -> Workload:
     """Value and gradient, tensors in and out."""
-    title = "sigmoid neuron, value and gradient under jit, tensors in and out"
-    return differentiated(Problem("neuron", title, loss, arguments, 2, by_hand), {NUMBA: _numba})
+    return differentiated(PROBLEM, {NUMBA: _numba, C: _c})
+
+
+def eager_neuron() -> Workload:
+    """A whole step of training without the update: forward, backward, zero the gradients."""
+    return eager(PROBLEM, "sigmoid neuron, whole eager step: forward, backward, zero the gradients", zero=True)
 
 
 def _numba() -> Contestant:
-    import numba
-
-    @numba.njit
+    @njit()
     def value_and_gradient(w, b, x, y):
         one, low = np.float32(1), np.float32(EPSILON)
         high = one - low
@@ -79,43 +74,11 @@ def _numba() -> Contestant:
     return Contestant(value_and_gradient, arguments(), flat)
 
 
-def eager_neuron() -> Workload:
-    """A whole step of training without the update: forward, backward, zero the gradients."""
-    entrants: dict[str, Callable[[], Contestant]] = {
-        EAGER: lambda: _step("jitgrad"),
-        TORCH: lambda: _step("torch"),
-        AUTOGRAD: _autograd_step,
-        NUMPY: lambda: Contestant(by_hand, arguments(), flat),
-    }
-    title = "sigmoid neuron, whole eager step: forward, backward, zero the gradients"
-    return Workload("neuron eager", title, EAGER, entrants, lambda: flat(by_hand(*map(np.float64, arguments()))))
+def _c() -> Contestant:
+    function, pair = by_c("neuron", "ffff*", returns="f"), ctypes.c_float * 2
 
+    def call(w: Any, b: Any, x: Any, y: Any) -> Any:
+        gradient = pair()
+        return function(w, b, x, y, gradient), tuple(gradient)
 
-def _step(name: str) -> Contestant:
-    library = load(name)
-    forward = loss(library)
-    w, b, x, y = (library.array(a) for a in arguments())
-    w.requires_grad_(True)
-    b.requires_grad_(True)
-
-    def step() -> None:
-        forward(w, b, x, y).backward()
-        w.grad.zero_()
-        b.grad.zero_()
-
-    def arrays(_: None) -> list[np.ndarray]:
-        value = forward(w, b, x, y)
-        value.backward()
-        found = [numbers(part).copy() for part in (value, w.grad, b.grad)]
-        w.grad.zero_()
-        b.grad.zero_()
-        return found
-
-    return Contestant(step, (), arrays)
-
-
-def _autograd_step() -> Contestant:
-    import autograd
-
-    step = autograd.value_and_grad(loss(load("autograd")), argnum=(0, 1))
-    return Contestant(step, arguments(), flat)
+    return Contestant(call, tuple(map(float, arguments())), flat)

@@ -1,4 +1,4 @@
-"""One thread for everybody: call `one_thread()` before anything that computes is imported."""
+"""One thread for everybody, and disk caches of its own: to be set before anything that computes is imported."""
 
 from __future__ import annotations
 
@@ -25,6 +25,12 @@ def one_thread() -> None:
     os.environ.setdefault("JAX_PLATFORMS", "cpu")
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+
+
+def caches_in(folder: str) -> dict[str, str]:
+    """The environment that has every library that keeps compiled code keep it in `folder`."""
+    variables = ("JITGRAD_CACHE_DIR", "TORCHINDUCTOR_CACHE_DIR", "NUMBA_CACHE_DIR")
+    return {name: os.path.join(folder, name.partition("_")[0].lower()) for name in variables}
 
 
 def describe() -> list[str]:

@@ -2,42 +2,49 @@
 
 from __future__ import annotations
 
-from bench import elementwise, mlp, neuron, overhead
+from bench import black_scholes, chain, elementwise, layers, mlp, neuron, new_functions, overhead, science
 from bench.contestants import Workload
 
 
 def everything(quick: bool = False) -> list[Workload]:
-    """The workloads of a full run; the quick ones leave out what takes long and torch.compile."""
+    """The workloads of a full run; the quick ones leave out what takes long."""
     sizes = (100, 10_000, 1_000_000) if quick else elementwise.SIZES
     return [
-        *overheads(),
-        *neurons(),
-        *[elementwise.elementwise(n, not quick and n in elementwise.WITH_TORCH_COMPILE) for n in sizes],
+        *[overhead.overhead(operation, size) for size in (None, 100) for operation in overhead.OPERATIONS],
+        neuron.eager_neuron(),
+        neuron.neuron(),
+        *[elementwise.elementwise(n) for n in sizes],
+        *[elementwise.eager_elementwise(n) for n in (elementwise.EAGER_SIZES[:1] if quick else elementwise.EAGER_SIZES)],
+        layers.cross_entropy(),
+        layers.layer_norm(),
         *[mlp.network(*shape) for shape in (mlp.SHAPES[:2] if quick else mlp.SHAPES)],
         mlp.logistic(),
+        black_scholes.black_scholes(10_000 if quick else black_scholes.SIZE),
+        science.rosenbrock(),
+        science.n_bodies(),
+        chain.chain(1000 if quick else chain.ROWS),
+        chain.recorded_chain(1000 if quick else chain.ROWS),
+        new_functions.new_functions(),
     ]
-
-
-def overheads() -> list[Workload]:
-    """One eager operation each, on 0-d tensors and on 100 elements."""
-    return [overhead.overhead(operation, size) for size in (None, 100) for operation in overhead.OPERATIONS]
-
-
-def neurons() -> list[Workload]:
-    """The neuron as an eager step, and under jit."""
-    return [neuron.eager_neuron(), neuron.neuron()]
-
-
-def elementwises() -> list[Workload]:
-    """The expression at every size."""
-    return [elementwise.elementwise(size) for size in elementwise.SIZES]
-
-
-def models() -> list[Workload]:
-    """The networks and the regression."""
-    return [*[mlp.network(*shape) for shape in mlp.SHAPES], mlp.logistic()]
 
 
 def tiny() -> list[Workload]:
     """Every kind of workload, as small as it gets: for the tests."""
-    return [*overheads(), *neurons(), elementwise.elementwise(7), mlp.network(5, 3, 4, 2), mlp.logistic(6, 3)]
+    return [
+        *[overhead.overhead(operation, size) for size in (None, 3) for operation in overhead.OPERATIONS],
+        neuron.eager_neuron(),
+        neuron.neuron(),
+        elementwise.elementwise(7),
+        elementwise.eager_elementwise(7),
+        layers.cross_entropy(4, 3),
+        layers.layer_norm(3, 5),
+        mlp.network(5, 3, 4, 2),
+        mlp.network(5, 3, 4, 1),
+        mlp.logistic(6, 3),
+        black_scholes.black_scholes(6),
+        science.rosenbrock(6),
+        science.n_bodies(3),
+        chain.chain(20),
+        chain.recorded_chain(20),
+        new_functions.new_functions(),
+    ]

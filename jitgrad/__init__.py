@@ -7,9 +7,11 @@ from jitgrad.func import grad, value_and_grad
 from jitgrad.jit import jit, sweep
 from jitgrad.loading import load_compiled
 from jitgrad.printing import set_printoptions
+from jitgrad.settings import config
+from jitgrad.size import Size
 from jitgrad.sweeps.threads import get_num_threads, set_num_threads
 from jitgrad.tape import Tape
-from jitgrad.tensor import Size, Tensor
+from jitgrad.tensor import Tensor
 
 __version__ = "0.1.0"
 

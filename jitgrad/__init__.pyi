@@ -20,6 +20,7 @@ from jitgrad.func import grad as grad
 from jitgrad.func import value_and_grad as value_and_grad
 from jitgrad.jit import sweep as sweep
 from jitgrad.printing import set_printoptions as set_printoptions
+from jitgrad.settings import config as config
 from jitgrad.sweeps.threads import get_num_threads as get_num_threads
 from jitgrad.sweeps.threads import set_num_threads as set_num_threads
 from jitgrad.tape import Tape as Tape

@@ -5,18 +5,19 @@ from __future__ import annotations
 import functools
 import inspect
 import math
-import operator
-import threading
+import time
 from collections.abc import Callable, Generator, Sequence
 from typing import Any
 
 import numpy as np
 
+from jitgrad.gradients import accumulating, add_tensor, add_value
 from jitgrad.handle import Handle, make, requires
 from jitgrad.ops.elementwise import cast
-from jitgrad.record import grad_mode, quiet
+from jitgrad.record import grad_mode
 from jitgrad.reverse import reverse
-from jitgrad.tape import Leaf, Row
+from jitgrad.structures import entries, look_up, note, seeded
+from jitgrad.tape import Row
 
 _ONE = {kind: kind(1) for kind in (np.float16, np.float32, np.float64)}
 
@@ -106,15 +107,46 @@ def backward(
     >>> x.grad
     tensor(6.)
     """
+    given = grad_tensors is not None
+    if inputs is None and not create_graph and isinstance(tensors, Handle) and (not given or isinstance(grad_tensors, Handle)):
+        _backward_of_one(tensors, grad_tensors, retain_graph)
+    else:
+        _backward(tensors, grad_tensors, retain_graph, create_graph, inputs)
+
+
+def _backward_of_one(output: Any, gradient: Any, retain: bool | None) -> None:
+    """The usual case: one outcome, all leaves. A structure that is hot has an entry, others are noted."""
+    row, cls = output._row, output.__class__
+    seed = None if gradient is None else gradient._value
+    if row is None or not row.requires or output._value is None or (gradient is not None and seed is None):
+        return _backward(output, gradient, retain, False, None)
+    found = (entries if seed is None else seeded).get(row.op)
+    if found is not None:
+        for i, entry in enumerate(found):
+            if entry(row, cls, retain, seed):
+                if i:
+                    found.insert(0, found.pop(i))
+                return None
+    structure = look_up(row, cls, seed)
+    start = time.perf_counter()
+    _backward(output, gradient, retain, False, None)
+    note(structure, time.perf_counter() - start)
+    return None
+
+
+def _backward(tensors: Any, grad_tensors: Any, retain_graph: bool | None, create_graph: bool, inputs: Any) -> None:
     outputs = _several(tensors)
     gradients = _several(grad_tensors) if grad_tensors is not None else [None] * len(outputs)
     ends = None if inputs is None else {_wanted(i, x) for i, x in enumerate(_several(inputs))}
     retain = create_graph if retain_graph is None else retain_graph
     found = run(outputs, gradients, ends, create_graph=create_graph, retain=retain)
     cls = type(outputs[0])
-    with _accumulating:  # threads may share leaves
+    with accumulating:
         for row, g in found.items():
-            _add_to_grad(row, g if isinstance(g, Handle) else make(cls, g, None), create_graph)
+            if create_graph:
+                add_tensor(row, g if isinstance(g, Handle) else make(cls, g, None))
+            else:
+                add_value(row, g._value if isinstance(g, Handle) else g, cls)
 
 
 def _wanted(i: int, x: Any) -> Row:
@@ -123,25 +155,6 @@ def _wanted(i: int, x: Any) -> Row:
     if not requires(x):
         raise RuntimeError(f"input {i} does not require grad: pass tensors made with requires_grad=True")
     return x._row
-
-
-_accumulating = threading.Lock()
-
-
-def _add_to_grad(row: Row, g: Any, create_graph: bool) -> None:
-    old = row.grad if isinstance(row, Leaf) else (row.extra or {}).get("grad")
-    if old is None or create_graph:
-        new = g if old is None else old + g
-        if isinstance(row, Leaf):
-            row.grad = new
-        else:
-            row.extra = (row.extra or {}) | {"grad": new}
-    elif isinstance(old._value, np.ndarray) and old._value.flags.writeable:
-        quiet.run(operator.iadd, old._value, g._value)
-        if old._storage is not None:
-            old._storage.version += 1
-    else:
-        old._value = quiet.run(operator.add, old._value, g._value)
 
 
 def grad(

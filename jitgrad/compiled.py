@@ -325,7 +325,7 @@ def _argument_labels(function: Callable, structure: Any) -> list[str]:
 def _labels(name: str, structure: Any) -> list[str]:
     if structure is None:
         return [re.sub(r"\W", "_", name, flags=re.ASCII)]
-    keys: Sequence[Any] = structure[1] if structure[0] is dict else range(len(structure[-1]))
+    keys: Sequence[Any] = structure[1] if len(structure) == 3 else range(len(structure[-1]))
     return [label for key, part in zip(keys, structure[-1]) for label in _labels(f"{name}_{key}", part)]
 
 

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from jitgrad.errors import OverwrittenError
-from jitgrad.ops.table import OUTPUT, REST, Op
-from jitgrad.tape import Leaf, Row
+from jitgrad.ops.table import OUTPUT, REST, Op, Plan
+from jitgrad.tape import Leaf, Row, serials
 
 
 class Storage:
@@ -26,13 +26,12 @@ class Storage:
 
     __slots__ = ("array", "exported", "kept", "room", "version", "views")
 
-    def __init__(self, array: np.ndarray) -> None:
-        self.array = array
-        self.version = 0
-        self.exported: int | None = None
-        self.kept = False
-        self.views: list[weakref.ref] = []
-        self.room = 16
+    array: np.ndarray
+    version: int
+    exported: int | None
+    kept: bool
+    room: int
+    views: list[weakref.ref]
 
     def checksum(self) -> int:
         return zlib.crc32(np.ascontiguousarray(self.array).tobytes())
@@ -43,6 +42,10 @@ class Storage:
         if len(self.views) > self.room:
             self.views = [reference for reference in self.views if reference() is not None]
             self.room = 2 * len(self.views) + 16
+
+    def living(self) -> list[Handle]:
+        """The views that are still there."""
+        return [view for view in [reference() for reference in self.views] if view is not None]
 
     def export(self) -> None:
         """Note that somebody outside can now write to this memory unseen."""
@@ -65,13 +68,37 @@ class Handle:
     _view: Any
 
 
+new = object.__new__
+
+
 def make(cls: Any, value: Any, row: Row | None) -> Any:
     """A new handle of class `cls`."""
-    handle = cls.__new__(cls)
+    handle = new(cls)
     handle._value = value
     handle._row = row
-    handle._storage = None
-    handle._view = None
+    handle._storage = handle._view = None
+    return handle
+
+
+def make_recorded(
+    cls: Any, value: Any, op: Op, inputs: tuple, params: dict[str, Any], shape: tuple, dtype: np.dtype, plan: Plan, saved: Any
+) -> Any:
+    """`make` with a new `Row` that wants a gradient, written out: calling `Row` takes as long as the rest of recording."""
+    handle = new(cls)
+    row = new(Row)
+    handle._value = value
+    handle._row = row
+    handle._storage = handle._view = None
+    row.op = op
+    row.inputs = inputs
+    row.params = params
+    row.shape = shape
+    row.dtype = dtype
+    row.requires = True
+    row.plan = plan
+    row.saved = saved
+    row.guards = row.extra = None
+    row.serial = serials()
     return handle
 
 
@@ -81,7 +108,13 @@ def own_memory(handle: Handle) -> Storage:
     if storage is None:
         if not isinstance(handle._value, np.ndarray):
             handle._value = np.array(handle._value)
-        storage = handle._storage = Storage(handle._value)
+        storage = handle._storage = new(Storage)
+        storage.array = handle._value
+        storage.version = 0
+        storage.views = []
+        storage.room = 16
+        storage.exported = None
+        storage.kept = False
     return storage
 
 
@@ -126,6 +159,34 @@ def keep(op: Op, slots: Sequence[int], operands: Sequence[Any], values: Sequence
     return tuple(saved), tuple(guards) if any(guards) else None
 
 
+def keep_arrays(row: Row, slots: Sequence[int], owners: tuple[Any, ...], values: tuple[Any, ...]) -> None:
+    """`keep` for a row made by `make_recorded`: `owners` are its operands and its result, `values` what these hold."""
+    if len(slots) == 1:  # written out, since most rows save one array
+        value = values[slots[0]]
+        if isinstance(value, np.ndarray):
+            storage = owners[slots[0]]._storage or own_memory(owners[slots[0]])
+            if storage.exported is None:
+                storage.kept = True
+                row.saved = (value,)
+                row.guards = ((storage, storage.version),)
+                return
+    saved: list[Any] = []
+    guards: list[Any] = []
+    for slot in slots:
+        value, guard = values[slot], None
+        if isinstance(value, np.ndarray):
+            storage = owners[slot]._storage or own_memory(owners[slot])
+            if storage.exported is not None:
+                value = value.copy()
+            else:
+                storage.kept = True
+                guard = (storage, storage.version)
+        saved.append(value)
+        guards.append(guard)
+    row.saved = tuple(saved)
+    row.guards = tuple(guards) if any(guards) else None
+
+
 def check_guards(row: Row) -> None:
     """Raise `OverwrittenError` if a value that `row` saved has been changed since."""
     for guard in row.guards:
@@ -141,6 +202,16 @@ def check_guards(row: Row) -> None:
             )
 
 
+def unchanged(guards: Sequence[Any]) -> bool:
+    """Whether no value that these guards watch has been changed since, so that `check_guards` has nothing to say."""
+    for guard in guards:
+        if guard is not None:
+            storage, version = guard
+            if storage.version != version or (storage.exported not in (None, -1) and storage.exported != storage.checksum()):
+                return False
+    return True
+
+
 def note_view(base: Any, out: Any, op: Op, params: dict[str, Any]) -> None:
     """Make `out` share the storage of `base`, if NumPy gave it the same memory."""
     value, source = out._value, base._value
@@ -148,7 +219,7 @@ def note_view(base: Any, out: Any, op: Op, params: dict[str, Any]) -> None:
         return
     if value is not source and value.base is not (source if source.base is None else source.base):
         return
-    out._storage = own_memory(base)
-    root, chain = base._view or (base, ())
-    out._view = (root, (*chain, (op, params)))
-    out._storage.look(out)
+    storage = out._storage = base._storage or own_memory(base)
+    view = base._view
+    out._view = (base, ((op, params),)) if view is None else (view[0], (*view[1], (op, params)))
+    storage.look(out)

@@ -31,10 +31,9 @@ def parse(index: Any, shape: tuple[int, ...]) -> list[Step]:
 
     Raises `IndexError` for an int out of range, too many indices, a mask of the wrong shape or what is no index.
     """
-    if index.__class__ is int and shape and -shape[0] <= index < shape[0]:
-        return [Step((index, Ellipsis), ())]
-    if index.__class__ is slice and shape and {index.start.__class__, index.stop.__class__} <= _PLAIN and index.step is None:
-        return [Step((index, Ellipsis), ())]
+    template = plain(index, shape)
+    if template is not None:
+        return [Step(template, ())]
     items = [_item(i) for i in index] if isinstance(index, tuple) else [_item(index)]
     used = sum(map(_consumed, items))
     if used > len(shape):
@@ -43,6 +42,20 @@ def parse(index: Any, shape: tuple[int, ...]) -> list[Step]:
     if sum(i is Ellipsis for i in items) > 1:
         raise IndexError("an index may hold one ellipsis (...), not several")
     return _Steps(shape, len(shape) - used).take(items)
+
+
+def plain(index: Any, shape: tuple[int, ...]) -> tuple | None:
+    """The index of a row if `index` is just ints within range and slices of ints without a step; else None."""
+    items = index if index.__class__ is tuple else (index,)
+    if not items or len(items) > len(shape):
+        return None
+    for item, size in zip(items, shape):
+        if item.__class__ is int:
+            if not -size <= item < size:
+                return None
+        elif item.__class__ is not slice or not {item.start.__class__, item.stop.__class__} <= _PLAIN or item.step is not None:
+            return None
+    return (*items, Ellipsis)
 
 
 def _item(item: Any) -> Any:

@@ -201,9 +201,8 @@ def _look_again(root: Any) -> None:
     storage = root._storage
     if storage is None:
         return
-    for reference in list(storage.views):
-        view = reference()
-        if view is not None and view._view is not None and view._view[0] is root:
+    for view in storage.living():
+        if view._view is not None and view._view[0] is root:
             handle = make(type(root), root._value, root._row)
             for op, params in view._view[1]:
                 handle = apply(op, (handle,), params)

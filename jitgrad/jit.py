@@ -29,15 +29,17 @@ if TYPE_CHECKING:
     from jitgrad.compiled import NativeFunction
 
 MOST_ENTRIES = 8
-SWEEPS = ("auto", "interpreted", "jit")
+SWEEPS = ("auto", "interpreted", "machine", "jit")
 _sweep: ContextVar[str] = ContextVar("sweep", default="auto")
 
 
 class sweep:
-    """Choose how functions under `jit` run: "interpreted" (NumPy, a call a row), "jit" (machine code) or "auto".
+    """Choose how functions under `jit` run: "interpreted", "machine", "jit", or "auto" for the better of the last two.
 
-    As context manager for a block, or, called as `sweep(name)` alone, from here on in this thread. "auto", the
-    default, compiles, except tapes so long that compiling would take seconds.
+    As context manager for a block, or, called as `sweep(name)` alone, from here on in this thread. "interpreted" calls
+    NumPy once a row; "jit" compiles the tape; "machine" has an instruction for each row, which is compiled already, so
+    that a new tape costs nothing. "auto", the default, compiles, but for long tapes of numbers and for tapes so long
+    that compiling would take seconds.
 
     >>> import jitgrad
     >>> f = jitgrad.jit(lambda x: x * x + 1)
@@ -68,7 +70,7 @@ class Compiled:
         self.captured = list(traced.captured.values())
         self.leaves = [*traced.tape.inputs, *traced.captured]
         self.simple: Tape | None = None
-        self.compile_seconds = 0.0
+        self.compile_seconds = self.machine_seconds = 0.0
         self.captured_kinds = [_kind(handle, []) for handle in self.captured]
         self._runners: dict[str, Any] = {}
 
@@ -98,16 +100,21 @@ class Compiled:
     def _make(self, name: str) -> Any:
         if name == "interpreted":
             return Interpreter(self.tape, self.leaves).run
+        from jitgrad.sweeps.machine import Machine, is_better
         from jitgrad.sweeps.program import Program
-        from jitgrad.sweeps.segments import MOST_ROWS
 
         if name == "auto":
-            return self.runner("interpreted" if len(self.tape) > MOST_ROWS else "jit")
+            return self.runner("machine" if is_better(self.tape) else "jit")
         start = time.perf_counter()
-        program = Program(self.simplified(), self.leaves)
+        if name == "machine":
+            # Simplifying a row takes a thousand times as long as running it here; only what must be lowered is worth it.
+            simple = all(row.op.lower is None for row in self.tape.rows)
+            self.machine = Machine(self.tape if simple else self.simplified(), self.leaves)
+            self.machine_seconds = time.perf_counter() - start
+            return self.machine.run
+        self.program = Program(self.simplified(), self.leaves)
         self.compile_seconds = time.perf_counter() - start
-        self.program = program
-        return program.run
+        return self.program.run
 
 
 class Jitted:
@@ -148,6 +155,9 @@ class Jitted:
             direct = compiled.direct(run, [kind for kind in kinds if _spec(kind) is not None])
             entry = write_entry(structure, kinds, captured, run, direct, results, self._conditions)
             self._entries = [entry, *self._entries[: MOST_ENTRIES - 1]]
+            result = entry(args)
+            if result is not MISS:
+                return result
         return _assembled(compiled, [wrap(value) for value in run(*[h._value for h in handles])])
 
     def _conditions(self, known: Callable[[Any], str]) -> list[str]:

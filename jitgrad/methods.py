@@ -7,6 +7,7 @@ is what most calls are: they decide that in a few tests, and leave every other c
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable
 from typing import Any
@@ -14,16 +15,22 @@ from typing import Any
 import numpy as np
 
 from jitgrad import dtypes
-from jitgrad.handle import Handle, keep, make, row_of
-from jitgrad.ops.elementwise import cast
-from jitgrad.ops.table import OUTPUT, Op
-from jitgrad.record import FLOATS, apply, grad_mode, number_row, quiet, spread_row
+from jitgrad import large as large_arrays
+from jitgrad.handle import Handle, keep_arrays, make, make_recorded, note_view, row_of
+from jitgrad.ops.elementwise import cast, mul
+from jitgrad.ops.linalg import matmul
+from jitgrad.ops.movement import over_dims, reshape
+from jitgrad.ops.movement import sum as add_up
+from jitgrad.ops.table import OUTPUT, REST, Op
+from jitgrad.record import FLOATS, apply, grad_mode, number_row, quiet, spread_number_row
+from jitgrad.settings import config
 from jitgrad.tape import NOTHING, Row
 
-SCALARS = frozenset({np.float32, np.float64, np.float16})
+SCALARS = {kind: np.dtype(kind) for kind in (np.float32, np.float64, np.float16)}
 RENAMED = {"axis": "dim", "keepdims": "keepdim", "input": "x", "other": "y"}
 
 recording = grad_mode.get
+limits = config.values
 ndarray = np.ndarray
 
 
@@ -43,79 +50,125 @@ def quick_unary(op: Op) -> Callable:
     """The method of an elementwise op of one floating input; parameters are canonical."""
     run = op.run
     plan = op.plan((True,)) if op.differentiable else None
-    pick = _PICK[plan.slots] if plan else None
+    pick: Any = _PICK[plan.slots] if plan else None
     any_dtype = op.result == "bool"
+    large = large_arrays.of(op)
 
     def method(self: Any, **params: Any) -> Any:
         x = self._value
-        kind = x.__class__
-        if kind not in SCALARS and (kind is not ndarray or (x.dtype not in FLOATS and not any_dtype)):
+        dtype = SCALARS.get(x.__class__)
+        if dtype is None and (x.__class__ is not ndarray or (x.dtype not in FLOATS and not any_dtype)):
             return apply(op, (self,), params)
-        value = quiet.run(run, x, **params) if params else quiet.run(run, x)
+        if params:
+            value = quiet.run(run, x, **params)
+        elif large is not None and dtype is None and x.size >= limits["large"]:
+            value = quiet.run(large.run, x)
+        else:
+            value = quiet.run(run, x)
         row = self._row
         if plan is None or row is None or not row.requires or not recording():
             return make(self.__class__, value, None)
-        out = make(self.__class__, value, None)
-        if kind is ndarray:
-            saved, guards = keep(op, plan.slots, (self,), (x,), out)
-        else:
-            saved, guards = pick(x, None, value), None  # type: ignore[misc]
-        out._row = Row(op, (row,), params, value.shape, value.dtype, True, plan, saved, guards)
+        if dtype is not None:
+            return make_recorded(self.__class__, value, op, (row,), params, (), dtype, plan, pick(x, None, value))
+        out = make_recorded(self.__class__, value, op, (row,), params, value.shape, value.dtype, plan, ())
+        if plan.slots:
+            keep_arrays(out._row, plan.slots, (self, out), (x, value))
         return out
 
     return _named(method, op)
 
 
+def quick_one(op: Op) -> Callable:
+    """`method(x, params)` for any op of one input, which may be a view of it; parameters are canonical."""
+    run = op.run
+    plan = op.plan((True,)) if op.differentiable and not op.holes() else None
+    slots: tuple[int, ...] = plan.slots if plan else ()
+    saved: tuple = ((),) if slots == (REST,) else ()  # an index without arrays: so many of them are saved
+    keeps, view = bool(slots) and slots != (REST,), op.view
+
+    def method(self: Any, params: dict[str, Any]) -> Any:
+        x = self._value
+        if (x.__class__ is not ndarray or x.dtype not in FLOATS) and (view or x.__class__ not in SCALARS):
+            return apply(op, (self,), params)
+        try:
+            value = run(x, **params) if view else quiet.run(run, x, **params)
+        except ValueError:
+            return apply(op, (self,), params)  # which says what is wrong
+        row, dtype = self._row, value.dtype
+        if plan is None or row is None or not row.requires or not recording() or dtype not in FLOATS:
+            out = make(self.__class__, value, None)
+        else:
+            out = make_recorded(self.__class__, value, op, (row,), params, value.shape, dtype, plan, saved)
+            if keeps:
+                keep_arrays(out._row, slots, (self, out), (x, value))
+        if view:
+            note_view(self, out, op, params)
+        return out
+
+    return method
+
+
 def quick_binary(op: Op) -> Callable:
     """The method of an elementwise op of two operands: tensors of one dtype and shape, or a tensor and a number."""
     run = op.run
-    plans = {(a, b): op.plan((a, b)) for a in (True, False) for b in (True, False)} if op.differentiable else None
-    picks = {mask: _PICK[plan.slots] for mask, plan in plans.items()} if plans else {}
+    plans = {(a, b): op.plan((a, b)) for a in (True, False) for b in (True, False)} if op.differentiable else {}
+    both, first, second = (plans.get(mask) for mask in ((True, True), (True, False), (False, True)))
+    pick_both, pick_first, pick_second = (_PICK[plan.slots] if plan else None for plan in (both, first, second))
     any_dtype = op.result == "bool"
 
     def method(self: Any, other: Any) -> Any:
         x = self._value
         kind = x.__class__
         cls = self.__class__
-        if other.__class__ is cls:
-            y = other._value
-            if y.__class__ is not kind or not (
-                kind in SCALARS
-                or (kind is ndarray and x.dtype is y.dtype and x.shape == y.shape and (x.dtype in FLOATS or any_dtype))
-            ):
-                return apply(op, (self, other))
-            value = quiet.run(run, x, y)
-            out = make(cls, value, None)
-            if plans is None or not recording():
-                return out
-            left, right = self._row, other._row
-            a = left is not None and left.requires
-            b = right is not None and right.requires
-            if a or b:
-                plan = plans[a, b]
-                if kind is ndarray:
-                    saved, guards = keep(op, plan.slots, (self, other), (x, y), out)
-                else:
-                    saved, guards = picks[a, b](x, y, value), None
-                rows = (left or row_of(self), right or row_of(other))
-                out._row = Row(op, rows, NOTHING, value.shape, value.dtype, True, plan, saved, guards)
-            return out
-        array = kind is ndarray and x.dtype in FLOATS
-        if not (array or kind in SCALARS) or (other.__class__ is not float and other.__class__ is not int):
+        dtype = SCALARS.get(kind)
+        if other.__class__ is not cls:
+            return with_number(self, other)
+        y = other._value
+        if y.__class__ is not kind or (
+            dtype is None
+            and (kind is not ndarray or x.dtype is not y.dtype or x.shape != y.shape or (x.dtype not in FLOATS and not any_dtype))
+        ):
+            return apply(op, (self, other))
+        value = quiet.run(run, x, y)
+        left, right = self._row, other._row
+        plan: Any
+        if left is not None and left.requires:
+            plan, pick = (both, pick_both) if right is not None and right.requires else (first, pick_first)
+        elif right is not None and right.requires:
+            plan, pick = second, pick_second
+        else:
+            return make(cls, value, None)
+        if plan is None or not recording():
+            return make(cls, value, None)
+        rows = (left or row_of(self), right or row_of(other))
+        if dtype is not None:
+            return make_recorded(cls, value, op, rows, NOTHING, (), dtype, plan, pick(x, y, value))  # type: ignore[misc]
+        out = make_recorded(cls, value, op, rows, NOTHING, value.shape, value.dtype, plan, ())
+        if plan.slots:
+            keep_arrays(out._row, plan.slots, (self, other, out), (x, y, value))
+        return out
+
+    def with_number(self: Any, other: Any) -> Any:
+        x = self._value
+        dtype = SCALARS.get(x.__class__)
+        if (dtype is None and (x.__class__ is not ndarray or x.dtype not in FLOATS)) or (
+            other.__class__ is not float and other.__class__ is not int
+        ):
             return apply(op, (self, other)) if _is_operand(other) else NotImplemented
         value = quiet.run(run, x, other)
-        out = make(cls, value, None)
-        left = self._row
-        if plans is not None and left is not None and left.requires and recording():
-            plan = plans[True, False]
-            number = number_row(other, value.dtype.type)
-            one = number.params["value"]
-            if array:
-                saved, guards = keep(op, plan.slots, (self, number), (x, one), out)
-                number = spread_row(number, value.shape)
-            else:
-                saved, guards = picks[True, False](x, one, value), None
-            out._row = Row(op, (left, number), NOTHING, value.shape, value.dtype, True, plan, saved, guards)
+        row = self._row
+        if first is None or row is None or not row.requires or not recording():
+            return make(self.__class__, value, None)
+        if dtype is not None:
+            number = number_row(other, x.__class__)
+            saved = pick_first(x, number.params["value"], value)  # type: ignore[misc]
+            return make_recorded(self.__class__, value, op, (row, number), NOTHING, (), dtype, first, saved)
+        dtype, shape = value.dtype, value.shape
+        number = spread_number_row(other, dtype.type, shape)
+        out = make_recorded(self.__class__, value, op, (row, number), NOTHING, shape, dtype, first, ())
+        if first.slots:
+            one = number_row(other, dtype.type).params["value"]
+            keep_arrays(out._row, first.slots, (self, None, out), (x, one, value))
         return out
 
     return _named(method, op)
@@ -125,29 +178,66 @@ def quick_reflected(op: Op) -> Callable:
     """`number op tensor`, as in `1 - x`."""
     run = op.run
     plan = op.plan((False, True)) if op.differentiable else None
-    pick = _PICK[plan.slots] if plan else None
+    pick: Any = _PICK[plan.slots] if plan else None
 
     def method(self: Any, other: Any) -> Any:
         y = self._value
-        kind = y.__class__
-        array = kind is ndarray and y.dtype in FLOATS
-        if not (array or kind in SCALARS) or (other.__class__ is not float and other.__class__ is not int):
+        dtype = SCALARS.get(y.__class__)
+        if (dtype is None and (y.__class__ is not ndarray or y.dtype not in FLOATS)) or (
+            other.__class__ is not float and other.__class__ is not int
+        ):
             return apply(op, (other, self)) if _is_operand(other) else NotImplemented
         value = quiet.run(run, other, y)
-        out = make(self.__class__, value, None)
-        right = self._row
-        if plan is not None and right is not None and right.requires and recording():
-            number = number_row(other, value.dtype.type)
-            one = number.params["value"]
-            if array:
-                saved, guards = keep(op, plan.slots, (number, self), (one, y), out)
-                number = spread_row(number, value.shape)
-            else:
-                saved, guards = pick(one, y, value), None  # type: ignore[misc]
-            out._row = Row(op, (number, right), NOTHING, value.shape, value.dtype, True, plan, saved, guards)
+        row = self._row
+        if plan is None or row is None or not row.requires or not recording():
+            return make(self.__class__, value, None)
+        if dtype is not None:
+            number = number_row(other, y.__class__)
+            saved = pick(number.params["value"], y, value)
+            return make_recorded(self.__class__, value, op, (number, row), NOTHING, (), dtype, plan, saved)
+        dtype, shape = value.dtype, value.shape
+        number = spread_number_row(other, dtype.type, shape)
+        out = make_recorded(self.__class__, value, op, (number, row), NOTHING, shape, dtype, plan, ())
+        if plan.slots:
+            one = number_row(other, dtype.type).params["value"]
+            keep_arrays(out._row, plan.slots, (None, self, out), (one, y, value))
         return out
 
     return _named(method, op, f"__r{op.name}__")
+
+
+def quick_product(self: Any, other: Any) -> Any:
+    """The product of two tensors of one floating dtype, matrices or vectors whose sizes fit."""
+    x, y = self._value, other._value
+    value = quiet.run(matmul.run, x, y)
+    cls, left, right = self.__class__, self._row, other._row
+    a = left is not None and left.requires
+    b = right is not None and right.requires
+    if not (a or b) or not recording():
+        return make(cls, value, None)
+    left, right, dtype = left or row_of(self), right or row_of(other), x.dtype
+    if x.ndim == y.ndim == 1:  # the sum of products, which are not computed here since no rule needs them
+        plan = mul.plan((a, b))
+        out = make_recorded(cls, value, mul, (left, right), NOTHING, x.shape, dtype, plan, ())
+        keep_arrays(out._row, plan.slots, (self, other), (x, y))
+        return make_recorded(cls, value, add_up, (out._row,), _all_dims(1), (), dtype, add_up.plan((True,)), ())
+    if x.ndim == 1:  # rows know matrices alone
+        x = x[None]
+        left = _reshaped_row(left, x.shape)
+    if y.ndim == 1:
+        y = y[:, None]
+        right = _reshaped_row(right, y.shape)
+    shape, plan = (x.shape[0], y.shape[1]), matmul.plan((a, b))
+    out = make_recorded(cls, value, matmul, (left, right), NOTHING, shape, dtype, plan, ())
+    keep_arrays(out._row, plan.slots, (self, other, out), (x, y, value))
+    if value.shape == shape:
+        return out
+    params, plan = {"shape": value.shape}, reshape.plan((True,))
+    return make_recorded(cls, value, reshape, (out._row,), params, value.shape, dtype, plan, ())
+
+
+def _reshaped_row(row: Row, shape: tuple[int, ...]) -> Row:
+    return Row(reshape, (row,), {"shape": shape}, shape, row.dtype, row.requires, reshape.plan((row.requires,)), ())
 
 
 def _is_operand(x: Any) -> bool:
@@ -183,12 +273,34 @@ def bound(op: Op, accept: Callable = lambda args: args) -> Callable:
                 out = quick(*args)
                 return out if out is not NotImplemented else apply(op, args)  # which says what is wrong
             return _call(op, accept(args), kwargs)
+    elif op.prepare is over_dims and op.differentiable and not op.composite:
+        reduce = quick_one(op)
+
+        def function(*args: Any, **kwargs: Any) -> Any:
+            if args and not kwargs and isinstance(args[0], Handle):
+                x = args[0]._value
+                if x.__class__ in SCALARS or (x.__class__ is ndarray and x.dtype in FLOATS):
+                    if len(args) == 1:
+                        return reduce(args[0], _all_dims(x.ndim))
+                    if len(args) == 2 and args[1].__class__ is int and 0 <= args[1] < x.ndim:
+                        return reduce(args[0], _one_dim(args[1]))
+            return _call(op, accept(args), kwargs)
     else:
 
         def function(*args: Any, **kwargs: Any) -> Any:
             return _call(op, accept(args), kwargs)
 
     return _named(function, op)
+
+
+@functools.lru_cache
+def _all_dims(ndim: int) -> dict[str, Any]:
+    return {"dim": tuple(range(ndim)), "keepdim": False}
+
+
+@functools.lru_cache
+def _one_dim(dim: int) -> dict[str, Any]:
+    return {"dim": (dim,), "keepdim": False}
 
 
 def _call(op: Op, args: tuple, kwargs: dict[str, Any]) -> Any:

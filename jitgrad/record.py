@@ -17,7 +17,7 @@ import numpy as np
 
 from jitgrad import dtypes
 from jitgrad.errors import LeakedTraceError
-from jitgrad.handle import Handle, keep, make, note_view, own_memory, row_of
+from jitgrad.handle import Handle, keep, make, make_recorded, note_view, own_memory, row_of
 from jitgrad.ops.elementwise import cast, where
 from jitgrad.ops.movement import expand
 from jitgrad.ops.table import Op, Spec, infer
@@ -44,12 +44,18 @@ class _Quiet(threading.local):
 quiet = _Quiet()
 
 
+class OrderedSet(dict[Any, None]):
+    """A set that keeps the order in which things came."""
+
+    add = dict.setdefault
+
+
 class Trace:
     """The recording of one function under `jit`: which eager tensors it captured."""
 
     def __init__(self) -> None:
         self.captured: dict[int, tuple[Leaf, Handle]] = {}
-        self.rows: set[Row] = set()
+        self.rows = OrderedSet()
         self.views: list[weakref.ref] = []
         self.arrays: dict[int, Handle] = {}
         self.numbers: set[Row] = set()  # inputs that are Python numbers: they do not promote tensors
@@ -86,6 +92,16 @@ def _kept_constant(number: float, kind: type) -> Row:
     return constant(kind(number))
 
 
+@functools.lru_cache(maxsize=1024)
+def _kept_spread(number: float, kind: type, shape: tuple[int, ...]) -> Row:
+    return spread_row(_kept_constant(number, kind), shape)
+
+
+def spread_number_row(number: float, kind: type, shape: tuple[int, ...]) -> Row:
+    """The row of a Python number repeated to a shape; shared as those of `number_row` are."""
+    return _kept_spread(number, kind, shape) if number else spread_row(constant(kind(number)), shape)
+
+
 def number_row(number: float, kind: type) -> Row:
     """The constant row of a Python number; equal numbers share one (0.0 and -0.0 are equal, and do not)."""
     return _kept_constant(number, kind) if number else constant(kind(number))
@@ -93,6 +109,9 @@ def number_row(number: float, kind: type) -> Row:
 
 def apply(op: Op, operands: Sequence[Any], params: dict[str, Any] = NOTHING) -> Any:
     """Run `op` on tensors, arrays and numbers, and record it if a gradient may be wanted. Parameters are canonical."""
+    trace = current_trace.get()
+    if trace is not None and (out := _quickly_traced(trace, op, operands, params)) is not None:
+        return out
     cls: Any = None
     traced = wanted = False
     values = []
@@ -141,10 +160,9 @@ def _uniform(op: Op, values: Sequence[Any]) -> bool:
 def _recorded(cls: type, op: Op, operands: Sequence[Any], values: list, params: dict, value: Any) -> Any:
     if not isinstance(value, (np.ndarray, np.generic)):
         value = np.asarray(value)[()]
-    out = make(cls, value, None)
     dtype = value.dtype
     if dtype not in FLOATS and not dtypes.is_floating(dtype):
-        return out
+        return make(cls, value, None)
     rows: list[Row] = []
     for i, operand in enumerate(operands):
         if isinstance(operand, Handle):
@@ -159,8 +177,9 @@ def _recorded(cls: type, op: Op, operands: Sequence[Any], values: list, params: 
     if op.kind == "elementwise":
         rows = [r if r.shape == shape else spread_row(r, shape) for r in rows]
     plan = op.plan(tuple([r.requires for r in rows]))
-    saved, guards = keep(op, plan.slots, operands, values, out)
-    out._row = Row(op, tuple(rows), params, shape, dtype, True, plan, saved, guards)
+    out = make_recorded(cls, value, op, tuple(rows), params, shape, dtype, plan, ())
+    if plan.slots:
+        out._row.saved, out._row.guards = keep(op, plan.slots, operands, values, out)
     return out
 
 
@@ -265,6 +284,62 @@ def _apply_traced(cls: type, op: Op, operands: Sequence[Any], params: dict[str, 
         out._view = (root, (*chain, (op, params)))
         trace.views.append(weakref.ref(out))
     return out
+
+
+def _quickly_traced(trace: Trace, op: Op, operands: Sequence[Any], params: dict[str, Any]) -> Any:
+    """`_apply_traced` for what most rows are: traced tensors of one floating dtype and shape, and numbers; else None."""
+    cls = shape = dtype = None
+    wanted = numbers = False
+    known, of_python = trace.rows, trace.numbers
+    rows: list[Any] = []
+    for operand in operands:
+        kind = operand.__class__
+        if kind is float or kind is int:
+            numbers = True
+            rows.append(operand)
+            continue
+        if kind is not cls and not isinstance(operand, Handle):
+            return None
+        row = operand._row
+        if operand._value is not None or row not in known or row in of_python:
+            return None
+        if cls is None:
+            cls, shape, dtype = kind, row.shape, row.dtype
+        elif row.dtype is not dtype or row.shape != shape:
+            return None
+        if row.requires:
+            wanted = True
+        rows.append(row)
+    found = _RESULTS.get((op, dtype))
+    if found is None:
+        found = _RESULTS[op, dtype] = _result_of_floats(op, dtype, params)
+    result, carries = found
+    if result is None:
+        return None
+    if numbers:
+        rows = [_number_of(trace, r, dtype, shape) if r.__class__ is float or r.__class__ is int else r for r in rows]
+    row = Row(op, tuple(rows), params, shape, result, wanted and carries)  # type: ignore[arg-type]
+    known[row] = None
+    return make(cls, None, row)
+
+
+def _number_of(trace: Trace, number: float, dtype: Any, shape: Any) -> Row:
+    """The row of a Python number among tensors of this dtype and shape."""
+    row = number_row(number, dtype.type)
+    trace.rows.add(row)
+    return _append(trace, expand, (row,), {"shape": shape}) if shape else row
+
+
+_RESULTS: dict[tuple[Op, Any], tuple[np.dtype | None, bool]] = {}
+
+
+def _result_of_floats(op: Op, dtype: Any, params: dict[str, Any]) -> tuple[np.dtype | None, bool]:
+    """The dtype of the result on operands that all have this dtype, None where there is more to it; and does a
+    cotangent pass."""
+    if op.kind != "elementwise" or op is cast or op is where or op.result == "integer" or dtype not in FLOATS:
+        return None, False
+    result = infer(op, [Spec((), dtype)] * len(op.inputs), params).dtype
+    return result, op.differentiable and dtypes.is_floating(result)
 
 
 def _append(trace: Trace, op: Op, rows: tuple[Row, ...], params: dict[str, Any]) -> Row:

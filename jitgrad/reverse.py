@@ -7,7 +7,7 @@ and on traced tensors (the sweep becomes part of the tape that `jit` compiles).
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,20 +27,27 @@ ITEM.name = "item"
 
 
 def reverse(
-    seeds: dict[Row, Any], wanted: set[Row] | None, *, cls: type, recorded: bool, retain: bool
+    seeds: dict[Row, Any],
+    wanted: set[Row] | None,
+    *,
+    cls: type,
+    recorded: bool,
+    retain: bool,
+    values: Callable[[Row], Sequence[Any]] | None = None,
 ) -> dict[Row, Any]:
     """Carry the cotangents in `seeds` backwards; return those that arrive at `wanted`, or at the leaves if it is None.
 
     Cotangents are arrays, or tensors of class `cls` if the sweep is `recorded`. Unless `retain`, values saved in the
-    rows are dropped as the sweep passes.
+    rows are dropped as the sweep passes. `values` gives what a row saved, if that is not to be found in the row.
     """
-    needed = _needed(seeds, wanted)
-    sweep = _Sweep(cls, recorded, needed)
+    order = _needed(seeds, wanted)
+    sweep = _Sweep(cls, recorded, set(order))
+    sweep.given = values
     for row, g in seeds.items():
         sweep.add(row, g, False)
     arrived = {}
     take = sweep.cotangents.pop
-    for row in sorted(needed, key=by_serial, reverse=True):
+    for row in reversed(order):
         g = take(row, None)
         if g is None:
             continue
@@ -52,6 +59,8 @@ def reverse(
             plan = row.plan
             if not recorded and plan is not None and plan.plain:
                 sweep.plainly(row, plan, g)
+            elif recorded and values is None and row.saved is None and row.op.kind == "elementwise":
+                sweep.traced(row, g)
             else:
                 sweep.through(row, g)
             if not retain and row.saved:
@@ -60,8 +69,8 @@ def reverse(
     return arrived
 
 
-def _needed(seeds: Iterable[Row], wanted: set[Row] | None) -> set[Row]:
-    """The rows on a way from `seeds` to `wanted` (or to any leaf that requires grad)."""
+def _needed(seeds: Iterable[Row], wanted: set[Row] | None) -> list[Row]:
+    """The rows on a way from `seeds` to `wanted` (or to any leaf that requires grad), in order."""
     found: set[Row] = set()
     waiting = list(seeds)
     asked: Collection[Row] = wanted or ()
@@ -70,13 +79,16 @@ def _needed(seeds: Iterable[Row], wanted: set[Row] | None) -> set[Row]:
         if (row.requires or row in asked) and row not in found:
             found.add(row)
             waiting += row.inputs
+    order = sorted(found, key=by_serial)
     if wanted is None:
-        return found
-    reaching: set[Row] = set()
-    for row in sorted(found, key=by_serial):
-        if row in wanted or any(x in reaching for x in row.inputs):
-            reaching.add(row)
-    return reaching
+        return order
+    reaching = dict.fromkeys(wanted)
+    for row in order:
+        for x in row.inputs:
+            if x in reaching:
+                reaching[row] = None
+                break
+    return [row for row in order if row in reaching]
 
 
 class _Sweep:
@@ -87,6 +99,7 @@ class _Sweep:
         self.recorded = recorded
         self.needed = needed
         self.cotangents: dict[Row, Any] = {}
+        self.given: Callable[[Row], Sequence[Any]] | None = None
         self.owned: set[Row] = set()  # rows whose accumulator is an array that nobody else sees
 
     def add(self, row: Row, g: Any, fresh: bool) -> None:
@@ -111,7 +124,7 @@ class _Sweep:
             parts = self.cotangents.setdefault(row.inputs[0], {})
             parts[row.params["k"]] = g
             return
-        values = self._values(row)
+        values = self.values(row)
         if op.pullback is not None or op.composite:
             pull = op.pullback or _through_lower
             for x, part in zip(row.inputs, pull(self, row, g, values)):
@@ -134,11 +147,31 @@ class _Sweep:
                 fresh = not self.recorded and part is not g and isinstance(part, np.ndarray) and part.base is None
                 self.add(x, part, fresh)
 
+    def traced(self, row: Row, g: Any) -> None:
+        """`through` for an elementwise row that saved nothing, as rows have no values while `jit` traces."""
+        inputs, needed, cls = row.inputs, self.needed, self.cls
+        plan = row.op.plan(tuple([x in needed for x in inputs]))
+        if not plan.plain:
+            return self.through(row, g)
+        saved = [make(cls, None, row if slot == OUTPUT else inputs[slot]) for slot in plan.slots]
+        for i, function, picks, _, names in plan.quick:
+            arguments = [saved[p] for p in picks]
+            if names:
+                arguments += [row.params[name] for name in names]
+            if not row.op.partials:
+                part = function(g, *arguments)
+            else:
+                partial = function(*arguments)
+                plain = isinstance(partial, Handle) and partial._value is None and partial._row.dtype.kind == "f"
+                part = g * partial if plain else _scaled(g, partial)
+            self.add(inputs[i], part, False)
+        return None
+
     def plainly(self, row: Row, plan: Plan, g: Any) -> None:
         """`through` for what most rows are: arrays and rules that need nothing but saved values."""
         saved = row.saved
         if saved is FREED or row.guards is not None:
-            saved = self._values(row)
+            saved = self.values(row)
         partials = row.op.partials
         cotangents, inputs, needed = self.cotangents, row.inputs, self.needed
         for i, function, picks, n, names in plan.quick:
@@ -178,8 +211,10 @@ class _Sweep:
             self.owned.add(row)
         return old
 
-    def _values(self, row: Row) -> Sequence[Any]:
+    def values(self, row: Row) -> Sequence[Any]:
         """What `row` saved: arrays, or tensors that know the rows they came from."""
+        if self.given is not None:
+            return self.given(row)
         if row.saved is FREED:
             raise FreedTapeError(
                 f"the values saved for {row.op.name} were freed by an earlier reverse sweep: call "

@@ -7,7 +7,7 @@ number. There is no global list: what nobody refers to any more is freed by refe
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Reversible, Sequence
 from operator import attrgetter
 from typing import Any
 
@@ -106,6 +106,18 @@ def reachable(outputs: Iterable[Row], stop: Callable[[Row], bool] = lambda row: 
     return sorted(seen, key=by_serial)
 
 
+def needed(outputs: Iterable[Row], among: Reversible[Row], ends: Collection[Row]) -> list[Row]:
+    """Those rows `among` some, which are in order, that `outputs` come from; not looking behind `ends`."""
+    wanted = set(outputs)
+    found = []
+    for row in reversed(among):
+        if row in wanted:
+            found.append(row)
+            if row.inputs and row not in ends:
+                wanted.update(row.inputs)
+    return found[::-1]
+
+
 class Tape:
     """The rows from some inputs to some outputs, in order. `print(tape)` shows them.
 
@@ -116,12 +128,18 @@ class Tape:
     %1 = mul %0 %0                f32[]
     """
 
-    def __init__(self, inputs: Sequence[Row], outputs: Sequence[Row], names: dict[Row, str] | None = None) -> None:
+    def __init__(
+        self, inputs: Sequence[Row], outputs: Sequence[Row], names: dict[Row, str] | None = None, among: Any = None
+    ) -> None:
+        """`among` holds all rows that there may be, in order, if that is known; finding and sorting them takes longer."""
         self.inputs = list(inputs)
         self.outputs = list(outputs)
         self.names = names or {}
         ends = set(self.inputs)
-        found = reachable(self.outputs, lambda row: row in ends)
+        if among is None:
+            found = reachable(self.outputs, lambda row: row in ends)
+        else:
+            found = needed(self.outputs, among, ends)
         # Inputs go first, in the order given, also those that nothing depends on.
         self.rows = self.inputs + [row for row in found if row not in ends]
 

@@ -14,12 +14,14 @@ from jitgrad.declared import Declared
 from jitgrad.device import CPU, Device
 from jitgrad.errors import TracedValueError
 from jitgrad.handle import Handle, make, own_memory, row_of
-from jitgrad.index import parse
+from jitgrad.index import parse, plain
+from jitgrad.methods import quick_one
 from jitgrad.ops import elementwise as ew
 from jitgrad.ops.indexing import getitem
 from jitgrad.printing import format_tensor
 from jitgrad.protocols import array_function, array_ufunc, numba_type
 from jitgrad.record import apply
+from jitgrad.size import Size
 from jitgrad.tape import Leaf, Row, Tape, short_type
 
 
@@ -338,53 +340,48 @@ class Tensor(Declared):
     # Parts of it.
 
     def __getitem__(self, index: Any) -> Any:
+        shape = self._held.shape
+        template = plain(index, shape)
+        if template is not None:
+            return _getitem(self, {"index": template})
         out = self
-        for template, arrays in parse(index, self._held.shape):
+        for template, arrays in parse(index, shape):
             out = apply(getitem, (out, *arrays), {"index": template})
         return out
 
     def __setitem__(self, index: Any, value: Any) -> None:
-        held = self._held
-        if not isinstance(value, Handle):
-            value = make(Tensor, inplace.numbers(value, held.dtype), None)
-        inplace.assign(self, parse(index, held.shape), value)
+        inplace.assign(self, parse(index, self._held.shape), _given(value, self._held.dtype))
 
     # In place.
 
     def zero_(self) -> Any:
         """Fill with zeros, in place."""
-        if isinstance(self._value, np.generic) and self._storage is None and not self.requires_grad:
-            self._value = self._value.__class__()  # a number of its own, without a history: what a 0-d gradient is
+        value, row = self._value, self._row
+        if isinstance(value, np.generic) and self._storage is None and (row is None or not row.requires):
+            self._value = value.__class__()  # a number of its own, without a history: what a 0-d gradient is
             return self
         return inplace.overwrite(self, apply(ew.zeros_like, (self,)), "zero_")
 
     def fill_(self, value: Any) -> Any:
         """Fill with one number, in place."""
-        held = self._held
-        if not isinstance(value, Handle):
-            value = make(Tensor, inplace.numbers(value, held.dtype), None)
+        dtype = self._held.dtype
+        value = _given(value, dtype)
         if value._held.shape:
             raise RuntimeError(f"fill_ takes one number, not a tensor of shape {list(value.shape)}: use copy_()")
-        return inplace.overwrite(self, apply(ew.cast, (value,), {"dtype": held.dtype}), "fill_")
+        return inplace.overwrite(self, apply(ew.cast, (value,), {"dtype": dtype}), "fill_")
 
     def copy_(self, source: Any, non_blocking: bool = False) -> Any:
         """Take the values of `source`, broadcast and converted, in place."""
-        if not isinstance(source, Handle):
-            source = make(Tensor, inplace.numbers(source, self._held.dtype), None)
-        return inplace.overwrite(self, apply(ew.cast, (source,), {"dtype": self._held.dtype}), "copy_")
+        dtype = self._held.dtype
+        return inplace.overwrite(self, apply(ew.cast, (_given(source, dtype),), {"dtype": dtype}), "copy_")
 
 
-class Size(tuple):
-    """A shape."""
+_getitem = quick_one(getitem)
 
-    __slots__ = ()
 
-    def numel(self) -> int:
-        """The number of elements of a tensor of this shape."""
-        return int(np.prod(self, dtype=np.int64))
-
-    def __repr__(self) -> str:
-        return f"jitgrad.Size({list(self)})"
+def _given(value: Any, dtype: np.dtype) -> Any:
+    """What is to be written into a tensor, as a tensor."""
+    return value if isinstance(value, Handle) else make(Tensor, inplace.numbers(value, dtype), None)
 
 
 def _rebuild(array: np.ndarray, requires_grad: bool) -> Tensor:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,9 @@ from jitgrad.handle import Handle, make
 from jitgrad.ops.elementwise import add, alias, cast, clone, detach, mul
 from jitgrad.ops.indexing import index_add, scatter_add
 from jitgrad.ops.movement import expand, reshape
+from jitgrad.ops.table import Op
 from jitgrad.record import Trace, current_trace
-from jitgrad.tape import CONST, LEAF, Leaf, Row, Tape
+from jitgrad.tape import CONST, LEAF, Leaf, Row, Tape, reachable
 from jitgrad.tree import flatten
 
 COMPUTED = object()
@@ -52,7 +54,7 @@ def trace(function: Callable, specs: Sequence[tuple], rebuild: Callable[[list], 
     finally:
         current_trace.reset(token)
     captured: dict[Row, Handle] = dict(tracing.captured.values())
-    tape = Tape(inputs, [row for row in rows if row is not None])
+    tape = Tape(inputs, [row for row in rows if row is not None], among=tracing.rows)
     outputs = [COMPUTED if row is not None else leaf for row, leaf in zip(rows, leaves)]
     return Traced(tape, structure, captured, outputs)
 
@@ -69,57 +71,95 @@ def simplify(tape: Tape, cls: type, lowers: Callable[[Row], bool]) -> Tape:
     Rows for which `lowers` is true are replaced by what their `lower` records. Leaves stay the same rows.
     """
     tracing = Trace()
-    tracing.rows.update(tape.rows)
-    new: dict[Row, Row] = {}
+    tracing.rows.update(dict.fromkeys(tape.rows))
     token = current_trace.set(tracing)
     try:
-        for row in tape.rows:
-            new[row] = _simpler(row, [new[x] for x in row.inputs], cls, tracing, lowers)
+        new = _Simplifier(cls, lowers, tracing).simplified(tape.rows, {})
     finally:
         current_trace.reset(token)
-    flat = Tape(tape.inputs, [new[row] for row in tape.outputs])
-    return _shared(flat)
+    return Tape(tape.inputs, [new[row] for row in tape.outputs], among=tracing.rows)
 
 
-def _simpler(row: Row, inputs: list[Row], cls: type, tracing: Trace, lowers: Callable[[Row], bool]) -> Row:
-    op = row.op
-    if op in (LEAF, CONST):
-        return row
-    if op in _COPIES or (op in _SHAPED and inputs[0].shape == row.shape) or (op is cast and inputs[0].dtype == row.dtype):
-        return inputs[0]
-    if op is mul:
-        for one, other in (inputs, inputs[::-1]):
-            if _is_one(one):
-                return other
-    if op is add:
-        for total, part in (inputs, inputs[::-1]):
-            if part.op in _INTO_ZEROS and _is_zeros(part.inputs[0]) and part.dtype == row.dtype:
-                op, inputs, row = part.op, [total, *part.inputs[1:]], part
-                break
-    if op is expand and inputs[0].op is expand:
-        inputs = [inputs[0].inputs[0]]
-    if lowers(row) and op.lower is not None:
-        handles = [make(cls, None, x) for x in inputs]
-        out = op.lower(*handles, **row.params)._row
-        return out if out.op is op else _resimplified(out, set(inputs), cls, tracing, lowers)
-    if tuple(inputs) == row.inputs:
-        return row
-    changed = Row(op, tuple(inputs), row.params, row.shape, row.dtype, False)
-    tracing.rows.add(changed)
-    return changed
+_COPIES = frozenset((alias, clone, detach))
+_SHAPED = frozenset((expand, reshape))
+_INTO_ZEROS = frozenset((index_add, scatter_add))  # the transposes of reading a part; adding into a sum spares the zeros
+_CHANGING = _COPIES | _SHAPED | {LEAF, CONST, add, cast, mul}
+"""The ops that `_Simplifier` knows something about; the others it can only lower, or share."""
 
 
-_COPIES = (alias, clone, detach)
-_SHAPED = (expand, reshape)
-_INTO_ZEROS = (index_add, scatter_add)  # the transposes of reading a part; adding into a sum spares the zeros
+class _Simplifier:
+    """Rows in, simpler rows out, which `tracing` collects in order."""
 
+    def __init__(self, cls: type, lowers: Callable[[Row], bool], tracing: Trace) -> None:
+        self.cls, self.lowers, self.tracing = cls, lowers, tracing
+        self.known: dict[Any, Row] = {}
 
-def _resimplified(out: Row, ends: set[Row], cls: type, tracing: Trace, lowers: Callable[[Row], bool]) -> Row:
-    """What a lowered row was made of may itself have to be lowered."""
-    new: dict[Row, Row] = {}
-    for row in Tape(list(ends), [out]).rows:
-        new[row] = row if row in ends else _simpler(row, [new.get(x, x) for x in row.inputs], cls, tracing, lowers)
-    return new[out]
+    def simplified(self, rows: Iterable[Row], new: dict[Row, Row]) -> dict[Row, Row]:
+        """For each of these rows one that does the same; `new` holds those for what they read."""
+        for row in rows:
+            inputs = tuple([new[x] for x in row.inputs])
+            changing = row.op in _CHANGING or row.op.lower is not None
+            simpler = self._simpler(row, inputs) if changing else self._shared(row, inputs)
+            new[row] = self._smaller(simpler) if simpler.op.kind == "elementwise" and simpler.shape else simpler
+        return new
+
+    def _simpler(self, row: Row, inputs: tuple[Row, ...]) -> Row:
+        op = row.op
+        if op is LEAF:
+            return row
+        if op in _COPIES or (op in _SHAPED and inputs[0].shape == row.shape) or (op is cast and inputs[0].dtype == row.dtype):
+            return inputs[0]
+        if op is mul:
+            for one, other in (inputs, inputs[::-1]):
+                if (one.op is CONST or one.op in _SHAPED) and _is_one(one):
+                    return other
+        if op is add:
+            for total, part in (inputs, inputs[::-1]):
+                if part.op in _INTO_ZEROS and _is_zeros(part.inputs[0]) and part.dtype == row.dtype:
+                    op, inputs, row = part.op, (total, *part.inputs[1:]), part
+                    break
+        if op is expand and inputs[0].op is expand:
+            inputs = (inputs[0].inputs[0],)
+        if op.lower is not None and self.lowers(row):
+            handles = [make(self.cls, None, x) for x in inputs]
+            out = op.lower(*handles, **row.params)._row
+            if out.op is op:
+                return self._shared(out, out.inputs)
+            # What it was made of may itself have to be lowered.
+            ends = dict.fromkeys(inputs)
+            made = reachable([out], lambda x: x in ends)
+            return self.simplified([x for x in made if x not in ends], {x: x for x in ends})[out]
+        return self._shared(row, inputs)
+
+    def _smaller(self, row: Row) -> Row:
+        """An elementwise row of nothing but repeated values, computed before they are repeated."""
+        for x in row.inputs:
+            if x.op is not expand:
+                return row
+        sources = [x.inputs[0] for x in row.inputs]
+        shape = max((s.shape for s in sources), key=math.prod)
+        if math.prod(shape) >= math.prod(row.shape):
+            return row
+        for s in sources:
+            if s.shape != shape and (math.prod(s.shape) != 1 or len(s.shape) > len(shape)):
+                return row
+        inputs = tuple([s if s.shape == shape else self._new(expand, (s,), {"shape": shape}, s.dtype) for s in sources])
+        small = self._new(row.op, inputs, row.params, row.dtype, shape)
+        return self._new(expand, (small,), {"shape": row.shape}, row.dtype)
+
+    def _new(self, op: Op, inputs: tuple[Row, ...], params: dict, dtype: np.dtype, shape: tuple | None = None) -> Row:
+        return self._shared(Row(op, inputs, params, params["shape"] if shape is None else shape, dtype, False), inputs)
+
+    def _shared(self, row: Row, inputs: tuple[Row, ...]) -> Row:
+        """The row, reading `inputs`; or one before it that does the same to the same."""
+        key = (row.op, *inputs, frozen(row.params)) if row.params else (row.op, *inputs)
+        found = self.known.get(key)
+        if found is None:
+            if inputs != row.inputs:
+                row = Row(row.op, inputs, row.params, row.shape, row.dtype, False)
+            self.tracing.rows.add(row)
+            found = self.known[key] = row
+        return found
 
 
 def _is_zeros(row: Row) -> bool:
@@ -130,23 +170,6 @@ def _is_one(row: Row) -> bool:
     while row.op in _SHAPED:
         row = row.inputs[0]
     return row.op is CONST and row.shape == () and row.params["value"] == 1
-
-
-def _shared(tape: Tape) -> Tape:
-    """Rows that do the same to the same inputs become one."""
-    known: dict[Any, Row] = {}
-    new: dict[Row, Row] = {}
-    for row in tape.rows:
-        if row.op is LEAF:
-            new[row] = row
-            continue
-        inputs = tuple(new[x] for x in row.inputs)
-        key = (row.op, inputs, frozen(row.params), row.shape, row.dtype)
-        found = known.get(key)
-        if found is None:
-            found = known[key] = row if inputs == row.inputs else Row(row.op, inputs, row.params, row.shape, row.dtype, False)
-        new[row] = found
-    return Tape(tape.inputs, [new[row] for row in tape.outputs])
 
 
 def frozen(value: Any) -> Any:

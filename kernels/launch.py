@@ -1,6 +1,6 @@
 """The kernels under Numba: the only place that imports it for them, and only when asked.
 
-`register()` tells Numba what the primitives are and that every function of `jitgrad.kernels.scalar` compiles as it
+`register()` tells Numba what the primitives are and that every function of the kernels' modules compiles as it
 stands; from then on `@njit` source may say `exp_f32(x)`, or `exp(x)` for whichever type x has.  The instructions are
 those that `jitgrad.sweeps.lanes` writes, so the results are the same to the last bit.
 """
@@ -15,7 +15,15 @@ from typing import Any
 
 import numpy as np
 
-from jitgrad.kernels import primitives, scalar
+from jitgrad.kernels import common, primitives, scalar
+
+
+def _functions(module: Any) -> dict[str, FunctionType]:
+    """What a module defines itself."""
+    return {
+        name: value for name, value in vars(module).items()
+        if isinstance(value, FunctionType) and value.__module__ == module.__name__
+    }  # fmt: skip
 
 
 def njit_namespace() -> dict[str, Any]:
@@ -25,10 +33,8 @@ def njit_namespace() -> dict[str, Any]:
     >>> numba.njit(names["f"])
     """
     register()
-    modules = (primitives, scalar)
-    return {"np": np} | {
-        name: value for module in modules for name, value in vars(module).items() if isinstance(value, FunctionType)
-    }
+    typed = {f"{name}_{type}": k for name, kernels in scalar.KERNELS.items() for type, k in kernels.items()}
+    return {"np": np, "fmod": scalar.fmod} | _functions(primitives) | typed | scalar.GENERIC
 
 
 @cache
@@ -45,11 +51,12 @@ def register() -> None:
     options: Any = {"error_model": "numpy", "forceinline": True}
     floats: dict[str, Any] = {"f32": types.float32, "f64": types.float64}
 
-    def by_itself(kernel: Callable[..., Any], wanted: Any) -> Callable[..., Any]:
+    def by_itself(function: Callable[..., Any], wanted: Any = None) -> None:
         def typing(*args: Any) -> Any:
-            return kernel if all(a == wanted for a in args if isinstance(a, types.Float)) else None
+            fits = wanted is None or all(a == wanted for a in args if isinstance(a, types.Float))
+            return function if fits else None
 
-        return typing
+        overload(function, strict=False, jit_options=options)(typing)
 
     def by_type(kernels: dict[str, Callable[..., Any]]) -> Callable[..., Any]:
         def typing(*args: Any) -> Any:
@@ -57,13 +64,14 @@ def register() -> None:
 
         return typing
 
-    for name, value in vars(scalar).items():
-        if not isinstance(value, FunctionType) or value.__module__ != scalar.__name__:
-            continue
-        if name in scalar.KERNELS:
-            overload(value, strict=False, jit_options=options)(by_type(scalar.KERNELS[name]))
-        elif name[-3:] in floats:
-            overload(value, strict=False, jit_options=options)(by_itself(value, floats[name[-3:]]))
+    for module in (common, *scalar.FAMILIES):
+        for name, function in _functions(module).items():
+            by_itself(function, floats.get(name[-3:]))
+    for name, kernels in scalar.KERNELS.items():
+        for type, kernel in kernels.items():
+            if kernel.__module__ == common.__name__:  # made there from a body, and in no module by name
+                by_itself(kernel, floats[type])
+        overload(scalar.GENERIC[name], strict=False, jit_options=options)(by_type(kernels))
 
 
 def _register_primitives() -> None:
@@ -127,6 +135,15 @@ def _register_primitives() -> None:
     instruction(primitives.bits, lambda x: integers[x](x) if x in integers else None, bitcast)
     instruction(primitives.float_of, lambda x: floats[x](x) if x in floats else None, bitcast)
 
+    def with_bits(context: Any, builder: Any, result: Any, args: Any, values: Any) -> Any:
+        integer = context.cast(builder, values[1], args[1], integers[result])
+        return builder.bitcast(integer, context.get_value_type(result))
+
+    def typed_bits(x: Any, k: Any) -> Any:
+        return x(x, k) if x in integers and isinstance(k, types.Integer) else None
+
+    instruction(primitives.with_bits, typed_bits, with_bits)
+
     def select(context: Any, builder: Any, result: Any, args: Any, values: Any) -> Any:
         return builder.select(*values)
 
@@ -166,21 +183,14 @@ def _register_primitives() -> None:
 
         return typing
 
-    for name in ("sin", "cos"):
+    for name in ("sin", "cos", "tan", "lgamma"):
         libm = types.ExternalFunction(name, double(double))
         overload(getattr(primitives, f"rare_{name}"), strict=False, jit_options=options)(rare(libm))
 
-    def called(libm: Any, count: int) -> Callable[..., Any]:
-        def typing(*args: Any) -> Any:
-            x_type = args[0]
-            if x_type not in integers:
-                return None
-            if count == 1:
-                return lambda x: x_type(libm(x))
-            return lambda x, y: x_type(libm(x, y))
+    c_fmod = types.ExternalFunction("fmod", double(double, double))
 
-        return typing
+    def fmod(x: Any, y: Any) -> Any:
+        x_type = x
+        return (lambda x, y: x_type(c_fmod(x, y))) if x in integers else None
 
-    for name, count in scalar.LIBM.items():
-        libm = types.ExternalFunction(name, double(*[double] * count))
-        overload(getattr(scalar, name), strict=False, jit_options=options)(called(libm, count))
+    overload(scalar.fmod, strict=False, jit_options=options)(fmod)

@@ -25,6 +25,11 @@ def float_of(x: Any) -> Any:
     return x.float_of()
 
 
+def with_bits(x: Any, k: Any) -> Any:
+    """The float of x's type with the bits k; of a wider integer, with its low bits."""
+    return k.float_of()
+
+
 def select(c: Any, a: Any, b: Any) -> Any:
     """a where c is true, else b; both are computed, and NaN or infinity in the one not taken does no harm."""
     return c.select(a, b)
@@ -83,5 +88,12 @@ def rare_sin(c: Any, x: Any, fast: Any) -> Any:
 
 
 def rare_cos(c: Any, x: Any, fast: Any) -> Any:
-    """The C library's cos(x) where c is true, else `fast`; costs a test where c is true nowhere."""
     return x.rarely(c, "cos", fast)
+
+
+def rare_tan(c: Any, x: Any, fast: Any) -> Any:
+    return x.rarely(c, "tan", fast)
+
+
+def rare_lgamma(c: Any, x: Any, fast: Any) -> Any:
+    return x.rarely(c, "lgamma", fast)

@@ -234,7 +234,7 @@ CASES: dict[str, list[tuple[str, type[Exception], str]]] = {
         ("jitgrad.grad(lambda v: v.sum(), has_aux=True)(x)", TypeError, r"must return \(value, aux\)"),
         ("jitgrad.jit(3)", TypeError, "jit takes a function, not int"),
         ("jitgrad.jit(lambda v: 1 if v > 0 else 2)(x[0, 0])", TracedValueError, r"under jit there is none yet.*where"),
-        ("jitgrad.sweep('fast')", ValueError, "sweep must be one of auto, interpreted, jit"),
+        ("jitgrad.sweep('fast')", ValueError, "sweep must be one of auto, interpreted, machine, jit"),
         ("x.div(2, rounding_mode='up')", RuntimeError, "None, 'trunc' or 'floor', not 'up'"),
         ("x.clamp()", RuntimeError, "clamp needs min, max or both"),
         ("x.norm(p='nuclear')", ValueError, "p must be a number, inf, -inf or 'fro'"),

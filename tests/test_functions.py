@@ -201,7 +201,7 @@ def test_argument_that_requires_grad() -> None:
 # Backward through compiled functions.
 
 
-@pytest.mark.parametrize("sweep", ["interpreted", "jit"])
+@pytest.mark.parametrize("sweep", ["interpreted", "machine", "jit"])
 def test_backward_through_a_compiled_function(sweep: str) -> None:
     @jg.jit
     def layer(x: Any, w: Any, scale: float) -> Any:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
@@ -199,3 +201,23 @@ def test_an_unknown_sweep_is_an_error():
 def test_jit_needs_a_function():
     with pytest.raises(TypeError, match="function"):
         jg.jit(3)
+
+
+def test_a_kernel_used_often_is_called_and_gives_the_same():
+    def often(x):
+        total = x
+        for k in range(6):
+            total = total + (x * (k + 1)).exp() * (x - k).sin()
+        return total
+
+    for shape in ((), (1003,)):
+        x = jg.tensor(np.linspace(-1, 1, math.prod(shape)).reshape(shape), dtype=jg.float32)
+        both(often, x, rtol=1e-5)
+        compiled = jg.jit(often)
+        compiled(x)
+        text = next(iter(compiled._compiled.values())).program.steps[0].text
+        assert text.count("define internal") >= 2
+        alone = [jg.jit(lambda x, k=k: (x * (k + 1)).exp())(x).numpy() for k in range(6)]
+        together = jg.jit(lambda x: [(x * (k + 1)).exp() for k in range(6)])(x)
+        for a, b in zip(alone, together):  # written out or called, the bits are the same
+            np.testing.assert_array_equal(a, b.numpy())

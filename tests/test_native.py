@@ -1,6 +1,7 @@
 """Machine code from LLVM text: compiling it and calling it."""
 
 import ctypes
+import gc
 import math
 import sys
 
@@ -162,6 +163,7 @@ def test_call_refuses_what_is_no_integer(ways, name, padding):
 
 def test_calls_leak_no_references(ways):
     copy, out = native.compile_text(COPY, "copy"), np.zeros(4, np.int64)
+    gc.collect()  # what earlier tests left would give up references while we count
     before = sys.getrefcount(out), sys.getrefcount(None)
     for _ in range(1000):
         ways.call(copy.address, out, 1, out)

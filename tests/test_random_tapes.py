@@ -165,6 +165,12 @@ def test_compiled_sweep_agrees_with_the_naive_engine(program: tuple[list[np.ndar
     compare(*program, ("jit",))
 
 
+@settings(max_examples=200, **COMMON)
+@given(programs())
+def test_machine_agrees_with_the_naive_engine(program: tuple[list[np.ndarray], list[Step]]) -> None:
+    compare(*program, ("machine",))
+
+
 @pytest.mark.quick
 def test_naive_engine_itself() -> None:
     """Its gradients are the limits of differences of its values, for every operation."""

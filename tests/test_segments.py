@@ -212,3 +212,28 @@ def test_results_that_are_views_of_one_result_do_not_share_memory() -> None:
     for a, b in itertools.combinations(results, 2):
         assert not np.shares_memory(a, b)
     np.testing.assert_array_equal(results[3], (x.numpy() * 2).reshape(3, 2))
+
+
+def test_one_index_a_row_is_a_mask_in_the_loop() -> None:
+    classes = jg.tensor([3, 0, 2, 4])
+    f = agree(lambda x: jg.gather(x, 1, classes.reshape(4, 1)) * x, data(4, 5))
+    assert set(numpy_rows(f)) <= {"places", "within", "reshape"}
+    loss = agree(lambda x: jg.cross_entropy(x, jg.tensor([3, 0, 2, 1])), data(4, 5))
+    assert len([phase for phase in program(loss).plan.phases if phase.levels]) <= 3
+
+
+def test_an_index_out_of_bounds_is_an_error_under_jit() -> None:
+    f = jg.jit(lambda x, k: jg.gather(x, 1, k))
+    x = data(2, 3)
+    assert f(x, jg.tensor([[2], [0]])).shape == (2, 1)
+    with pytest.raises(IndexError, match="index 3 is out of bounds for a dimension of size 3"):
+        f(x, jg.tensor([[0], [3]]))
+
+
+def test_what_is_repeated_is_computed_once() -> None:
+    f = jg.jit(lambda x, s: (x * jg.log(s.reshape(40, 1).expand(40, 30)) * (s.sum() + 1).expand(40, 30).exp()).sum())
+    f(data(40, 30), data(40) + 2)
+    (log,) = [row for row in program(f).tape.rows if row.op.name == "log"]
+    (exp,) = [row for row in program(f).tape.rows if row.op.name == "exp"]
+    assert log.shape == (40, 1)
+    assert exp.shape == ()

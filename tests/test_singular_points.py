@@ -56,7 +56,7 @@ def test_singular_points_in_the_eager_sweep(name: str) -> None:
         np.testing.assert_array_equal(x.grad.numpy(), np.array(w), strict=True)
 
 
-@pytest.mark.parametrize("sweep", ["interpreted", "jit"])
+@pytest.mark.parametrize("sweep", ["interpreted", "machine", "jit"])
 def test_singular_points_under_jit(sweep: str) -> None:
     def gradients(points: list[list[jg.Tensor]]) -> list[tuple]:
         return [

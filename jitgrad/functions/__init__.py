@@ -5,6 +5,7 @@ Importing this attaches the methods of `Tensor`.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -13,7 +14,7 @@ import numpy as np
 from jitgrad.functions import converting, creation, data, losses, numeric, numpy_names, shaping
 from jitgrad.handle import Handle
 from jitgrad.inplace import overwrite
-from jitgrad.methods import bound, quick_binary, quick_reflected, quick_unary
+from jitgrad.methods import bound, quick_binary, quick_one, quick_reflected, quick_unary
 from jitgrad.ops import TABLE
 from jitgrad.ops import elementwise as ew
 from jitgrad.ops.table import Op
@@ -57,7 +58,7 @@ def _renaming(function: Callable) -> Callable:
 
 def _polygamma(n: int, input: Tensor) -> Tensor:
     """The n-th derivative of `digamma`."""
-    return apply(ew.polygamma, (input,), {"n": n}) if n else apply(ew.digamma, (input,))
+    return apply(ew.polygamma, (input,), {"n": n}) if n > 1 else apply((ew.digamma, ew.trigamma)[n], (input,))
 
 
 for _op in TABLE.values():
@@ -128,7 +129,15 @@ def _rpow(self: Tensor, base: Any) -> Tensor:
 
 def _reversed_dims(self: Tensor) -> Tensor:
     """The dimensions in reverse order."""
-    return shaping.permute(self, *reversed(range(self.ndim)))
+    return _permute(self, _reversing(len(self._held.shape)))
+
+
+_permute = quick_one(TABLE["permute"])
+
+
+@functools.lru_cache
+def _reversing(ndim: int) -> dict[str, Any]:
+    return {"dims": tuple(reversed(range(ndim)))}
 
 
 def _rmatmul(self: Tensor, other: Any) -> Tensor:

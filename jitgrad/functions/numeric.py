@@ -8,7 +8,7 @@ import numpy as np
 
 from jitgrad import dtypes
 from jitgrad.functions.shaping import gather, unsqueeze
-from jitgrad.methods import bound, quick_unary
+from jitgrad.methods import SCALARS, bound, quick_product, quick_unary
 from jitgrad.ops import TABLE
 from jitgrad.ops import elementwise as ew
 from jitgrad.ops.linalg import matmul as matmul_op
@@ -62,10 +62,11 @@ def min(input: Tensor, dim: Any = None, keepdim: bool = False, *, other: Any = N
 
 def matmul(input: Tensor, other: Tensor) -> Tensor:
     """The matrix product, with `numpy.matmul`'s rules for 1-d operands and for leading (batch) dimensions."""
-    if input.__class__ is other.__class__ is Tensor and input.ndim == 2 == other.ndim:
-        x, y = input._held, other._held
-        if x.dtype == y.dtype and x.shape[1] == y.shape[0]:  # what most products are
-            return apply(matmul_op, (input, other))
+    if input.__class__ is other.__class__ is Tensor:
+        x, y = input._value, other._value
+        plain = x.__class__ is y.__class__ is np.ndarray and 0 < x.ndim <= 2 and 0 < y.ndim <= 2
+        if plain and x.shape[-1] == y.shape[0] and x.dtype is y.dtype and x.dtype in FLOATS:  # what most products are
+            return quick_product(input, other)
     for x in (input, other):
         if not isinstance(x, (Tensor, np.ndarray)):
             raise TypeError(f"matmul takes tensors, not {type(x).__name__}")
@@ -151,6 +152,10 @@ def matrix_transpose(input: Tensor) -> Tensor:
 
 def pow(input: Any, exponent: Any) -> Tensor:
     """`input ** exponent` elementwise. An integer to a negative integer power raises RuntimeError."""
+    if input.__class__ is Tensor and (exponent.__class__ is int or exponent.__class__ is float):
+        value = input._value
+        if value is not None and value.dtype in FLOATS:  # what most powers are
+            return _pow_scalar(input, exponent=exponent)
     if isinstance(exponent, np.generic):
         exponent = exponent.item()
     if isinstance(input, Tensor) and isinstance(exponent, (int, float)) and not isinstance(exponent, bool):
@@ -202,13 +207,15 @@ def div(input: Any, other: Any, *, rounding_mode: str | None = None) -> Tensor:
     return apply(ew.cast, (apply(ew.trunc, (_div(input, other),)),), {"dtype": whole.numpy})
 
 
-_clamp = quick_unary(ew.clamp)
+_clamp, _pow_scalar = quick_unary(ew.clamp), quick_unary(ew.pow_scalar)
 
 
 def clamp(input: Tensor, min: Any = None, max: Any = None) -> Tensor:
     """`input` bounded below by `min` and above by `max`, numbers or tensors; the gradient passes at a bound."""
-    if min.__class__ is float and max.__class__ is float and input.__class__ is Tensor and input._held.dtype in FLOATS:
-        return _clamp(input, min=min, max=max)  # what most calls are
+    if min.__class__ is float and max.__class__ is float and input.__class__ is Tensor:
+        value = input._value
+        if value.__class__ in SCALARS or (value is not None and value.dtype in FLOATS):
+            return _clamp(input, min=min, max=max)  # what most calls are
     if isinstance(min, Tensor) or isinstance(max, Tensor):
         out = input if min is None else apply(ew.maximum, (input, min))
         return out if max is None else apply(ew.minimum, (out, max))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from jitgrad import dtypes
-from jitgrad.methods import bound
+from jitgrad.methods import bound, quick_one
 from jitgrad.ops import TABLE
 from jitgrad.ops.elementwise import cast, where
 from jitgrad.ops.indexing import Slot
@@ -20,16 +21,31 @@ from jitgrad.ops.movement import cat as cat_op
 from jitgrad.ops.movement import narrow
 from jitgrad.ops.movement import permute as permute_op
 from jitgrad.ops.movement import reshape as reshape_op
-from jitgrad.ops.table import axis
+from jitgrad.ops.table import Spec, axis
 from jitgrad.record import apply
 from jitgrad.tensor import Tensor
+
+_kept = functools.lru_cache(maxsize=1024, typed=True)
+"""For parameters worked out from shapes and dimensions, which recur."""
 
 
 def _with_keyword(name: str, keyword: str) -> Callable:
     """A function of sizes or dimensions: one after the other, as one tuple, or by keyword."""
-    call = bound(TABLE[name])
+    op = TABLE[name]
+    call, quick, prepare = bound(op), quick_one(op), op.prepare
+    assert prepare is not None
+
+    @_kept
+    def canonical(shape: tuple[int, ...], *given: Any) -> dict[str, Any]:
+        return prepare(Spec(shape, np.dtype(np.float32)), *given)
 
     def function(input: Tensor, *given: Any, **kwargs: Any) -> Tensor:
+        if given and not kwargs and isinstance(input, Tensor):
+            try:
+                params = canonical(input._held.shape, *given)
+            except TypeError:  # a list, which has no hash, or something wrong
+                return call(input, *given)
+            return quick(input, params)
         if keyword in kwargs:
             given = (kwargs.pop(keyword),)
         if not given and input.ndim:
@@ -42,6 +58,7 @@ def _with_keyword(name: str, keyword: str) -> Callable:
     return function
 
 
+_reshape, _permute = quick_one(reshape_op), quick_one(permute_op)
 reshape, _expand = _with_keyword("reshape", "shape"), _with_keyword("expand", "size")
 permute, flip = _with_keyword("permute", "dims"), _with_keyword("flip", "dims")
 
@@ -98,14 +115,20 @@ def select(input: Tensor, dim: int, index: int) -> Tensor:
 def squeeze(input: Tensor, dim: Any = None) -> Tensor:
     """Drop dimensions of size 1: all, or those in `dim`."""
     drop = {axis(d, input.ndim) for d in ((dim,) if isinstance(dim, int) else dim)} if dim is not None else None
-    shape = [n for i, n in enumerate(input.shape) if n != 1 or (drop is not None and i not in drop)]
-    return apply(reshape_op, (input,), {"shape": tuple(shape)})
+    shape = [n for i, n in enumerate(input._held.shape) if n != 1 or (drop is not None and i not in drop)]
+    return _reshape(input, {"shape": tuple(shape)})
 
 
 def unsqueeze(input: Tensor, dim: int) -> Tensor:
     """Insert a dimension of size 1 at `dim`."""
-    d = axis(dim, input.ndim + 1)
-    return apply(reshape_op, (input,), {"shape": (*input.shape[:d], 1, *input.shape[d:])})
+    params = _unsqueezed if dim.__class__ is int else _unsqueezed.__wrapped__
+    return _reshape(input, params(input._held.shape, dim))
+
+
+@_kept
+def _unsqueezed(shape: tuple[int, ...], dim: int) -> dict[str, Any]:
+    d = axis(dim, len(shape) + 1)
+    return {"shape": (*shape[:d], 1, *shape[d:])}
 
 
 def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
@@ -119,11 +142,12 @@ def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
 
 def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
     """Swap two dimensions."""
-    dims = list(range(input.ndim))
-    a, b = axis(dim0, input.ndim), axis(dim1, input.ndim)
+    n = input.ndim
+    dims = list(range(n))
+    a, b = axis(dim0, n), axis(dim1, n)
     if dims:
         dims[a], dims[b] = dims[b], dims[a]
-    return apply(permute_op, (input,), {"dims": tuple(dims)})
+    return _permute(input, {"dims": tuple(dims)})
 
 
 def t(input: Tensor) -> Tensor:

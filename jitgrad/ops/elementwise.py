@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from jitgrad.kernels.gamma import G64
 from jitgrad.ops.table import NOT_DIFFERENTIABLE, Op, binary, predicate, register, unary
 
 POSITIVE = (0.1, 4.0)
@@ -27,6 +28,9 @@ def each(function: Callable[[float], float]) -> Callable:
     return lambda x: np.asarray(ufunc(x), dtype=x.dtype)[()]
 
 
+_erf, _erfc = each(math.erf), each(math.erfc)
+
+
 def _lgamma(x: float) -> float:
     try:
         return math.lgamma(x)
@@ -35,7 +39,10 @@ def _lgamma(x: float) -> float:
 
 
 def _digamma(x: np.ndarray) -> Any:
-    """Recurrence up to x >= 10, then the asymptotic series; reflection for x < 0 (Abramowitz & Stegun 6.3.5-18)."""
+    """Recurrence up to x >= 10, then the asymptotic series; reflection for x < 0 (Abramowitz & Stegun 6.3.5-18).
+
+    Around the root at 1.46 the kernel's polynomial, since the sum would lose its digits.
+    """
     z = np.asarray(x, np.float64)
     y = np.where(z < 0, 1 - z, z)
     total = np.zeros_like(y)
@@ -46,6 +53,9 @@ def _digamma(x: np.ndarray) -> Any:
     w = 1 / (y * y)
     series = w * (1 / 12 - w * (1 / 120 - w * (1 / 252 - w * (1 / 240 - w * (1 / 132 - w * 691 / 32760)))))
     total += np.log(y) - 0.5 / y - series
+    y = np.where(z < 0, 1 - z, z)
+    v = (y - G64.root[0]) - G64.root[1]
+    total = np.where((y > 1) & (y < 2.25), np.polyval(G64.digamma, v) * v, total)
     total = np.where(z < 0, total - math.pi / np.tan(math.pi * (z - np.rint(z))), total)
     total = np.where((z < 0) & (z == np.floor(z)), np.nan, total)
     return total.astype(x.dtype)[()]
@@ -79,6 +89,42 @@ def _polygamma(x: np.ndarray, n: int) -> Any:
     total = np.where(x64 < 0, -sign * total - derivative(cot), total)
     total = np.where((x64 < 0) & (x64 == np.floor(x64)), sign * math.inf, total)
     return total.astype(x.dtype)[()]
+
+
+def _erfinv(x: np.ndarray) -> Any:
+    """Winitzki's closed formula, good to 0.3%, then Halley's method for erf(y) = x, or erfc where that is exact."""
+    a = np.asarray(abs(x), np.float64)
+    log = np.log1p(-a * a)
+    half = 2 / (math.pi * 0.147) + log / 2
+    y = np.sqrt(np.sqrt(half * half - log / 0.147) - half)
+    for _ in range(3):
+        excess = np.where(a < 0.5, _erf(y) - a, (1 - a) - _erfc(y))
+        step = excess * (math.sqrt(math.pi) / 2) * np.exp(y * y)
+        y = y - step / (1 + y * step)
+    y = np.where(a < 1e-8, a * (math.sqrt(math.pi) / 2), np.where(a == 1, math.inf, y))
+    return np.copysign(y, x).astype(x.dtype)[()]
+
+
+def _bessel(x: np.ndarray, n: int, shrunk: bool) -> Any:
+    """I_n(x), n = 0 or 1, times e**-|x| if `shrunk`: the power series (DLMF 10.25.2) or Hankel's expansion (10.40.1)."""
+    a = np.asarray(abs(x), np.float64)
+    b, far = np.minimum(a, 20), np.clip(a, 20, math.inf if shrunk else 800)  # I_n(800) is infinite
+    near_value = np.ones_like(a)
+    for k in range(55, 0, -1):
+        near_value = 1 + near_value * (b * b / (4 * k * (k + n)))
+    near_value *= (b / 2) ** n * (np.exp(-b) if shrunk else 1)
+    far_value = np.ones_like(a)
+    for k in range(30, 0, -1):
+        far_value = 1 - far_value * (4 * n * n - (2 * k - 1) ** 2) / (8 * k * far)
+    far_value /= math.sqrt(2 * math.pi) * np.sqrt(far)
+    if not shrunk:
+        far_value = far_value * np.exp(far / 2) * np.exp(far / 2)  # the exponential alone would be infinite earlier
+    value = np.where(a < 20, near_value, np.where(a == a, far_value, a))
+    return (np.copysign(value, x) if n else value).astype(x.dtype)[()]
+
+
+def _xlogy(x: Any, y: Any) -> Any:
+    return np.where((x == 0) & (y == y), x.dtype.type(0), x * np.log(y)).astype(x.dtype)[()]
 
 
 def _where(c: Any, x: Any, y: Any) -> Any:
@@ -158,12 +204,21 @@ zeros_like = unary("0", lambda x: np.zeros_like(x) if x.__class__ is np.ndarray 
 # Roots, exponentials, logarithms.
 sqrt = unary("sqrt(x)", np.sqrt, vjp=lambda g, y: g / (2 * y), domain=POSITIVE, result="float")
 rsqrt = unary("1 / sqrt(x)", lambda x: 1 / np.sqrt(x), d=lambda y: -0.5 * y * y * y, domain=POSITIVE, result="float")
+cbrt = unary("cbrt(x)", np.cbrt, d=lambda y: 1 / (3 * y * y), domain=POSITIVE, result="float")
 exp = unary("exp(x)", np.exp, d=lambda y: y, result="float")
+exp2 = unary("exp2(x)", np.exp2, d=lambda y: y * math.log(2), result="float")
 expm1 = unary("expm1(x)", np.expm1, d=lambda y: y + 1, result="float")
 log = unary("log(x)", np.log, vjp=lambda g, x: g / x, domain=POSITIVE, result="float")
 log1p = unary("log1p(x)", np.log1p, vjp=lambda g, x: g / (1 + x), domain=POSITIVE, result="float")
 log2 = unary("log2(x)", np.log2, vjp=lambda g, x: g / (x * math.log(2)), domain=POSITIVE, result="float")
 log10 = unary("log10(x)", np.log10, vjp=lambda g, x: g / (x * math.log(10)), domain=POSITIVE, result="float")
+xlogy = binary(
+    "select((x == 0) & (y == y), 0, x * log(y))", _xlogy, result="float", domain=((-3.0, 3.0), POSITIVE),
+    vjp=(
+        lambda g, x, y: where(logical_and(x == 0, y <= 0), 0, g * log(y)),
+        lambda g, x, y: g * x / y,
+    ),
+)  # fmt: skip
 
 # Trigonometric and hyperbolic functions.
 sin = unary("sin(x)", np.sin, d=lambda x: cos(x), result="float")
@@ -184,6 +239,10 @@ hypot = binary("hypot(x, y)", np.hypot, vjp=(lambda g, x, z: g * (x / z), lambda
 sinh = unary("sinh(x)", np.sinh, d=lambda x: cosh(x), result="float")
 cosh = unary("cosh(x)", np.cosh, d=lambda x: sinh(x), result="float")
 tanh = unary("tanh(x)", np.tanh, d=lambda y: 1 - y * y, result="float")
+asinh = unary("asinh(x)", np.arcsinh, d=lambda x: 1 / hypot(x, 1.0), result="float", aliases=("arcsinh",))
+acosh = unary("acosh(x)", np.arccosh, d=lambda x: rsqrt((x - 1) * (x + 1)), domain=(1.1, 4.0), result="float",
+              aliases=("arccosh",))  # fmt: skip
+atanh = unary("atanh(x)", np.arctanh, d=lambda x: 1 / (1 - x * x), domain=INSIDE, result="float", aliases=("arctanh",))
 
 # Activations and special functions.
 sigmoid = unary("sigmoid(x)", lambda x: 1 / (1 + np.exp(-x)), d=lambda y: y * (1 - y), result="float")
@@ -192,17 +251,23 @@ softplus = unary("softplus(x)", lambda x: np.logaddexp(x, x.dtype.type(0)), d=la
 silu = unary("x * sigmoid(x)", lambda x: x / (1 + np.exp(-x)), result="float",
              d=lambda x: sigmoid(x) * (1 + x * (1 - sigmoid(x))))  # fmt: skip
 relu = unary("select((x > 0) | (x != x), x, 0)", _relu, vjp=lambda g, y: where(y <= 0, 0, g))
-erf = unary("erf(x)", each(math.erf), d=lambda x: (2 / math.sqrt(math.pi)) * exp(-x * x), result="float")
-erfc = unary("erfc(x)", each(math.erfc), d=lambda x: (-2 / math.sqrt(math.pi)) * exp(-x * x), result="float")
+erf = unary("erf(x)", _erf, d=lambda x: (2 / math.sqrt(math.pi)) * exp(-x * x), result="float")
+erfc = unary("erfc(x)", _erfc, d=lambda x: (-2 / math.sqrt(math.pi)) * exp(-x * x), result="float")
+erfinv = unary("erfinv(x)", _erfinv, d=lambda y: (math.sqrt(math.pi) / 2) * exp(y * y), domain=INSIDE, result="float")
 lgamma = unary("lgamma(x)", each(_lgamma), d=lambda x: digamma(x), domain=POSITIVE, result="float")
-digamma = Op(
-    _digamma, kind="elementwise", inputs=("x",), output="y", d=(lambda x: polygamma(x, n=1),), result="float",
-    domain=(POSITIVE,),
-)  # fmt: skip
+digamma = unary("digamma(x)", _digamma, d=lambda x: trigamma(x), domain=POSITIVE, result="float")
+trigamma = unary("trigamma(x)", lambda x: _polygamma(x, 1), d=lambda x: polygamma(x, n=2), domain=(0.5, 4.0),
+                 result="float", label="polygamma")  # fmt: skip
 polygamma = Op(
     _polygamma, kind="elementwise", inputs=("x",), output="y", d=(lambda x, n: polygamma(x, n=n + 1),),
     result="float", domain=((0.5, 4.0),), method=False, samples=lambda: [{"n": 1}, {"n": 2}],
 )  # fmt: skip
+i0 = unary("i0(x)", lambda x: _bessel(x, 0, False), d=lambda x: i1(x), result="float")
+i0e = unary("i0e(x)", lambda x: _bessel(x, 0, True), d=lambda x, y: i1e(x) - sign(x) * y, result="float")
+i1 = unary("i1(x)", lambda x: _bessel(x, 1, False), result="float",
+           d=lambda x, y: where(x == 0, 0.5, i0(x) - y / where(x == 0, 1, x)))  # fmt: skip
+i1e = unary("i1e(x)", lambda x: _bessel(x, 1, True), result="float",
+            d=lambda x, y: where(x == 0, 0.5, i0e(x) - y * (sign(x) + 1 / where(x == 0, 1, x))))  # fmt: skip
 
 # Choices and bounds.
 maximum = binary(

@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from jitgrad.ops.elementwise import eq, where, zeros_like
+from jitgrad.ops.movement import expand, reshape, sum
 from jitgrad.ops.table import Op, Spec, axis, register
 
 NAMES = np.array([0, 2, 2])  # what samples index with: elements named twice, and not
@@ -126,14 +128,62 @@ def _gather_params(x: Any, index: Any, dim: int) -> dict[str, Any]:
     return {"dim": axis(dim, x.ndim)}
 
 
+def _within(index: Any, size: int) -> Any:
+    index = np.asarray(index)
+    found = np.where(index < 0, index + size, index)
+    if index.size and not (found.min() >= 0 and found.max() < size):
+        bad = int(index[(found < 0) | (found >= size)][0])
+        raise IndexError(f"index {bad} is out of bounds for a dimension of size {size}")
+    return found.astype(np.int32)
+
+
+within = Op(
+    _within, kind="index", inputs=("x",), output="y", method=False,
+    shape=lambda x, size: Spec(x.shape, np.dtype(np.int32)),
+    samples=lambda: [([NAMES], {"size": 3})],
+)  # fmt: skip
+"""Indices of a dimension of that size: counted from 0, as int32; `IndexError` for one that is out of bounds."""
+
+places = Op(
+    lambda x, size: np.arange(size, dtype=np.int32), kind="index", inputs=("x",), output="y", method=False,
+    shape=lambda x, size: Spec((size,), np.dtype(np.int32)),
+    samples=lambda: [([NAMES], {"size": 4})],
+)  # fmt: skip
+"""0, 1, … size - 1, to be compared with the indices `x`."""
+
+
+def _hits(x: Any, index: Any, dim: int) -> Any:
+    """For one index along `dim` for each of the others: where in `x` it points."""
+    size, shape = x.shape[dim], tuple(x.shape)
+    along = reshape(places(index, size=size), shape=tuple(size if d == dim else 1 for d in range(x.ndim)))
+    return eq(expand(along, shape=shape), expand(within(index, size=size), shape=shape))
+
+
+def _one_along(x: Any, index: Any, dim: int) -> bool:
+    return x.ndim > 0 and tuple(index.shape) == (*x.shape[:dim], 1, *x.shape[dim + 1 :]) and 0 < x.shape[dim] < 1 << 31
+
+
+def _lower_gather(x: Any, index: Any, dim: int) -> Any:
+    """One element along `dim`, as a sum over all where the others are masked: no memory is read twice."""
+    if not _one_along(x, index, dim):
+        return gather(x, index, dim=dim)
+    return sum(where(_hits(x, index, dim), x, zeros_like(x)), dim=(dim,), keepdim=True)
+
+
+def _lower_scatter_add(x: Any, index: Any, src: Any, dim: int) -> Any:
+    if not _one_along(x, index, dim) or tuple(src.shape) != tuple(index.shape):
+        return scatter_add(x, index, src, dim=dim)
+    return x + where(_hits(x, index, dim), expand(src, shape=tuple(x.shape)), 0)
+
+
 gather = Op(
-    _gather, kind="index", inputs=("x", "index"), output="y", method=False, prepare=_gather_params,
+    _gather, kind="index", inputs=("x", "index"), output="y", method=False, prepare=_gather_params, lower=_lower_gather,
     vjp=(lambda g, index, x_shape, x_dtype, dim: scatter_add(_zeros(x_shape, x_dtype), index, g, dim=dim), None),
     shape=lambda x, index, dim: Spec(index.shape, x.dtype),
     samples=lambda: [([(3, 4), PLACES], {"dim": 1}), ([(3, 4), PLACES], {"dim": 0})],
 )  # fmt: skip
 scatter_add = Op(
-    _scatter_add, kind="index", inputs=("x", "index", "src"), output="y", method=False,
+    _scatter_add, kind="index", inputs=("x", "index", "src"), output="y", method=False, lower=_lower_scatter_add,
     vjp=(lambda g: g, None, lambda g, index, src_shape, src_dtype, dim: _gathered(g, index, src_shape, src_dtype, dim)),
     shape=lambda x, index, src, dim: Spec(x.shape, x.dtype),
     samples=lambda: [([(3, 4), PLACES, (2, 3)], {"dim": 1}), ([(3, 4), PLACES, (3, 4)], {"dim": 0})],

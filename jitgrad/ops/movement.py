@@ -17,15 +17,17 @@ from jitgrad.ops.table import Op, Spec, axes, axis, linear, reduced_shape, reduc
 def _target_shape(x: Any, *shape: Any) -> dict[str, Any]:
     """The shape of a reshape with its -1 filled in; `RuntimeError` if the sizes do not fit, as in PyTorch."""
     wanted = list(shape[0] if len(shape) == 1 and isinstance(shape[0], (tuple, list)) else shape)
-    size = int(np.prod(x.shape, dtype=np.int64))
-    unknown = [i for i, n in enumerate(wanted) if n == -1]
-    known = int(np.prod([n for n in wanted if n != -1], dtype=np.int64))
-    if len(unknown) == 1 and known and size % known == 0:
-        wanted[unknown[0]] = size // known
-    elif unknown or known != size:
+    size = math.prod(x.shape)
+    known = math.prod(wanted)
+    if -1 in wanted:
+        known = -known  # the product of the others, if there is one -1
+        if wanted.count(-1) == 1 and known and size % known == 0:
+            wanted[wanted.index(-1)] = size // known
+            known = size
+    if known != size or -1 in wanted:
         raise RuntimeError(f"a tensor of shape {tuple(x.shape)} has {size} elements and cannot take shape "
                            f"{tuple(wanted)}")  # fmt: skip
-    return {"shape": tuple(int(n) for n in wanted)}
+    return {"shape": tuple(map(int, wanted))}
 
 
 def _expanded_shape(x: Any, *shape: Any) -> dict[str, Any]:
@@ -40,6 +42,8 @@ def _expanded_shape(x: Any, *shape: Any) -> dict[str, Any]:
 
 def _dims(x: Any, *dims: Any) -> dict[str, Any]:
     wanted = dims[0] if len(dims) == 1 and isinstance(dims[0], (tuple, list)) else dims
+    if {d.__class__ for d in wanted} == {int} and sorted(wanted) == list(range(x.ndim)):
+        return {"dims": tuple(wanted)}
     found = tuple(axis(d, x.ndim) for d in wanted)
     if sorted(found) != list(range(x.ndim)):
         raise RuntimeError(f"permute needs each of the {x.ndim} dimensions once, not {tuple(wanted)}")
@@ -96,12 +100,12 @@ def _piece(g: Any, xs_shapes: Any, dim: int, i: int) -> Any:
 
 
 reshape = linear(
-    lambda x, shape: np.reshape(x, shape), transpose=lambda g, x_shape: reshape(g, shape=x_shape), view=True,
+    lambda x, shape: x.reshape(shape), transpose=lambda g, x_shape: reshape(g, shape=x_shape), view=True,
     prepare=_target_shape, label="view", shape=lambda x, shape: Spec(shape, x.dtype),
     samples=lambda: [((2, 3), {"shape": (3, 2)}), ((2, 3), {"shape": (6,)}), ((1,), {"shape": ()})],
 )  # fmt: skip
 permute = linear(
-    lambda x, dims: np.transpose(x, dims), transpose=lambda g, dims: permute(g, dims=_inverse(dims)), view=True,
+    lambda x, dims: x.transpose(dims), transpose=lambda g, dims: permute(g, dims=_inverse(dims)), view=True,
     prepare=_dims, shape=lambda x, dims: Spec(tuple(x.shape[d] for d in dims), x.dtype),
     samples=lambda: [((2, 3, 4), {"dims": (2, 0, 1)}), ((2, 3), {"dims": (1, 0)})],
 )  # fmt: skip

@@ -152,7 +152,7 @@ def _lower_log_softmax(x: Any, dim: int) -> Any:
     if not x.shape:
         return zeros_like(x)
     shifted = x - spread(amax(x, dim=(dim,), keepdim=True), x.shape, (dim,), True)
-    return shifted - log(total(exp(shifted), dim))
+    return shifted - spread(log(sum(exp(shifted), dim=(dim,), keepdim=True)), x.shape, (dim,), True)
 
 
 logsumexp = reduction(

@@ -12,7 +12,8 @@ from jitgrad.kernels import primitives
 from jitgrad.ops.movement import sum
 from jitgrad.ops.reductions import amax
 from jitgrad.sweeps.function import moved
-from jitgrad.sweeps.lanes import DTYPES, WORDS, Block, Lane
+from jitgrad.sweeps.lanes import Block, Lane
+from jitgrad.sweeps.words import WORDS, kind_of
 from jitgrad.tape import Row
 
 
@@ -25,7 +26,7 @@ class Accumulator:
 
     def __init__(self, nest: Any, row: Row) -> None:
         self.nest, self.row, self.f = nest, row, nest.f
-        self.kind = DTYPES[str(row.dtype)]
+        self.kind = kind_of(row.dtype)
         self.adds = row.op is sum
         self.held = "f64" if self.adds and self.kind[0] == "f" else self.kind
         self.out = nest.writes[row]
@@ -35,6 +36,8 @@ class Accumulator:
         self.by_tile = bool(self.out.strides) and self.out.strides[0] != 0
         at_once = self.inner and all(steps[:-1]) and (self.by_tile or not nest.tiled)
         self.in_memory = not self.everything and not at_once
+        # A short row that every outer loop adds to stays in a register meanwhile.
+        self.columns = self.in_memory and nest.short and steps[-1] == 1 and not any(steps[:-1])
         self.rest = math.prod(n for n, s in zip(nest.space[1:], self.out.strides[1:]) if s)
         self.place = f"{nest.name}.{nest.items.index(row)}"
         if self.in_memory:
@@ -43,7 +46,7 @@ class Accumulator:
             self.size = nest.lanes
         if self.in_memory or (self.everything and nest.chunks > 1):
             self.memory = self.all_memory = self.f.temporary(np.dtype(_NUMPY[self.held]), self.size * nest.chunks)
-        if self.inner:
+        if self.inner or self.columns:
             word = f"<{nest.lanes} x {WORDS[self.held]}>"
             self.register = f"%{self.place}.acc"
             self.f.allocas.append(f"  {self.register} = alloca {word}, align 64")
@@ -78,6 +81,8 @@ class Accumulator:
             self._initialise(self.f.size(self.rest))
 
     def before_loop(self, rows: Lane) -> None:
+        if self.columns:
+            self.f.block.store(self.f.block.load(self.memory, self.held, self.nest.lanes), self.register)
         if self.in_memory and self.by_tile:
             self._initialise(moved(self.f.block, rows) * self.f.size(self.rest))
 
@@ -87,7 +92,7 @@ class Accumulator:
 
     def combine(self, value: Lane, block: Block, at: Lane, mask: Lane | None) -> None:
         value = moved(block, value).to(self.held).splat(self.nest.lanes)
-        if self.inner:
+        if self.inner or self.columns:
             if mask is not None:
                 value = primitives.select(mask, value, self._start(block, self.nest.lanes))
             block.store(self._join(block.load(self.register, self.held, self.nest.lanes), value), self.register)
@@ -124,6 +129,8 @@ class Accumulator:
             block.store(total.to(self.kind), block.address(self.f.array(self.row, written=True), offset, self.kind))
 
     def after_loop(self, rows: Lane) -> None:
+        if self.columns:
+            self.f.block.store(self.f.block.load(self.register, self.held, self.nest.lanes), self.memory)
         if self.in_memory and self.by_tile:
             self._finish(moved(self.f.block, rows) * self.f.size(self.rest), self.nest.bases[self.out])
 
@@ -144,20 +151,20 @@ class Accumulator:
         """Put what the chunks hold together, in their order."""
         f = self.f
         if self.everything:
-            self._keep(self._joined(count, None, None))
+            self._keep(self._joined(count, None, None, self.nest.lanes))
         elif self.in_memory and not self.by_tile:
             out = f.array(self.row, written=True)
 
             def body(at: Lane, mask: Lane | None) -> None:
-                total = self._joined(count, at, mask).to(self.kind)
+                total = self._joined(count, at, mask, self.nest.width).to(self.kind)
                 where = f.block.address(out, moved(f.block, at), self.kind)
                 f.block.store(total, where, None if mask is None else moved(f.block, mask))
 
-            f.vectors(f"{self.place}.finish", f.size(self.rest), self.nest.lanes, body)
+            f.vectors(f"{self.place}.finish", f.size(self.rest), self.nest.width, body)
 
-    def _joined(self, count: Lane, at: Lane | None, mask: Lane | None) -> Lane:
+    def _joined(self, count: Lane, at: Lane | None, mask: Lane | None, lanes: int) -> Lane:
         """W accumulators, from `at` on, of all chunks."""
-        f, lanes = self.f, self.nest.lanes
+        f = self.f
         f.count += 1
         name = f"{self.place}.join{f.count}"
         f.allocas.append(f"  %{name} = alloca <{lanes} x {WORDS[self.held]}>, align 64")
@@ -175,13 +182,13 @@ class Accumulator:
 
     def _initialise(self, size: Lane) -> None:
         self._over_memory("init", size, lambda block, at, mask: block.store(
-            self._start(block, self.nest.lanes), block.address(self.memory, at, self.held), mask))  # fmt: skip
+            self._start(block, self.nest.width), block.address(self.memory, at, self.held), mask))  # fmt: skip
 
     def _finish(self, size: Lane, base: Lane) -> None:
         out = self.f.array(self.row, written=True)
 
         def body(block: Block, at: Lane, mask: Lane | None) -> None:
-            total = block.load(block.address(self.memory, at, self.held), self.held, self.nest.lanes, mask)
+            total = block.load(block.address(self.memory, at, self.held), self.held, self.nest.width, mask)
             block.store(total.to(self.kind), block.address(out, moved(block, base) + at, self.kind), mask)
 
         self._over_memory("finish", size, body)
@@ -189,7 +196,7 @@ class Accumulator:
     def _over_memory(self, what: str, size: Lane, body: Callable[[Block, Lane, Lane | None], None]) -> None:
         """A loop over all accumulators in memory."""
         f = self.f
-        f.vectors(f"{self.place}.{what}", size, self.nest.lanes, lambda at, mask: body(f.block, at, mask))
+        f.vectors(f"{self.place}.{what}", size, self.nest.width, lambda at, mask: body(f.block, at, mask))
 
 
 _NUMPY = {"f16": "f2", "f32": "f4", "f64": "f8", "i32": "i4", "i64": "i8"}

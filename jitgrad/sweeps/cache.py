@@ -1,6 +1,6 @@
 """Compiled kernels on disk: one file of object code a kernel, in a folder only its owner can write to.
 
-The folder is ``platformdirs.user_cache_dir("jitgrad")``; ``JITGRAD_CACHE_DIR`` names another one, and set to the empty
+The folder is ``jitgrad`` in the user's folder for caches; ``JITGRAD_CACHE_DIR`` names another one, and set to the empty
 string it turns the disk cache off. ``JITGRAD_CACHE_SIZE`` bounds it, in MB (256). Machine code from a folder that
 somebody else can write to would be their code run as you, so such a folder is refused: one warning, no disk cache.
 Nothing here raises for a folder that is read-only or full, or an entry that is cut short, damaged or not ours: the
@@ -14,12 +14,13 @@ import hashlib
 import os
 import stat
 import struct
+import sys
 import tempfile
 import threading
 import time
 import warnings
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 __all__ = ["CacheInfo", "clear", "info", "key_of", "load", "store"]
 
@@ -38,8 +39,7 @@ _counts = {"hits": 0, "misses": 0, "stored": 0}
 _until_trim = 0
 
 
-@dataclass(frozen=True)
-class CacheInfo:
+class CacheInfo(NamedTuple):
     """What is on disk (``folder`` is None where the disk cache is off or refused) and this process's counts."""
 
     folder: Path | None
@@ -149,9 +149,7 @@ def _folder(create: bool = False) -> Path | None:
         return None
     try:
         if named is None:
-            from platformdirs import user_cache_dir  # here, not above: not needed where the variable is set
-
-            folder = Path(user_cache_dir("jitgrad", appauthor=False))
+            folder = _user_caches() / "jitgrad"
         else:
             folder = Path(named).expanduser().absolute()
         try:
@@ -168,6 +166,16 @@ def _folder(create: bool = False) -> Path | None:
         _warn_once(f"{folder}\0{objection}", f"jitgrad keeps no kernels on disk: the cache folder {folder} {objection}")
         return None
     return folder
+
+
+def _user_caches() -> Path:
+    """Where programs of this user keep what can be made again: by the XDG specification, or as is usual elsewhere."""
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches"
+    named = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    return named if named.is_absolute() else Path.home() / ".cache"  # the specification: ignore relative paths
 
 
 def _objection(found: os.stat_result) -> str:

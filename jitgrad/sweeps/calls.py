@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-__all__ = ["METH_FASTCALL", "METH_O", "Trampolines", "builtin", "make_trampolines", "through_ctypes"]
+__all__ = ["METH_FASTCALL", "METH_O", "Trampolines", "builtin", "layout_known", "make_trampolines", "through_ctypes"]
 
 
 class Trampolines(NamedTuple):
@@ -186,7 +186,7 @@ def builtin(name: str, address: int, flags: int, kernel: Any) -> Any:
 def make_trampolines(compile_text: Callable[..., Any]) -> Trampolines:
     """The trampolines, compiled by ``native.compile_text``; ctypes' where objects are laid out in an unknown way."""
     type_at, data_at = object.__basicsize__ - 8, object.__basicsize__
-    if not _layout_known(type_at, data_at):
+    if not layout_known():
         return through_ctypes()
     held = _CALL.format(name="call", save="", restore="", type=type_at, data=data_at)
     save, restore = "%state = call ptr @PyEval_SaveThread()", "call void @PyEval_RestoreThread(ptr %state)"
@@ -202,8 +202,9 @@ def make_trampolines(compile_text: Callable[..., Any]) -> Trampolines:
     )
 
 
-def _layout_known(type_at: int, data_at: int) -> bool:
+def layout_known() -> bool:
     """Whether an array's type and data pointer are where the generated code looks, and the GIL makes that safe."""
+    type_at, data_at = object.__basicsize__ - 8, object.__basicsize__
     gil = getattr(sys, "_is_gil_enabled", lambda: True)()
     if sys.implementation.name != "cpython" or not gil or ctypes.sizeof(ctypes.c_void_p) != 8:
         return False

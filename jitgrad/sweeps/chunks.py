@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 
-from jitgrad.sweeps.segments import Level, Nest, Phase, Plan, Write
+from jitgrad.sweeps.plan import Nest, Phase, Plan, Write
 from jitgrad.tape import Row
 
 LARGE = 1 << 20
@@ -52,14 +52,14 @@ def _pieces(phase: Phase) -> list[Phase]:
             continue
         small = {lead: nest for lead, nest in level.nests.items() if lead not in large}
         if level.numbers or small:
-            pieces[-1].levels[k] = Level(level.numbers, small)
+            pieces[-1].levels[k].numbers, pieces[-1].levels[k].nests = level.numbers, small
         for lead, nest in large.items():
             alone = Phase(chunked=True)
-            alone.levels[k] = Level(nests={lead: nest})
+            alone.levels[k].nests[lead] = nest
             pieces.append(alone)
         pieces.append(Phase())
         if level.products:
-            pieces[-1].levels[k] = Level(products=level.products)
+            pieces[-1].levels[k].products = level.products
     found = [piece for piece in pieces if piece.levels]
     if not found or (phase.others and found[-1].chunked):
         found.append(Phase())

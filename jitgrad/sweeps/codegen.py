@@ -20,11 +20,12 @@ from jitgrad.sweeps import chunks
 from jitgrad.sweeps.chunks import chunk_size
 from jitgrad.sweeps.expressions import evaluate
 from jitgrad.sweeps.function import Function, moved
-from jitgrad.sweeps.lanes import DTYPES, Block, Lane
+from jitgrad.sweeps.lanes import Block, Lane
 from jitgrad.sweeps.layouts import Access, is_number, space
 from jitgrad.sweeps.loops import LoopEmitter
+from jitgrad.sweeps.plan import Nest, Phase, Plan
 from jitgrad.sweeps.products import emit_product
-from jitgrad.sweeps.segments import Nest, Phase, Plan
+from jitgrad.sweeps.words import kind_of
 from jitgrad.tape import CONST, Row
 
 BAKED = frozenset({0.0, 1.0, -1.0, 2.0, 0.5, -0.5, -2.0, float("inf"), float("-inf")})
@@ -104,7 +105,7 @@ class Emitter(Function):
         return found
 
     def _constant(self, row: Row) -> Lane:
-        kind, value = DTYPES[str(row.dtype)], row.params["value"].reshape(())[()]
+        kind, value = kind_of(row.dtype), row.params["value"].reshape(())[()]
         if kind[0] != "f" or float(value) in BAKED or value != value:
             return self.entry.const(value.item(), kind)
         self.constants.append(float(value))
@@ -112,12 +113,12 @@ class Emitter(Function):
         return self.entry.load(at, "f64", 1).to(kind)
 
     def _cell(self, row: Row, block: Block) -> str:
-        kind = DTYPES[str(row.dtype)]
+        kind = kind_of(row.dtype)
         places = self.cells.setdefault(kind, {})
         return block.address(f"%cells.{kind}", places.setdefault(row, len(places)), kind)
 
     def _from_cell(self, row: Row) -> Lane:
-        return self.entry.load(self._cell(row, self.entry), DTYPES[str(row.dtype)], 1)
+        return self.entry.load(self._cell(row, self.entry), kind_of(row.dtype), 1)
 
     def keep_number(self, row: Row, value: Lane) -> None:
         """A number is known: remember its register, and store it if somebody outside wants it."""
@@ -133,7 +134,7 @@ class Emitter(Function):
         """One element, as a number."""
         if is_number(a.source):
             return self.number(a.source)
-        kind = DTYPES[str(a.source.dtype)]
+        kind = kind_of(a.source.dtype)
         at = self.size(a.offset)
         return self.block.load(self.block.address(self.array(a.source), moved(self.block, at), kind), kind, 1)
 
@@ -192,7 +193,7 @@ class NestEmitter:
         """From here on, the memory of this chunk."""
         f = self.f
         for row, (pointer, size) in self.buffers.items():
-            f.tiles[row] = f.block.address(pointer, moved(f.block, chunk) * f.size(size), DTYPES[str(row.dtype)])
+            f.tiles[row] = f.block.address(pointer, moved(f.block, chunk) * f.size(size), kind_of(row.dtype))
         for r in self.reductions:
             r.choose(chunk)
 

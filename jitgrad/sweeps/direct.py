@@ -5,34 +5,29 @@ twice that. `enter` does it all from a plan, a table of integers made once for e
 it checks the arguments, puts addresses and numbers where the machine code expects them, calls it, and makes tensors of
 the results. Where an argument is of another kind it returns None without having done anything.
 
-It looks into objects: at where an array has its data pointer, dtype, shape and flags (NumPy's C ABI fixes that), where a
-NumPy number has its value, and where a tensor and its row have their slots. All of that is tried out on samples first,
-and where something is not as expected `enter()` is None and the general way is taken.
+It looks into objects (see `objects.py`); where they are laid out in an unknown way `enter()` is None, and the general
+way is taken.
 """
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from jitgrad.handle import make
-from jitgrad.sweeps.calls import METH_FASTCALL, builtin
-from jitgrad.sweeps.native import compile_text, trampolines
-from jitgrad.tape import Leaf, Row
+from jitgrad.sweeps.calls import METH_FASTCALL, builtin, layout_known
+from jitgrad.sweeps.native import compile_text
+from jitgrad.sweeps.objects import NUMBERS, allocator, offsets
 from jitgrad.tensor import Tensor
 
-__all__ = ["CallPlan", "Input", "Output", "Slot", "enter", "write_plan"]
+__all__ = ["NUMBERS", "CallPlan", "Input", "Output", "Slot", "enter", "write_plan"]
 
 ROOM = 512
 """Entries of the table, and numbers, for which `enter` has room: both are on its stack."""
 
 NOWHERE = ROOM - 1  # the place in the table where the address of an argument goes that nobody reads
-NUMBERS = {np.dtype(t): t for t in (np.float16, np.float32, np.float64, np.int32, np.int64)}
-"""Dtypes of results that can be made; of bools there are two objects only, which NumPy knows."""
 
 
 class Input(NamedTuple):
@@ -86,7 +81,7 @@ def write_plan(
         words += [slot.value, int(slot.in_cells)]
     for output in outputs:
         number = None if output.dtype is None else NUMBERS[output.dtype]
-        allocate = 0 if number is None else _allocator(number)
+        allocate = 0 if number is None else allocator(number)
         words += [id(number), allocate, output.at, 0 if output.dtype is None else output.dtype.itemsize]
     table = np.array(words, np.int64)
     return CallPlan(table.ctypes.data, (table, *inputs, *shapes))
@@ -352,70 +347,10 @@ end:
 @cache
 def enter() -> Any:
     """The C function, `enter(address of a plan, *arguments, *arrays)`: a tuple of tensors, or None; see `write_plan`."""
-    offsets = _offsets() if trampolines().generated else None
-    if offsets is None:
+    at = offsets() if layout_known() else None
+    if at is None:
         return None
     symbols = {f"jitgrad_{n}": id(v) for n, v in
                (("none", None), ("false", False), ("ndarray", np.ndarray), ("tensor", Tensor))}  # fmt: skip
-    kernel = compile_text(_TEXT.format(**offsets, room=ROOM), "enter", symbols=symbols)
+    kernel = compile_text(_TEXT.format(**at, room=ROOM), "enter", symbols=symbols)
     return builtin("enter", kernel.address, METH_FASTCALL, kernel)
-
-
-def _allocator(number: type) -> int:
-    """The address of the C function that allocates a NumPy number of that type: its `tp_alloc`."""
-    get = ctypes.pythonapi.PyType_GetSlot
-    get.restype, get.argtypes = ctypes.c_void_p, (ctypes.py_object, ctypes.c_int)
-    return get(number, 47)  # Py_tp_alloc, of the stable ABI
-
-
-def _offsets() -> dict[str, int] | None:
-    """Where things are in objects; None where they are not as in every CPython and NumPy so far."""
-    head = object.__basicsize__
-    array = {"data": head, "ndim": head + 8, "shape": head + 16, "dtype": head + 40, "flags": head + 48}
-    slots = [object() for _ in range(4)]
-    tensor = make(Tensor, slots[0], None)
-    tensor._row, tensor._storage, tensor._view = slots[1:]
-    places = [_place(tensor, slot) for slot in slots]
-    requires = [_place(row, row.requires) for row in _sample_rows()]
-    if None in places or None in requires or len(set(requires)) != 1 or not _arrays_known(array) or not _numbers_known(head):
-        return None
-    found = dict(zip(("value", "row", "storage", "view"), places)) | {"requires": requires[0]}
-    return array | {"type": head - 8, "number": head} | found  # type: ignore[return-value]
-
-
-def _sample_rows() -> list[Row]:
-    marks: list[Any] = [object(), object()]
-    dtype = np.dtype(np.float32)
-    return [Row(None, (), {}, (), dtype, marks[0]), Leaf((), dtype, marks[1])]  # type: ignore[arg-type]
-
-
-def _words(holder: object) -> list[int]:
-    size = type(holder).__basicsize__ // 8
-    return list((ctypes.c_int64 * size).from_address(id(holder)))
-
-
-def _place(holder: object, value: object) -> int | None:
-    """The offset of the slot of an object that holds `value`."""
-    words = _words(holder)
-    return 8 * words.index(id(value)) if words.count(id(value)) == 1 else None
-
-
-def _arrays_known(at: dict[str, int]) -> bool:
-    for array in (np.arange(24.0).reshape(2, 3, 4), np.arange(24, dtype=np.int32).reshape(4, 6)[::2]):
-        base = id(array)
-        shape = ctypes.c_void_p.from_address(base + at["shape"]).value
-        if [
-            ctypes.c_void_p.from_address(base + at["data"]).value,
-            ctypes.c_int.from_address(base + at["ndim"]).value,
-            ctypes.c_void_p.from_address(base + at["dtype"]).value,
-            ctypes.c_int.from_address(base + at["flags"]).value & 1,
-        ] != [array.ctypes.data, array.ndim, id(array.dtype), int(array.flags.c_contiguous)] or shape is None:
-            return False
-        if tuple((ctypes.c_int64 * array.ndim).from_address(shape)) != array.shape:
-            return False
-    return True
-
-
-def _numbers_known(at: int) -> bool:
-    numbers = [*(t(3) for t in NUMBERS.values()), np.bool_(True), 3.5]
-    return all(ctypes.string_at(id(x) + at, np.asarray(x).itemsize) == np.asarray(x).tobytes() for x in numbers)

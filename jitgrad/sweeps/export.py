@@ -27,11 +27,12 @@ from jitgrad.ops.elementwise import cast
 from jitgrad.ops.linalg import matmul
 from jitgrad.record import Trace, current_trace
 from jitgrad.sweeps.codegen import Emitter
-from jitgrad.sweeps.lanes import DTYPES, SIZES, WORDS, literal
 from jitgrad.sweeps.layouts import Layouts, is_number
+from jitgrad.sweeps.plan import Plan
 from jitgrad.sweeps.products import product_text
 from jitgrad.sweeps.recompute import recompute
-from jitgrad.sweeps.segments import Plan, make_plan, why_not_native
+from jitgrad.sweeps.segments import make_plan, why_not_native
+from jitgrad.sweeps.words import SIZES, WORDS, kind_of, literal
 from jitgrad.tape import CONST, Row, Tape, short_type
 from jitgrad.tensor import Tensor
 from jitgrad.transforms import simplify
@@ -55,7 +56,7 @@ class Value(NamedTuple):
     @property
     def word(self) -> str:
         """Its LLVM type in memory."""
-        return _word(DTYPES[str(self.dtype)])
+        return _word(kind_of(self.dtype))
 
     @property
     def bytes(self) -> int:
@@ -118,7 +119,7 @@ def _with_native_products(tape: Tape) -> Tape:
     if not any(awkward(row) for row in tape.rows):
         return tape
     tracing = Trace()
-    tracing.rows.update(tape.rows)
+    tracing.rows.update(dict.fromkeys(tape.rows))
     token = current_trace.set(tracing)
     new: dict[Row, Row] = {}
     try:
@@ -276,7 +277,7 @@ class _Wrapper:
 
     def _number(self, row: Row) -> str:
         """The value of an input or a constant of one element, as it is in memory."""
-        kind = DTYPES[str(row.dtype)]
+        kind = kind_of(row.dtype)
         if row in self.fixed:
             value = np.asarray(self.fixed[row]).reshape(())[()]
             return str(int(value)) if kind == "i1" else literal(value.item(), kind)
@@ -307,7 +308,7 @@ class _Wrapper:
         source = self.plan.results.get(row, row)
         if self.results.get(source) == i:
             return
-        kind, size = DTYPES[str(row.dtype)], math.prod(row.shape) * row.dtype.itemsize
+        kind, size = kind_of(row.dtype), math.prod(row.shape) * row.dtype.itemsize
         if is_number(row) and (row in self.inputs or row in self.fixed):
             self._say(f"store {_word(kind)} {self._number(row)}, ptr %r{i}, align {SIZES[kind]}")
             return

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from jitgrad.sweeps.lanes import Block, Lane
+from jitgrad.sweeps.lanes import Block, Declares, Lane
 
 
 class Function:
     """Text under construction: `block` is where straight code goes; `entry` comes before everything else."""
 
     def __init__(self) -> None:
-        self.declares: set[str] = set()
+        self.declares = Declares()
         self.pieces: list[str] = []
         self.allocas: list[str] = []
         self.count = 0

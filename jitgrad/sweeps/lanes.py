@@ -4,12 +4,6 @@
 result.  A value is one number (`lanes=1`) or W of them side by side (`<W x float>`): the text is a vector program as
 it stands, so nothing depends on whether a loop vectoriser recognises it, and W changes no bit of any result.
 
-What a type is called here, in LLVM, and what NumPy calls it:
-
-    f16 half float16     i8 i16 i32 i64    signed     int8 … int64
-    f32 float float32    u8 u16 u32 u64    unsigned   uint8 … uint64 (the same LLVM types, other instructions)
-    f64 double float64   i1                bool       one byte in memory, one bit in a register
-
 There are no fast-math flags: a product and a sum are contracted where the kernel says `fma` and nowhere else, so every
 machine gives the same bits.  Types never mix silently (`TypeError`); Python and NumPy scalars take the type of the
 value they meet.  Intrinsics: the LLVM Language Reference, https://llvm.org/docs/LangRef.html.
@@ -18,67 +12,13 @@ value they meet.  Intrinsics: the LLVM Language Reference, https://llvm.org/docs
 from __future__ import annotations
 
 import itertools
-import struct
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-WORDS = {"f16": "half", "f32": "float", "f64": "double", "i1": "i1"} | {
-    f"{sign}{bits}": f"i{bits}" for sign in "iu" for bits in (8, 16, 32, 64)
-}
-SIZES = {"i1": 1} | {type: int(type[1:]) // 8 for type in WORDS if type != "i1"}  # bytes of an element in memory
-DTYPES = {"bool": "i1", "float16": "f16", "float32": "f32", "float64": "f64"} | {
-    f"{name}{bits}": f"{sign}{bits}" for sign, name in (("i", "int"), ("u", "uint")) for bits in (8, 16, 32, 64)
-}
+from jitgrad.sweeps.words import SIZES, WORDS, literal, rare_call, spelled, suffix, type_of
+
 _BIRTHS = itertools.count()
-
-
-def spelled(type: str, lanes: int) -> str:
-    """The LLVM name of a type: `float`, `<16 x float>`."""
-    return WORDS[type] if lanes == 1 else f"<{lanes} x {WORDS[type]}>"
-
-
-def _suffix(type: str, lanes: int) -> str:
-    """How an overloaded intrinsic spells a type in its name: f32, v16f32."""
-    word = type.replace("u", "i")
-    return word if lanes == 1 else f"v{lanes}{word}"
-
-
-def literal(value: Any, type: str) -> str:
-    """A number as exact LLVM text: the bits of a float, rounded once to its type.
-
-    Raises `OverflowError` for an integer that does not fit and `TypeError` for a fraction in an integer type.
-    """
-    if type == "i1":
-        return "true" if value else "false"
-    if type[0] in "iu":
-        whole = int(value)
-        if whole != value:
-            raise TypeError(f"{value!r} is not a whole number, as {type} needs")
-        low, bits = (-1 if type[0] == "i" else 0), int(type[1:]) - (type[0] == "i")
-        if not low << bits <= whole < 1 << bits:
-            raise OverflowError(f"{value!r} does not fit in {type}")
-        return str(whole)
-    number = float(value)
-    if type != "f64":
-        code = "e" if type == "f16" else "f"
-        try:
-            packed = struct.pack("<" + code, number)
-        except OverflowError:  # finite, but rounds to infinity
-            packed = struct.pack("<" + code, float("inf") if number > 0 else float("-inf"))
-        if type == "f16":
-            return f"0xH{int.from_bytes(packed, 'little'):04X}"
-        (number,) = struct.unpack("<f", packed)  # LLVM writes a float as the double of the same value
-    return f"0x{int.from_bytes(struct.pack('<d', number), 'little'):016X}"
-
-
-def _type_of(value: Any) -> str:
-    """The type of an operand that stands alone: its own, or its NumPy dtype, or that of a Python number."""
-    if isinstance(value, Lane):
-        return value.type
-    dtype = getattr(value, "dtype", None)
-    if dtype is not None:
-        return DTYPES[str(dtype)]
-    return "i1" if isinstance(value, bool) else "i64" if isinstance(value, int) else "f64"
 
 
 def _operator(method: str, code: str, swap: bool = False) -> Callable[[Lane, Any], Lane]:
@@ -89,6 +29,14 @@ def _operator(method: str, code: str, swap: bool = False) -> Callable[[Lane, Any
 
 def _method(name: str) -> Callable[..., Lane]:
     return lambda self, *others: self._intrinsic(name, *others)
+
+
+class Declares(set[str]):
+    """The `declare` lines of a module and the helper functions in it; how often each kernel is written out in it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kernels: Counter[tuple[str, str, int]] = Counter()
 
 
 class Block:
@@ -105,9 +53,9 @@ class Block:
 
     __slots__ = ("_birth", "_names", "_seen", "declares", "lanes", "lines", "prefix")
 
-    def __init__(self, lanes: int = 1, prefix: str = "v", declares: set[str] | None = None) -> None:
+    def __init__(self, lanes: int = 1, prefix: str = "v", declares: Declares | None = None) -> None:
         self.lanes, self.prefix = lanes, prefix
-        self.declares: set[str] = set() if declares is None else declares
+        self.declares = Declares() if declares is None else declares
         self.lines: list[str] = []
         self._names = itertools.count()
         self._seen: dict[str, Lane] = {}
@@ -155,18 +103,23 @@ class Block:
         return name
 
     def load(self, pointer: str, type: str, lanes: int | None = None, mask: Lane | None = None) -> Lane:
-        """`lanes` neighbours from memory, aligned to an element; where the mask is false nothing is read: it is 0."""
+        """`lanes` neighbours from memory, aligned to an element; where the mask is false nothing is read: it is 0.
+
+        The mask is one that `mask` made: true in the first lanes.
+        """
         lanes = self.lanes if lanes is None else lanes
         kept = "u8" if type == "i1" else type
         word, size = spelled(kept, lanes), SIZES[type]
         if mask is None:
-            loaded = self.emit(f"load {word}, ptr {pointer}, align {size}", kept, lanes, pure=False)
+            text = f"load {word}, ptr {pointer}, align {size}"
+        elif size < 4:
+            text = f"call {word} @{self._part('load', kept, lanes)}(ptr {pointer}, {self._count(mask)})"
         else:
             # The alignment argument became an attribute in LLVM 22, whose parser still upgrades this older form.
-            symbol = f"llvm.masked.load.{_suffix(kept, lanes)}.p0"
+            symbol = f"llvm.masked.load.{suffix(kept, lanes)}.p0"
             self.declares.add(f"declare {word} @{symbol}(ptr, i32, <{lanes} x i1>, {word})")
             text = f"call {word} @{symbol}(ptr {pointer}, i32 {size}, {mask}, {word} zeroinitializer)"
-            loaded = self.emit(text, kept, lanes, pure=False)
+        loaded = self.emit(text, kept, lanes, pure=False)
         return loaded != 0 if type == "i1" else loaded
 
     def store(self, value: Lane, pointer: str, mask: Lane | None = None) -> None:
@@ -176,9 +129,36 @@ class Block:
         if mask is None:
             self.lines.append(f"  store {value}, ptr {pointer}, align {size}")
             return
-        symbol, word = f"llvm.masked.store.{_suffix(value.type, value.lanes)}.p0", spelled(value.type, value.lanes)
+        if size < 4:
+            symbol = self._part("store", value.type, value.lanes)
+            self.lines.append(f"  call void @{symbol}(ptr {pointer}, {self._count(mask)}, {value})")
+            return
+        symbol, word = f"llvm.masked.store.{suffix(value.type, value.lanes)}.p0", spelled(value.type, value.lanes)
         self.declares.add(f"declare void @{symbol}({word}, ptr, i32, <{value.lanes} x i1>)")
         self.lines.append(f"  call void @{symbol}({value}, ptr {pointer}, i32 {size}, {mask})")
+
+    def _count(self, mask: Lane) -> Lane:
+        """In how many lanes a mask is true, as i64."""
+        bits = self.emit(f"bitcast {mask} to i{mask.lanes}", f"u{mask.lanes}", 1)
+        return self.call(f"llvm.ctpop.i{mask.lanes}", bits.type, 1, bits).to("u64")
+
+    def _part(self, what: str, type: str, lanes: int) -> str:
+        """The name of a function that loads or stores the first lanes only, by way of a copy in between.
+
+        Few CPUs have masked loads of less than 4 bytes; LLVM makes a branch a lane of them, and compiling takes seconds.
+        """
+        name, word = f"{what}.part.{suffix(type, lanes)}", spelled(type, lanes)
+        copy = "call void @llvm.memcpy.p0.p0.i64(ptr {}, ptr {}, i64 %bytes, i1 false)"
+        body = [f"%copy = alloca {word}", f"%bytes = mul i64 %count, {SIZES[type]}"]
+        if what == "load":
+            body += [f"store {word} zeroinitializer, ptr %copy", copy.format("%copy", "%from"),
+                     f"%value = load {word}, ptr %copy", f"ret {word} %value"]  # fmt: skip
+            head = f"define internal {word} @{name}(ptr %from, i64 %count) noinline"
+        else:
+            body += [f"store {word} %value, ptr %copy", copy.format("%to", "%copy"), "ret void"]
+            head = f"define internal void @{name}(ptr %to, i64 %count, {word} %value) noinline"
+        self.declares |= {"declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)", f"{head} {{\n  " + "\n  ".join(body) + "\n}"}
+        return name
 
     def _where(self, mask: Lane | None, lanes: int) -> Lane:
         return self.const(True, "i1", lanes) if mask is None else mask
@@ -186,9 +166,9 @@ class Block:
     def gather(self, base: str, places: Lane, type: str, mask: Lane | None = None) -> Lane:
         """The elements at `places` (i64 lanes) of an array; where the mask is false nothing is read: it is 0."""
         lanes, kept = places.lanes, "u8" if type == "i1" else type
-        word, suffix = spelled(kept, lanes), _suffix(kept, lanes)
+        word, ending = spelled(kept, lanes), suffix(kept, lanes)
         pointers = self._pointers(base, places, kept)
-        symbol = f"llvm.masked.gather.{suffix}.v{lanes}p0"
+        symbol = f"llvm.masked.gather.{ending}.v{lanes}p0"
         self.declares.add(f"declare {word} @{symbol}(<{lanes} x ptr>, i32, <{lanes} x i1>, {word})")
         text = f"call {word} @{symbol}({pointers}, i32 {SIZES[type]}, {self._where(mask, lanes)}, {word} zeroinitializer)"
         loaded = self.emit(text, kept, lanes, pure=False)
@@ -199,7 +179,7 @@ class Block:
         size, lanes = SIZES[value.type], value.lanes
         value = value.to("u8") if value.type == "i1" else value
         pointers = self._pointers(base, places, value.type)
-        symbol = f"llvm.masked.scatter.{_suffix(value.type, lanes)}.v{lanes}p0"
+        symbol = f"llvm.masked.scatter.{suffix(value.type, lanes)}.v{lanes}p0"
         self.declares.add(f"declare void @{symbol}({spelled(value.type, lanes)}, <{lanes} x ptr>, i32, <{lanes} x i1>)")
         self.lines.append(f"  call void @{symbol}({value}, {pointers}, i32 {size}, {self._where(mask, lanes)})")
 
@@ -217,8 +197,8 @@ class Block:
         return Lane(self, f"<{elements}>", type, lanes)
 
     def mask(self, count: Lane, lanes: int | None = None) -> Lane:
-        """i1 lanes: true in the first `count` (i64) of them; for the last, incomplete vector of an array."""
-        return self.iota("i64", lanes) < count
+        """i1 lanes: true in the first `count` (i64, at most some millions) of them; for an incomplete vector."""
+        return self.iota("i32", lanes) < count.to("i32")
 
 
 class Lane:
@@ -271,7 +251,7 @@ class Lane:
             elif other.type != self.type:
                 raise TypeError(f"{self.type} and {other.type} do not mix: convert one with .to()")
             values.append(other)
-        return _level(values)
+        return level(values)
 
     def _binary(self, opcode: str, other: Any) -> Lane:
         x, y = self._with(other)
@@ -297,7 +277,7 @@ class Lane:
             raise TypeError(f"{name} needs a float, not {self.type}")
         values = self._with(*others)
         x = values[0]
-        return x.block.call(f"llvm.{name}.{_suffix(x.type, x.lanes)}", x.type, x.lanes, *values)
+        return x.block.call(f"llvm.{name}.{suffix(x.type, x.lanes)}", x.type, x.lanes, *values)
 
     # -- arithmetic ----------------------------------------------------------------------------------------------
 
@@ -342,9 +322,7 @@ class Lane:
         return zero.select(0, quotient - uneven.to(x.type) if code == "div" else rest + uneven.select(safe, 0))
 
     def __neg__(self) -> Lane:
-        if self._float:
-            return self.block.emit(f"fneg {self}", self.type, self.lanes)
-        return 0 - self
+        return self.block.emit(f"fneg {self}", self.type, self.lanes) if self._float else 0 - self
 
     def __abs__(self) -> Lane:
         if self._float:
@@ -376,9 +354,9 @@ class Lane:
         if self.type != "i1":
             raise TypeError(f"select needs an i1 condition, not {self.type}")
         if not isinstance(a, Lane):
-            a = self.block.const(a, _type_of(b if hasattr(b, "type") or hasattr(b, "dtype") else a))
+            a = self.block.const(a, b.type if isinstance(b, Lane) else type_of(b if hasattr(b, "dtype") else a))
         a, b = a._with(b)
-        c, a, b = _level([self, a, b])
+        c, a, b = level([self, a, b])
         return c.block.emit(f"select {c}, {a}, {b}", a.type, a.lanes)
 
     def _cast(self, opcode: str, type: str) -> Lane:
@@ -406,7 +384,7 @@ class Lane:
             return self._cast("fpext" if SIZES[type] > SIZES[old] else "fptrunc", type)
         if self._float:
             name = f"llvm.fpto{'s' if type[0] == 'i' else 'u'}i.sat"
-            symbol = f"{name}.{_suffix(type, self.lanes)}.{_suffix(old, self.lanes)}"
+            symbol = f"{name}.{suffix(type, self.lanes)}.{suffix(old, self.lanes)}"
             return self.block.call(symbol, type, self.lanes, self)
         if type[0] == "f":
             return self._cast("sitofp" if self._signed else "uitofp", type)
@@ -444,34 +422,20 @@ class Lane:
 
         The branch is in a function that is inlined, so that the text which calls it stays a straight line.
         """
-        x, where, fast = _level([self, where, fast])
+        x, where, fast = level([self, where, fast])
         block, word = Block(x.lanes, declares=x.block.declares), spelled(x.type, x.lanes)
-        symbol = f"rarely.{name}.{_suffix(x.type, x.lanes)}"
+        symbol = f"rarely.{name}.{suffix(x.type, x.lanes)}"
         parameters = f"({spelled('i1', x.lanes)} %c, {word} %x, {word} %fast)"
-        slow = block.value("%x", x.type, x.lanes).libm(name)
-        slow = block.value("%c", "i1", x.lanes).select(slow, block.value("%fast", x.type, x.lanes))
-        head = f"define internal {word} @slow.{symbol}{parameters} noinline cold"
-        block.declares.add(f"{head} {{\n{block}\n  ret {slow}\n}}")
-        block.declares.add(f"""define internal {word} @{symbol}{parameters} alwaysinline {{
-  %all = bitcast {spelled("i1", x.lanes)} %c to i{x.lanes}
-  %any = icmp ne i{x.lanes} %all, 0
-  br i1 %any, label %slow, label %done
-slow:
-  %patched = call {word} @slow.{symbol}{parameters}
-  br label %done
-done:
-  %result = phi {word} [%fast, %0], [%patched, %slow]
-  ret {word} %result
-}}""")
+        c, old, new = (block.value(*v, x.lanes) for v in (("%c", "i1"), ("%x", x.type), ("%fast", x.type)))
+        slow = c.select(old.libm(name), new)
+        block.declares.update(rare_call(symbol, word, parameters, x.lanes, f"{block}\n  ret {slow}"))
         return x.block.emit(f"call {word} @{symbol}({where}, {x}, {fast})", x.type, x.lanes)
 
     # -- across lanes --------------------------------------------------------------------------------------------
 
     def at(self, lane: int) -> Lane:
         """One lane as a scalar."""
-        if self.lanes == 1:
-            return self
-        return self.block.emit(f"extractelement {self}, i32 {lane}", self.type, 1)
+        return self if self.lanes == 1 else self.block.emit(f"extractelement {self}, i32 {lane}", self.type, 1)
 
     def part(self, start: int, count: int) -> Lane:
         """`count` neighbouring lanes from `start` on."""
@@ -482,21 +446,19 @@ done:
         return self.block.emit(f"shufflevector {self}, {word} poison, <{count} x i32> <{order}>", self.type, count)
 
     def reduce(self, combine: Callable[[Lane, Lane], Lane]) -> Lane:
-        """All lanes as one scalar: the lower half with the upper half, again and again; W must be a power of two.
+        """All lanes as one scalar: the lower half with the upper half, again and again, and what is odd at the end.
 
         The order is part of the text, so the result does not depend on the machine.
         """
-        value, half = self, self.lanes // 2
-        while half:
+        half = 1 << self.lanes.bit_length() - 1
+        value = self.part(0, half) if half < self.lanes else self
+        while half := half // 2:
             value = combine(value.part(0, half), value.part(half, half))
-            half //= 2
-        return value
-
-    def reduce_sum(self) -> Lane:
-        return self.reduce(lambda a, b: a + b)
+        rest = self.lanes - (1 << self.lanes.bit_length() - 1)
+        return combine(value, self.part(self.lanes - rest, rest).reduce(combine)) if rest else value
 
 
-def _level(values: list[Lane]) -> list[Lane]:
+def level(values: list[Lane]) -> list[Lane]:
     """The same values in the youngest of their blocks, the scalars among them splatted to the widest."""
     block, lanes = values[0].block, values[0].lanes
     if all(v.block is block and v.lanes == lanes for v in values):

@@ -7,6 +7,7 @@ Dimensions of size 1 never matter to a loop, so everything here leaves them out:
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import NamedTuple
 
@@ -30,6 +31,7 @@ class Access(NamedTuple):
     strides: tuple[int, ...]
 
 
+@functools.lru_cache(4096)
 def space(shape: tuple[int, ...]) -> tuple[int, ...]:
     """A shape without its dimensions of size 1."""
     return tuple(n for n in shape if n != 1)
@@ -40,6 +42,7 @@ def is_number(row: Row) -> bool:
     return math.prod(row.shape) == 1
 
 
+@functools.lru_cache(4096)
 def contiguous(shape: tuple[int, ...]) -> tuple[int, ...]:
     """The strides of an array of this shape whose elements are in order without gaps."""
     steps, step = [], 1
@@ -65,11 +68,19 @@ class Layouts:
 
     def __init__(self) -> None:
         self._views: dict[Row, tuple[Row, np.ndarray]] = {}
+        self._accesses: dict[Row, Access] = {}
 
     def access(self, row: Row) -> Access:
         """How the elements of a row are read, along the dimensions of `space(row.shape)`."""
-        source, part = self.view(row)
-        return Access(source, *place(part))
+        found = self._accesses.get(row)
+        if found is None:
+            if _may_be_free(row):
+                source, part = self.view(row)
+                found = Access(source, *place(part))
+            else:
+                found = Access(row, 0, contiguous(space(row.shape)))
+            self._accesses[row] = found
+        return found
 
     def view(self, row: Row) -> tuple[Row, np.ndarray]:
         """The row in memory, and the stand-in for the part of it that is `row`."""

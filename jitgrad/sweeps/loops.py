@@ -9,10 +9,11 @@ from typing import Any
 from jitgrad.sweeps.accumulators import Accumulator
 from jitgrad.sweeps.expressions import evaluate
 from jitgrad.sweeps.function import moved
-from jitgrad.sweeps.lanes import DTYPES, Block, Lane
+from jitgrad.sweeps.lanes import Block, Lane
 from jitgrad.sweeps.layouts import REDUCTIONS, Access, contiguous, is_number, reduced_strides
+from jitgrad.sweeps.plan import Loop, Write
 from jitgrad.sweeps.schedule import interleaved
-from jitgrad.sweeps.segments import Loop, Write
+from jitgrad.sweeps.words import kind_of
 from jitgrad.tape import Row
 
 
@@ -30,8 +31,13 @@ class LoopEmitter:
         self.writes = {item: self._write(item) for item in loop.items}
         accesses = [a for reads in self.reads.values() for a in reads] + list(self.writes.values())
         self.groups = _merged(self.space, [a.strides for a in accesses]) or [[]]
-        dtypes = [a.source.dtype for a in accesses]
-        self.lanes = 8 if any(t.itemsize == 8 for t in dtypes) else 16
+        self.width = self.lanes = 8 if any(a.source.dtype.itemsize == 8 for a in accesses) else 16
+        innermost = math.prod(self.space[d] for d in self.groups[-1])
+        # Short rows are one vector each, of just their length: masks would cost more than all the rest.
+        known = not tiled or 0 not in self.groups[-1]
+        self.short = known and len(self.groups) > 1 and 0 < innermost <= self.width
+        if self.short:
+            self.lanes = innermost
         self.reductions = [Accumulator(self, row) for row in loop.items if isinstance(row, Row) and row.op in REDUCTIONS]
         self.sizes: list[Lane] = []
         self.bases: dict[Access, Lane] = {}
@@ -99,7 +105,11 @@ class LoopEmitter:
         for r in self.reductions:
             r.before_inner()
         fixed = self._fixed_along_inner()
-        f.vectors(f"{self.name}.v", self.sizes[-1], self.lanes, lambda at, mask: self._body(at, mask, fixed))
+        if self.short:
+            f.block.lanes = self.lanes
+            self._body(f.entry.const(0, "i64"), None, fixed)
+        else:
+            f.vectors(f"{self.name}.v", self.sizes[-1], self.lanes, lambda at, mask: self._body(at, mask, fixed))
         for r in self.reductions:
             r.after_inner()
 
@@ -114,7 +124,7 @@ class LoopEmitter:
             if is_number(a.source):
                 found[a] = self.f.number(a.source)
             elif self.inner_steps[a] is None and a not in found:
-                kind, block = DTYPES[str(a.source.dtype)], self.f.block
+                kind, block = kind_of(a.source.dtype), self.f.block
                 found[a] = block.load(block.address(self.f.array(a.source), moved(block, self.offsets[a]), kind), kind, 1)
         return found
 
@@ -140,7 +150,7 @@ class LoopEmitter:
         return found
 
     def _load(self, block: Block, a: Access, at: Lane, mask: Lane | None) -> Lane:
-        kind, step = DTYPES[str(a.source.dtype)], self.inner_steps[a]
+        kind, step = kind_of(a.source.dtype), self.inner_steps[a]
         base = self.f.array(a.source)
         if step is None or step.name == "1":
             return block.load(block.address(base, moved(block, self.offsets[a]) + at, kind), kind, self.lanes, mask)
@@ -159,7 +169,7 @@ class LoopEmitter:
         return first.splat(self.lanes) + block.iota("i64", self.lanes) * moved(block, step)
 
     def _put(self, block: Block, item: Write, inputs: list[Lane], at: Lane, mask: Lane | None) -> None:
-        kind, a = DTYPES[str(item.row.dtype)], self.writes[item]
+        kind, a = kind_of(item.row.dtype), self.writes[item]
         value = (inputs[0] if inputs else block.const(0, kind)).splat(self.lanes)
         if item.adds:
             value = self._load(block, a, at, mask) + value

@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import functools
 import math
+import operator
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from jitgrad.sweeps.function import Function, moved
-from jitgrad.sweeps.lanes import DTYPES, SIZES, WORDS, Block, Lane
+from jitgrad.sweeps.lanes import Block, Lane
 from jitgrad.sweeps.layouts import place
 from jitgrad.sweeps.native import Kernel, compile_text
+from jitgrad.sweeps.words import SIZES, WORDS, kind_of
 from jitgrad.tape import Row
 
 ROWS = 4
@@ -30,7 +32,7 @@ NUMBERS = ("m", "n", "k", "x_m", "x_k", "y_k", "y_n", "z_m", "z_n", "packs", "do
 
 def emit_product(f: Any, row: Row) -> None:
     """Append the calls for a row `matmul`, one for each pair of matrices, to the text of the `Emitter` `f`."""
-    kind = DTYPES[str(row.dtype)]
+    kind = kind_of(row.dtype)
     symbol = f"jitgrad.product.{kind}"
     f.symbols[symbol] = _kernel(kind).address
     f.declares.add(f"declare void @{symbol}(ptr)")
@@ -184,4 +186,4 @@ class _Product(Function):
         block = self.block
         for c, register in enumerate(held):
             where = block.address("%z", (moved(block, n) + c) * self.at["z_n"], self.kind)
-            block.store(block.load(register, self.kind, self.lanes).reduce_sum(), where)
+            block.store(block.load(register, self.kind, self.lanes).reduce(operator.add), where)

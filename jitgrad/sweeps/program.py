@@ -7,7 +7,7 @@ import math
 import sys
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 from weakref import WeakValueDictionary
 
@@ -18,8 +18,9 @@ from jitgrad.sweeps.chunks import split_large
 from jitgrad.sweeps.codegen import Emitter
 from jitgrad.sweeps.direct import NOWHERE, NUMBERS, ROOM, CallPlan, Input, Output, Slot, enter, write_plan
 from jitgrad.sweeps.native import Kernel, compile_text, trampolines
+from jitgrad.sweeps.plan import Phase, Plan
 from jitgrad.sweeps.recompute import recompute
-from jitgrad.sweeps.segments import Phase, Plan, make_plan, why_not_native
+from jitgrad.sweeps.segments import make_plan, why_not_native
 from jitgrad.sweeps.threads import run_chunks
 from jitgrad.tape import CONST, Row, Tape
 
@@ -36,8 +37,7 @@ Cell = tuple[str, int]
 """Where a single number lives: the array of its dtype, and the place there."""
 
 
-@dataclass
-class Native:
+class Native(NamedTuple):
     """One call of machine code: the arrays of its table, by place, and what else the table holds."""
 
     kernel: Kernel
@@ -52,8 +52,7 @@ class Native:
     text: str
 
 
-@dataclass
-class Interpreted:
+class Interpreted(NamedTuple):
     """One row that NumPy runs."""
 
     row: Row
@@ -113,10 +112,21 @@ class Program:
             (cell, row.params["value"]) for row in constants if (cell := self._cell(row)) is not None
         ]
         self.constants = {row: np.asarray(row.params["value"], order="C")[()] for row in constants}
-        self._spare = [Workspace.of(self)]
+        self._spare: list[Workspace] = []
         self._leaves = list(leaves)
-        self.driver = self._write_driver(self._leaves)
-        self.run = self._load_driver()
+
+    def run(self, *values: Any) -> tuple:
+        """The values of the outputs for values of the leaves."""
+        return self._run(*values)
+
+    @cached_property
+    def driver(self) -> str:
+        """The text of what `run` runs, which is written when it is first needed: see `direct`."""
+        return self._write_driver(self._leaves)
+
+    @cached_property
+    def _run(self) -> Callable:
+        return self._load_driver()
 
     def _place(self, row: Row) -> int:
         return self._places.setdefault(row, len(self._places))

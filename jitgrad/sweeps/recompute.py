@@ -7,7 +7,7 @@ step or two of cheap arithmetic away from what is in memory anyway, the loop tha
 from __future__ import annotations
 
 from jitgrad.sweeps.layouts import REDUCTIONS, Access, contiguous, is_number, same_elements
-from jitgrad.sweeps.segments import Loop, Nest, Plan, Write
+from jitgrad.sweeps.plan import Loop, Nest, Plan, Write
 from jitgrad.tape import Row
 
 CHEAP = frozenset((

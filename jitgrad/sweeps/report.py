@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+from jitgrad.sweeps.machine import Machine, Numpy
 from jitgrad.sweeps.program import Interpreted, Native, Program
-from jitgrad.tape import Tape, short_type
+from jitgrad.tape import short_type
 
 
 def describe(name: str, compiled: Any) -> str:
@@ -15,15 +16,26 @@ def describe(name: str, compiled: Any) -> str:
     lines = [f"{name}({kinds}): {len(compiled.tape)} rows recorded in {compiled.trace_seconds * 1e3:.1f} ms"]
     if compiled.captured:
         lines.append(f"  {len(compiled.captured)} tensors captured from outside, read at every call")
-    program = getattr(compiled, "program", None)
-    if program is None:
+    program, machine = getattr(compiled, "program", None), getattr(compiled, "machine", None)
+    if program is None and machine is None:
         lines.append("  interpreted: one NumPy call a row; nothing was compiled")
         return "\n".join(lines)
-    simple: Tape = compiled.simplified()
-    lines.append(f"  {len(simple)} rows after simplification, compiled in {compiled.compile_seconds * 1e3:.1f} ms")
-    for step in program.steps:
-        lines.append(_native(step) if isinstance(step, Native) else _numpy(step))
+    if program is not None:
+        simple = len(compiled.simplified())
+        lines.append(f"  {simple} rows after simplification, compiled in {compiled.compile_seconds * 1e3:.1f} ms")
+        lines += [_native(step) if isinstance(step, Native) else _numpy(step) for step in program.steps]
+    if machine is not None:
+        lines += _machine(machine, compiled.machine_seconds)
     return "\n".join(lines)
+
+
+def _machine(machine: Machine, seconds: float) -> list[str]:
+    steps = [step for step in machine.steps if not isinstance(step, Numpy)]
+    count = sum(len(step) - 1 for step in steps)
+    lines = [f"  machine: {count} instructions of {len(machine.handlers)} kinds, in {len(steps)} "
+             f"run{'s' * (len(steps) != 1)}, made ready in {seconds * 1e3:.1f} ms"]  # fmt: skip
+    others = Counter(f"{s.row.op.name} -> {short_type(s.row)} ({s.why})" for s in machine.steps if isinstance(s, Numpy))
+    return lines + [f"  NumPy: {f'{n} times ' if n > 1 else ''}{what}" for what, n in others.items()]
 
 
 def _native(step: Native) -> str:

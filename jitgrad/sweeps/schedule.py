@@ -13,7 +13,7 @@ import re
 _RESULT = re.compile(r"\s*(%[\w.]+) = ")
 _NAME = re.compile(r"%[\w.]+")
 _WRITES = re.compile(r"\bstore\b|@llvm\.masked\.(store|scatter)")
-_READS = re.compile(r"= load\b|@llvm\.masked\.(load|gather)")
+_READS = re.compile(r"= load\b|@load\.part\b|@llvm\.masked\.(load|gather)")
 _FREE = ("getelementptr", "insertelement", "shufflevector", "bitcast")
 
 FEWEST = 80

@@ -3,20 +3,13 @@
 A row is *native* if machine code computes it: elementwise rows with a kernel, sums and extremes, small products of
 matrices, and rows that put values into parts of an array. Every other row is run as it stands, by NumPy, between two
 native *phases*; a phase is one machine-code function. Rows that only look at memory in another way (`layouts`) are free.
-
-    Phase    levels, one after another
-    Level    single numbers, in registers; then nests; then products
-    Nest     loops over arrays whose first dimensions agree, done tile by tile along that dimension: what one loop of a
-             tile leaves for the next is still in cache, and what nobody else reads never gets further than that
-    Stage    loops of a nest that need nothing of each other
-    Loop     rows over one index space, computed element by element in registers
+The words for the rest are in `plan`.
 """
 
 from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -37,25 +30,17 @@ from jitgrad.sweeps.layouts import (
     stand_in,
     within_lead,
 )
+from jitgrad.sweeps.plan import Loop, Nest, Phase, Plan, Write
 from jitgrad.tape import CONST, LEAF, Row, Tape
 
-NATIVE_DTYPES = frozenset({"float16", "float32", "float64", "int32", "int64", "bool"})
+FLOATS = frozenset(map(np.dtype, ("float16", "float32", "float64")))
+NATIVE_DTYPES = FLOATS | frozenset(map(np.dtype, ("int32", "int64", "bool")))
+BOOL = np.dtype("bool")
 MOST_ROWS = 2000
 """Rows of a native function beyond which compiling takes longer than anybody would wait for."""
 
 SMALL_PRODUCT = 1 << 17
 """Multiplications up to which a product of matrices is done by our own loops, which need no call; then by BLAS."""
-
-
-class Write(NamedTuple):
-    """A value put (or added) into a part of the memory of `row`; `value` None puts zeros."""
-
-    row: Row
-    value: Access | None
-    space: tuple[int, ...]
-    offset: int
-    strides: tuple[int, ...]
-    adds: bool
 
 
 class Place(NamedTuple):
@@ -66,81 +51,10 @@ class Place(NamedTuple):
     stage: int = 0
 
 
-@dataclass
-class Loop:
-    """What is computed in one pass over `space`; its first dimension is that of the nest."""
-
-    space: tuple[int, ...]
-    items: list[Row | Write] = field(default_factory=list)
-
-
-@dataclass
-class Nest:
-    """Stages of loops whose spaces all begin with `lead`."""
-
-    lead: int
-    stages: dict[int, dict[tuple[int, ...], Loop]] = field(default_factory=lambda: defaultdict(dict))
-
-    def loops(self) -> list[Loop]:
-        return [loop for k in sorted(self.stages) for loop in self.stages[k].values()]
-
-
-@dataclass
-class Level:
-    """Numbers, nests (by lead) and products that need nothing but what earlier levels computed, in this order."""
-
-    numbers: list[Row] = field(default_factory=list)
-    nests: dict[int, Nest] = field(default_factory=dict)
-    products: list[Row] = field(default_factory=list)
-
-
-@dataclass
-class Phase:
-    """One native function (its levels in order), and the rows that NumPy runs after it."""
-
-    levels: dict[int, Level] = field(default_factory=lambda: defaultdict(Level))
-    others: list[Row] = field(default_factory=list)
-    chunked: bool = False  # just one nest, which several threads may share
-
-    def ordered(self) -> list[Level]:
-        return [self.levels[k] for k in sorted(self.levels)]
-
-    def loops(self) -> list[Loop]:
-        return [loop for level in self.ordered() for nest in level.nests.values() for loop in nest.loops()]
-
-    def native_rows(self) -> list[Row]:
-        """The rows in the order in which they are computed."""
-        found: dict[Row, None] = {}
-        for level in self.ordered():
-            found |= dict.fromkeys(level.numbers)
-            for nest in level.nests.values():
-                found |= {i.row if isinstance(i, Write) else i: None for loop in nest.loops() for i in loop.items}
-            found |= dict.fromkeys(level.products)
-        return list(found)
-
-
-@dataclass
-class Plan:
-    """All phases of a tape, and where its values are kept."""
-
-    phases: list[Phase]
-    stored: set[Row]  # in memory, or in a cell
-    local: set[Row]  # of these, in memory for one tile at a time
-    escaping: set[Row]  # of these, read by others than the phase that computes them
-    home: dict[Row, Row]  # a row that is written into the memory of another, which goes on from there
-    results: dict[Row, Row]  # outputs that are a reshape of what machine code computed: the row they are a reshape of
-    native: set[Row]
-    layouts: Layouts
-
-    def operands(self, row: Row) -> list[Access]:
-        """How an elementwise row, a reduction or a product reads its inputs."""
-        return [self.layouts.access(x) for x in row.inputs]
-
-
 def why_not_native(row: Row, largest_product: float = SMALL_PRODUCT) -> str:
     """Why NumPy runs a row ("" if it is native); shown by `report()`."""
     if row.op in REDUCTIONS:
-        supported = row.inputs[0].dtype.name in NATIVE_DTYPES and row.dtype.name != "bool"
+        supported = row.inputs[0].dtype in NATIVE_DTYPES and row.dtype != BOOL
         return "" if supported else f"no kernel for {row.dtype.name}"
     if row.op is matmul:
         return _why_not_product(row, largest_product)
@@ -149,11 +63,11 @@ def why_not_native(row: Row, largest_product: float = SMALL_PRODUCT) -> str:
     if row.op.kind != "elementwise" or row.op.kernel is None:
         return "no kernel expression" if row.op.kind == "elementwise" else f"{row.op.kind} is left to NumPy"
     for dtype in (row.dtype, *(x.dtype for x in row.inputs)):
-        if dtype.name not in NATIVE_DTYPES:
+        if dtype not in NATIVE_DTYPES:
             return f"no kernel for {dtype.name}"
-    if row.inputs[-1].dtype.name == "bool" and row.op is not cast and row.op.name not in _BOOL_OPS:
+    if row.inputs[-1].dtype == BOOL and row.op is not cast and row.op.name not in _BOOL_OPS:
         return "no kernel for bool"
-    if row.dtype.name in ("float16", "float32", "float64") or row.op.result == "bool" or row.op is cast:
+    if row.dtype in FLOATS or row.op.result == "bool" or row.op is cast:
         return ""
     return "" if row.op.name in _INTEGER_OPS else "no integer kernel"
 
@@ -167,7 +81,7 @@ def _why_not_product(row: Row, largest: float) -> str:
 
 
 def _why_not_parts(row: Row) -> str:
-    if row.dtype.name not in NATIVE_DTYPES or any(x.dtype != row.dtype for x in row.inputs):
+    if row.dtype not in NATIVE_DTYPES or any(x.dtype != row.dtype for x in row.inputs):
         return f"{row.op.kind} of {row.dtype.name} is left to NumPy"
     parts = row.op.parts(stand_in(row.shape), *row.inputs, **row.params) if row.op.parts else None
     if parts is None or is_number(row):
@@ -221,11 +135,11 @@ class _Planner:
     def _copies(self, row: Row) -> bool:
         """Whether a row is a reshape that has to copy: its input is written out in order."""
         looks_free = row.op.view and row.op not in (LEAF, CONST) and len(row.inputs) == 1
-        return looks_free and row.dtype.name in NATIVE_DTYPES and not self.layouts.is_free(row) and not is_number(row)
+        return looks_free and row.dtype in NATIVE_DTYPES and not self.layouts.is_free(row) and not is_number(row)
 
     def _is_copied(self, row: Row) -> bool:
         """Whether a row is an output in somebody else's memory, and has to be written out for that."""
-        mine = row in self.results or is_number(row) or row.dtype.name not in NATIVE_DTYPES
+        mine = row in self.results or is_number(row) or row.dtype not in NATIVE_DTYPES
         return self.layouts.is_free(row) and not mine
 
     def _sources(self, row: Row) -> list[Row]:
@@ -261,16 +175,17 @@ class _Planner:
         return wanted, outside
 
     def _phases(self) -> dict[Row, int]:
+        """The native phase that computes a row, or after which NumPy does; -1 for what needs no machine code."""
         phase: dict[Row, int] = {}
         for row in self.tape.rows:
             if row in self.ends or row.op in (LEAF, CONST):
-                phase[row] = 0
+                phase[row] = -1
             elif row in self.native:
                 sources = self._sources(row)
                 given = [s in self.native or s in self.ends or s.op in (LEAF, CONST) for s in sources]
-                phase[row] = max([phase[s] + (not g) for s, g in zip(sources, given)], default=0)
+                phase[row] = max([0, *(phase[s] + (not g) for s, g in zip(sources, given))])
             else:
-                phase[row] = max([phase[x] for x in row.inputs], default=0)
+                phase[row] = max([phase[x] for x in row.inputs], default=-1)
         return phase
 
     def plan(self) -> Plan:
@@ -291,9 +206,10 @@ class _Planner:
                 self._looped(row, phase)
         self.stored |= (self.shared | self.read_outside) & self.native
         local = {row for row in self.stored if row not in self.shared | self.read_outside and not is_number(row)}
-        ordered = [phases[k] for k in sorted(phases)]
-        return Plan(ordered, self.stored, local - set(self.home), self.escaping, self.home, self.results, self.native,
-                    self.layouts)  # fmt: skip
+        plan = Plan(self.layouts, self.native, self.home, self.results)
+        plan.phases = [phases[k] for k in sorted(phases)]
+        plan.stored, plan.escaping, plan.local = self.stored, self.escaping, local - set(self.home)
+        return plan
 
     # Where the rows of each sort go.
 

@@ -1,0 +1,26 @@
+"""Fixtures for all tests."""
+
+from __future__ import annotations
+
+import pytest
+
+import jitgrad as jg
+from jitgrad import background, structures
+
+
+@pytest.fixture(autouse=True)
+def nothing_in_the_background():
+    """What a test has had compiled in the background is ready before the next one begins, some of which count things."""
+    yield
+    background.wait()
+
+
+@pytest.fixture
+def hot_at_once(monkeypatch):
+    """Every sweep is looked at, and compiled the first time."""
+    monkeypatch.setattr(structures, "chance", lambda: 0.0)
+    with jg.config(hot_after=0, structures=100_000):
+        structures.forget()
+        yield
+        background.wait()
+        structures.forget()
