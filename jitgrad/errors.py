@@ -97,6 +97,18 @@ class MutatedArgumentError(JitgradError, RuntimeError):
     """
 
 
+class NotCompilableError(JitgradError, NotImplementedError):
+    """A function cannot become native code, because NumPy would have to run a part of it.
+
+    Fails::
+
+        jitgrad.jit(lambda x: x.cumsum(0)).compile(jitgrad.zeros(3))
+
+    What runs without Python is machine code alone: elementwise operations, sums, extremes, slices, products of matrices.
+    Fix: compute the part that the message names outside, and pass its result as an argument.
+    """
+
+
 class HoleError(JitgradError, NotImplementedError):
     """An op has no rule for what was asked (a derivative, say), and the op table says so.
 

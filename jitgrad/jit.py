@@ -6,7 +6,7 @@ import functools
 import time
 from collections.abc import Callable
 from contextvars import ContextVar
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -23,6 +23,9 @@ from jitgrad.tape import NOTHING, Row, Tape, beyond
 from jitgrad.tensor import Tensor, wrap
 from jitgrad.transforms import COMPUTED, Traced, simplify, trace
 from jitgrad.tree import flatten, unflatten
+
+if TYPE_CHECKING:
+    from jitgrad.compiled import NativeFunction
 
 MOST_ENTRIES = 8
 SWEEPS = ("auto", "interpreted", "machine", "jit")
@@ -119,7 +122,7 @@ class Jitted:
     __name__: str
 
     def __init__(self, function: Callable) -> None:
-        functools.update_wrapper(self, function)
+        functools.update_wrapper(self, function, updated=())  # `compile` of a transform is about that transform
         self.__name__ = getattr(function, "__name__", type(function).__name__)
         self._function = function
         self._compiled: dict[Any, Compiled] = {}
@@ -200,6 +203,26 @@ class Jitted:
             grad_mode.reset(token)
         return Compiled(traced, time.perf_counter() - start)
 
+    def compile(self, *args: Any) -> NativeFunction:
+        """A native function for arguments like these, to be called without Python: from `@njit` code, from C.
+
+        Tensors, arrays and floats become parameters; ints, strings and other fixed things stay fixed, and tensors that
+        the function uses from outside keep the values that they have now. Raises `NotCompilableError` (the message has
+        the rows) if NumPy would have to run a part of it.
+
+        >>> import jitgrad
+        >>> g = jitgrad.jit(lambda x: x.exp().sum()).compile(jitgrad.zeros(3))
+        >>> g(jitgrad.zeros(3))
+        tensor(3.)
+        """
+        from jitgrad.compiled import compile_tape
+
+        compiled, _, kinds, structure = self._find(args, {})
+        fixed = [None if _spec(kind) is not None else (kind[1],) for kind in kinds]
+        captured = {row: handle._value for row, handle in compiled.traced.captured.items()}
+        results = (compiled.traced.structure, compiled.traced.outputs)
+        return compile_tape(self._function, self.__name__, compiled.simplified(), captured, (structure, fixed), results)
+
     # What happened.
 
     def tape(self, *args: Any, **kwargs: Any) -> Tape:
@@ -238,6 +261,12 @@ def jit(function: Callable) -> Jitted:
     if not callable(function):
         raise TypeError(f"jit takes a function, not {type(function).__name__}")
     return Jitted(function)
+
+
+def compilable(function: Callable) -> Callable:
+    """The function, with `function.compile(*example_args)` for `jit(function).compile(*example_args)`."""
+    function.compile = lambda *args: Jitted(function).compile(*args)  # type: ignore[attr-defined]
+    return function
 
 
 _ABSENT = type(None)

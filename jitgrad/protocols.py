@@ -51,3 +51,10 @@ def array_function(self: Any, function: Callable, types: Any, args: Any, kwargs:
         raise TypeError(f"np.{function.__name__} is not an operation of jitgrad: use tensor.detach().numpy() for "
                         "plain NumPy")
     return found(*args, **kwargs)
+
+
+def numba_type(tensor: Any) -> Any:
+    """What Numba asks of an argument that it does not know (`_numba_type_`); Numba is imported only by those who use it."""
+    from jitgrad.numba_tensor import type_of_tensor
+
+    return type_of_tensor(tensor)

@@ -19,7 +19,7 @@ from jitgrad.methods import quick_one
 from jitgrad.ops import elementwise as ew
 from jitgrad.ops.indexing import getitem
 from jitgrad.printing import format_tensor
-from jitgrad.protocols import array_function, array_ufunc
+from jitgrad.protocols import array_function, array_ufunc, numba_type
 from jitgrad.record import apply
 from jitgrad.size import Size
 from jitgrad.tape import Leaf, Row, Tape, short_type
@@ -195,6 +195,7 @@ class Tensor(Declared):
 
     __array_ufunc__ = array_ufunc
     __array_function__ = array_function
+    _numba_type_ = property(numba_type)
 
     def __bool__(self) -> bool:
         value = self._concrete("bool()")

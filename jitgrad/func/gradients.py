@@ -14,6 +14,7 @@ from jitgrad.func.point import Point, one
 from jitgrad.functions.creation import zeros_like
 from jitgrad.functions.data import as_tensor
 from jitgrad.handle import Handle, make
+from jitgrad.jit import compilable
 from jitgrad.tensor import Tensor
 from jitgrad.tree import flatten, shown
 
@@ -48,7 +49,7 @@ def value_and_grad(function: Callable, argnums: int | tuple[int, ...] = 0, has_a
         value = (point.value(), point.aux) if has_aux else point.value()
         return value, gradient[0] if isinstance(argnums, int) else tuple(gradient)
 
-    return transformed
+    return compilable(transformed)
 
 
 def grad(function: Callable, argnums: int | tuple[int, ...] = 0, has_aux: bool = False) -> Callable:
@@ -67,7 +68,7 @@ def grad(function: Callable, argnums: int | tuple[int, ...] = 0, has_aux: bool =
         value, gradient = both(*args, **kwargs)
         return (gradient, value[1]) if has_aux else gradient
 
-    return transformed
+    return compilable(transformed)
 
 
 def grad_and_value(function: Callable, argnums: int | tuple[int, ...] = 0, has_aux: bool = False) -> Callable:

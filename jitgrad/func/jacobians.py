@@ -16,7 +16,7 @@ from jitgrad.func.vectorized import vmap
 from jitgrad.functions.data import as_tensor
 from jitgrad.functions.shaping import movedim, reshape, unsqueeze
 from jitgrad.handle import make
-from jitgrad.jit import Jitted
+from jitgrad.jit import Jitted, compilable
 from jitgrad.ops.movement import narrow
 from jitgrad.record import apply, current_trace
 from jitgrad.tensor import Tensor, wrap
@@ -58,7 +58,7 @@ def jacrev(
         jacobian = unflatten(point.structure, iter(rows))
         return (jacobian, point.aux) if has_aux else jacobian
 
-    return transformed
+    return compilable(transformed)
 
 
 def jacfwd(
@@ -89,7 +89,7 @@ def jacfwd(
         jacobian = unflatten(point.structure, iter(rows))
         return (jacobian, point.aux) if has_aux else jacobian
 
-    return transformed
+    return compilable(transformed)
 
 
 def hessian(
@@ -136,7 +136,7 @@ def _sparse(
         matrix = compression.restored(found.detach().numpy())
         return matrix.T.tocsr() if vjp_side else matrix
 
-    return transformed
+    return compilable(transformed)
 
 
 def _swept(sweep: Callable, leaves: Sequence[Tensor], chunk_size: int | None) -> Sequence[Tensor]:

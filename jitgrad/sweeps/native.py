@@ -31,7 +31,7 @@ from llvmlite.binding import orcjit
 from jitgrad.sweeps import cache as disk
 from jitgrad.sweeps.calls import Trampolines, make_trampolines
 
-__all__ = ["CompileError", "Kernel", "Trampolines", "assembly", "compile_text", "host", "trampolines"]
+__all__ = ["CompileError", "Kernel", "Trampolines", "assembly", "compile_text", "host", "publish", "trampolines"]
 
 # One compilation at a time. A fork waits for the one that runs, and for whoever else is inside LLVM (Numba, or a kernel
 # being released), or the child would wait for ever for a lock held by a thread that it does not have. llvmlite's own
@@ -119,7 +119,7 @@ def compile_text(
     """
     start = time.perf_counter()
     names = (symbol, *also)
-    imports = {name: (symbols or {}).get(name) or _symbol_address(name) for name in _declared(text)}
+    imports = {name: (symbols or {}).get(name) or _symbol_address(name) for name in imports_of(text)}
     key = ""
     if store:
         import jitgrad  # here: jitgrad imports this module
@@ -145,6 +145,44 @@ def compile_text(
     if store:
         disk.store(key, code)
     return Kernel(names, library, seconds, False)
+
+
+def object_code(text: str, symbol: str) -> bytes:
+    """The object file of a module, for `link_object` in another process on the same kind of machine."""
+    with _lock:
+        machine = _target_machine(*host())
+        return machine.emit_object(_optimised(text, (symbol,), machine, True))
+
+
+def imports_of(text: str) -> list[str]:
+    """The names of functions and variables that a module takes from outside."""
+    return list(_declared(text))
+
+
+def link_object(code: bytes, symbol: str, imports: Sequence[str], symbols: Mapping[str, int]) -> Kernel:
+    """The kernel of an object file; `imports` are found as in `compile_text`. CompileError where LLVM cannot link it."""
+    start = time.perf_counter()
+    found = {name: symbols.get(name) or _symbol_address(name) for name in imports}
+    with _lock:
+        try:
+            return Kernel((symbol,), _link(code, (symbol,), found), time.perf_counter() - start, True)
+        except RuntimeError as error:
+            raise CompileError(f"cannot link {symbol}: {error}") from None
+
+
+FIND = "jitgrad_find"
+"""Symbol of a C function that gives the address of a published one, by name, or null."""
+
+_published: dict[str, tuple] = {}
+
+
+def publish(kernel: Kernel, *kept: object) -> None:
+    """Let other machine code of this process find a kernel by its symbol, for good; `kept` lives as long."""
+    if kernel.symbol not in _published:
+        find = llvm.ffi.lib.LLVMPY_SearchAddressOfSymbol._cfn
+        llvm.add_symbol(FIND, ctypes.cast(find, ctypes.c_void_p).value)
+        llvm.add_symbol(kernel.symbol, kernel.address)
+        _published[kernel.symbol] = (kernel, *kept)
 
 
 @cache

@@ -69,6 +69,11 @@ def _numbers(x: np.ndarray, y: np.ndarray, z: np.ndarray) -> list[int]:
     return [x.shape[-2], y.shape[-1], x.shape[-1], *steps, int(packs), int(dots), int(not dots)]
 
 
+def product_text(symbol: str) -> str:
+    """The module that defines the function of that name, for those who want it in their own machine code."""
+    return _Product(symbol.rpartition(".")[2]).define(symbol, POINTERS)
+
+
 @functools.cache
 def _kernel(kind: str) -> Kernel:
     name = f"product_{kind}"

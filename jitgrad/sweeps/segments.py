@@ -51,13 +51,13 @@ class Place(NamedTuple):
     stage: int = 0
 
 
-def why_not_native(row: Row) -> str:
+def why_not_native(row: Row, largest_product: float = SMALL_PRODUCT) -> str:
     """Why NumPy runs a row ("" if it is native); shown by `report()`."""
     if row.op in REDUCTIONS:
         supported = row.inputs[0].dtype in NATIVE_DTYPES and row.dtype != BOOL
         return "" if supported else f"no kernel for {row.dtype.name}"
     if row.op is matmul:
-        return _why_not_product(row)
+        return _why_not_product(row, largest_product)
     if row.op.parts is not None:
         return _why_not_parts(row)
     if row.op.kind != "elementwise" or row.op.kernel is None:
@@ -72,10 +72,10 @@ def why_not_native(row: Row) -> str:
     return "" if row.op.name in _INTEGER_OPS else "no integer kernel"
 
 
-def _why_not_product(row: Row) -> str:
+def _why_not_product(row: Row, largest: float) -> str:
     if row.dtype.name not in ("float32", "float64"):
         return f"no product of {row.dtype.name} matrices"
-    if math.prod(row.shape) * row.inputs[0].shape[-1] > SMALL_PRODUCT:
+    if math.prod(row.shape) * row.inputs[0].shape[-1] > largest:
         return "a product of this size is left to BLAS"
     return "" if math.prod(row.shape) > 1 else "a product of one element"
 
@@ -100,16 +100,17 @@ _INTEGER_OPS = frozenset((
 ))  # fmt: skip
 
 
-def make_plan(tape: Tape) -> Plan:
+def make_plan(tape: Tape, largest_product: float = SMALL_PRODUCT) -> Plan:
     """Sort the rows of a simplified tape into phases, levels, nests, stages and loops."""
-    return _Planner(tape).plan()
+    return _Planner(tape, largest_product).plan()
 
 
 class _Planner:
     """The state of `make_plan`."""
 
-    def __init__(self, tape: Tape) -> None:
+    def __init__(self, tape: Tape, largest_product: float) -> None:
         self.tape = tape
+        self.largest_product = largest_product
         self.layouts = Layouts()
         self.ends = set(tape.inputs)
         self.native = {row for row in tape.rows if self._is_native(row)}
@@ -129,7 +130,7 @@ class _Planner:
             return False
         if row.op is matmul and any(is_number(self.layouts.access(x).source) for x in row.inputs):
             return False  # what is repeated from a register has no memory to be read from
-        return self._copies(row) or not why_not_native(row)
+        return self._copies(row) or not why_not_native(row, self.largest_product)
 
     def _copies(self, row: Row) -> bool:
         """Whether a row is a reshape that has to copy: its input is written out in order."""

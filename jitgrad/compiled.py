@@ -1,0 +1,345 @@
+"""Native functions: what `jit(f).compile(*example_args)` gives, for callers that are not Python.
+
+A `NativeFunction` is one C function (`sweeps/export.py` says which) for arguments like those of the example. It can be
+called from Python, from the user's own `@njit` functions (that part is `numba_side.py`, which is imported when it is
+needed, because it imports Numba) and through its address.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import inspect
+import os
+import re
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from jitgrad.handle import Handle, make, requires
+from jitgrad.record import grad_mode
+from jitgrad.sweeps import artefact, native
+from jitgrad.sweeps.adapters import adapter
+from jitgrad.sweeps.export import DATA, Value, export
+from jitgrad.tape import Row, Tape
+from jitgrad.tensor import Tensor
+from jitgrad.transforms import COMPUTED
+from jitgrad.tree import flatten, unflatten
+
+__all__ = ["NativeFunction", "Tree", "compile_tape", "load"]
+
+_C_TYPES: dict[str, tuple[str, Any]] = {
+    "float32": ("float", ctypes.c_float), "float64": ("double", ctypes.c_double), "int32": ("int32_t", ctypes.c_int32),
+    "int64": ("int64_t", ctypes.c_int64), "bool": ("bool", ctypes.c_bool),
+}  # fmt: skip
+
+
+class Tree(NamedTuple):
+    """Arguments or results: their structure (see `jitgrad.tree`), and each leaf: a `Value`, or what it is fixed at."""
+
+    structure: Any
+    leaves: list[Any]
+    labels: list[str]  # what the leaves are called, in messages and in C
+
+    def values(self) -> list[tuple[str, Value]]:
+        """Name and kind of the leaves that are not fixed."""
+        return [(label, leaf) for label, leaf in zip(self.labels, self.leaves) if isinstance(leaf, Value)]
+
+
+class Origin(NamedTuple):
+    """What the machine code was made from, for `save`: LLVM text, or an object file and the names that it takes."""
+
+    text: str = ""
+    code: bytes = b""
+    imports: Sequence[str] = ()
+
+    def object_file(self, symbol: str) -> Origin:
+        return self if self.code else Origin("", native.object_code(self.text, symbol), native.imports_of(self.text))
+
+
+class NativeFunction:
+    """A function as machine code for arguments like those of one example; `jit(f).compile(*example_args)` makes it.
+
+    Call it from Python like the function that it was made from (tensors, arrays and numbers in, tensors out; no
+    gradient is recorded), or from `@njit` code (arrays and numbers, in and out). Shapes and dtypes are those of the
+    example; tensors that the function uses from outside have the values that they had then.
+
+    `name` is that of the function, `symbol` that of the C function (it ends in a hash of all that it computes);
+    `arguments` and `results` say what goes in and out.
+
+    >>> import jitgrad
+    >>> g = jitgrad.value_and_grad(lambda x: (x * x).sum()).compile(jitgrad.zeros(2))
+    >>> g(jitgrad.tensor([1.0, 2.0]))
+    (tensor(5.), tensor([2., 4.]))
+    """
+
+    def __init__(
+        self, name: str, arguments: Tree, results: Tree, kernel: native.Kernel, data: np.ndarray, made_from: Origin
+    ) -> None:
+        self.name = self.__name__ = name
+        self.arguments, self.results = arguments, results
+        self.symbol, self._kernel, self._data, self._origin = kernel.symbol, kernel, data, made_from
+        native.publish(kernel, data)
+
+    def __repr__(self) -> str:
+        return f"<NativeFunction {self.prototype()}>"
+
+    # From Python.
+
+    def __call__(self, *args: Any) -> Any:
+        leaves: list[Any] = []
+        structure = flatten(args, leaves)
+        if structure != self.arguments.structure:
+            raise TypeError(f"{self.name} was compiled for other arguments: as many of them, nested alike, are wanted "
+                            f"({', '.join(self.arguments.labels)})")  # fmt: skip
+        given: list[np.ndarray] = []
+        for label, kind, leaf in zip(self.arguments.labels, self.arguments.leaves, leaves):
+            self._take(label, kind, leaf, given)
+        made = [np.empty(v.shape, v.dtype) for _, v in self.results.values()]
+        c_function = self.ctypes
+        passed = [v if v.shape else v.item() for v in given] + made
+        if c_function(*[_passed(t, v) for t, v in zip(c_function.argtypes, passed)]):
+            raise MemoryError(f"there is no memory for what {self.name} needs while it runs")
+        results = iter([make(Tensor, array if array.shape else array[()], None) for array in made])
+        found = [next(results) if isinstance(leaf, Value) else leaf for leaf in self.results.leaves]
+        return unflatten(self.results.structure, iter(found))
+
+    def _take(self, label: str, kind: Any, leaf: Any, given: list[np.ndarray]) -> None:
+        """Check one leaf of the arguments and append its value."""
+        if not isinstance(kind, Value):
+            if type(leaf) is not type(kind) or leaf != kind:
+                raise ValueError(f"{label} of {self.name} was {kind!r} when it was compiled, and is fixed at that")
+            return
+        if isinstance(leaf, Handle):
+            if grad_mode.get() and requires(leaf):
+                raise RuntimeError(f"{label} requires grad, and {self.name} is native code, which records nothing: pass "
+                                   f"{label}.detach(), or call the function that it was compiled from")  # fmt: skip
+            leaf = leaf._value
+        elif isinstance(leaf, float) and kind.dtype.kind == "f":
+            leaf = kind.dtype.type(leaf)
+        array = np.asarray(leaf)
+        if array.dtype != kind.dtype:
+            raise TypeError(f"{label} of {self.name} has dtype {array.dtype}, and it was compiled for {kind.dtype}: convert it")
+        if array.shape != kind.shape:
+            raise ValueError(f"{label} of {self.name} has shape {array.shape}, and it was compiled for {kind.shape}")
+        given.append(np.ascontiguousarray(array) if array.ndim else array)
+
+    # From C.
+
+    @property
+    def address(self) -> int:
+        """The address of the C function, whose signature is `header()`; it stays there until the process ends."""
+        return self._kernel.address
+
+    @cached_property
+    def ctypes(self) -> Any:
+        """The C function for ctypes: numbers and pointers in, pointers for the results; other threads run meanwhile."""
+        inputs = [ctypes.POINTER(_c_type(v)) if v.shape else _c_type(v) for _, v in self.arguments.values()]
+        outputs = [ctypes.POINTER(_c_type(v)) for _, v in self.results.values()]
+        function = ctypes.CFUNCTYPE(ctypes.c_int32, *inputs, *outputs)(self.address)
+        function.argtypes = (*inputs, *outputs)
+        return function
+
+    def prototype(self) -> str:
+        """The declaration in C."""
+        inputs = [f"const {_c_name(v)} *{n}" if v.shape else f"{_c_name(v)} {n}" for n, v in self.arguments.values()]
+        outputs = [f"{_c_name(v)} *{n}" for n, v in self.results.values()]
+        return f"int32_t {self.symbol}({', '.join(inputs + outputs) or 'void'})"
+
+    def header(self) -> str:
+        """A C header: the declaration, and what its parameters are.
+
+        >>> import jitgrad
+        >>> g = jitgrad.jit(lambda x: x.exp().sum()).compile(jitgrad.zeros(2, 3))
+        >>> print(g.header().splitlines()[2])
+           const float *x: 2 x 3
+        """
+        lines = [f"/* {self.name}, compiled by jitgrad. Arrays are in C order; results must not overlap arguments.", ""]
+        lines += [f"   const {_c_name(v)} *{n}: {_sizes(v)}" if v.shape else f"   {_c_name(v)} {n}" for n, v in
+                  self.arguments.values()]  # fmt: skip
+        lines += [f"   {_c_name(v)} *{n}: result, {_sizes(v)}" for n, v in self.results.values()]
+        lines += ["", "   Returns 0, or 1 if there was no memory for temporaries. Any number of threads may be inside. */"]
+        return "\n".join([*lines, "#include <stdbool.h>", "#include <stdint.h>", "", self.prototype() + ";"]) + "\n"
+
+    def low_level_callable(self, use: str = "integrate") -> Any:
+        """A `scipy.LowLevelCallable` of a function with one result, all in float64.
+
+        use="integrate" (`quad`, `nquad` and the like) is for functions of numbers, or of one 1-d array, that give a
+        number; use="generic_filter" (`scipy.ndimage`) of the 1-d array of the footprint, and use="generic_filter1d" for
+        those from a line to a line. Raises `TypeError` if the function is of another kind. (The minimisers and solvers of
+        `scipy.optimize` take Python functions alone: give them the native function itself.)
+
+        >>> import jitgrad, numpy
+        >>> from scipy.integrate import quad
+        >>> slope = jitgrad.grad(lambda x: x ** 3).compile(numpy.float64(0))
+        >>> round(quad(slope.low_level_callable(), 0, 2)[0], 9)
+        8.0
+        """
+        from scipy import LowLevelCallable
+
+        inputs, outputs = ([value for _, value in tree.values()] for tree in (self.arguments, self.results))
+        return LowLevelCallable(adapter(self.name, inputs, outputs, self.address, use))
+
+    # From Numba.
+
+    @cached_property
+    def njit(self) -> Any:
+        """The function for `@njit` code, a Numba dispatcher of arrays and numbers.
+
+        It returns what the call from Python returns: arrays and numbers for tensors, tuples for lists and dicts (in the
+        order of their keys). Raises `ValueError` for another shape than the example's; another dtype is a typing error.
+        No Python is involved, so it works with `nogil`, under `prange` and in functions with `cache=True`.
+
+        >>> import jitgrad, numpy
+        >>> g = jitgrad.grad(lambda x: (x * x).sum()).compile(numpy.zeros(2))
+        >>> g.njit(numpy.array([1.0, 2.0]))
+        array([2., 4.])
+        """
+        from jitgrad.numba_side import dispatcher
+
+        return dispatcher(self)
+
+    @cached_property
+    def cfunc(self) -> Any:
+        """The C function as Numba knows those that `@numba.cfunc` makes: `address`, `ctypes`, `native_name`; it can be an
+        argument of `@njit` functions, which pass it numbers and pointers (`array.ctypes`)."""
+        from jitgrad.numba_side import CFunc
+
+        return CFunc(self)
+
+    @property
+    def _numba_type_(self) -> Any:
+        """How `@njit` code sees the function itself: as `njit`."""
+        from jitgrad.numba_side import type_of_function
+
+        return type_of_function(self)
+
+
+    # On disk.
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the machine code to a file, for `jitgrad.load_compiled`; what was there is replaced.
+
+        Raises `TypeError` if an argument or a result is fixed at something else than a number, a string or None.
+        """
+        origin = self._origin.object_file(self.symbol)
+        manifest = {
+            "name": self.name, "symbol": self.symbol, "imports": list(origin.imports),
+            "arguments": _plain(self.arguments, self.name), "results": _plain(self.results, self.name),
+        }  # fmt: skip
+        artefact.write(Path(path), manifest, self._data.tobytes(), origin.code)
+
+
+def compile_tape(
+    function: Callable, name: str, tape: Tape, captured: dict[Row, Any], arguments: tuple, results: tuple
+) -> NativeFunction:
+    """The native function of a simplified tape.
+
+    `arguments` and `results` are (structure, leaves): where a tensor goes, the leaf is None among the arguments and
+    `COMPUTED` among the results, otherwise the fixed value in a tuple of its own. Raises `NotCompilableError`.
+    """
+    exported = export(name, tape, {row: np.asarray(value) for row, value in captured.items()})
+    given, made = iter(exported.inputs), iter(exported.outputs)
+    structure, leaves = arguments
+    taken = Tree(structure, [next(given) if leaf is None else leaf[0] for leaf in leaves], _argument_labels(function, structure))
+    structure, leaves = results
+    labels = _labels("result", structure) if structure else ["result"]
+    returned = Tree(structure, [next(made) if leaf is COMPUTED else leaf for leaf in leaves], labels)
+    data = _aligned(exported.data)
+    kernel = native.compile_text(exported.text, exported.name, symbols={DATA: data.ctypes.data})
+    return NativeFunction(name, taken, returned, kernel, data, Origin(exported.text))
+
+
+def load(path: str | os.PathLike[str]) -> NativeFunction:
+    """See `jitgrad.load_compiled`."""
+    manifest, data, code = artefact.read(Path(path))
+    memory = _aligned(data)
+    origin = Origin("", code, manifest["imports"])
+    kernel = native.link_object(code, manifest["symbol"], origin.imports, {DATA: memory.ctypes.data})
+    arguments, results = _tree(manifest["arguments"]), _tree(manifest["results"])
+    return NativeFunction(manifest["name"], arguments, results, kernel, memory, origin)
+
+
+def _plain(tree: Tree, name: str) -> dict[str, Any]:
+    """A tree as JSON has it. Named tuples become plain ones."""
+
+    def part(structure: Any) -> Any:
+        if structure is None:
+            return None
+        kind = structure[0].__name__ if structure[0] in (list, dict) else "tuple"
+        return {"kind": kind, "keys": list(structure[1]) if kind == "dict" else None, "parts": [part(p) for p in structure[-1]]}
+
+    leaves: list[Any] = []
+    for label, leaf in zip(tree.labels, tree.leaves):
+        if isinstance(leaf, Value):
+            leaves.append({"shape": leaf.shape, "dtype": str(leaf.dtype)})
+        elif leaf is None or type(leaf) in (bool, int, float, str):
+            leaves.append({"fixed": leaf})
+        else:
+            raise TypeError(f"{name} cannot be saved: {label} is fixed at a {type(leaf).__name__}, and only numbers, strings and "
+                            "None have a place in the file")  # fmt: skip
+    return {"structure": part(tree.structure), "leaves": leaves, "labels": tree.labels}
+
+
+def _tree(plain: dict[str, Any]) -> Tree:
+    """The tree that `_plain` wrote."""
+
+    def part(structure: Any) -> Any:
+        if structure is None:
+            return None
+        parts = tuple(part(p) for p in structure["parts"])
+        if structure["kind"] == "dict":
+            return (dict, tuple(structure["keys"]), parts)
+        return (list if structure["kind"] == "list" else tuple, parts)
+
+    def value(leaf: dict[str, Any]) -> Any:
+        return leaf["fixed"] if "fixed" in leaf else Value(tuple(leaf["shape"]), np.dtype(leaf["dtype"]))
+
+    return Tree(part(plain["structure"]), [value(leaf) for leaf in plain["leaves"]], plain["labels"])
+
+
+def _aligned(data: bytes) -> np.ndarray:
+    """The bytes in memory, at an address that is a multiple of 64."""
+    room = np.empty(len(data) + 64, np.uint8)
+    start = -room.ctypes.data % 64
+    part = room[start : start + len(data)]
+    part[:] = np.frombuffer(data, np.uint8)
+    return part
+
+
+def _argument_labels(function: Callable, structure: Any) -> list[str]:
+    """The names of the parameters, and of what is nested in them: `params_0`."""
+    parts = structure[-1]
+    try:
+        parameters = list(inspect.signature(function).parameters.values())
+    except (TypeError, ValueError):
+        parameters = []
+    plain = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    names = [p.name for p in parameters if p.kind in plain]
+    names += [f"x{i}" for i in range(len(names), len(parts))]
+    return [label for name, part in zip(names, parts) for label in _labels(name, part)]
+
+
+def _labels(name: str, structure: Any) -> list[str]:
+    if structure is None:
+        return [re.sub(r"\W", "_", name, flags=re.ASCII)]
+    keys: Sequence[Any] = structure[1] if len(structure) == 3 else range(len(structure[-1]))
+    return [label for key, part in zip(keys, structure[-1]) for label in _labels(f"{name}_{key}", part)]
+
+
+def _passed(kind: Any, value: Any) -> Any:
+    return value.ctypes.data_as(kind) if isinstance(value, np.ndarray) else value
+
+
+def _c_type(value: Value) -> Any:
+    return _C_TYPES[str(value.dtype)][1]
+
+
+def _c_name(value: Value) -> str:
+    return _C_TYPES[str(value.dtype)][0]
+
+
+def _sizes(value: Value) -> str:
+    return " x ".join(map(str, value.shape)) or "a number"

@@ -1,0 +1,71 @@
+"""Native functions in files: a first line that says what it is, a checksum, then JSON, constants and an object file.
+
+The machine code is for one kind of CPU, and its surroundings are those of one version of jitgrad, so the JSON names both
+and `read` refuses others. Nothing is unpickled.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import itertools
+import json
+import os
+import struct
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from jitgrad.sweeps.native import host
+
+_MAGIC = b"jitgrad native function 1\n"
+_LENGTHS = struct.Struct("<QQQ")
+
+
+def write(path: Path, manifest: dict[str, Any], data: bytes, code: bytes) -> None:
+    """Write the file at once: a reader sees the old one or the new one."""
+    head = json.dumps(manifest | _here()).encode()
+    body = _LENGTHS.pack(len(head), len(data), len(code)) + head + data + code
+    descriptor, name = tempfile.mkstemp(suffix=".part", dir=path.absolute().parent)
+    try:
+        with open(descriptor, "wb") as file:
+            file.write(_MAGIC + hashlib.sha256(body).digest() + body)
+        os.replace(name, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(name)
+        raise
+
+
+def read(path: Path) -> tuple[dict[str, Any], bytes, bytes]:
+    """The JSON, the constants and the object file. Raises `ValueError` and `RuntimeError`, see `jitgrad.load_compiled`."""
+    content = path.read_bytes()
+    if not content.startswith(_MAGIC):
+        raise ValueError(f"{path} is no native function of jitgrad (or one of a version with another format): save it again")
+    start = len(_MAGIC) + hashlib.sha256().digest_size
+    body = content[start:]
+    if hashlib.sha256(body).digest() != content[len(_MAGIC) : start]:
+        raise ValueError(f"{path} is damaged or cut short: save it again")
+    lengths = _LENGTHS.unpack_from(body)
+    ends = [_LENGTHS.size + sum(lengths[:i]) for i in range(4)]
+    head, data, code = (body[a:b] for a, b in itertools.pairwise(ends))
+    manifest = json.loads(head)
+    here = _here()
+    for what, value in here.items():
+        if manifest[what] != value:
+            raise RuntimeError(f"{path} was saved for {_difference(what, manifest[what], value)}: compile and save it here")
+    return manifest, data, code
+
+
+def _here() -> dict[str, str]:
+    """What the machine code depends on."""
+    import jitgrad  # here: jitgrad imports this module's users
+
+    return {"jitgrad": jitgrad.__version__, **host()._asdict()}
+
+
+def _difference(what: str, saved: str, here: str) -> str:
+    if what != "features":
+        return f"{what} {saved}, and here is {what} {here}"
+    more = sorted(set(saved.split(",")) - set(here.split(",")))
+    return f"a CPU with other features ({', '.join(more[:6])})"
