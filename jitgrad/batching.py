@@ -140,6 +140,9 @@ def _transposed(x: Tensor) -> Tensor:
 def _index(row: Row, operands: Operands, size: int) -> Tensor:
     if "dim" in row.params:
         return _along(row, operands, size)
+    if "size" in row.params:  # elementwise, or the same for all
+        out = apply(row.op, (operands[0].value,), row.params)
+        return out if out.ndim > row.ndim else spread(out, size)
     return _getitem(row, operands, size) if row.op is getitem else _write(row, operands, size)
 
 

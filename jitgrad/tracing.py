@@ -1,0 +1,79 @@
+"""Whether operations are recorded, and on what: the grad mode, and the trace that `jit` or `vmap` is recording."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
+from typing import Any
+
+import numpy as np
+
+from jitgrad.errors import TracedValueError
+from jitgrad.handle import Handle, make
+from jitgrad.tape import Leaf, Row, constant
+
+grad_mode: ContextVar[bool] = ContextVar("grad_mode", default=True)
+current_trace: ContextVar[Trace | None] = ContextVar("current_trace", default=None)
+
+
+class OrderedSet(dict[Any, None]):
+    """A set that keeps the order in which things came."""
+
+    add = dict.setdefault
+
+
+class Trace:
+    """The recording of one function under `jit` or `vmap`: which tensors it captured, and the trace around it."""
+
+    def __init__(self) -> None:
+        self.outer = current_trace.get()
+        self.differentiable = grad_mode.get()  # then no_grad inside cuts what is recorded off
+        self.captured: dict[int, tuple[Leaf, Handle]] = {}
+        self.rows = OrderedSet()
+        self.views: list[weakref.ref] = []
+        self.arrays: dict[int, Handle] = {}
+        self.numbers: set[Row] = set()  # inputs that are Python numbers: they do not promote tensors
+
+    def views_of(self, root: Handle) -> list[Handle]:
+        """The living views of a traced tensor."""
+        living = [v for v in (reference() for reference in self.views) if v is not None]
+        return [v for v in living if v._view is not None and v._view[0] is root]
+
+    def capture(self, handle: Handle) -> Leaf:
+        """The leaf that stands in this trace for a tensor from outside: one with a value, or of a trace around this one."""
+        held = handle._row if handle._value is None else handle._value
+        key = id(held if handle._value is None else handle)
+        found = self.captured.get(key)
+        if found is None:
+            leaf = Leaf(held.shape, held.dtype, False)
+            self.captured[key] = found = (leaf, handle)
+            self.rows.add(leaf)
+        return found[0]
+
+    def is_number(self, row: Row) -> bool:
+        """Whether a row of this trace or one around it stands for a Python number."""
+        return row in self.numbers or any(row in trace.numbers for trace in self.around())
+
+    def around(self) -> Iterator[Trace]:
+        """The traces around this one that are still recording, the nearest first."""
+        trace = self.outer
+        while trace is not None:
+            yield trace
+            trace = trace.outer
+
+    def draw(self, function: Callable[[], Any]) -> Any:
+        """What a function that draws random numbers gives while this trace records: nothing good."""
+        raise TracedValueError("random numbers drawn inside a function under jit would be drawn once and then "
+                               "repeated at every call: draw them outside and pass them as an argument")  # fmt: skip
+
+    def capture_array(self, array: np.ndarray) -> Leaf:
+        """The leaf that stands for an array of the caller, which may change between calls."""
+        handle = self.arrays.setdefault(id(array), make(Handle, np.asarray(array), None))
+        return self.capture(handle)
+
+    def constant(self, value: Any) -> Row:
+        """A row of this trace for a number or array that is not a tensor."""
+        row = constant(value)
+        self.rows.add(row)
+        return row
