@@ -5,7 +5,7 @@ from jitgrad.autograd import enable_grad, is_grad_enabled, no_grad, set_grad_ena
 from jitgrad.dtypes import get_default_dtype, set_default_dtype
 from jitgrad.func import grad, value_and_grad
 from jitgrad.jit import jit, sweep
-from jitgrad.loading import load_compiled
+from jitgrad.loading import elementwise, from_njit, load_compiled
 from jitgrad.printing import set_printoptions
 from jitgrad.settings import config
 from jitgrad.size import Size
