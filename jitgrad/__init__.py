@@ -20,7 +20,7 @@ from jitgrad.func import (
     vmap,
 )
 from jitgrad.jit import jit, sweep
-from jitgrad.loading import load_compiled
+from jitgrad.loading import elementwise, from_njit, load_compiled
 from jitgrad.printing import set_printoptions
 from jitgrad.settings import config
 from jitgrad.size import Size

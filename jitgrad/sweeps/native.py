@@ -303,7 +303,9 @@ def _declared(text: str) -> Iterator[str]:
 
 @cache
 def _symbol_address(name: str) -> int:
-    """Address of a function of CPython (Py...), libm or the C library; CompileError where it is in none of them."""
+    """Address of a function of CPython (Py...), libm, the C library, or one of the user's (jitgrad_user...); or CompileError."""
+    if name.startswith("jitgrad_user") and (found := llvm.address_of_symbol(name)):
+        return found
     for library in (ctypes.pythonapi,) if name.startswith(("Py", "_Py")) else _c_libraries():
         try:
             return ctypes.cast(getattr(library, name), ctypes.c_void_p).value or 0

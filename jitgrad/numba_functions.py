@@ -1,0 +1,227 @@
+"""The user's own `@njit` functions as operations: `elementwise` for scalar functions, `from_njit` for those of arrays.
+
+`jitgrad.loading` has the public functions, so that Numba is imported only by those who use them.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import inspect
+import math
+import re
+import types as python_types
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import llvmlite.binding as llvm
+import numba
+import numpy as np
+from numba import types
+
+from jitgrad.dtypes import is_floating
+from jitgrad.errors import TracedValueError
+from jitgrad.functions.data import as_tensor
+from jitgrad.handle import Handle, make
+from jitgrad.ops import TABLE
+from jitgrad.ops.table import Op, Spec, todo
+from jitgrad.record import apply
+from jitgrad.tensor import Tensor
+from jitgrad.transforms import trace
+
+_NO_DERIVATIVE = "it is @njit code of the user's, which has no derivative of its own: write it in jitgrad's operations"
+_kept: list[Any] = []  # machine code of the user's functions, which other machine code calls by name
+
+
+def _parameters(function: Callable) -> list[str]:
+    return [f"a{i}" for i in range(len(inspect.signature(function).parameters))]
+
+
+def _checked(function: Any, what: str) -> Any:
+    if not isinstance(function, numba.core.registry.CPUDispatcher):
+        raise TypeError(f"{what} takes a function made by numba.njit, not {type(function).__name__}")
+    return function
+
+
+def _caller(op: Op, function: Any) -> Callable:
+    """What the decorator returns: the function for tensors, arrays and numbers."""
+
+    @functools.wraps(function.py_func, updated=())
+    def call(*xs: Any) -> Any:
+        if len(xs) != len(op.inputs):
+            raise TypeError(f"{function.__name__} takes {len(op.inputs)} arguments, and {len(xs)} were given")
+        return apply(op, xs if any(isinstance(x, Handle) for x in xs) else [as_tensor(xs[0]), *xs[1:]])
+
+    call.op = op  # type: ignore[attr-defined]
+    return call
+
+
+# Scalar functions.
+
+
+def scalar_function(function: Any, derivative: Any) -> Callable:
+    """See `jitgrad.elementwise`."""
+    return _caller(_scalar_op(_checked(function, "elementwise"), derivative), function)
+
+
+def _scalar_op(function: Any, derivative: Any) -> Op:
+    names = _parameters(function.py_func)
+    signature = types.float64(*[types.float64] * len(names))
+    symbol = _published(function, signature)
+    ufunc = numba.vectorize([signature])(function.py_func)
+
+    def run(*xs: Any) -> Any:
+        dtype = next((x.dtype for x in xs if hasattr(x, "dtype")), np.dtype(float))
+        return ufunc(*xs).astype(dtype)
+
+    rules: dict[str, Any] = {"d": _partials(names, derivative)}
+    if derivative is None:
+        recorded = _recordable(function, len(names))
+        rules = {"lower": lambda *xs: recorded(*xs)}
+    op = Op(run, kind="elementwise", inputs=tuple(names), kernel=f"a0.libm({symbol!r}{''.join(f', {n}' for n in names[1:])})",
+            result="float", method=False, **rules)  # fmt: skip
+    op.name = f"{function.__name__}_{symbol[-8:]}"
+    return op
+
+
+def _published(function: Any, signature: Any) -> str:
+    """The name under which machine code finds the function on float64: a hash of its LLVM text, where names are numbered."""
+    made = numba.cfunc(signature)(function.py_func)
+    known: dict[str, str] = {}
+    text = re.sub(r"_ZN[\w.$%]+", lambda m: known.setdefault(m[0], f"name{len(known)}"), made.inspect_llvm())
+    symbol = f"jitgrad_user_{function.__name__}_{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+    llvm.add_symbol(symbol, made.address)
+    _kept.append(made)
+    return symbol
+
+
+def _partials(names: Sequence[str], derivative: Any) -> tuple:
+    """A rule for each input, which the op table wants with the names of the inputs."""
+    if derivative is SECOND:
+        return (todo(_NO_DERIVATIVE),) * len(names)
+    if isinstance(derivative, numba.core.registry.CPUDispatcher):
+        derivative = _from_scalar_code(names, derivative)
+
+    def partial(i: int, *xs: Any) -> Any:
+        raw = not any(isinstance(x, Handle) for x in xs)
+        found = derivative(*[make(Tensor, np.asarray(x)[()], None) if raw else x for x in xs])
+        part = found[i] if len(names) > 1 else found
+        return part._value if raw and isinstance(part, Handle) else part
+
+    given = ", ".join(names)
+    return tuple(eval(f"lambda {given}: partial({i}, {given})", {"partial": partial}) for i in range(len(names)))
+
+
+SECOND = object()
+"""Stands for the derivative of a derivative that is `@njit` code."""
+
+
+def _from_scalar_code(names: Sequence[str], derivative: Any) -> Callable:
+    """The partial derivatives as functions of tensors."""
+    if len(names) == 1:
+        return _caller(_scalar_op(derivative, SECOND), derivative)
+    given, parts = ", ".join(names), []
+    for i in range(len(names)):
+        scope: dict[str, Any] = {"derivative": derivative}
+        name = f"{derivative.__name__}_{i}"
+        exec(f"def {name}({given}): return derivative({given})[{i}]", scope)
+        part = numba.njit(scope[name])
+        parts.append(_caller(_scalar_op(part, SECOND), part))
+    return lambda *xs: tuple([part(*xs) for part in parts])
+
+
+_MATH: dict[str, Any] = {name: value for name, value in vars(math).items() if isinstance(value, float)} | {
+    name: TABLE[theirs] for name, theirs in {
+        **{n: n for n in ("exp", "expm1", "log", "log2", "log10", "log1p", "sqrt", "sin", "cos", "tan", "asin", "acos", "atan",
+                          "atan2", "sinh", "cosh", "tanh", "asinh", "acosh", "atanh", "erf", "erfc", "lgamma", "hypot", "pow",
+                          "floor", "ceil", "trunc")},
+        "fabs": "abs",
+    }.items() if theirs in TABLE
+}  # fmt: skip
+
+
+def _recordable(function: Any, count: int) -> Callable:
+    """The Python function under `@njit`, on tensors: what it takes from `math` are jitgrad's operations. Tried out once."""
+    python = function.py_func
+    scope = dict(python.__globals__)
+    for name in python.__code__.co_names:
+        value = scope.get(name)
+        if value is math:
+            scope[name] = python_types.SimpleNamespace(**_MATH)
+        elif callable(value) and getattr(math, name, None) is value and name in _MATH:
+            scope[name] = _MATH[name]
+    recorded = python_types.FunctionType(python.__code__, scope, python.__name__, python.__defaults__, python.__closure__)
+    try:
+        trace(recorded, [((2,), np.dtype(np.float64), False)] * count, lambda inputs: (inputs, {}), Tensor)
+    except (TracedValueError, TypeError, ValueError, AttributeError) as error:
+        raise TypeError(f"{python.__name__} cannot be recorded to find its derivative ({error}): give it, as in "
+                        "jitgrad.elementwise(derivative=...)") from error  # fmt: skip
+    return recorded
+
+
+# Functions of arrays.
+
+
+def array_function(function: Any, vjp: Any) -> Callable:
+    """See `jitgrad.from_njit`."""
+    names = _parameters(_checked(function, "from_njit").py_func)
+    forward = _as_arrays(function, names)
+    backward = None if vjp is None else _packed_op(_checked(vjp, "vjp"), function.__name__, names)
+
+    def pullback(sweep: Any, row: Any, g: Any, values: Sequence[Any]) -> list:
+        assert backward is not None
+        inputs = [v if isinstance(v, Handle) else make(Tensor, v, None) for v in (g, *values)]
+        packed = apply(backward, inputs)
+        parts, at = [], 0
+        for x in row.inputs:
+            size = math.prod(x.shape) if is_floating(x.dtype) else 0
+            part = packed[at : at + size].reshape(x.shape) if is_floating(x.dtype) else None
+            parts.append(part if part is None or sweep.recorded else part._value)
+            at += size
+        return parts
+
+    op = Op(forward, kind="njit", inputs=tuple(names), method=False, shape=lambda *xs: _on_ones(forward, xs),
+            pullback=None if vjp is None else pullback,
+            d=(todo(f"{function.__name__} was wrapped by from_njit without a vjp"),) * len(names))  # fmt: skip
+    op.name = function.__name__
+    return _caller(op, function)
+
+
+def _as_arrays(function: Any, names: Sequence[str]) -> Callable:
+    """The function with a result that is an array or a NumPy number, of the dtype that it has in `@njit` code."""
+    given = ", ".join(names)
+    scope: dict[str, Any] = {"function": function, "asarray": np.asarray}
+    exec(f"def typed({given}): return asarray(function({given}))", scope)
+    typed = numba.njit(scope["typed"])
+    return lambda *xs: typed(*[np.ascontiguousarray(x) if np.ndim(x) else x for x in xs])[()]
+
+
+def _on_ones(run: Callable, xs: Sequence[Any]) -> Spec:
+    """Shape and dtype of a result, found by running the function on ones."""
+    out = run(*[np.ones(x.shape, x.dtype)[()] for x in xs])
+    return Spec(out.shape, out.dtype)
+
+
+def _packed_op(vjp: Any, name: str, names: Sequence[str]) -> Op:
+    """The op that runs a vjp: the cotangents of the floating inputs, one after another in one array."""
+
+    def run(g: Any, *xs: Any) -> Any:
+        found = vjp(*[np.ascontiguousarray(x) if np.ndim(x) else x for x in (g, *xs)])
+        parts = found if isinstance(found, tuple) else (found,)
+        if len(parts) != len(xs):
+            raise TypeError(f"the vjp of {name} must return {len(xs)} cotangents, one for each argument, not {len(parts)}")
+        kept = []
+        for x, part in zip(xs, parts):
+            if is_floating(x.dtype):
+                if np.shape(part) != x.shape:
+                    raise RuntimeError(f"the vjp of {name} returned a cotangent of shape {np.shape(part)} for an argument "
+                                       f"of shape {x.shape}")  # fmt: skip
+                kept.append(np.ravel(part))
+        return np.concatenate(kept).astype(g.dtype, copy=False)
+
+    def shape(g: Any, *xs: Any) -> Spec:
+        return Spec((sum(math.prod(x.shape) for x in xs if is_floating(x.dtype)),), g.dtype)
+
+    op = Op(run, kind="njit", inputs=("g", *names), method=False, shape=shape, d=(todo(_NO_DERIVATIVE),) * (len(names) + 1))
+    op.name = f"vjp_of_{name}"
+    return op

@@ -1,0 +1,181 @@
+"""The user's `@njit` functions as operations."""
+
+import math
+import os
+import subprocess
+import sys
+from math import exp
+from pathlib import Path
+
+import numba
+import numpy as np
+import pytest
+
+import jitgrad as jg
+from jitgrad.testing import gradcheck, gradgradcheck
+
+SWEEPS = ("interpreted", "machine", "jit")
+
+
+@jg.elementwise
+@numba.njit
+def wave(x, k):
+    return math.sin(k * x) * exp(-x * x) + np.sqrt(x * x + 1.0)
+
+
+def wave_in_operations(x, k):
+    return jg.sin(k * x) * jg.exp(-x * x) + jg.sqrt(x * x + 1.0)
+
+
+@jg.elementwise(derivative=lambda x: jg.where(x > 0, 2 * x, 0))
+@numba.njit
+def half_parabola(x):
+    if x > 0:
+        return x * x
+    return 0.0
+
+
+@numba.njit
+def product_slopes(x, y):
+    return y, x
+
+
+@jg.elementwise(derivative=product_slopes)
+@numba.njit
+def product(x, y):
+    return x * y
+
+
+def doubles(*shape):
+    return jg.tensor(np.random.default_rng(1).normal(size=shape), requires_grad=True)
+
+
+def test_values_gradients_and_second_derivatives():
+    assert gradcheck(wave, (doubles(3), doubles(3)))
+    assert gradgradcheck(wave, (doubles(3), doubles(3)))
+    assert gradcheck(half_parabola, (doubles(5),))
+    assert gradgradcheck(half_parabola, (doubles(5),))
+    assert gradcheck(product, (doubles(2, 3), doubles(3)))
+
+
+@pytest.mark.parametrize("sweep", SWEEPS)
+@pytest.mark.parametrize("dtype", [jg.float32, jg.float64])
+def test_every_sweep(sweep, dtype):
+    x, k = jg.linspace(-2, 2, 37, dtype=dtype), jg.tensor(1.5, dtype=dtype)
+    f, want = (jg.value_and_grad(lambda x, k, w=w: w(x, k).sum(), argnums=(0, 1)) for w in (wave, wave_in_operations))
+    with jg.sweep(sweep):
+        value, slopes = jg.jit(f)(x, k)
+    for a, b in zip((value, *slopes), _flat(want(x, k))):
+        assert a.dtype == b.dtype
+        np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=1e-5 if dtype is jg.float32 else 1e-12, atol=1e-5)
+
+
+def _flat(result):
+    return result[0], *result[1]
+
+
+def test_dtypes_broadcasting_and_numbers():
+    assert wave(jg.ones(2, 1), jg.ones(3)).shape == (2, 3)
+    assert wave(jg.tensor([1, 2]), 1.0).dtype is jg.float32
+    assert isinstance(half_parabola(np.array([2.0])), jg.Tensor)
+    assert half_parabola(3.0).item() == 9.0
+    with pytest.raises(TypeError, match="wave takes 2 arguments, and 1 were given"):
+        wave(jg.ones(2))
+
+
+def test_in_native_functions(tmp_path):
+    gradient = jg.value_and_grad(lambda x: (wave(x, 2.0) * product(x, x)).sum()).compile(np.zeros(4))
+    x = np.linspace(-1, 1, 4)
+    want = jg.value_and_grad(lambda x: (wave_in_operations(x, 2.0) * x * x).sum())(jg.tensor(x))
+    value, slope = gradient.njit(x)
+    np.testing.assert_allclose(value, want[0].item())
+    np.testing.assert_allclose(slope, want[1].numpy())
+    gradient.save(tmp_path / "f.native")
+    paths = os.pathsep.join([str(Path(jg.__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
+    done = subprocess.run([sys.executable, "-c", f"import jitgrad; jitgrad.load_compiled({str(tmp_path / 'f.native')!r})"],
+                          capture_output=True, text=True, check=False, env=os.environ | {"PYTHONPATH": paths})  # fmt: skip
+    assert "CompileError: the text declares the function jitgrad_user_" in done.stderr
+
+
+def test_what_elementwise_refuses():
+    with pytest.raises(TypeError, match=r"elementwise takes a function made by numba\.njit, not function"):
+        jg.elementwise(lambda x: x)
+    with pytest.raises(TypeError, match=r"cannot be recorded to find its derivative .* give it"):
+
+        @jg.elementwise
+        @numba.njit
+        def branches(x):
+            return x if x > 0 else -x
+
+    x = doubles(3)
+    with pytest.raises(jg.errors.HoleError, match="has no derivative of its own: write it in jitgrad's operations"):
+        jg.autograd.grad(product(x, x).sum(), x, create_graph=True)
+
+
+# Functions of arrays.
+
+
+@numba.njit
+def _scaled_sums(x, index, scale):
+    out = np.zeros(x.shape[0], x.dtype)
+    for i in range(x.shape[0]):
+        out[i] = x[i, index[i] :].sum() * scale
+    return out
+
+
+@numba.njit
+def _scaled_sums_vjp(g, x, index, scale):
+    dx, dscale = np.zeros_like(x), 0.0
+    for i in range(x.shape[0]):
+        dx[i, index[i] :] = g[i] * scale
+        dscale += g[i] * x[i, index[i] :].sum()
+    return dx, index, dscale
+
+
+scaled_sums = jg.from_njit(_scaled_sums, vjp=_scaled_sums_vjp)
+INDEX = jg.tensor([0, 2, 1])
+
+
+def test_a_function_of_arrays_integers_and_numbers():
+    scale = jg.tensor(1.5, dtype=jg.float64, requires_grad=True)
+    assert gradcheck(lambda x, s: scaled_sums(x, INDEX, s), (doubles(3, 4), scale))
+    assert gradcheck(lambda x, s: scaled_sums(x.t(), INDEX, s) ** 2, (doubles(4, 3), scale))
+
+
+@pytest.mark.parametrize("sweep", SWEEPS)
+def test_a_function_of_arrays_under_jit(sweep):
+    x, s = doubles(3, 4).detach(), jg.tensor(2.0, dtype=jg.float64)
+    f = jg.value_and_grad(lambda x, s: (scaled_sums(jg.exp(x), INDEX, s) ** 2).sum(), argnums=(0, 1))
+    want = f(x, s)
+    with jg.sweep(sweep):
+        value, slopes = jg.jit(f)(x, s)
+    for a, b in zip((value, *slopes), _flat(want)):
+        np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=1e-12)
+
+
+@jg.from_njit
+@numba.njit
+def norm(x):
+    return np.sqrt((x * x).sum())
+
+
+def test_numbers_as_results_keep_their_dtype():
+    assert norm(jg.tensor([3.0, 4.0])).item() == 5.0
+    assert norm(jg.tensor([3.0, 4.0])).dtype is jg.float32
+    assert jg.jit(norm)(jg.tensor([3.0, 4.0], dtype=jg.float64)).dtype is jg.float64
+
+
+def test_what_from_njit_refuses():
+    x = doubles(3)
+    with pytest.raises(jg.errors.HoleError, match="norm was wrapped by from_njit without a vjp"):
+        norm(x)
+    with pytest.raises(TypeError, match=r"vjp takes a function made by numba\.njit"):
+        jg.from_njit(_scaled_sums, vjp=lambda g, x, i, s: x)
+    with pytest.raises(jg.errors.NotCompilableError, match="norm -> f32"):
+        jg.jit(norm).compile(jg.ones(3))
+    with pytest.raises(RuntimeError, match=r"returned a cotangent of shape \(1,\) for an argument of shape \(3,\)"):
+        jg.from_njit(numba.njit(lambda x: x * 2), vjp=numba.njit(lambda g, x: g[:1]))(x).sum().backward()
+    with pytest.raises(TypeError, match="must return 2 cotangents"):
+        jg.from_njit(numba.njit(lambda x, y: x * y), vjp=numba.njit(lambda g, x, y: g))(x, x).sum().backward()
+    with pytest.raises(jg.errors.HoleError, match="vjp_of__scaled_sums has no derivative"):
+        jg.autograd.grad(scaled_sums(doubles(3, 4), INDEX, x[0]).sum(), x, create_graph=True)
