@@ -326,12 +326,12 @@ def objects_after(step: Callable[[], Any], rounds: int) -> tuple[int, int]:
         step()
     try:
         tracemalloc.start()
-        rows = sum(isinstance(o, Row) for o in gc.get_objects())
+        rows = sum(issubclass(type(o), Row) for o in gc.get_objects())
         before = tracemalloc.get_traced_memory()[0]
         for _ in range(rounds):
             step()
         grown = tracemalloc.get_traced_memory()[0] - before
-        return sum(isinstance(o, Row) for o in gc.get_objects()) - rows, grown
+        return sum(issubclass(type(o), Row) for o in gc.get_objects()) - rows, grown
     finally:
         tracemalloc.stop()
         gc.enable()
