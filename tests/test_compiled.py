@@ -18,6 +18,7 @@ from bench.libraries import load
 from jitgrad.sweeps import artefact
 
 RNG = np.random.default_rng(3)
+SQUARE = jg.tensor(RNG.normal(size=(3, 3)))
 OFFSET, MATRIX = jg.tensor(RNG.normal(size=3)), jg.tensor(RNG.normal(size=(3, 2)))
 
 
@@ -61,6 +62,13 @@ CASES = {
     "nothing": (lambda: jg.ones(2), ()),
     "second derivative": (jg.grad(lambda x: (jg.grad(lambda z: (z**3).sum())(x) ** 2).sum()), (normal(4),)),
     "batches": (jg.value_and_grad(lambda x, w: (x @ w).tanh().sum(), argnums=(0, 1)), (normal(4, 3, 5), normal(4, 5, 2))),
+    "hessian": (jg.hessian(lambda x: (jg.tanh(SQUARE @ x) * x).sum()), (normal(3),)),
+    "jacrev": (jg.jacrev(lambda x: jg.tanh(SQUARE @ x)), (normal(3),)),
+    "jacfwd": (jg.jacfwd(lambda x: jg.tanh(SQUARE @ x)), (normal(3),)),
+    "vjp": (lambda x, g: jg.vjp(lambda x: jg.tanh(SQUARE @ x), x)[1](g), (normal(3), normal(3))),
+    "jvp": (lambda x, t: jg.jvp(lambda x: jg.tanh(SQUARE @ x), (x,), (t,)), (normal(3), normal(3))),
+    "hvp": (lambda x, t: jg.hvp(lambda x: (jg.tanh(SQUARE @ x) * x).sum(), (x,), (t,)), (normal(3), normal(3))),
+    "vmap": (jg.vmap(jg.value_and_grad(lambda x: (jg.tanh(SQUARE @ x) * x).sum())), (normal(5, 3),)),
     "softmax": (jg.value_and_grad(lambda x: -jg.log_softmax(x, 1)[:, 0].sum()), (normal(4, 6),)),
 }
 

@@ -145,7 +145,7 @@ def test_no_references_are_lost_or_kept():
         f(a, x)
     gc.collect()
     assert all(abs(sys.getrefcount(o) - count) < 100 for o, count in zip(watched, before))
-    assert len(gc.get_objects()) - objects < 100
+    assert len(gc.get_objects()) - objects < 100  # fewer, where something else has been collected meanwhile
 
 
 def test_threads_at_once():

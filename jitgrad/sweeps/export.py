@@ -159,7 +159,7 @@ class _Data:
         """The offset at which the array is."""
         at = len(self.bytes)
         self.bytes += np.ascontiguousarray(array).tobytes()
-        self.bytes += bytes(-len(self.bytes) % _ALIGN)
+        self.bytes += bytes(-len(self.bytes) % _ALIGN if self.bytes else _ALIGN)  # an empty array has a place, too
         return at
 
 
