@@ -88,7 +88,7 @@ class Compiled:
         """How `run` goes in one C function for inputs of those kinds; None where it does not."""
         if run is not self._runners.get("jit"):
             return None
-        return self.program.direct([kind if isinstance(kind, type) else None for kind in [*kinds, *self.captured_kinds]])
+        return self.program.direct([kind if isinstance(kind, type) else None for kind in [*kinds, *self.captured_kinds]], Tensor)
 
     def simplified(self) -> Tape:
         """The tape in the rows that are compiled."""

@@ -19,7 +19,6 @@ from numba.extending import intrinsic, overload
 from numba.np import arrayobj
 from numba.np.numpy_support import from_dtype
 
-from jitgrad.compiled import NativeFunction, Tree
 from jitgrad.sweeps.export import Value
 from jitgrad.sweeps.native import FIND
 
@@ -28,7 +27,7 @@ _BYTE, _INT32 = ir.IntType(8), ir.IntType(32)
 _POINTER = _BYTE.as_pointer()
 
 
-def dispatcher(function: NativeFunction) -> Any:
+def dispatcher(function: Any) -> Any:
     """The `@njit` function that calls a native function."""
     parameters = ", ".join(_parameters(function))
     name = function.symbol  # with its hash: Numba tells functions of one name apart by a counter alone
@@ -42,16 +41,16 @@ def dispatcher(function: NativeFunction) -> Any:
     return found
 
 
-def type_of_function(function: NativeFunction) -> Any:
+def type_of_function(function: Any) -> Any:
     """The Numba type of a native function: that of its dispatcher."""
     return types.Dispatcher(function.njit)
 
 
-def _parameters(function: NativeFunction) -> list[str]:
+def _parameters(function: Any) -> list[str]:
     return [f"a{i}" for i in range(len(function.arguments.structure[-1]))]
 
 
-def _implementation(function: NativeFunction, parameters: str) -> Any:
+def _implementation(function: Any, parameters: str) -> Any:
     """What `@overload` wants: a function of the types that gives the implementation for them, or says what is wrong."""
     names: dict[str, Any] = {}
     given = _tuple(_parameters(function))
@@ -63,7 +62,7 @@ def _implementation(function: NativeFunction, parameters: str) -> Any:
 class _Implementation:
     """The text of the implementation for arguments of some Numba types, written leaf by leaf."""
 
-    def __init__(self, function: NativeFunction, given: tuple) -> None:
+    def __init__(self, function: Any, given: tuple) -> None:
         self.native = function
         self.lines: list[str] = []
         self.passed: list[str] = []
@@ -132,7 +131,7 @@ class _Implementation:
             self.passed.append(at if kind.layout == "C" else f"np.ascontiguousarray({at})")
 
     def _result(self) -> str:
-        results: Tree = self.native.results
+        results = self.native.results
         numbers = iter(range(len(results.leaves)))
         counted = iter(range(len(results.leaves)))
         leaves: list[str] = []
@@ -163,7 +162,7 @@ def _described(value: Value) -> str:
     return f"a number of type {value.dtype}: np.{np.dtype(value.dtype).type.__name__}(x)"
 
 
-def _invoke(function: NativeFunction) -> Any:
+def _invoke(function: Any) -> Any:
     """The call itself: `invoke(inputs, arrays of the results)` gives the status and the tuple of the single numbers."""
     inputs = [v for _, v in function.arguments.values()]
     outputs = [v for _, v in function.results.values()]
@@ -208,7 +207,7 @@ def _widened(builder: Any, value: Any) -> Any:
     return builder.zext(value, _BYTE) if value.type == ir.IntType(1) else value
 
 
-def _address(context: Any, builder: Any, function: NativeFunction) -> Any:
+def _address(context: Any, builder: Any, function: Any) -> Any:
     """Where the machine code is: looked up by name at the first call, and kept in a variable of the caller's module."""
     module, symbol = builder.module, function.symbol
     slot = module.globals.get(f"{symbol}.address")
@@ -235,7 +234,7 @@ _GONE = ("the native function {symbol} is not in this process: this code was cac
 class CFunc(types.WrapperAddressProtocol):
     """A native function as a first-class function of Numba: numbers, then pointers for arrays and results; an int32."""
 
-    def __init__(self, function: NativeFunction) -> None:
+    def __init__(self, function: Any) -> None:
         self.address, self.ctypes, self.native_name = function.address, function.ctypes, function.symbol
         inputs = [v for _, v in function.arguments.values()]
         given = [types.CPointer(from_dtype(v.dtype)) if v.shape else from_dtype(v.dtype) for v in inputs]

@@ -15,7 +15,6 @@ from numba.extending import register_model, unbox
 from numba.np.numpy_support import from_dtype
 
 from jitgrad.handle import requires
-from jitgrad.tensor import Tensor
 
 
 class TensorArray(types.Array):
@@ -36,7 +35,7 @@ class TensorArray(types.Array):
 register_model(TensorArray)(ArrayModel)
 
 
-def type_of_tensor(tensor: Tensor) -> Any:
+def type_of_tensor(tensor: Any) -> Any:
     """The Numba type of a tensor; `RuntimeError` if it requires grad, since what is computed from it would not."""
     if requires(tensor):
         raise RuntimeError("a tensor that requires grad was passed to an @njit function, whose result would have no gradient: "

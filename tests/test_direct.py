@@ -12,7 +12,7 @@ from jitgrad.sweeps import direct
 from jitgrad.sweeps import program as programs
 from jitgrad.sweeps.native import compile_text
 
-pytestmark = pytest.mark.skipif(direct.enter() is None, reason="objects are laid out in another way here")
+pytestmark = pytest.mark.skipif(direct.enter(jitgrad.Tensor) is None, reason="objects are laid out in another way here")
 
 
 @pytest.fixture
@@ -199,6 +199,6 @@ def test_a_plan_by_hand():
     given = direct.Input(None, np.dtype(np.float64), (2,), 0, 0)
     plan = direct.write_plan(kernel.address, [given], [], [direct.Slot(0), direct.Slot(0, in_cells=True)],
                              [direct.Output(np.dtype(np.float64), 0)])  # fmt: skip
-    (out,) = direct.enter()(plan.address, np.array([2.5, 1.0]))
+    (out,) = direct.enter(jitgrad.Tensor)(plan.address, np.array([2.5, 1.0]))
     assert float(out) == 2.5
-    assert direct.enter()(plan.address, 2.5) is None
+    assert direct.enter(jitgrad.Tensor)(plan.address, 2.5) is None

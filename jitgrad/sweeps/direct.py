@@ -5,7 +5,7 @@ twice that. `enter` does it all from a plan, a table of integers made once for e
 it checks the arguments, puts addresses and numbers where the machine code expects them, calls it, and makes tensors of
 the results. Where an argument is of another kind it returns None without having done anything.
 
-It looks into objects (see `objects.py`); where they are laid out in an unknown way `enter()` is None, and the general
+It looks into objects (see `objects.py`); where they are laid out in an unknown way `enter` gives None, and the general
 way is taken.
 """
 
@@ -20,7 +20,6 @@ import numpy as np
 from jitgrad.sweeps.calls import METH_FASTCALL, builtin, layout_known
 from jitgrad.sweeps.native import compile_text
 from jitgrad.sweeps.objects import NUMBERS, allocator, offsets
-from jitgrad.tensor import Tensor
 
 __all__ = ["NUMBERS", "CallPlan", "Input", "Output", "Slot", "enter", "write_plan"]
 
@@ -345,12 +344,15 @@ end:
 
 
 @cache
-def enter() -> Any:
-    """The C function, `enter(address of a plan, *arguments, *arrays)`: a tuple of tensors, or None; see `write_plan`."""
-    at = offsets() if layout_known() else None
+def enter(cls: type) -> Any:
+    """The C function for tensors of class `cls`; see `write_plan`.
+
+    Called `enter(address of a plan, *arguments, *arrays)` it gives a tuple of tensors, or None.
+    """
+    at = offsets(cls) if layout_known() else None
     if at is None:
         return None
     symbols = {f"jitgrad_{n}": id(v) for n, v in
-               (("none", None), ("false", False), ("ndarray", np.ndarray), ("tensor", Tensor))}  # fmt: skip
+               (("none", None), ("false", False), ("ndarray", np.ndarray), ("tensor", cls))}  # fmt: skip
     kernel = compile_text(_TEXT.format(**at, room=ROOM), "enter", symbols=symbols)
     return builtin("enter", kernel.address, METH_FASTCALL, kernel)

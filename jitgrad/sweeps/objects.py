@@ -14,7 +14,6 @@ import numpy as np
 
 from jitgrad.handle import make
 from jitgrad.tape import Leaf, Row
-from jitgrad.tensor import Tensor
 
 __all__ = ["NUMBERS", "allocator", "offsets"]
 
@@ -29,12 +28,12 @@ def allocator(number: type) -> int:
     return get(number, 47)  # Py_tp_alloc, of the stable ABI
 
 
-def offsets() -> dict[str, int] | None:
-    """Where things are in objects; None where they are not as in every CPython and NumPy so far."""
+def offsets(cls: type) -> dict[str, int] | None:
+    """Where things are in objects, tensors of class `cls` among them; None where not as in every CPython and NumPy so far."""
     head = object.__basicsize__
     array = {"data": head, "ndim": head + 8, "shape": head + 16, "dtype": head + 40, "flags": head + 48}
     slots = [object() for _ in range(4)]
-    tensor = make(Tensor, slots[0], None)
+    tensor = make(cls, slots[0], None)
     tensor._row, tensor._storage, tensor._view = slots[1:]
     places = [_place(tensor, slot) for slot in slots]
     requires = [_place(row, row.requires) for row in _sample_rows()]

@@ -260,10 +260,13 @@ class Program:
 
     # The way around the driver, for programs of machine code alone.
 
-    def direct(self, numbers: Sequence[type | None]) -> Direct | None:
-        """How `enter` runs this program; None where it cannot. `numbers` are the types of the leaves that are numbers."""
+    def direct(self, numbers: Sequence[type | None], cls: type) -> Direct | None:
+        """How `enter` runs this program; None where it cannot.
+
+        `numbers` are the types of the leaves that are numbers, `cls` is the class of tensors.
+        """
         step = self.steps[0] if len(self.steps) == 1 else None
-        if enter() is None or not isinstance(step, Native) or step.longest >= LONG or step.chunks:
+        if enter(cls) is None or not isinstance(step, Native) or step.longest >= LONG or step.chunks:
             return None
         bases, end = {}, 0
         for kind, places in self.cells.items():
@@ -282,7 +285,7 @@ class Program:
         if end > 8 * ROOM or len(slots) >= NOWHERE or len(outputs) < len(self.tape.outputs):
             return None
         plan = write_plan(step.kernel.address, inputs, list(arguments), slots, outputs)
-        return Direct(enter(), plan, [pool(shape, dtype) for _, shape, dtype in made], self)
+        return Direct(enter(cls), plan, [pool(shape, dtype) for _, shape, dtype in made], self)
 
     def _input(self, row: Row, number: type | None, bases: dict[str, int], entries: dict[int, int]) -> Input:
         cell, dtype = self._cell(row), None if number is float else row.dtype
