@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from jitgrad.handle import Handle, make
-from jitgrad.ops.elementwise import add, alias, cast, clone, detach, mul
+from jitgrad.ops.elementwise import add, alias, cast, clone, detach, div, exp, log, mul, sub
 from jitgrad.ops.indexing import index_add, scatter_add
-from jitgrad.ops.movement import expand, reshape
+from jitgrad.ops.movement import expand, reshape, sum
+from jitgrad.ops.reductions import amax
 from jitgrad.ops.table import Op
 from jitgrad.record import Trace, current_trace
 from jitgrad.tape import CONST, LEAF, Leaf, Row, Tape, reachable
@@ -85,7 +86,7 @@ def simplify(tape: Tape, cls: type, lowers: Callable[[Row], bool]) -> Tape:
 _COPIES = frozenset((alias, clone, detach))
 _SHAPED = frozenset((expand, reshape))
 _INTO_ZEROS = frozenset((index_add, scatter_add))  # the transposes of reading a part; adding into a sum spares the zeros
-_CHANGING = _COPIES | _SHAPED | {LEAF, CONST, add, cast, mul}
+_CHANGING = _COPIES | _SHAPED | {LEAF, CONST, add, cast, exp, mul}
 """The ops that `_Simplifier` knows something about; the others it can only lower, or share."""
 
 
@@ -120,6 +121,11 @@ class _Simplifier:
                 if part.op in _INTO_ZEROS and _is_zeros(part.inputs[0]) and part.dtype == row.dtype:
                     op, inputs, row = part.op, (total, *part.inputs[1:]), part
                     break
+        if op is exp and (under := _log_softmax_total(inputs[0])) is not None:
+            numerator = self.known.get((exp, inputs[0].inputs[0]))
+            if numerator is not None:
+                denominator = self._new(expand, (under,), {"shape": row.shape}, row.dtype)
+                return self._new(div, (numerator, denominator), {}, row.dtype, row.shape)
         if op is expand and inputs[0].op is expand:
             inputs = (inputs[0].inputs[0],)
         if op.lower is not None and self.lowers(row):
@@ -162,6 +168,19 @@ class _Simplifier:
             self.tracing.rows.add(row)
             found = self.known[key] = row
         return found
+
+
+def _log_softmax_total(row: Row) -> Row | None:
+    """The sum under the logarithm if a row is a log_softmax; it is at least 1, so dividing by it loses nothing."""
+    if row.op is not sub or row.inputs[0].op is not sub or row.inputs[1].op is not expand:
+        return None
+    shifted, logarithm = row.inputs[0], row.inputs[1].inputs[0]
+    peak = shifted.inputs[1].inputs[0] if shifted.inputs[1].op is expand else None
+    if peak is None or peak.op is not amax or peak.inputs[0] is not shifted.inputs[0] or logarithm.op is not log:
+        return None
+    total = logarithm.inputs[0]
+    alike = total.op is sum and total.inputs[0].op is exp and total.inputs[0].inputs[0] is shifted
+    return total if alike and total.params["dim"] == peak.params["dim"] else None
 
 
 def _is_zeros(row: Row) -> bool:

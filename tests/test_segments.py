@@ -261,3 +261,9 @@ INPLACE = {
 @pytest.mark.parametrize("name", INPLACE)
 def test_changes_of_parts(name: str, tiles: None) -> None:
     agree(INPLACE[name], data(4, 6))
+
+
+def test_the_gradient_of_log_softmax_takes_no_second_exp() -> None:
+    for dim in (0, 1):
+        f = agree(lambda x, dim=dim: jg.log_softmax(x * 30, dim) * x, data(7, 9))
+        assert len([row for row in program(f).tape.rows if row.op.name == "exp"]) == 1
