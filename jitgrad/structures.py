@@ -24,9 +24,9 @@ from jitgrad import background
 from jitgrad.handle import make
 from jitgrad.ops.table import Op
 from jitgrad.record import Trace, current_trace
-from jitgrad.reverse import ITEM, reverse
+from jitgrad.reverse import reverse
 from jitgrad.settings import config
-from jitgrad.tape import FREED, LEAF, Leaf, Row, Tape
+from jitgrad.tape import FREED, ITEM, LEAF, Leaf, Row, Tape
 from jitgrad.transforms import simplify
 from jitgrad.walk import Saved, Step, write_entry
 

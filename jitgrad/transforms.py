@@ -15,7 +15,7 @@ from jitgrad.ops.movement import expand, reshape, sum
 from jitgrad.ops.reductions import amax
 from jitgrad.ops.table import Op
 from jitgrad.record import Trace, current_trace
-from jitgrad.tape import CONST, LEAF, Leaf, Row, Tape, reachable
+from jitgrad.tape import CONST, CONTROL, LEAF, Leaf, Row, Tape, reachable, with_tapes
 from jitgrad.tree import flatten
 
 COMPUTED = object()
@@ -101,7 +101,7 @@ class _Simplifier:
         """For each of these rows one that does the same; `new` holds those for what they read."""
         for row in rows:
             inputs = tuple([new[x] for x in row.inputs])
-            changing = row.op in _CHANGING or row.op.lower is not None
+            changing = row.op in _CHANGING or row.op.lower is not None or row.op.kind in CONTROL
             simpler = self._simpler(row, inputs) if changing else self._shared(row, inputs)
             new[row] = self._smaller(simpler) if simpler.op.kind == "elementwise" and simpler.shape else simpler
         return new
@@ -110,6 +110,8 @@ class _Simplifier:
         op = row.op
         if op is LEAF:
             return row
+        if op.kind in CONTROL:
+            return self._shared(self._simpler_inside(row), inputs)
         if op in _COPIES or (op in _SHAPED and inputs[0].shape == row.shape) or (op is cast and inputs[0].dtype == row.dtype):
             return inputs[0]
         if op is mul:
@@ -138,6 +140,11 @@ class _Simplifier:
             made = reachable([out], lambda x: x in ends)
             return self.simplified([x for x in made if x not in ends], {x: x for x in ends})[out]
         return self._shared(row, inputs)
+
+    def _simpler_inside(self, row: Row) -> Row:
+        """A loop or a switch whose tapes are simplified."""
+        params = with_tapes(row.params, lambda tape: simplify(tape, self.cls, self.lowers))
+        return Row(row.op, row.inputs, params, row.shape, row.dtype, False)
 
     def _smaller(self, row: Row) -> Row:
         """An elementwise row of nothing but repeated values, computed before they are repeated."""

@@ -17,12 +17,13 @@ from jitgrad.record import quiet
 from jitgrad.sweeps.chunks import split_large
 from jitgrad.sweeps.codegen import Emitter
 from jitgrad.sweeps.direct import NOWHERE, NUMBERS, ROOM, CallPlan, Input, Output, Slot, enter, write_plan
+from jitgrad.sweeps.interpreted import run_by
 from jitgrad.sweeps.native import Kernel, compile_text, trampolines
 from jitgrad.sweeps.plan import Phase, Plan
 from jitgrad.sweeps.recompute import recompute
 from jitgrad.sweeps.segments import make_plan, why_not_native
 from jitgrad.sweeps.threads import run_chunks
-from jitgrad.tape import CONST, Row, Tape
+from jitgrad.tape import CONST, CONTROL, Row, Tape, results_read
 
 _NUMPY = {"f16": np.float16, "f32": np.float32, "f64": np.float64, "i32": np.int32, "i64": np.int64, "i1": np.bool_}
 _kernels: WeakValueDictionary[str, Kernel] = WeakValueDictionary()  # those of living programs, by their text
@@ -102,6 +103,7 @@ class Program:
         read_by_numpy = {x for p in self.plan.phases for row in p.others for x in row.inputs}
         escaping = {self.plan.results.get(row, row) for row in tape.outputs} | read_by_numpy
         self._shapes = {source: row.shape for row, source in self.plan.results.items() if source not in read_by_numpy}
+        self._read = results_read(tape.rows)
         self.steps: list[Native | Interpreted] = []
         for phase, emitter in zip(self.plan.phases, emitters):
             if emitter is not None:
@@ -154,9 +156,10 @@ class Program:
         return Native(kernel, arrays, constants, sizes, emitter.temporaries, rows, len(loops), longest, emitter.chunks, text)
 
     def _interpreted(self, row: Row) -> Interpreted:
-        run = row.op.run
-        if row.params:
-            params = row.params
+        run, params = row.op.run, row.params
+        if row.op.kind in CONTROL:
+            params = run_by(lambda tape: Program(tape, tape.inputs).run, row, self._read)
+        if params:
             run = lambda *values: row.op.run(*values, **params)
         reads = [(self._place(x), self._cell(x), x.shape) for x in row.inputs]
         return Interpreted(row, run, reads, self._place(row), self._cell(row), why_not_native(row))
@@ -219,7 +222,8 @@ class Program:
         for row, (place, cell, shape) in zip(step.row.inputs, step.reads):
             from_cell = cell is not None and row not in known
             reads.append(_from_cell(cell, shape) if from_cell and cell is not None else f"v{place}")
-        lines = [f"    v{step.write} = quiet(run{i}, {', '.join(reads)})"]
+        quiet_run = f"run{i}(" if step.row.op.kind in CONTROL else f"quiet(run{i}, "  # programs inside see to that themselves
+        lines = [f"    v{step.write} = {quiet_run}{', '.join(reads)})"]
         known.add(step.row)
         if step.cell is not None:
             lines.append(f"    cells_{step.cell[0]}[{step.cell[1]}] = asarray(v{step.write}).reshape(())")

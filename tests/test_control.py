@@ -1,0 +1,251 @@
+"""Loops and branches on the tape: the same as Python's, under every sweep and every transform."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import jitgrad as jg
+from jitgrad.errors import HoleError
+from jitgrad.tree import flatten
+
+SWEEPS = ("interpreted", "jit", "machine")
+F64 = jg.float64
+
+
+def tensor(*sizes, seed=0):
+    return jg.tensor(np.random.default_rng(seed).standard_normal(sizes))
+
+
+def flat(tree):
+    leaves = []
+    flatten(tree, leaves)
+    return [np.asarray(x.detach() if isinstance(x, jg.Tensor) else x) for x in leaves if x is not None]
+
+
+def same(found, wanted, tolerance=1e-10):
+    found, wanted = flat(found), flat(wanted)
+    assert len(found) == len(wanted)
+    for a, b in zip(found, wanted):
+        assert a.shape == b.shape
+        assert a.dtype == b.dtype
+        np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance)
+
+
+def recurrence(w, x0, xs):
+    """A carry of two, captured and sliced tensors, two kinds of ys."""
+    def step(carry, x):
+        h, total = carry
+        h = jg.tanh(w @ h + x)
+        total = total + (h * h).sum()
+        return (h, total), {"h": h, "total": total * 2}
+
+    (h, total), ys = jg.scan(step, (x0, 0.0 * x0.sum()), xs)
+    return (h * ys["h"]).sum() + (ys["total"] ** 2).sum() + total
+
+
+def backwards(w, x0, xs):
+    def step(h, x):
+        return jg.sin(w @ h) * x, h.sum()
+
+    h, ys = jg.scan(step, x0, xs, reverse=True)
+    return h.sum() + (ys * ys).sum()
+
+
+def checkpointed(w, x0, xs):
+    h, ys = jg.scan(lambda h, x: (jg.tanh(w @ h + x), h * x), x0, xs, checkpoint=2)
+    return (h * h).sum() + ys.sum()
+
+
+def written_out(w, x0, xs):
+    h, ys = jg.scan(lambda h, x: (jg.tanh(w @ h + x), h * x), x0, xs, unroll=2, reverse=True)
+    return (h * h).sum() + ys.sum()
+
+
+def nested(w, x0, xs):
+    def outer(h, x):
+        inner = jg.fori_loop(0, 3, lambda i, v: jg.sin(v + i * x), h)
+        return inner, inner.sum()
+
+    h, ys = jg.scan(outer, x0, xs)
+    return h.sum() * ys.sum() + w.sum()
+
+
+def counted(w, x0, xs):
+    return jg.fori_loop(2, 6, lambda i, h: h * jg.cos(w @ h) + i * xs[1], x0).sum()
+
+
+def bounded(w, x0, xs):
+    def go_on(state):
+        return (state[0] * state[0]).sum() < 40.0
+
+    def step(state):
+        h, i = state
+        return h * 1.5 + xs[0] * 0.1, i + 1
+
+    h, i = jg.while_loop(go_on, step, (x0, 0), max_steps=30)
+    return (h * h * xs[1]).sum() + i * h.sum()
+
+
+def branched(w, x0, xs):
+    def one(x):
+        return jg.cond(x.sum() > 0, lambda v: (v * v, v.sum() * w.sum()), lambda v: (jg.exp(v), v.prod() * 1.0), x)
+
+    first, second = one(x0)
+    third, fourth = one(-x0)
+    return (first * third).sum() + second * fourth
+
+
+def switched(w, x0, xs):
+    total = 0.0
+    for k in (-1, 0, 1, 2, 5):
+        index = (x0.sum() * 0).to(jg.int64) + k
+        total = total + jg.switch(index, [lambda v: v.sum(), lambda v: (v * v).sum(), lambda v: (w @ v).sum()], x0) * (k + 2)
+    return total
+
+
+FUNCTIONS = [recurrence, backwards, checkpointed, written_out, nested, counted, bounded, branched, switched]
+
+
+def arguments():
+    return tensor(3, 3, seed=1) * 0.5, tensor(3, seed=2), tensor(5, 3, seed=3)
+
+
+@pytest.mark.parametrize("function", FUNCTIONS, ids=lambda f: f.__name__)
+@pytest.mark.parametrize("sweep", SWEEPS)
+def test_value_and_gradient_agree_with_python(function, sweep):
+    gradients = jg.value_and_grad(function, argnums=(0, 1, 2))
+    wanted = gradients(*arguments())
+    with jg.sweep(sweep):
+        same(jg.jit(gradients)(*arguments()), wanted)
+        same(jg.jit(function)(*arguments()), wanted[0])
+    jg.jit(gradients).tape(*arguments()).check()
+
+
+@pytest.mark.parametrize("function", FUNCTIONS, ids=lambda f: f.__name__)
+def test_forward_mode_agrees(function):
+    tangents = tuple(tensor(*x.shape, seed=9) for x in arguments())
+    wanted = jg.func.jvp(function, arguments(), tangents)
+    same(jg.jit(lambda *xs: jg.func.jvp(function, xs, tangents))(*arguments()), wanted)
+
+
+@pytest.mark.parametrize("function", FUNCTIONS, ids=lambda f: f.__name__)
+@pytest.mark.parametrize("transform", [jg.hessian, lambda f, **k: jg.func.jacrev(jg.func.jacrev(f, **k), **k),
+                                       lambda f, **k: jg.func.jacfwd(jg.func.jacfwd(f, **k), **k)])  # fmt: skip
+def test_second_derivatives_agree(function, transform):
+    second = transform(function, argnums=1)
+    same(jg.jit(second)(*arguments()), second(*arguments()), 1e-8)
+
+
+@pytest.mark.parametrize("function", FUNCTIONS, ids=lambda f: f.__name__)
+@pytest.mark.parametrize("in_dims", [(None, 0, None), (0, 0, 0), (None, None, 1)])
+def test_vmap_agrees_with_a_loop(function, in_dims):
+    shapes = [x.shape for x in arguments()]
+    many = []
+    for k, (shape, dim) in enumerate(zip(shapes, in_dims)):
+        size = list(shape) if dim is None else [*shape[:dim], 4, *shape[dim:]]
+        many.append(tensor(*size, seed=20 + k) * 0.7)
+
+    def one(i):
+        return [x if d is None else x.select(d, i) for x, d in zip(many, in_dims)]
+
+    mapped = jg.vmap(jg.value_and_grad(function, argnums=1), in_dims)
+    parts = [jg.value_and_grad(function, argnums=1)(*one(i)) for i in range(4)]
+    wanted = jg.stack([p[0] for p in parts]), jg.stack([p[1] for p in parts])
+    same(mapped(*many), wanted)
+    same(jg.jit(mapped)(*many), wanted)
+    total = jg.grad(lambda x1: jg.vmap(function, in_dims)(many[0], x1, many[2]).sum())
+    if in_dims[1] is not None:
+        same(total(many[1]), wanted[1])
+        same(jg.jit(total)(many[1]), wanted[1])
+
+
+def test_a_while_loop_has_a_reverse_sweep_only_with_a_bound():
+    f = lambda x: jg.while_loop(lambda v: v < 10, lambda v: v * x, x)
+    same(jg.jit(f)(jg.tensor(3.0)), jg.tensor(27.0))
+    same(jg.grad(f)(jg.tensor(3.0)), jg.tensor(27.0))
+    same(jg.jit(lambda x: jg.func.jvp(f, (x,), (jg.tensor(1.0),)))(jg.tensor(3.0)), (jg.tensor(27.0), jg.tensor(27.0)))
+    with pytest.raises(HoleError, match="max_steps"):
+        jg.jit(jg.grad(f))(jg.tensor(3.0))
+
+
+def test_a_while_loop_stops_at_max_steps():
+    f = lambda x: jg.while_loop(lambda v: v < 1000, lambda v: v * 2, x, max_steps=3)
+    same([f(jg.tensor(1.0)), jg.jit(f)(jg.tensor(1.0))], [jg.tensor(8.0)] * 2)
+
+
+def test_bounds_may_be_tensors():
+    f = lambda n, x: jg.fori_loop(1, n, lambda i, v: v * i, x)
+    same([f(jg.tensor(5), jg.tensor(1.0)), jg.jit(f)(jg.tensor(5), jg.tensor(1.0))], [jg.tensor(24.0)] * 2)
+    same(jg.jit(f)(jg.tensor(0), jg.tensor(1.0)), jg.tensor(1.0))
+
+
+@pytest.mark.parametrize("run", [lambda f: f, jg.jit], ids=["eager", "jit"])
+class TestWrongUse:
+    def test_a_carry_that_changes_its_shape(self, run):
+        with pytest.raises(TypeError, match=r"entry 0 of the carry is float32\[3\], and the function returned float32\[1, 3\]"):
+            run(lambda x: jg.scan(lambda c, _: (c.unsqueeze(0), None), x, length=2)[0])(jg.zeros(3))
+
+    def test_a_carry_that_changes_its_nesting(self, run):
+        with pytest.raises(TypeError, match="nested as"):
+            run(lambda x: jg.while_loop(lambda c: c.sum() < 1, lambda c: (c, c), x))(jg.zeros(3))
+
+    def test_no_pair(self, run):
+        with pytest.raises(TypeError, match=r"must return \(carry, y\)"):
+            run(lambda x: jg.scan(lambda c, _: c, x, length=2))(jg.zeros(3))
+
+    def test_lengths_that_differ(self, run):
+        with pytest.raises(ValueError, match="must be equal"):
+            run(lambda x: jg.scan(lambda c, _: (c, None), x, (jg.zeros(3), jg.zeros(4))))(jg.zeros(3))
+        with pytest.raises(ValueError, match="without xs, length"):
+            run(lambda x: jg.scan(lambda c, _: (c, None), x))(jg.zeros(3))
+        with pytest.raises(ValueError, match="0-d tensor among xs"):
+            run(lambda x: jg.scan(lambda c, _: (c, None), x, x))(jg.tensor(1.0))
+
+    def test_a_condition_that_is_no_bool(self, run):
+        with pytest.raises(TypeError, match=r"cond_fun must return a 0-d bool tensor.*float32\[3\]"):
+            run(lambda x: jg.while_loop(lambda c: c, lambda c: c, x))(jg.zeros(3))
+        with pytest.raises(TypeError, match="pred must be a 0-d bool"):
+            run(lambda x: jg.cond(x, lambda v: v, lambda v: v, x))(jg.tensor(1.0))
+
+    def test_an_index_that_is_no_int(self, run):
+        with pytest.raises(TypeError, match="index must be an int"):
+            run(lambda x: jg.switch(x, [lambda v: v], x))(jg.tensor(1.0))
+        with pytest.raises(ValueError, match="at least one"):
+            run(lambda x: jg.switch(0, [], x))(jg.tensor(1.0))
+
+
+def test_branches_that_differ():
+    with pytest.raises(TypeError, match=r"branch 0 returns \* of float32\[3\], and branch 1 \* of float32\[\]"):
+        jg.jit(lambda x: jg.cond(x.sum() > 0, lambda v: v, lambda v: v.sum(), x))(jg.zeros(3))
+
+
+@pytest.mark.parametrize("sweep", SWEEPS)
+def test_no_steps(sweep):
+    f = lambda x, xs: jg.scan(lambda c, x: (c + x, c * x), x, xs)
+    empty = jg.zeros(0, 2, dtype=F64)
+    wanted = tensor(2), empty
+    same(f(tensor(2), empty), wanted)
+    with jg.sweep(sweep):
+        same(jg.jit(f)(tensor(2), empty), wanted)
+        same(jg.jit(jg.grad(lambda x, xs: f(x, xs)[0].sum()))(tensor(2), empty), jg.ones(2, dtype=F64))
+
+
+def test_integers_and_bools_are_carried():
+    def f(x):
+        def step(carry, i):
+            count, found, best = carry
+            better = i * x > best
+            return (count + better, found | better, jg.where(better, i * x, best)), better
+
+        return jg.scan(step, (0, False, x * 0), jg.arange(5))
+
+    same(jg.jit(f)(jg.tensor(2.0)), f(jg.tensor(2.0)))
+
+
+def test_what_runs_is_not_changed():
+    x = tensor(3)
+    f = jg.jit(lambda x: jg.scan(lambda c, _: (c, c), x, length=2))
+    carry, _ = f(x)
+    carry += 1
+    same(x, tensor(3))
