@@ -22,7 +22,8 @@ from jitgrad.handle import Handle, make, requires
 from jitgrad.record import grad_mode
 from jitgrad.sweeps import artefact, native
 from jitgrad.sweeps.adapters import adapter
-from jitgrad.sweeps.export import DATA, Value, export
+from jitgrad.sweeps.export import export
+from jitgrad.sweeps.wrapped import DATA, Value
 from jitgrad.tape import Row, Tape
 from jitgrad.tensor import Tensor
 from jitgrad.transforms import COMPUTED

@@ -19,8 +19,8 @@ from numba.extending import intrinsic, overload
 from numba.np import arrayobj
 from numba.np.numpy_support import from_dtype
 
-from jitgrad.sweeps.export import Value
 from jitgrad.sweeps.native import FIND
+from jitgrad.sweeps.wrapped import Value
 
 _FIXED: dict[type, Any] = {bool: types.Boolean, int: types.Integer, type(None): (types.NoneType, types.Omitted)}
 _BYTE, _INT32 = ir.IntType(8), ir.IntType(32)

@@ -233,6 +233,13 @@ def _changed(value: Any, change: Callable[[Tape], Any]) -> Any:
     return change(value) if isinstance(value, Tape) else value
 
 
+def tapes_of(row: Row) -> list[Tape]:
+    """The tapes among the parameters of a loop or a switch."""
+    found: list[Tape] = []
+    with_tapes(row.params, found.append)
+    return found
+
+
 def results_read(rows: Iterable[Row]) -> dict[Row, set[int]]:
     """For the calls, loops and switches among some rows, which of their results are taken."""
     found: dict[Row, set[int]] = {}

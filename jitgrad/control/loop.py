@@ -42,7 +42,7 @@ from jitgrad.control.body import (
 from jitgrad.errors import HoleError
 from jitgrad.forward import forward
 from jitgrad.functions.shaping import movedim, stack
-from jitgrad.ops.elementwise import where
+from jitgrad.ops.elementwise import cast, where
 from jitgrad.ops.movement import reshape
 from jitgrad.ops.table import Spec
 from jitgrad.record import apply
@@ -68,6 +68,11 @@ class Layout(NamedTuple):
             found.append(list(operands[start : start + n]))
             start += n
         return (*found, operands[start] if self.counted else None)  # type: ignore[return-value]
+
+
+    def after(self, consts: int, asked: int = 0) -> Layout:
+        """The layout with so many more in front of the consts, and of what `cond` asks for."""
+        return self._replace(consts=self.consts + consts, asked=self.asked + asked)
 
 
 class Results:
@@ -322,9 +327,12 @@ def _batch(row: Row, operands: Operands, size: int) -> list[Any]:
         return [*out[:n], numbers[0] + active, numbers[1] + 1, *out[n:]]
 
     made = body(step, [*map(spec, [*carried, *counters]), *_elements(over)])
-    question = None
-    if cond is not None:
-        question = body(lambda given: [asks(given).any() if ragged else asks(given)], list(map(spec, [*carried, *counters])))
+
+    def goes_on(given: list[Any]) -> list[Any]:
+        found = asks(given)
+        return [apply(cast, (found,), {"dtype": np.dtype(np.float32)}).amax() > 0 if ragged else found]
+
+    question = None if cond is None else body(goes_on, list(map(spec, [*carried, *counters])))
     done = record(made, [*carried, *counters], over, length=p["length"], reverse=p["reverse"], cond=question, count=last)
     steps = Batch(done.carry[n]) if ragged else done.count
     stacked = [*zip(done.ys, y_flags), *zip(done.history[:n], flags)]

@@ -19,7 +19,11 @@ class Function:
         self.block = self.straight()
 
     def define(self, name: str, slots: Sequence[str], numbers: Sequence[str] = ()) -> str:
-        """The module; `%slot` is the pointer that the table holds at the place of the slot; then come integers."""
+        """The module with the function; see `function`."""
+        return "\n".join([*sorted(self.declares), "", self.function(name, slots, numbers)])
+
+    def function(self, name: str, slots: Sequence[str], numbers: Sequence[str] = (), sort: str = "") -> str:
+        """The function; `%slot` is the pointer that the table holds at the place of the slot; then come integers."""
         loads = [
             f"  %{slot}.at = getelementptr i64, ptr %table, i64 {i}\n  %{slot} = load ptr, ptr %{slot}.at"
             for i, slot in enumerate(slots)
@@ -29,8 +33,7 @@ class Function:
             for i, number in enumerate(numbers, len(slots))
         ]
         body = "\n".join([*self.allocas, *loads, str(self.entry), *self.pieces])
-        head = "\n".join(sorted(self.declares))
-        return f"{head}\n\ndefine void @{name}(ptr %table) {{\nentry:\n{body}\n  ret void\n}}\n"
+        return f"define {sort}void @{name}(ptr %table) {{\nentry:\n{body}\n  ret void\n}}\n"
 
     def straight(self) -> Block:
         """A new block of scalar code, which runs after everything so far."""

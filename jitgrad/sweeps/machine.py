@@ -229,7 +229,7 @@ class Machine:
             return self._pick(row.inputs[0], op.run(self._numbered(row.inputs[0].shape), **row.params))
         if op.parts is not None and (slot := self._parts(row)) is not None:
             return slot
-        why = "" if op is matmul else why_not_native(row)
+        why = "" if op is matmul or op.kind in CONTROL else why_not_native(row)
         return self._numpy(row, why or f"no instruction for {op.name} of this size or dtype")
 
     def _elementwise(self, row: Row) -> int:
