@@ -22,12 +22,13 @@ from jitgrad.sweeps.chunks import chunk_size
 from jitgrad.sweeps.control import emit_control
 from jitgrad.sweeps.expressions import evaluate
 from jitgrad.sweeps.function import Function, moved
+from jitgrad.sweeps.indexed import emit_indexed, has_arrays
 from jitgrad.sweeps.lanes import Block, Lane
 from jitgrad.sweeps.layouts import Access, contiguous, is_number, place, space, stand_in
 from jitgrad.sweeps.loops import LoopEmitter
 from jitgrad.sweeps.plan import Nest, Phase, Plan
 from jitgrad.sweeps.products import emit_product
-from jitgrad.sweeps.words import kind_of
+from jitgrad.sweeps.words import kind_of, word_of
 from jitgrad.tape import CONST, CONTROL, ITEM, Row
 
 BAKED = frozenset({0.0, 1.0, -1.0, 2.0, 0.5, -0.5, -2.0, float("inf"), float("-inf")})
@@ -51,6 +52,7 @@ class Emitter(Function):
         self.constants: list[float] = []
         self.sizes: list[int] = []
         self.numbers: dict[Row, Lane] = {}
+        self.flagged = False  # whether the table ends with a pointer to a flag
         self.chunks = 0  # into how many pieces the nest of a chunked phase is cut
         self.symbols: dict[str, int] = {}  # functions that the text calls, and where they are
         self.items: dict[Row, list[Row]] = defaultdict(list)  # the results of loops and switches, by these
@@ -62,10 +64,8 @@ class Emitter(Function):
             for nest in level.nests.values():
                 self._chunked(nest) if phase.chunked else self._nest(nest)
             for row in level.products:
-                if row.op.kind in CONTROL:
-                    emit_control(self, row)
-                elif row.op is not ITEM:
-                    emit_product(self, row)
+                if row.op is not ITEM:
+                    (emit_control if row.op.kind in CONTROL else emit_indexed if has_arrays(row) else emit_product)(self, row)
         self.flush()
 
     def text(self, name: str) -> str:
@@ -78,7 +78,7 @@ class Emitter(Function):
 
     def _slots(self) -> list[str]:
         slots = [f"array{i}" for i in range(len(self.arrays))] + [f"temporary{i}" for i in range(len(self.temporaries))]
-        return [*slots, *(f"cells.{kind}" for kind in self.cells), "constants", "sizes"]
+        return [*slots, *(f"cells.{kind}" for kind in self.cells), "constants", "sizes", *["flag"] * self.flagged]
 
     # Memory.
 
@@ -138,18 +138,36 @@ class Emitter(Function):
 
     def _copied(self, x: Row, source: str, part: np.ndarray) -> str:
         """Memory that holds the elements of a part of other memory, in order."""
-        kind, pointer = kind_of(x.dtype), self.temporary(x.dtype, math.prod(x.shape))
+        pointer = self.temporary(x.dtype, math.prod(x.shape))
+        self.copied(x, source, part, pointer)
+        return pointer
+
+    def copied(self, x: Row, source: str, part: np.ndarray, pointer: str) -> None:
+        """Copy the elements of a part of memory, in order, to other memory."""
+        kind, target = kind_of(x.dtype), stand_in(x.shape)
         self.count += 1
-        name, target = f"C{self.count}", stand_in(x.shape)
+        name = f"C{self.count}"
+        if part.strides == target.strides:
+            part = target = stand_in((math.prod(x.shape),))
         at, to = moved(self.block, self.size(place(part)[0])), self.block.const(0, "i64")
-        for d, n in enumerate(x.shape):
+        for d, n in enumerate(part.shape):
             index = self.open(f"{name}.{d}", self.size(n))
             at = moved(self.block, at) + index * self.size(part.strides[d])
             to = moved(self.block, to) + index * self.size(target.strides[d])
         self.block.store(self.block.load(self.block.address(source, at, kind), kind, 1), self.block.address(pointer, to, kind))
-        for d in reversed(range(len(x.shape))):
+        for d in reversed(range(part.ndim)):
             self.close(f"{name}.{d}")
-        return pointer
+
+    def stack(self, x: Row) -> str:
+        """Memory on the stack for a number."""
+        self.count += 1
+        self.allocas.append(f"  %N{self.count} = alloca {word_of(kind_of(x.dtype))}, align 8")
+        return f"%N{self.count}"
+
+    def flag(self) -> str:
+        """The pointer to where an index that is out of bounds is noted: 1, the index and the size."""
+        self.flagged = True
+        return "%flag"
 
     # Single numbers.
 

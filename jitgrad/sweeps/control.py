@@ -2,30 +2,37 @@
 
 Each becomes a function of pointers to its operands, to the results that somebody reads, and to memory of its own; the
 functions of its tapes (`wrapped`) are put where they are called. A carry that is a number lives in a register. One that is an
-array is read from one buffer and written into another; then the two change places.
+array is read from one buffer and written into another, then the two change places; or changed in place, where a step changes a
+part of it.
 """
 
 from __future__ import annotations
 
 import hashlib
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from jitgrad.ops.indexing import index_add, index_put
 from jitgrad.sweeps.function import moved
 from jitgrad.sweeps.layouts import is_number
+from jitgrad.sweeps.plan import Plan
 from jitgrad.sweeps.segments import whole_plan
 from jitgrad.sweeps.words import SIZES, kind_of
-from jitgrad.sweeps.wrapped import Value, Wrapped, aligned, word_of, wrap
-from jitgrad.tape import Row, Tape
+from jitgrad.sweeps.wrapped import Value, Wrapped, aligned, wrap
+from jitgrad.tape import CONTROL, Row, Tape, tapes_of
+
+CHANGING = frozenset((index_add, index_put))
 
 
 class Called(NamedTuple):
-    """A function `name(operands, results, memory)`, all of them pointers, and what a module needs for it."""
+    """A function `name(operands, results, memory, flag)`, all of them pointers, and what a module needs for it."""
 
     name: str
     text: set[str]
     memory: int
+    flagged: bool
     symbols: dict[str, int]
 
 
@@ -38,9 +45,10 @@ def emit_control(f: Any, row: Row) -> None:
     f.symbols |= called.symbols
     pointers = [_operand(f, x) for x in row.inputs]
     for x in items:
-        pointers.append(_cell(f, x) if is_number(x) else f.array(x, written=True))
+        pointers.append(f.stack(x) if is_number(x) else f.array(x, written=True))
     memory = f.temporary(np.dtype(np.uint8), called.memory) if called.memory else "null"
-    f.block.lines.append(f"  call void @{called.name}({', '.join(f'ptr {p}' for p in [*pointers, memory])})")
+    flag = f.flag() if called.flagged else "null"
+    f.block.lines.append(f"  call void @{called.name}({', '.join(f'ptr {p}' for p in [*pointers, memory, flag])})")
     for x, pointer in zip(items, pointers[len(row.inputs) :]):
         if is_number(x):
             f.keep_number(x, f.block.load(pointer, kind_of(x.dtype), 1))
@@ -51,16 +59,19 @@ def _operand(f: Any, x: Row) -> str:
     source = f.plan.layouts.access(x).source
     if not (is_number(x) and is_number(source)):
         return f.operand(x, in_order=True)[0]
-    pointer = _cell(f, x)
+    pointer = f.stack(x)
     f.block.store(moved(f.block, f.number(source)), pointer)
     return pointer
 
 
-def _cell(f: Any, x: Row) -> str:
-    """Memory on the stack for a number."""
-    f.count += 1
-    f.allocas.append(f"  %N{f.count} = alloca {word_of(kind_of(x.dtype))}, align 8")
-    return f"%N{f.count}"
+def work(row: Row) -> float:
+    """How many elements a row computes, about; for a loop, all of its steps together."""
+    if row.op.kind not in CONTROL:
+        return math.prod(row.shape)
+    once = [sum(work(x) for x in tape.rows) for tape in tapes_of(row)]
+    if row.op.kind == "switch":
+        return max(once)
+    return sum(once) * (math.inf if row.params["length"] is None else row.params["length"])
 
 
 class _Text:
@@ -75,15 +86,17 @@ class _Text:
         self.count = 0
         self.buffers = 0  # bytes of memory for more than one call
         self.memory = 0  # bytes of memory that each call may use
+        self.flagged = False
 
     def called(self) -> Called:
         self.write()
         operands = [f"ptr %o{i}" for i in range(len(self.row.inputs))]
         results = [f"ptr %w{k}" for k in self.wanted]
-        head = f"define internal void @FUNCTION({', '.join([*operands, *results, 'ptr %memory'])}) {{"
+        head = f"define internal void @FUNCTION({', '.join([*operands, *results, 'ptr %memory', 'ptr %flag'])}) {{"
         text = "\n".join([head, "entry:", *self.allocas, *self.lines, "  ret void", "}"])
         name = f"{self.row.op.kind}.{hashlib.sha256(text.encode()).hexdigest()[:24]}"
-        return Called(name, {*self.text, text.replace("@FUNCTION", f"@{name}")}, self.buffers + self.memory, self.symbols)
+        text = text.replace("@FUNCTION", f"@{name}")
+        return Called(name, {*self.text, text}, self.buffers + self.memory, self.flagged, self.symbols)
 
     def write(self) -> None:
         raise NotImplementedError
@@ -131,14 +144,18 @@ class _Text:
         self.buffers += aligned(value.bytes)
         return self.give(f"getelementptr i8, ptr %memory, i64 {start}")
 
-    def tape(self, tape: Tape) -> Wrapped:
+    def tape(self, tape: Tape, given_up: frozenset[Row] = frozenset()) -> Wrapped:
         """The function of a tape."""
         outputs = [Value(row.shape, row.dtype) for row in tape.outputs]
-        found = wrap(*whole_plan(tape, self.f.plan.largest_product), {}, type(self.f), outputs)
+        found = wrap(*self.plan(tape, given_up), {}, type(self.f), outputs)
         self.text |= found.text
         self.symbols |= found.symbols
         self.memory = max(self.memory, found.memory)
+        self.flagged = self.flagged or found.flagged
         return found
+
+    def plan(self, tape: Tape, given_up: frozenset[Row] = frozenset()) -> tuple[Tape, Plan]:
+        return whole_plan(tape, self.f.plan.largest_product, given_up)
 
     def call(self, function: Wrapped, operands: list[str], results: list[str], memory: str) -> None:
         """Call it: `operands` point to the inputs."""
@@ -147,6 +164,7 @@ class _Text:
             for value, pointer in zip(function.inputs, operands)
         ]
         given += [f"ptr {pointer}" for pointer in results] + [f"ptr {memory}"] * bool(function.memory)
+        given += ["ptr %flag"] * function.flagged
         self.say(f"call void @{function.name}({', '.join(given)})")
 
 
@@ -159,10 +177,16 @@ class _Loop(_Text):
         consts, asked, init, xs, count = layout.split([f"%o{i}" for i in range(len(self.row.inputs))])
         outputs = len(p["body"].outputs)
         ys = [k for k in self.wanted if n <= k < outputs]
-        step = self.tape(_with_outputs(p["body"], [*range(n), *ys]))
-        values = step.outputs[:n]
+        tape = _with_outputs(p["body"], [*range(n), *ys])
+        carried = list(zip(tape.inputs[len(consts) :], tape.outputs[:n]))
+        given_up = frozenset(x for x, out in carried if out.op in CHANGING and out.inputs[0] is x)
+        step = self.tape(tape, given_up)
         elements = step.inputs[len(consts) + n :]
-        self.carry = [_Carry(self, value, pointer) for value, pointer in zip(values, init)]
+        home = self.plan(tape, given_up)[1].home
+        self.carry = [
+            _Carry(self, value, pointer, home.get(x) is out)
+            for value, pointer, (x, out) in zip(step.outputs, init, carried)
+        ]  # fmt: skip
         after = self.memory_after_buffers()
         most = self._most(count)
         if p["cond"] is not None or count is not None:
@@ -220,24 +244,32 @@ class _Loop(_Text):
 
 
 class _Carry:
-    """Where one entry of the carry is: `now` to be read, `next` to be written."""
+    """Where one entry of the carry is: `now` to be read, `next` to be written, which is the same if it is changed in place."""
 
-    def __init__(self, text: _Text, value: Value, init: str) -> None:
-        self.text, self.value = text, value
+    def __init__(self, text: _Text, value: Value, init: str, in_place: bool) -> None:
+        self.text, self.value, self.in_place = text, value, in_place
         self.name = f"%c{len(text.allocas)}"
         if value.shape == ():
             text.allocas += [f"  {name} = alloca {value.word}, align 8" for name in (self.name, f"{self.name}.next")]
             text.copy(value, init, self.name)
             return
+        first = text.buffer(value)
+        if in_place:
+            text.copy(value, init, first)
+            self.name = first
+            return
+        self.second = text.buffer(value)
         text.allocas += [f"  {self.name} = alloca ptr", f"  {self.name}.next = alloca ptr"]
-        first, self.second = text.buffer(value), text.buffer(value)
         text.say(f"store ptr {init}, ptr {self.name}")
         text.say(f"store ptr {first}, ptr {self.name}.next")
 
     def now(self) -> str:
-        return self.name if self.value.shape == () else self.text.give(f"load ptr, ptr {self.name}")
+        fixed = self.value.shape == () or self.in_place
+        return self.name if fixed else self.text.give(f"load ptr, ptr {self.name}")
 
     def next(self) -> str:
+        if self.in_place and self.value.shape:
+            return self.name
         return f"{self.name}.next" if self.value.shape == () else self.text.give(f"load ptr, ptr {self.name}.next")
 
     def turn(self, i: str) -> None:
@@ -245,12 +277,12 @@ class _Carry:
         text = self.text
         if self.value.shape == ():
             text.copy(self.value, f"{self.name}.next", self.name)
-            return
-        old, new = self.now(), self.next()
-        text.say(f"store ptr {new}, ptr {self.name}")
-        first = text.give(f"icmp eq i64 {i}, 0")
-        free = text.give(f"select i1 {first}, ptr {self.second}, ptr {old}")
-        text.say(f"store ptr {free}, ptr {self.name}.next")
+        elif not self.in_place:
+            old, new = self.now(), self.next()
+            text.say(f"store ptr {new}, ptr {self.name}")
+            first = text.give(f"icmp eq i64 {i}, 0")
+            free = text.give(f"select i1 {first}, ptr {self.second}, ptr {old}")
+            text.say(f"store ptr {free}, ptr {self.name}.next")
 
 
 class _Switch(_Text):

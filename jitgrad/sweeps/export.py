@@ -3,7 +3,8 @@
     int32_t NAME(double w, const double *x, …, double *value, double *gradient, …);
 
 A 0-d input is passed by value, any other as a pointer to its elements in C order; a result is always written through a
-pointer, and must not overlap an input. The function returns 0, or 1 if there was no memory for temporaries.
+pointer, and must not overlap an input. The function returns 0, 1 if there was no memory for temporaries, or 2 if an
+index was out of bounds.
 The name ends in a hash of the text and the constants: the same name means the same function in any process.
 """
 
@@ -22,9 +23,9 @@ from jitgrad.sweeps.plan import Plan
 from jitgrad.sweeps.products import product_text
 from jitgrad.sweeps.segments import left_to_numpy, whole_plan, why_not_native
 from jitgrad.sweeps.wrapped import DATA, Value, Wrapped, wrap
-from jitgrad.tape import Row, Tape, short_type
+from jitgrad.tape import ITEM, Row, Tape, short_type
 
-OUT_OF_MEMORY = 1
+OUT_OF_MEMORY, OUT_OF_BOUNDS = 1, 2
 
 
 class Exported(NamedTuple):
@@ -62,15 +63,23 @@ def _exported(label: str, inner: Wrapped) -> Exported:
         text |= {"declare ptr @malloc(i64)", "declare void @free(ptr)"}
         lines += [f"  %memory = call ptr @malloc(i64 {inner.memory})", "  %none = icmp eq ptr %memory, null",
                   f"  br i1 %none, label %failed, label %run\nfailed:\n  ret i32 {OUT_OF_MEMORY}\nrun:"]  # fmt: skip
-    lines.append(f"  call void @{inner.name}({', '.join([*given, *['ptr %memory'] * bool(inner.memory)])})")
+    if inner.flagged:
+        lines += ["  %flag = alloca [3 x i64]", "  store i64 0, ptr %flag"]
+    given += ["ptr %memory"] * bool(inner.memory) + ["ptr %flag"] * inner.flagged
+    lines.append(f"  call void @{inner.name}({', '.join(given)})")
     lines += ["  call void @free(ptr %memory)"] * bool(inner.memory)
+    status = "0"
+    if inner.flagged:
+        status = "%status"
+        lines += ["  %bad = load i64, ptr %flag", "  %wrong = icmp ne i64 %bad, 0",
+                  f"  %status = select i1 %wrong, i32 {OUT_OF_BOUNDS}, i32 0"]  # fmt: skip
     text -= {f"declare void @{symbol}(ptr)" for symbol in inner.symbols}
     for symbol in inner.symbols:
         text |= product_text(symbol)
     if inner.data:
         text.add(f"@{DATA} = external global i8")
     signature = ", ".join(f"{kind} {name}" for kind, name in zip(kinds, names))
-    function = [f"define i32 @jitgrad_function({signature}) {{", "entry:", *lines, "  ret i32 0", "}", ""]
+    function = [f"define i32 @jitgrad_function({signature}) {{", "entry:", *lines, f"  ret i32 {status}", "}", ""]
     whole = "\n".join([*sorted(text), *function])
     digest = hashlib.sha256(whole.encode() + b"\0" + inner.data).hexdigest()[:24]
     name = f"jitgrad_{re.sub('[^A-Za-z0-9_]', '_', label)}_{digest}"
@@ -81,7 +90,7 @@ _EXPORTED = ("float32", "float64", "int32", "int64", "bool")
 
 
 def _refuse_numpy(label: str, plan: Plan) -> None:
-    others = left_to_numpy(plan)
+    others = [row for row in left_to_numpy(plan) if row.op is not ITEM]
     if others:
         rows = "\n".join(f"  {row.op.name} -> {short_type(row)} ({why_not_native(row)})" for row in others[:8])
         more = f"\n  and {len(others) - 8} more" * (len(others) > 8)

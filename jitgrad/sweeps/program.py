@@ -16,6 +16,7 @@ import numpy as np
 from jitgrad.record import quiet
 from jitgrad.sweeps.chunks import split_large
 from jitgrad.sweeps.codegen import Emitter
+from jitgrad.sweeps.control import work
 from jitgrad.sweeps.direct import NOWHERE, NUMBERS, ROOM, CallPlan, Input, Output, Slot, enter, write_plan
 from jitgrad.sweeps.interpreted import run_by
 from jitgrad.sweeps.native import Kernel, compile_text, trampolines
@@ -48,8 +49,9 @@ class Native(NamedTuple):
     temporaries: list[tuple[np.dtype, int]]
     rows: int
     loops: int
-    longest: int  # elements of its largest loop
+    longest: float  # elements of its largest loop
     chunks: int  # how many pieces several threads may share; 0 if it is run as a whole
+    flagged: bool  # whether its table ends with a flag, for an index that is out of bounds
     text: str
 
 
@@ -77,7 +79,8 @@ class Workspace(tuple):
         for (kind, place), value in program.number_constants:
             cells[kind][place] = value
         tails = [
-            (*[np.empty(max(n, 1), dtype) for dtype, n in step.temporaries], *cells.values(), step.constants, step.sizes)
+            (*[np.empty(max(n, 1), dtype) for dtype, n in step.temporaries], *cells.values(), step.constants, step.sizes,
+             *[np.zeros(3, np.int64)] * step.flagged)
             for step in program.steps if isinstance(step, Native)
         ]  # fmt: skip
         return cls((*cells.values(), *tails, {}))
@@ -151,9 +154,10 @@ class Program:
         constants = np.array(emitter.constants or [0.0])
         sizes = np.array(emitter.sizes or [0], np.int64)
         loops = phase.loops()
-        longest = max([math.prod(loop.space) for loop in loops], default=0)
-        rows = len(phase.native_rows())
-        return Native(kernel, arrays, constants, sizes, emitter.temporaries, rows, len(loops), longest, emitter.chunks, text)
+        rows = phase.native_rows()
+        longest = max([math.prod(loop.space) for loop in loops] + [work(x) for x in rows if x.op.kind in CONTROL], default=0)
+        more = (len(rows), len(loops), longest, emitter.chunks, emitter.flagged, text)
+        return Native(kernel, arrays, constants, sizes, emitter.temporaries, *more)
 
     def _interpreted(self, row: Row) -> Interpreted:
         run, params = row.op.run, row.params
@@ -215,6 +219,8 @@ class Program:
         else:
             call = "call_nogil" if step.longest >= LONG else "call"
             lines.append(f"    {call}(address{i}, {arrays}*tail{i})")
+        if step.flagged:
+            lines += [f"    if tail{i}[-1][0]:", f"        out_of_bounds(tail{i}[-1])"]
         return lines
 
     def _numpy_lines(self, i: int, step: Interpreted, known: set[Row]) -> list[str]:
@@ -247,6 +253,7 @@ class Program:
             "spare": self._spare, "workspace": lambda: Workspace.of(self), "empty": np.empty,
             "ascontiguousarray": np.ascontiguousarray, "asarray": np.asarray, "full": np.full, "quiet": _quietly,
             "call": trampolines().call, "call_nogil": trampolines().call_nogil, "run_chunks": run_chunks,
+            "out_of_bounds": out_of_bounds,
         }  # fmt: skip
         names |= {
             f"d_{d.name}": d
@@ -270,7 +277,7 @@ class Program:
         `numbers` are the types of the leaves that are numbers, `cls` is the class of tensors.
         """
         step = self.steps[0] if len(self.steps) == 1 else None
-        if enter(cls) is None or not isinstance(step, Native) or step.longest >= LONG or step.chunks:
+        if enter(cls) is None or not isinstance(step, Native) or step.longest >= LONG or step.chunks or step.flagged:
             return None
         bases, end = {}, 0
         for kind, places in self.cells.items():
@@ -341,6 +348,11 @@ def pool(shape: tuple[int, ...], dtype: np.dtype) -> Callable[[], np.ndarray]:
         return array
 
     return fresh
+
+
+def out_of_bounds(flag: np.ndarray) -> None:
+    """Raise what the flag of a native step says. Its workspace is not used again."""
+    raise IndexError(f"index {flag[1]} is out of bounds for a dimension of size {flag[2]}")
 
 
 def _quietly(run: Callable, *values: Any) -> Any:

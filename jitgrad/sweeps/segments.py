@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from jitgrad.ops.elementwise import cast
-from jitgrad.ops.linalg import matmul
+from jitgrad.sweeps.indexed import has_arrays
 from jitgrad.sweeps.layouts import (
     REDUCTIONS,
     Access,
@@ -33,7 +33,7 @@ from jitgrad.sweeps.layouts import (
 )
 from jitgrad.sweeps.plan import Loop, Nest, Phase, Plan, Write
 from jitgrad.sweeps.recompute import recompute
-from jitgrad.sweeps.supported import NATIVE_DTYPES, SMALL_PRODUCT, why_no_kernel
+from jitgrad.sweeps.supported import NATIVE_DTYPES, SMALL_PRODUCT, is_call, why_no_kernel
 from jitgrad.tape import CONST, CONTROL, ITEM, LEAF, Row, Tape, tapes_of
 
 MOST_ROWS = 2000
@@ -63,17 +63,18 @@ def left_to_numpy(plan: Plan) -> list[Row]:
     return [row for phase in plan.phases for row in phase.others]
 
 
-_whole: WeakKeyDictionary[Tape, dict[float, tuple[Tape, Plan]]] = WeakKeyDictionary()
+_whole: WeakKeyDictionary[Tape, dict[Any, tuple[Tape, Plan]]] = WeakKeyDictionary()
 
 
-def whole_plan(tape: Tape, largest_product: float) -> tuple[Tape, Plan]:
+def whole_plan(tape: Tape, largest_product: float, given_up: frozenset[Row] = frozenset()) -> tuple[Tape, Plan]:
     """A tape whose outputs are what one function can hand out, and its plan; made once."""
     known = _whole.setdefault(tape, {})
-    if largest_product not in known:
+    key = largest_product, given_up
+    if key not in known:
         handed = _with_numbers_out(tape)
-        known[largest_product] = handed, make_plan(handed, largest_product)
-        recompute(known[largest_product][1])
-    return known[largest_product]
+        known[key] = handed, make_plan(handed, largest_product, given_up)
+        recompute(known[key][1])
+    return known[key]
 
 
 def _with_numbers_out(tape: Tape) -> Tape:
@@ -89,16 +90,19 @@ def _with_numbers_out(tape: Tape) -> Tape:
     return Tape(tape.inputs, [number(row) for row in tape.outputs])
 
 
-def make_plan(tape: Tape, largest_product: float = SMALL_PRODUCT) -> Plan:
-    """Sort the rows of a simplified tape into phases, levels, nests, stages and loops."""
-    return _Planner(tape, largest_product).plan()
+def make_plan(tape: Tape, largest_product: float = SMALL_PRODUCT, given_up: frozenset[Row] = frozenset()) -> Plan:
+    """Sort the rows of a simplified tape into phases, levels, nests, stages and loops.
+
+    The memory of the inputs that are `given_up` may be written to, by a row that changes a part of them.
+    """
+    return _Planner(tape, largest_product, given_up).plan()
 
 
 class _Planner:
     """The state of `make_plan`."""
 
-    def __init__(self, tape: Tape, largest_product: float) -> None:
-        self.tape = tape
+    def __init__(self, tape: Tape, largest_product: float, given_up: frozenset[Row]) -> None:
+        self.tape, self.given_up = tape, given_up
         self.largest_product = largest_product
         self.layouts = Layouts()
         self.ends = set(tape.inputs)
@@ -190,8 +194,8 @@ class _Planner:
                 phase.others.append(row)
             elif row.op is ITEM:
                 self._item(row, phase)
-            elif row.op is matmul or row.op.kind in CONTROL:
-                self._product(row, phase)
+            elif is_call(row) or row.op.kind in CONTROL:
+                self._call(row, phase)
             elif row.op.parts is not None or self._copies(row) or self.layouts.is_free(row):
                 self._writes(row, phase)
             elif is_number(row) and row.op not in REDUCTIONS:
@@ -216,17 +220,19 @@ class _Planner:
         self.place[row] = Place(level)
         phase.levels[level].numbers.append(row)
 
-    def _product(self, row: Row, phase: Phase) -> None:
-        """A product, a loop or a switch: a call that reads its operands from memory."""
+    def _call(self, row: Row, phase: Phase) -> None:
+        """A product, something indexed, a loop or a switch: it reads its operands from memory."""
         level = 0
         for x in row.inputs:
             source = self.layouts.access(x).source
             if self._here(source, row):
                 # These come last in a level, so what its numbers and nests compute is there.
-                level = max(level, self.place[source].level + (source.op is matmul or source.op is ITEM))
+                level = max(level, self.place[source].level + is_call(source))
             self._note_read(self.layouts.access(x), row, None)
+        if has_arrays(row) and row.op.parts is not None:
+            self._move_in(row)
         self.place[row] = Place(level)
-        if row.op is matmul:
+        if is_call(row) and not is_number(row):
             self.shared.add(row)
         phase.levels[level].products.append(row)
 
@@ -249,7 +255,9 @@ class _Planner:
 
     def _writes(self, row: Row, phase: Phase) -> None:
         """A loop for each part; what is written over all of the array comes a level before the rest."""
-        self._move_in(row)
+        values = [value for value, part, _ in self._parts(row) if _is_whole(part, row)]
+        if values[:1] == [row.inputs[0]]:
+            self._move_in(row)
         level = last = 0
         for value, part, adds in self._parts(row):
             if value is not None and self.home.get(value) is row and _is_whole(part, row):
@@ -271,9 +279,8 @@ class _Planner:
     def _move_in(self, row: Row) -> None:
         """Where `row` changes a part of a value that nobody else reads, it goes on in the memory of that value."""
         first = row.inputs[0]
-        values = [value for value, part, _ in self._parts(row) if _is_whole(part, row)]
         alone = self.uses[first] == 1 and first not in self.read_outside and not is_number(first)
-        if values[:1] == [first] and alone and self._here(first, row) and first in self.native:
+        if alone and (first in self.given_up or (self._here(first, row) and first in self.native)):
             self.home[first] = row
             self.shared.add(first)
 
@@ -313,7 +320,7 @@ class _Planner:
 
     @staticmethod
     def _is_plain_number(source: Row) -> bool:
-        return is_number(source) and source.op not in REDUCTIONS and source.op is not ITEM and source.op.parts is None
+        return is_number(source) and source.op not in REDUCTIONS and source.op.parts is None and not is_call(source)
 
     @staticmethod
     def _in_register(a: Access, over: tuple[int, ...]) -> bool:

@@ -8,8 +8,9 @@ import numpy as np
 
 from jitgrad.ops.elementwise import cast
 from jitgrad.ops.linalg import matmul
+from jitgrad.sweeps.indexed import has_arrays, why_not_indexed
 from jitgrad.sweeps.layouts import REDUCTIONS, is_number, stand_in
-from jitgrad.tape import Row
+from jitgrad.tape import ITEM, Row
 
 FLOATS = frozenset(map(np.dtype, ("float16", "float32", "float64")))
 NATIVE_DTYPES = FLOATS | frozenset(map(np.dtype, ("int32", "int64", "bool")))
@@ -25,6 +26,8 @@ def why_no_kernel(row: Row, largest_product: float) -> str:
         return "" if supported else f"no kernel for {row.dtype.name}"
     if row.op is matmul:
         return _why_not_product(row, largest_product)
+    if has_arrays(row):
+        return why_not_indexed(row) if row.dtype in NATIVE_DTYPES - {BOOL} else f"no indexing of {row.dtype.name}"
     if row.op.parts is not None:
         return _why_not_parts(row)
     if row.op.kind != "elementwise" or row.op.kernel is None:
@@ -37,6 +40,11 @@ def why_no_kernel(row: Row, largest_product: float) -> str:
     if row.dtype in FLOATS or row.op.result == "bool" or row.op is cast:
         return ""
     return "" if row.op.name in _INTEGER_OPS else "no integer kernel"
+
+
+def is_call(row: Row) -> bool:
+    """Whether machine code computes a row in one go, from memory: a product, a result of a loop, an element at an index."""
+    return row.op is matmul or row.op is ITEM or has_arrays(row)
 
 
 def _why_not_product(row: Row, largest: float) -> str:
@@ -63,5 +71,5 @@ _BOOL_OPS = frozenset((
 ))  # fmt: skip
 _INTEGER_OPS = frozenset((
     "add", "sub", "mul", "neg", "abs", "sign", "maximum", "minimum", "where", "clamp", "zeros_like", "bitwise_and",
-    "bitwise_or", "bitwise_xor", "bitwise_not", "square", "relu",
+    "bitwise_or", "bitwise_xor", "bitwise_not", "square", "relu", "remainder", "floor_divide",
 ))  # fmt: skip

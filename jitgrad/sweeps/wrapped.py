@@ -1,6 +1,6 @@
 """A tape as one function of the module that it is put into: values and pointers in, results through pointers out.
 
-    define internal void @NAME(double %a0, ptr %a1, …, ptr %r0, …, ptr %memory)
+    define internal void @NAME(double %a0, ptr %a1, …, ptr %r0, …, ptr %memory, ptr %flag)
 
 A 0-d input is passed by value, any other as a pointer to its elements in C order; a result is always written through a
 pointer, and must not overlap an input. What `program.py` keeps between calls (cells, temporaries, tables) is on the stack of
@@ -19,7 +19,7 @@ import numpy as np
 
 from jitgrad.sweeps.layouts import is_number
 from jitgrad.sweeps.plan import Plan
-from jitgrad.sweeps.words import SIZES, WORDS, kind_of, literal
+from jitgrad.sweeps.words import SIZES, kind_of, literal, word_of
 from jitgrad.tape import CONST, Row, Tape
 
 STACK_BYTES = 8192
@@ -60,13 +60,9 @@ class Wrapped(NamedTuple):
     inputs: list[Value]
     outputs: list[Value]
     memory: int  # bytes that the caller must bring; if 0, the function takes no pointer to them
+    flagged: bool  # whether it takes a pointer to a flag, last of all
     symbols: dict[str, int]  # functions that the text calls, and where they are
     data: bytes
-
-
-def word_of(kind: str) -> str:
-    """The LLVM type in memory."""
-    return "i8" if kind == "i1" else WORDS[kind]
 
 
 def aligned(size: int) -> int:
@@ -125,7 +121,7 @@ class _Wrapper:
         for i, row in enumerate(self.tape.outputs):
             self._hand_out(i, row)
         given = [f"{v.parameter} %a{i}" for i, v in enumerate(inputs)] + [f"ptr %r{i}" for i in range(len(outputs))]
-        given += ["ptr %memory"] * bool(self.memory)
+        given += self.extras()
         head = f"define internal void @FUNCTION({', '.join(given)}) alwaysinline {{"
         lines = [head, "entry:", *self.lines, "  ret void", "}"]
         parts = ["\n".join(lines)]
@@ -137,7 +133,13 @@ class _Wrapper:
         data = bytes(self.data.bytes)
         digest = hashlib.sha256("\0".join([*parts, *sorted(self.text)]).encode() + data).hexdigest()[:24]
         named = [text.replace("@FUNCTION", f"@tape.{digest}") for text in (*parts, *self.text)]
-        return Wrapped(f"tape.{digest}", frozenset(named), inputs, outputs, self.memory, symbols, data)
+        flagged = self.body is not None and self.body.flagged
+        return Wrapped(f"tape.{digest}", frozenset(named), inputs, outputs, self.memory, flagged, symbols, data)
+
+    def extras(self) -> list[str]:
+        """The parameters that a caller beside inputs and results has to give."""
+        flagged = self.body is not None and self.body.flagged
+        return ["ptr %memory"] * bool(self.memory) + ["ptr %flag"] * flagged
 
     def _say(self, line: str) -> None:
         self.lines.append("  " + line)
@@ -156,7 +158,7 @@ class _Wrapper:
         table += [f"%temporary{i}" for i in range(len(body.temporaries))]
         table += [f"%cells.{kind}" for kind in self.cells]
         table += [self._numbers("constants", "double", [literal(c, "f64") for c in body.constants])]
-        table += [self._numbers("sizes", "i64", [str(n) for n in body.sizes])]
+        table += [self._numbers("sizes", "i64", [str(n) for n in body.sizes]), *["%flag"] * body.flagged]
         self._say(f"%table = alloca [{len(table)} x ptr], align {_ALIGN}")
         for i, pointer in enumerate(table):
             self._say(f"%table.{i} = getelementptr ptr, ptr %table, i64 {i}")
