@@ -263,7 +263,8 @@ def _rebuilt(steps: list[Step]) -> tuple[list[Row], dict[Row, tuple[Any, ...]]]:
 
 def compiled(steps: list[Step], cls: type, given: bool) -> Entry:
     """The entry of a structure: its sweep as a tape, compiled and tried out, behind the checks."""
-    from jitgrad.sweeps.program import Program
+    with background.imports:
+        from jitgrad.sweeps.program import Program
 
     tape, arrived, constants = traced(steps, cls, given)
     program = Program(simplify(tape, cls, lambda row: not row.op.composite), tape.inputs)
