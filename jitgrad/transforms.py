@@ -8,12 +8,14 @@ from typing import Any
 
 import numpy as np
 
+from jitgrad.errors import MutatedArgumentError
 from jitgrad.handle import Handle, make
 from jitgrad.ops.elementwise import add, alias, cast, clone, detach, div, exp, log, mul, sub
 from jitgrad.ops.indexing import index_add, scatter_add
 from jitgrad.ops.movement import expand, reshape, sum
 from jitgrad.ops.reductions import amax
 from jitgrad.ops.table import Op
+from jitgrad.outside import Outside, contents
 from jitgrad.record import Trace, current_trace
 from jitgrad.tape import CONST, CONTROL, LEAF, Leaf, Row, Tape, reachable, with_tapes
 from jitgrad.tree import flatten
@@ -47,10 +49,16 @@ def trace(
         if is_number:
             tracing.numbers.add(leaf)
         inputs.append(leaf)
+    before = Outside(function).tensors()
     token = current_trace.set(tracing)
     try:
         args, kwargs = rebuild([make(cls, None, leaf) for leaf in inputs])
         result = function(*args, **kwargs)
+        if any(contents(tensor) != known for tensor, known in before):
+            raise MutatedArgumentError(
+                "a function that is recorded changes a tensor from outside in place; that would happen once, while it is "
+                "recorded, and not at every call or step: return the new value instead"
+            )
         leaves: list[Any] = []
         structure = flatten(result, leaves)
         rows = [_result_row(tracing, leaf) for leaf in leaves]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import jitgrad as jg
-from jitgrad.errors import HoleError
+from jitgrad.errors import HoleError, MutatedArgumentError
 from jitgrad.tree import flatten
 
 SWEEPS = ("interpreted", "jit", "machine")
@@ -357,3 +357,110 @@ def test_threads_share_a_compiled_loop():
     with ThreadPoolExecutor(4) as pool:
         for found, want in zip(pool.map(lambda given: f(*given), inputs * 5), wanted * 5):
             same(found, want, 0)
+
+
+# What steps may do, and what they may not.
+
+
+def test_numbers_take_the_dtype_of_the_steps():
+    x = tensor(3)
+    for run in (lambda f: f, jg.jit):
+        same(run(lambda x: jg.scan(lambda c, v: (c * 2 + v, None), 1.0, x)[0])(x).dtype is F64, True)
+        same(run(lambda x: jg.while_loop(lambda v: v < 9, lambda v: v * 2.5 + 0 * x.sum(), 1))(x), jg.tensor(15.625, dtype=F64))
+        same(run(lambda x: jg.fori_loop(0, 3, lambda i, v: v + i * 0.5, 0))(x), jg.tensor(1.5))
+
+
+def test_a_step_may_change_in_place_what_it_gets():
+    def f(x):
+        def step(c, v):
+            c.mul_(v)
+            v += 1
+            return c, c
+
+        return jg.scan(step, x[0] * 1, x)[1].sum()
+
+    x = tensor(4)
+    wanted = jg.value_and_grad(f)(x)
+    same(x, tensor(4))
+    same(jg.jit(jg.value_and_grad(f))(x), wanted)
+    y = x.numpy().copy()
+    same(wanted[0], jg.tensor(sum(np.cumprod(y)[k] * y[0] for k in range(4))))
+
+
+def test_a_step_may_not_change_what_is_outside():
+    def f(x):
+        total = jg.zeros(3)
+
+        def step(c, v):
+            total.add_(1)
+            return c + total.sum(), None
+
+        return jg.scan(step, x[0], x)[0]
+
+    with pytest.raises(MutatedArgumentError, match="from outside in place"):
+        jg.jit(f)(jg.zeros(3))
+
+
+def test_gradients_reach_captured_tensors():
+    w = jg.tensor(np.float64(0.5), requires_grad=True)
+    f = lambda x: jg.scan(lambda c, v: (jg.sin(c * w) + v, c * v), x[0], x)[1].sum()
+    x = tensor(4)
+    jg.jit(f)(x).backward()
+    found, w.grad = w.grad, None
+    f(x).backward()
+    same(found, w.grad)
+
+
+def test_what_has_no_gradient_passes_none():
+    def f(x):
+        def step(c, v):
+            with jg.no_grad():
+                k = jg.exp(c)
+            return c * k * v, k
+
+        c, ks = jg.scan(step, x[0], x)
+        return c + ks.sum()
+
+    x = tensor(4)
+    same(jg.jit(jg.grad(f))(x), jg.grad(f)(x))
+
+
+def test_rules_of_the_user_hold_inside_and_around():
+    @jg.custom_vjp
+    def double(x):
+        return x * 1
+
+    double.defvjp(lambda x: (double(x), None), lambda _, g: (g * 2,))
+    f = lambda x: jg.scan(lambda c, v: (double(c) * v, None), x[0], x)[0]
+
+    @jg.custom_vjp
+    def around(x):
+        return f(x)
+
+    around.defvjp(lambda x: (around(x), x), lambda x, g: (g * jg.grad(f)(x),))
+    x = tensor(3)
+    for g in (f, around):
+        same(jg.jit(jg.grad(g))(x), jg.grad(f)(x))
+        same(jg.jit(jg.vmap(jg.grad(g)))(jg.stack([x, x])), jg.stack([jg.grad(f)(x)] * 2))
+
+
+def test_sparsity_is_seen_through_loops():
+    x = tensor(4)
+    running = lambda x: jg.scan(lambda c, v: (c + v * v, c * v), 0.0 * x[0], x)[1]
+    assert jg.jacobian_sparsity(running, x).toarray().tolist() == np.tri(4, dtype=bool).tolist()
+    around = lambda x: jg.scan(lambda c, v: (c + v * v, c * v), 0.0 * x[-1], x, reverse=True)[1]
+    assert jg.jacobian_sparsity(around, x).toarray().tolist() == np.triu(np.ones((4, 4), bool)).tolist()
+    picked = lambda x: jg.fori_loop(0, 3, lambda i, c: c + x[i] * x, x)
+    assert jg.jacobian_sparsity(picked, x).toarray().tolist() == (np.eye(4) + [[1, 1, 1, 0]] * 4 > 0).tolist()
+    chosen = lambda x: jg.cond(x.sum() > 0, lambda v: v * v, lambda v: v.flip(0), x)
+    assert jg.jacobian_sparsity(chosen, x).toarray().tolist() == (np.eye(4) + np.eye(4)[::-1] > 0).tolist()
+    unbounded = lambda x: jg.while_loop(lambda c: c.sum() < 9, lambda c: c + 1, x)
+    assert jg.jacobian_sparsity(unbounded, x).toarray().all()
+    same(jg.jacfwd(running, sparsity=jg.jacobian_sparsity(running, x))(x).toarray(), jg.jacfwd(running)(x).numpy())
+
+
+def test_the_printed_tape_shows_what_is_inside():
+    text = str(jg.jit(recurrence).tape(*arguments()))
+    assert "    body:\n" in text
+    assert "= tanh" in text
+    assert "length=5" in text

@@ -12,7 +12,7 @@ from jitgrad.batching import Batch, replay, spread
 from jitgrad.func.vectorized import outer_tensor
 from jitgrad.functions.data import as_tensor
 from jitgrad.handle import Handle, make
-from jitgrad.ops.elementwise import cast
+from jitgrad.ops.elementwise import cast, clone
 from jitgrad.ops.movement import expand
 from jitgrad.ops.table import Op, Spec
 from jitgrad.record import apply, apply_many, current_trace, grad_mode, watched
@@ -47,14 +47,16 @@ class Tree(NamedTuple):
     tensors: list[Any]
     structure: Any
     others: tuple[Any, ...]  # what stands at each leaf, COMPUTED for tensors
+    numbers: tuple[bool, ...]  # which of the tensors were Python numbers, whose dtype adapts
 
     @classmethod
     def of(cls, tree: Any, what: str) -> Tree:
         """`tree` with arrays and numbers as tensors; None stays. Raises `TypeError` for anything else."""
         leaves: list[Any] = []
         structure = flatten(tree, leaves)
-        tensors = [_tensor(leaf, what) for leaf in leaves if leaf is not None]
-        return cls(tensors, structure, tuple(leaf if leaf is None else COMPUTED for leaf in leaves))
+        given = [leaf for leaf in leaves if leaf is not None]
+        others = tuple(leaf if leaf is None else COMPUTED for leaf in leaves)
+        return cls([_tensor(leaf, what) for leaf in given], structure, others, tuple(map(_is_number, given)))
 
     def filled(self, tensors: Tensors) -> Any:
         """The same tree of other tensors."""
@@ -69,14 +71,20 @@ class Tree(NamedTuple):
         return shown(self.structure)
 
 
+def _is_number(leaf: Any) -> bool:
+    recording = current_trace.get()
+    if isinstance(leaf, Tensor):
+        return recording is not None and leaf._value is None and recording.is_number(leaf._row)
+    return isinstance(leaf, (int, float)) and not isinstance(leaf, (bool, np.generic))
+
+
 def _tensor(leaf: Any, what: str) -> Tensor:
     if not isinstance(leaf, Tensor):
         try:
             return as_tensor(leaf)
         except (TypeError, RuntimeError):
             raise TypeError(f"{what} must be tensors, arrays and numbers, nested; not {type(leaf).__name__}") from None
-    traced = current_trace.get()
-    if traced is not None and leaf._value is None and traced.is_number(leaf._row):
+    if _is_number(leaf):
         return apply(cast, (leaf,), {"dtype": dtypes.default()})
     return leaf
 
@@ -108,14 +116,19 @@ class Body(NamedTuple):
 
 
 def body(function: Callable[[list[Any]], Tensors], specs: Sequence[Spec]) -> Body:
-    """The tape of a function from a list of tensors to tensors."""
+    """The tape of a function from a list of tensors to tensors, which may change in place what it gets."""
     token = grad_mode.set(True)
     try:
-        found = trace(lambda *xs: list(function(list(xs))), [(*s, False) for s in specs], lambda xs: (xs, {}), Tensor)
+        found = trace(lambda *xs: list(function(own(xs))), [(*s, False) for s in specs], lambda xs: (xs, {}), Tensor)
     finally:
         grad_mode.reset(token)
     captured = [outer_tensor(handle) for handle in found.captured.values()]
     return Body(Tape([*found.captured, *found.tape.inputs], found.tape.outputs), captured)
+
+
+def own(xs: Tensors) -> list[Any]:
+    """Copies, to be changed in place."""
+    return [apply(clone, (x,)) for x in xs]
 
 
 def again(tape: Tape, operands: Tensors) -> list[Any]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from jitgrad.control.body import Tree, body, floating, spec
+from jitgrad.control.body import Tree, body, floating, own, spec
 from jitgrad.control.loop import Looped, record
 from jitgrad.functions.data import as_tensor
 from jitgrad.functions.shaping import cat, stack
@@ -39,22 +39,24 @@ def scan(
     >>> jitgrad.scan(lambda total, x: (total + x, total * x), 0.0, jitgrad.tensor([1.0, 2.0, 3.0]))
     (tensor(6.), tensor([0., 2., 9.]))
     """
-    carry, over = Tree.of(init, "init"), Tree.of(xs, "xs")
+    over = Tree.of(xs, "xs")
     n = _length(over, length)
-    step = _Step(f, carry, over)
     several = n if unroll is True else int(unroll)
-    if several < 1 or (checkpoint is not None and checkpoint < 1):
+    if several < 0 or (checkpoint is not None and checkpoint < 1):
         raise ValueError(f"scan: unroll and checkpoint must be at least 1, not {unroll!r} and {checkpoint!r}")
-    if checkpoint is not None and current_trace.get() is not None:
-        inner = lambda carry, xs, k: step.recorded(carry, xs, k, reverse)
-        final, ys = _in_blocks(step, inner, carry, over, n, checkpoint, reverse)
-    elif several > 1 and current_trace.get() is not None:
-        final, ys = _in_blocks(step, lambda carry, xs, k: step.plain(carry, xs, k, reverse), carry, over, n, several, reverse)
-    elif current_trace.get() is not None:
-        final, ys = step.recorded(carry.tensors, over.tensors, n, reverse)
-    else:
-        final, ys = step.plain(carry.tensors, over.tensors, n, reverse)
-    return carry.filled(final), step.results.filled(ys)
+
+    def run(carry: Tree) -> tuple[Any, Any]:
+        step = _Step(f, carry, over)
+        if current_trace.get() is None:
+            final, ys = step.plain(carry.tensors, over.tensors, n, reverse)
+        elif checkpoint is not None or several > 1:
+            inner = step.plain if checkpoint is None else step.recorded
+            final, ys = _in_blocks(inner, carry.tensors, over.tensors, n, checkpoint or several, reverse)
+        else:
+            final, ys = step.recorded(carry.tensors, over.tensors, n, reverse)
+        return carry.filled(final), step.results.filled(ys)
+
+    return adapting(Tree.of(init, "init"), run)
 
 
 class _Step:
@@ -63,10 +65,10 @@ class _Step:
     results: Tree  # how the ys are nested
 
     def __init__(self, f: Callable, carry: Tree, over: Tree) -> None:
-        self.f, self.carry, self.over = f, carry, over
+        self._function, self.carry, self.over = f, carry, over
 
     def __call__(self, carry: list[Any], x: list[Any]) -> tuple[list[Any], list[Any]]:
-        found = self.f(self.carry.filled(carry), self.over.filled(x))
+        found = self._function(self.carry.filled(carry), self.over.filled(x))
         if not isinstance(found, tuple) or len(found) != 2:
             raise TypeError(f"the function of a scan must return (carry, y), not {type(found).__name__}")
         self.results = Tree.of(found[1], "the ys of a scan")
@@ -86,7 +88,7 @@ class _Step:
             return carry, found[1]
         ys: list[list[Any]] = [[]] * n
         for i in reversed(range(n)) if reverse else range(n):
-            carry, ys[i] = self(carry, [x[i] for x in xs])
+            carry, ys[i] = self(own(carry), own([x[i] for x in xs]))
         return carry, [stack(many) for many in zip(*ys)]
 
 
@@ -103,6 +105,22 @@ def _length(over: Tree, length: int | None) -> int:
     return sizes[0]
 
 
+class _OtherDtype(Exception):
+    """A step returned another dtype for an entry of the carry that began as a Python number."""
+
+
+def adapting(carry: Tree, run: Callable[[Tree], Any]) -> Any:
+    """`run(carry)`, the numbers in the carry in the dtypes that the steps return."""
+    while True:
+        try:
+            return run(carry)
+        except _OtherDtype as found:
+            k, dtype = found.args
+            tensors, numbers = list(carry.tensors), list(carry.numbers)
+            tensors[k], numbers[k] = apply(cast, (tensors[k],), {"dtype": dtype}), False
+            carry = carry._replace(tensors=tensors, numbers=tuple(numbers))
+
+
 def matching(found: Any, carry: Tree, before: list[Any], what: str) -> list[Any]:
     """The tensors of a carry that a step returned. Raises `TypeError` if they are not like those it got."""
     after = Tree.of(found, f"the carry of {what}")
@@ -110,6 +128,8 @@ def matching(found: Any, carry: Tree, before: list[Any], what: str) -> list[Any]
         raise TypeError(f"{what}: the carry is nested as {carry}, and the function returned {after}: it must keep the nesting")
     out = []
     for k, (old, new) in enumerate(zip(map(spec, before), after.tensors)):
+        if carry.numbers[k] and spec(new).shape == old.shape and spec(new).dtype != old.dtype:
+            raise _OtherDtype(k, spec(new).dtype)
         if spec(new) != old:
             raise TypeError(f"{what}: entry {k} of the carry is {_shown(old)}, and the function returned {_shown(spec(new))}: a "
                             "step must keep shapes and dtypes, so start with ones that fit")  # fmt: skip
@@ -121,34 +141,31 @@ def _shown(s: Spec) -> str:
     return f"{s.dtype.name}{list(s.shape)}"
 
 
-def _in_blocks(
-    step: _Step, inner: Callable, carry: Tree, over: Tree, n: int, size: int, reverse: bool
-) -> tuple[list[Any], list[Any]]:
-    """A scan over blocks of `size` steps, each done by `inner(carry, xs, steps)`; then, or first, the steps that are left."""
-    blocks, rest = divmod(n, min(size, max(n, 1)))
-    size = min(size, max(n, 1))
-    count = len(carry.tensors)
+def _in_blocks(inner: Callable, carry: list[Any], over: list[Any], n: int, size: int, reverse: bool) -> tuple[list, list]:
+    """A scan over blocks of `size` steps, each done by `inner(carry, xs, steps, reverse)`; and the steps that are left."""
+    size = max(min(size, n), 1)
+    blocks, rest = divmod(n, size)
 
     def part(x: Any, start: int, length: int) -> Any:
         return apply(narrow, (x,), {"dim": 0, "start": start, "length": length})
 
     def blocked(state: list[Any]) -> tuple[list[Any], list[Any]]:
-        start = rest if reverse else 0
-        xs = [apply(reshape, (part(x, start, blocks * size),), {"shape": (blocks, size, *x.shape[1:])}) for x in over.tensors]
+        start, count = rest if reverse else 0, len(state)
+        xs = [apply(reshape, (part(x, start, blocks * size),), {"shape": (blocks, size, *x.shape[1:])}) for x in over]
         specs = [*map(spec, state), *[Spec(tuple(x.shape[1:]), spec(x).dtype) for x in xs]]
-        made = body(lambda given: [t for some in inner(given[:count], given[count:], size) for t in some], specs)
+        made = body(lambda given: [t for some in inner(given[:count], given[count:], size, reverse) for t in some], specs)
         found = record(made, state, xs, length=blocks, reverse=reverse)
         return found.carry, [apply(reshape, (y,), {"shape": (blocks * size, *y.shape[2:])}) for y in found.ys]
 
     def left(state: list[Any]) -> tuple[list[Any], list[Any]]:
         start = 0 if reverse else blocks * size
-        return inner(state, [part(x, start, rest) for x in over.tensors], rest)
+        return inner(state, [part(x, start, rest) for x in over], rest, reverse)
 
-    state, pieces = carry.tensors, []
+    pieces = []
     for piece in (blocked, left) if rest else (blocked,):
-        state, ys = piece(state)
+        carry, ys = piece(carry)
         pieces.append(ys)
-    return state, [cat(list(many)) if len(many) > 1 else many[0] for many in zip(*(pieces[::-1] if reverse else pieces))]
+    return carry, [cat(list(many)) if len(many) > 1 else many[0] for many in zip(*(pieces[::-1] if reverse else pieces))]
 
 
 def fori_loop(lower: Any, upper: Any, body_fun: Callable, init_val: Any, *, unroll: int | bool = 1) -> Any:
@@ -197,20 +214,22 @@ def while_loop(cond_fun: Callable, body_fun: Callable, init_val: Any, *, max_ste
     >>> jitgrad.while_loop(lambda x: x < 100, lambda x: x * 3, 1.0)
     tensor(243.)
     """
-    carry = Tree.of(init_val, "init_val")
+    if max_steps is not None and operator.index(max_steps) < 0:
+        raise ValueError(f"while_loop: max_steps must not be negative, and is {max_steps}")
+    return adapting(Tree.of(init_val, "init_val"), lambda carry: _while(cond_fun, body_fun, carry, max_steps))
 
+
+def _while(cond_fun: Callable, body_fun: Callable, carry: Tree, max_steps: int | None) -> Any:
     def step(tensors: list[Any]) -> list[Any]:
         return matching(body_fun(carry.filled(tensors)), carry, tensors, "while_loop")
 
     def asks(tensors: list[Any]) -> Any:
         return truth(cond_fun(carry.filled(tensors)), "while_loop: cond_fun must return")
 
-    if max_steps is not None and operator.index(max_steps) < 0:
-        raise ValueError(f"while_loop: max_steps must not be negative, and is {max_steps}")
     if current_trace.get() is None:
         state, i = carry.tensors, 0
         while (max_steps is None or i < max_steps) and bool(asks(state)):
-            state, i = step(state), i + 1
+            state, i = step(own(state)), i + 1
         return carry.filled(state)
     specs = list(map(spec, carry.tensors))
     question = body(lambda given: [asks(given)], specs)
