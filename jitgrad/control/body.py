@@ -81,7 +81,9 @@ def _is_number(leaf: Any) -> bool:
 def _tensor(leaf: Any, what: str) -> Tensor:
     if not isinstance(leaf, Tensor):
         try:
-            return as_tensor(leaf)
+            made, recording = as_tensor(leaf), current_trace.get()
+            fixed = recording is not None and not isinstance(leaf, np.ndarray)
+            return make(Tensor, None, recording.constant(made._value)) if fixed else made  # type: ignore[union-attr]
         except (TypeError, RuntimeError):
             raise TypeError(f"{what} must be tensors, arrays and numbers, nested; not {type(leaf).__name__}") from None
     if _is_number(leaf):

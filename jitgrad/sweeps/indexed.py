@@ -41,11 +41,11 @@ def why_not_indexed(row: Row) -> str:
         return "nothing to index"
     if row.op is getitem:
         return ""
-    alike = row.inputs[1].shape == _Picked(row).shape and row.inputs[1].dtype == row.dtype
+    alike = row.inputs[1].shape == Picked(row).shape and row.inputs[1].dtype == row.dtype
     return "" if alike and not is_number(row) else "the value is broadcast"
 
 
-class _Picked:
+class Picked:
     """How the dimensions of what an index picks come about: those of the index arrays together, and those kept whole."""
 
     def __init__(self, row: Row) -> None:
@@ -71,7 +71,7 @@ class _Picked:
 
 def emit_indexed(f: Any, row: Row) -> None:
     """Append the loops of a row with index arrays to the text of the `Emitter` `f`."""
-    picked, kind = _Picked(row), kind_of(row.dtype)
+    picked, kind = Picked(row), kind_of(row.dtype)
     pointer, whole = f.operand(row.inputs[0])
     if row.op is getitem:
         one = is_number(row)

@@ -12,9 +12,11 @@ from typing import Any
 from jitgrad.ops.elementwise import floor_divide
 from jitgrad.ops.movement import sum
 from jitgrad.ops.reductions import amax
+from jitgrad.sweeps.indexed import has_arrays
 from jitgrad.sweeps.layouts import REDUCTIONS, Access, contiguous, is_number, place, reduced_strides
 from jitgrad.sweeps.plan import Loop, Phase, Plan, Write
-from jitgrad.tape import CONST, Row, short_type
+from jitgrad.sweeps.source_control import write_control, write_indexed
+from jitgrad.tape import CONST, CONTROL, ITEM, Row, short_type
 
 _CALLS = {n: f"np.{n}" for n in ("sign", "floor", "ceil", "trunc", "rint", "inf")}
 _WHOLE = {
@@ -71,9 +73,11 @@ class _Writer:
         self.arrays: list[Row] = []
         self.numbers: list[Row] = []
         self.lines: list[str] = []
+        self.functions: list[str] = []  # those of the tapes of loops and switches
+        self.copies = 0
 
     def text(self, name: str) -> str:
-        results = []
+        self.name = name
         for level in self.phase.ordered():
             for row in level.numbers:
                 self._line(1, row, [self._read(a, ()) for a in self.plan.operands(row)])
@@ -81,13 +85,18 @@ class _Writer:
                 for loop in nest.loops():
                     self._loop(loop)
             for row in level.products:
-                self._product(row)
-        for row in self.phase.native_rows():
-            if is_number(row) and row in self.plan.stored:
-                results.append(self.names[row])
+                if row.op.kind in CONTROL:
+                    write_control(self, row)
+                elif has_arrays(row):
+                    write_indexed(self, row)
+                elif row.op is not ITEM:
+                    self._product(row)
+        self.returned = [row for row in self.phase.native_rows() if is_number(row) and row in self.plan.stored]
+        results = [self.names[row] for row in self.returned]
         arguments = ", ".join(self.names[row] for row in (*self.numbers, *self.arrays))
         head = ["@njit(error_model='numpy')", f"def {name}({arguments}):"]
-        return "\n".join([*head, *self.lines, f"    return ({', '.join(results)}{',' * (len(results) == 1)})"]) + "\n"
+        text = [*head, *self.lines, f"    return ({', '.join(results)}{',' * (len(results) == 1)})"]
+        return "\n\n".join([*self.functions, "\n".join(text) + "\n"])
 
     def _loop(self, loop: Loop) -> None:
         reductions = [row for row in loop.items if isinstance(row, Row) and row.op in REDUCTIONS]
@@ -136,7 +145,7 @@ class _Writer:
         parts = [self.plan.layouts.view(x) for x in row.inputs]
         over = (*row.shape, inner)
         x, y = (
-            self._element(source, place(part)[0], steps, over)
+            self._number(source) if is_number(source) else self._element(source, place(part)[0], steps, over)
             for (source, part), steps in zip(parts, (
                 (*(parts[0][1].strides[d] for d in (*batch, m)), 0, parts[0][1].strides[-1]),
                 (*(parts[1][1].strides[d] for d in batch), 0, parts[1][1].strides[-1], parts[1][1].strides[-2]),
