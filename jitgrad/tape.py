@@ -275,13 +275,15 @@ def _line(row: Row, numbers: dict[Row, str], name: str, is_input: bool) -> str:
         words.append(_brief(row.params["value"]))
     elif not is_input:
         words += [numbers[x] for x in row.inputs]
-        words += [f"{k}={_brief(v)}" for k, v in row.params.items() if not (row.op.kind in CONTROL and k in _UNSAID)]
+        words += [f"{k}={_brief(v)}" for k, v in row.params.items() if not (row.op.kind in CONTROL and _unsaid(k, v))]
     note = name or ("requires grad" if row.op is LEAF and row.requires else "")
-    return f"{' '.join(words):<29} {short_type(row):<12} {note}".rstrip()
+    kind = f"{len(row.params['results'])} results" if row.op.kind in CONTROL else short_type(row)
+    return f"{' '.join(words):<29} {kind:<12} {note}".rstrip()
 
 
-_UNSAID = frozenset(("body", "cond", "branches", "results", "layout"))
-"""Parameters of loops and switches that the printed tape shows as lines of their own, or not at all."""
+def _unsaid(name: str, value: Any) -> bool:
+    """Whether the printed tape shows a parameter of a loop or a switch as lines of its own, or not at all."""
+    return name in ("body", "cond", "branches", "results", "layout") or value is False
 
 
 def _inner_lines(row: Row) -> list[str]:

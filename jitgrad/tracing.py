@@ -34,6 +34,7 @@ class Trace:
         self.views: list[weakref.ref] = []
         self.arrays: dict[int, Handle] = {}
         self.numbers: set[Row] = set()  # inputs that are Python numbers: they do not promote tensors
+        self.owned: set[Row] = set()  # inputs that nobody else holds, so that they may be changed in place
 
     def views_of(self, root: Handle) -> list[Handle]:
         """The living views of a traced tensor."""

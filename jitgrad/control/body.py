@@ -15,7 +15,7 @@ from jitgrad.handle import Handle, make
 from jitgrad.ops.elementwise import cast, clone
 from jitgrad.ops.movement import expand
 from jitgrad.ops.table import Op, Spec
-from jitgrad.record import apply, apply_many, current_trace, grad_mode, watched
+from jitgrad.record import Trace, apply, apply_many, current_trace, grad_mode, watched
 from jitgrad.reverse import reverse
 from jitgrad.tape import ITEM, Row, Tape, beyond
 from jitgrad.tensor import Tensor
@@ -119,9 +119,16 @@ class Body(NamedTuple):
 
 def body(function: Callable[[list[Any]], Tensors], specs: Sequence[Spec]) -> Body:
     """The tape of a function from a list of tensors to tensors, which may change in place what it gets."""
+    recording = Trace()
+
+    def call(*xs: Any) -> list[Any]:
+        recording.owned.update(x._row for x in xs)
+        return list(function(list(xs)))
+
     token = grad_mode.set(True)
     try:
-        found = trace(lambda *xs: list(function(own(xs))), [(*s, False) for s in specs], lambda xs: (xs, {}), Tensor)
+        recording.differentiable = True
+        found = trace(call, [(*s, False) for s in specs], lambda xs: (xs, {}), Tensor, recording)
     finally:
         grad_mode.reset(token)
     captured = [outer_tensor(handle) for handle in found.captured.values()]
