@@ -97,14 +97,21 @@ class NativeFunction:
         given: list[np.ndarray] = []
         for label, kind, leaf in zip(self.arguments.labels, self.arguments.leaves, leaves):
             self._take(label, kind, leaf, given)
-        made = [np.empty(v.shape, v.dtype) for _, v in self.results.values()]
-        c_function = self.ctypes
-        passed = [v if v.shape else v.item() for v in given] + made
-        if c_function(*[_passed(t, v) for t, v in zip(c_function.argtypes, passed)]):
+        function, results_are = self._with_addresses
+        made, address = [np.empty(v.shape, v.dtype) for v in results_are], native.trampolines().address_of
+        if function(*[address(v) if v.shape else v.item() for v in given], *map(address, made)):
             raise MemoryError(f"there is no memory for what {self.name} needs while it runs")
         results = iter([make(Tensor, array if array.shape else array[()], None) for array in made])
         found = [next(results) if isinstance(leaf, Value) else leaf for leaf in self.results.leaves]
         return unflatten(self.results.structure, iter(found))
+
+    @cached_property
+    def _with_addresses(self) -> tuple[Callable, list[Value]]:
+        """The C function as one of numbers, an address being a number as well (pointers of ctypes cost 5 us each), and what
+        it writes to."""
+        made = [value for _, value in self.results.values()]
+        inputs = [ctypes.c_void_p if v.shape else _c_type(v) for _, v in self.arguments.values()]
+        return ctypes.CFUNCTYPE(ctypes.c_int32, *inputs, *[ctypes.c_void_p] * len(made))(self.address), made
 
     def _take(self, label: str, kind: Any, leaf: Any, given: list[np.ndarray]) -> None:
         """Check one leaf of the arguments and append its value."""
@@ -328,10 +335,6 @@ def _labels(name: str, structure: Any) -> list[str]:
         return [re.sub(r"\W", "_", name, flags=re.ASCII)]
     keys: Sequence[Any] = structure[1] if len(structure) == 3 else range(len(structure[-1]))
     return [label for key, part in zip(keys, structure[-1]) for label in _labels(f"{name}_{key}", part)]
-
-
-def _passed(kind: Any, value: Any) -> Any:
-    return value.ctypes.data_as(kind) if isinstance(value, np.ndarray) else value
 
 
 def _c_type(value: Value) -> Any:
