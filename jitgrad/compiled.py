@@ -80,8 +80,8 @@ class NativeFunction:
     ) -> None:
         self.name = self.__name__ = name
         self.arguments, self.results = arguments, results
-        self.symbol, self._kernel, self._data, self._origin = kernel.symbol, kernel, data, made_from
-        native.publish(kernel, data)
+        self.symbol, self._origin = kernel.symbol, made_from
+        self._kernel, self._data = native.publish(kernel, data)
 
     def __repr__(self) -> str:
         return f"<NativeFunction {self.prototype()}>"

@@ -1,6 +1,7 @@
 """Native functions: what `compile` gives agrees with the Python call, from Python, from `@njit` code and from C."""
 
 import ctypes
+import gc
 import os
 import subprocess
 import sys
@@ -314,6 +315,21 @@ def test_integrals():
     plane = jg.jit(lambda x: x[0] * x[1] ** 2).compile(np.zeros(2))
     assert integrate.nquad(plane.low_level_callable(), [(0, 1), (0, 3)])[0] == pytest.approx(4.5)
     assert np.isnan(plane.low_level_callable().function(3, (ctypes.c_double * 3)()))
+
+
+def test_code_that_was_made_twice_stays_where_it_is():
+    integrate = pytest.importorskip("scipy.integrate")
+
+    def cube():
+        return jg.grad(lambda x: x**3).compile(np.float64(0))
+
+    first, second = cube(), cube()
+    assert first.address == second.address
+    del first, second
+    for _ in range(3):
+        callable_alone = cube().low_level_callable()
+        gc.collect()
+        assert integrate.quad(callable_alone, 0, 2)[0] == pytest.approx(8)
 
 
 def test_filters():
