@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench import black_scholes, chain, elementwise, layers, mlp, neuron, new_functions, overhead, science
+from bench import black_scholes, chain, elementwise, garch, layers, mlp, neuron, new_functions, overhead, samples, science
 from bench.contestants import Workload
 
 
@@ -22,6 +22,8 @@ def everything(quick: bool = False) -> list[Workload]:
         black_scholes.black_scholes(10_000 if quick else black_scholes.SIZE),
         science.rosenbrock(),
         science.n_bodies(),
+        samples.samples(),
+        garch.garch(200 if quick else garch.DAYS),
         chain.chain(1000 if quick else chain.ROWS),
         chain.recorded_chain(1000 if quick else chain.ROWS),
         new_functions.new_functions(),
@@ -44,6 +46,8 @@ def tiny() -> list[Workload]:
         black_scholes.black_scholes(6),
         science.rosenbrock(6),
         science.n_bodies(3),
+        samples.samples(5, 4, 3, 2),
+        garch.garch(5),
         chain.chain(20),
         chain.recorded_chain(20),
         new_functions.new_functions(),
