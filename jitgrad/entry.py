@@ -7,6 +7,7 @@ of that kind (else it returns `MISS`, and the general way is taken), runs the ta
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -33,7 +34,8 @@ def write_entry(
     `captured` holds the tensors used from outside with their kinds, `results` the structure and the fixed leaves of what
     the function returns. `conditions` gives the expressions that say (by being true) that the general way must be taken;
     it is given a function that makes names for objects. `direct` is how to run the tape in one C function that looks at
-    arguments and makes tensors itself (see `sweeps.program`), or None: then `run` is called with values.
+    arguments and makes tensors itself (see `sweeps.program`), or None: then `run` is called with values. It is called, too,
+    for what the C function does not take, such as arrays with gaps.
     """
     text = _Text()
     names = iter([f"x{i}" for i in range(len(kinds))])
@@ -47,10 +49,18 @@ def write_entry(
         text.miss_if(f"{name}.__class__ is not {text.known(cls)} or {name} != {text.known(value)}")
     moving = [leaf for leaf in leaves if leaf not in static]
     count = results[1].count(COMPUTED)
-    if direct is None:
+    begun = text.copy()
+
+    @functools.cache
+    def by_values() -> Callable:
+        text = begun.copy()
         text.run_values(moving, run, count)
-    else:
-        text.run_direct([name for name, _ in moving], direct, count)
+        text.results(*results)
+        return text.function()
+
+    if direct is None:
+        return by_values()
+    text.run_direct([name for name, _ in moving], direct, count, by_values)
     text.results(*results)
     return text.function()
 
@@ -63,6 +73,12 @@ class _Text:
         self.names: dict[str, Any] = {
             "MISS": MISS, "Tensor": Tensor, "new": Tensor.__new__, "ndarray": np.ndarray, "float64": np.float64,
         }  # fmt: skip
+
+    def copy(self) -> _Text:
+        """The same beginning, to be gone on with in another way."""
+        text = _Text()
+        text.lines, text.names = list(self.lines), dict(self.names)
+        return text
 
     def known(self, value: Any) -> str:
         """A name for an object."""
@@ -95,12 +111,12 @@ class _Text:
             else:
                 self.unpack(part_name, part, fresh, used)
 
-    def run_direct(self, leaves: list[str], direct: Any, count: int) -> None:
-        """Lines that leave everything to the C function."""
+    def run_direct(self, leaves: list[str], direct: Any, count: int, otherwise: Callable[[], Callable]) -> None:
+        """Lines that leave everything to the C function, or if it does not take the arguments to the entry `otherwise()`."""
         made = [f"{self.known(make)}()" for make in direct.made]
         self.names["direct"] = direct  # keeps alive what is at that address
         self.lines.append(f"    r = {self.known(direct.enter)}({', '.join([str(direct.plan.address), *leaves, *made])})")
-        self.miss_if("r is None")
+        self.lines += ["    if r is None:", f"        return {self.known(otherwise)}()(args)"]
         if count:
             self.lines.append(f"    {', '.join(f't{i}' for i in range(count))}, = r")
 
@@ -114,20 +130,18 @@ class _Text:
                            f"    t{i}._row = t{i}._storage = t{i}._view = None"]  # fmt: skip
 
     def _value(self, i: int, name: str, kind: Any) -> str:
-        """Lines that make sure of the kind of a leaf, and the value that it stands for."""
+        """Lines that make sure of the kind of a leaf, a tensor or what one can be made of, and the value that it stands for."""
         if kind is float:
             self.miss_if(f"{name}.__class__ is not float")
             return f"float64({name})"
-        if isinstance(kind, type):
-            unlike = f"v{i}.__class__ is not {self.known(kind)}"
-        else:
-            same = f"v{i}.dtype is not {self.known(kind[0])} or v{i}.shape != {self.known(kind[1])}"
-            unlike = f"v{i}.__class__ is not ndarray or {same}"
-        self.miss_if(f"{name}.__class__ is not Tensor")
-        self.lines += [f"    v{i} = {name}._value"]
+        dtype, shape = (np.dtype(kind), ()) if isinstance(kind, type) else kind
+        unlike = f"(v{i}.__class__ is not ndarray or v{i}.dtype is not {self.known(dtype)} or v{i}.shape != {self.known(shape)})"
+        if shape == ():  # a number, or an array without dimensions
+            unlike = f"v{i}.__class__ is not {self.known(kind)} and {unlike}"
+        self.lines += [f"    v{i} = {name}", f"    if {name}.__class__ is Tensor:", f"        v{i} = {name}._value",
+                       f"        row = {name}._row", "        if row is not None and row.requires:",
+                       "            return MISS"]  # fmt: skip
         self.miss_if(unlike)
-        self.lines += [f"    row = {name}._row"]
-        self.miss_if("row is not None and row.requires")
         return f"v{i}"
 
     def results(self, structure: Any, outputs: list[Any]) -> None:

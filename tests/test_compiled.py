@@ -1,6 +1,7 @@
 """Native functions: what `compile` gives agrees with the Python call, from Python, from `@njit` code and from C."""
 
 import ctypes
+import gc
 import os
 import subprocess
 import sys
@@ -194,6 +195,34 @@ def test_other_types_are_typing_errors(x):
         GRADIENT.njit(x)
 
 
+def test_the_quick_way_from_python_checks_what_the_first_call_checks():
+    def f(x, a, i, how):
+        return {"sum": (a * x).sum(), "how": how, "all": x * a + i}
+
+    x, a = np.arange(3, dtype=np.float32), np.float32(2)
+    native = jg.jit(f).compile(x, jg.tensor(a), jg.tensor(4), "so")
+    arrays = [x, jg.tensor(x), np.repeat(x, 2)[::2], jg.tensor(np.repeat(x, 2))[::2], x.view(np.matrix).A1]
+    for _ in range(3):
+        for array in arrays:
+            for number in (a, 2.0, jg.tensor(2.0), np.array(a)):
+                for whole in (np.int64(4), 4, jg.tensor(4), np.array(4)):
+                    found = native(array, number, whole, "so")
+                    assert (found["sum"].item(), found["how"], found["all"].tolist()) == (6, "so", [4, 6, 8])
+                    assert found["all"].dtype == jg.float32
+    assert len(native._entries) > 1
+    assert not np.shares_memory(native(x, a, 4, "so")["all"].numpy(), native(x, a, 4, "so")["all"].numpy())
+    for wrong, error in (
+        ((x.astype(np.float64), a, 4, "so"), TypeError), ((x, a, 4.0, "so"), TypeError), ((x, a, 4), TypeError),
+        ((x, [a], 4, "so"), TypeError), ((x[:2], a, 4, "so"), ValueError), ((x, a, 4, "not"), ValueError),
+        ((jg.tensor(x, requires_grad=True), a, 4, "so"), RuntimeError),
+        ((x, jg.tensor(a, requires_grad=True), 4, "so"), RuntimeError),
+    ):  # fmt: skip
+        with pytest.raises(error):
+            native(*wrong)
+    with jg.no_grad():
+        assert native(jg.tensor(x, requires_grad=True), a, 4, "so")["sum"].item() == 6
+
+
 def test_other_arguments_in_python():
     with pytest.raises(TypeError, match="has dtype float32, and it was compiled for float64"):
         GRADIENT(np.ones(3, np.float32))
@@ -314,6 +343,21 @@ def test_integrals():
     plane = jg.jit(lambda x: x[0] * x[1] ** 2).compile(np.zeros(2))
     assert integrate.nquad(plane.low_level_callable(), [(0, 1), (0, 3)])[0] == pytest.approx(4.5)
     assert np.isnan(plane.low_level_callable().function(3, (ctypes.c_double * 3)()))
+
+
+def test_code_that_was_made_twice_stays_where_it_is():
+    integrate = pytest.importorskip("scipy.integrate")
+
+    def cube():
+        return jg.grad(lambda x: x**3).compile(np.float64(0))
+
+    first, second = cube(), cube()
+    assert first.address == second.address
+    del first, second
+    for _ in range(3):
+        callable_alone = cube().low_level_callable()
+        gc.collect()
+        assert integrate.quad(callable_alone, 0, 2)[0] == pytest.approx(8)
 
 
 def test_filters():

@@ -9,6 +9,7 @@ import pytest
 
 import jitgrad as jg
 from jitgrad.functions.data import tensor
+from jitgrad.testing import gradcheck
 
 quick = pytest.mark.quick
 
@@ -297,3 +298,17 @@ def test_a_training_loop_as_people_write_it() -> None:
                 parameter.grad.zero_()
     assert losses[-1] < 0.3 * losses[0]
     assert losses == sorted(losses, reverse=True)
+
+
+@quick
+@pytest.mark.parametrize("shape", [(4,), (5, 4), (5, 4, 3)])
+def test_cross_entropy_of_one_sample_of_many_and_of_pictures(shape) -> None:
+    rng = np.random.default_rng(3)
+    scores, place = rng.normal(size=shape), 0 if len(shape) == 1 else 1
+    classes = np.asarray(rng.integers(0, 4, shape[:place] + shape[place + 1 :]))
+    logs = np.moveaxis(scores - np.log(np.exp(scores).sum(place, keepdims=True)), place, -1)
+    want = -np.take_along_axis(logs, classes[..., None], -1)[..., 0]
+    np.testing.assert_allclose(jg.cross_entropy(tensor(scores), tensor(classes), "none").numpy(), want, rtol=1e-12)
+    gradcheck(lambda x: jg.cross_entropy(x, tensor(classes)), tensor(scores))
+    if len(shape) == 2:
+        np.testing.assert_allclose(jg.vmap(jg.cross_entropy)(tensor(scores), tensor(classes)).numpy(), want, rtol=1e-12)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 
 import numpy as np
 import pytest
@@ -232,3 +233,26 @@ def test_a_kernel_used_often_is_called_and_gives_the_same():
         together = jg.jit(lambda x: [(x * (k + 1)).exp() for k in range(6)])(x)
         for a, b in zip(alone, together):  # written out or called, the bits are the same
             np.testing.assert_array_equal(a, b.numpy())
+
+
+@pytest.mark.parametrize("name", ["jit", "machine", "interpreted"])
+def test_one_entry_is_written_for_tensors_and_whatever_else_holds_the_same(name, monkeypatch):
+    written = []
+    module = sys.modules["jitgrad.jit"]
+    write = module.write_entry
+    monkeypatch.setattr(module, "write_entry", lambda *args: written.append(1) or write(*args))
+    x, two = np.arange(3.0), jg.tensor(2.0, dtype=jg.float64)
+    viewed = jg.tensor(2.0, dtype=jg.float64)
+    viewed.reshape(1)  # which keeps it in memory from now on
+    arrays = [x, jg.tensor(x), np.arange(0, 6.0)[::2] / 2, jg.tensor(np.repeat(x, 2))[::2]]
+    for function in (lambda x, s: (x.exp() * s).sum(), lambda x, s: x.cumsum(0) * s):
+        for numbers in ([2.0], [np.float64(2), two, np.array(2.0), viewed]):
+            f = jg.jit(function)
+            written.clear()
+            with jg.sweep(name):
+                for array in arrays * 2:
+                    for number in numbers:
+                        want = function(jg.tensor(np.array(array)), number).numpy()
+                        np.testing.assert_allclose(f(array, number).numpy(), want, rtol=1e-14)
+            assert len(written) == 1
+            assert f(jg.tensor(x, requires_grad=True), numbers[0]).requires_grad

@@ -176,13 +176,18 @@ FIND = "jitgrad_find"
 _published: dict[str, tuple] = {}
 
 
-def publish(kernel: Kernel, *kept: object) -> None:
-    """Let other machine code of this process find a kernel by its symbol, for good; `kept` lives as long."""
-    if kernel.symbol not in _published:
-        find = llvm.ffi.lib.LLVMPY_SearchAddressOfSymbol._cfn
-        llvm.add_symbol(FIND, ctypes.cast(find, ctypes.c_void_p).value)
-        llvm.add_symbol(kernel.symbol, kernel.address)
-        _published[kernel.symbol] = (kernel, *kept)
+def publish(kernel: Kernel, *kept: object) -> tuple:
+    """Let other machine code of this process find a kernel by its symbol, for good; `kept` lives as long.
+
+    Returns the kernel of that symbol, with what it keeps, that was published first: only that one is never unloaded.
+    """
+    with _lock:
+        if kernel.symbol not in _published:
+            find = llvm.ffi.lib.LLVMPY_SearchAddressOfSymbol._cfn
+            llvm.add_symbol(FIND, ctypes.cast(find, ctypes.c_void_p).value)
+            llvm.add_symbol(kernel.symbol, kernel.address)
+            _published[kernel.symbol] = (kernel, *kept)
+        return _published[kernel.symbol]
 
 
 @cache
