@@ -19,6 +19,15 @@ from jitgrad.tree import builder
 MISS = object()
 
 
+class Failed:
+    """What an entry returns of a tape that is wrong for these values, for `guard` came out otherwise than when recorded."""
+
+    __slots__ = ("guard",)
+
+    def __init__(self, guard: Any) -> None:
+        self.guard = int(guard)
+
+
 def write_entry(
     structure: Any,
     kinds: list[Any],
@@ -27,6 +36,7 @@ def write_entry(
     direct: Any,
     results: tuple,
     conditions: Callable[[Callable[[Any], str]], list[str]],
+    others: Callable | None = None,
 ) -> Callable:
     """`entry(args)` for arguments of that structure and those kinds; see `jit` for what a kind is.
 
@@ -34,6 +44,9 @@ def write_entry(
     the function returns. `conditions` gives the expressions that say (by being true) that the general way must be taken;
     it is given a function that makes names for objects. `direct` is how to run the tape in one C function that looks at
     arguments and makes tensors itself (see `sweeps.program`), or None: then `run` is called with values.
+
+    With `others` the tape has a further output, the number of a guard that failed or 0 (see `guards`). If it is not 0 the
+    result is that of `others(args, number)`, or with `entry(args, True)` a `Failed`.
     """
     text = _Text()
     names = iter([f"x{i}" for i in range(len(kinds))])
@@ -48,9 +61,9 @@ def write_entry(
     moving = [leaf for leaf in leaves if leaf not in static]
     count = results[1].count(COMPUTED)
     if direct is None:
-        text.run_values(moving, run, count)
+        text.run_values(moving, run, count, others)
     else:
-        text.run_direct([name for name, _ in moving], direct, count)
+        text.run_direct([name for name, _ in moving], direct, count, others)
     text.results(*results)
     return text.function()
 
@@ -59,9 +72,9 @@ class _Text:
     """The function under construction: its lines, and the objects that they name."""
 
     def __init__(self) -> None:
-        self.lines = ["def entry(args):"]
+        self.lines = ["def entry(args, one=False):"]
         self.names: dict[str, Any] = {
-            "MISS": MISS, "Tensor": Tensor, "new": Tensor.__new__, "ndarray": np.ndarray, "float64": np.float64,
+            "MISS": MISS, "Failed": Failed, "Tensor": Tensor, "new": Tensor.__new__, "ndarray": np.ndarray, "float64": np.float64,
         }  # fmt: skip
 
     def known(self, value: Any) -> str:
@@ -95,20 +108,33 @@ class _Text:
             else:
                 self.unpack(part_name, part, fresh, used)
 
-    def run_direct(self, leaves: list[str], direct: Any, count: int) -> None:
+    def turn_if(self, failed: str, others: Callable) -> None:
+        """Lines that leave the call to other tapes if a guard of this one failed."""
+        self.lines.append(f"    if {failed}:")
+        self.lines.append(f"        return Failed({failed}) if one else {self.known(others)}(args, int({failed}))")
+
+    def run_direct(self, leaves: list[str], direct: Any, count: int, others: Callable | None) -> None:
         """Lines that leave everything to the C function."""
         made = [f"{self.known(make)}()" for make in direct.made]
         self.names["direct"] = direct  # keeps alive what is at that address
         self.lines.append(f"    r = {self.known(direct.enter)}({', '.join([str(direct.plan.address), *leaves, *made])})")
         self.miss_if("r is None")
-        if count:
-            self.lines.append(f"    {', '.join(f't{i}' for i in range(count))}, = r")
+        names = [f"t{i}" for i in range(count)] + ["failed"] * (others is not None)
+        if names:
+            self.lines.append(f"    {', '.join(names)}, = r")
+        if others is not None:
+            self.turn_if("failed._value", others)
 
-    def run_values(self, leaves: list[tuple[str, Any]], run: Callable, count: int) -> None:
+    def run_values(self, leaves: list[tuple[str, Any]], run: Callable, count: int, others: Callable | None) -> None:
         """Lines that look at the leaves one by one, run the tape with their values and wrap its results."""
         values = [self._value(i, name, kind) for i, (name, kind) in enumerate(leaves)]
         self.names["run"] = run
-        self.lines.append(f"    r = run({', '.join(values)})")
+        call = f"r = run({', '.join(values)})"
+        if others is None:
+            self.lines.append(f"    {call}")
+        else:  # what is wrong for these values may fail
+            self.lines += ["    try:", f"        {call}", "    except Exception:", "        return MISS"]
+            self.turn_if(f"r[{count}]", others)
         for i in range(count):
             self.lines += [f"    t{i} = new(Tensor)", f"    t{i}._value = r[{i}]",
                            f"    t{i}._row = t{i}._storage = t{i}._view = None"]  # fmt: skip

@@ -17,6 +17,7 @@ from jitgrad.ops.movement import expand, reshape
 from jitgrad.ops.table import axis
 from jitgrad.record import FLOATS, apply
 from jitgrad.tensor import Tensor, wrap
+from jitgrad.tracing import lifting
 
 amax, amin, argmax, argmin = (bound(TABLE[n]) for n in ("amax", "amin", "argmax", "argmin"))
 _add, _sub, _div, _floor_divide = (bound(TABLE[n]) for n in ("add", "sub", "div", "floor_divide"))
@@ -64,7 +65,7 @@ def matmul(input: Tensor, other: Tensor) -> Tensor:
     """The matrix product, with `numpy.matmul`'s rules for 1-d operands and for leading (batch) dimensions."""
     if input.__class__ is other.__class__ is Tensor:
         x, y = input._value, other._value
-        plain = x.__class__ is y.__class__ is np.ndarray and 0 < x.ndim <= 2 and 0 < y.ndim <= 2
+        plain = not lifting and x.__class__ is y.__class__ is np.ndarray and 0 < x.ndim <= 2 and 0 < y.ndim <= 2
         if plain and x.shape[-1] == y.shape[0] and x.dtype is y.dtype and x.dtype in FLOATS:  # what most products are
             return quick_product(input, other)
     for x in (input, other):
