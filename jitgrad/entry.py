@@ -20,7 +20,7 @@ MISS = object()
 
 
 class Failed:
-    """What an entry returns of a tape that is wrong for these values, for `guard` came out otherwise than when recorded."""
+    """Stands for the results of a tape that is wrong for these values: that guard of it fails, or (0) the tape does."""
 
     __slots__ = ("guard",)
 
@@ -133,7 +133,8 @@ class _Text:
         if others is None:
             self.lines.append(f"    {call}")
         else:  # what is wrong for these values may fail
-            self.lines += ["    try:", f"        {call}", "    except Exception:", "        return MISS"]
+            failed = f"        return Failed(0) if one else {self.known(others)}(args, 0)"
+            self.lines += ["    try:", f"        {call}", "    except Exception:", failed]
             self.turn_if(f"r[{count}]", others)
         for i in range(count):
             self.lines += [f"    t{i} = new(Tensor)", f"    t{i}._value = r[{i}]",

@@ -25,7 +25,7 @@ from jitgrad.record import apply, current_trace, quiet
 from jitgrad.tape import CONST, LEAF, Row, reachable
 from jitgrad.tensor import Tensor, wrap
 from jitgrad.tracing import Trace, lifting
-from jitgrad.transforms import Traced, trace
+from jitgrad.transforms import Traced, frozen, trace
 
 MOST_PATHS = 32
 """How many tapes are kept for one kind of arguments."""
@@ -124,6 +124,7 @@ class Paths:
     def __init__(self, name: str, prefer: Callable[[Any], None]) -> None:
         self.name, self.prefer = name, prefer
         self.paths: list[Any] = []
+        self._full = False
         self._lock = threading.Lock()
 
     def captured_alike(self) -> bool:
@@ -136,82 +137,86 @@ class Paths:
         A wrong path may fail in any way (an index may be out of range, say) before its guards are looked at. The last word
         has the function itself: the path that is recorded for these very values is right, whatever its guards say.
         """
-        tried: list[Any] = []
-        begin: tuple[bool, ...] = ()
-        while (path := self._next(begin, tried)) is not None:
-            tried.append(path)
+
+        def attempt(path: Any) -> Any:
             try:
-                values = run(path, sweep, tensors)
+                values = _run(path, sweep, tensors)
             except Exception:
-                continue
-            failed = _failed(path, values)
-            if not failed:
-                self.use(path)
-                return path, values
-            begin = _turned(path, failed)
+                return Failed(0)
+            failed = Failed(values[-1] if path.outcomes else 0)
+            return failed if failed.guard else values
+
+        found = self._search(attempt, [], ())
+        if found is not None:
+            return found
         path = self._added(record([x._value for x in tensors]))
-        return path, run(path, sweep, tensors) if path.kept else None
-
-    def _next(self, begin: tuple[bool, ...], tried: Sequence[Any]) -> Any:
-        """A path that begins with these outcomes."""
-        for path in self.paths:
-            if path.outcomes[: len(begin)] == begin and path not in tried and path.captured_alike():
-                return path
-        return None
-
-    def _added(self, path: Any) -> Any:
-        """A path that has just been recorded, or the one like it that is there."""
-        with self._lock:
-            known = [p for p in self.paths if p.outcomes == path.outcomes]
-            if known and known[0].captured_alike():
-                path = known[0]
-            path.kept = path in self.paths or len(self.paths) - len(known) < MOST_PATHS
-            if path.kept:
-                path.others, path.alike = functools.partial(self.other, path), self
-                self.paths = [path, *[p for p in self.paths if p.outcomes != path.outcomes]]
-                return path
-        warnings.warn(
-            f"{self.name} has been recorded for {MOST_PATHS} outcomes of its branches, and this call has another: from here on "
-            "such calls are recorded and run row by row every time, which is slow. A loop whose length follows from values "
-            "is one row as jitgrad.while_loop, and a choice as jitgrad.cond or where", RuntimeWarning, stacklevel=5,
-        )  # fmt: skip
-        return path
-
-    def use(self, path: Any) -> None:
-        """Try this path first from now on."""
-        if self.paths[0] is not path:
-            with self._lock:
-                self.paths = [path, *[p for p in self.paths if p is not path]]
+        return path, _run(path, sweep, tensors) if path.kept else None
 
     def other(self, path: Any, args: tuple, failed: int) -> Any:
-        """The result for `args`, of which the entry of `path` found a guard to fail; MISS if the general way must be taken."""
+        """The result for `args` by another path than this, of which a guard failed (0: something else); MISS if the general
+        way must be taken."""
+        begin = _turned(path, failed) if failed else ()
+        found = self._search(lambda path: MISS if path.entry is None else path.entry(args, True), [path], begin)
+        if found is None or found[1] is MISS:
+            return MISS
+        self.prefer(found[0])
+        return found[1]
+
+    def _search(self, attempt: Callable[[Any], Any], tried: list[Any], begin: tuple[bool, ...]) -> tuple[Any, Any] | None:
+        """The path that is right and what `attempt` gives for it; where that is a `Failed`, the next path begins alike."""
         while True:
-            found = self._next(_turned(path, failed), [path])
-            if found is None or found.entry is None:
-                return MISS
-            result = found.entry(args, True)
+            fitting = (p for p in self.paths if p.outcomes[: len(begin)] == begin and p not in tried and p.captured_alike())
+            path = next(fitting, None)
+            if path is None:
+                return None
+            result = attempt(path)
             if result.__class__ is not Failed:
-                if result is not MISS:
-                    self.use(found)
-                    self.prefer(found)
-                return result
-            if result.guard <= failed:  # rounded otherwise than in the path before: no way to go on
-                return MISS
-            path, failed = found, result.guard
+                if self.paths[0] is not path and result is not MISS:
+                    with self._lock:
+                        self.paths = [path, *[p for p in self.paths if p is not path]]
+                return path, result
+            tried.append(path)
+            if result.guard:
+                begin = _turned(path, result.guard)
+
+    def _added(self, path: Any) -> Any:
+        """A path that has just been recorded, or the same that is there already."""
+        with self._lock:
+            rivals = [p for p in self.paths if p.outcomes == path.outcomes]
+            if rivals and _same(rivals[0], path):
+                return rivals[0]
+            path.kept = len(self.paths) - len(rivals) < MOST_PATHS
+            if path.kept:
+                path.others, path.alike = functools.partial(self.other, path), self
+                self.paths = [path, *[p for p in self.paths if p not in rivals]]
+            warns, self._full = not path.kept and not self._full, not path.kept
+        if warns:
+            warnings.warn(
+                f"{self.name} has been recorded for {MOST_PATHS} outcomes of its branches, and this call has another. Such calls "
+                "are now recorded and run row by row every time, which is slow: write a loop whose length follows from values "
+                "as jitgrad.while_loop, and a choice as jitgrad.cond or where", RuntimeWarning, stacklevel=6,
+            )  # fmt: skip
+        return path
 
 
-def run(path: Any, sweep: str, tensors: list[Any]) -> Any:
+def _run(path: Any, sweep: str, tensors: list[Any]) -> Any:
     """The values of the outputs of a compiled tape."""
     return path.runner(sweep)(*[x._value for x in tensors], *[x._value for x in path.captured])
-
-
-def _failed(path: Any, values: Sequence[Any]) -> int:
-    return int(values[-1]) if path.outcomes else 0
 
 
 def _turned(path: Any, failed: int) -> tuple[bool, ...]:
     """The outcomes up to a guard that fails, with that as it is now."""
     return (*path.outcomes[: failed - 1], not path.outcomes[failed - 1])
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Whether two paths have equal rows, read the same tensors from outside and give the same fixed results."""
+    forms = []
+    for path in (one, other):
+        places = {row: i for i, row in enumerate(path.tape.rows)}
+        rows = [(r.op, r.shape, r.dtype, frozen(r.params), *[places[x] for x in r.inputs]) for r in path.tape.rows]
+        forms.append((rows, [id(x) for x in [*path.captured, *path.traced.outputs]], path.traced.structure))
+    return forms[0] == forms[1] and one.captured_alike()
 
 
 def replayed(path: Any, tensors: Sequence[Any]) -> list[Any]:

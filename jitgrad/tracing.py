@@ -36,7 +36,7 @@ class Trace:
         self.views: list[weakref.ref] = []
         self.arrays: dict[int, Handle] = {}
         self.numbers: set[Row] = set()  # inputs that are Python numbers: they do not promote tensors
-        self.lifts: bool = self.outer is not None and self.outer.lifts  # whether operations on tensors with values are recorded too
+        self.lifts: bool = self.outer is not None and self.outer.lifts  # operations on tensors with values are recorded too
         self.names: dict[Row, str] = {}  # what the printed tape says of some rows
 
     def views_of(self, root: Handle) -> list[Handle]:

@@ -23,11 +23,10 @@ from jitgrad.handle import Handle, requires
 from jitgrad.ops.elementwise import cast, detach
 from jitgrad.ops.movement import cat, narrow, reshape
 from jitgrad.ops.table import Op, Spec
-from jitgrad.record import apply, grad_mode, recorded
+from jitgrad.record import apply, current_trace, grad_mode, recorded
 from jitgrad.reverse import reverse
 from jitgrad.tape import NOTHING, Row, Tape
 from jitgrad.tensor import Tensor, wrap
-from jitgrad.tracing import lifting
 from jitgrad.transforms import COMPUTED, Traced, trace
 from jitgrad.tree import flatten, shown, size, unflatten
 
@@ -321,7 +320,8 @@ def _closed(found: Traced, operands: Tensors) -> tuple[Tape, list[Any]]:
 
 def _applied(op: Op, operands: Tensors) -> Any:
     """The result of an op whose `run` is a tape, recorded like that of any other."""
-    if lifting or any(x._value is None for x in operands):
+    around = current_trace.get()
+    if any(x._value is None for x in operands) or (around is not None and around.lifts):
         return apply(op, operands)
     values = [x._value for x in operands]
     with np.errstate(all="ignore"):

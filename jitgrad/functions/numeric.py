@@ -275,11 +275,9 @@ def allclose(input: Tensor, other: Tensor, rtol: float = 1e-5, atol: float = 1e-
 
 def isclose(input: Tensor, other: Tensor, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> Tensor:
     """Elementwise whether |input - other| <= atol + rtol * |other|."""
-    x, y = (np.asarray(v._concrete("isclose()"), np.float64) for v in (input, other))
-    try:
-        return wrap(np.isclose(x, y, rtol, atol, equal_nan))
-    except ValueError:
-        raise RuntimeError(f"shapes {list(x.shape)} and {list(y.shape)} do not broadcast: nothing to compare") from None
+    x, y = (apply(ew.cast, (v,), {"dtype": np.dtype(np.float64)}).detach() for v in (input, other))
+    close = (x == y) | (((x - y).abs() <= y.abs() * rtol + atol) & y.isfinite())
+    return close | (x.isnan() & y.isnan()) if equal_nan else close
 
 
 def equal(input: Tensor, other: Tensor) -> bool:
@@ -287,4 +285,4 @@ def equal(input: Tensor, other: Tensor) -> bool:
     for x in (input, other):
         if not isinstance(x, Tensor):
             raise TypeError(f"equal compares two tensors, and one operand is {type(x).__name__}")
-    return bool(np.array_equal(input._concrete("equal()"), other._concrete("equal()")))
+    return tuple(input.shape) == tuple(other.shape) and bool((input == other).all())
