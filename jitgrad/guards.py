@@ -85,8 +85,6 @@ class InnerTrace(Trace):
 
     def truth(self, handle: Any) -> bool | None:
         """The truth of the same tensor in a guarded trace around this one; None if that has no such tensor."""
-        if not self.lifts:
-            return None
         found = self.outside
         found.update(zip(self.rows, self.given))
         found.update(self.captured.values())

@@ -201,12 +201,12 @@ class Tensor(Declared):
 
     def __bool__(self) -> bool:
         trace = current_trace.get() if lifting else None
-        if trace is not None and self.numel() == 1 and (known := trace.truth(self)) is not None:
-            return known
-        size = self.numel() if trace is not None else self._concrete("bool()").size
+        guarded = trace if trace is not None and trace.lifts else None
+        size = self._concrete("bool()").size if guarded is None else self.numel()
         if size != 1:
             raise RuntimeError(f"the truth of a tensor with {size} elements is ambiguous: use .any() or .all()")
-        return bool(self._concrete("bool()"))
+        known = None if guarded is None else guarded.truth(self)
+        return bool(self._concrete("bool()")) if known is None else known
 
     def _number(self, what: str) -> Any:
         value = self._concrete(what)

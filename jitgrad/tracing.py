@@ -67,7 +67,7 @@ class Trace:
             trace = trace.outer
 
     def truth(self, handle: Any) -> bool | None:
-        """Whether a tensor is true, for a branch of the function; None if this trace has no way to know."""
+        """Whether a tensor is true, where a trace that `lifts` is asked by a branch; None if there is no way to know."""
         return None
 
     def checks(self) -> list[Row]:

@@ -285,4 +285,4 @@ def equal(input: Tensor, other: Tensor) -> bool:
     for x in (input, other):
         if not isinstance(x, Tensor):
             raise TypeError(f"equal compares two tensors, and one operand is {type(x).__name__}")
-    return tuple(input.shape) == tuple(other.shape) and bool((input == other).all())
+    return tuple(input.shape) == tuple(other.shape) and bool(apply(ew.eq, (input, other)).all())
