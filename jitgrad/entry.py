@@ -20,6 +20,15 @@ from jitgrad.tree import builder
 MISS = object()
 
 
+class Failed:
+    """Stands for the results of a tape that is wrong for these values: that guard of it fails, or (0) the tape does."""
+
+    __slots__ = ("guard",)
+
+    def __init__(self, guard: Any) -> None:
+        self.guard = int(guard)
+
+
 def write_entry(
     structure: Any,
     kinds: list[Any],
@@ -28,6 +37,7 @@ def write_entry(
     direct: Any,
     results: tuple,
     conditions: Callable[[Callable[[Any], str]], list[str]],
+    others: Callable | None = None,
 ) -> Callable:
     """`entry(args)` for arguments of that structure and those kinds; see `jit` for what a kind is.
 
@@ -36,6 +46,9 @@ def write_entry(
     it is given a function that makes names for objects. `direct` is how to run the tape in one C function that looks at
     arguments and makes tensors itself (see `sweeps.program`), or None: then `run` is called with values. It is called, too,
     for what the C function does not take, such as arrays with gaps.
+
+    With `others` the tape has a further output, the number of a guard that failed or 0 (see `guards`). If it is not 0 the
+    result is that of `others(args, number)`, or with `entry(args, True)` a `Failed`.
     """
     text = _Text()
     names = iter([f"x{i}" for i in range(len(kinds))])
@@ -54,13 +67,13 @@ def write_entry(
     @functools.cache
     def by_values() -> Callable:
         text = begun.copy()
-        text.run_values(moving, run, count)
+        text.run_values(moving, run, count, others)
         text.results(*results)
         return text.function()
 
     if direct is None:
         return by_values()
-    text.run_direct([name for name, _ in moving], direct, count, by_values)
+    text.run_direct([name for name, _ in moving], direct, count, by_values, others)
     text.results(*results)
     return text.function()
 
@@ -69,9 +82,9 @@ class _Text:
     """The function under construction: its lines, and the objects that they name."""
 
     def __init__(self) -> None:
-        self.lines = ["def entry(args):"]
+        self.lines = ["def entry(args, one=False):"]
         self.names: dict[str, Any] = {
-            "MISS": MISS, "Tensor": Tensor, "new": Tensor.__new__, "ndarray": np.ndarray, "float64": np.float64,
+            "MISS": MISS, "Failed": Failed, "Tensor": Tensor, "new": Tensor.__new__, "ndarray": np.ndarray, "float64": np.float64,
         }  # fmt: skip
 
     def copy(self) -> _Text:
@@ -111,20 +124,36 @@ class _Text:
             else:
                 self.unpack(part_name, part, fresh, used)
 
-    def run_direct(self, leaves: list[str], direct: Any, count: int, otherwise: Callable[[], Callable]) -> None:
+    def turn_if(self, failed: str, others: Callable) -> None:
+        """Lines that leave the call to other tapes if a guard of this one failed."""
+        self.lines.append(f"    if {failed}:")
+        self.lines.append(f"        return Failed({failed}) if one else {self.known(others)}(args, int({failed}))")
+
+    def run_direct(
+        self, leaves: list[str], direct: Any, count: int, otherwise: Callable[[], Callable], others: Callable | None
+    ) -> None:
         """Lines that leave everything to the C function, or if it does not take the arguments to the entry `otherwise()`."""
         made = [f"{self.known(make)}()" for make in direct.made]
         self.names["direct"] = direct  # keeps alive what is at that address
         self.lines.append(f"    r = {self.known(direct.enter)}({', '.join([str(direct.plan.address), *leaves, *made])})")
-        self.lines += ["    if r is None:", f"        return {self.known(otherwise)}()(args)"]
-        if count:
-            self.lines.append(f"    {', '.join(f't{i}' for i in range(count))}, = r")
+        self.lines += ["    if r is None:", f"        return {self.known(otherwise)}()(args, one)"]
+        names = [f"t{i}" for i in range(count)] + ["failed"] * (others is not None)
+        if names:
+            self.lines.append(f"    {', '.join(names)}, = r")
+        if others is not None:
+            self.turn_if("failed._value", others)
 
-    def run_values(self, leaves: list[tuple[str, Any]], run: Callable, count: int) -> None:
+    def run_values(self, leaves: list[tuple[str, Any]], run: Callable, count: int, others: Callable | None) -> None:
         """Lines that look at the leaves one by one, run the tape with their values and wrap its results."""
         values = [self._value(i, name, kind) for i, (name, kind) in enumerate(leaves)]
         self.names["run"] = run
-        self.lines.append(f"    r = run({', '.join(values)})")
+        call = f"r = run({', '.join(values)})"
+        if others is None:
+            self.lines.append(f"    {call}")
+        else:  # what is wrong for these values may fail
+            failed = f"        return Failed(0) if one else {self.known(others)}(args, 0)"
+            self.lines += ["    try:", f"        {call}", "    except Exception:", failed]
+            self.turn_if(f"r[{count}]", others)
         for i in range(count):
             self.lines += [f"    t{i} = new(Tensor)", f"    t{i}._value = r[{i}]",
                            f"    t{i}._row = t{i}._storage = t{i}._view = None"]  # fmt: skip

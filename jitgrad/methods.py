@@ -25,6 +25,7 @@ from jitgrad.ops.table import OUTPUT, REST, Op
 from jitgrad.record import FLOATS, apply, grad_mode, number_row, quiet, spread_number_row
 from jitgrad.settings import config
 from jitgrad.tape import NOTHING, Row
+from jitgrad.tracing import lifting
 
 SCALARS = {kind: np.dtype(kind) for kind in (np.float32, np.float64, np.float16)}
 RENAMED = {"axis": "dim", "keepdims": "keepdim", "input": "x", "other": "y"}
@@ -57,7 +58,7 @@ def quick_unary(op: Op) -> Callable:
     def method(self: Any, **params: Any) -> Any:
         x = self._value
         dtype = SCALARS.get(x.__class__)
-        if dtype is None and (x.__class__ is not ndarray or (x.dtype not in FLOATS and not any_dtype)):
+        if lifting or (dtype is None and (x.__class__ is not ndarray or (x.dtype not in FLOATS and not any_dtype))):
             return apply(op, (self,), params)
         if params:
             value = quiet.run(run, x, **params)
@@ -88,7 +89,7 @@ def quick_one(op: Op) -> Callable:
 
     def method(self: Any, params: dict[str, Any]) -> Any:
         x = self._value
-        if (x.__class__ is not ndarray or x.dtype not in FLOATS) and (view or x.__class__ not in SCALARS):
+        if lifting or ((x.__class__ is not ndarray or x.dtype not in FLOATS) and (view or x.__class__ not in SCALARS)):
             return apply(op, (self,), params)
         try:
             value = run(x, **params) if view else quiet.run(run, x, **params)
@@ -124,10 +125,10 @@ def quick_binary(op: Op) -> Callable:
         if other.__class__ is not cls:
             return with_number(self, other)
         y = other._value
-        if y.__class__ is not kind or (
+        if lifting or y.__class__ is not kind or (
             dtype is None
             and (kind is not ndarray or x.dtype is not y.dtype or x.shape != y.shape or (x.dtype not in FLOATS and not any_dtype))
-        ):
+        ):  # fmt: skip
             return apply(op, (self, other))
         value = quiet.run(run, x, y)
         left, right = self._row, other._row
@@ -151,9 +152,9 @@ def quick_binary(op: Op) -> Callable:
     def with_number(self: Any, other: Any) -> Any:
         x = self._value
         dtype = SCALARS.get(x.__class__)
-        if (dtype is None and (x.__class__ is not ndarray or x.dtype not in FLOATS)) or (
+        if lifting or (dtype is None and (x.__class__ is not ndarray or x.dtype not in FLOATS)) or (
             other.__class__ is not float and other.__class__ is not int
-        ):
+        ):  # fmt: skip
             return apply(op, (self, other)) if _is_operand(other) else NotImplemented
         value = quiet.run(run, x, other)
         row = self._row
@@ -183,9 +184,9 @@ def quick_reflected(op: Op) -> Callable:
     def method(self: Any, other: Any) -> Any:
         y = self._value
         dtype = SCALARS.get(y.__class__)
-        if (dtype is None and (y.__class__ is not ndarray or y.dtype not in FLOATS)) or (
+        if lifting or (dtype is None and (y.__class__ is not ndarray or y.dtype not in FLOATS)) or (
             other.__class__ is not float and other.__class__ is not int
-        ):
+        ):  # fmt: skip
             return apply(op, (other, self)) if _is_operand(other) else NotImplemented
         value = quiet.run(run, other, y)
         row = self._row

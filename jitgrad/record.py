@@ -67,7 +67,7 @@ def apply(op: Op, operands: Sequence[Any], params: dict[str, Any] = NOTHING) -> 
     if trace is not None and (out := _quickly_traced(trace, op, operands, params)) is not None:
         return out
     cls: Any = None
-    traced = wanted = False
+    traced, wanted = trace is not None and trace.lifts, False
     values = []
     for operand in operands:
         if not isinstance(operand, Handle):

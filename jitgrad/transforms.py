@@ -32,6 +32,7 @@ class Traced:
         self.structure = structure
         self.captured = captured
         self.outputs = outputs
+        self.guards: list[tuple[Row, bool]] = []  # see `jitgrad.guards`
 
 
 def trace(
@@ -62,10 +63,11 @@ def trace(
         leaves: list[Any] = []
         structure = flatten(result, leaves)
         rows = [_result_row(tracing, leaf) for leaf in leaves]
+        checks = tracing.checks()
     finally:
         current_trace.reset(token)
     captured: dict[Row, Handle] = dict(tracing.captured.values())
-    tape = Tape(inputs, [row for row in rows if row is not None], among=tracing.rows)
+    tape = Tape(inputs, [row for row in rows if row is not None] + checks, tracing.names, among=tracing.rows)
     outputs = [COMPUTED if row is not None else leaf for row, leaf in zip(rows, leaves)]
     return Traced(tape, structure, captured, outputs)
 

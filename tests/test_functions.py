@@ -312,3 +312,20 @@ def test_cross_entropy_of_one_sample_of_many_and_of_pictures(shape) -> None:
     gradcheck(lambda x: jg.cross_entropy(x, tensor(classes)), tensor(scores))
     if len(shape) == 2:
         np.testing.assert_allclose(jg.vmap(jg.cross_entropy)(tensor(scores), tensor(classes)).numpy(), want, rtol=1e-12)
+
+
+@quick
+@pytest.mark.parametrize("equal_nan", [True, False])
+def test_isclose_is_numpys_and_runs_under_jit(equal_nan: bool) -> None:
+    special = np.array([0.0, -0.0, 1.0, 1.000001, 1.1, 1e-9, np.inf, -np.inf, np.nan, 1e30])
+    x, y = tensor(special[:, None]), tensor(special)
+    want = np.isclose(special[:, None], special, equal_nan=equal_nan)
+    f = lambda x, y: jg.isclose(x, y, equal_nan=equal_nan)
+    for found in (f(x, y), jg.jit(f)(x, y)):
+        np.testing.assert_array_equal(found.numpy(), want)
+    assert jg.allclose(tensor([1, 2]), tensor([1.0, 2.0]))
+    assert not jg.equal(x, x)
+    assert jg.equal(y[:8], y[:8].clone())
+    assert jg.equal(jg.zeros(0, 2), jg.zeros(0, 2))
+    with pytest.raises(RuntimeError, match="broadcast"):
+        jg.isclose(jg.ones(2), jg.ones(3))

@@ -143,6 +143,16 @@ def test_asking_for_a_value_under_jit_is_an_error_that_teaches(use):
         jg.jit(use)(jg.tensor(1.0))
 
 
+def test_a_branch_on_a_value_is_an_error_or_decided_anew_in_every_call():
+    def f(x):
+        return x if x > 0 else -x
+
+    with pytest.raises(TracedValueError, match="guard=True"):
+        jg.jit(f)(jg.tensor(1.0))
+    guarded = jg.jit(f, guard=True)
+    assert [guarded(jg.tensor(v)).item() for v in (1.0, -2.0, 3.0, -4.0)] == [1, 2, 3, 4]
+
+
 def test_a_mask_under_jit_is_an_error_that_teaches():
     with pytest.raises(TracedValueError, match="where"):
         jg.jit(lambda x: x[x > 0].sum())(jg.tensor([1.0, -1.0]))

@@ -9,6 +9,7 @@ from jitgrad.sweeps.machine import Machine, Numpy
 from jitgrad.sweeps.program import Interpreted, Native, Program
 from jitgrad.tape import short_type
 
+MOST_SHOWN = 8
 
 def describe(name: str, compiled: Any) -> str:
     """A few lines on one compiled tape."""
@@ -16,6 +17,11 @@ def describe(name: str, compiled: Any) -> str:
     lines = [f"{name}({kinds}): {len(compiled.tape)} rows recorded in {compiled.trace_seconds * 1e3:.1f} ms"]
     if compiled.captured:
         lines.append(f"  {len(compiled.captured)} tensors captured from outside, read at every call")
+    if compiled.outcomes:
+        places = {row: i for i, row in enumerate(compiled.tape.rows)}
+        guards = [f"%{places[row]} {row.op.name} is {outcome}" for row, outcome in compiled.traced.guards[:MOST_SHOWN]]
+        guards += [f"{len(compiled.outcomes) - MOST_SHOWN} more"] * (len(compiled.outcomes) > MOST_SHOWN)
+        lines.append(f"  guards, looked at in every call: {', '.join(guards)}")
     program, machine = getattr(compiled, "program", None), getattr(compiled, "machine", None)
     if program is None and machine is None:
         lines.append("  interpreted: one NumPy call a row; nothing was compiled")
