@@ -21,22 +21,13 @@ def returns(days: int) -> np.ndarray:
 
 
 def garch_loss(library: Library, squares: np.ndarray) -> Callable:
-    """Of omega, alpha and beta; a loop in Python, and in jax, which would unroll that, a scan."""
+    """Of omega, alpha and beta."""
     xp, first, fixed = library.xp, float(squares.mean()), library.array(squares)
 
-    def path(p: Any) -> Any:
-        if library.name == "jax":
-            from jax import lax
-
-            return lax.scan(lambda v, s: (p[0] + p[1] * s + p[2] * v, v), first, fixed)[1]
-        variance, found = p[0] * 0 + first, []
-        for square in squares.tolist():
-            found.append(variance)
-            variance = p[0] + p[1] * square + p[2] * variance
-        return xp.stack(found)
-
     def loss(p: Any) -> Any:
-        variance = path(p)
+        variance = library.scan(lambda v, s: (p[0] + p[1] * s + p[2] * v, v), p[0] * 0 + first, fixed, len(squares))[1]
+        if isinstance(variance, list):  # from libraries without a scan
+            variance = xp.stack(variance)
         return xp.mean(xp.log(variance) + fixed / variance)
 
     return loss

@@ -1,8 +1,8 @@
 """Calibrating a GARCH(1, 1) model to some 2000 daily returns: SciPy's minimiser over a gradient through the recursion.
 
-Today's variance is omega + alpha * yesterday's squared return + beta * yesterday's variance. The likelihood is written as
-that recursion, in Python, and goes onto the tape day by day; under `jit` such a long tape needs no compiling: it runs on a
-machine of instructions that exist already. The Hessian at the optimum comes the same way and gives standard errors. Run it:
+Today's variance is omega + alpha * yesterday's squared return + beta * yesterday's variance. The recursion is a `scan`: one
+row of the tape, whose step is compiled once and loops in machine code, as do its gradient and its Hessian, which gives the
+standard errors. Run it:
 
     pip install jitgrad scipy
     python examples/garch.py [--quick] [--plot FILE]
@@ -40,15 +40,6 @@ def returns(days: int, seed: int = 10) -> np.ndarray:
     return found
 
 
-def scan(body: Callable, carry: Any, sequence: Any) -> tuple:
-    """Apply `carry, result = body(carry, element)` along a sequence: the last carry, and the results."""
-    results = []
-    for element in sequence:
-        carry, result = body(carry, element)
-        results.append(result)
-    return carry, jg.stack(results)
-
-
 def likelihood(days: np.ndarray) -> Callable:
     """Minus the logarithm of the likelihood, a day on average, of (omega, alpha, beta); the first variance is the sample's."""
     squares = days * days
@@ -57,7 +48,7 @@ def likelihood(days: np.ndarray) -> Callable:
         def tomorrow(variance: Any, square: Any) -> tuple:
             return p[0] + p[1] * square + p[2] * variance, variance
 
-        return scan(tomorrow, jg.tensor(squares.mean()), squares)[1]
+        return jg.scan(tomorrow, jg.tensor(squares.mean()), squares)[1]
 
     def loss(p: Any) -> Any:
         variance = variances(p)
@@ -120,14 +111,14 @@ def main(arguments: list[str] | None = None) -> tuple:
     step = jg.jit(jg.value_and_grad(loss))
     began = time.perf_counter()
     step(START)
-    print(f"recorded and made ready for the machine in {time.perf_counter() - began:.1f} s")
+    print(f"recorded and compiled in {time.perf_counter() - began:.2f} s")
     found, errors = calibrate(loss, days.size)
     for name, estimate, error, truth in zip(("omega", "alpha", "beta"), found.x, errors, TRUTH):
         print(f"{name:6}{estimate:8.4f} +- {error:.4f}   truth {truth}")
     print(f"{found.nfev} gradients, largest element at the end {abs(found.jac).max():.0e}")
 
     calls = {
-        "jit, on the machine": lambda: step(START),
+        "jit of scan": lambda: step(START),
         "finite differences of Numba's value": lambda: approx_fprime(START, lambda p: by_hand(p, squares)[0]),
         "Numba, derivatives by hand": lambda: by_hand(START, squares),
     }
@@ -140,7 +131,7 @@ def main(arguments: list[str] | None = None) -> tuple:
     if given.plot:
         with picture(given.plot) as axes:
             omega, alpha, beta = found.x
-            variance = scan(lambda v, s: (omega + alpha * s + beta * v, v), jg.tensor(squares.mean()), squares)[1]
+            variance = jg.scan(lambda v, s: (omega + alpha * s + beta * v, v), jg.tensor(squares.mean()), squares)[1]
             axes.plot(abs(days), ".", color="0.7", label="absolute return")
             axes.plot(np.sqrt(variance.numpy()), "C3", label="fitted volatility")
             axes.set(xlabel="day", ylabel="percent")
