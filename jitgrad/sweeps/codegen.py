@@ -17,10 +17,11 @@ import math
 import numpy as np
 
 from jitgrad.sweeps import chunks
+from jitgrad.sweeps.blocks import Block
 from jitgrad.sweeps.chunks import chunk_size
 from jitgrad.sweeps.expressions import evaluate
 from jitgrad.sweeps.function import Function, moved
-from jitgrad.sweeps.lanes import Block, Lane
+from jitgrad.sweeps.lanes import Lane
 from jitgrad.sweeps.layouts import Access, is_number, space
 from jitgrad.sweeps.loops import LoopEmitter
 from jitgrad.sweeps.plan import Nest, Phase, Plan
@@ -204,7 +205,7 @@ class NestEmitter:
             f.count += 1
             name, step = f"T{f.count}", f.size(self.tile)
             end = rows if start is None else moved(f.block, rows) + start
-            start = f.open(name, end, start=start, step=step)
+            start = f.open(name, end, start=start)
             left = moved(f.block, end) - start
             rows = (left < step).select(left, step)
         for e in self.emitters:

@@ -7,9 +7,10 @@ import math
 from typing import Any
 
 from jitgrad.sweeps.accumulators import Accumulator
+from jitgrad.sweeps.blocks import Block
 from jitgrad.sweeps.expressions import evaluate
 from jitgrad.sweeps.function import moved
-from jitgrad.sweeps.lanes import Block, Lane
+from jitgrad.sweeps.lanes import Lane
 from jitgrad.sweeps.layouts import REDUCTIONS, Access, contiguous, is_number, reduced_strides
 from jitgrad.sweeps.plan import Loop, Write
 from jitgrad.sweeps.schedule import interleaved
@@ -165,8 +166,7 @@ class LoopEmitter:
             block.scatter(value, base, self._places(block, a, step, at), mask)
 
     def _places(self, block: Block, a: Access, step: Lane, at: Lane) -> Lane:
-        first = moved(block, self.offsets[a]) + moved(block, at) * moved(block, step)
-        return first.splat(self.lanes) + block.iota("i64", self.lanes) * moved(block, step)
+        return block.spaced(moved(block, self.offsets[a]) + moved(block, at) * step, step, self.lanes)
 
     def _put(self, block: Block, item: Write, inputs: list[Lane], at: Lane, mask: Lane | None) -> None:
         kind, a = kind_of(item.row.dtype), self.writes[item]

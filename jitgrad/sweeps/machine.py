@@ -20,7 +20,8 @@ from jitgrad.ops.linalg import matmul
 from jitgrad.ops.movement import expand, flip, narrow, pad, permute, reshape
 from jitgrad.ops.table import Op
 from jitgrad.record import quiet
-from jitgrad.sweeps.handlers import FOLDS, WORDS, Elementwise, Fold, Kind, Pick, Product, Put, entry, handler, parameters
+from jitgrad.sweeps.handlers import WORDS, Elementwise, Fold, Kind, Pick, Product, Put, entry, handler, parameters
+from jitgrad.sweeps.layouts import REDUCTIONS
 from jitgrad.sweeps.native import Kernel, trampolines
 from jitgrad.sweeps.segments import MOST_ROWS, why_not_native
 from jitgrad.sweeps.words import DTYPES
@@ -212,7 +213,7 @@ class Machine:
             return self._slot[row.inputs[0]]
         if op is matmul and (slot := self._product(row)) is not None:
             return slot
-        if op in FOLDS and (slot := self._fold(row)) is not None:
+        if op in REDUCTIONS and (slot := self._fold(row)) is not None:
             return slot
         if (op in _PICKING or (op is getitem and len(row.inputs) == 1)) and size <= MOST_PICKED:
             return self._pick(row.inputs[0], op.run(self._numbered(row.inputs[0].shape), **row.params))

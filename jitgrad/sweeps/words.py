@@ -11,6 +11,8 @@ import functools
 import struct
 from typing import Any
 
+import numpy as np
+
 WORDS = {"f16": "half", "f32": "float", "f64": "double", "i1": "i1"} | {
     f"{sign}{bits}": f"i{bits}" for sign in "iu" for bits in (8, 16, 32, 64)
 }
@@ -18,6 +20,8 @@ SIZES = {"i1": 1} | {type: int(type[1:]) // 8 for type in WORDS if type != "i1"}
 DTYPES = {"bool": "i1", "float16": "f16", "float32": "f32", "float64": "f64"} | {
     f"{name}{bits}": f"{sign}{bits}" for sign, name in (("i", "int"), ("u", "uint")) for bits in (8, 16, 32, 64)
 }
+
+NUMPY = {type: np.dtype(name) for name, type in DTYPES.items()}
 
 
 @functools.cache
@@ -29,6 +33,11 @@ def kind_of(dtype: Any) -> str:
 def spelled(type: str, lanes: int) -> str:
     """The LLVM name of a type: `float`, `<16 x float>`."""
     return WORDS[type] if lanes == 1 else f"<{lanes} x {WORDS[type]}>"
+
+
+def kept(type: str) -> str:
+    """The type as which a value lies in memory: a bool takes a byte."""
+    return "u8" if type == "i1" else type
 
 
 def suffix(type: str, lanes: int) -> str:
