@@ -42,7 +42,7 @@ class Emitter(Function):
         self.plan = plan
         self.stored = plan.stored
         self.cells = cells
-        self.arrays: list[Row] = []
+        self.arrays: dict[Row, int] = {}  # their places in the table
         self.written: set[Row] = set()
         self.temporaries: list[tuple[np.dtype, int]] = []  # dtype and number of elements
         self.tiles: dict[Row, str] = {}
@@ -71,19 +71,16 @@ class Emitter(Function):
 
     def array(self, row: Row, *, written: bool = False) -> str:
         """The pointer to the array in which the value of a row is, or is to be."""
-        while row in self.plan.home:
-            row = self.plan.home[row]
+        row = self.plan.owner(row)
         if row in self.tiles:
             return self.tiles[row]
         if row in self.plan.native and row not in self.plan.escaping:
             if row not in self.private:
                 self.private[row] = self.temporary(row.dtype, math.prod(row.shape))
             return self.private[row]
-        if row not in self.arrays:
-            self.arrays.append(row)
         if written:
             self.written.add(row)
-        return f"%array{self.arrays.index(row)}"
+        return f"%array{self.arrays.setdefault(row, len(self.arrays))}"
 
     def temporary(self, dtype: np.dtype, size: int) -> str:
         """The pointer to memory that only this function uses."""

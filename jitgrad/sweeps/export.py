@@ -32,7 +32,7 @@ from jitgrad.sweeps.plan import Plan
 from jitgrad.sweeps.products import product_text
 from jitgrad.sweeps.recompute import recompute
 from jitgrad.sweeps.segments import make_plan, why_not_native
-from jitgrad.sweeps.words import SIZES, WORDS, kind_of, literal
+from jitgrad.sweeps.words import SIZES, WORDS, kept, kind_of, literal
 from jitgrad.tape import CONST, Row, Tape, short_type
 from jitgrad.tensor import Tensor
 from jitgrad.transforms import simplify
@@ -57,10 +57,6 @@ class Value(NamedTuple):
     def word(self) -> str:
         """Its LLVM type in memory."""
         return _word(kind_of(self.dtype))
-
-    @property
-    def bytes(self) -> int:
-        return math.prod(self.shape) * self.dtype.itemsize
 
 
 class Exported(NamedTuple):
@@ -94,7 +90,8 @@ _EXPORTED = ("float32", "float64", "int32", "int64", "bool")
 
 
 def _word(kind: str) -> str:
-    return "i8" if kind == "i1" else WORDS[kind]
+    """The LLVM type of a value in memory."""
+    return WORDS[kept(kind)]
 
 
 def _refuse_numpy(label: str, plan: Plan) -> None:
@@ -149,20 +146,6 @@ def _with_numbers_out(tape: Tape) -> Tape:
     return Tape(tape.inputs, [number(row) for row in tape.outputs])
 
 
-class _Data:
-    """Constant arrays, one after another."""
-
-    def __init__(self) -> None:
-        self.bytes = bytearray()
-
-    def place(self, array: np.ndarray) -> int:
-        """The offset at which the array is."""
-        at = len(self.bytes)
-        self.bytes += np.ascontiguousarray(array).tobytes()
-        self.bytes += bytes(-len(self.bytes) % _ALIGN if self.bytes else _ALIGN)  # an empty array has a place, too
-        return at
-
-
 class _Wrapper:
     """The text around the one phase of a plan: fills the table of its function, calls it, hands the results out."""
 
@@ -172,8 +155,8 @@ class _Wrapper:
         self.cells: dict[str, dict[Row, int]] = {}
         phases = [phase for phase in plan.phases if phase.levels]  # at most one, as NumPy runs nothing in between
         self.body = Emitter(phases[0], plan, self.cells) if phases else None
-        self.data = _Data()
-        self.places: dict[Row, int] = {}
+        self.data = bytearray()  # constant arrays, one after another
+        self.places: dict[Row, int] = {}  # where they are
         self.inputs = {row: i for i, row in enumerate(tape.inputs)}
         self.results: dict[Row, int] = {}  # which result the array of a row is written into
         for i, row in enumerate(tape.outputs):
@@ -195,7 +178,7 @@ class _Wrapper:
             self._say("call void @free(ptr %memory)")
         given = [f"{_parameter(v)} %a{i}" for i, v in enumerate(inputs)] + [f"ptr %r{i}" for i in range(len(outputs))]
         text = self._module("jitgrad_function", ", ".join(given))
-        data = bytes(self.data.bytes)
+        data = bytes(self.data)
         digest = hashlib.sha256(text.encode() + b"\0" + data).hexdigest()[:24]
         name = f"jitgrad_{re.sub('[^A-Za-z0-9_]', '_', self.label)}_{digest}"
         return Exported(name, text.replace("@jitgrad_function(", f"@{name}("), data, inputs, outputs)
@@ -211,7 +194,7 @@ class _Wrapper:
             declares -= {f"declare void @{symbol}(ptr)" for symbol in self.body.symbols}
             parts = [part.replace("define void @", "define internal void @") for part in parts]
             parts[0] = parts[0].replace("@body(ptr %table) {", "@body(ptr %table) alwaysinline {")
-        if self.data.bytes:
+        if self.data:
             declares.add(f"@{DATA} = external global i8")
         wrapper = "\n".join([f"define i32 @{name}({given}) {{", "entry:", *self.lines, "  ret i32 0", "}", ""])
         return "\n".join(sorted(declares)) + "\n" + "\n".join(parts) + "\n" + wrapper
@@ -232,8 +215,8 @@ class _Wrapper:
         table = [self._pointer(row) for row in body.arrays]
         table += [f"%temporary{i}" for i in range(len(body.temporaries))]
         table += [f"%cells.{kind}" for kind in self.cells]
-        table += [self._numbers("constants", "double", [literal(c, "f64") for c in body.constants])]
-        table += [self._numbers("sizes", "i64", [str(n) for n in body.sizes])]
+        table += [self._numbers("constants", "double", [literal(c, "f64") for c in body.constants or [0.0]])]
+        table += [self._numbers("sizes", "i64", [str(n) for n in body.sizes or [0]])]
         self._say(f"%table = alloca [{len(table)} x ptr], align {_ALIGN}")
         for i, pointer in enumerate(table):
             self._say(f"%table.{i} = getelementptr ptr, ptr %table, i64 {i}")
@@ -242,10 +225,8 @@ class _Wrapper:
 
     def _numbers(self, name: str, word: str, numbers: Sequence[str]) -> str:
         """A constant array in the text itself: what is known of it makes the code quicker."""
-        found = ", ".join(f"{word} {n}" for n in numbers) or f"{word} 0"
-        count = max(len(numbers), 1)
-        found = found if numbers or word == "i64" else f"{word} 0.0"
-        self.declares.add(f"@{name} = internal constant [{count} x {word}] [{found}], align {_ALIGN}")
+        found = ", ".join(f"{word} {n}" for n in numbers)
+        self.declares.add(f"@{name} = internal constant [{len(numbers)} x {word}] [{found}], align {_ALIGN}")
         return f"@{name}"
 
     def _temporaries(self, body: Emitter) -> None:
@@ -297,7 +278,9 @@ class _Wrapper:
         if row not in self.fixed:
             return f"%{self.inner[row]}"
         if row not in self.places:
-            self.places[row] = self.data.place(self.fixed[row])
+            self.places[row] = len(self.data)
+            self.data += np.ascontiguousarray(self.fixed[row]).tobytes()
+            self.data += bytes(-len(self.data) % _ALIGN if self.data else _ALIGN)  # an empty array has a place, too
         at = self.places[row]
         return f"getelementptr (i8, ptr @{DATA}, i64 {at})" if at else f"@{DATA}"
 

@@ -102,16 +102,16 @@ NAMES: dict[str, Any] = {
     "floor_divide": _floor_divide,
 }  # fmt: skip
 
-_CODE: dict[str, Any] = {}
+
+@cache
+def _compiled(kernel: str) -> Any:
+    return compile(kernel, f"<{kernel}>", "eval")
 
 
 def evaluate(row: Row, values: list[Lane], block: Instructions) -> Lane:
     """The kernel expression of a row on lanes; half precision is computed in single and rounded after every row."""
-    code = _CODE.get(row.op.kernel or "")
-    if code is None:
-        code = _CODE[row.op.kernel or ""] = compile(row.op.kernel or "", f"<{row.op.name}>", "eval")
     wide = [v.to("f32") if v.type == "f16" else v for v in values]
-    result = eval(code, {}, NAMES | dict(zip(row.op.inputs, wide)) | row.params)
+    result = eval(_compiled(row.op.kernel or ""), NAMES, dict(zip(row.op.inputs, wide)) | row.params)
     kind = kind_of(row.dtype)
     if not isinstance(result, Lane):
         return block.const(result, kind, values[0].lanes)

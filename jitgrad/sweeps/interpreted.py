@@ -30,7 +30,7 @@ class Interpreter:
             reads = [places[x] for x in row.inputs]
             for place in reads:
                 last[place] = len(self._steps)
-            self._steps.append((row.op.run, reads, row.params, places[row], row.op.view))
+            self._steps.append((row.op.run, reads, row.params, places[row]))
         self._outputs = [places[row] for row in tape.outputs]
         kept = set(self._outputs) | set(range(len(leaves)))
         self._dead = [[p for p in set(s[1]) if last[p] == i and p not in kept] for i, s in enumerate(self._steps)]
@@ -46,7 +46,7 @@ class Interpreter:
         return [np.array(env[p]) if p in self._copies else env[p] for p in self._outputs]
 
     def _sweep(self, env: list[Any]) -> None:
-        for (run, reads, params, write, _), dead in zip(self._steps, self._dead):
+        for (run, reads, params, write), dead in zip(self._steps, self._dead):
             env[write] = run(*[env[p] for p in reads], **params)
             for place in dead:
                 env[place] = None

@@ -28,7 +28,7 @@ class LoopEmitter:
         self.tile, self.tiled, self.chunks = tile, tiled, chunks
         outer.count += 1
         self.name = f"L{outer.count}"
-        self.reads = {item: self._reads(item) for item in loop.items}
+        self.reads = {item: outer.plan.operands(item) for item in loop.items}
         self.writes = {item: self._write(item) for item in loop.items}
         accesses = [a for reads in self.reads.values() for a in reads] + list(self.writes.values())
         self.groups = _merged(self.space, [a.strides for a in accesses]) or [[]]
@@ -43,11 +43,6 @@ class LoopEmitter:
         self.sizes: list[Lane] = []
         self.bases: dict[Access, Lane] = {}
         self.offsets: dict[Access, Lane] = {}
-
-    def _reads(self, item: Row | Write) -> list[Access]:
-        if isinstance(item, Row):
-            return self.f.plan.operands(item)
-        return [] if item.value is None else [item.value]
 
     def _write(self, item: Row | Write) -> Access:
         if isinstance(item, Write):

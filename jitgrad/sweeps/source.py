@@ -186,13 +186,8 @@ class _Writer:
             self.numbers.append(row)
         return self.names[row]
 
-    def _home(self, row: Row) -> Row:
-        while row in self.plan.home:
-            row = self.plan.home[row]
-        return row
-
     def _array(self, row: Row) -> str:
-        row = self._home(row)
+        row = self.plan.owner(row)
         if row not in self.arrays:
             self.arrays.append(row)
         return self.names[row]
@@ -206,7 +201,7 @@ class _Writer:
     def _element(self, row: Row, offset: int, strides: tuple[int, ...], over: tuple[int, ...]) -> str:
         """The element of an array where the loops over `over` stand."""
         name = self._array(row)
-        index = self._index(self._home(row).shape, offset, strides, over)
+        index = self._index(self.plan.owner(row).shape, offset, strides, over)
         if index is not None:
             return name + index
         terms = [f"i{d} * {s}" for d, (s, n) in enumerate(zip(strides, over)) if s and n != 1]
