@@ -194,6 +194,24 @@ def test_the_source_divides_as_numpy_does():
     np.testing.assert_array_equal(out, want)
 
 
+SINGLE = {
+    np.float32: lambda x: [jg.relu(x), jg.xlogy(x, 2.5), jg.i0(x)], np.int32: lambda x: [jg.relu(x), ~x], bool: lambda x: [~x],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", SINGLE)
+def test_the_source_of_single_operations_gives_the_same(dtype):
+    x = np.array([[3, 0, -2], [-1, 1, 0]]).astype(dtype)
+    f = jg.jit(SINGLE[dtype])
+    want = f(jg.tensor(x))
+    names = namespace()
+    exec(f.source(jg.tensor(x)), names)
+    out = [np.empty(t.shape, t.numpy().dtype) for t in want]
+    names["lambda_0"](x, *out)
+    for a, b in zip(out, want):
+        np.testing.assert_array_equal(a, b.numpy())
+
+
 def test_an_unknown_sweep_is_an_error():
     with pytest.raises(ValueError, match="interpreted"):
         jg.sweep("fast")
