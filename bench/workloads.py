@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench import black_scholes, chain, elementwise, layers, mlp, neuron, new_functions, overhead, science
+from bench import black_scholes, chain, elementwise, layers, loops, mlp, neuron, new_functions, overhead, science
 from bench.contestants import Workload
 
 
@@ -22,6 +22,7 @@ def everything(quick: bool = False) -> list[Workload]:
         black_scholes.black_scholes(10_000 if quick else black_scholes.SIZE),
         science.rosenbrock(),
         science.n_bodies(),
+        loops.oscillator(100 if quick else 1000),
         chain.chain(1000 if quick else chain.ROWS),
         chain.recorded_chain(1000 if quick else chain.ROWS),
         new_functions.new_functions(),
@@ -44,6 +45,7 @@ def tiny() -> list[Workload]:
         black_scholes.black_scholes(6),
         science.rosenbrock(6),
         science.n_bodies(3),
+        loops.oscillator(5),
         chain.chain(20),
         chain.recorded_chain(20),
         new_functions.new_functions(),

@@ -22,7 +22,8 @@ from jitgrad.handle import Handle, make, requires
 from jitgrad.record import grad_mode
 from jitgrad.sweeps import artefact, native
 from jitgrad.sweeps.adapters import adapter
-from jitgrad.sweeps.export import DATA, Value, export
+from jitgrad.sweeps.export import OUT_OF_BOUNDS, OUT_OF_MEMORY, export
+from jitgrad.sweeps.wrapped import DATA, Value
 from jitgrad.tape import Row, Tape
 from jitgrad.tensor import Tensor
 from jitgrad.transforms import COMPUTED
@@ -100,8 +101,11 @@ class NativeFunction:
         made = [np.empty(v.shape, v.dtype) for _, v in self.results.values()]
         c_function = self.ctypes
         passed = [v if v.shape else v.item() for v in given] + made
-        if c_function(*[_passed(t, v) for t, v in zip(c_function.argtypes, passed)]):
+        status = c_function(*[_passed(t, v) for t, v in zip(c_function.argtypes, passed)])
+        if status == OUT_OF_MEMORY:
             raise MemoryError(f"there is no memory for what {self.name} needs while it runs")
+        if status == OUT_OF_BOUNDS:
+            raise IndexError(f"{self.name} was given, or computed, an index that is out of bounds")
         results = iter([make(Tensor, array if array.shape else array[()], None) for array in made])
         found = [next(results) if isinstance(leaf, Value) else leaf for leaf in self.results.leaves]
         return unflatten(self.results.structure, iter(found))
@@ -160,7 +164,7 @@ class NativeFunction:
         lines += [f"   const {_c_name(v)} *{n}: {_sizes(v)}" if v.shape else f"   {_c_name(v)} {n}" for n, v in
                   self.arguments.values()]  # fmt: skip
         lines += [f"   {_c_name(v)} *{n}: result, {_sizes(v)}" for n, v in self.results.values()]
-        lines += ["", "   Returns 0, or 1 if there was no memory for temporaries. Any number of threads may be inside. */"]
+        lines += ["", "   Returns 0, 1 without memory, 2 if an index is out of bounds. Any number of threads may be inside. */"]
         return "\n".join([*lines, "#include <stdbool.h>", "#include <stdint.h>", "", self.prototype() + ";"]) + "\n"
 
     def low_level_callable(self, use: str = "integrate") -> Any:

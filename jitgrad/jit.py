@@ -17,9 +17,9 @@ from jitgrad.handle import Handle, keep, make, own_memory, requires, row_of
 from jitgrad.ops.table import Op
 from jitgrad.outside import Outside
 from jitgrad.record import current_trace, grad_mode, watched
-from jitgrad.reverse import ITEM, reverse
+from jitgrad.reverse import reverse
 from jitgrad.sweeps.interpreted import Interpreter
-from jitgrad.tape import NOTHING, Row, Tape, beyond
+from jitgrad.tape import ITEM, NOTHING, Row, Tape, beyond
 from jitgrad.tensor import Tensor, wrap
 from jitgrad.transforms import COMPUTED, Traced, simplify, trace
 from jitgrad.tree import flatten, unflatten

@@ -19,8 +19,8 @@ from numba.extending import intrinsic, overload
 from numba.np import arrayobj
 from numba.np.numpy_support import from_dtype
 
-from jitgrad.sweeps.export import Value
 from jitgrad.sweeps.native import FIND
+from jitgrad.sweeps.wrapped import Value
 
 _FIXED: dict[type, Any] = {bool: types.Boolean, int: types.Integer, type(None): (types.NoneType, types.Omitted)}
 _BYTE, _INT32 = ir.IntType(8), ir.IntType(32)
@@ -78,7 +78,8 @@ class _Implementation:
                 self.names[f"dtype{i}"] = v.dtype
                 self.lines.append(f"o{i} = np.empty({v.shape}, dtype{i})")
         self.lines.append(f"status, numbers = invoke({_tuple(self.passed)}, {_tuple(made)})")
-        self.lines.append("if status != 0:\n        raise MemoryError('no memory for what a native function needs')")
+        self.lines.append("if status == 1:\n        raise MemoryError('no memory for what a native function needs')")
+        self.lines.append("if status == 2:\n        raise IndexError('an index in a native function is out of bounds')")
         self.lines.append(f"return {self._result()}")
         name = f"body_{self.native.symbol}"
         text = f"def {name}({parameters}):\n" + "".join(f"    {line}\n" for line in self.lines)

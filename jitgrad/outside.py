@@ -49,6 +49,18 @@ class Outside:
         found = [f"{look.text(known)} is not {known(value)}" for look, value in self._fixed]
         return found + ([f"{known(self.changed)}()"] if self._moving else [])
 
+    def tensors(self) -> list[tuple[Handle, Any]]:
+        """The tensors among the values, also those in lists and the like, with what `contents` says of each."""
+        found: dict[int, tuple[Handle, Any]] = {}
+        waiting = [look() for look in self._looks]
+        while waiting:
+            value = waiting.pop()
+            if isinstance(value, Handle) and id(value) not in found:
+                found[id(value)] = value, contents(value)
+            elif isinstance(value, (tuple, list, dict)):
+                waiting += value.values() if isinstance(value, dict) else value
+        return list(found.values())
+
     def changed(self) -> bool:
         """Whether anything is different from what `state()` last said."""
         for look, value in self._fixed:
@@ -103,6 +115,11 @@ def _watch(look: Look, looks: list[Look], seen: set[int], ours: bool) -> None:
 
 
 _WATCHED = (bool, int, float, complex, str, bytes, type(None), tuple, list, dict, set, np.generic, np.ndarray, Handle)
+
+
+def contents(handle: Handle) -> tuple[_Same, int]:
+    """What changes when a tensor is changed in place."""
+    return _Same(handle._value), 0 if handle._storage is None else handle._storage.version
 
 
 class _Same:

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jitgrad.sweeps.export import Value
 from jitgrad.sweeps.native import compile_text
+from jitgrad.sweeps.wrapped import Value
 
 _DOUBLE, _POINTER, _SIZE = ctypes.c_double, ctypes.POINTER(ctypes.c_double), ctypes.c_ssize_t
 

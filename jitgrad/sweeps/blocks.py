@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from jitgrad.sweeps.lanes import Declares, Instructions, Lane
-from jitgrad.sweeps.words import SIZES, WORDS, kept, literal, spelled, suffix
+from jitgrad.sweeps.words import SIZES, WORDS, kept, literal, spelled, suffix, word_of
 
 
 class Block(Instructions):
@@ -34,7 +34,7 @@ class Block(Instructions):
     def address(self, base: str, index: Lane | int, type: str) -> str:
         """The name of the pointer to element `index` (i64) of an array of `type` at pointer `base`."""
         name = self.fresh()
-        self.lines.append(f"  {name} = getelementptr {WORDS[kept(type)]}, ptr {base}, i64 {getattr(index, 'name', index)}")
+        self.lines.append(f"  {name} = getelementptr {word_of(type)}, ptr {base}, i64 {getattr(index, 'name', index)}")
         return name
 
     def load(self, pointer: str, type: str, lanes: int | None = None, mask: Lane | None = None) -> Lane:

@@ -67,6 +67,8 @@ def _sign(x: Lane) -> Lane:
 
 
 def _remainder(x: Lane, y: Lane) -> Lane:
+    if x.type[0] != "f":
+        return x % y
     rest = scalar.fmod(x, y)
     return primitives.select(
         (rest != 0) & ((rest < 0) ^ (y < 0)), rest + y, primitives.select(rest == 0, rest.copysign(y), rest)
@@ -75,6 +77,8 @@ def _remainder(x: Lane, y: Lane) -> Lane:
 
 def _floor_divide(x: Lane, y: Lane) -> Lane:
     """NumPy's: the quotient that belongs to `remainder`, which the floor of the rounded quotient may miss by one."""
+    if x.type[0] != "f":
+        return x // y
     select = primitives.select
     rest = scalar.fmod(x, y)
     quotient = (x - rest) / y

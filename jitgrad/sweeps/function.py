@@ -21,18 +21,26 @@ class Function:
         self.block = self.straight()
 
     def define(self, name: str, slots: Sequence[str], numbers: Sequence[str] = ()) -> str:
-        """The module; `%slot` is the pointer that the table holds at the place of the slot; then come integers."""
+        """The module with the function; see `function`."""
+        return self.module(self.function(name, slots, numbers))
+
+    def module(self, text: str) -> str:
+        """A function with all that it needs."""
+        return "\n".join([*sorted(self.declares), "", text])
+
+    def function(self, name: str, slots: Sequence[str], numbers: Sequence[str] = (), sort: str = "") -> str:
+        """The function; `%slot` is the pointer that the table holds at the place of the slot; then come integers."""
         words = [*((slot, "ptr") for slot in slots), *((number, "i64") for number in numbers)]
         loads = [
             f"  %{entry}.at = getelementptr i64, ptr %table, i64 {i}\n  %{entry} = load {word}, ptr %{entry}.at"
             for i, (entry, word) in enumerate(words)
         ]
-        return self.module(f"@{name}(ptr %table)", loads, "  ret void")
+        return self.between(f"{sort}void @{name}(ptr %table)", loads, "  ret void")
 
-    def module(self, head: str, first: Sequence[str], last: str) -> str:
-        """The declarations, and the function with that head; `first` comes before the entry, `last` after everything."""
+    def between(self, head: str, first: Sequence[str], last: str) -> str:
+        """The function with that head; `first` comes before the entry, `last` after everything."""
         body = "\n".join([*self.allocas, *first, str(self.entry), *self.pieces, last])
-        return "\n".join(sorted(self.declares)) + f"\n\ndefine void {head} {{\nentry:\n{body}\n}}\n"
+        return f"define {head} {{\nentry:\n{body}\n}}\n"
 
     def register(self, name: str, type: str, lanes: int) -> None:
         """Something that keeps a value between the turns of a loop: memory, which LLVM makes a register of."""

@@ -138,6 +138,12 @@ def entry() -> tuple[Kernel, int]:
     return found, found.also["stop"]
 
 
+_JUMP = f"""  %next.ip = getelementptr i32, ptr %ip, i64 {WORDS}
+  %next = load ptr, ptr %next.ip
+  musttail call void %next(ptr %next.ip, ptr %memory)
+  ret void"""
+
+
 class Handler(Function):
     """A handler under construction; `entry` is where it reads the instruction."""
 
@@ -152,10 +158,7 @@ class Handler(Function):
     def text(self) -> str:
         """The module, with the jump at the end of the handler."""
         self.flush()
-        return self.module("@handler(ptr %ip, ptr %memory)", (), f"""  %next.ip = getelementptr i32, ptr %ip, i64 {WORDS}
-  %next = load ptr, ptr %next.ip
-  musttail call void %next(ptr %next.ip, ptr %memory)
-  ret void""")
+        return self.module(self.between("void @handler(ptr %ip, ptr %memory)", (), _JUMP))
 
 
 def _elementwise(f: Handler, kind: Elementwise) -> None:

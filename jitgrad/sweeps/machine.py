@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -22,11 +21,12 @@ from jitgrad.ops.movement import expand, flip, narrow, pad, permute, reshape
 from jitgrad.ops.table import Op
 from jitgrad.record import quiet
 from jitgrad.sweeps.handlers import WORDS, Elementwise, Fold, Kind, Pick, Product, Put, entry, handler, parameters
+from jitgrad.sweeps.interpreted import interpreted, run_by
 from jitgrad.sweeps.layouts import REDUCTIONS, is_number
 from jitgrad.sweeps.native import Kernel, trampolines
 from jitgrad.sweeps.segments import MOST_ROWS, why_not_native
 from jitgrad.sweeps.words import DTYPES
-from jitgrad.tape import CONST, Row, Tape
+from jitgrad.tape import CONST, CONTROL, ITEM, Row, Tape
 
 MOST_PICKED = 1 << 14
 """The size of an array beyond which NumPy moves its elements: the list of them would take more than it saves."""
@@ -45,7 +45,7 @@ and makes a row a few nanoseconds quicker."""
 def is_better(tape: Tape) -> bool:
     """Whether the machine is a better choice for a tape than compiling it."""
     rows = len(tape)
-    if rows <= MANY_ROWS:
+    if rows <= MANY_ROWS or any(row.op.kind in CONTROL for row in tape.rows):
         return False
     return rows > MOST_ROWS or sum([math.prod(row.shape) for row in tape.rows]) <= FEW_ELEMENTS * rows
 
@@ -66,7 +66,7 @@ class Workspace:
         self.leaves = [self.view(*place) for place in machine.leaves]
         self.outputs = [self.view(*place) for place in machine.outputs]
         self.steps: list[tuple[Any, Callable | None, Any]] = [
-            ([self.view(*place) for place in step.reads], step.run, self.view(*step.write))
+            ([self.view(*place) for place in step.reads], step.run, [self.view(*place) for place in step.writes])
             if isinstance(step, Numpy) else (step, None, None) for step in machine.steps
         ]  # fmt: skip
 
@@ -77,11 +77,15 @@ class Workspace:
 
 
 class Numpy:
-    """A row that NumPy runs."""
+    """A row that NumPy runs; `run` gives what goes to each of the places in `writes`."""
 
-    def __init__(self, row: Row, reads: list[tuple], write: tuple, why: str) -> None:
-        self.row, self.reads, self.write, self.why = row, reads, write, why
-        self.run: Callable = partial(row.op.run, **row.params) if row.params else row.op.run
+    def __init__(self, row: Row, reads: list[tuple], writes: list[tuple], results: list[int], why: str) -> None:
+        self.row, self.reads, self.writes, self.why = row, reads, writes, why
+        run, params = row.op.run, row.params
+        self.run: Callable = lambda *values: (run(*values, **params),)
+        if row.op.kind in CONTROL:
+            inner = run_by(interpreted, row, {row: set(results)})
+            self.run = lambda *values: map(run(*values, **inner).__getitem__, results)
 
 
 class Machine:
@@ -110,6 +114,11 @@ class Machine:
         readers = _readers(tape, self._slot)
         for leaf in leaves:
             self._keep(leaf, readers)
+        self._readers = readers
+        self._items: dict[Row, list[Row]] = {}
+        for row in tape.rows:
+            if row.op is ITEM and row in readers:
+                self._items.setdefault(row.inputs[0], []).append(row)
         self._add_all(tape.rows, readers)
         self._close()
         self._numbers.clear()
@@ -131,7 +140,9 @@ class Machine:
             if numpy is None:
                 call(enter, code, memory)
             else:
-                write[...] = quiet.run(numpy, *[view if view.ndim else view[()] for view in code])
+                found = quiet.run(numpy, *[view if view.ndim else view[()] for view in code])
+                for view, value in zip(write, found):
+                    view[...] = value
         results = [view.copy() if view.ndim else view[()] for view in space.outputs]
         self._spare.append(space)
         return results
@@ -215,9 +226,9 @@ class Machine:
             return slot
         if (op in _PICKING or (op is getitem and len(row.inputs) == 1)) and size <= MOST_PICKED:
             return self._pick(row.inputs[0], op.run(self._numbered(row.inputs[0].shape), **row.params))
-        if (slot := self._parts(row)) is not None:
+        if op.parts is not None and (slot := self._parts(row)) is not None:
             return slot
-        why = "" if op is matmul else why_not_native(row)
+        why = "" if op is matmul or op.kind in CONTROL else why_not_native(row)
         return self._numpy(row, why or f"no instruction for {op.name} of this size or dtype")
 
     def _elementwise(self, row: Row) -> int:
@@ -328,10 +339,14 @@ class Machine:
 
     def _numpy(self, row: Row, why: str) -> int:
         self._close()
-        slot = self._room(math.prod(row.shape), row.dtype)
-        reads = [self._place(x) for x in _sources(row)]
-        self.steps.append(Numpy(row, reads, (slot, row.shape, row.dtype), why))
-        return slot
+        items = self._items.get(row, [])
+        for out in items or [row]:
+            self._slot[out] = self._room(math.prod(out.shape), out.dtype)
+            if out is not row and out.shape != ():
+                self._keep(out, self._readers)
+        reads, writes = ([self._place(x) for x in many] for many in (_sources(row), items or [row]))
+        self.steps.append(Numpy(row, reads, writes, [item.params["k"] for item in items], why))
+        return self._slot.get(row, 0)
 
     def _close(self) -> None:
         """What has been emitted becomes a step."""

@@ -37,14 +37,14 @@ def emit_product(f: Any, row: Row) -> None:
     symbol = f"jitgrad.product.{kind}"
     f.symbols[symbol] = _kernel(kind).address
     f.declares.add(f"declare void @{symbol}(ptr)")
-    (x, x_part), (y, y_part) = (f.plan.layouts.view(i) for i in row.inputs)
-    z, z_part = row, f.plan.layouts.view(row)[1]
+    (x, x_part), (y, y_part) = (f.operand(i) for i in row.inputs)
+    z_part = f.plan.layouts.view(row)[1]
     if row.shape[-1] == 1:  # one column: the transpose of one row
         x, x_part, y, y_part = y, y_part.swapaxes(-1, -2), x, x_part.swapaxes(-1, -2)
         z_part = z_part.swapaxes(-1, -2)
     parts = (x_part, y_part, z_part)
     packed = f.temporary(row.dtype, math.prod(y_part.shape[-2:]))
-    pointers = [f.array(x), f.array(y), f.array(z, written=True)]
+    pointers = [x, y, f.array(row, written=True)]
     f.count += 1
     name = f"P{f.count}"
     at = [moved(f.block, f.size(place(part)[0])) for part in parts]
@@ -70,9 +70,10 @@ def _numbers(x: np.ndarray, y: np.ndarray, z: np.ndarray) -> list[int]:
     return [x.shape[-2], y.shape[-1], x.shape[-1], *steps, int(packs), int(dots), int(not dots)]
 
 
-def product_text(symbol: str) -> str:
-    """The module that defines the function of that name, for those who want it in their own machine code."""
-    return _Product(symbol.rpartition(".")[2]).define(symbol, POINTERS)
+def product_text(symbol: str) -> set[str]:
+    """The function of that name and what it needs, for those who want it in their own machine code."""
+    product = _Product(symbol.rpartition(".")[2])
+    return {*product.declares, product.function(symbol, POINTERS, sort="internal ")}
 
 
 @functools.cache

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from jitgrad.ops.elementwise import floor_divide
 from jitgrad.ops.movement import sum
 from jitgrad.ops.reductions import amax
 from jitgrad.sweeps.layouts import REDUCTIONS, Access, contiguous, is_number, place, reduced_strides
@@ -172,7 +173,8 @@ class _Writer:
                     text = f"({limit} if {text} {sign} {limit} else {text})"
         else:
             known = dict(zip(row.op.inputs, values)) | {k: repr(v) for k, v in row.params.items()} | _CALLS
-            text = re.sub(r"[A-Za-z_]\w*", lambda m: known.get(m[0], m[0]), _WHOLE.get(kernel, kernel))
+            whole = "x // y" if row.op is floor_divide and row.dtype.kind in "iu" else _WHOLE.get(kernel, kernel)
+            text = re.sub(r"[A-Za-z_]\w*", lambda m: known.get(m[0], m[0]), whole)
         cast = "boolean" if row.dtype.name == "bool" else row.dtype.name
         suffix = "" if is_number(row) else "_i"
         inputs = " ".join(self.names[x] for x in row.inputs)

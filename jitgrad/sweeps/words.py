@@ -30,6 +30,11 @@ def kind_of(dtype: Any) -> str:
     return DTYPES[str(dtype)]
 
 
+def word_of(type: str) -> str:
+    """The LLVM name of a type in memory."""
+    return WORDS[kept(type)]
+
+
 def spelled(type: str, lanes: int) -> str:
     """The LLVM name of a type: `float`, `<16 x float>`."""
     return WORDS[type] if lanes == 1 else f"<{lanes} x {WORDS[type]}>"
