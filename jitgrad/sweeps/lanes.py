@@ -17,7 +17,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from jitgrad.sweeps.words import SIZES, WORDS, literal, rare_call, spelled, suffix, type_of
+from jitgrad.sweeps.words import SIZES, WORDS, literal, spelled, suffix, type_of
 
 _BIRTHS = itertools.count()
 
@@ -321,7 +321,7 @@ class Lane:
         parameters = f"({spelled('i1', x.lanes)} %c, {word} %x, {word} %fast)"
         c, old, new = (block.value(*v, x.lanes) for v in (("%c", "i1"), ("%x", x.type), ("%fast", x.type)))
         slow = c.select(old.libm(name), new)
-        block.declares.update(rare_call(symbol, word, parameters, x.lanes, f"{block}\n  ret {slow}"))
+        block.declares.update(_rare_call(symbol, word, parameters, x.lanes, f"{block}\n  ret {slow}"))
         return x.block.emit(f"call {word} @{symbol}({where}, {x}, {fast})", x.type, x.lanes)
 
     # -- across lanes --------------------------------------------------------------------------------------------
@@ -359,3 +359,19 @@ def level(values: list[Lane]) -> list[Lane]:
     block = max((v.block for v in values), key=lambda b: b._birth)
     lanes = max(v.lanes for v in values)
     return [(v if v.block is block else Lane(block, v.name, v.type, v.lanes)).splat(lanes) for v in values]
+
+
+def _rare_call(symbol: str, word: str, parameters: str, lanes: int, body: str) -> tuple[str, str]:
+    """Two functions: `symbol`, inlined, gives %fast unless %c is true in some lane; then it calls the other, `body`."""
+    slow = f"define internal {word} @slow.{symbol}{parameters} noinline cold {{\n{body}\n}}"
+    return slow, f"""define internal {word} @{symbol}{parameters} alwaysinline {{
+  %all = bitcast {spelled("i1", lanes)} %c to i{lanes}
+  %any = icmp ne i{lanes} %all, 0
+  br i1 %any, label %slow, label %done
+slow:
+  %patched = call {word} @slow.{symbol}{parameters}
+  br label %done
+done:
+  %result = phi {word} [%fast, %0], [%patched, %slow]
+  ret {word} %result
+}}"""

@@ -85,19 +85,3 @@ def type_of(number: Any) -> str:
     if dtype is not None:
         return DTYPES[str(dtype)]
     return "i1" if isinstance(number, bool) else "i64" if isinstance(number, int) else "f64"
-
-
-def rare_call(symbol: str, word: str, parameters: str, lanes: int, body: str) -> tuple[str, str]:
-    """Two functions: `symbol`, inlined, gives %fast unless %c is true in some lane; then it calls the other, `body`."""
-    slow = f"define internal {word} @slow.{symbol}{parameters} noinline cold {{\n{body}\n}}"
-    return slow, f"""define internal {word} @{symbol}{parameters} alwaysinline {{
-  %all = bitcast {spelled("i1", lanes)} %c to i{lanes}
-  %any = icmp ne i{lanes} %all, 0
-  br i1 %any, label %slow, label %done
-slow:
-  %patched = call {word} @slow.{symbol}{parameters}
-  br label %done
-done:
-  %result = phi {word} [%fast, %0], [%patched, %slow]
-  ret {word} %result
-}}"""
