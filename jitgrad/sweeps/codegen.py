@@ -18,12 +18,13 @@ from collections import defaultdict
 import numpy as np
 
 from jitgrad.sweeps import chunks
+from jitgrad.sweeps.blocks import Block
 from jitgrad.sweeps.chunks import chunk_size
 from jitgrad.sweeps.control import emit_control
 from jitgrad.sweeps.expressions import evaluate
 from jitgrad.sweeps.function import Function, moved
 from jitgrad.sweeps.indexed import emit_indexed, has_arrays
-from jitgrad.sweeps.lanes import Block, Lane
+from jitgrad.sweeps.lanes import Lane
 from jitgrad.sweeps.layouts import Access, contiguous, is_number, place, space, stand_in
 from jitgrad.sweeps.loops import LoopEmitter
 from jitgrad.sweeps.plan import Nest, Phase, Plan
@@ -44,7 +45,7 @@ class Emitter(Function):
         self.plan = plan
         self.stored = plan.stored
         self.cells = cells
-        self.arrays: list[Row] = []
+        self.arrays: dict[Row, int] = {}  # their places in the table
         self.written: set[Row] = set()
         self.temporaries: list[tuple[np.dtype, int]] = []  # dtype and number of elements
         self.tiles: dict[Row, str] = {}
@@ -84,19 +85,16 @@ class Emitter(Function):
 
     def array(self, row: Row, *, written: bool = False) -> str:
         """The pointer to the array in which the value of a row is, or is to be."""
-        while row in self.plan.home:
-            row = self.plan.home[row]
+        row = self.plan.owner(row)
         if row in self.tiles:
             return self.tiles[row]
         if row in self.plan.native and row not in self.plan.escaping:
             if row not in self.private:
                 self.private[row] = self.temporary(row.dtype, math.prod(row.shape))
             return self.private[row]
-        if row not in self.arrays:
-            self.arrays.append(row)
         if written:
             self.written.add(row)
-        return f"%array{self.arrays.index(row)}"
+        return f"%array{self.arrays.setdefault(row, len(self.arrays))}"
 
     def temporary(self, dtype: np.dtype, size: int) -> str:
         """The pointer to memory that only this function uses."""
@@ -278,7 +276,7 @@ class NestEmitter:
             f.count += 1
             name, step = f"T{f.count}", f.size(self.tile)
             end = rows if start is None else moved(f.block, rows) + start
-            start = f.open(name, end, start=start, step=step)
+            start = f.open(name, end, start=start)
             left = moved(f.block, end) - start
             rows = (left < step).select(left, step)
         for e in self.emitters:

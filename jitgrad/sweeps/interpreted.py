@@ -42,7 +42,7 @@ class Interpreter:
             for place in reads:
                 last[place] = len(self._steps)
             params = run_by(interpreted, row, read) if row.op.kind in CONTROL else row.params
-            self._steps.append((row.op.run, reads, params, places[row], row.op.view))
+            self._steps.append((row.op.run, reads, params, places[row]))
         self._outputs = [places[row] for row in tape.outputs]
         kept = set(self._outputs) | set(range(len(leaves)))
         self._dead = [[p for p in set(s[1]) if last[p] == i and p not in kept] for i, s in enumerate(self._steps)]
@@ -62,7 +62,7 @@ class Interpreter:
         return [np.array(env[p]) if p in self._copies else env[p] for p in self._outputs]
 
     def _sweep(self, env: list[Any]) -> None:
-        for (run, reads, params, write, _), dead in zip(self._steps, self._dead):
+        for (run, reads, params, write), dead in zip(self._steps, self._dead):
             env[write] = run(*[env[p] for p in reads], **params)
             for place in dead:
                 env[place] = None

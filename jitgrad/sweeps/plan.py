@@ -108,6 +108,14 @@ class Plan:
         self.escaping: set[Row] = set()
         self.local: set[Row] = set()
 
-    def operands(self, row: Row) -> list[Access]:
-        """How an elementwise row, a reduction or a product reads its inputs."""
-        return [self.layouts.access(x) for x in row.inputs]
+    def operands(self, item: Row | Write) -> list[Access]:
+        """What an elementwise row, a reduction, a product or a write reads."""
+        if isinstance(item, Write):
+            return [] if item.value is None else [item.value]
+        return [self.layouts.access(x) for x in item.inputs]
+
+    def owner(self, row: Row) -> Row:
+        """The row in whose memory the value of `row` is."""
+        while row in self.home:
+            row = self.home[row]
+        return row

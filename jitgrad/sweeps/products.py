@@ -15,11 +15,12 @@ from typing import Any
 
 import numpy as np
 
+from jitgrad.sweeps.blocks import Block
 from jitgrad.sweeps.function import Function, moved
-from jitgrad.sweeps.lanes import Block, Lane
+from jitgrad.sweeps.lanes import Lane
 from jitgrad.sweeps.layouts import place
 from jitgrad.sweeps.native import Kernel, compile_text
-from jitgrad.sweeps.words import SIZES, WORDS, kind_of
+from jitgrad.sweeps.words import SIZES, kind_of
 from jitgrad.tape import Row
 
 ROWS = 4
@@ -107,7 +108,7 @@ class _Product(Function):
         """`body(index, many, name)` for every `many` of `size`, then `body(index, 1, name)` for those that are left."""
         for count, label in ((many, name), (1, f"{name}.one")):
             start = None if label == name else self.block.load(f"%{name}.counter", "i64", 1)
-            body(self.open(label, size, start=start, step=count), count, label)
+            body(self.open(label, size, start=start, whole=count), count, label)
             self.close(label, count)
 
     def _accumulators(self, name: str, count: int) -> list[str]:
@@ -115,7 +116,7 @@ class _Product(Function):
         found = []
         for i in range(count):
             found.append(f"%{name}.acc{i}")
-            self.allocas.append(f"  {found[-1]} = alloca <{self.lanes} x {WORDS[self.kind]}>, align 64")
+            self.register(found[-1], self.kind, self.lanes)
             self.block.store(self.block.const(0, self.kind, self.lanes), found[-1])
         return found
 
@@ -129,8 +130,7 @@ class _Product(Function):
 
         def body(n: Lane, mask: Lane | None) -> None:
             block, step = self.block, self.at["y_n"]
-            first = moved(block, source) + n * step
-            places = first.splat(self.lanes) + block.iota("i64", self.lanes) * step
+            places = block.spaced(moved(block, source) + n * step, step, self.lanes)
             value = block.gather("%y", places, self.kind, mask)
             block.store(value, block.address("%packed", moved(block, target) + n, self.kind), mask)
 

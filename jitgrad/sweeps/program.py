@@ -7,7 +7,7 @@ import math
 import sys
 from collections import deque
 from collections.abc import Callable, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, NamedTuple
 from weakref import WeakValueDictionary
 
@@ -24,9 +24,9 @@ from jitgrad.sweeps.plan import Phase, Plan
 from jitgrad.sweeps.recompute import recompute
 from jitgrad.sweeps.segments import make_plan, why_not_native
 from jitgrad.sweeps.threads import run_chunks
+from jitgrad.sweeps.words import NUMPY
 from jitgrad.tape import CONST, CONTROL, Row, Tape, results_read
 
-_NUMPY = {"f16": np.float16, "f32": np.float32, "f64": np.float64, "i32": np.int32, "i64": np.int64, "i1": np.bool_}
 _kernels: WeakValueDictionary[str, Kernel] = WeakValueDictionary()  # those of living programs, by their text
 _recent: deque[Kernel] = deque(maxlen=100)  # and the last ones, for functions that are made and dropped in a loop
 SPARE_BUFFERS = 3
@@ -74,7 +74,7 @@ class Workspace(tuple):
     @classmethod
     def of(cls, program: Program) -> Workspace:
         cells: dict[str, np.ndarray] = {
-            kind: np.zeros(max(len(places), 1), _NUMPY[kind]) for kind, places in program.cells.items()
+            kind: np.zeros(max(len(places), 1), NUMPY[kind]) for kind, places in program.cells.items()
         }
         for (kind, place), value in program.number_constants:
             cells[kind][place] = value
@@ -160,11 +160,10 @@ class Program:
         return Native(kernel, arrays, constants, sizes, emitter.temporaries, *more)
 
     def _interpreted(self, row: Row) -> Interpreted:
-        run, params = row.op.run, row.params
+        params = row.params
         if row.op.kind in CONTROL:
             params = run_by(lambda tape: Program(tape, tape.inputs).run, row, self._read)
-        if params:
-            run = lambda *values: row.op.run(*values, **params)
+        run = partial(row.op.run, **params) if params else row.op.run
         reads = [(self._place(x), self._cell(x), x.shape) for x in row.inputs]
         return Interpreted(row, run, reads, self._place(row), self._cell(row), why_not_native(row))
 
@@ -282,7 +281,7 @@ class Program:
         bases, end = {}, 0
         for kind, places in self.cells.items():
             bases[kind] = end
-            end += -(-len(places) * np.dtype(_NUMPY[kind]).itemsize // 64) * 64
+            end += -(-len(places) * NUMPY[kind].itemsize // 64) * 64
         fixed = {self._place(row): value.ctypes.data for row, value in self.constants.items() if row.shape}
         slots = [Slot(fixed.get(place, 0)) for place, *_ in step.arrays] + [Slot(0)] * len(step.temporaries)
         slots += [Slot(base, in_cells=True) for base in bases.values()]

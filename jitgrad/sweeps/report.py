@@ -6,7 +6,7 @@ from collections import Counter
 from typing import Any
 
 from jitgrad.sweeps.machine import Machine, Numpy
-from jitgrad.sweeps.program import Interpreted, Native, Program
+from jitgrad.sweeps.program import Interpreted, Native
 from jitgrad.tape import short_type
 
 MOST_SHOWN = 8
@@ -52,14 +52,3 @@ def _native(step: Native) -> str:
 
 def _numpy(step: Interpreted) -> str:
     return f"  NumPy: {step.row.op.name} -> {short_type(step.row)} ({step.why})"
-
-
-def counts(program: Program) -> Counter[str]:
-    """How many rows of a program run as machine code, and how many by NumPy."""
-    found: Counter[str] = Counter()
-    for step in program.steps:
-        if isinstance(step, Native):
-            found["native"] += step.rows
-        else:
-            found["numpy"] += 1
-    return found

@@ -23,6 +23,7 @@ from jitgrad.sweeps.layouts import (
     Layouts,
     contiguous,
     is_number,
+    is_view,
     place,
     reduced_strides,
     same_elements,
@@ -105,7 +106,7 @@ class _Planner:
         self.tape, self.given_up = tape, given_up
         self.largest_product = largest_product
         self.layouts = Layouts()
-        self.ends = set(tape.inputs)
+        self.given = {row for row in tape.rows if row.op in (LEAF, CONST)}.union(tape.inputs)
         self.native: set[Row] = set()
         for row in tape.rows:
             if self._is_native(row):
@@ -122,7 +123,7 @@ class _Planner:
         self.uses = Counter(x for row in tape.rows if row in self.wanted for x in self._sources(row))
 
     def _is_native(self, row: Row) -> bool:
-        if row.op in (LEAF, CONST) or row in self.ends or self.layouts.is_free(row):
+        if row in self.given or self.layouts.is_free(row):
             return False
         if row.op is ITEM:
             return row.inputs[0] in self.native
@@ -130,8 +131,7 @@ class _Planner:
 
     def _copies(self, row: Row) -> bool:
         """Whether a row is a reshape that has to copy: its input is written out in order."""
-        looks_free = row.op.view and row.op not in (LEAF, CONST) and len(row.inputs) == 1
-        return looks_free and row.dtype in NATIVE_DTYPES and not self.layouts.is_free(row) and not is_number(row)
+        return is_view(row) and row.dtype in NATIVE_DTYPES and not self.layouts.is_free(row) and not is_number(row)
 
     def _is_copied(self, row: Row) -> bool:
         """Whether a row is an output in somebody else's memory, and has to be written out for that."""
@@ -162,7 +162,7 @@ class _Planner:
         outside, waiting = set(ends), list(ends)
         while waiting:
             row = waiting.pop()
-            if row in wanted or row in self.ends or row.op in (LEAF, CONST):
+            if row in wanted or row in self.given:
                 continue
             wanted.add(row)
             if row not in self.native:
@@ -174,12 +174,10 @@ class _Planner:
         """The native phase that computes a row, or after which NumPy does; -1 for what needs no machine code."""
         phase: dict[Row, int] = {}
         for row in self.tape.rows:
-            if row in self.ends or row.op in (LEAF, CONST):
+            if row in self.given:
                 phase[row] = -1
             elif row in self.native:
-                sources = self._sources(row)
-                given = [s in self.native or s in self.ends or s.op in (LEAF, CONST) for s in sources]
-                phase[row] = max([0, *(phase[s] + (not g) for s, g in zip(sources, given))])
+                phase[row] = max([0, *(phase[s] + (s not in self.native) for s in self._sources(row))])
             else:
                 phase[row] = max([phase[x] for x in row.inputs], default=-1)
         return phase
@@ -202,11 +200,12 @@ class _Planner:
                 self._number(row, phase)
             else:
                 self._looped(row, phase)
-        self.stored |= (self.shared | self.read_outside) & self.native
-        local = {row for row in self.stored if row not in self.shared | self.read_outside and not is_number(row)}
+        in_memory = self.shared | self.read_outside
+        self.stored |= in_memory & self.native
         plan = Plan(self.layouts, self.native, self.home, self.results, self.largest_product)
         plan.phases = [phases[k] for k in sorted(phases)]
-        plan.stored, plan.escaping, plan.local = self.stored, self.escaping, local - set(self.home)
+        plan.stored, plan.escaping = self.stored, self.escaping
+        plan.local = {row for row in self.stored - in_memory - set(self.home) if not is_number(row)}
         return plan
 
     # Where the rows of each sort go.

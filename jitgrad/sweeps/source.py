@@ -20,7 +20,7 @@ from jitgrad.tape import CONST, CONTROL, ITEM, Row, short_type
 
 _CALLS = {n: f"np.{n}" for n in ("sign", "floor", "ceil", "trunc", "rint", "inf")}
 _WHOLE = {
-    "power(x, exponent)": "x ** exponent", "remainder(x, y)": "x % y", "to(x, dtype)": "x", "~x": "not x",
+    "power(x, exponent)": "x ** exponent", "remainder(x, y)": "x % y", "to(x, dtype)": "x",
 }  # fmt: skip
 
 
@@ -136,7 +136,7 @@ class _Writer:
 
     def _open(self, over: tuple[int, ...]) -> None:
         for d, n in enumerate(over):
-            self.lines.append(f"{'    ' * (d + 1)}for i{d} in range({n}):")
+            self.lines.append(f"{'    ' * (d + 1)}for d{d} in range({n}):")
 
     def _product(self, row: Row) -> None:
         """The textbook's loops; the machine code does blocks of rows and columns at a time."""
@@ -155,7 +155,7 @@ class _Writer:
         pad = "    " * (row.ndim + 1)
         self.lines += [
             f"{pad}total = {row.dtype.name}(0)",
-            f"{pad}for i{row.ndim} in range({inner}):",
+            f"{pad}for d{row.ndim} in range({inner}):",
             f"{pad}    total += {x} * {y}",
             f"{pad}{self._element(row, 0, contiguous(row.shape), row.shape)} = total  # matmul  {short_type(row)}",
         ]
@@ -172,6 +172,8 @@ class _Writer:
 
     def _line(self, depth: int, row: Row, values: list[str]) -> None:
         kernel = row.op.kernel or ""
+        if kernel == "~x" and row.dtype.name == "bool":
+            kernel = "not x"  # Python's ~ makes an integer of a bool
         if row.op.name == "clamp":
             text = values[0]
             for bound, sign in ((row.params["min"], "<"), (row.params["max"], ">")):
@@ -197,13 +199,8 @@ class _Writer:
             self.numbers.append(row)
         return self.names[row]
 
-    def _home(self, row: Row) -> Row:
-        while row in self.plan.home:
-            row = self.plan.home[row]
-        return row
-
     def _array(self, row: Row) -> str:
-        row = self._home(row)
+        row = self.plan.owner(row)
         if row not in self.arrays:
             self.arrays.append(row)
         return self.names[row]
@@ -217,10 +214,10 @@ class _Writer:
     def _element(self, row: Row, offset: int, strides: tuple[int, ...], over: tuple[int, ...]) -> str:
         """The element of an array where the loops over `over` stand."""
         name = self._array(row)
-        index = self._index(self._home(row).shape, offset, strides, over)
+        index = self._index(self.plan.owner(row).shape, offset, strides, over)
         if index is not None:
             return name + index
-        terms = [f"i{d} * {s}" for d, (s, n) in enumerate(zip(strides, over)) if s and n != 1]
+        terms = [f"d{d} * {s}" for d, (s, n) in enumerate(zip(strides, over)) if s and n != 1]
         return f"{name}.reshape(-1)[{' + '.join([*terms, str(offset)])}]"
 
     @staticmethod
@@ -237,7 +234,7 @@ class _Writer:
                 continue
             j = next(j for j, step in enumerate(steps) if stride % step == 0 and shape[j] != 1)
             times = stride // steps[j]
-            terms[j].append(f"i{d}" if times == 1 else f"{times} * i{d}")
+            terms[j].append(f"d{d}" if times == 1 else f"{times} * d{d}")
             low[j], high[j] = low[j] + min(0, times * (n - 1)), high[j] + max(0, times * (n - 1))
         if any(a < 0 or b >= n for a, b, n in zip(low, high, shape)):
             return None

@@ -78,20 +78,6 @@ def wrap(tape: Tape, plan: Plan, captured: dict[Row, np.ndarray], emitter: Calla
     return _Wrapper(tape, plan, captured, emitter).wrapped(outputs)
 
 
-class _Data:
-    """Constant arrays, one after another."""
-
-    def __init__(self) -> None:
-        self.bytes = bytearray()
-
-    def place(self, array: np.ndarray) -> int:
-        """The offset at which the array is."""
-        at = len(self.bytes)
-        self.bytes += np.ascontiguousarray(array).tobytes()
-        self.bytes += bytes(-len(self.bytes) % _ALIGN if self.bytes else _ALIGN)  # an empty array has a place, too
-        return at
-
-
 class _Wrapper:
     """The text around the one phase of a plan: fills the table of its function, calls it, hands the results out."""
 
@@ -101,8 +87,8 @@ class _Wrapper:
         self.cells: dict[str, dict[Row, int]] = {}
         phases = [phase for phase in plan.phases if phase.levels]  # at most one, as NumPy runs nothing in between
         self.body = emitter(phases[0], plan, self.cells) if phases else None
-        self.data = _Data()
-        self.places: dict[Row, int] = {}
+        self.data = bytearray()  # constant arrays, one after another
+        self.places: dict[Row, int] = {}  # where they are
         self.inputs = {row: i for i, row in enumerate(tape.inputs)}
         self.results: dict[Row, int] = {}  # which result the array of a row is written into
         for i, row in enumerate(tape.outputs):
@@ -130,7 +116,7 @@ class _Wrapper:
             parts.append(self.body.inner_text("FUNCTION.body"))
             self.text |= self.body.declares
             symbols = self.body.symbols
-        data = bytes(self.data.bytes)
+        data = bytes(self.data)
         digest = hashlib.sha256("\0".join([*parts, *sorted(self.text)]).encode() + data).hexdigest()[:24]
         named = [text.replace("@FUNCTION", f"@tape.{digest}") for text in (*parts, *self.text)]
         flagged = self.body is not None and self.body.flagged
@@ -157,8 +143,8 @@ class _Wrapper:
         table = [self._pointer(row) for row in body.arrays]
         table += [f"%temporary{i}" for i in range(len(body.temporaries))]
         table += [f"%cells.{kind}" for kind in self.cells]
-        table += [self._numbers("constants", "double", [literal(c, "f64") for c in body.constants])]
-        table += [self._numbers("sizes", "i64", [str(n) for n in body.sizes]), *["%flag"] * body.flagged]
+        table += [self._numbers("constants", "double", [literal(c, "f64") for c in body.constants or [0.0]])]
+        table += [self._numbers("sizes", "i64", [str(n) for n in body.sizes or [0]]), *["%flag"] * body.flagged]
         self._say(f"%table = alloca [{len(table)} x ptr], align {_ALIGN}")
         for i, pointer in enumerate(table):
             self._say(f"%table.{i} = getelementptr ptr, ptr %table, i64 {i}")
@@ -167,10 +153,8 @@ class _Wrapper:
 
     def _numbers(self, name: str, word: str, numbers: Sequence[str]) -> str:
         """A constant array in the text itself: what is known of it makes the code quicker."""
-        found = ", ".join(f"{word} {n}" for n in numbers) or f"{word} 0"
-        count = max(len(numbers), 1)
-        found = found if numbers or word == "i64" else f"{word} 0.0"
-        self.text.add(f"@FUNCTION.{name} = internal constant [{count} x {word}] [{found}], align {_ALIGN}")
+        found = ", ".join(f"{word} {n}" for n in numbers)
+        self.text.add(f"@FUNCTION.{name} = internal constant [{len(numbers)} x {word}] [{found}], align {_ALIGN}")
         return f"@FUNCTION.{name}"
 
     def _temporaries(self, body: Any) -> None:
@@ -217,7 +201,9 @@ class _Wrapper:
         if row not in self.fixed:
             return f"%{self.inner[row]}"
         if row not in self.places:
-            self.places[row] = self.data.place(self.fixed[row])
+            self.places[row] = len(self.data)
+            self.data += np.ascontiguousarray(self.fixed[row]).tobytes()
+            self.data += bytes(-len(self.data) % _ALIGN if self.data else _ALIGN)  # an empty array has a place, too
         at = self.places[row]
         return f"getelementptr (i8, ptr @{DATA}, i64 {at})" if at else f"@{DATA}"
 
