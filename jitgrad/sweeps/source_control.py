@@ -21,13 +21,13 @@ def operand(w: Any, x: Row) -> str:
         return number if x.shape == () else f"np.full({x.shape}, {number}, np.{_name(x)})"
     offset, _ = place(part)
     name = w._array(source)
-    if x.shape == w._home(source).shape and part.strides == contiguous(x.shape) and not offset:
+    if x.shape == w.plan.owner(source).shape and part.strides == contiguous(x.shape) and not offset:
         return name
     w.copies += 1
     copy = f"copy{w.copies}"
     w.lines.append(f"    {copy} = np.empty({x.shape}, np.{_name(x)})")
     w._open(x.shape)
-    index = ", ".join(f"i{d}" for d in range(x.ndim))
+    index = ", ".join(f"d{d}" for d in range(x.ndim))
     strides = tuple(0 if n == 1 else s for n, s in zip(x.shape, part.strides))
     w.lines.append(f"{'    ' * (x.ndim + 1)}{copy}[{index}] = {w._element(source, offset, strides, x.shape)}")
     return copy if x.shape else f"{copy}[()]"
@@ -44,7 +44,7 @@ def write_indexed(w: Any, row: Row) -> None:
         w.lines.append(f"    {result}[...] = {whole}")
         whole = result
     w._open(picked.shape)
-    here = [f"i{d}" for d in range(len(picked.shape))]
+    here = [f"d{d}" for d in range(len(picked.shape))]
     inside: list[str] = [""] * row.inputs[0].ndim
     for d, k in picked.kept:
         inside[d] = here[k]
