@@ -18,7 +18,8 @@ from jitgrad.ops.indexing import index_add, index_put
 from jitgrad.sweeps.function import moved
 from jitgrad.sweeps.layouts import is_number
 from jitgrad.sweeps.plan import Plan
-from jitgrad.sweeps.segments import whole_plan
+from jitgrad.sweeps.scalars import written_out
+from jitgrad.sweeps.segments import left_to_numpy, whole_plan
 from jitgrad.sweeps.words import SIZES, kind_of
 from jitgrad.sweeps.wrapped import Value, Wrapped, aligned, wrap
 from jitgrad.tape import CONTROL, Row, Tape, tapes_of
@@ -144,15 +145,19 @@ class _Text:
         self.buffers += aligned(value.bytes)
         return self.give(f"getelementptr i8, ptr %memory, i64 {start}")
 
-    def tape(self, tape: Tape, given_up: frozenset[Row] = frozenset()) -> Wrapped:
-        """The function of a tape."""
+    def tape(self, tape: Tape, given_up: frozenset[Row] = frozenset()) -> tuple[Wrapped, dict[Row, Row]]:
+        """The function of a tape, and which inputs it goes on in the memory of (see `Plan.home`)."""
         outputs = [Value(row.shape, row.dtype) for row in tape.outputs]
-        found = wrap(*self.plan(tape, given_up), {}, type(self.f), outputs)
+        small = written_out(tape)
+        planned = self.plan(tape, given_up) if small is None else self.plan(small)
+        if small is not None and left_to_numpy(planned[1]):
+            small, planned = None, self.plan(tape, given_up)
+        found = wrap(*planned, {}, type(self.f), outputs, by_element=small is not None)
         self.text |= found.text
         self.symbols |= found.symbols
         self.memory = max(self.memory, found.memory)
         self.flagged = self.flagged or found.flagged
-        return found
+        return found, planned[1].home
 
     def plan(self, tape: Tape, given_up: frozenset[Row] = frozenset()) -> tuple[Tape, Plan]:
         return whole_plan(tape, self.f.plan.largest_product, given_up)
@@ -180,9 +185,8 @@ class _Loop(_Text):
         tape = _with_outputs(p["body"], [*range(n), *ys])
         carried = list(zip(tape.inputs[len(consts) :], tape.outputs[:n]))
         given_up = frozenset(x for x, out in carried if out.op in CHANGING and out.inputs[0] is x)
-        step = self.tape(tape, given_up)
+        step, home = self.tape(tape, given_up)
         elements = step.inputs[len(consts) + n :]
-        home = self.plan(tape, given_up)[1].home
         self.carry = [
             _Carry(self, value, pointer, home.get(x) is out)
             for value, pointer, (x, out) in zip(step.outputs, init, carried)
@@ -204,7 +208,7 @@ class _Loop(_Text):
         if p["cond"] is not None:
             flag = "%go.on"
             self.allocas.append(f"  {flag} = alloca i8")
-            self.call(self.tape(p["cond"]), [*asked, *now], [flag], after)
+            self.call(self.tape(p["cond"])[0], [*asked, *now], [flag], after)
             self.branch(self.give(f"icmp ne i8 {self.load(Value((), np.dtype(bool)), flag)}, 0"), "step")
         t = i if not p["reverse"] else self.give(f"sub i64 {self.give(f'sub i64 {most}, 1')}, {i}")
         for j, c in enumerate(self.carry):
@@ -289,7 +293,7 @@ class _Switch(_Text):
     """The function of a switch."""
 
     def write(self) -> None:
-        branches = [self.tape(_with_outputs(tape, self.wanted)) for tape in self.row.params["branches"]]
+        branches = [self.tape(_with_outputs(tape, self.wanted))[0] for tape in self.row.params["branches"]]
         operands = [f"%o{i}" for i in range(1, len(self.row.inputs))]
         index = self.give("load i64, ptr %o0")
         cases = " ".join(f"i64 {k}, label %branch{k}" for k in range(1, len(branches) - 1))

@@ -48,8 +48,12 @@ class Value(NamedTuple):
         return "ptr" if self.shape else self.word
 
     @property
+    def size(self) -> int:
+        return math.prod(self.shape)
+
+    @property
     def bytes(self) -> int:
-        return math.prod(self.shape) * self.dtype.itemsize
+        return self.size * self.dtype.itemsize
 
 
 class Wrapped(NamedTuple):
@@ -70,12 +74,15 @@ def aligned(size: int) -> int:
     return -(-size // _ALIGN) * _ALIGN
 
 
-def wrap(tape: Tape, plan: Plan, captured: dict[Row, np.ndarray], emitter: Callable, outputs: list[Value]) -> Wrapped:
+def wrap(
+    tape: Tape, plan: Plan, captured: dict[Row, np.ndarray], emitter: Callable, outputs: list[Value], *, by_element: bool = False
+) -> Wrapped:
     """The function of a tape whose plan leaves nothing to NumPy; `emitter` is the class that writes the text of a phase.
 
-    `captured` are the values of leaves that are no inputs, which become constants.
+    `captured` are the values of leaves that are no inputs, which become constants. With `by_element` the outputs of the tape
+    are numbers, the elements of `outputs` one after another.
     """
-    return _Wrapper(tape, plan, captured, emitter).wrapped(outputs)
+    return _Wrapper(tape, plan, captured, emitter).wrapped(outputs, by_element)
 
 
 class _Wrapper:
@@ -100,8 +107,11 @@ class _Wrapper:
         self.lines: list[str] = []
         self.text: set[str] = set()
 
-    def wrapped(self, outputs: list[Value]) -> Wrapped:
+    def wrapped(self, outputs: list[Value], by_element: bool) -> Wrapped:
         inputs = [Value(row.shape, row.dtype) for row in self.tape.inputs]
+        self.targets = [f"%r{i}" for i in range(len(outputs))]
+        if by_element:
+            self.targets = [self._element(i, value, k) for i, value in enumerate(outputs) for k in range(value.size)]
         if self.body is not None:
             self._run(self.body)
         for i, row in enumerate(self.tape.outputs):
@@ -126,6 +136,11 @@ class _Wrapper:
         """The parameters that a caller beside inputs and results has to give."""
         flagged = self.body is not None and self.body.flagged
         return ["ptr %memory"] * bool(self.memory) + ["ptr %flag"] * flagged
+
+    def _element(self, i: int, value: Value, k: int) -> str:
+        """The pointer to an element of a result."""
+        self._say(f"%r{i}.{k} = getelementptr {value.word}, ptr %r{i}, i64 {k}")
+        return f"%r{i}.{k}"
 
     def _say(self, line: str) -> None:
         self.lines.append("  " + line)
@@ -195,7 +210,7 @@ class _Wrapper:
     def _pointer(self, row: Row) -> str:
         """Where the array of a row is."""
         if row in self.results:
-            return f"%r{self.results[row]}"
+            return self.targets[self.results[row]]
         if row in self.inputs:
             return f"%a{self.inputs[row]}"
         if row not in self.fixed:
@@ -216,13 +231,13 @@ class _Wrapper:
             return
         kind, size = kind_of(row.dtype), math.prod(row.shape) * row.dtype.itemsize
         if is_number(row) and (row in self.inputs or row in self.fixed):
-            self._say(f"store {word_of(kind)} {self._number(row)}, ptr %r{i}, align {SIZES[kind]}")
+            self._say(f"store {word_of(kind)} {self._number(row)}, ptr {self.targets[i]}, align {SIZES[kind]}")
             return
         at = self.cells.get(kind, {}).get(source)
         if at is not None and source not in self.inputs and source not in self.fixed:
             self._say(f"%out{i}.cell = getelementptr {word_of(kind)}, ptr %cells.{kind}, i64 {at}")
             self._say(f"%out{i} = load {word_of(kind)}, ptr %out{i}.cell, align {SIZES[kind]}")
-            self._say(f"store {word_of(kind)} %out{i}, ptr %r{i}, align {SIZES[kind]}")
+            self._say(f"store {word_of(kind)} %out{i}, ptr {self.targets[i]}, align {SIZES[kind]}")
             return
         self.text.add("declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)")
-        self._say(f"call void @llvm.memcpy.p0.p0.i64(ptr %r{i}, ptr {self._pointer(source)}, i64 {size}, i1 false)")
+        self._say(f"call void @llvm.memcpy.p0.p0.i64(ptr {self.targets[i]}, ptr {self._pointer(source)}, i64 {size}, i1 false)")
