@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import jitgrad as jg
-from jitgrad.errors import HoleError, MutatedArgumentError
+from jitgrad.errors import HoleError, MutatedArgumentError, NotCompilableError
 from jitgrad.sweeps.source import namespace
 from jitgrad.tape import CONST
 from jitgrad.tree import flatten
@@ -502,3 +502,13 @@ def check_source(compiled, args):
     found = [env[program.plan.results.get(row, row)] for row in program.tape.outputs]
     for a, b in zip(found, wanted, strict=True):
         np.testing.assert_allclose(np.reshape(a, b.shape), b, rtol=1e-10, atol=1e-12)
+
+
+def test_loops_that_are_written_out_are_refused_where_compiling_would_take_minutes():
+    def written_out(x):
+        for _ in range(6000):
+            x = jg.sin(x) * x
+        return x
+
+    with pytest.raises(NotCompilableError, match="write its loop with scan"):
+        jg.jit(written_out).compile(jg.tensor(1.0))

@@ -40,6 +40,19 @@ def test_a_changed_number_in_a_closure_is_seen():
     assert compiled(jg.tensor(3.0))[1].item() == 4
 
 
+def test_a_changed_list_is_seen():
+    table = [1.0, 2.0, 3.0]
+    f = jg.jit(lambda x: x * sum(table))
+    found = [f(jg.tensor(1.0)).item()]
+    table[1] = 5.0
+    found.append(f(jg.tensor(1.0)).item())
+    table.append(1.0)
+    found.append(f(jg.tensor(1.0)).item())
+    table[0] = 1
+    found.append(f(jg.tensor(1.0)).item())
+    assert found == [6, 9, 10, 10]
+
+
 def test_a_changed_helper_function_is_seen(monkeypatch):
     f = jg.jit(lambda x: helper(x))
     assert f(jg.tensor(3.0)).item() == 4

@@ -26,6 +26,9 @@ from jitgrad.sweeps.wrapped import DATA, Value, Wrapped, wrap
 from jitgrad.tape import ITEM, Row, Tape, short_type
 
 OUT_OF_MEMORY, OUT_OF_BOUNDS = 1, 2
+MOST_ROWS = 10_000
+"""Rows beyond which no native function is made: the time that it takes grows with their square."""
+
 
 
 class Exported(NamedTuple):
@@ -41,12 +44,15 @@ class Exported(NamedTuple):
 def export(label: str, tape: Tape, captured: dict[Row, np.ndarray]) -> Exported:
     """The function of a simplified tape. `captured` are the values of its other leaves, which become constants.
 
-    Raises `NotCompilableError` if NumPy has to run a row, or a value has a dtype that machine code does not know.
+    Raises `NotCompilableError` if NumPy has to run a row, for a dtype that machine code does not know, and for very long tapes.
     """
     for row in [*tape.inputs, *tape.outputs, *captured]:
         if str(row.dtype) not in _EXPORTED:
             raise NotCompilableError(f"{label} has a value of dtype {row.dtype} among its arguments or results, and there are "
                                      f"C functions of {', '.join(_EXPORTED)} alone: convert with .to(...)")  # fmt: skip
+    if len(tape) > MOST_ROWS:
+        raise NotCompilableError(f"the tape of {label} has {len(tape)} rows, and more than {MOST_ROWS} would take minutes to "
+                                 "compile: write its loop with scan, fori_loop or while_loop, which are one row")  # fmt: skip
     outputs = [Value(row.shape, row.dtype) for row in tape.outputs]
     tape, plan = whole_plan(tape, math.inf)
     _refuse_numpy(label, plan)
