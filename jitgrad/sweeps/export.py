@@ -43,8 +43,10 @@ STACK_BYTES = 8192
 DATA = "jitgrad_data"
 """The symbol of the bytes of constant arrays, which the text refers to."""
 
+ALIGN = 64
+"""What the addresses of arrays of the function's own are multiples of."""
+
 OUT_OF_MEMORY = 1
-_ALIGN = 64
 
 
 class Value(NamedTuple):
@@ -159,7 +161,7 @@ class _Data:
         """The offset at which the array is."""
         at = len(self.bytes)
         self.bytes += np.ascontiguousarray(array).tobytes()
-        self.bytes += bytes(-len(self.bytes) % _ALIGN if self.bytes else _ALIGN)  # an empty array has a place, too
+        self.bytes += bytes(-len(self.bytes) % ALIGN if self.bytes else ALIGN)  # an empty array has a place, too
         return at
 
 
@@ -223,7 +225,7 @@ class _Wrapper:
 
     def _run(self, body: Emitter) -> None:
         for kind, places in self.cells.items():
-            self._say(f"%cells.{kind} = alloca [{max(len(places), 1)} x {_word(kind)}], align {_ALIGN}")
+            self._say(f"%cells.{kind} = alloca [{max(len(places), 1)} x {_word(kind)}], align {ALIGN}")
         self._temporaries(body)
         for kind, places in self.cells.items():
             for row, at in places.items():
@@ -234,7 +236,7 @@ class _Wrapper:
         table += [f"%cells.{kind}" for kind in self.cells]
         table += [self._numbers("constants", "double", [literal(c, "f64") for c in body.constants])]
         table += [self._numbers("sizes", "i64", [str(n) for n in body.sizes])]
-        self._say(f"%table = alloca [{len(table)} x ptr], align {_ALIGN}")
+        self._say(f"%table = alloca [{len(table)} x ptr], align {ALIGN}")
         for i, pointer in enumerate(table):
             self._say(f"%table.{i} = getelementptr ptr, ptr %table, i64 {i}")
             self._say(f"store ptr {pointer}, ptr %table.{i}")
@@ -245,7 +247,7 @@ class _Wrapper:
         found = ", ".join(f"{word} {n}" for n in numbers) or f"{word} 0"
         count = max(len(numbers), 1)
         found = found if numbers or word == "i64" else f"{word} 0.0"
-        self.declares.add(f"@{name} = internal constant [{count} x {word}] [{found}], align {_ALIGN}")
+        self.declares.add(f"@{name} = internal constant [{count} x {word}] [{found}], align {ALIGN}")
         return f"@{name}"
 
     def _temporaries(self, body: Emitter) -> None:
@@ -257,7 +259,7 @@ class _Wrapper:
         offsets, size = {}, 0
         for name, (dtype, n) in made.items():
             offsets[name] = size
-            size += -(-max(n, 1) * np.dtype(dtype).itemsize // _ALIGN) * _ALIGN
+            size += -(-max(n, 1) * np.dtype(dtype).itemsize // ALIGN) * ALIGN
         self.heap = size > STACK_BYTES
         if self.heap:
             self.declares |= {"declare ptr @malloc(i64)", "declare void @free(ptr)"}
@@ -266,7 +268,7 @@ class _Wrapper:
             self.lines.append("  br i1 %none, label %failed, label %run\nfailed:\n"
                               f"  ret i32 {OUT_OF_MEMORY}\nrun:")  # fmt: skip
         elif size:
-            self._say(f"%memory = alloca [{size} x i8], align {_ALIGN}")
+            self._say(f"%memory = alloca [{size} x i8], align {ALIGN}")
         for name, offset in offsets.items():
             self._say(f"%{name} = getelementptr i8, ptr %memory, i64 {offset}")
 
