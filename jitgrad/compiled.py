@@ -199,7 +199,7 @@ class NativeFunction:
         It returns what the call from Python returns: arrays and numbers for tensors, tuples for lists and dicts (in the
         order of their keys). Raises `ValueError` for another shape than the example's; another dtype is a typing error.
         No Python is involved, so it works with `nogil`, under `prange` and in functions with `cache=True`.
-        (A cached caller must be loaded after something has been compiled or loaded here, as `import` order ensures.)
+        Small functions are inlined into their callers, large ones are called by address.
 
         >>> import jitgrad, numpy
         >>> g = jitgrad.grad(lambda x: (x * x).sum()).compile(numpy.zeros(2))
