@@ -102,6 +102,25 @@ def test_all_kinds_of_callers():
     assert numba.njit(lambda f, x: f(x, 2.0))(NUMBER.njit, x) == (value, slope)
 
 
+SMOOTH = jg.value_and_grad(lambda x: jg.log(1 / (1 + jg.exp(-x)))).compile(np.float64(0))
+
+
+@numba.njit
+def stored(xs):
+    out = np.empty((2, len(xs)))
+    for i in range(len(xs)):
+        out[0, i], out[1, i] = SMOOTH(xs[i])
+    return out
+
+
+def test_vectorised_loops_compute_the_same_bits():
+    xs = np.concatenate([RNG.normal(scale=30, size=200), [0, -0.0, np.inf, -np.inf, np.nan, 1e-310, 710, -745]])
+    want = np.array([[t.item() for t in SMOOTH(x)] for x in xs]).T
+    np.testing.assert_array_equal(stored(xs), want)
+    text = stored.inspect_llvm(stored.signatures[0])
+    assert re.search(r"fdiv <\d+ x double>", text), "the loop is not vectorised"
+
+
 def test_a_caller_outlives_the_function():
     def caller():
         code = jg.jit(lambda x: x * 3).compile(np.float64(0)).njit
