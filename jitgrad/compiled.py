@@ -24,6 +24,7 @@ from jitgrad.record import grad_mode
 from jitgrad.sweeps import artefact, native
 from jitgrad.sweeps.adapters import adapter
 from jitgrad.sweeps.export import OUT_OF_BOUNDS, OUT_OF_MEMORY, export
+from jitgrad.sweeps.inlining import inlinable
 from jitgrad.sweeps.wrapped import DATA, Value
 from jitgrad.tape import Row, Tape
 from jitgrad.tensor import Tensor
@@ -55,14 +56,14 @@ class Tree(NamedTuple):
 
 
 class Origin(NamedTuple):
-    """What the machine code was made from, for `save`: LLVM text, or an object file and the names that it takes."""
+    """What the machine code was made from: LLVM text, or an object file, the names that it takes, and the text if short."""
 
     text: str = ""
     code: bytes = b""
     imports: Sequence[str] = ()
 
-    def object_file(self, symbol: str) -> Origin:
-        return self if self.code else Origin("", native.object_code(self.text, symbol), native.imports_of(self.text))
+    def object_file(self, symbol: str, text: str) -> Origin:
+        return self if self.code else Origin(text, native.object_code(self.text, symbol), native.imports_of(self.text))
 
 
 class NativeFunction:
@@ -221,13 +222,20 @@ class NativeFunction:
     # From Numba.
 
     @cached_property
+    def inlined(self) -> str:
+        """The LLVM module that callers in `@njit` code take over, so that it is inlined; "" if they call by address."""
+        values = [value for _, value in self.arguments.values() + self.results.values()]
+        text = self._origin.text
+        return inlinable(text, self.symbol, self._data.tobytes(), values) if text else ""
+
+    @cached_property
     def njit(self) -> Any:
         """The function for `@njit` code, a Numba dispatcher of arrays and numbers.
 
         It returns what the call from Python returns: arrays and numbers for tensors, tuples for lists and dicts (in the
         order of their keys). Raises `ValueError` for another shape than the example's; another dtype is a typing error.
         No Python is involved, so it works with `nogil`, under `prange` and in functions with `cache=True`.
-        (A cached caller must be loaded after something has been compiled or loaded here, as `import` order ensures.)
+        Small functions are inlined into their callers, large ones are called by address.
 
         >>> import jitgrad, numpy
         >>> g = jitgrad.grad(lambda x: (x * x).sum()).compile(numpy.zeros(2))
@@ -261,9 +269,9 @@ class NativeFunction:
 
         Raises `TypeError` if an argument or a result is fixed at something else than a number, a string or None.
         """
-        origin = self._origin.object_file(self.symbol)
+        origin = self._origin.object_file(self.symbol, self._origin.text if self.inlined else "")
         manifest = {
-            "name": self.name, "symbol": self.symbol, "imports": list(origin.imports),
+            "name": self.name, "symbol": self.symbol, "imports": list(origin.imports), "text": origin.text,
             "arguments": _plain(self.arguments, self.name), "results": _plain(self.results, self.name),
         }  # fmt: skip
         artefact.write(Path(path), manifest, self._data.tobytes(), origin.code)
@@ -293,7 +301,7 @@ def load(path: str | os.PathLike[str]) -> NativeFunction:
     """See `jitgrad.load_compiled`."""
     manifest, data, code = artefact.read(Path(path))
     memory = _aligned(data)
-    origin = Origin("", code, manifest["imports"])
+    origin = Origin(manifest["text"], code, manifest["imports"])
     kernel = native.link_object(code, manifest["symbol"], origin.imports, {DATA: memory.ctypes.data})
     arguments, results = _tree(manifest["arguments"]), _tree(manifest["results"])
     return NativeFunction(manifest["name"], arguments, results, kernel, memory, origin)

@@ -16,7 +16,7 @@ from typing import Any
 from jitgrad.sweeps.cache import write_whole
 from jitgrad.sweeps.native import host
 
-_MAGIC = b"jitgrad native function 1\n"
+_MAGIC = b"jitgrad native function 2\n"
 _LENGTHS = struct.Struct("<QQQ")
 
 

@@ -179,6 +179,11 @@ def publish(kernel: Kernel, *kept: object) -> tuple:
         return _published[kernel.symbol]
 
 
+def is_published(symbol: str) -> bool:
+    """Whether `publish` was called for a kernel of that symbol."""
+    return symbol in _published
+
+
 @cache
 def trampolines() -> Trampolines:
     """``call``, ``call_nogil`` and ``address_of``, made at the first call: in 25 ms, or 1 where they are on disk."""

@@ -28,7 +28,8 @@ STACK_BYTES = 8192
 DATA = "jitgrad_data"
 """The symbol of the bytes of constant arrays, which the text refers to."""
 
-_ALIGN = 64
+ALIGN = 64
+"""What the addresses of arrays of the function's own are multiples of."""
 
 
 class Value(NamedTuple):
@@ -71,7 +72,7 @@ class Wrapped(NamedTuple):
 
 def aligned(size: int) -> int:
     """The next multiple of the alignment of arrays."""
-    return -(-size // _ALIGN) * _ALIGN
+    return -(-size // ALIGN) * ALIGN
 
 
 def wrap(
@@ -149,7 +150,7 @@ class _Wrapper:
 
     def _run(self, body: Any) -> None:
         for kind, places in self.cells.items():
-            self._say(f"%cells.{kind} = alloca [{max(len(places), 1)} x {word_of(kind)}], align {_ALIGN}")
+            self._say(f"%cells.{kind} = alloca [{max(len(places), 1)} x {word_of(kind)}], align {ALIGN}")
         self._temporaries(body)
         for kind, places in self.cells.items():
             for row, at in places.items():
@@ -160,7 +161,7 @@ class _Wrapper:
         table += [f"%cells.{kind}" for kind in self.cells]
         table += [self._numbers("constants", "double", [literal(c, "f64") for c in body.constants or [0.0]])]
         table += [self._numbers("sizes", "i64", [str(n) for n in body.sizes or [0]]), *["%flag"] * body.flagged]
-        self._say(f"%table = alloca [{len(table)} x ptr], align {_ALIGN}")
+        self._say(f"%table = alloca [{len(table)} x ptr], align {ALIGN}")
         for i, pointer in enumerate(table):
             self._say(f"%table.{i} = getelementptr ptr, ptr %table, i64 {i}")
             self._say(f"store ptr {pointer}, ptr %table.{i}")
@@ -169,7 +170,7 @@ class _Wrapper:
     def _numbers(self, name: str, word: str, numbers: Sequence[str]) -> str:
         """A constant array in the text itself: what is known of it makes the code quicker."""
         found = ", ".join(f"{word} {n}" for n in numbers)
-        self.text.add(f"@FUNCTION.{name} = internal constant [{len(numbers)} x {word}] [{found}], align {_ALIGN}")
+        self.text.add(f"@FUNCTION.{name} = internal constant [{len(numbers)} x {word}] [{found}], align {ALIGN}")
         return f"@FUNCTION.{name}"
 
     def _temporaries(self, body: Any) -> None:
@@ -185,7 +186,7 @@ class _Wrapper:
         if size > STACK_BYTES:
             self.memory = size
         elif size:
-            self._say(f"%memory = alloca [{size} x i8], align {_ALIGN}")
+            self._say(f"%memory = alloca [{size} x i8], align {ALIGN}")
         for name, offset in offsets.items():
             self._say(f"%{name} = getelementptr i8, ptr %memory, i64 {offset}")
 
@@ -218,7 +219,7 @@ class _Wrapper:
         if row not in self.places:
             self.places[row] = len(self.data)
             self.data += np.ascontiguousarray(self.fixed[row]).tobytes()
-            self.data += bytes(-len(self.data) % _ALIGN if self.data else _ALIGN)  # an empty array has a place, too
+            self.data += bytes(-len(self.data) % ALIGN if self.data else ALIGN)  # an empty array has a place, too
         at = self.places[row]
         return f"getelementptr (i8, ptr @{DATA}, i64 {at})" if at else f"@{DATA}"
 
