@@ -133,9 +133,11 @@ def _watch(look: Look, looks: list[Look], seen: set[int], ours: bool) -> None:
 _WATCHED = (bool, int, float, complex, str, bytes, type(None), tuple, list, dict, set, np.generic, np.ndarray, Handle)
 
 
-def contents(handle: Handle) -> tuple[_Same, int]:
-    """What changes when a tensor is changed in place."""
-    return _Same(handle._value), 0 if handle._storage is None else handle._storage.version
+def contents(handle: Handle) -> tuple[Any, int]:
+    """What changes when a tensor is changed in place; that of a number may be moved to memory without being changed."""
+    value = handle._value
+    number = value is not None and value.ndim == 0
+    return value.tobytes() if number else _Same(value), 0 if handle._storage is None else handle._storage.version
 
 
 class _Same:

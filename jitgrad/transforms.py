@@ -75,7 +75,8 @@ def trace(
 def _result_row(tracing: Trace, leaf: Any) -> Row | None:
     if not isinstance(leaf, Handle):
         return None
-    return leaf._row if leaf._value is None else tracing.capture(leaf)
+    inside = leaf._value is None and leaf._row in tracing.rows
+    return leaf._row if inside else tracing.capture(leaf)
 
 
 def simplify(tape: Tape, cls: type, lowers: Callable[[Row], bool], outside: dict[Row, Row] | None = None) -> Tape:

@@ -512,3 +512,20 @@ def test_loops_that_are_written_out_are_refused_where_compiling_would_take_minut
 
     with pytest.raises(NotCompilableError, match="write its loop with scan"):
         jg.jit(written_out).compile(jg.tensor(1.0))
+
+
+def test_a_step_may_return_what_is_outside_as_it_is():
+    def f(x, w):
+        last, ys = jg.scan(lambda c, v: (c * v, (w, 2.0, v)), x[0], x)
+        return last + (ys[0] * ys[2]).sum() + ys[1].sum() + jg.cond(last > 0, lambda: w, lambda: x[0])
+
+    x, w = tensor(3), tensor(seed=8)
+    gradients = jg.value_and_grad(f, argnums=(0, 1))
+    same(jg.jit(gradients)(x, w), gradients(x, w))
+    same(jg.jit(jg.vmap(gradients, (0, None)))(jg.stack([x, x]), w)[0], jg.stack([f(x, w)] * 2))
+
+
+def test_numbers_from_outside_may_be_looked_at_as_arrays():
+    w = tensor(seed=8)
+    f = lambda x: jg.scan(lambda c, v: (c * v + w.reshape(1)[0], w.unsqueeze(0)), x[0], x)[1].sum()
+    same(jg.jit(f)(tensor(3)), f(tensor(3)))
