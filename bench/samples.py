@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any
 
@@ -40,8 +41,29 @@ def by_hand(w1: Any, w2: Any, x: Any, y: Any) -> list[np.ndarray]:
     return [x.T @ (factor * before), hidden.T @ (factor * back)]
 
 
-def samples(count: int = SHAPE[0], inputs: int = SHAPE[1], hidden: int = SHAPE[2], classes: int = SHAPE[3]) -> Workload:
+def each_by_hand(w1: Any, w2: Any, x: Any, y: Any) -> list[np.ndarray]:
+    """The gradient of every sample."""
+    hidden = np.tanh(x @ w1)
+    p = np.exp(hidden @ w2)
+    back = p / p.sum(1, keepdims=True) - y
+    before = (back @ w2.T) * (1 - hidden * hidden)
+    return [x[:, :, None] * before[:, None, :], hidden[:, :, None] * back[:, None, :]]
+
+
+def samples(*shape: int) -> Workload:
     """The summed gradients, float32."""
+    return _samples(shape or SHAPE, "samples", "each shortened, summed", summed, by_hand)
+
+
+def each_sample(*shape: int) -> Workload:
+    """The gradients of every sample, float32."""
+    after = lambda _, *gradients: gradients
+    return _samples(shape or (1000, *SHAPE[1:]), "each-sample", "each by itself", after, each_by_hand)
+
+
+def _samples(shape: tuple, name: str, what: str, after: Callable, by_hand: Callable) -> Workload:
+    """What becomes of the gradients of all samples."""
+    count, inputs, hidden, classes = shape
 
     @functools.cache
     def arguments() -> tuple:
@@ -58,7 +80,7 @@ def samples(count: int = SHAPE[0], inputs: int = SHAPE[1], hidden: int = SHAPE[2
         import jitgrad as jg
 
         each = jg.vmap(jg.grad(functools.partial(loss, jg), argnums=(0, 1)), (None, None, 0, 0))
-        return contestant(jg.jit(lambda *args: summed(jg, *each(*args))), jg.tensor, lambda: jg.sweep(sweep))
+        return contestant(jg.jit(lambda *args: after(jg, *each(*args))), jg.tensor, lambda: jg.sweep(sweep))
 
     def jax() -> Contestant:
         import jax
@@ -69,19 +91,19 @@ def samples(count: int = SHAPE[0], inputs: int = SHAPE[1], hidden: int = SHAPE[2
             )  # fmt: skip
 
         each = jax.vmap(jax.grad(functools.partial(loss, Names), argnums=(0, 1)), (None, None, 0, 0))
-        return contestant(waited_for(jax.jit(lambda *args: summed(Names, *each(*args)))), jax.numpy.asarray)
+        return contestant(waited_for(jax.jit(lambda *args: after(Names, *each(*args)))), jax.numpy.asarray)
 
     def torch() -> Contestant:
         import torch
         from torch.func import grad, vmap
 
         each = vmap(grad(functools.partial(loss, torch), argnums=(0, 1)), (None, None, 0, 0))
-        return contestant(lambda *args: summed(torch, *each(*args)), torch.tensor)
+        return contestant(lambda *args: after(torch, *each(*args)), torch.tensor)
 
     entrants: Entrants = {
         JIT: lambda: jitgrad("auto"), INTERPRETED: lambda: jitgrad("interpreted"), TORCH: torch, JAX: jax,
         NUMPY: lambda: contestant(by_hand, np.asarray),
     }  # fmt: skip
-    title = f"gradients of {count} samples, each shortened, summed: network {inputs}–{hidden}–{classes}, float32"
-    name = f"samples {count}x{inputs}-{hidden}-{classes}"
-    return Workload(name, title, JIT, entrants, lambda: by_hand(*[a.astype(np.float64) for a in arguments()]))
+    title = f"gradients of {count} samples, {what}: network {inputs}–{hidden}–{classes}, float32"
+    right = lambda: by_hand(*[a.astype(np.float64) for a in arguments()])
+    return Workload(f"{name} {count}x{inputs}-{hidden}-{classes}", title, JIT, entrants, right)
