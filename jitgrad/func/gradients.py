@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable
 from typing import Any
-
-import numpy as np
 
 from jitgrad import dtypes
 from jitgrad.autograd import seed
@@ -106,7 +105,7 @@ def _scalar_one(point: Point) -> Tensor:
                         "(value, anything else)")  # fmt: skip
     (value,) = point.outputs
     held = value._held
-    if int(np.prod(held.shape)) != 1:
+    if math.prod(held.shape) != 1:
         raise RuntimeError(f"the function must return a scalar to have a gradient, and it returned shape {list(held.shape)}: "
                            "reduce it, as with .sum() or .mean(), or ask for jacrev")  # fmt: skip
     if not dtypes.is_floating(held.dtype):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from jitgrad.functions.numeric import clamp
+from jitgrad.functions.numeric import clamp, softplus
 from jitgrad.functions.shaping import gather, unsqueeze
 from jitgrad.methods import bound
 from jitgrad.ops import TABLE
@@ -33,8 +33,6 @@ def binary_cross_entropy(input: Tensor, target: Tensor, reduction: str = "mean")
 
 def binary_cross_entropy_with_logits(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
     """`binary_cross_entropy` of sigmoid(input), exact for large inputs."""
-    from jitgrad.functions.numeric import softplus
-
     return _reduced(softplus(input) - target * input, reduction)
 
 
