@@ -165,6 +165,16 @@ def _relu(x: Any) -> Any:
     return np.maximum(x, x.dtype.type(0))
 
 
+def _turned(moved: Any, x: Any, y: Any) -> Any:
+    square = x * x + y * y
+    return where(square == 0, 0, moved / square)
+
+
+def _won(g: Any, larger: Any, smaller: Any) -> Any:
+    """The cotangent of the operand that was to be the larger one; equal ones share it."""
+    return where(larger < smaller, 0, where(larger == smaller, 0.5 * g, g))
+
+
 # Arithmetic. Python's operators are several times quicker than the ufuncs on NumPy's scalars.
 add = binary("x + y", operator.add, vjp=(lambda g: g, lambda g: g))
 sub = binary("x - y", operator.sub, vjp=(lambda g: g, lambda g: -g), aliases=("subtract",))
@@ -229,10 +239,7 @@ acos = unary("acos(x)", np.arccos, d=lambda x: -rsqrt(1 - x * x), domain=INSIDE,
 atan = unary("atan(x)", np.arctan, d=lambda x: 1 / (1 + x * x), result="float", aliases=("arctan",))
 atan2 = binary(
     "atan2(x, y)", np.arctan2, result="float", domain=AWAY, aliases=("arctan2",),
-    vjp=(
-        lambda g, x, y: where(x * x + y * y == 0, 0, g * y / (x * x + y * y)),
-        lambda g, x, y: where(x * x + y * y == 0, 0, -g * x / (x * x + y * y)),
-    ),
+    vjp=(lambda g, x, y: _turned(g * y, x, y), lambda g, x, y: _turned(-g * x, x, y)),
 )  # fmt: skip
 hypot = binary("hypot(x, y)", np.hypot, vjp=(lambda g, x, z: g * (x / z), lambda g, y, z: g * (y / z)), domain=AWAY,
                result="float")  # fmt: skip
@@ -272,17 +279,11 @@ i1e = unary("i1e(x)", lambda x: _bessel(x, 1, True), result="float",
 # Choices and bounds.
 maximum = binary(
     "select((x > y) | (x != x), x, y)", np.maximum,
-    vjp=(
-        lambda g, x, y: where(x < y, 0, where(x == y, 0.5 * g, g)),
-        lambda g, x, y: where(y < x, 0, where(x == y, 0.5 * g, g)),
-    ),
+    vjp=(lambda g, x, y: _won(g, x, y), lambda g, x, y: _won(g, y, x)),
 )  # fmt: skip
 minimum = binary(
     "select((x < y) | (x != x), x, y)", np.minimum,
-    vjp=(
-        lambda g, x, y: where(x > y, 0, where(x == y, 0.5 * g, g)),
-        lambda g, x, y: where(y > x, 0, where(x == y, 0.5 * g, g)),
-    ),
+    vjp=(lambda g, x, y: _won(g, y, x), lambda g, x, y: _won(g, x, y)),
 )  # fmt: skip
 clamp = unary(
     "clamp(x, min, max)", _clamp, d=lambda x, min, max: _in_bounds(x, min, max), aliases=("clip",), prepare=_bounds,
