@@ -24,7 +24,7 @@ from jitgrad.record import apply
 from jitgrad.tensor import Tensor
 
 _KINDS = ("elementwise", "reduction", "movement")
-_HIDDEN = ("alias", "clone", "detach", "cast", "pow_scalar", "zeros_like", "pad")
+_HIDDEN = ("alias", "binary_cross_entropy", "clone", "detach", "cast", "pow_scalar", "zeros_like", "pad")
 
 
 def _own(module: Any) -> dict[str, Callable]:

@@ -161,6 +161,15 @@ def _pow_scalar(x: Any, exponent: float) -> Any:
     return z if z.dtype == x.dtype or x.dtype.kind != "V" else z.astype(x.dtype)  # bfloat16 comes back as float32
 
 
+def _cross_entropy(x: Any, y: Any) -> Any:
+    low = x.dtype.type(-100)
+    return (y - 1) * np.maximum(np.log1p(-x), low) - y * np.maximum(np.log(x), low)
+
+
+def _at_least(x: Any, bound: float) -> Any:
+    return clamp(x, min=bound, max=None)
+
+
 def _relu(x: Any) -> Any:
     return np.maximum(x, x.dtype.type(0))
 
@@ -275,6 +284,15 @@ i1 = unary("i1(x)", lambda x: _bessel(x, 1, False), result="float",
            d=lambda x, y: where(x == 0, 0.5, i0(x) - y / where(x == 0, 1, x)))  # fmt: skip
 i1e = unary("i1e(x)", lambda x: _bessel(x, 1, True), result="float",
             d=lambda x, y: where(x == 0, 0.5, i0e(x) - y * (sign(x) + 1 / where(x == 0, 1, x))))  # fmt: skip
+binary_cross_entropy = Op(
+    _cross_entropy, kind="elementwise", inputs=("x", "y"), output="z", result="float", method=False,
+    lower=lambda x, y: (y - 1) * _at_least(log1p(-x), -100.0) - y * _at_least(log(x), -100.0),
+    domain=((0.1, 0.9), (0.1, 0.9)),
+    vjp=(
+        lambda g, x, y: g * (x - y) / _at_least((1 - x) * x, 1e-12),
+        lambda g, x: g * (_at_least(log1p(-x), -100.0) - _at_least(log(x), -100.0)),
+    ),
+)  # fmt: skip
 
 # Choices and bounds.
 maximum = binary(

@@ -49,6 +49,8 @@ def _tied(g: Any, x: Any, y: Any, dim: tuple[int, ...], keepdim: bool) -> Any:
 def _prod_tree(x: Any, dim: tuple[int, ...], keepdim: bool) -> Any:
     """A tree of products: its derivatives of every order are right where elements are zero."""
     shape = reduced_shape(x.shape, dim, keepdim)
+    if not count(x.shape, dim):  # the product of nothing
+        return sum(x, dim=dim, keepdim=keepdim) + 1
     for d in dim if x.shape else ():
         while x.shape[d] > 1:
             half = x.shape[d] // 2
