@@ -210,6 +210,7 @@ WRONG = [
     (lambda: jg.jacrev(lambda x: 3.0)(X), TypeError, "must return a tensor, not float"),
     (lambda: jg.jacfwd(lambda x: x, has_aux=True)(X), TypeError, r"must return \(value, aux\)"),
     (lambda: jg.linearize(f, X)[1](V, V), ValueError, "must be alike"),
+    (lambda: jg.grad(f, 0.5)(X), TypeError, "an int or a tuple of ints, not 0.5"),
 ]  # fmt: skip
 
 
