@@ -44,6 +44,7 @@ GOALS = (
     Goal("Black–Scholes, 1e6 options, beside C by hand", "black-scholes 1e6", JIT, (C,), 1.2),
     Goal("Rosenbrock, n = 1e5, beside jax.jit", "rosenbrock 1e5", JIT, (JAX,), 0.5),
     Goal("energy of 10 bodies, beside jax.jit", "bodies 10", JIT, (JAX,), 0.5),
+    Goal("an ODE through 1000 steps of a scan, beside jax.jit", "oscillator 1000", JIT, (JAX,), 0.5),
     Goal("a chain of 10 000 scalar operations, an operation", f"chain {ROWS}", JIT, (), 20e-9, ROWS),
     Goal("recording that chain, an operation", f"recording {ROWS}", JIT, (), 0.8e-6, ROWS),
     Goal("first gradient of a new function, beside jax.jit", "new function", JIT, (JAX,), 0.7),

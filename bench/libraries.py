@@ -33,6 +33,7 @@ class Library(NamedTuple):
     erf: Callable
     cross_entropy: Callable
     layer_norm: Callable  # of x, weight and bias, over the last axis
+    scan: Callable  # of step, first carry, xs or None, and length
 
 
 @functools.cache
@@ -77,10 +78,20 @@ def _layer_norm(xp: Any) -> Callable:
     return layer_norm
 
 
+def _scan(step: Callable, carry: Any, xs: Any, length: int) -> tuple[Any, list]:
+    """The loop, for libraries that have none of their own."""
+    ys = []
+    for i in range(length):
+        carry, y = step(carry, None if xs is None else xs[i])
+        ys.append(y)
+    return carry, ys
+
+
 def _jitgrad() -> Library:
     import jitgrad as jg
 
-    return Library("jitgrad", jg, jg.tensor, jg.sigmoid, jg.clamp, jg.softplus, jg.erf, jg.cross_entropy, _layer_norm(jg))
+    norm = _layer_norm(jg)
+    return Library("jitgrad", jg, jg.tensor, jg.sigmoid, jg.clamp, jg.softplus, jg.erf, jg.cross_entropy, norm, jg.scan)
 
 
 def _torch() -> Library:
@@ -93,7 +104,8 @@ def _torch() -> Library:
         return functional.layer_norm(x, weight.shape, weight, bias)
 
     f = functional
-    return Library("torch", torch, torch.tensor, torch.sigmoid, torch.clamp, f.softplus, torch.erf, f.cross_entropy, layer_norm)
+    names = torch.sigmoid, torch.clamp, f.softplus, torch.erf, f.cross_entropy
+    return Library("torch", torch, torch.tensor, *names, layer_norm, _scan)
 
 
 def _jax() -> Library:
@@ -107,7 +119,8 @@ def _jax() -> Library:
         return -jnp.mean(jnp.take_along_axis(jax.nn.log_softmax(scores), classes[:, None], axis=1))
 
     nn = jax.nn
-    return Library("jax", jnp, jnp.asarray, nn.sigmoid, jnp.clip, nn.softplus, jax.lax.erf, cross_entropy, _layer_norm(jnp))
+    names = nn.sigmoid, jnp.clip, nn.softplus, jax.lax.erf, cross_entropy
+    return Library("jax", jnp, jnp.asarray, *names, _layer_norm(jnp), jax.lax.scan)
 
 
 def _numpy() -> Library:
@@ -140,7 +153,7 @@ def _like_numpy(name: str, xp: Any, erf: Callable) -> Library:
         total = xp.log(xp.sum(xp.exp(shifted), axis=1))
         return xp.mean(total - shifted[np.arange(len(classes)), classes])
 
-    return Library(name, xp, plain, sigmoid, xp.clip, softplus, erf, cross_entropy, _layer_norm(xp))
+    return Library(name, xp, plain, sigmoid, xp.clip, softplus, erf, cross_entropy, _layer_norm(xp), _scan)
 
 
 def numpy_erf() -> Callable:

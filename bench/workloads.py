@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
-from bench import black_scholes, chain, elementwise, layers, mlp, neuron, new_functions, overhead, science
+from bench import (
+    black_scholes,
+    chain,
+    elementwise,
+    garch,
+    layers,
+    loops,
+    mlp,
+    neuron,
+    new_functions,
+    overhead,
+    samples,
+    science,
+)
 from bench.contestants import Workload
 
 
@@ -22,6 +35,9 @@ def everything(quick: bool = False) -> list[Workload]:
         black_scholes.black_scholes(10_000 if quick else black_scholes.SIZE),
         science.rosenbrock(),
         science.n_bodies(),
+        loops.oscillator(100 if quick else 1000),
+        samples.samples(),
+        garch.garch(200 if quick else garch.DAYS),
         chain.chain(1000 if quick else chain.ROWS),
         chain.recorded_chain(1000 if quick else chain.ROWS),
         new_functions.new_functions(),
@@ -44,6 +60,9 @@ def tiny() -> list[Workload]:
         black_scholes.black_scholes(6),
         science.rosenbrock(6),
         science.n_bodies(3),
+        loops.oscillator(5),
+        samples.samples(5, 4, 3, 2),
+        garch.garch(5),
         chain.chain(20),
         chain.recorded_chain(20),
         new_functions.new_functions(),

@@ -4,30 +4,23 @@ The sampler is one plain function. Under `@njit`, with the gradient from `compil
 function in Python, over `jax.jit` where JAX is installed, is what one would write otherwise. Run it:
 
     pip install 'jitgrad[demo]'
-    python examples/hmc.py
+    python examples/hmc.py [--quick] [--plot FILE]
+
+It prints what a draw costs and the posterior of the intercept.
 
 Source of the method: R. Neal, MCMC using Hamiltonian dynamics, in Handbook of Markov Chain Monte Carlo (2011).
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Any
 
 import numba
 import numpy as np
+from shared import options, picture, table, tumours
 
 import jitgrad as jg
-
-
-def data() -> tuple[np.ndarray, np.ndarray]:
-    """569 tumours: 30 standardised measurements and a column of ones; 1 or -1."""
-    from sklearn.datasets import load_breast_cancer
-
-    x, y = load_breast_cancer(return_X_y=True)
-    x = (x - x.mean(0)) / x.std(0)
-    return np.hstack([x, np.ones((len(x), 1))]), 2.0 * y - 1
 
 
 def potential(x: Any, y: Any, xp: Any = jg) -> Callable:
@@ -69,6 +62,16 @@ def compiled(x: np.ndarray, y: np.ndarray) -> Any:
     return jg.value_and_grad(potential(jg.tensor(x), jg.tensor(y))).compile(np.zeros(x.shape[1])).njit
 
 
+def in_numpy(function: Callable) -> Callable:
+    """A function under `jit`, for code that wants a number and an array."""
+
+    def energy_and_force(w: np.ndarray) -> tuple:
+        value, slope = function(w)
+        return value.item(), slope.numpy()
+
+    return energy_and_force
+
+
 def over_jax(x: np.ndarray, y: np.ndarray) -> Callable:
     """The same for Python, from JAX."""
     import jax
@@ -83,25 +86,32 @@ def over_jax(x: np.ndarray, y: np.ndarray) -> Callable:
     return energy_and_force
 
 
-def main() -> None:
-    x, y = data()
+def main(arguments: list[str] | None = None) -> tuple:
+    """The example; returns the native function, and the draws."""
+    given = options(__doc__, arguments)
+    x, y = tumours()
     start, chain = np.zeros(x.shape[1]), {"leaps": 20, "step": 0.05, "seed": 1}
-    gradient = compiled(x, y)
-    native_sample(gradient, start, 1, *chain.values())  # Numba compiles the sampler
-    began = time.perf_counter()
-    found, accepted = native_sample(gradient, start, 2000, *chain.values())
-    native = (time.perf_counter() - began) / 2000
-    print(f"@njit over jitgrad: {native * 1e6:.0f} us a draw, {accepted:.0%} accepted")
-    print("intercept:", f"{found[500:, -1].mean():.2f} +- {found[500:, -1].std():.2f}")
+    gradient, draws = compiled(x, y), 300 if given.quick else 2000
+    found, accepted = native_sample(gradient, start, draws, *chain.values())
+    kept = found[draws // 4 :, -1]
+    print(f"{accepted:.0%} of {draws} proposals accepted; intercept {kept.mean():.2f} +- {kept.std():.2f}")
+
+    few, under_jit = 20 if given.quick else 100, jg.jit(jg.value_and_grad(potential(jg.tensor(x), jg.tensor(y))))
+    calls = {
+        "@njit over compile": lambda: native_sample(gradient, start, few, *chain.values()),
+        "the same in Python over jit": lambda: sample(in_numpy(under_jit), start, few, *chain.values()),
+    }
     try:
         slow = over_jax(x, y)
+        calls["the same in Python over jax.jit"] = lambda: sample(slow, start, few, *chain.values())
     except ImportError:
-        return
-    sample(slow, start, 2, *chain.values())
-    began = time.perf_counter()
-    found, accepted = sample(slow, start, 100, *chain.values())
-    seconds = (time.perf_counter() - began) / 100
-    print(f"Python over jax.jit: {seconds * 1e6:.0f} us a draw, {accepted:.0%} accepted: {seconds / native:.0f} times as long")
+        pass
+    table(f"{few} draws of {chain['leaps']} leaps", calls, 3 if given.quick else 7)
+    if given.plot:
+        with picture(given.plot) as axes:
+            axes.plot(found[:, -1], linewidth=0.5)
+            axes.set(xlabel="draw", ylabel="intercept")
+    return gradient, found
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from jitgrad import autograd, dtypes, errors, func, functions, ops
 from jitgrad.autograd import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
+from jitgrad.control import cond, fori_loop, scan, switch, while_loop
 from jitgrad.dtypes import get_default_dtype, set_default_dtype
 from jitgrad.func import (
     custom_jvp,

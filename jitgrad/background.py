@@ -29,6 +29,8 @@ class _State:
 
 
 state = _State()
+imports = threading.RLock()
+"""Held while a job imports: a child that is forked in the middle of an import would have half a module."""
 forgotten: list[Callable[[], None]] = []
 """What is called in the child after a fork: jobs that were waiting there will not be done."""
 
@@ -75,3 +77,4 @@ def _after_fork() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
+    os.register_at_fork(before=imports.acquire, after_in_parent=imports.release, after_in_child=imports.release)

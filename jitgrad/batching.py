@@ -21,7 +21,7 @@ from jitgrad.ops.linalg import transposed
 from jitgrad.ops.movement import expand, permute, reshape
 from jitgrad.ops.table import infer
 from jitgrad.record import apply, current_trace
-from jitgrad.tape import CONST, Row, Tape
+from jitgrad.tape import CONST, CONTROL, ITEM, Row, Tape
 from jitgrad.tensor import Tensor, wrap
 
 
@@ -47,13 +47,16 @@ def replay(tape: Tape, known: dict[Row, Any], size: int) -> list[Any]:
 
 
 def batched(row: Row, operands: Operands, size: int) -> Any:
-    """What `row` gives for operands of which some are Batches."""
+    """What `row` gives for operands of which some are Batches; for a loop or a switch, a list of tensors and Batches."""
+    if row.op is ITEM:
+        return operands[0][row.params["k"]]
     if not any(isinstance(x, Batch) for x in operands):
-        return apply(row.op, operands, row.params)
+        return row.op(*operands, **row.params) if row.op.kind in CONTROL else apply(row.op, operands, row.params)
     rule = row.op.batch or RULES.get(row.op.kind)
     if rule is None:
         raise HoleError(f"{row.op.name} has no batching rule, so it cannot run under vmap: use a loop and stack()")
-    return Batch(rule(row, operands, size))
+    out = rule(row, operands, size)
+    return out if row.op.kind in CONTROL else Batch(out)
 
 
 def _constant(row: Row) -> Tensor:

@@ -18,11 +18,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from jitgrad.entry import MISS, write_entry
 from jitgrad.handle import Handle, make, requires
 from jitgrad.record import grad_mode
 from jitgrad.sweeps import artefact, native
 from jitgrad.sweeps.adapters import adapter
-from jitgrad.sweeps.export import DATA, Value, export
+from jitgrad.sweeps.export import OUT_OF_BOUNDS, OUT_OF_MEMORY, export
+from jitgrad.sweeps.inlining import inlinable
+from jitgrad.sweeps.wrapped import DATA, Value
 from jitgrad.tape import Row, Tape
 from jitgrad.tensor import Tensor
 from jitgrad.transforms import COMPUTED
@@ -34,6 +37,10 @@ _C_TYPES: dict[str, tuple[str, Any]] = {
     "float32": ("float", ctypes.c_float), "float64": ("double", ctypes.c_double), "int32": ("int32_t", ctypes.c_int32),
     "int64": ("int64_t", ctypes.c_int64), "bool": ("bool", ctypes.c_bool),
 }  # fmt: skip
+
+
+MOST_ENTRIES = 4
+"""The kinds of arguments (a number as float, as tensor ...) for which a native function has a quick way."""
 
 
 class Tree(NamedTuple):
@@ -49,14 +56,14 @@ class Tree(NamedTuple):
 
 
 class Origin(NamedTuple):
-    """What the machine code was made from, for `save`: LLVM text, or an object file and the names that it takes."""
+    """What the machine code was made from: LLVM text, or an object file, the names that it takes, and the text if short."""
 
     text: str = ""
     code: bytes = b""
     imports: Sequence[str] = ()
 
-    def object_file(self, symbol: str) -> Origin:
-        return self if self.code else Origin("", native.object_code(self.text, symbol), native.imports_of(self.text))
+    def object_file(self, symbol: str, text: str) -> Origin:
+        return self if self.code else Origin(text, native.object_code(self.text, symbol), native.imports_of(self.text))
 
 
 class NativeFunction:
@@ -80,8 +87,9 @@ class NativeFunction:
     ) -> None:
         self.name = self.__name__ = name
         self.arguments, self.results = arguments, results
-        self.symbol, self._kernel, self._data, self._origin = kernel.symbol, kernel, data, made_from
-        native.publish(kernel, data)
+        self.symbol, self._origin = kernel.symbol, made_from
+        self._kernel, self._data = native.publish(kernel, data)
+        self._entries: dict[tuple, Callable] = {}
 
     def __repr__(self) -> str:
         return f"<NativeFunction {self.prototype()}>"
@@ -89,6 +97,10 @@ class NativeFunction:
     # From Python.
 
     def __call__(self, *args: Any) -> Any:
+        for entry in self._entries.values():
+            result = entry(args)
+            if result is not MISS:
+                return result
         leaves: list[Any] = []
         structure = flatten(args, leaves)
         if structure != self.arguments.structure:
@@ -97,14 +109,39 @@ class NativeFunction:
         given: list[np.ndarray] = []
         for label, kind, leaf in zip(self.arguments.labels, self.arguments.leaves, leaves):
             self._take(label, kind, leaf, given)
-        made = [np.empty(v.shape, v.dtype) for _, v in self.results.values()]
-        c_function = self.ctypes
-        passed = [v if v.shape else v.item() for v in given] + made
-        if c_function(*[_passed(t, v) for t, v in zip(c_function.argtypes, passed)]):
-            raise MemoryError(f"there is no memory for what {self.name} needs while it runs")
-        results = iter([make(Tensor, array if array.shape else array[()], None) for array in made])
+        results = iter([make(Tensor, value, None) for value in self._run(*given)])
         found = [next(results) if isinstance(leaf, Value) else leaf for leaf in self.results.leaves]
+        self._remember(leaves)
         return unflatten(self.results.structure, iter(found))
+
+    def _run(self, *values: Any) -> list[Any]:
+        """The results for arrays and numbers that fit."""
+        function, results_are = self._with_addresses
+        made, address = [np.empty(v.shape, v.dtype) for v in results_are], native.trampolines().address_of
+        held = [np.ascontiguousarray(v) if v.shape else v for v in values]  # until the call is over
+        status = function(*[address(v) if v.shape else v.item() for v in held], *map(address, made))
+        if status == OUT_OF_MEMORY:
+            raise MemoryError(f"there is no memory for what {self.name} needs while it runs")
+        if status == OUT_OF_BOUNDS:
+            raise IndexError(f"{self.name} was given, or computed, an index that is out of bounds")
+        return [array if array.shape else array[()] for array in made]
+
+    @cached_property
+    def _with_addresses(self) -> tuple[Callable, list[Value]]:
+        """The C function as one of numbers, an address being a number as well (pointers of ctypes cost 5 us each), and what
+        it writes to."""
+        made = [value for _, value in self.results.values()]
+        inputs = [ctypes.c_void_p if v.shape else _c_type(v) for _, v in self.arguments.values()]
+        return ctypes.CFUNCTYPE(ctypes.c_int32, *inputs, *[ctypes.c_void_p] * len(made))(self.address), made
+
+    def _remember(self, leaves: list[Any]) -> None:
+        """Write the quick way for arguments of the same kinds, where there is one."""
+        kinds = [_entry_kind(kind, leaf) for kind, leaf in zip(self.arguments.leaves, leaves)]
+        if None in kinds or tuple(kinds) in self._entries or len(self._entries) >= MOST_ENTRIES:
+            return
+        results = self.results.structure, [COMPUTED if isinstance(leaf, Value) else leaf for leaf in self.results.leaves]
+        entry = write_entry(self.arguments.structure, kinds, [], self._run, None, results, lambda known: [])
+        self._entries = {**self._entries, tuple(kinds): entry}  # another thread may be looking through them
 
     def _take(self, label: str, kind: Any, leaf: Any, given: list[np.ndarray]) -> None:
         """Check one leaf of the arguments and append its value."""
@@ -124,7 +161,7 @@ class NativeFunction:
             raise TypeError(f"{label} of {self.name} has dtype {array.dtype}, and it was compiled for {kind.dtype}: convert it")
         if array.shape != kind.shape:
             raise ValueError(f"{label} of {self.name} has shape {array.shape}, and it was compiled for {kind.shape}")
-        given.append(np.ascontiguousarray(array) if array.ndim else array)
+        given.append(array)
 
     # From C.
 
@@ -160,7 +197,7 @@ class NativeFunction:
         lines += [f"   const {_c_name(v)} *{n}: {_sizes(v)}" if v.shape else f"   {_c_name(v)} {n}" for n, v in
                   self.arguments.values()]  # fmt: skip
         lines += [f"   {_c_name(v)} *{n}: result, {_sizes(v)}" for n, v in self.results.values()]
-        lines += ["", "   Returns 0, or 1 if there was no memory for temporaries. Any number of threads may be inside. */"]
+        lines += ["", "   Returns 0, 1 without memory, 2 if an index is out of bounds. Any number of threads may be inside. */"]
         return "\n".join([*lines, "#include <stdbool.h>", "#include <stdint.h>", "", self.prototype() + ";"]) + "\n"
 
     def low_level_callable(self, use: str = "integrate") -> Any:
@@ -185,13 +222,20 @@ class NativeFunction:
     # From Numba.
 
     @cached_property
+    def inlined(self) -> str:
+        """The LLVM module that callers in `@njit` code take over, so that it is inlined; "" if they call by address."""
+        values = [value for _, value in self.arguments.values() + self.results.values()]
+        text = self._origin.text
+        return inlinable(text, self.symbol, self._data.tobytes(), values) if text else ""
+
+    @cached_property
     def njit(self) -> Any:
         """The function for `@njit` code, a Numba dispatcher of arrays and numbers.
 
         It returns what the call from Python returns: arrays and numbers for tensors, tuples for lists and dicts (in the
         order of their keys). Raises `ValueError` for another shape than the example's; another dtype is a typing error.
         No Python is involved, so it works with `nogil`, under `prange` and in functions with `cache=True`.
-        (A cached caller must be loaded after something has been compiled or loaded here, as `import` order ensures.)
+        Small functions are inlined into their callers, large ones are called by address.
 
         >>> import jitgrad, numpy
         >>> g = jitgrad.grad(lambda x: (x * x).sum()).compile(numpy.zeros(2))
@@ -224,9 +268,9 @@ class NativeFunction:
 
         Raises `TypeError` if an argument or a result is fixed at something else than a number, a string or None.
         """
-        origin = self._origin.object_file(self.symbol)
+        origin = self._origin.object_file(self.symbol, self._origin.text if self.inlined else "")
         manifest = {
-            "name": self.name, "symbol": self.symbol, "imports": list(origin.imports),
+            "name": self.name, "symbol": self.symbol, "imports": list(origin.imports), "text": origin.text,
             "arguments": _plain(self.arguments, self.name), "results": _plain(self.results, self.name),
         }  # fmt: skip
         artefact.write(Path(path), manifest, self._data.tobytes(), origin.code)
@@ -256,7 +300,7 @@ def load(path: str | os.PathLike[str]) -> NativeFunction:
     """See `jitgrad.load_compiled`."""
     manifest, data, code = artefact.read(Path(path))
     memory = _aligned(data)
-    origin = Origin("", code, manifest["imports"])
+    origin = Origin(manifest["text"], code, manifest["imports"])
     kernel = native.link_object(code, manifest["symbol"], origin.imports, {DATA: memory.ctypes.data})
     arguments, results = _tree(manifest["arguments"]), _tree(manifest["results"])
     return NativeFunction(manifest["name"], arguments, results, kernel, memory, origin)
@@ -329,8 +373,15 @@ def _labels(name: str, structure: Any) -> list[str]:
     return [label for key, part in zip(keys, structure[-1]) for label in _labels(f"{name}_{key}", part)]
 
 
-def _passed(kind: Any, value: Any) -> Any:
-    return value.ctypes.data_as(kind) if isinstance(value, np.ndarray) else value
+def _entry_kind(kind: Any, leaf: Any) -> Any:
+    """What `write_entry` is told of a leaf that fits; None where the quick way cannot check for it."""
+    if not isinstance(kind, Value):
+        return (type(kind), kind) if kind is None or type(kind) in (bool, int, str) else None
+    if type(leaf) is float:
+        return float
+    if not isinstance(leaf, (Handle, np.ndarray, np.generic)):
+        return None
+    return (kind.dtype, kind.shape) if kind.shape else kind.dtype.type
 
 
 def _c_type(value: Value) -> Any:

@@ -7,6 +7,7 @@ of that kind (else it returns `MISS`, and the general way is taken), runs the ta
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -19,6 +20,15 @@ from jitgrad.tree import builder
 MISS = object()
 
 
+class Failed:
+    """Stands for the results of a tape that is wrong for these values: that guard of it fails, or (0) the tape does."""
+
+    __slots__ = ("guard",)
+
+    def __init__(self, guard: Any) -> None:
+        self.guard = int(guard)
+
+
 def write_entry(
     structure: Any,
     kinds: list[Any],
@@ -27,13 +37,18 @@ def write_entry(
     direct: Any,
     results: tuple,
     conditions: Callable[[Callable[[Any], str]], list[str]],
+    others: Callable | None = None,
 ) -> Callable:
     """`entry(args)` for arguments of that structure and those kinds; see `jit` for what a kind is.
 
     `captured` holds the tensors used from outside with their kinds, `results` the structure and the fixed leaves of what
     the function returns. `conditions` gives the expressions that say (by being true) that the general way must be taken;
     it is given a function that makes names for objects. `direct` is how to run the tape in one C function that looks at
-    arguments and makes tensors itself (see `sweeps.program`), or None: then `run` is called with values.
+    arguments and makes tensors itself (see `sweeps.program`), or None: then `run` is called with values. It is called, too,
+    for what the C function does not take, such as arrays with gaps.
+
+    With `others` the tape has a further output, the number of a guard that failed or 0 (see `guards`). If it is not 0 the
+    result is that of `others(args, number)`, or with `entry(args, True)` a `Failed`.
     """
     text = _Text()
     names = iter([f"x{i}" for i in range(len(kinds))])
@@ -47,10 +62,18 @@ def write_entry(
         text.miss_if(f"{name}.__class__ is not {text.known(cls)} or {name} != {text.known(value)}")
     moving = [leaf for leaf in leaves if leaf not in static]
     count = results[1].count(COMPUTED)
+    begun = text.copy()
+
+    @functools.cache
+    def by_values() -> Callable:
+        text = begun.copy()
+        text.run_values(moving, run, count, others)
+        text.results(*results)
+        return text.function()
+
     if direct is None:
-        text.run_values(moving, run, count)
-    else:
-        text.run_direct([name for name, _ in moving], direct, count)
+        return by_values()
+    text.run_direct([name for name, _ in moving], direct, count, by_values, others)
     text.results(*results)
     return text.function()
 
@@ -59,10 +82,16 @@ class _Text:
     """The function under construction: its lines, and the objects that they name."""
 
     def __init__(self) -> None:
-        self.lines = ["def entry(args):"]
+        self.lines = ["def entry(args, one=False):"]
         self.names: dict[str, Any] = {
-            "MISS": MISS, "Tensor": Tensor, "new": Tensor.__new__, "ndarray": np.ndarray, "float64": np.float64,
+            "MISS": MISS, "Failed": Failed, "Tensor": Tensor, "new": Tensor.__new__, "ndarray": np.ndarray, "float64": np.float64,
         }  # fmt: skip
+
+    def copy(self) -> _Text:
+        """The same beginning, to be gone on with in another way."""
+        text = _Text()
+        text.lines, text.names = list(self.lines), dict(self.names)
+        return text
 
     def known(self, value: Any) -> str:
         """A name for an object."""
@@ -95,39 +124,53 @@ class _Text:
             else:
                 self.unpack(part_name, part, fresh, used)
 
-    def run_direct(self, leaves: list[str], direct: Any, count: int) -> None:
-        """Lines that leave everything to the C function."""
+    def turn_if(self, failed: str, others: Callable) -> None:
+        """Lines that leave the call to other tapes if a guard of this one failed."""
+        self.lines.append(f"    if {failed}:")
+        self.lines.append(f"        return Failed({failed}) if one else {self.known(others)}(args, int({failed}))")
+
+    def run_direct(
+        self, leaves: list[str], direct: Any, count: int, otherwise: Callable[[], Callable], others: Callable | None
+    ) -> None:
+        """Lines that leave everything to the C function, or if it does not take the arguments to the entry `otherwise()`."""
         made = [f"{self.known(make)}()" for make in direct.made]
         self.names["direct"] = direct  # keeps alive what is at that address
         self.lines.append(f"    r = {self.known(direct.enter)}({', '.join([str(direct.plan.address), *leaves, *made])})")
-        self.miss_if("r is None")
-        if count:
-            self.lines.append(f"    {', '.join(f't{i}' for i in range(count))}, = r")
+        self.lines += ["    if r is None:", f"        return {self.known(otherwise)}()(args, one)"]
+        names = [f"t{i}" for i in range(count)] + ["failed"] * (others is not None)
+        if names:
+            self.lines.append(f"    {', '.join(names)}, = r")
+        if others is not None:
+            self.turn_if("failed._value", others)
 
-    def run_values(self, leaves: list[tuple[str, Any]], run: Callable, count: int) -> None:
+    def run_values(self, leaves: list[tuple[str, Any]], run: Callable, count: int, others: Callable | None) -> None:
         """Lines that look at the leaves one by one, run the tape with their values and wrap its results."""
         values = [self._value(i, name, kind) for i, (name, kind) in enumerate(leaves)]
         self.names["run"] = run
-        self.lines.append(f"    r = run({', '.join(values)})")
+        call = f"r = run({', '.join(values)})"
+        if others is None:
+            self.lines.append(f"    {call}")
+        else:  # what is wrong for these values may fail
+            failed = f"        return Failed(0) if one else {self.known(others)}(args, 0)"
+            self.lines += ["    try:", f"        {call}", "    except Exception:", failed]
+            self.turn_if(f"r[{count}]", others)
         for i in range(count):
             self.lines += [f"    t{i} = new(Tensor)", f"    t{i}._value = r[{i}]",
                            f"    t{i}._row = t{i}._storage = t{i}._view = None"]  # fmt: skip
 
     def _value(self, i: int, name: str, kind: Any) -> str:
-        """Lines that make sure of the kind of a leaf, and the value that it stands for."""
+        """Lines that make sure of the kind of a leaf, a tensor or what one can be made of, and the value that it stands for."""
         if kind is float:
             self.miss_if(f"{name}.__class__ is not float")
             return f"float64({name})"
-        if isinstance(kind, type):
-            unlike = f"v{i}.__class__ is not {self.known(kind)}"
-        else:
-            same = f"v{i}.dtype is not {self.known(kind[0])} or v{i}.shape != {self.known(kind[1])}"
-            unlike = f"v{i}.__class__ is not ndarray or {same}"
-        self.miss_if(f"{name}.__class__ is not Tensor")
-        self.lines += [f"    v{i} = {name}._value"]
+        dtype, shape = (np.dtype(kind), ()) if isinstance(kind, type) else kind
+        unlike = f"(v{i}.__class__ is not ndarray or v{i}.dtype is not {self.known(dtype)} or v{i}.shape != {self.known(shape)})"
+        if shape == ():  # a number, or an array without dimensions
+            unlike = f"v{i}.__class__ is not {self.known(kind)} and {unlike}"
+        self.lines += [f"    v{i} = {name}", f"    if {name}.__class__ is Tensor:", f"        v{i} = {name}._value",
+                       f"        row = {name}._row", "        if row is not None and row.requires:",
+                       "            return MISS"]  # fmt: skip
         self.miss_if(unlike)
-        self.lines += [f"    row = {name}._row"]
-        self.miss_if("row is not None and row.requires")
         return f"v{i}"
 
     def results(self, structure: Any, outputs: list[Any]) -> None:

@@ -50,7 +50,8 @@ class TracedValueError(JitgradError, TypeError):
             return -x
 
     Under `jit` (and `vmap`) a function runs once to record its tape; there are no numbers yet to branch on.
-    Fix: `jitgrad.where(x > 0, x, -x)`, or take the branch outside of the function under `jit`.
+    Fix: `jitgrad.where(x > 0, x, -x)`, `jitgrad.cond`, or `jit(f, guard=True)`, which records the function once for each
+    way that it takes; or take the branch outside of the function under `jit`.
     """
 
 

@@ -23,8 +23,8 @@ from jitgrad.ops.linalg import matmul
 from jitgrad.ops.movement import expand
 from jitgrad.ops.table import REST, Rule
 from jitgrad.record import current_trace, grad_mode, watched
-from jitgrad.reverse import ITEM, Sweep, reverse, scaled, through_lower
-from jitgrad.tape import Leaf, Row, reachable
+from jitgrad.reverse import Sweep, reverse, scaled, through_lower
+from jitgrad.tape import ITEM, Leaf, Row, reachable
 
 Tangents = list[Any]
 

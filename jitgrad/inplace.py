@@ -204,7 +204,7 @@ def _look_again(root: Any) -> None:
 
 def _overwrite_traced(target: Any, root: Any, new: Any, name: str) -> Any:
     trace = current_trace.get()
-    if target._value is not None or (root._row.op is LEAF and trace is not None):
+    if target._value is not None or (root._row.op is LEAF and trace is not None and root._row not in trace.owned):
         raise MutatedArgumentError(
             f"{name}: a function under jit or vmap changes a tensor that its caller holds; the change would be recorded once "
             "and lost at every later call: return the new value instead"

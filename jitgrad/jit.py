@@ -12,14 +12,16 @@ import numpy as np
 
 from jitgrad import dtypes
 from jitgrad.entry import MISS, write_entry
-from jitgrad.errors import StaticArgumentError
-from jitgrad.handle import Handle, keep, make, own_memory, requires, row_of
+from jitgrad.errors import NotCompilableError, StaticArgumentError
+from jitgrad.guards import Paths, replayed, trace_guarded
+from jitgrad.handle import Handle, keep, make, requires, row_of
+from jitgrad.kinds import hashable, kind_of, plainly_checked, spec_of
 from jitgrad.ops.table import Op
 from jitgrad.outside import Outside
 from jitgrad.record import current_trace, grad_mode, watched
-from jitgrad.reverse import ITEM, reverse
+from jitgrad.reverse import reverse
 from jitgrad.sweeps.interpreted import Interpreter
-from jitgrad.tape import NOTHING, Row, Tape, beyond
+from jitgrad.tape import ITEM, NOTHING, Row, Tape, beyond
 from jitgrad.tensor import Tensor, wrap
 from jitgrad.transforms import COMPUTED, Traced, simplify, trace
 from jitgrad.tree import flatten, unflatten
@@ -70,12 +72,21 @@ class Compiled:
         self.leaves = [*traced.tape.inputs, *traced.captured]
         self.simple: Tape | None = None
         self.compile_seconds = self.machine_seconds = 0.0
-        self.captured_kinds = [_kind(handle, []) for handle in self.captured]
+        self.captured_kinds = [kind_of(handle, []) for handle in self.captured]
         self._runners: dict[str, Any] = {}
+        self.outcomes = tuple([outcome for _, outcome in traced.guards])
+        self.entry: Any = None  # of a path, beside which there may be others: see `guards.Paths`
+        self.others: Any = None
+        self.alike: Paths | None = None
+        self.kept = True
 
     def captured_alike(self) -> bool:
         """Whether the captured tensors still have the shapes and dtypes that they were recorded with."""
-        return not self.captured or [_kind(handle, []) for handle in self.captured] == self.captured_kinds
+        return not self.captured or [kind_of(handle, []) for handle in self.captured] == self.captured_kinds
+
+    def chosen(self, *_: Any) -> tuple[Compiled, Any]:
+        """The one to run, and the values of its outputs if they are known."""
+        return self, None
 
     def runner(self, name: str) -> Any:
         """The `run(values)` of a sweep, made on first need."""
@@ -121,11 +132,12 @@ class Jitted:
 
     __name__: str
 
-    def __init__(self, function: Callable) -> None:
+    def __init__(self, function: Callable, guard: bool = False) -> None:
         functools.update_wrapper(self, function, updated=())  # `compile` of a transform is about that transform
         self.__name__ = getattr(function, "__name__", type(function).__name__)
         self._function = function
-        self._compiled: dict[Any, Compiled] = {}
+        self._guard = guard
+        self._compiled: dict[Any, Any] = {}  # Compiled, or Paths
         self._entries: list[Callable] = []
         self._outside = Outside(function)
 
@@ -142,22 +154,31 @@ class Jitted:
             return self._function(*args, **kwargs)
         if self._outside.changed():
             self._entries = []
-        compiled, tensors, kinds, structure = self._find(args, kwargs)
+        compiled, values, tensors, kinds, structure = self._find(args, kwargs)
         handles = [*tensors, *compiled.captured]
+        if not compiled.kept:
+            return _assembled(compiled, replayed(compiled, handles))
         if grad_mode.get() and any(requires(h) for h in handles):
-            return _recorded_call(self, compiled, handles)
+            return _recorded_call(self, compiled, handles, values)
         name = _sweep.get()
         run = compiled.runner(name)
-        if not kwargs and all(_plainly_checked(k) for k in kinds):
+        if not kwargs and all(plainly_checked(k) for k in kinds):
             captured = list(zip(compiled.captured, compiled.captured_kinds))
             results = (compiled.traced.structure, compiled.traced.outputs)
-            direct = compiled.direct(run, [kind for kind in kinds if _spec(kind) is not None])
-            entry = write_entry(structure, kinds, captured, run, direct, results, self._conditions)
-            self._entries = [entry, *self._entries[: MOST_ENTRIES - 1]]
-            result = entry(args)
-            if result is not MISS:
+            direct = compiled.direct(run, [kind for kind in kinds if spec_of(kind) is not None])
+            entry = write_entry(structure, kinds, captured, run, direct, results, self._conditions, compiled.others)
+            self._prefer(compiled, entry)
+            if values is None and (result := entry(args)) is not MISS:
                 return result
-        return _assembled(compiled, [wrap(value) for value in run(*[h._value for h in handles])])
+        if values is None:
+            values = run(*[h._value for h in handles])
+        return _assembled(compiled, [wrap(value) for value in values])
+
+    def _prefer(self, compiled: Compiled, entry: Any = None) -> None:
+        """Let calls begin with this tape, instead of one for another path of the same arguments."""
+        rivals = [path.entry for path in compiled.alike.paths] if compiled.alike else ()
+        compiled.entry = entry or compiled.entry
+        self._entries = [compiled.entry, *[e for e in self._entries if e not in rivals][: MOST_ENTRIES - 1]]
 
     def _conditions(self, known: Callable[[Any], str]) -> list[str]:
         """When an entry that is made now must not be used: expressions, in which `known` names objects."""
@@ -167,38 +188,43 @@ class Jitted:
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         return self if instance is None else functools.partial(self, instance)
 
-    def _find(self, args: tuple, kwargs: dict) -> tuple[Compiled, list[Tensor], list[Any], Any]:
+    def _find(self, args: tuple, kwargs: dict) -> tuple[Compiled, Any, list[Tensor], list[Any], Any]:
+        """The tape for these arguments, the values of its outputs if they are known, and what the arguments are."""
         leaves: list[Any] = []
         structure = flatten((args, kwargs), leaves) if kwargs else flatten(args, leaves)
         first = (structure, self._outside.state())
         key: list[Any] = [first]
         tensors: list[Tensor] = []
         for leaf in leaves:
-            key.append(_kind(leaf, tensors))
+            key.append(kind_of(leaf, tensors))
         try:
             found = self._compiled.get(tuple(key))
         except TypeError:
-            bad = next(leaf for leaf, kind in zip(leaves, key[1:]) if not _hashable(kind))
+            bad = next(leaf for leaf, kind in zip(leaves, key[1:]) if not hashable(kind))
             raise StaticArgumentError(
                 f"an argument of type {type(bad).__name__} is neither a tensor, an array, a number nor hashable: what is "
                 "not a tensor becomes part of the key of the compiled function, so pass a tuple, a string or the like"
             ) from None
+        record = functools.partial(self._trace, structure, leaves, key[1:], bool(kwargs))
         if found is None or not found.captured_alike():
-            found = self._compiled[tuple(key)] = self._trace(structure, leaves, key[1:], bool(kwargs))
-        return found, tensors, key[1:], structure
+            found = self._compiled[tuple(key)] = Paths(self.__name__, self._prefer) if self._guard else record()
+        return *found.chosen(tensors, _sweep.get(), record), tensors, key[1:], structure
 
-    def _trace(self, structure: Any, leaves: list[Any], kinds: list[Any], with_kwargs: bool) -> Compiled:
+    def _trace(self, structure: Any, leaves: list, kinds: list, with_kwargs: bool, values: list | None = None) -> Compiled:
         start = time.perf_counter()
-        specs = [(k[1], k[0], k[2]) for k in (_spec(kind) for kind in kinds) if k is not None]
+        specs = [(k[1], k[0], k[2]) for k in (spec_of(kind) for kind in kinds) if k is not None]
 
         def rebuild(inputs: list) -> tuple:
             given = iter(inputs)
-            tree = unflatten(structure, iter([leaf if _spec(k) is None else next(given) for leaf, k in zip(leaves, kinds)]))
+            tree = unflatten(structure, iter([leaf if spec_of(k) is None else next(given) for leaf, k in zip(leaves, kinds)]))
             return tree if with_kwargs else (tree, {})
 
         token = grad_mode.set(True)
         try:
-            traced = trace(self._function, specs, rebuild, Tensor)
+            if values is None:
+                traced = trace(self._function, specs, rebuild, Tensor)
+            else:
+                traced = trace_guarded(self._function, specs, rebuild, values)
         finally:
             grad_mode.reset(token)
         return Compiled(traced, time.perf_counter() - start)
@@ -217,8 +243,11 @@ class Jitted:
         """
         from jitgrad.compiled import compile_tape
 
-        compiled, _, kinds, structure = self._find(args, {})
-        fixed = [None if _spec(kind) is not None else (kind[1],) for kind in kinds]
+        compiled, _, _, kinds, structure = self._find(args, {})
+        if compiled.outcomes:
+            raise NotCompilableError(f"{self.__name__} branches on values, and native code cannot record the other branch: use "
+                                     "where, jitgrad.cond or jitgrad.while_loop, which become part of the code")  # fmt: skip
+        fixed = [None if spec_of(kind) is not None else (kind[1],) for kind in kinds]
         captured = {row: handle._value for row, handle in compiled.traced.captured.items()}
         results = (compiled.traced.structure, compiled.traced.outputs)
         return compile_tape(self._function, self.__name__, compiled.simplified(), captured, (structure, fixed), results)
@@ -235,7 +264,8 @@ class Jitted:
 
         if not self._compiled:
             return f"{self.__name__}: not called yet"
-        return "\n\n".join(describe(self.__name__, compiled) for compiled in self._compiled.values())
+        found = [compiled for one in self._compiled.values() for compiled in getattr(one, "paths", [one])]
+        return "\n\n".join(describe(self.__name__, compiled) for compiled in found)
 
     def source(self, *args: Any, **kwargs: Any) -> str:
         """The compiled segments as readable Python for `@njit`, rows as comments; it runs."""
@@ -246,77 +276,35 @@ class Jitted:
         return python_source(compiled.program.plan, compiled.simplified().rows, self.__name__)
 
 
-def jit(function: Callable) -> Jitted:
+def jit(function: Callable, *, guard: bool = False) -> Jitted:
     """Compile `function` (of tensors) to machine code on its first call for each kind of arguments.
 
     Arguments may be tensors, arrays, numbers and nested tuples, lists and dicts; floats are passed on as numbers, while
     ints, strings and other hashable things are fixed at their value (another value records anew). Tensors that the
     function uses from outside are read at every call. Raises `TracedValueError` where the function needs a value.
 
+    With `guard` the function may branch on values (`if`, `while`, `assert`, `and`, `min`, `sorted`, whatever asks whether a
+    tensor is true). A branch is decided by the values of the call that is recorded; every later call computes the
+    condition again, and where it comes out otherwise the function is recorded for that case too. `item()`, `float()` and
+    the like stay errors. After 32 cases there is a `RuntimeWarning`, and further ones are slow.
+
     >>> import jitgrad
     >>> f = jitgrad.jit(jitgrad.value_and_grad(lambda x: (x * x).sum()))
     >>> f(jitgrad.tensor([1.0, 2.0]))
     (tensor(5.), tensor([2., 4.]))
+    >>> g = jitgrad.jit(jitgrad.grad(lambda x: x * x if x > 0 else -x), guard=True)
+    >>> g(jitgrad.tensor(3.0)), g(jitgrad.tensor(-3.0))
+    (tensor(6.), tensor(-1.))
     """
     if not callable(function):
         raise TypeError(f"jit takes a function, not {type(function).__name__}")
-    return Jitted(function)
+    return Jitted(function, guard)
 
 
 def compilable(function: Callable) -> Callable:
     """The function, with `function.compile(*example_args)` for `jit(function).compile(*example_args)`."""
     function.compile = lambda *args: Jitted(function).compile(*args)  # type: ignore[attr-defined]
     return function
-
-
-_ABSENT = type(None)
-_SCALAR_TYPES = frozenset({np.float16, np.float32, np.float64, np.int64, np.int32, np.bool_})
-
-
-def _kind(leaf: Any, tensors: list[Tensor]) -> Any:
-    """The part of the key that a leaf gives; tensors, arrays and floats are appended to `tensors`."""
-    if not isinstance(leaf, Handle):
-        if isinstance(leaf, float) and not isinstance(leaf, np.generic):
-            tensors.append(make(Tensor, np.float64(leaf), None))
-            return float
-        if not isinstance(leaf, (np.ndarray, np.generic)):
-            return (leaf.__class__, leaf)
-        dtypes.of(leaf.dtype)
-        leaf = make(Tensor, leaf if isinstance(leaf, np.generic) else np.asarray(leaf), None)
-        if isinstance(leaf._value, np.ndarray):
-            own_memory(leaf).exported = -1  # the caller can write to it
-    tensors.append(leaf)
-    value = leaf._value
-    kind = value.__class__
-    if kind in _SCALAR_TYPES:
-        return kind
-    if value is None:
-        from jitgrad.errors import LeakedTraceError
-
-        raise LeakedTraceError("a tensor made while jit or vmap was tracing is passed to a function after the trace ended")
-    return (value.dtype, value.shape) if value.ndim else value.dtype.type
-
-
-def _spec(kind: Any) -> tuple | None:
-    """(dtype, shape, is a Python number) of a part of a key; None for what is static."""
-    if kind is float:
-        return np.dtype(np.float64), (), True
-    if isinstance(kind, type):
-        return np.dtype(kind), (), False
-    return (*kind, False) if isinstance(kind[0], np.dtype) else None
-
-
-def _hashable(kind: Any) -> bool:
-    try:
-        hash(kind)
-    except TypeError:
-        return False
-    return True
-
-
-def _plainly_checked(kind: Any) -> bool:
-    """Whether an entry can check for this kind: tensors, floats, and what `==` compares as the key does."""
-    return isinstance(kind, type) or isinstance(kind[0], np.dtype) or kind[0] in (int, bool, str, type(None))
 
 
 def _assembled(compiled: Compiled, results: list[Tensor]) -> Any:
@@ -329,8 +317,9 @@ def _assembled(compiled: Compiled, results: list[Tensor]) -> Any:
 # Gradients of compiled functions: the call is one row.
 
 
-def _recorded_call(function: Jitted, compiled: Compiled, handles: list[Any]) -> Any:
-    values = compiled.runner(_sweep.get())(*[h._value for h in handles])
+def _recorded_call(function: Jitted, compiled: Compiled, handles: list[Any], values: Any) -> Any:
+    if values is None:
+        values = compiled.runner(_sweep.get())(*[h._value for h in handles])
     rows = tuple([row_of(h) for h in handles])
     op = _call_op(function, compiled)
     saved, guards = keep(op, range(len(handles)), handles, [h._value for h in handles], None)

@@ -81,8 +81,9 @@ def _changed() -> None:
 
 def _kernel(op: Op, dtype: np.dtype) -> Run:
     """The compiled loop of an op, for arrays of any size: the size is an argument of the machine code."""
-    from jitgrad.sweeps.native import trampolines
-    from jitgrad.sweeps.program import LONG, Native, Program
+    with background.imports:
+        from jitgrad.sweeps.native import trampolines
+        from jitgrad.sweeps.program import LONG, Native, Program
 
     x = Leaf((16,), dtype, False)
     out = Row(op, (x,), NOTHING, x.shape, dtype, False)

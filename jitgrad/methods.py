@@ -26,6 +26,7 @@ from jitgrad.ops.table import OUTPUT, REST, Op
 from jitgrad.record import FLOATS, apply, grad_mode, number_row, quiet, spread_number_row
 from jitgrad.settings import config
 from jitgrad.tape import NOTHING, Row
+from jitgrad.tracing import lifting
 
 SCALARS = {kind: np.dtype(kind) for kind in (np.float32, np.float64, np.float16)}
 RENAMED = {"axis": "dim", "keepdims": "keepdim", "input": "x", "other": "y"}
@@ -58,7 +59,7 @@ def quick_unary(op: Op) -> Callable:
     def method(self: Any, **params: Any) -> Any:
         x = self._value
         dtype = SCALARS.get(x.__class__)
-        if dtype is None and (x.__class__ is not ndarray or (x.dtype not in FLOATS and not any_dtype)):
+        if lifting or (dtype is None and (x.__class__ is not ndarray or (x.dtype not in FLOATS and not any_dtype))):
             return apply(op, (self,), params)
         if params:
             value = quiet.run(run, x, **params)
@@ -89,7 +90,7 @@ def quick_one(op: Op) -> Callable:
 
     def method(self: Any, params: dict[str, Any]) -> Any:
         x = self._value
-        if (x.__class__ is not ndarray or x.dtype not in FLOATS) and (view or x.__class__ not in SCALARS):
+        if lifting or ((x.__class__ is not ndarray or x.dtype not in FLOATS) and (view or x.__class__ not in SCALARS)):
             return apply(op, (self,), params)
         try:
             value = run(x, **params) if view else quiet.run(run, x, **params)
@@ -126,10 +127,10 @@ def quick_binary(op: Op) -> Callable:
         if other.__class__ is not cls:
             return with_number(self, other)
         y = other._value
-        if y.__class__ is not kind or (
+        if lifting or y.__class__ is not kind or (
             dtype is None
             and (kind is not ndarray or x.dtype is not y.dtype or x.shape != y.shape or (x.dtype not in FLOATS and not any_dtype))
-        ):
+        ):  # fmt: skip
             return apply(op, (self, other))
         value = quiet.run(run, x, y)
         left, right = self._row, other._row
@@ -167,9 +168,9 @@ def _with_number(op: Op, reflected: bool) -> Callable:
     def method(self: Any, other: Any) -> Any:
         x = self._value
         dtype = SCALARS.get(x.__class__)
-        if (dtype is None and (x.__class__ is not ndarray or x.dtype not in FLOATS)) or (
+        if lifting or (dtype is None and (x.__class__ is not ndarray or x.dtype not in FLOATS)) or (
             other.__class__ is not float and other.__class__ is not int
-        ):
+        ):  # fmt: skip
             return apply(op, (other, self) if reflected else (self, other)) if _is_operand(other) else NotImplemented
         value = quiet.run(run, other, x) if reflected else quiet.run(run, x, other)
         row = self._row

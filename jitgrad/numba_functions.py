@@ -89,7 +89,8 @@ def _published(function: Any, signature: Any) -> str:
     made = numba.cfunc(signature)(function.py_func)
     known: dict[str, str] = {}
     text = re.sub(r"_ZN[\w.$%]+", lambda m: known.setdefault(m[0], f"name{len(known)}"), made.inspect_llvm())
-    symbol = f"jitgrad_user_{function.__name__}_{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+    name = re.sub(r"\W", "_", function.__name__, flags=re.ASCII)
+    symbol = f"jitgrad_user_{name}_{hashlib.sha256(text.encode()).hexdigest()[:16]}"
     llvm.add_symbol(symbol, made.address)
     _kept.append(made)
     return symbol

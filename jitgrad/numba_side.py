@@ -1,26 +1,30 @@
 """Numba's side of native functions: how `@njit` code calls them.
 
 A native function becomes an ordinary `@njit` function with an `@overload` in it. That checks the types of the arguments
-and gives the text of an implementation for them: compare shapes, make the arrays of the results, call. The machine code
-is found by its symbol when it is first called in a process, and not by an address, so callers can be cached; a
-caller cached for a function that this process has not compiled or loaded gets an exception.
+and gives the text of an implementation for them: compare shapes, make the arrays of the results, call. Of a small function
+the LLVM text is linked with the caller, and inlined; the machine code of a large one is found by its symbol when it
+is first called in a process, and not by an address. So callers can be cached; one that was cached for a function which
+this process has not compiled or loaded is compiled again, or raises an exception.
 """
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
+import llvmlite.binding as llvm
 import numpy as np
 from llvmlite import ir
 from numba import njit, types
 from numba.core import cgutils
+from numba.core.environment import lookup_environment
 from numba.core.errors import TypingError
 from numba.extending import intrinsic, overload
 from numba.np import arrayobj
 from numba.np.numpy_support import from_dtype
 
-from jitgrad.sweeps.export import Value
-from jitgrad.sweeps.native import FIND
+from jitgrad.sweeps.native import FIND, is_published
+from jitgrad.sweeps.wrapped import Value
 
 _FIXED: dict[type, Any] = {bool: types.Boolean, int: types.Integer, type(None): (types.NoneType, types.Omitted)}
 _BYTE, _INT32 = ir.IntType(8), ir.IntType(32)
@@ -31,11 +35,12 @@ def dispatcher(function: Any) -> Any:
     """The `@njit` function that calls a native function."""
     parameters = ", ".join(_parameters(function))
     name = function.symbol  # with its hash: Numba tells functions of one name apart by a counter alone
-    names: dict[str, Any] = {"njit": njit}
+    options: Any = {"forceinline": bool(function.inlined)}
+    names: dict[str, Any] = {"njit": njit(nogil=True, **options), "__name__": __name__}
     text = (f"def typed_{name}({parameters}):\n    raise NotImplementedError\n"
-            f"@njit(nogil=True)\ndef {name}({parameters}):\n    return typed_{name}({parameters})\n")  # fmt: skip
+            f"@njit\ndef {name}({parameters}):\n    return typed_{name}({parameters})\n")  # fmt: skip
     exec(compile(text, f"<{name}>", "exec"), names)
-    overload(names[f"typed_{name}"])(_implementation(function, parameters))
+    overload(names[f"typed_{name}"], jit_options=options)(_implementation(function, parameters))
     found = names[name]
     found.__doc__ = f"{function.name} as machine code: {function.prototype()}"
     return found
@@ -66,7 +71,7 @@ class _Implementation:
         self.native = function
         self.lines: list[str] = []
         self.passed: list[str] = []
-        self.names: dict[str, Any] = {"np": np, "invoke": _invoke(function)}
+        self.names: dict[str, Any] = {"np": np, "invoke": _invoke(function), "__name__": __name__}
         pairs = iter(zip(function.arguments.labels, function.arguments.leaves))
         for i, (part, kind) in enumerate(zip(function.arguments.structure[-1], given)):
             self._take(part, f"a{i}", kind, pairs)
@@ -78,7 +83,8 @@ class _Implementation:
                 self.names[f"dtype{i}"] = v.dtype
                 self.lines.append(f"o{i} = np.empty({v.shape}, dtype{i})")
         self.lines.append(f"status, numbers = invoke({_tuple(self.passed)}, {_tuple(made)})")
-        self.lines.append("if status != 0:\n        raise MemoryError('no memory for what a native function needs')")
+        self.lines.append("if status == 1:\n        raise MemoryError('no memory for what a native function needs')")
+        self.lines.append("if status == 2:\n        raise IndexError('an index in a native function is out of bounds')")
         self.lines.append(f"return {self._result()}")
         name = f"body_{self.native.symbol}"
         text = f"def {name}({parameters}):\n" + "".join(f"    {line}\n" for line in self.lines)
@@ -185,10 +191,11 @@ def _invoke(function: Any) -> Any:
                     word = context.get_data_type(from_dtype(value.dtype))
                     places.append((cgutils.alloca_once(builder, word), from_dtype(value.dtype)))
                     passed.append(builder.bitcast(places[-1][0], _POINTER))
-            callee = _address(context, builder, function)
             kind = ir.FunctionType(_INT32, [value.type for value in passed])
+            _require_when_loaded(context, function.symbol)
+            find = _linked if function.inlined else _address
             attributes = {i: ("zeroext",) for i, value in enumerate(passed) if value.type == _BYTE}
-            status = builder.call(builder.bitcast(callee, kind.as_pointer()), passed, arg_attrs=attributes)
+            status = builder.call(find(context, builder, function, kind), passed, arg_attrs=attributes)
             found = [context.unpack_value(builder, kind, place) for place, kind in places]
             return context.make_tuple(builder, signature.return_type, (status, context.make_tuple(builder, numbers, found)))
 
@@ -207,8 +214,8 @@ def _widened(builder: Any, value: Any) -> Any:
     return builder.zext(value, _BYTE) if value.type == ir.IntType(1) else value
 
 
-def _address(context: Any, builder: Any, function: Any) -> Any:
-    """Where the machine code is: looked up by name at the first call, and kept in a variable of the caller's module."""
+def _address(context: Any, builder: Any, function: Any, kind: Any) -> Any:
+    """The machine code: looked up by name at the first call, and kept in a variable of the caller's module."""
     module, symbol = builder.module, function.symbol
     slot = module.globals.get(f"{symbol}.address")
     if slot is None:
@@ -220,15 +227,73 @@ def _address(context: Any, builder: Any, function: Any) -> Any:
         find = cgutils.get_or_insert_function(module, ir.FunctionType(_POINTER, [_POINTER]), FIND)
         name = context.insert_const_string(module, symbol)
         found = builder.call(find, [builder.bitcast(name, _POINTER)])
-        with builder.if_then(cgutils.is_null(builder, found), likely=False):
-            context.call_conv.return_user_exc(builder, RuntimeError, (_GONE.format(symbol=symbol, name=function.name),))
+        _raise_if_null(context, builder, found, function)
         builder.store(found, slot)
-    return builder.load(slot)
+    return builder.bitcast(builder.load(slot), kind.as_pointer())
+
+
+def _linked(context: Any, builder: Any, function: Any, kind: Any) -> Any:
+    """The function in a library that becomes part of the caller's, so that LLVM inlines it.
+
+    Code of a function that is not in this process must not run. Callers from Numba's cache are asked by `_require`; where
+    Numba loads machine code without asking (that of `guvectorize`), the variable of the environment stays null. It never
+    changes while code runs, so LLVM tests it once before a loop.
+    """
+    environment = builder.load(context.declare_env_global(builder.module, context.get_env_name(context.fndesc)))
+    environment.set_metadata("invariant.load", builder.module.add_metadata([]))
+    _raise_if_null(context, builder, environment, function)
+    context.active_code_library.add_linking_library(_library(context.codegen(), function.symbol, function.inlined))
+    return cgutils.get_or_insert_function(builder.module, kind, function.symbol)
+
+
+@cache
+def _library(codegen: Any, symbol: str, text: str) -> Any:
+    """The module as Numba has those of the functions that it compiles."""
+    library = codegen.create_library(symbol)
+    library.add_llvm_module(llvm.parse_assembly(text))
+    library.finalize()
+    return library
+
+
+def _raise_if_null(context: Any, builder: Any, pointer: Any, function: Any) -> None:
+    with builder.if_then(cgutils.is_null(builder, pointer), likely=False):
+        message = _GONE.format(symbol=function.symbol, name=function.name)
+        context.call_conv.return_user_exc(builder, RuntimeError, (message,))
 
 
 _GONE = ("the native function {symbol} is not in this process: this code was cached when {name} was another function, or "
          "before {name} is compiled. Compile or load it first; if it has changed, delete the cached files of its callers "
          "(__pycache__/*.nbi)")  # fmt: skip
+
+
+# Numba's cache.
+
+
+class _Required:
+    """A native function that cached code calls or contains."""
+
+    def __init__(self, symbol: str) -> None:
+        self.symbol = symbol
+
+    def __reduce__(self) -> tuple:
+        return _require, (self.symbol,)
+
+
+def _require(symbol: str) -> _Required:
+    """OSError if the function is not in this process: then Numba takes what it loads as not cached, and compiles it."""
+    if not is_published(symbol):
+        raise FileNotFoundError(f"the native function {symbol} is not in this process")
+    return _Required(symbol)
+
+
+def _require_when_loaded(context: Any, symbol: str) -> None:
+    """Add to what Numba pickles with this function's code, wherever that is linked to: the objects of its environment."""
+    environment = lookup_environment(context.get_env_name(context.fndesc))
+    environment.consts.append(_Required(symbol))
+    _kept.append(environment)
+
+
+_kept: list[Any] = []  # environments, which Numba refers to weakly
 
 
 class CFunc(types.WrapperAddressProtocol):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import types
 from collections.abc import Callable
+from operator import is_
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -41,7 +42,7 @@ class Outside:
     def _take(self) -> None:
         values = [look() for look in self._looks]
         self._fixed = [(look, v) for look, v in zip(self._looks, values) if not isinstance(v, _MUTABLE)]
-        self._moving = [(look, state(v)) for look, v in zip(self._looks, values) if isinstance(v, _MUTABLE)]
+        self._moving = [(look, state(v), _copy(v)) for look, v in zip(self._looks, values) if isinstance(v, _MUTABLE)]
         self._state = tuple([state(v) for v in values])
 
     def conditions(self, known: Callable[[Any], str]) -> list[str]:
@@ -49,12 +50,28 @@ class Outside:
         found = [f"{look.text(known)} is not {known(value)}" for look, value in self._fixed]
         return found + ([f"{known(self.changed)}()"] if self._moving else [])
 
+    def tensors(self) -> list[tuple[Handle, Any]]:
+        """The tensors among the values, also those in lists and the like, with what `contents` says of each."""
+        found: list[tuple[Handle, Any]] = []
+        waiting = [look() for look in self._looks]
+        seen: set[int] = set()
+        while waiting:
+            value = waiting.pop()
+            if id(value) in seen:
+                continue
+            seen.add(id(value))
+            if isinstance(value, Handle):
+                found.append((value, contents(value)))
+            elif isinstance(value, (tuple, list, dict)):
+                waiting += value.values() if isinstance(value, dict) else value
+        return found
+
     def changed(self) -> bool:
         """Whether anything is different from what `state()` last said."""
         for look, value in self._fixed:
             if look() is not value:
                 return True
-        return any(state(look()) != before for look, before in self._moving)
+        return any((copy is None or not _holds(look(), copy)) and state(look()) != before for look, before, copy in self._moving)
 
     def state(self) -> tuple:
         """The state of all values now, hashable."""
@@ -64,6 +81,17 @@ class Outside:
 
 
 _MUTABLE = (list, dict, set, tuple)
+_PLAIN = frozenset({bool, int, float, complex, str, bytes, type(None)})
+
+
+def _copy(value: Any) -> Any:
+    """A copy of a list or tuple of nothing but numbers and the like, which never change themselves."""
+    return value[:] if value.__class__ in (list, tuple) and set(map(type, value)) <= _PLAIN else None
+
+
+def _holds(value: Any, copy: Any) -> bool:
+    """Whether there are just the same objects in a container, which takes a hundredth of asking for its `state`."""
+    return value.__class__ is copy.__class__ and len(value) == len(copy) and all(map(is_, value, copy))
 
 
 def _collect(function: Any, looks: list[Look], seen: set[int]) -> None:
@@ -103,6 +131,11 @@ def _watch(look: Look, looks: list[Look], seen: set[int], ours: bool) -> None:
 
 
 _WATCHED = (bool, int, float, complex, str, bytes, type(None), tuple, list, dict, set, np.generic, np.ndarray, Handle)
+
+
+def contents(handle: Handle) -> tuple[_Same, int]:
+    """What changes when a tensor is changed in place."""
+    return _Same(handle._value), 0 if handle._storage is None else handle._storage.version
 
 
 class _Same:

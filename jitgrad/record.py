@@ -20,7 +20,7 @@ from jitgrad.handle import Handle, keep, make, make_recorded, note_view, own_mem
 from jitgrad.ops.elementwise import alias, cast, detach, where
 from jitgrad.ops.movement import expand
 from jitgrad.ops.table import Op, Spec, infer
-from jitgrad.tape import NOTHING, Leaf, Row, constant
+from jitgrad.tape import ITEM, NOTHING, Leaf, Row, constant
 from jitgrad.tracing import Trace, current_trace, grad_mode
 
 FLOATS = frozenset({np.dtype(np.float32), np.dtype(np.float64), np.dtype(np.float16)})
@@ -67,7 +67,7 @@ def apply(op: Op, operands: Sequence[Any], params: dict[str, Any] = NOTHING) -> 
     if trace is not None and (out := _quickly_traced(trace, op, operands, params)) is not None:
         return out
     cls: Any = None
-    traced = wanted = False
+    traced, wanted = trace is not None and trace.lifts, False
     values = []
     for operand in operands:
         if not isinstance(operand, Handle):
@@ -241,6 +241,15 @@ def _apply_traced(cls: type, op: Op, operands: Sequence[Any], params: dict[str, 
         out._view = (root, (*chain, (op, params)))
         trace.views.append(weakref.ref(out))
     return out
+
+
+def apply_many(cls: type, op: Op, operands: Sequence[Any], params: dict[str, Any]) -> list[Any]:
+    """Append a row with several results to the tape that is being traced; the tensors that stand for them."""
+    trace = current_trace.get()
+    assert trace is not None
+    row = _append(trace, op, tuple([_lift(trace, o) for o in operands]), params)
+    call = make(cls, None, row)
+    return [_apply_traced(cls, ITEM, (call,), {"k": k}) for k in range(len(params["results"]))]
 
 
 def _quickly_traced(trace: Trace, op: Op, operands: Sequence[Any], params: dict[str, Any]) -> Any:

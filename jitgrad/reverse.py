@@ -15,15 +15,11 @@ import numpy as np
 from jitgrad.errors import FreedTapeError
 from jitgrad.handle import Handle, check_guards, make
 from jitgrad.ops.elementwise import where
-from jitgrad.ops.table import OUTPUT, Op, Plan
+from jitgrad.ops.table import OUTPUT, Plan
 from jitgrad.record import grad_mode, watched
-from jitgrad.tape import FREED, LEAF, Row, beyond, by_serial
+from jitgrad.tape import FREED, ITEM, LEAF, Row, beyond, by_serial
 
 ndarray = np.ndarray
-
-ITEM = Op(lambda x, k: x[k], kind="item", inputs=("x",))
-ITEM.name = "item"
-"""One of the several results of a `call` row."""
 
 
 def reverse(
@@ -123,8 +119,8 @@ class Sweep:
         """Apply the rules of `row` to its cotangent."""
         op = row.op
         if op is ITEM:
-            parts = self.cotangents.setdefault(row.inputs[0], {})
-            parts[row.params["k"]] = g
+            parts, k = self.cotangents.setdefault(row.inputs[0], {}), row.params["k"]
+            parts[k] = parts[k] + g if k in parts else g
             return
         values = self.values(row)
         if op.pullback is not None or op.composite:

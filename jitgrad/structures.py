@@ -24,9 +24,9 @@ from jitgrad import background
 from jitgrad.handle import make
 from jitgrad.ops.table import Op
 from jitgrad.record import Trace, current_trace
-from jitgrad.reverse import ITEM, reverse
+from jitgrad.reverse import reverse
 from jitgrad.settings import config
-from jitgrad.tape import FREED, LEAF, Leaf, Row, Tape
+from jitgrad.tape import FREED, ITEM, LEAF, Leaf, Row, Tape
 from jitgrad.transforms import simplify
 from jitgrad.walk import Saved, Step, write_entry
 
@@ -263,7 +263,8 @@ def _rebuilt(steps: list[Step]) -> tuple[list[Row], dict[Row, tuple[Any, ...]]]:
 
 def compiled(steps: list[Step], cls: type, given: bool) -> Entry:
     """The entry of a structure: its sweep as a tape, compiled and tried out, behind the checks."""
-    from jitgrad.sweeps.program import Program
+    with background.imports:
+        from jitgrad.sweeps.program import Program
 
     tape, arrived, constants = traced(steps, cls, given)
     program = Program(simplify(tape, cls, lambda row: not row.op.composite), tape.inputs)

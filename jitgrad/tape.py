@@ -25,6 +25,13 @@ LEAF = Op(lambda: None, kind="leaf", inputs=())
 LEAF.name = "leaf"
 CONST = Op(lambda value: value, kind="const", inputs=())
 CONST.name = "const"
+ITEM = Op(lambda x, k: x[k], kind="item", inputs=("x",), shape=lambda x, k: x.params["results"][k])
+"""One of the several results of a call, a loop or a switch."""
+ITEM.name = "item"
+ITEM.differentiable = True
+
+CONTROL = frozenset(("loop", "switch"))
+"""The kinds of ops that have tapes among their parameters."""
 
 
 class Freed:
@@ -165,7 +172,10 @@ class Tape:
     def __str__(self) -> str:
         numbers = {row: f"%{i}" for i, row in enumerate(self.rows)}
         ends = set(self.inputs)
-        lines = [_line(row, numbers, self.names.get(row, ""), row in ends) for row in self.rows]
+        lines = []
+        for row in self.rows:
+            lines.append(_line(row, numbers, self.names.get(row, ""), row in ends))
+            lines += _inner_lines(row)
         if len(self.outputs) > 1 or (self.rows and self.outputs != [self.rows[-1]]):
             lines.append("return " + ", ".join(numbers[row] for row in self.outputs))
         return "\n".join(lines)
@@ -177,6 +187,8 @@ class Tape:
         for i, row in enumerate(self.rows):
             if row in ends or row.op in (LEAF, CONST) or row.op.kind == "call":
                 continue
+            if row.op.kind in CONTROL:
+                with_tapes(row.params, Tape.check)
             if any(place[x] >= i for x in row.inputs):
                 raise AssertionError(f"row %{i} ({row.op.name}) uses a value that is recorded later")
             want = infer(row.op, list(row.inputs), row.params)
@@ -186,6 +198,10 @@ class Tape:
                     f"the op table says {of(want.dtype).name}{list(want.shape)}"
                 )
         return self
+
+    def __call__(self, *values: Any) -> list[Any]:
+        """`replay`: a tape is a function of its inputs."""
+        return self.replay(*values)
 
     def replay(self, *values: Any, captured: Callable[[Row], Any] | None = None) -> list[Any]:
         """The values of the outputs for other values of the inputs, an op call a row.
@@ -204,6 +220,33 @@ class Tape:
             else:
                 env[row] = row.op(*[env[x] for x in row.inputs], **row.params)
         return [env[row] for row in self.outputs]
+
+
+def with_tapes(params: dict[str, Any], change: Callable[[Tape], Any]) -> dict[str, Any]:
+    """The parameters of a loop or a switch with `change(tape)` in the place of each tape."""
+    return {name: _changed(value, change) for name, value in params.items()}
+
+
+def _changed(value: Any, change: Callable[[Tape], Any]) -> Any:
+    if isinstance(value, tuple) and value and isinstance(value[0], Tape):
+        return tuple(change(tape) for tape in value)
+    return change(value) if isinstance(value, Tape) else value
+
+
+def tapes_of(row: Row) -> list[Tape]:
+    """The tapes among the parameters of a loop or a switch."""
+    found: list[Tape] = []
+    with_tapes(row.params, found.append)
+    return found
+
+
+def results_read(rows: Iterable[Row]) -> dict[Row, set[int]]:
+    """For the calls, loops and switches among some rows, which of their results are taken."""
+    found: dict[Row, set[int]] = {}
+    for row in rows:
+        if row.op is ITEM:
+            found.setdefault(row.inputs[0], set()).add(row.params["k"])
+    return found
 
 
 def _leaf_value(row: Row) -> Any:
@@ -232,9 +275,26 @@ def _line(row: Row, numbers: dict[Row, str], name: str, is_input: bool) -> str:
         words.append(_brief(row.params["value"]))
     elif not is_input:
         words += [numbers[x] for x in row.inputs]
-        words += [f"{k}={_brief(v)}" for k, v in row.params.items()]
+        words += [f"{k}={_brief(v)}" for k, v in row.params.items() if not (row.op.kind in CONTROL and _unsaid(k, v))]
     note = name or ("requires grad" if row.op is LEAF and row.requires else "")
-    return f"{' '.join(words):<29} {short_type(row):<12} {note}".rstrip()
+    kind = f"{len(row.params['results'])} results" if row.op.kind in CONTROL else short_type(row)
+    return f"{' '.join(words):<29} {kind:<12} {note}".rstrip()
+
+
+def _unsaid(name: str, value: Any) -> bool:
+    """Whether the printed tape shows a parameter of a loop or a switch as lines of its own, or not at all."""
+    return name in ("body", "cond", "branches", "results", "layout") or value is False
+
+
+def _inner_lines(row: Row) -> list[str]:
+    """The tapes among the parameters of a row, indented."""
+    lines: list[str] = []
+    if row.op.kind in CONTROL:
+        for name, value in row.params.items():
+            for tape in value if isinstance(value, tuple) else (value,):
+                if isinstance(tape, Tape):
+                    lines += [f"    {name}:", *(f"        {line}" for line in str(tape).split("\n"))]
+    return lines
 
 
 def _brief(value: Any) -> str:

@@ -25,6 +25,7 @@ from jitgrad.protocols import array_function, array_ufunc, numba_type
 from jitgrad.record import apply
 from jitgrad.size import Size
 from jitgrad.tape import Leaf, Row, Tape, short_type
+from jitgrad.tracing import current_trace, lifting
 
 
 class Tensor(Declared):
@@ -150,8 +151,9 @@ class Tensor(Declared):
         if self._value is None:
             raise TracedValueError(
                 f"{what} needs the value of a tensor of shape {list(self._row.shape)}, and under jit and vmap there is none "
-                "yet: the function is recorded once and run later. Use where(condition, a, b) for a choice, keep what "
-                "must be a Python number out of the function, or pass it as an int, bool or str argument"
+                "yet: the function is recorded once and run later. Use where(condition, a, b) or jitgrad.cond for a choice, "
+                "jitgrad.while_loop or scan for a loop, or jit(f, guard=True), which records a branch each way by value; keep "
+                "what must be a Python number out of the function, or pass it as an int, bool or str argument"
             )
         return self._value
 
@@ -189,10 +191,13 @@ class Tensor(Declared):
     _numba_type_ = property(numba_type)
 
     def __bool__(self) -> bool:
-        value = self._concrete("bool()")
-        if value.size != 1:
-            raise RuntimeError(f"the truth of a tensor with {value.size} elements is ambiguous: use .any() or .all()")
-        return bool(value)
+        trace = current_trace.get() if lifting else None
+        guarded = trace if trace is not None and trace.lifts else None
+        size = self._concrete("bool()").size if guarded is None else self.numel()
+        if size != 1:
+            raise RuntimeError(f"the truth of a tensor with {size} elements is ambiguous: use .any() or .all()")
+        known = None if guarded is None else guarded.truth(self)
+        return bool(self._concrete("bool()")) if known is None else known
 
     def _number(self, what: str) -> Any:
         value = self._concrete(what)

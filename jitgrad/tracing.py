@@ -15,6 +15,8 @@ from jitgrad.tape import Leaf, Row, constant
 
 grad_mode: ContextVar[bool] = ContextVar("grad_mode", default=True)
 current_trace: ContextVar[Trace | None] = ContextVar("current_trace", default=None)
+lifting: list[Trace] = []
+"""The traces, of any thread, that `lifts` is true of: while there is one, no operation may take a short cut past them."""
 
 
 class OrderedSet(dict[Any, None]):
@@ -34,6 +36,9 @@ class Trace:
         self.views: list[weakref.ref] = []
         self.arrays: dict[int, Handle] = {}
         self.numbers: set[Row] = set()  # inputs that are Python numbers: they do not promote tensors
+        self.owned: set[Row] = set()  # inputs that nobody else holds, so that they may be changed in place
+        self.lifts: bool = self.outer is not None and self.outer.lifts  # operations on tensors with values are recorded too
+        self.names: dict[Row, str] = {}  # what the printed tape says of some rows
 
     def views_of(self, root: Handle) -> list[Handle]:
         """The living views of a traced tensor."""
@@ -61,6 +66,14 @@ class Trace:
         while trace is not None:
             yield trace
             trace = trace.outer
+
+    def truth(self, handle: Any) -> bool | None:
+        """Whether a tensor is true, where a trace that `lifts` is asked by a branch; None if there is no way to know."""
+        return None
+
+    def checks(self) -> list[Row]:
+        """Rows that become outputs of the tape after those of the function."""
+        return []
 
     def draw(self, function: Callable[[], Any]) -> Any:
         """What a function that draws random numbers gives while this trace records: nothing good."""

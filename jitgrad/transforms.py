@@ -8,14 +8,16 @@ from typing import Any
 
 import numpy as np
 
+from jitgrad.errors import MutatedArgumentError
 from jitgrad.handle import Handle, make
 from jitgrad.ops.elementwise import add, alias, cast, clone, detach, div, exp, log, mul, sub
 from jitgrad.ops.indexing import index_add, scatter_add
 from jitgrad.ops.movement import expand, reshape, sum
 from jitgrad.ops.reductions import amax
 from jitgrad.ops.table import Op
+from jitgrad.outside import Outside, contents
 from jitgrad.record import Trace, current_trace
-from jitgrad.tape import CONST, LEAF, Leaf, Row, Tape, reachable
+from jitgrad.tape import CONST, CONTROL, LEAF, Leaf, Row, Tape, reachable, with_tapes
 from jitgrad.tree import flatten
 
 COMPUTED = object()
@@ -30,6 +32,7 @@ class Traced:
         self.structure = structure
         self.captured = captured
         self.outputs = outputs
+        self.guards: list[tuple[Row, bool]] = []  # see `jitgrad.guards`
 
 
 def trace(
@@ -47,17 +50,24 @@ def trace(
         if is_number:
             tracing.numbers.add(leaf)
         inputs.append(leaf)
+    before = Outside(function).tensors()
     token = current_trace.set(tracing)
     try:
         args, kwargs = rebuild([make(cls, None, leaf) for leaf in inputs])
         result = function(*args, **kwargs)
+        if any(contents(tensor) != known for tensor, known in before):
+            raise MutatedArgumentError(
+                "a function that is recorded changes a tensor from outside in place; that would happen once, while it is "
+                "recorded, and not at every call or step: return the new value instead"
+            )
         leaves: list[Any] = []
         structure = flatten(result, leaves)
         rows = [_result_row(tracing, leaf) for leaf in leaves]
+        checks = tracing.checks()
     finally:
         current_trace.reset(token)
     captured: dict[Row, Handle] = dict(tracing.captured.values())
-    tape = Tape(inputs, [row for row in rows if row is not None], among=tracing.rows)
+    tape = Tape(inputs, [row for row in rows if row is not None] + checks, tracing.names, among=tracing.rows)
     outputs = [COMPUTED if row is not None else leaf for row, leaf in zip(rows, leaves)]
     return Traced(tape, structure, captured, outputs)
 
@@ -68,19 +78,20 @@ def _result_row(tracing: Trace, leaf: Any) -> Row | None:
     return leaf._row if leaf._value is None else tracing.capture(leaf)
 
 
-def simplify(tape: Tape, cls: type, lowers: Callable[[Row], bool]) -> Tape:
+def simplify(tape: Tape, cls: type, lowers: Callable[[Row], bool], outside: dict[Row, Row] | None = None) -> Tape:
     """The same tape in fewer, simpler rows: composites lowered, copies and no-ops gone, equal rows shared.
 
-    Rows for which `lowers` is true are replaced by what their `lower` records. Leaves stay the same rows.
+    Rows for which `lowers` is true are replaced by what their `lower` records. Leaves stay the same rows. With `outside`,
+    arrays among the constants become further inputs, which go first, and are put there by their leaves.
     """
     tracing = Trace()
     tracing.rows.update(dict.fromkeys(tape.rows))
     token = current_trace.set(tracing)
     try:
-        new = _Simplifier(cls, lowers, tracing).simplified(tape.rows, {})
+        new = _Simplifier(cls, lowers, tracing, outside).simplified(tape.rows, {})
     finally:
         current_trace.reset(token)
-    return Tape(tape.inputs, [new[row] for row in tape.outputs], among=tracing.rows)
+    return Tape([*(outside or ()), *tape.inputs], [new[row] for row in tape.outputs], among=tracing.rows)
 
 
 _COPIES = frozenset((alias, clone, detach))
@@ -93,15 +104,15 @@ _CHANGING = _COPIES | _SHAPED | {LEAF, CONST, add, cast, exp, mul}
 class _Simplifier:
     """Rows in, simpler rows out, which `tracing` collects in order."""
 
-    def __init__(self, cls: type, lowers: Callable[[Row], bool], tracing: Trace) -> None:
-        self.cls, self.lowers, self.tracing = cls, lowers, tracing
+    def __init__(self, cls: type, lowers: Callable[[Row], bool], tracing: Trace, outside: dict[Row, Row] | None) -> None:
+        self.cls, self.lowers, self.tracing, self.outside = cls, lowers, tracing, outside
         self.known: dict[Any, Row] = {}
 
     def simplified(self, rows: Iterable[Row], new: dict[Row, Row]) -> dict[Row, Row]:
         """For each of these rows one that does the same; `new` holds those for what they read."""
         for row in rows:
             inputs = tuple([new[x] for x in row.inputs])
-            changing = row.op in _CHANGING or row.op.lower is not None
+            changing = row.op in _CHANGING or row.op.lower is not None or row.op.kind in CONTROL
             simpler = self._simpler(row, inputs) if changing else self._shared(row, inputs)
             new[row] = self._smaller(simpler) if simpler.op.kind == "elementwise" and simpler.shape else simpler
         return new
@@ -110,6 +121,13 @@ class _Simplifier:
         op = row.op
         if op is LEAF:
             return row
+        if op is CONST and row.shape and self.outside is not None:
+            leaf = Leaf(row.shape, row.dtype, False)
+            self.outside[leaf] = row
+            self.tracing.rows.add(leaf)
+            return leaf
+        if op.kind in CONTROL:
+            return self._simpler_inside(row, inputs)
         if op in _COPIES or (op in _SHAPED and inputs[0].shape == row.shape) or (op is cast and inputs[0].dtype == row.dtype):
             return inputs[0]
         if op is mul:
@@ -138,6 +156,29 @@ class _Simplifier:
             made = reachable([out], lambda x: x in ends)
             return self.simplified([x for x in made if x not in ends], {x: x for x in ends})[out]
         return self._shared(row, inputs)
+
+    def _simpler_inside(self, row: Row, inputs: tuple[Row, ...]) -> Row:
+        """A loop or a switch whose tapes are simplified; arrays among their constants are read from outside."""
+        found: list[dict[Row, Row]] = []
+
+        def simpler(tape: Tape) -> Tape:
+            found.append({})
+            return simplify(tape, self.cls, self.lowers, found[-1])
+
+        params = with_tapes(row.params, simpler)
+        arrays = [self.simplified([x], {})[x] for outside in found for x in outside.values()]
+        if row.op.kind == "loop":
+            params["layout"] = row.params["layout"].after(*map(len, found))
+            own = len(found[0])
+            start = row.params["layout"].consts
+            inputs = (*arrays[:own], *inputs[:start], *arrays[own:], *inputs[start:])
+        elif arrays:
+            leaves = [leaf for outside in found for leaf in outside]
+            params["branches"] = tuple(
+                Tape([*leaves, *tape.inputs[len(outside) :]], tape.outputs) for tape, outside in zip(params["branches"], found)
+            )
+            inputs = (inputs[0], *arrays, *inputs[1:])
+        return self._shared(Row(row.op, inputs, params, row.shape, row.dtype, False), inputs)
 
     def _smaller(self, row: Row) -> Row:
         """An elementwise row of nothing but repeated values, computed before they are repeated."""

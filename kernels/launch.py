@@ -145,9 +145,17 @@ def _register_primitives() -> None:
     instruction(primitives.with_bits, typed_bits, with_bits)
 
     def select(context: Any, builder: Any, result: Any, args: Any, values: Any) -> Any:
-        return builder.select(*values)
+        a, b = (context.cast(builder, value, arg, result) for value, arg in zip(values[1:], args[1:]))
+        return builder.select(values[0], a, b)
 
-    instruction(primitives.select, lambda c, a, b: a(types.boolean, a, a) if a == b else None, select)
+    def picked(c: Any, a: Any, b: Any) -> Any:
+        """Python's numbers, which have 64 bits, take the type of the value they meet."""
+        if a != b and not all(isinstance(x, (types.Float, types.Integer)) for x in (a, b)):
+            return None
+        result = a if a == b else min(a, b, key=lambda x: (isinstance(x, types.Integer), x.bitwidth))
+        return result(types.boolean, a, b)
+
+    instruction(primitives.select, picked, select)
 
     def isnan(context: Any, builder: Any, result: Any, args: Any, values: Any) -> Any:
         return builder.fcmp_unordered("uno", values[0], values[0])

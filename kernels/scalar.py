@@ -43,25 +43,15 @@ KERNELS: dict[str, dict[str, Callable[..., Any]]] = {
 
 
 def _by_type(name: str) -> Callable[..., Any]:
-    kernels = KERNELS[name]
+    def kernel(*xs: Any) -> Any:
+        return KERNELS[name][xs[0].type](*xs)
 
-    def unary(x: Any) -> Any:
-        if x.type == "f16":
-            return kernels["f32"](x.to("f32")).to("f16")
-        return kernels[x.type](x)
-
-    def binary(x: Any, y: Any) -> Any:
-        if x.type == "f16":
-            return kernels["f32"](x.to("f32"), y.to("f32")).to("f16")
-        return kernels[x.type](x, y)
-
-    kernel: Callable[..., Any] = binary if kernels["f32"].__code__.co_argcount == 2 else unary
     kernel.__name__ = kernel.__qualname__ = name
     return kernel
 
 
 GENERIC: dict[str, Callable[..., Any]] = {name: _by_type(name) for name in KERNELS}
-"""By name: the kernel for whichever type x has."""
+"""By name: the kernel for whichever type the arguments have, float32 or float64."""
 
 
 def fmod(x: Any, y: Any) -> Any:

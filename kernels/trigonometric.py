@@ -108,17 +108,16 @@ def tan(x: Any, c: Any) -> Any:
     return rare_tan(a > c.limit, x, flipped(y, x, c.t))
 
 
-def _atan_of_ratio(p: Any, q: Any, same: Any, none: Any, c: Any) -> Any:
-    """atan(p / q) for p, q >= 0: by the addition theorem 0, pi/4 or pi/2 and atan(u), |u| <= 1/2.
+def _ratio(p: Any, q: Any, below: Any, above: Any) -> Any:
+    """For p, q >= 0 the u with atan(p / q) = 0, pi/4 or pi/2 and atan(u), |u| <= 1/2: p / q is below 1/2, or above 2."""
+    return select(below, p, select(above, -q, p - q)) / select(below, q, select(above, p, p + q))
 
-    `same` says that p / q is 1, whatever p and q are, and `none` that it is 0.
-    """
+
+def _atan_sum(u: Any, below: Any, above: Any, c: Any) -> Any:
+    """0, pi/4 or pi/2, and atan(u)."""
     t = c.t
-    below, above = p + p < q, q + q < p
-    u = select(below, p, select(above, -q, p - q)) / select(below, q, select(above, p, p + q))
-    u = select(same, t.zero, u)
-    offset = select(below | none, t.zero, select(above, c.pi_2[0], c.pi_2[0] * t.half))
-    low = select(below | none, t.zero, select(above, c.pi_2[1], c.pi_2[1] * t.half))
+    offset = select(below, t.zero, select(above, c.pi_2[0], c.pi_2[0] * t.half))
+    low = select(below, t.zero, select(above, c.pi_2[1], c.pi_2[1] * t.half))
     z = u * u
     return offset + (u + fma(u * z, horner(z, c.atan), low))
 
@@ -126,18 +125,17 @@ def _atan_of_ratio(p: Any, q: Any, same: Any, none: Any, c: Any) -> Any:
 def atan(x: Any, c: Any) -> Any:
     a, t = abs(x), c.t
     below, above = a < t.half, a > t.two
-    u = select(below, a, select(above, -t.one, a - t.one)) / select(below, t.one, select(above, a, a + t.one))
-    offset = select(below, t.zero, select(above, c.pi_2[0], c.pi_2[0] * t.half))
-    low = select(below, t.zero, select(above, c.pi_2[1], c.pi_2[1] * t.half))
-    z = u * u
-    return copysign(offset + (u + fma(u * z, horner(z, c.atan), low)), x)
+    return copysign(_atan_sum(_ratio(a, t.one, below, above), below, above, c), x)
 
 
 def atan2(y: Any, x: Any, c: Any) -> Any:
     t, p, q = c.t, abs(y), abs(x)
     same, none = p == q, p == t.zero
     scale = select((p > c.huge) | (q > c.huge), t.quarter, t.one)
-    a = _atan_of_ratio(p * scale, q * scale, same, none, c)
+    p, q = p * scale, q * scale
+    below, above = p + p < q, q + q < p
+    u = select(same, t.zero, _ratio(p, q, below, above))
+    a = _atan_sum(u, below | none, above, c)
     a = select(bits(x) < 0, c.pi_2[0] * t.two - (a - c.pi_2[1] * t.two), a)
     return copysign(a, y)
 

@@ -1,90 +1,20 @@
 """Native functions: what `compile` gives agrees with the Python call, from Python, from `@njit` code and from C."""
 
 import ctypes
+import gc
 import os
 import subprocess
-import sys
-import textwrap
 import threading
-from pathlib import Path
 
 import numba
 import numpy as np
 import pytest
+from native_cases import CASES, leaves, normal, squares, tuples
 
 import jitgrad as jg
-from bench import neuron
-from bench.libraries import load
-from jitgrad.sweeps import artefact
-
-RNG = np.random.default_rng(3)
-SQUARE = jg.tensor(RNG.normal(size=(3, 3)))
-OFFSET, MATRIX = jg.tensor(RNG.normal(size=3)), jg.tensor(RNG.normal(size=(3, 2)))
 
 
-def normal(*shape, dtype=np.float64):
-    return RNG.normal(size=shape).astype(dtype)
-
-
-def squares(x):
-    return (x * x).sum()
-
-
-CASES = {
-    "the neuron": (jg.value_and_grad(neuron.loss(load("jitgrad")), argnums=(0, 1)), neuron.arguments()),
-    "logistic regression": (
-        jg.value_and_grad(lambda w, x, y: jg.log1p(jg.exp(-(x @ w) * y)).mean()),
-        (normal(5), normal(40, 5), np.sign(normal(40))),
-    ),
-    "two gradients": (
-        jg.value_and_grad(lambda x, y: (jg.tanh(x) @ y).sum(), argnums=(0, 1)),
-        (normal(4, 3, dtype=np.float32), normal(3, 2, dtype=np.float32)),
-    ),
-    "aux": (jg.value_and_grad(lambda x: (squares(x), {"y": x * 2, "n": 3, "none": None}), has_aux=True), (normal(4),)),
-    "dict and number": (
-        jg.value_and_grad(lambda p, x: ((x * p["w"] + p["b"]) ** 2).sum()),
-        ({"w": normal(4), "b": np.float64(0.5)}, normal(4)),
-    ),
-    "nested": (lambda p: [p[0] * 2, (p[1][0],)], ((normal(2), [normal(3)]),)),
-    "constant gradient": (jg.value_and_grad(lambda x: x.sum()), (normal(4),)),
-    "results that need no code": (lambda x: (jg.ones(2, 3), x, x, 2.5, x[1], x.reshape(2, 1)), (normal(2),)),
-    "equal results": (lambda x: (x * 2, x * 2, (x * 2).reshape(6), (x * 2).t(), x[1, 2]), (normal(2, 3),)),
-    "one element": (lambda x: (x * 2, x.sum(), x.reshape(1, 1), x[0] > 0), (normal(1),)),
-    "captured": (jg.value_and_grad(lambda x: ((x + OFFSET) @ MATRIX).sum()), (normal(4, 3),)),
-    "dot": (jg.value_and_grad(lambda x, y: x @ y, argnums=(0, 1)), (normal(4), normal(4))),
-    "large product": (lambda x, w: jg.tanh(x @ w), (normal(64, 100, dtype=np.float32), normal(100, 80, dtype=np.float32))),
-    "large sum": (jg.value_and_grad(lambda x: (jg.tanh(x) * jg.exp(-x * x)).mean()), (normal(1000, 1100),)),
-    "integers": (lambda x, y, n: (x + y, x > y, (x * 2).sum(), y * n), (np.arange(5), np.arange(5)[::-1].copy(), np.int32(3))),
-    "bools": (lambda m, b, x: (jg.where(m, x, -x), m, ~b, b), (np.array([True, False]), np.bool_(True), normal(2))),
-    "fixed": (lambda x, n, none: x * n, (normal(2), 3, None)),
-    "empty": (jg.value_and_grad(squares), (np.zeros(0),)),
-    "Python numbers": (jg.value_and_grad(lambda a, x: (x * a).sum()), (2.5, normal(3, dtype=np.float32))),
-    "nothing": (lambda: jg.ones(2), ()),
-    "second derivative": (jg.grad(lambda x: (jg.grad(lambda z: (z**3).sum())(x) ** 2).sum()), (normal(4),)),
-    "batches": (jg.value_and_grad(lambda x, w: (x @ w).tanh().sum(), argnums=(0, 1)), (normal(4, 3, 5), normal(4, 5, 2))),
-    "hessian": (jg.hessian(lambda x: (jg.tanh(SQUARE @ x) * x).sum()), (normal(3),)),
-    "jacrev": (jg.jacrev(lambda x: jg.tanh(SQUARE @ x)), (normal(3),)),
-    "jacfwd": (jg.jacfwd(lambda x: jg.tanh(SQUARE @ x)), (normal(3),)),
-    "vjp": (lambda x, g: jg.vjp(lambda x: jg.tanh(SQUARE @ x), x)[1](g), (normal(3), normal(3))),
-    "jvp": (lambda x, t: jg.jvp(lambda x: jg.tanh(SQUARE @ x), (x,), (t,)), (normal(3), normal(3))),
-    "hvp": (lambda x, t: jg.hvp(lambda x: (jg.tanh(SQUARE @ x) * x).sum(), (x,), (t,)), (normal(3), normal(3))),
-    "vmap": (jg.vmap(jg.value_and_grad(lambda x: (jg.tanh(SQUARE @ x) * x).sum())), (normal(5, 3),)),
-    "softmax": (jg.value_and_grad(lambda x: -jg.log_softmax(x, 1)[:, 0].sum()), (normal(4, 6),)),
-}
-
-
-def tuples(tree):
-    """The tree with tuples for lists and dicts, as `@njit` code has it."""
-    if isinstance(tree, dict):
-        tree = list(tree.values())
-    return tuple(tuples(t) for t in tree) if isinstance(tree, (list, tuple)) else tree
-
-
-def leaves(tree):
-    return [leaf for t in tree for leaf in leaves(t)] if isinstance(tree, tuple) else [tree]
-
-
-def agree(want, got, exact_dtype=True):
+def agree(want, got, exact_dtype=True, tolerance=None):
     want, got = leaves(tuples(want)), leaves(tuples(got))
     assert len(want) == len(got)
     for a, b in zip(want, got):
@@ -94,8 +24,8 @@ def agree(want, got, exact_dtype=True):
         a, b = np.asarray(a), np.asarray(b)
         assert a.shape == b.shape
         assert a.dtype == b.dtype or not (exact_dtype or a.shape)
-        tolerance = 2e-5 if a.dtype == np.float32 else 1e-12
-        np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance)
+        close = tolerance if tolerance is not None else 2e-5 if a.dtype == np.float32 else 1e-12
+        np.testing.assert_allclose(a, b, rtol=close, atol=close)
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -103,8 +33,9 @@ def test_python_and_njit_give_what_the_function_gives(name):
     function, args = CASES[name]
     want = jg.jit(function)(*args)
     compiled = jg.jit(function).compile(*args)
-    agree(want, compiled(*args))
-    agree(want, compiled.njit(*tuples(args)), exact_dtype=False)  # Numba hands numbers to Python as Python's
+    found = compiled(*args)
+    agree(want, found)
+    agree(found, compiled.njit(*tuples(args)), exact_dtype=False, tolerance=0)  # Numba hands numbers to Python as Python's
 
 
 GRADIENT = jg.value_and_grad(squares).compile(np.zeros(3))
@@ -194,6 +125,34 @@ def test_other_types_are_typing_errors(x):
         GRADIENT.njit(x)
 
 
+def test_the_quick_way_from_python_checks_what_the_first_call_checks():
+    def f(x, a, i, how):
+        return {"sum": (a * x).sum(), "how": how, "all": x * a + i}
+
+    x, a = np.arange(3, dtype=np.float32), np.float32(2)
+    native = jg.jit(f).compile(x, jg.tensor(a), jg.tensor(4), "so")
+    arrays = [x, jg.tensor(x), np.repeat(x, 2)[::2], jg.tensor(np.repeat(x, 2))[::2], x.view(np.matrix).A1]
+    for _ in range(3):
+        for array in arrays:
+            for number in (a, 2.0, jg.tensor(2.0), np.array(a)):
+                for whole in (np.int64(4), 4, jg.tensor(4), np.array(4)):
+                    found = native(array, number, whole, "so")
+                    assert (found["sum"].item(), found["how"], found["all"].tolist()) == (6, "so", [4, 6, 8])
+                    assert found["all"].dtype == jg.float32
+    assert len(native._entries) > 1
+    assert not np.shares_memory(native(x, a, 4, "so")["all"].numpy(), native(x, a, 4, "so")["all"].numpy())
+    for wrong, error in (
+        ((x.astype(np.float64), a, 4, "so"), TypeError), ((x, a, 4.0, "so"), TypeError), ((x, a, 4), TypeError),
+        ((x, [a], 4, "so"), TypeError), ((x[:2], a, 4, "so"), ValueError), ((x, a, 4, "not"), ValueError),
+        ((jg.tensor(x, requires_grad=True), a, 4, "so"), RuntimeError),
+        ((x, jg.tensor(a, requires_grad=True), 4, "so"), RuntimeError),
+    ):  # fmt: skip
+        with pytest.raises(error):
+            native(*wrong)
+    with jg.no_grad():
+        assert native(jg.tensor(x, requires_grad=True), a, 4, "so")["sum"].item() == 6
+
+
 def test_other_arguments_in_python():
     with pytest.raises(TypeError, match="has dtype float32, and it was compiled for float64"):
         GRADIENT(np.ones(3, np.float32))
@@ -222,47 +181,6 @@ def test_dtypes_without_a_c_type_are_refused():
         jg.jit(squares).compile(jg.ones(3, dtype=jg.float16))
 
 
-# Callers in the disk cache of Numba.
-
-_LOSS = """
-    import os
-    import numpy as np
-    import jitgrad as jg
-    scale = float(os.environ["SCALE"])
-    gradient = jg.value_and_grad(lambda x: (x * x * scale).sum()).compile(np.zeros(3))
-"""
-_USER = """
-    import numba
-    import numpy as np
-    from loss import gradient
-
-    @numba.njit(cache=True)
-    def step(x):
-        value, slope = gradient(x)
-        return x - slope
-
-    print(step(np.ones(3)).tolist(), sum(step.stats.cache_hits.values()))
-"""
-
-
-def run(folder: Path, script: str, **environment: str) -> subprocess.CompletedProcess:
-    paths = os.pathsep.join([str(Path(jg.__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
-    return subprocess.run([sys.executable, "-W", "error", script], cwd=folder, capture_output=True, text=True, check=False,
-                          env=os.environ | {"PYTHONPATH": paths} | environment)  # fmt: skip
-
-
-def test_callers_can_be_cached(tmp_path):
-    for name, text in (("loss.py", _LOSS), ("user.py", _USER)):
-        (tmp_path / name).write_text(textwrap.dedent(text))
-    assert run(tmp_path, "user.py", SCALE="1").stdout.split("]") == ["[-1.0, -1.0, -1.0", " 0\n"]
-    assert run(tmp_path, "user.py", SCALE="1").stdout.split("]") == ["[-1.0, -1.0, -1.0", " 1\n"]
-    # Numba does not see that what the cached function calls has changed; the code of another function must not run.
-    stale = run(tmp_path, "user.py", SCALE="2")
-    assert stale.returncode == 1
-    assert "RuntimeError: the native function jitgrad__lambda" in stale.stderr
-    assert "delete the cached files of its callers" in stale.stderr
-
-
 # C.
 
 
@@ -274,9 +192,7 @@ def test_ctypes_address_and_header():
     for call in (native.ctypes, function):
         assert call(2.0, x.ctypes.data_as(double), value, slope) == 0
         assert (value.value, slope.value) == (30.0, 15.0)
-    assert native.header().endswith(
-        f"int32_t {native.symbol}(double w, const double *x, double *result_0, double *result_1);\n"
-    )
+    assert native.header().endswith(f"int32_t {native.symbol}(double w, const double *x, double *result_0, double *result_1);\n")
     assert "const double *x: 2 x 3" in native.header()
 
 
@@ -316,6 +232,21 @@ def test_integrals():
     assert np.isnan(plane.low_level_callable().function(3, (ctypes.c_double * 3)()))
 
 
+def test_code_that_was_made_twice_stays_where_it_is():
+    integrate = pytest.importorskip("scipy.integrate")
+
+    def cube():
+        return jg.grad(lambda x: x**3).compile(np.float64(0))
+
+    first, second = cube(), cube()
+    assert first.address == second.address
+    del first, second
+    for _ in range(3):
+        callable_alone = cube().low_level_callable()
+        gc.collect()
+        assert integrate.quad(callable_alone, 0, 2)[0] == pytest.approx(8)
+
+
 def test_filters():
     ndimage = pytest.importorskip("scipy.ndimage")
     image = normal(8, 9)
@@ -334,83 +265,3 @@ def test_what_scipy_cannot_call():
         GRADIENT.low_level_callable()
     with pytest.raises(ValueError, match="use must be one of integrate, generic_filter, generic_filter1d"):
         GRADIENT.low_level_callable("optimize")
-
-
-# Files.
-
-
-def test_save_and_load(tmp_path):
-    for name in ("neuron", "aux", "captured", "large product", "bools", "fixed", "dict and number", "nested"):
-        function, args = CASES[{"neuron": "the neuron"}.get(name, name)]
-        compiled = jg.jit(function).compile(*args)
-        compiled.save(tmp_path / "f.native")
-        loaded = jg.load_compiled(str(tmp_path / "f.native"))
-        agree(compiled(*args), loaded(*args))
-        assert loaded.header() == compiled.header()
-        loaded.save(tmp_path / "again.native")
-        assert (tmp_path / "again.native").read_bytes() == (tmp_path / "f.native").read_bytes()
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["again.native", "f.native"]
-
-
-_LOADS = """
-    import sys
-    import jitgrad as jg
-    import jitgrad.transforms
-    jitgrad.transforms.trace = None  # whoever wants to record something fails
-    gradient = jg.load_compiled("f.native")
-    assert "numba" not in sys.modules
-    print(gradient(jg.tensor([1.0, 2.0]))[1].tolist())
-
-    import numba
-    import numpy as np
-
-    @numba.njit(cache=True)
-    def step(x):
-        return x - gradient(x)[1]
-
-    print(step(np.ones(2, np.float32)).tolist())
-"""
-
-
-def test_load_in_another_process_without_tracing(tmp_path):
-    weights = jg.tensor([2.0, 3.0])
-    jg.value_and_grad(lambda x: (x * x * weights).sum()).compile(jg.zeros(2)).save(tmp_path / "f.native")
-    (tmp_path / "loads.py").write_text(textwrap.dedent(_LOADS))
-    for _ in range(2):  # the second time, `step` comes from the cache
-        done = run(tmp_path, "loads.py")
-        assert (done.stdout, done.stderr) == ("[4.0, 12.0]\n[-3.0, -5.0]\n", "")
-
-
-def test_files_that_are_refused(tmp_path, monkeypatch):
-    path = tmp_path / "f.native"
-    GRADIENT.save(path)
-    content = path.read_bytes()
-    for wrong in (content[:-1], content[: len(content) // 2], content[:60], content[:-9] + b"x" + content[-8:]):
-        path.write_bytes(wrong)
-        with pytest.raises(ValueError, match="is damaged or cut short: save it again"):
-            jg.load_compiled(path)
-    for wrong in (b"", content[:10], b"something else"):
-        path.write_bytes(wrong)
-        with pytest.raises(ValueError, match="is no native function of jitgrad"):
-            jg.load_compiled(path)
-    with pytest.raises(FileNotFoundError):
-        jg.load_compiled(tmp_path / "none")
-    path.write_bytes(content)
-    monkeypatch.setattr(jg, "__version__", "99.0")
-    with pytest.raises(RuntimeError, match=r"was saved for jitgrad \S+, and here is jitgrad 99.0: compile and save it here"):
-        jg.load_compiled(path)
-    monkeypatch.undo()
-    here = artefact.host()
-    monkeypatch.setattr(artefact, "host", lambda: here._replace(cpu="another"))
-    with pytest.raises(RuntimeError, match=r"was saved for cpu \S+, and here is cpu another"):
-        jg.load_compiled(path)
-    monkeypatch.setattr(artefact, "host", lambda: here._replace(features="+old"))
-    with pytest.raises(RuntimeError, match="was saved for a CPU with other features"):
-        jg.load_compiled(path)
-
-
-def test_what_cannot_be_saved(tmp_path):
-    compiled = jg.jit(lambda x, d: x.to(d)).compile(jg.ones(2), jg.float64)
-    with pytest.raises(TypeError, match="d is fixed at a DType"):
-        compiled.save(tmp_path / "f.native")
-    assert not list(tmp_path.iterdir())

@@ -9,6 +9,7 @@ import pytest
 
 import jitgrad as jg
 from jitgrad.functions.data import tensor
+from jitgrad.testing import gradcheck
 
 quick = pytest.mark.quick
 
@@ -297,3 +298,34 @@ def test_a_training_loop_as_people_write_it() -> None:
                 parameter.grad.zero_()
     assert losses[-1] < 0.3 * losses[0]
     assert losses == sorted(losses, reverse=True)
+
+
+@quick
+@pytest.mark.parametrize("shape", [(4,), (5, 4), (5, 4, 3)])
+def test_cross_entropy_of_one_sample_of_many_and_of_pictures(shape) -> None:
+    rng = np.random.default_rng(3)
+    scores, place = rng.normal(size=shape), 0 if len(shape) == 1 else 1
+    classes = np.asarray(rng.integers(0, 4, shape[:place] + shape[place + 1 :]))
+    logs = np.moveaxis(scores - np.log(np.exp(scores).sum(place, keepdims=True)), place, -1)
+    want = -np.take_along_axis(logs, classes[..., None], -1)[..., 0]
+    np.testing.assert_allclose(jg.cross_entropy(tensor(scores), tensor(classes), "none").numpy(), want, rtol=1e-12)
+    gradcheck(lambda x: jg.cross_entropy(x, tensor(classes)), tensor(scores))
+    if len(shape) == 2:
+        np.testing.assert_allclose(jg.vmap(jg.cross_entropy)(tensor(scores), tensor(classes)).numpy(), want, rtol=1e-12)
+
+
+@quick
+@pytest.mark.parametrize("equal_nan", [True, False])
+def test_isclose_is_numpys_and_runs_under_jit(equal_nan: bool) -> None:
+    special = np.array([0.0, -0.0, 1.0, 1.000001, 1.1, 1e-9, np.inf, -np.inf, np.nan, 1e30])
+    x, y = tensor(special[:, None]), tensor(special)
+    want = np.isclose(special[:, None], special, equal_nan=equal_nan)
+    f = lambda x, y: jg.isclose(x, y, equal_nan=equal_nan)
+    for found in (f(x, y), jg.jit(f)(x, y)):
+        np.testing.assert_array_equal(found.numpy(), want)
+    assert jg.allclose(tensor([1, 2]), tensor([1.0, 2.0]))
+    assert not jg.equal(x, x)
+    assert jg.equal(y[:8], y[:8].clone())
+    assert jg.equal(jg.zeros(0, 2), jg.zeros(0, 2))
+    with pytest.raises(RuntimeError, match="broadcast"):
+        jg.isclose(jg.ones(2), jg.ones(3))

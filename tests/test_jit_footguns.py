@@ -40,6 +40,19 @@ def test_a_changed_number_in_a_closure_is_seen():
     assert compiled(jg.tensor(3.0))[1].item() == 4
 
 
+def test_a_changed_list_is_seen():
+    table = [1.0, 2.0, 3.0]
+    f = jg.jit(lambda x: x * sum(table))
+    found = [f(jg.tensor(1.0)).item()]
+    table[1] = 5.0
+    found.append(f(jg.tensor(1.0)).item())
+    table.append(1.0)
+    found.append(f(jg.tensor(1.0)).item())
+    table[0] = 1
+    found.append(f(jg.tensor(1.0)).item())
+    assert found == [6, 9, 10, 10]
+
+
 def test_a_changed_helper_function_is_seen(monkeypatch):
     f = jg.jit(lambda x: helper(x))
     assert f(jg.tensor(3.0)).item() == 4
@@ -141,6 +154,16 @@ def test_an_unhashable_static_argument_is_an_error():
 def test_asking_for_a_value_under_jit_is_an_error_that_teaches(use):
     with pytest.raises(TracedValueError, match="under jit"):
         jg.jit(use)(jg.tensor(1.0))
+
+
+def test_a_branch_on_a_value_is_an_error_or_decided_anew_in_every_call():
+    def f(x):
+        return x if x > 0 else -x
+
+    with pytest.raises(TracedValueError, match="guard=True"):
+        jg.jit(f)(jg.tensor(1.0))
+    guarded = jg.jit(f, guard=True)
+    assert [guarded(jg.tensor(v)).item() for v in (1.0, -2.0, 3.0, -4.0)] == [1, 2, 3, 4]
 
 
 def test_a_mask_under_jit_is_an_error_that_teaches():

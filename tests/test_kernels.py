@@ -12,7 +12,8 @@ import pytest
 import scipy.special
 
 from jitgrad.kernels import primitives, scalar
-from jitgrad.sweeps.lanes import Block, Lane
+from jitgrad.sweeps.blocks import Block
+from jitgrad.sweeps.lanes import Lane
 from jitgrad.sweeps.native import compile_text
 from jitgrad.sweeps.words import DTYPES, literal
 

@@ -210,7 +210,7 @@ declare float @llvm.exp.f32(float)
 @"quoted" = external constant double
 @own = internal constant double 1.0
 """
-    assert list(native._declared(text)) == ["pow", "odd name", "outside", "quoted"]
+    assert native.imports_of(text) == ["pow", "odd name", "outside", "quoted"]
     for name in ["pow", "atan2", "fmod", "hypot", "acosh", "erff", "powf", "tanf", "PyErr_Occurred"]:
         assert native._symbol_address(name) > 0
 

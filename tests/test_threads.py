@@ -13,7 +13,7 @@ import pytest
 from test_segments import NORMALISED, VIEWS, agree, data, flat, program
 
 import jitgrad as jg
-from jitgrad.sweeps import chunks
+from jitgrad.sweeps import chunks, threads
 from jitgrad.sweeps.program import Native
 
 
@@ -132,3 +132,10 @@ def test_the_environment_sets_the_number() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True,
                           env=os.environ | {"JITGRAD_NUM_THREADS": "3"})  # fmt: skip
     assert done.stdout == "3\n"
+
+
+@pytest.mark.parametrize("given", ["many", "-1", "²"])
+def test_what_is_no_number_in_the_environment_is_ignored(given: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threads, "_count", None)
+    monkeypatch.setenv("JITGRAD_NUM_THREADS", given)
+    assert jg.get_num_threads() >= 1

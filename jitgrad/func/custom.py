@@ -19,11 +19,12 @@ from jitgrad.forward import dummy, forget
 from jitgrad.func.vectorized import outer_tensor, vmap
 from jitgrad.functions.creation import zeros_like
 from jitgrad.functions.data import as_tensor
+from jitgrad.guards import InnerTrace
 from jitgrad.handle import Handle, requires
 from jitgrad.ops.elementwise import cast, detach
 from jitgrad.ops.movement import cat, narrow, reshape
 from jitgrad.ops.table import Op, Spec
-from jitgrad.record import apply, grad_mode, recorded
+from jitgrad.record import apply, current_trace, grad_mode, recorded
 from jitgrad.reverse import reverse
 from jitgrad.tape import NOTHING, Row, Tape
 from jitgrad.tensor import Tensor, wrap
@@ -308,7 +309,7 @@ def _trace(function: Callable, operands: Tensors) -> Traced:
     token = grad_mode.set(True)
     try:
         specs = [(tuple(x.shape), x._held.dtype, False) for x in operands]
-        return trace(function, specs, lambda inputs: (inputs, {}), Tensor)
+        return trace(function, specs, lambda inputs: (inputs, {}), Tensor, InnerTrace(operands))
     finally:
         grad_mode.reset(token)
 
@@ -321,7 +322,8 @@ def _closed(found: Traced, operands: Tensors) -> tuple[Tape, list[Any]]:
 
 def _applied(op: Op, operands: Tensors) -> Any:
     """The result of an op whose `run` is a tape, recorded like that of any other."""
-    if any(x._value is None for x in operands):
+    around = current_trace.get()
+    if any(x._value is None for x in operands) or (around is not None and around.lifts):
         return apply(op, operands)
     values = [x._value for x in operands]
     with np.errstate(all="ignore"):

@@ -8,7 +8,7 @@ colours, a sweep a colour is enough; colours are given greedily, the fullest col
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from jitgrad.func.gradients import grad
 from jitgrad.functions.data import as_tensor
 from jitgrad.ops.indexing import filled, gather, getitem, index_add, index_put, scatter_add
 from jitgrad.record import current_trace, grad_mode
-from jitgrad.tape import CONST, LEAF, Row
+from jitgrad.tape import CONST, CONTROL, ITEM, LEAF, Row, Tape
 from jitgrad.tensor import Tensor, wrap
 from jitgrad.transforms import trace
 
@@ -57,7 +57,9 @@ def jacobian_sparsity(function: Callable, *args: Any, argnum: int = 0) -> Any:
     values = dict(zip(found.tape.inputs, tensors)) | found.captured
     known = {row: handle._value for row, handle in values.items()}
     start = found.tape.inputs[[x is target for x in tensors].index(True)]
-    return _Patterns(start, known).of(found.tape.rows, found.tape.outputs[0])
+    n = math.prod(start.shape)
+    identity = scipy_sparse().identity(n, np.int8, "csr")
+    return _Patterns(n, {start: identity}, known).of(found.tape.rows, found.tape.outputs[0])
 
 
 def hessian_sparsity(function: Callable, *args: Any, argnum: int = 0) -> Any:
@@ -81,21 +83,20 @@ def scipy_sparse() -> Any:
 
 
 class _Patterns:
-    """For every row of a tape, which elements of `start` its elements depend on; None for those that do not at all."""
+    """For every row of a tape, which of `n` elements its elements depend on; None for those that do not at all.
 
-    def __init__(self, start: Row, known: dict[Row, Any]) -> None:
+    `patterns` are those of the inputs that do, `known` the values of the others.
+    """
+
+    def __init__(self, n: int, patterns: dict[Row, Any], known: dict[Row, Any]) -> None:
         self.sparse = scipy_sparse()
-        self.start = start
-        self.n = math.prod(start.shape)
-        self.known = known  # the values of leaves, and of the rows that index with
-        self.touched = {start}
-        self.patterns: dict[Row, Any] = {start: self.sparse.identity(self.n, np.int8, "csr")}
+        self.n = n
+        self.known = known  # and the values of rows that index with
+        self.touched = set(patterns)
+        self.patterns = patterns
 
     def of(self, rows: Sequence[Row], end: Row) -> Any:
-        for row in rows:
-            if row.op not in (LEAF, CONST) and any(x in self.touched for x in row.inputs):
-                self.touched.add(row)
-                self.patterns[row] = self._pattern(row)
+        self.follow(rows)
         found = self.patterns.get(end)
         found = self.sparse.csr_matrix((math.prod(end.shape), self.n), dtype=np.int8) if found is None else found
         found = self.sparse.csr_matrix(found)
@@ -103,14 +104,37 @@ class _Patterns:
         found.sort_indices()
         return found.astype(bool)
 
+    def follow(self, rows: Iterable[Row]) -> None:
+        """Find the patterns of all rows that depend on what is asked about."""
+        for row in rows:
+            if row not in self.touched and row.op not in (LEAF, CONST) and any(x in self.touched for x in row.inputs):
+                self.touched.add(row)
+                self.patterns[row] = self._pattern(row)
+
     def value(self, row: Row) -> Any:
-        """The value of a row that does not depend on `start`."""
+        """The value of a row that does not."""
         if row not in self.known:
             self.known[row] = row.op.run(*[self.value(x) for x in row.inputs], **row.params)
         return self.known[row]
 
+    def quiet(self, row: Row) -> Any:
+        """The value of a row, or None if it does."""
+        return None if row in self.touched else self.value(row)
+
+    def inside(self, tape: Tape, given: Sequence[tuple[Any, Any]]) -> _Patterns:
+        """The patterns of a tape, for pattern and value of each input."""
+        pairs = list(zip(tape.inputs, given))
+        patterns = {row: part for row, (part, value) in pairs if value is None}
+        inner = _Patterns(self.n, patterns, {row: value for row, (_, value) in pairs if value is not None})
+        inner.follow(tape.rows)
+        return inner
+
     def _pattern(self, row: Row) -> Any:
         op = row.op
+        if op is ITEM:
+            return self.patterns[row.inputs[0]][row.params["k"]]
+        if op.kind in CONTROL:
+            return getattr(_Loops, op.kind)(self, row, [self.patterns.get(x) for x in row.inputs])
         differentiable = [rule is not None for rule in op.rules * len(row.inputs)] if op.variadic else [
             rule is not None for rule in op.rules]  # fmt: skip
         if op.composite or op.pullback is not None:
@@ -120,9 +144,12 @@ class _Patterns:
             return None
         return _RULES.get(op.kind, _Patterns._dense)(self, row, parts)
 
-    def _dense(self, row: Row, parts: list[Any]) -> Any:
+    def _dense(self, row: Any, parts: list[Any]) -> Any:
         """Every element depends on whatever the inputs do."""
-        columns = np.unique(np.concatenate([part.indices for part in parts if part is not None]))
+        given = [part.indices for part in parts if part is not None]
+        if not given:
+            return None
+        columns = np.unique(np.concatenate(given))
         size = math.prod(row.shape)
         places = np.tile(columns, size), np.arange(size + 1) * len(columns)
         return self.sparse.csr_matrix((np.ones(size * len(columns), np.int8), *places), (size, self.n))
@@ -207,6 +234,46 @@ _RULES: dict[str, Callable] = {
     "elementwise": _Patterns._elementwise, "movement": _Patterns._moved, "cat": _Patterns._moved,
     "reduction": _Patterns._reduced, "matmul": _Patterns._product, "index": _Patterns._indexed,
 }  # fmt: skip
+
+
+class _Loops:
+    """The patterns of the results of loops and switches."""
+
+    @staticmethod
+    def loop(around: _Patterns, row: Row, parts: list[Any]) -> list[Any]:
+        """Step by step; where it is not known how many there are, everything depends on everything."""
+        p, layout = row.params, row.params["layout"]
+        if p["cond"] is not None or layout.counted:
+            return [around._dense(result, parts) for result in p["results"]]
+        consts, _, carry, xs, _ = layout.split([(around.patterns.get(x), around.quiet(x)) for x in row.inputs])
+        order = range(p["length"])
+        stacked: dict[int, list[Any]] = {}
+        for t in reversed(order) if p["reverse"] else order:
+            given = [*consts, *carry, *[_element(x, t, row.shape) for x, row in zip(xs, layout.split(row.inputs)[3])]]
+            inner = around.inside(p["body"], given)
+            outs = [(inner.patterns.get(out), inner.quiet(out)) for out in p["body"].outputs]
+            for k, (part, _) in enumerate([*outs[layout.carry :], *carry], layout.carry):
+                stacked.setdefault(k, [None] * p["length"])[t] = part
+            carry = outs[: layout.carry]
+        found: list[Any] = [part for part, _ in carry]
+        for k, result in enumerate(p["results"][layout.carry : -1], layout.carry):
+            blocks = [around._nothing(math.prod(result.shape[1:])) if x is None else x for x in stacked.get(k, ())]
+            found.append(around.sparse.vstack(blocks, "csr") if blocks else around._nothing(0))
+        return [*found, None]
+
+    @staticmethod
+    def switch(around: _Patterns, row: Row, parts: list[Any]) -> list[Any]:
+        """What any of the branches depends on."""
+        given = [(around.patterns.get(x), around.quiet(x)) for x in row.inputs[1:]]
+        branches = [[around.inside(tape, given).patterns.get(out) for out in tape.outputs] for tape in row.params["branches"]]
+        return [_union(parts) for parts in zip(*branches)]
+
+
+def _element(x: tuple[Any, Any], t: int, shape: tuple[int, ...]) -> tuple[Any, Any]:
+    """Pattern and value of element t along the first dimension."""
+    part, value = x
+    size = math.prod(shape[1:])
+    return None if part is None else part[t * size : (t + 1) * size], None if value is None else value[t]
 
 
 def _union(parts: Sequence[Any]) -> Any:

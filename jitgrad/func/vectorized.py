@@ -12,9 +12,10 @@ from jitgrad.batching import Batch, replay, spread
 from jitgrad.errors import TracedValueError
 from jitgrad.functions.data import as_tensor
 from jitgrad.functions.shaping import cat, movedim, stack
+from jitgrad.guards import InnerTrace
 from jitgrad.handle import Handle, make
 from jitgrad.ops.movement import narrow
-from jitgrad.record import Trace, apply, current_trace, grad_mode
+from jitgrad.record import apply, current_trace, grad_mode
 from jitgrad.tape import Row
 from jitgrad.tensor import Tensor
 from jitgrad.transforms import COMPUTED, Traced, trace
@@ -74,7 +75,7 @@ def vmap(
     return mapped
 
 
-class BatchTrace(Trace):
+class BatchTrace(InnerTrace):
     """The recording of one example; it knows how random numbers are to be drawn for all of them."""
 
     def __init__(self, size: int, randomness: str) -> None:

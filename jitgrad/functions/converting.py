@@ -49,7 +49,8 @@ def contiguous(self: Tensor) -> Tensor:
     if self.is_contiguous():
         return self
     out = apply(ew.clone, (self,))
-    out._value = np.ascontiguousarray(out._value)  # a clone keeps the order that its source has in memory
+    if out._value is not None:  # a row has no order in memory
+        out._value = np.ascontiguousarray(out._value)  # a clone keeps the order that its source has in memory
     return out
 
 

@@ -41,10 +41,19 @@ def binary_cross_entropy_with_logits(input: Tensor, target: Tensor, reduction: s
 
 
 def nll_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
-    """Minus the log-probability, in `input` of shape (n, classes), of the class in `target` (n, int64)."""
-    return _reduced(-gather(input, 1, unsqueeze(target, 1)).squeeze(1), reduction)
+    """Minus the log-probability of the class in `target` (int64).
+
+    `input` has shape (n, classes) and `target` (n), or (n, classes, ...) and (n, ...); or (classes) and () for one sample.
+    """
+    classes = _classes(input)
+    return _reduced(-gather(input, classes, unsqueeze(target, classes)).squeeze(classes), reduction)
 
 
 def cross_entropy(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
-    """`nll_loss` of log_softmax(input) for logits of shape (n, classes) and classes (n, int64)."""
-    return nll_loss(_log_softmax(input, 1), target, reduction)
+    """`nll_loss` of log_softmax(input), for logits and classes of the same shapes."""
+    return nll_loss(_log_softmax(input, _classes(input)), target, reduction)
+
+
+def _classes(input: Tensor) -> int:
+    """The dimension of the classes."""
+    return 0 if input.ndim == 1 else 1

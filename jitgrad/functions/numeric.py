@@ -17,6 +17,7 @@ from jitgrad.ops.movement import expand, reshape
 from jitgrad.ops.table import axis
 from jitgrad.record import FLOATS, apply
 from jitgrad.tensor import Tensor, wrap
+from jitgrad.tracing import lifting
 
 amax, amin, argmax, argmin = (bound(TABLE[n]) for n in ("amax", "amin", "argmax", "argmin"))
 _add, _sub, _div, _floor_divide = (bound(TABLE[n]) for n in ("add", "sub", "div", "floor_divide"))
@@ -64,7 +65,7 @@ def matmul(input: Tensor, other: Tensor) -> Tensor:
     """The matrix product, with `numpy.matmul`'s rules for 1-d operands and for leading (batch) dimensions."""
     if input.__class__ is other.__class__ is Tensor:
         x, y = input._value, other._value
-        plain = x.__class__ is y.__class__ is np.ndarray and 0 < x.ndim <= 2 and 0 < y.ndim <= 2
+        plain = not lifting and x.__class__ is y.__class__ is np.ndarray and 0 < x.ndim <= 2 and 0 < y.ndim <= 2
         if plain and x.shape[-1] == y.shape[0] and x.dtype is y.dtype and x.dtype in FLOATS:  # what most products are
             return quick_product(input, other)
     for x in (input, other):
@@ -274,11 +275,9 @@ def allclose(input: Tensor, other: Tensor, rtol: float = 1e-5, atol: float = 1e-
 
 def isclose(input: Tensor, other: Tensor, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> Tensor:
     """Elementwise whether |input - other| <= atol + rtol * |other|."""
-    x, y = (np.asarray(v._concrete("isclose()"), np.float64) for v in (input, other))
-    try:
-        return wrap(np.isclose(x, y, rtol, atol, equal_nan))
-    except ValueError:
-        raise RuntimeError(f"shapes {list(x.shape)} and {list(y.shape)} do not broadcast: nothing to compare") from None
+    x, y = (apply(ew.cast, (v,), {"dtype": np.dtype(np.float64)}).detach() for v in (input, other))
+    close = (x == y) | (((x - y).abs() <= y.abs() * rtol + atol) & y.isfinite())
+    return close | (x.isnan() & y.isnan()) if equal_nan else close
 
 
 def equal(input: Tensor, other: Tensor) -> bool:
@@ -286,4 +285,4 @@ def equal(input: Tensor, other: Tensor) -> bool:
     for x in (input, other):
         if not isinstance(x, Tensor):
             raise TypeError(f"equal compares two tensors, and one operand is {type(x).__name__}")
-    return bool(np.array_equal(input._concrete("equal()"), other._concrete("equal()")))
+    return tuple(input.shape) == tuple(other.shape) and bool(apply(ew.eq, (input, other)).all())

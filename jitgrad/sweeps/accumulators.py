@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 from jitgrad.kernels import primitives
-from jitgrad.ops.movement import sum
-from jitgrad.ops.reductions import amax
+from jitgrad.sweeps.blocks import Block
+from jitgrad.sweeps.folds import held_as, joined, neutral
 from jitgrad.sweeps.function import moved
-from jitgrad.sweeps.lanes import Block, Lane
-from jitgrad.sweeps.words import WORDS, kind_of
+from jitgrad.sweeps.lanes import Lane
+from jitgrad.sweeps.words import NUMPY, kind_of
 from jitgrad.tape import Row
 
 
@@ -27,8 +26,8 @@ class Accumulator:
     def __init__(self, nest: Any, row: Row) -> None:
         self.nest, self.row, self.f = nest, row, nest.f
         self.kind = kind_of(row.dtype)
-        self.adds = row.op is sum
-        self.held = "f64" if self.adds and self.kind[0] == "f" else self.kind
+        self.held = held_as(row.op, self.kind)
+        self.join = functools.partial(joined, row.op)
         self.out = nest.writes[row]
         steps = nest.strides(self.out)
         self.everything = not any(self.out.strides)
@@ -45,25 +44,13 @@ class Accumulator:
         elif self.everything:
             self.size = nest.lanes
         if self.in_memory or (self.everything and nest.chunks > 1):
-            self.memory = self.all_memory = self.f.temporary(np.dtype(_NUMPY[self.held]), self.size * nest.chunks)
+            self.memory = self.all_memory = self.f.temporary(NUMPY[self.held], self.size * nest.chunks)
         if self.inner or self.columns:
-            word = f"<{nest.lanes} x {WORDS[self.held]}>"
             self.register = f"%{self.place}.acc"
-            self.f.allocas.append(f"  {self.register} = alloca {word}, align 64")
+            self.f.register(self.register, self.held, nest.lanes)
 
     def _start(self, block: Block, lanes: int) -> Lane:
-        if self.adds:
-            return block.const(0, self.held, lanes)
-        if self.held[0] == "f":
-            return block.const(float("-inf") if self.row.op is amax else float("inf"), self.held, lanes)
-        info = np.iinfo(_NUMPY[self.held])
-        return block.const(info.min if self.row.op is amax else info.max, self.held, lanes)
-
-    def _join(self, old: Lane, new: Lane) -> Lane:
-        if self.adds:
-            return old + new
-        wins = new > old if self.row.op is amax else new < old
-        return primitives.select(wins | (new != new) if self.held[0] == "f" else wins, new, old)
+        return block.const(neutral(self.row.op, self.held), self.held, lanes)
 
     def _clear(self) -> None:
         self.f.block.store(self._start(self.f.block, self.nest.lanes), self.register)
@@ -95,18 +82,17 @@ class Accumulator:
         if self.inner or self.columns:
             if mask is not None:
                 value = primitives.select(mask, value, self._start(block, self.nest.lanes))
-            block.store(self._join(block.load(self.register, self.held, self.nest.lanes), value), self.register)
+            block.store(self.join(block.load(self.register, self.held, self.nest.lanes), value), self.register)
             return
         step = self.nest.inner_steps[self.out]
         assert step is not None
         if step.name == "1":
             where = block.address(self.memory, moved(block, self._offset(block)) + at, self.held)
-            block.store(self._join(block.load(where, self.held, self.nest.lanes, mask), value), where, mask)
+            block.store(self.join(block.load(where, self.held, self.nest.lanes, mask), value), where, mask)
             return
-        places = (moved(block, self._offset(block)) + moved(block, at) * moved(block, step)).splat(self.nest.lanes)
-        places = places + block.iota("i64", self.nest.lanes) * moved(block, step)
+        places = block.spaced(moved(block, self._offset(block)) + moved(block, at) * step, step, self.nest.lanes)
         old = block.gather(self.memory, places, self.held, mask)
-        block.scatter(self._join(old, value), self.memory, places, mask)
+        block.scatter(self.join(old, value), self.memory, places, mask)
 
     def _offset(self, block: Block) -> Lane:
         """Where the accumulators in memory stand, which hold one tile where the result goes tile by tile."""
@@ -120,10 +106,10 @@ class Accumulator:
         if not self.inner or self.everything:
             return
         block = self.f.block
-        total = block.load(self.register, self.held, self.nest.lanes).reduce(self._join)
+        total = block.load(self.register, self.held, self.nest.lanes).reduce(self.join)
         if self.in_memory:
             where = block.address(self.memory, self._offset(block), self.held)
-            block.store(self._join(block.load(where, self.held, 1), total), where)
+            block.store(self.join(block.load(where, self.held, 1), total), where)
         else:
             offset = moved(block, self.nest.offsets[self.out])
             block.store(total.to(self.kind), block.address(self.f.array(self.row, written=True), offset, self.kind))
@@ -167,18 +153,18 @@ class Accumulator:
         f = self.f
         f.count += 1
         name = f"{self.place}.join{f.count}"
-        f.allocas.append(f"  %{name} = alloca <{lanes} x {WORDS[self.held]}>, align 64")
+        f.register(f"%{name}", self.held, lanes)
         f.block.store(self._start(f.block, lanes), f"%{name}")
         where = f.open(name, count) * f.size(self.size)
         block = f.block
         where = where if at is None else where + at
         part = block.load(block.address(self.all_memory, where, self.held), self.held, lanes, mask)
-        block.store(self._join(block.load(f"%{name}", self.held, lanes), part), f"%{name}")
+        block.store(self.join(block.load(f"%{name}", self.held, lanes), part), f"%{name}")
         f.close(name)
         return f.block.load(f"%{name}", self.held, lanes)
 
     def _keep(self, total: Lane) -> None:
-        self.f.keep_number(self.row, total.reduce(self._join).to(self.kind))
+        self.f.keep_number(self.row, total.reduce(self.join).to(self.kind))
 
     def _initialise(self, size: Lane) -> None:
         self._over_memory("init", size, lambda block, at, mask: block.store(
@@ -197,6 +183,3 @@ class Accumulator:
         """A loop over all accumulators in memory."""
         f = self.f
         f.vectors(f"{self.place}.{what}", size, self.nest.width, lambda at, mask: body(f.block, at, mask))
-
-
-_NUMPY = {"f16": "f2", "f32": "f4", "f64": "f8", "i32": "i4", "i64": "i8"}

@@ -12,14 +12,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jitgrad.sweeps.export import Value
 from jitgrad.sweeps.native import compile_text
+from jitgrad.sweeps.wrapped import Value
 
 _DOUBLE, _POINTER, _SIZE = ctypes.c_double, ctypes.POINTER(ctypes.c_double), ctypes.c_ssize_t
 
 
 class _Signature(NamedTuple):
-    """A C signature: for ctypes, and in LLVM text what is given, the condition to go on, and what to return otherwise."""
+    """A C signature: for ctypes, and in LLVM text what is given, whether it fits (%fits), and what to return otherwise."""
 
     result: Any
     arguments: tuple
@@ -28,18 +28,18 @@ class _Signature(NamedTuple):
     otherwise: str
 
 
-_NUMBER = _Signature(_DOUBLE, (_DOUBLE,), "double %x", "icmp eq i32 0, 0", "double 0x7FF8000000000000")
+_NUMBER = _Signature(_DOUBLE, (_DOUBLE,), "double %x", "%fits = icmp eq i32 0, 0", "double 0x7FF8000000000000")
 _NUMBERS = _Signature(
-    _DOUBLE, (ctypes.c_int, _POINTER), "i32 %n, ptr %x", "icmp eq i32 %n, {inputs}", "double 0x7FF8000000000000"
+    _DOUBLE, (ctypes.c_int, _POINTER), "i32 %n, ptr %x", "%fits = icmp eq i32 %n, {inputs}", "double 0x7FF8000000000000"
 )
 _FILTER = _Signature(
     ctypes.c_int, (_POINTER, _SIZE, _POINTER, ctypes.c_void_p), "ptr %x, i64 %n, ptr %out, ptr %data",
-    "icmp eq i64 %n, {inputs}", "i32 0",
+    "%fits = icmp eq i64 %n, {inputs}", "i32 0",
 )  # fmt: skip
 _FILTER1D = _Signature(
     ctypes.c_int, (_POINTER, _SIZE, _POINTER, _SIZE, ctypes.c_void_p),
     "ptr %x, i64 %n, ptr %out, i64 %m, ptr %data",
-    "icmp eq i64 %n, {inputs}\n  %fits.out = icmp eq i64 %m, {outputs}\n  %fits = and i1 %fits.in, %fits.out", "i32 0",
+    "%fits.in = icmp eq i64 %n, {inputs}\n  %fits.out = icmp eq i64 %m, {outputs}\n  %fits = and i1 %fits.in, %fits.out", "i32 0",
 )  # fmt: skip
 USES = {"integrate": (_NUMBERS, 0), "generic_filter": (_FILTER, 0), "generic_filter1d": (_FILTER1D, 1)}
 """For each use, its signature and the dimensions of the result."""
@@ -78,13 +78,11 @@ def _text(signature: _Signature, inputs: Sequence[Value], outputs: Sequence[Valu
     returns_number = signature.result is _DOUBLE
     out = "  %out = alloca double" if returns_number else ""
     done = "  %found = load double, ptr %out\n  ret double %found" if returns_number else "  ret i32 1"
-    condition = signature.fits.format(**sizes)
-    first = "fits.in" if "%fits = " in condition else "fits"
     types = ", ".join([p.split()[0] for p in passed] + ["ptr"])
     return "\n".join([
         f"declare i32 @jitgrad_adapted({types})", "",
         f"define {'double' if returns_number else 'i32'} @adapter({signature.given}) {{", "entry:", out,
-        f"  %{first} = {condition}", "  br i1 %fits, label %run, label %otherwise", "run:", *loads,
+        "  " + signature.fits.format(**sizes), "  br i1 %fits, label %run, label %otherwise", "run:", *loads,
         f"  %status = call i32 @jitgrad_adapted({', '.join(passed)}, ptr %out)", "  %good = icmp eq i32 %status, 0",
         "  br i1 %good, label %done, label %otherwise", "done:", done, "otherwise:", f"  ret {signature.otherwise}", "}", "",
     ])  # fmt: skip

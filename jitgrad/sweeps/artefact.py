@@ -6,35 +6,25 @@ and `read` refuses others. Nothing is unpickled.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import itertools
 import json
-import os
 import struct
-import tempfile
 from pathlib import Path
 from typing import Any
 
+from jitgrad.sweeps.cache import write_whole
 from jitgrad.sweeps.native import host
 
-_MAGIC = b"jitgrad native function 1\n"
+_MAGIC = b"jitgrad native function 2\n"
 _LENGTHS = struct.Struct("<QQQ")
 
 
 def write(path: Path, manifest: dict[str, Any], data: bytes, code: bytes) -> None:
-    """Write the file at once: a reader sees the old one or the new one."""
+    """Write the file, and what the machine code in it depends on."""
     head = json.dumps(manifest | _here()).encode()
     body = _LENGTHS.pack(len(head), len(data), len(code)) + head + data + code
-    descriptor, name = tempfile.mkstemp(suffix=".part", dir=path.absolute().parent)
-    try:
-        with open(descriptor, "wb") as file:
-            file.write(_MAGIC + hashlib.sha256(body).digest() + body)
-        os.replace(name, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(name)
-        raise
+    write_whole(path.absolute(), _MAGIC, hashlib.sha256(body).digest(), body)
 
 
 def read(path: Path) -> tuple[dict[str, Any], bytes, bytes]:

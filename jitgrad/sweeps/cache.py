@@ -79,17 +79,9 @@ def store(key: str, payload: bytes) -> bool:
     if folder is None or len(payload) > _limit():
         return False
     header = _HEADER.pack(_MAGIC, bytes.fromhex(key), len(payload), hashlib.sha256(payload).digest())
-    name = ""
     try:
-        descriptor, name = tempfile.mkstemp(suffix=_TEMPORARY, dir=folder)  # made 0600
-        with open(descriptor, "wb") as file:
-            file.write(header)
-            file.write(payload)
-        os.replace(name, folder / (key + _SUFFIX))
+        write_whole(folder / (key + _SUFFIX), header, payload)
     except OSError:  # a full disk, a read-only folder, or (Windows) another process holding the entry open
-        if name:
-            with contextlib.suppress(OSError):
-                os.unlink(name)
         return False
     global _until_trim
     with _lock:
@@ -101,6 +93,19 @@ def store(key: str, payload: bytes) -> bool:
     if due:
         _trim(folder)
     return True
+
+
+def write_whole(path: Path, *parts: bytes) -> None:
+    """Write a file that only its owner can read, in one step: a reader sees the old one or all of the new one."""
+    descriptor, name = tempfile.mkstemp(suffix=_TEMPORARY, dir=path.parent)  # made 0600
+    try:
+        with open(descriptor, "wb") as file:
+            file.writelines(parts)
+        os.replace(name, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(name)
+        raise
 
 
 def clear() -> int:

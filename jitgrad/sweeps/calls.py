@@ -34,9 +34,10 @@ class Trampolines(NamedTuple):
     generated: bool
 
 
-# A table of up to 128 entries lies on the stack, a longer one on the heap. %type and %data are offsets in PyObject and
+# A table of up to 128 entries lies on the stack, a longer one on the heap. {type} and {data} are offsets in PyObject and
 # PyArrayObject: the type is the last field of every object's head, an array's data pointer its first own field, which
 # NumPy's C ABI fixes (PyArray_DATA is inlined in every extension module).
+_TYPE_AT, _DATA_AT = object.__basicsize__ - 8, object.__basicsize__
 _DECLARATIONS = """
 declare i64 @PyLong_AsSsize_t(ptr)
 declare ptr @PyErr_Occurred()
@@ -185,13 +186,13 @@ def builtin(name: str, address: int, flags: int, kernel: Any) -> Any:
 
 def make_trampolines(compile_text: Callable[..., Any]) -> Trampolines:
     """The trampolines, compiled by ``native.compile_text``; ctypes' where objects are laid out in an unknown way."""
-    type_at, data_at = object.__basicsize__ - 8, object.__basicsize__
     if not layout_known():
         return through_ctypes()
-    held = _CALL.format(name="call", save="", restore="", type=type_at, data=data_at)
+    at = {"type": _TYPE_AT, "data": _DATA_AT}
+    held = _CALL.format(name="call", save="", restore="", **at)
     save, restore = "%state = call ptr @PyEval_SaveThread()", "call void @PyEval_RestoreThread(ptr %state)"
-    released = _CALL.format(name="call_nogil", save=save, restore=restore, type=type_at, data=data_at)
-    text = _DECLARATIONS + held + released + _ADDRESS_OF.format(type=type_at, data=data_at)
+    released = _CALL.format(name="call_nogil", save=save, restore=restore, **at)
+    text = _DECLARATIONS + held + released + _ADDRESS_OF.format(**at)
     symbols = {"jitgrad_none": id(None), "jitgrad_ndarray": id(np.ndarray)}
     kernel = compile_text(text, "call", also=("call_nogil", "address_of"), symbols=symbols)
     return Trampolines(
@@ -204,12 +205,11 @@ def make_trampolines(compile_text: Callable[..., Any]) -> Trampolines:
 
 def layout_known() -> bool:
     """Whether an array's type and data pointer are where the generated code looks, and the GIL makes that safe."""
-    type_at, data_at = object.__basicsize__ - 8, object.__basicsize__
     gil = getattr(sys, "_is_gil_enabled", lambda: True)()
     if sys.implementation.name != "cpython" or not gil or ctypes.sizeof(ctypes.c_void_p) != 8:
         return False
     probe = np.arange(3.0)[1:]
-    found = [ctypes.c_void_p.from_address(id(probe) + offset).value for offset in (type_at, data_at)]
+    found = [ctypes.c_void_p.from_address(id(probe) + offset).value for offset in (_TYPE_AT, _DATA_AT)]
     return found == [id(np.ndarray), probe.ctypes.data]
 
 

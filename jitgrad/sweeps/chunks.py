@@ -72,8 +72,7 @@ def _let_escape(plan: Plan) -> None:
     known: dict[Row, Phase] = {}
     for phase in plan.phases:
         for row in _touched(plan, phase):
-            while row in plan.home:
-                row = plan.home[row]
+            row = plan.owner(row)
             if row in plan.native and known.setdefault(row, phase) is not phase:
                 plan.stored.add(row)
                 plan.escaping.add(row)

@@ -13,20 +13,24 @@ float64.
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 
 import numpy as np
 
 from jitgrad.sweeps import chunks
+from jitgrad.sweeps.blocks import Block
 from jitgrad.sweeps.chunks import chunk_size
+from jitgrad.sweeps.control import emit_control
 from jitgrad.sweeps.expressions import evaluate
 from jitgrad.sweeps.function import Function, moved
-from jitgrad.sweeps.lanes import Block, Lane
-from jitgrad.sweeps.layouts import Access, is_number, space
+from jitgrad.sweeps.indexed import emit_indexed, has_arrays
+from jitgrad.sweeps.lanes import Lane
+from jitgrad.sweeps.layouts import Access, contiguous, is_number, place, space, stand_in
 from jitgrad.sweeps.loops import LoopEmitter
 from jitgrad.sweeps.plan import Nest, Phase, Plan
 from jitgrad.sweeps.products import emit_product
-from jitgrad.sweeps.words import kind_of
-from jitgrad.tape import CONST, Row
+from jitgrad.sweeps.words import kind_of, word_of
+from jitgrad.tape import CONST, CONTROL, ITEM, Row
 
 BAKED = frozenset({0.0, 1.0, -1.0, 2.0, 0.5, -0.5, -2.0, float("inf"), float("-inf")})
 TILE_BYTES = 96 * 1024
@@ -41,7 +45,7 @@ class Emitter(Function):
         self.plan = plan
         self.stored = plan.stored
         self.cells = cells
-        self.arrays: list[Row] = []
+        self.arrays: dict[Row, int] = {}  # their places in the table
         self.written: set[Row] = set()
         self.temporaries: list[tuple[np.dtype, int]] = []  # dtype and number of elements
         self.tiles: dict[Row, str] = {}
@@ -49,40 +53,48 @@ class Emitter(Function):
         self.constants: list[float] = []
         self.sizes: list[int] = []
         self.numbers: dict[Row, Lane] = {}
+        self.flagged = False  # whether the table ends with a pointer to a flag
         self.chunks = 0  # into how many pieces the nest of a chunked phase is cut
         self.symbols: dict[str, int] = {}  # functions that the text calls, and where they are
+        self.items: dict[Row, list[Row]] = defaultdict(list)  # the results of loops and switches, by these
+        for row in (row for level in phase.ordered() for row in level.products if row.op is ITEM):
+            self.items[row.inputs[0]].append(row)
         for level in phase.ordered():
             for row in level.numbers:
                 self._number(row)
             for nest in level.nests.values():
                 self._chunked(nest) if phase.chunked else self._nest(nest)
             for row in level.products:
-                emit_product(self, row)
+                if row.op is not ITEM:
+                    (emit_control if row.op.kind in CONTROL else emit_indexed if has_arrays(row) else emit_product)(self, row)
         self.flush()
 
     def text(self, name: str) -> str:
         """The module."""
+        return self.define(name, self._slots(), ("first", "end") if self.chunks else ())
+
+    def inner_text(self, name: str) -> str:
+        """The function alone, for a module that is made of several, to be put where it is called."""
+        return self.function(name, self._slots(), sort="internal ").replace("(ptr %table) {", "(ptr %table) alwaysinline {")
+
+    def _slots(self) -> list[str]:
         slots = [f"array{i}" for i in range(len(self.arrays))] + [f"temporary{i}" for i in range(len(self.temporaries))]
-        slots += [*(f"cells.{kind}" for kind in self.cells), "constants", "sizes"]
-        return self.define(name, slots, ("first", "end") if self.chunks else ())
+        return [*slots, *(f"cells.{kind}" for kind in self.cells), "constants", "sizes", *["flag"] * self.flagged]
 
     # Memory.
 
     def array(self, row: Row, *, written: bool = False) -> str:
         """The pointer to the array in which the value of a row is, or is to be."""
-        while row in self.plan.home:
-            row = self.plan.home[row]
+        row = self.plan.owner(row)
         if row in self.tiles:
             return self.tiles[row]
         if row in self.plan.native and row not in self.plan.escaping:
             if row not in self.private:
                 self.private[row] = self.temporary(row.dtype, math.prod(row.shape))
             return self.private[row]
-        if row not in self.arrays:
-            self.arrays.append(row)
         if written:
             self.written.add(row)
-        return f"%array{self.arrays.index(row)}"
+        return f"%array{self.arrays.setdefault(row, len(self.arrays))}"
 
     def temporary(self, dtype: np.dtype, size: int) -> str:
         """The pointer to memory that only this function uses."""
@@ -94,6 +106,66 @@ class Emitter(Function):
         self.sizes.append(n)
         at = self.entry.address("%sizes", len(self.sizes) - 1, "i64")
         return self.entry.load(at, "i64", 1)
+
+    def operand(self, x: Row, *, in_order: bool = False) -> tuple[str, np.ndarray]:
+        """The pointer to the memory in which the value of a row is, and the stand-in for where in it; copied if it has none,
+        or if the elements are to be `in_order` and are not."""
+        source, part = self.plan.layouts.view(x)
+        offset, steps = place(part)
+        if is_number(source):
+            return self._filled(x, source), stand_in(x.shape)
+        if not in_order:
+            return self.array(source), part
+        if steps == contiguous(space(x.shape)):
+            pointer = self.array(source)
+            if offset:
+                pointer = self.block.address(pointer, moved(self.block, self.size(offset)), kind_of(x.dtype))
+            return pointer, stand_in(x.shape)
+        return self._copied(x, self.array(source), part), stand_in(x.shape)
+
+    def _filled(self, x: Row, source: Row) -> str:
+        """Memory that holds one number at every place."""
+        kind, pointer = kind_of(x.dtype), self.temporary(x.dtype, math.prod(x.shape))
+        value = self.number(source)
+        self.count += 1
+        name = f"F{self.count}"
+        index = self.open(name, self.size(math.prod(x.shape)))
+        self.block.store(moved(self.block, value), self.block.address(pointer, index, kind))
+        self.close(name)
+        return pointer
+
+    def _copied(self, x: Row, source: str, part: np.ndarray) -> str:
+        """Memory that holds the elements of a part of other memory, in order."""
+        pointer = self.temporary(x.dtype, math.prod(x.shape))
+        self.copied(x, source, part, pointer)
+        return pointer
+
+    def copied(self, x: Row, source: str, part: np.ndarray, pointer: str) -> None:
+        """Copy the elements of a part of memory, in order, to other memory."""
+        kind, target = kind_of(x.dtype), stand_in(x.shape)
+        self.count += 1
+        name = f"C{self.count}"
+        if part.strides == target.strides:
+            part = target = stand_in((math.prod(x.shape),))
+        at, to = moved(self.block, self.size(place(part)[0])), self.block.const(0, "i64")
+        for d, n in enumerate(part.shape):
+            index = self.open(f"{name}.{d}", self.size(n))
+            at = moved(self.block, at) + index * self.size(part.strides[d])
+            to = moved(self.block, to) + index * self.size(target.strides[d])
+        self.block.store(self.block.load(self.block.address(source, at, kind), kind, 1), self.block.address(pointer, to, kind))
+        for d in reversed(range(part.ndim)):
+            self.close(f"{name}.{d}")
+
+    def stack(self, x: Row) -> str:
+        """Memory on the stack for a number."""
+        self.count += 1
+        self.allocas.append(f"  %N{self.count} = alloca {word_of(kind_of(x.dtype))}, align 8")
+        return f"%N{self.count}"
+
+    def flag(self) -> str:
+        """The pointer to where an index that is out of bounds is noted: 1, the index and the size."""
+        self.flagged = True
+        return "%flag"
 
     # Single numbers.
 
@@ -204,7 +276,7 @@ class NestEmitter:
             f.count += 1
             name, step = f"T{f.count}", f.size(self.tile)
             end = rows if start is None else moved(f.block, rows) + start
-            start = f.open(name, end, start=start, step=step)
+            start = f.open(name, end, start=start)
             left = moved(f.block, end) - start
             rows = (left < step).select(left, step)
         for e in self.emitters:

@@ -7,7 +7,7 @@ from functools import cache
 from typing import Any
 
 from jitgrad.kernels import primitives, scalar
-from jitgrad.sweeps.lanes import Block, Lane, level
+from jitgrad.sweeps.lanes import Instructions, Lane, level
 from jitgrad.sweeps.words import kind_of, spelled
 from jitgrad.tape import Row
 
@@ -43,7 +43,7 @@ def _kernel(name: str) -> Callable:
 @cache
 def _function(name: str, type: str, lanes: int, count: int) -> tuple[str, frozenset[str]]:
     """A kernel as an LLVM function on that many lanes: its name, and the text that a module with it needs."""
-    block, word = Block(lanes), spelled(type, lanes)
+    block, word = Instructions(), spelled(type, lanes)
     arguments = [block.value(f"%x{i}", type, lanes) for i in range(count)]
     result = scalar.GENERIC[name](*arguments)
     symbol = f"{name}.v{lanes}{type}"
@@ -67,6 +67,8 @@ def _sign(x: Lane) -> Lane:
 
 
 def _remainder(x: Lane, y: Lane) -> Lane:
+    if x.type[0] != "f":
+        return x % y
     rest = scalar.fmod(x, y)
     return primitives.select(
         (rest != 0) & ((rest < 0) ^ (y < 0)), rest + y, primitives.select(rest == 0, rest.copysign(y), rest)
@@ -75,6 +77,8 @@ def _remainder(x: Lane, y: Lane) -> Lane:
 
 def _floor_divide(x: Lane, y: Lane) -> Lane:
     """NumPy's: the quotient that belongs to `remainder`, which the floor of the rounded quotient may miss by one."""
+    if x.type[0] != "f":
+        return x // y
     select = primitives.select
     rest = scalar.fmod(x, y)
     quotient = (x - rest) / y
@@ -102,16 +106,16 @@ NAMES: dict[str, Any] = {
     "floor_divide": _floor_divide,
 }  # fmt: skip
 
-_CODE: dict[str, Any] = {}
+
+@cache
+def _compiled(kernel: str) -> Any:
+    return compile(kernel, f"<{kernel}>", "eval")
 
 
-def evaluate(row: Row, values: list[Lane], block: Block) -> Lane:
+def evaluate(row: Row, values: list[Lane], block: Instructions) -> Lane:
     """The kernel expression of a row on lanes; half precision is computed in single and rounded after every row."""
-    code = _CODE.get(row.op.kernel or "")
-    if code is None:
-        code = _CODE[row.op.kernel or ""] = compile(row.op.kernel or "", f"<{row.op.name}>", "eval")
     wide = [v.to("f32") if v.type == "f16" else v for v in values]
-    result = eval(code, {}, NAMES | dict(zip(row.op.inputs, wide)) | row.params)
+    result = eval(_compiled(row.op.kernel or ""), NAMES, dict(zip(row.op.inputs, wide)) | row.params)
     kind = kind_of(row.dtype)
     if not isinstance(result, Lane):
         return block.const(result, kind, values[0].lanes)

@@ -20,23 +20,22 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from jitgrad.ops.elementwise import add, clamp, maximum, minimum, pow, pow_scalar
-from jitgrad.ops.movement import sum
-from jitgrad.ops.reductions import amax, amin
+from jitgrad.ops.elementwise import clamp, pow, pow_scalar
 from jitgrad.ops.table import Op
 from jitgrad.sweeps.expressions import POWERS, evaluate
-from jitgrad.sweeps.lanes import Block, Declares, Lane
+from jitgrad.sweeps.folds import held_as, joined, neutral
+from jitgrad.sweeps.function import Function, moved
+from jitgrad.sweeps.lanes import Lane
 from jitgrad.sweeps.native import Kernel, compile_text
-from jitgrad.sweeps.words import SIZES, kind_of, spelled
+from jitgrad.sweeps.words import SIZES, kind_of
 from jitgrad.tape import Row
 
 WORDS = 8
-FOLDS = {sum: add, amax: maximum, amin: minimum}
-"""What joins two parts of a reduction."""
 
 
 class Elementwise(NamedTuple):
@@ -109,8 +108,9 @@ def handler(kind: Kind) -> Kernel:
     key = repr(kind)
     found = _handlers.get(key)
     if found is None:
-        body: Callable[..., Text] = _BODIES[type(kind)]
-        found = _handlers[key] = compile_text(body(kind).module(), "handler")
+        f = Handler()
+        _BODIES[type(kind)](f, kind)
+        found = _handlers[key] = compile_text(f.text(), "handler")
     return found
 
 
@@ -138,244 +138,131 @@ def entry() -> tuple[Kernel, int]:
     return found, found.also["stop"]
 
 
-class Text:
-    """A handler under construction: straight code, loops over vectors, and the jump at the end."""
-
-    def __init__(self) -> None:
-        self.declares = Declares()
-        self.allocas: list[str] = []
-        self.lines: list[str] = []
-        self.count = 0
-
-    def block(self, lanes: int = 1) -> Block:
-        """A new piece of straight code, to be handed to `add`."""
-        self.count += 1
-        return Block(lanes, f"b{self.count}.", self.declares)
-
-    def add(self, block: Block) -> None:
-        self.lines += block.lines
-
-    def word(self, block: Block, place: int) -> Lane:
-        """A word of the instruction."""
-        return block.load(block.address("%ip", place, "i32"), "i32", 1).to("i64")
-
-    def pointer(self, block: Block, place: int) -> str:
-        """The address of an operand (or, at 2, the result)."""
-        return block.address("%memory", self.word(block, place), "i64")
-
-    def loop(self, size: Lane, step: int, body: Callable[[Lane], None]) -> None:
-        """Run `body(i)` for i = 0, step, … below `size`; what it computes it adds as blocks."""
-        self.count += 1
-        name = f"L{self.count}"
-        before = self.block()
-        self.allocas.append(f"  %{name}.counter = alloca i64")
-        self.lines += [f"  store i64 0, ptr %{name}.counter", f"  br label %{name}.head", f"{name}.head:"]
-        at = before.load(f"%{name}.counter", "i64", 1)
-        more = _here(before, size)[0] > at
-        self.add(before)
-        self.lines += [f"  br i1 {more.name}, label %{name}.body, label %{name}.end", f"{name}.body:"]
-        body(at)
-        after = self.block()
-        after.store(_here(after, at)[0] + step, f"%{name}.counter")
-        self.add(after)
-        self.lines += [f"  br label %{name}.head", f"{name}.end:"]
-
-    def register(self, name: str, type: str, lanes: int) -> None:
-        """Something that keeps a vector between the turns of a loop."""
-        self.allocas.append(f"  {name} = alloca {spelled(type, lanes)}, align 64")
-
-    def module(self) -> str:
-        """The whole text."""
-        head, body = "\n".join(sorted(self.declares)), "\n".join([*self.allocas, *self.lines])
-        return f"""{head}
-
-define void @handler(ptr %ip, ptr %memory) {{
-{body}
-  %next.ip = getelementptr i32, ptr %ip, i64 {WORDS}
+_JUMP = f"""  %next.ip = getelementptr i32, ptr %ip, i64 {WORDS}
   %next = load ptr, ptr %next.ip
   musttail call void %next(ptr %next.ip, ptr %memory)
-  ret void
-}}
-"""
+  ret void"""
 
 
-def _elementwise(kind: Elementwise) -> Text:
-    text = Text()
-    first = text.block()
-    pointers = [text.pointer(first, 3 + k) for k in range(len(kind.operands))]
-    result = text.pointer(first, 2)
+class Handler(Function):
+    """A handler under construction; `entry` is where it reads the instruction."""
+
+    def word(self, place: int) -> Lane:
+        """A word of the instruction."""
+        return self.entry.load(self.entry.address("%ip", place, "i32"), "i32", 1).to("i64")
+
+    def pointer(self, place: int) -> str:
+        """The address of an operand (or, at 2, the result)."""
+        return self.entry.address("%memory", self.word(place), "i64")
+
+    def text(self) -> str:
+        """The module, with the jump at the end of the handler."""
+        self.flush()
+        return self.module(self.between("void @handler(ptr %ip, ptr %memory)", (), _JUMP))
+
+
+def _elementwise(f: Handler, kind: Elementwise) -> None:
+    sources, result = [f.pointer(3 + k) for k in range(len(kind.operands))], f.pointer(2)
     out = kind_of(kind.result)
 
-    def computed(block: Block, values: list[Lane]) -> Lane:
+    def computed(values: list[Lane]) -> Lane:
         inputs = len(kind.op.inputs)
         params = {name: values[p] if isinstance(p, Operand) else p for name, p in kind.params}
-        return evaluate(Row(kind.op, (), params, (), kind.result, False), values[:inputs], block)
+        return evaluate(Row(kind.op, (), params, (), kind.result, False), values[:inputs], f.block)
 
     if not kind.moving:
-        values = [first.load(p, type, 1) for p, type in zip(pointers, kind.operands)]
-        first.store(computed(first, values), result)
-        text.add(first)
-        return text
+        f.block.store(computed([f.block.load(p, type, 1) for p, type in zip(sources, kind.operands)]), result)
+        return
     lanes = _lanes(out, *kind.operands)
-    fixed = [None if moves else first.load(p, type, 1) for p, type, moves in zip(pointers, kind.operands, kind.moving)]
-    size = text.word(first, 6)
-    text.add(first)
-
-    def body(at: Lane) -> None:
-        block = text.block(lanes)
-        values = [
-            block.load(block.address(p, at, type), type) if one is None else _here(block, one)[0]
-            for p, type, one in zip(pointers, kind.operands, fixed)
-        ]
-        block.store(computed(block, values).splat(lanes), block.address(result, at, out))
-        text.add(block)
-
-    text.loop(size, lanes, body)
-    return text
+    fixed = [None if moves else f.entry.load(p, type, 1) for p, type, moves in zip(sources, kind.operands, kind.moving)]
+    at = f.open("i", f.word(6))
+    values = [
+        f.block.load(f.block.address(p, at, type), type, lanes) if one is None else moved(f.block, one)
+        for p, type, one in zip(sources, kind.operands, fixed)
+    ]
+    f.block.store(computed(values).splat(lanes), f.block.address(result, at, out))
+    f.close("i", lanes)
 
 
-def _fold(kind: Fold) -> Text:
-    """Every repetition has its vector of parts, joined in a fixed order at its end; floats are summed in float64."""
-    text = Text()
-    out = kind_of(kind.result)
-    held = "f64" if kind.op is sum and out[0] == "f" else out
-    lanes = _lanes(out, kind.operand)
-    join = Row(FOLDS[kind.op], (), {}, (), np.dtype(_NUMPY[held]), False)
-    first = text.block()
-    source, result = text.pointer(first, 3), text.pointer(first, 2)
-    size, repetitions = text.word(first, 6), text.word(first, 7)
-    text.add(first)
-    text.register("%parts", held, lanes)
-
-    def repetition(r: Lane) -> None:
-        start = text.block(lanes)
-        start.store(start.const(_neutral(kind.op, held), held, lanes), "%parts")
-        at, length = _here(start, r, size)
-        row = start.address(source, at * length, kind.operand)
-        text.add(start)
-
-        def body(at: Lane) -> None:
-            block = text.block(lanes)
-            value = block.load(block.address(row, at, kind.operand), kind.operand).to(held)
-            length, i = _here(block, size, at)
-            inside = block.mask(length - i)
-            value = inside.select(value, block.const(_neutral(kind.op, held), held, lanes))
-            block.store(evaluate(join, [value, block.load("%parts", held)], block), "%parts")
-            text.add(block)
-
-        text.loop(size, lanes, body)
-        end = text.block(lanes)
-        total = end.load("%parts", held).reduce(lambda a, b: evaluate(join, [b, a], end))
-        end.store(total.to(out), end.address(result, _here(end, r)[0], out))
-        text.add(end)
-
-    text.loop(repetitions, 1, repetition)
-    return text
+def _fold(f: Handler, kind: Fold) -> None:
+    """Every repetition has its vector of parts, joined in a fixed order at its end."""
+    out, join = kind_of(kind.result), partial(joined, kind.op)
+    held, lanes = held_as(kind.op, out), _lanes(out, kind.operand)
+    source, result, size = f.pointer(3), f.pointer(2), f.word(6)
+    nothing = f.entry.const(neutral(kind.op, held), held, lanes)
+    f.register("%parts", held, lanes)
+    r = f.open("r", f.word(7))
+    f.block.store(nothing, "%parts")
+    row = f.block.address(source, r * size, kind.operand)
+    at = f.open("i", size)
+    value = f.block.load(f.block.address(row, at, kind.operand), kind.operand, lanes).to(held)
+    value = f.block.mask(size - at, lanes).select(value, nothing)
+    f.block.store(join(f.block.load("%parts", held, lanes), value), "%parts")
+    f.close("i", lanes)
+    total = f.block.load("%parts", held, lanes).reduce(join)
+    f.block.store(total.to(out), f.block.address(result, r, out))
+    f.close("r")
 
 
-def _pick(kind: Pick) -> Text:
-    text = Text()
+def _pick(f: Handler, kind: Pick) -> None:
     type = f"u{8 * kind.size}"
-    first = text.block()
-    source, indices, result = text.pointer(first, 3), text.pointer(first, 4), text.pointer(first, 2)
-    size = text.word(first, 6)
-    text.add(first)
-
-    def body(at: Lane) -> None:
-        block = text.block()
-        index = block.load(block.address(indices, at, "i32"), "i32").to("i64")
-        some = index > 0
-        value = block.load(block.address(source, some.select(index - 1, 0), type), type)
-        block.store(some.select(value, 0), block.address(result, at, type))
-        text.add(block)
-
-    text.loop(size, 1, body)
-    return text
+    source, indices, result = f.pointer(3), f.pointer(4), f.pointer(2)
+    at = f.open("i", f.word(6))
+    index = f.block.load(f.block.address(indices, at, "i32"), "i32").to("i64")
+    some = index > 0
+    value = f.block.load(f.block.address(source, some.select(index - 1, 0), type), type)
+    f.block.store(some.select(value, 0), f.block.address(result, at, type))
+    f.close("i")
 
 
-def _put(kind: Put) -> Text:
-    text = Text()
-    first = text.block()
-    source, indices, result = text.pointer(first, 3), text.pointer(first, 4), text.pointer(first, 2)
-    size = text.word(first, 6)
-    text.add(first)
-
-    def body(at: Lane) -> None:
-        block = text.block()
-        place = block.address(result, block.load(block.address(indices, at, "i32"), "i32").to("i64"), kind.type)
-        value = block.load(block.address(source, at, kind.type), kind.type)
-        block.store(block.load(place, kind.type) + value if kind.adds else value, place)
-        text.add(block)
-
-    text.loop(size, 1, body)
-    return text
+def _put(f: Handler, kind: Put) -> None:
+    source, indices, result = f.pointer(3), f.pointer(4), f.pointer(2)
+    at = f.open("i", f.word(6))
+    index = f.block.load(f.block.address(indices, at, "i32"), "i32").to("i64")
+    place = f.block.address(result, index, kind.type)
+    value = f.block.load(f.block.address(source, at, kind.type), kind.type)
+    f.block.store(f.block.load(place, kind.type) + value if kind.adds else value, place)
+    f.close("i")
 
 
-def _product(kind: Product) -> Text:
+def _product(f: Handler, kind: Product) -> None:
     """Row by row: W columns at once, for each a sum over what the matrices share; a single column W of that at once."""
-    text = Text()
     type, lanes = kind.type, _lanes(kind.type)
-    first = text.block()
-    left, right, result = text.pointer(first, 3), text.pointer(first, 4), text.pointer(first, 2)
-    shared, columns, rows = text.word(first, 5), text.word(first, 6), text.word(first, 7)
-    text.add(first)
-    text.register("%total", type, lanes)
+    left, right, result = f.pointer(3), f.pointer(4), f.pointer(2)
+    shared, columns = f.word(5), f.word(6)
+    nothing = f.entry.const(0, type, lanes)
+    f.register("%total", type, lanes)
+    row = f.open("row", f.word(7))
+    start = row * shared  # of this row of the first matrix
 
-    def clear() -> None:
-        start = text.block(lanes)
-        start.store(start.const(0, type, lanes), "%total")
-        text.add(start)
+    def add(x: Lane, y: Lane) -> None:
+        f.block.store(x.fma(y, f.block.load("%total", type, lanes)), "%total")
 
-    def columns_of(row: Lane) -> Callable[[Lane], None]:
-        def some_columns(column: Lane) -> None:
-            def step(k: Lane) -> None:
-                block = text.block(lanes)
-                at, i, j = _here(block, k, row, column)
-                x = block.load(block.address(left, i * shared + at, type), type, 1)
-                y = block.load(block.address(right, at * columns + j, type), type)
-                block.store(x.splat(lanes).fma(y, block.load("%total", type)), "%total")
-                text.add(block)
+    def several_columns() -> None:
+        target = row * columns
+        column = f.open("column", columns)
+        f.block.store(nothing, "%total")
+        k = f.open("k", shared)
+        x = f.block.load(f.block.address(left, k + start, type), type, 1)
+        add(x.splat(lanes), f.block.load(f.block.address(right, k * columns + column, type), type, lanes))
+        f.close("k")
+        column = moved(f.block, column)
+        total, left_over = f.block.load("%total", type, lanes), f.block.mask(columns - column, lanes)
+        f.block.store(total, f.block.address(result, column + target, type), left_over)
+        f.close("column", lanes)
 
-            clear()
-            text.loop(shared, 1, step)
-            end = text.block(lanes)
-            i, j = _here(end, row, column)
-            where = end.address(result, i * columns + j, type)
-            end.store(end.load("%total", type), where, end.mask(columns - j))
-            text.add(end)
+    def one_column() -> None:
+        f.block.store(nothing, "%total")
+        k = f.open("k", shared)
+        inside = f.block.mask(shared - k, lanes)
+        x = f.block.load(f.block.address(left, k + start, type), type, lanes, inside)
+        add(x, f.block.load(f.block.address(right, k, type), type, lanes, inside))
+        f.close("k", lanes)
+        total = f.block.load("%total", type, lanes).reduce(operator.add)
+        f.block.store(total, f.block.address(result, row, type))
 
-        return some_columns
-
-    def along(row: Lane) -> None:
-        def step(k: Lane) -> None:
-            block = text.block(lanes)
-            at, i = _here(block, k, row)
-            inside = block.mask(shared - at)
-            x = block.load(block.address(left, i * shared + at, type), type, mask=inside)
-            y = block.load(block.address(right, at, type), type, mask=inside)
-            block.store(x.fma(y, block.load("%total", type)), "%total")
-            text.add(block)
-
-        clear()
-        text.loop(shared, lanes, step)
-        end = text.block(lanes)
-        end.store(end.load("%total", type).reduce(operator.add), end.address(result, _here(end, row)[0], type))
-        text.add(end)
-
-    text.loop(rows, 1, along if kind.column else lambda row: text.loop(columns, lanes, columns_of(row)))
-    return text
-
-
-def _here(block: Block, *values: Lane) -> list[Lane]:
-    """The same values as ones of `block`, so that what is computed from them is written there."""
-    return [block.value(v.name, v.type, v.lanes) for v in values]
-
-
-def _neutral(op: Op, held: str) -> Any:
-    if op is sum:
-        return 0
-    low, high = (float("-inf"), float("inf")) if held[0] == "f" else (np.iinfo(_NUMPY[held]).min, np.iinfo(_NUMPY[held]).max)
-    return low if op is amax else high
+    one_column() if kind.column else several_columns()
+    f.close("row")
 
 
 def _lanes(*types: str) -> int:
@@ -384,4 +271,3 @@ def _lanes(*types: str) -> int:
 
 Kind = Elementwise | Fold | Pick | Put | Product
 _BODIES: dict[type, Callable] = {Elementwise: _elementwise, Fold: _fold, Pick: _pick, Put: _put, Product: _product}
-_NUMPY = {"f16": "float16", "f32": "float32", "f64": "float64", "i32": "int32", "i64": "int64"}

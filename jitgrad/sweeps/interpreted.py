@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from jitgrad.record import quiet
-from jitgrad.tape import CONST, Row, Tape
+from jitgrad.tape import CONST, CONTROL, Row, Tape, results_read, with_tapes
+
+
+def run_by(sweep: Callable[[Tape], Callable], row: Row, read: dict[Row, set[int]]) -> dict[str, Any]:
+    """The parameters with which a loop or a switch is run by a sweep, for the results that are `read`."""
+    return {**with_tapes(row.params, sweep), "wanted": read.get(row, ())}
+
+
+def interpreted(tape: Tape) -> Callable:
+    """A tape as a function of its inputs, for callers that have seen to NumPy's warnings."""
+    return Interpreter(tape, tape.inputs).plainly
 
 
 class Interpreter:
@@ -20,6 +30,7 @@ class Interpreter:
         self._steps: list[tuple] = []
         last: dict[int, int] = {}
         ends = set(places)
+        read = results_read(tape.rows)
         for row in tape.rows:
             if row in ends:
                 continue
@@ -30,7 +41,8 @@ class Interpreter:
             reads = [places[x] for x in row.inputs]
             for place in reads:
                 last[place] = len(self._steps)
-            self._steps.append((row.op.run, reads, row.params, places[row], row.op.view))
+            params = run_by(interpreted, row, read) if row.op.kind in CONTROL else row.params
+            self._steps.append((row.op.run, reads, params, places[row]))
         self._outputs = [places[row] for row in tape.outputs]
         kept = set(self._outputs) | set(range(len(leaves)))
         self._dead = [[p for p in set(s[1]) if last[p] == i and p not in kept] for i, s in enumerate(self._steps)]
@@ -38,15 +50,19 @@ class Interpreter:
         self._copies = {places[row] for row in tape.outputs if row.op.view and row not in ends}
 
     def run(self, *values: Any) -> list[Any]:
-        """The values of the outputs for values of the leaves."""
+        """The values of the outputs for values of the leaves; NumPy's floating-point warnings are off."""
+        return quiet.run(self.plainly, *values)
+
+    def plainly(self, *values: Any) -> list[Any]:
+        """`run` for callers that have seen to the warnings."""
         env: list[Any] = [*values, *[None] * (self._size - len(values))]
         for place, value in self._constants:
             env[place] = value
-        quiet.run(self._sweep, env)
+        self._sweep(env)
         return [np.array(env[p]) if p in self._copies else env[p] for p in self._outputs]
 
     def _sweep(self, env: list[Any]) -> None:
-        for (run, reads, params, write, _), dead in zip(self._steps, self._dead):
+        for (run, reads, params, write), dead in zip(self._steps, self._dead):
             env[write] = run(*[env[p] for p in reads], **params)
             for place in dead:
                 env[place] = None

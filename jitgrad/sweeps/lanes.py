@@ -1,8 +1,9 @@
 """LLVM text for straight-line arithmetic, written by running ordinary Python arithmetic on it.
 
-`x * y + 1.0` on two `Lane` values appends two instructions to their `Block` and gives the `Lane` that names the
-result.  A value is one number (`lanes=1`) or W of them side by side (`<W x float>`): the text is a vector program as
-it stands, so nothing depends on whether a loop vectoriser recognises it, and W changes no bit of any result.
+`x * y + 1.0` on two `Lane` values appends two lines to their `Instructions` and gives the `Lane` that names the
+result; loads and stores are in `blocks`.  A value is one number (`lanes=1`) or W of them side by side (`<W x float>`):
+the text is a vector program as it stands, so nothing depends on whether a loop vectoriser recognises it, and W changes
+no bit of any result.
 
 There are no fast-math flags: a product and a sum are contracted where the kernel says `fma` and nowhere else, so every
 machine gives the same bits.  Types never mix silently (`TypeError`); Python and NumPy scalars take the type of the
@@ -16,7 +17,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from jitgrad.sweeps.words import SIZES, WORDS, literal, rare_call, spelled, suffix, type_of
+from jitgrad.sweeps.words import SIZES, WORDS, literal, spelled, suffix, type_of
 
 _BIRTHS = itertools.count()
 
@@ -39,10 +40,9 @@ class Declares(set[str]):
         self.kernels: Counter[tuple[str, str, int]] = Counter()
 
 
-class Block:
+class Instructions:
     """A list of instructions under construction: one basic block, or a piece of one.
 
-    lanes     the width W that `load`, `iota` and `mask` use unless told otherwise
     prefix    begins every SSA name; give the blocks of one function different ones
     declares  the `declare` lines the instructions need, at the top of the module; blocks of a module share the set
 
@@ -51,10 +51,10 @@ class Block:
     blocks in the order in which they run.
     """
 
-    __slots__ = ("_birth", "_names", "_seen", "declares", "lanes", "lines", "prefix")
+    __slots__ = ("_birth", "_names", "_seen", "declares", "lines", "prefix")
 
-    def __init__(self, lanes: int = 1, prefix: str = "v", declares: Declares | None = None) -> None:
-        self.lanes, self.prefix = lanes, prefix
+    def __init__(self, prefix: str = "v", declares: Declares | None = None) -> None:
+        self.prefix = prefix
         self.declares = Declares() if declares is None else declares
         self.lines: list[str] = []
         self._names = itertools.count()
@@ -93,113 +93,6 @@ class Block:
         self.declares.add(f"declare {word} @{symbol}({', '.join(spelled(a.type, a.lanes) for a in args)})")
         return self.emit(f"call {word} @{symbol}({', '.join(map(str, args))})", type, lanes)
 
-    # -- memory --------------------------------------------------------------------------------------------------
-
-    def address(self, base: str, index: Lane | int, type: str) -> str:
-        """The name of the pointer to element `index` (i64) of an array of `type` at pointer `base`."""
-        name = self.fresh()
-        word = "i8" if type == "i1" else WORDS[type]
-        self.lines.append(f"  {name} = getelementptr {word}, ptr {base}, i64 {getattr(index, 'name', index)}")
-        return name
-
-    def load(self, pointer: str, type: str, lanes: int | None = None, mask: Lane | None = None) -> Lane:
-        """`lanes` neighbours from memory, aligned to an element; where the mask is false nothing is read: it is 0.
-
-        The mask is one that `mask` made: true in the first lanes.
-        """
-        lanes = self.lanes if lanes is None else lanes
-        kept = "u8" if type == "i1" else type
-        word, size = spelled(kept, lanes), SIZES[type]
-        if mask is None:
-            text = f"load {word}, ptr {pointer}, align {size}"
-        elif size < 4:
-            text = f"call {word} @{self._part('load', kept, lanes)}(ptr {pointer}, {self._count(mask)})"
-        else:
-            # The alignment argument became an attribute in LLVM 22, whose parser still upgrades this older form.
-            symbol = f"llvm.masked.load.{suffix(kept, lanes)}.p0"
-            self.declares.add(f"declare {word} @{symbol}(ptr, i32, <{lanes} x i1>, {word})")
-            text = f"call {word} @{symbol}(ptr {pointer}, i32 {size}, {mask}, {word} zeroinitializer)"
-        loaded = self.emit(text, kept, lanes, pure=False)
-        return loaded != 0 if type == "i1" else loaded
-
-    def store(self, value: Lane, pointer: str, mask: Lane | None = None) -> None:
-        """Write the lanes of `value` next to each other; where the mask is false memory is not touched."""
-        size = SIZES[value.type]
-        value = value.to("u8") if value.type == "i1" else value
-        if mask is None:
-            self.lines.append(f"  store {value}, ptr {pointer}, align {size}")
-            return
-        if size < 4:
-            symbol = self._part("store", value.type, value.lanes)
-            self.lines.append(f"  call void @{symbol}(ptr {pointer}, {self._count(mask)}, {value})")
-            return
-        symbol, word = f"llvm.masked.store.{suffix(value.type, value.lanes)}.p0", spelled(value.type, value.lanes)
-        self.declares.add(f"declare void @{symbol}({word}, ptr, i32, <{value.lanes} x i1>)")
-        self.lines.append(f"  call void @{symbol}({value}, ptr {pointer}, i32 {size}, {mask})")
-
-    def _count(self, mask: Lane) -> Lane:
-        """In how many lanes a mask is true, as i64."""
-        bits = self.emit(f"bitcast {mask} to i{mask.lanes}", f"u{mask.lanes}", 1)
-        return self.call(f"llvm.ctpop.i{mask.lanes}", bits.type, 1, bits).to("u64")
-
-    def _part(self, what: str, type: str, lanes: int) -> str:
-        """The name of a function that loads or stores the first lanes only, by way of a copy in between.
-
-        Few CPUs have masked loads of less than 4 bytes; LLVM makes a branch a lane of them, and compiling takes seconds.
-        """
-        name, word = f"{what}.part.{suffix(type, lanes)}", spelled(type, lanes)
-        copy = "call void @llvm.memcpy.p0.p0.i64(ptr {}, ptr {}, i64 %bytes, i1 false)"
-        body = [f"%copy = alloca {word}", f"%bytes = mul i64 %count, {SIZES[type]}"]
-        if what == "load":
-            body += [f"store {word} zeroinitializer, ptr %copy", copy.format("%copy", "%from"),
-                     f"%value = load {word}, ptr %copy", f"ret {word} %value"]  # fmt: skip
-            head = f"define internal {word} @{name}(ptr %from, i64 %count) noinline"
-        else:
-            body += [f"store {word} %value, ptr %copy", copy.format("%to", "%copy"), "ret void"]
-            head = f"define internal void @{name}(ptr %to, i64 %count, {word} %value) noinline"
-        self.declares |= {"declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)", f"{head} {{\n  " + "\n  ".join(body) + "\n}"}
-        return name
-
-    def _where(self, mask: Lane | None, lanes: int) -> Lane:
-        return self.const(True, "i1", lanes) if mask is None else mask
-
-    def gather(self, base: str, places: Lane, type: str, mask: Lane | None = None) -> Lane:
-        """The elements at `places` (i64 lanes) of an array; where the mask is false nothing is read: it is 0."""
-        lanes, kept = places.lanes, "u8" if type == "i1" else type
-        word, ending = spelled(kept, lanes), suffix(kept, lanes)
-        pointers = self._pointers(base, places, kept)
-        symbol = f"llvm.masked.gather.{ending}.v{lanes}p0"
-        self.declares.add(f"declare {word} @{symbol}(<{lanes} x ptr>, i32, <{lanes} x i1>, {word})")
-        text = f"call {word} @{symbol}({pointers}, i32 {SIZES[type]}, {self._where(mask, lanes)}, {word} zeroinitializer)"
-        loaded = self.emit(text, kept, lanes, pure=False)
-        return loaded != 0 if type == "i1" else loaded
-
-    def scatter(self, value: Lane, base: str, places: Lane, mask: Lane | None = None) -> None:
-        """Write the lanes of `value` to `places` (i64 lanes) of an array."""
-        size, lanes = SIZES[value.type], value.lanes
-        value = value.to("u8") if value.type == "i1" else value
-        pointers = self._pointers(base, places, value.type)
-        symbol = f"llvm.masked.scatter.{suffix(value.type, lanes)}.v{lanes}p0"
-        self.declares.add(f"declare void @{symbol}({spelled(value.type, lanes)}, <{lanes} x ptr>, i32, <{lanes} x i1>)")
-        self.lines.append(f"  call void @{symbol}({value}, {pointers}, i32 {size}, {self._where(mask, lanes)})")
-
-    def _pointers(self, base: str, places: Lane, type: str) -> str:
-        name = self.fresh()
-        self.lines.append(f"  {name} = getelementptr {WORDS[type]}, ptr {base}, {places}")
-        return f"<{places.lanes} x ptr> {name}"
-
-    def iota(self, type: str = "i64", lanes: int | None = None) -> Lane:
-        """0, 1, … W-1."""
-        lanes = self.lanes if lanes is None else lanes
-        if lanes == 1:
-            return self.const(0, type)
-        elements = ", ".join(f"{WORDS[type]} {literal(k, type)}" for k in range(lanes))
-        return Lane(self, f"<{elements}>", type, lanes)
-
-    def mask(self, count: Lane, lanes: int | None = None) -> Lane:
-        """i1 lanes: true in the first `count` (i64, at most some millions) of them; for an incomplete vector."""
-        return self.iota("i32", lanes) < count.to("i32")
-
 
 class Lane:
     """A number, or `lanes` of them: the name of an SSA value and its type; its `str` is an operand, `float %v3`."""
@@ -207,7 +100,7 @@ class Lane:
     __slots__ = ("block", "lanes", "name", "type")
     __array_ufunc__ = None  # NumPy scalars leave `np.float32(2) * lane` to us
 
-    def __init__(self, block: Block, name: str, type: str, lanes: int) -> None:
+    def __init__(self, block: Instructions, name: str, type: str, lanes: int) -> None:
         self.block, self.name, self.type, self.lanes = block, name, type, lanes
 
     def __str__(self) -> str:
@@ -423,12 +316,12 @@ class Lane:
         The branch is in a function that is inlined, so that the text which calls it stays a straight line.
         """
         x, where, fast = level([self, where, fast])
-        block, word = Block(x.lanes, declares=x.block.declares), spelled(x.type, x.lanes)
+        block, word = Instructions(declares=x.block.declares), spelled(x.type, x.lanes)
         symbol = f"rarely.{name}.{suffix(x.type, x.lanes)}"
         parameters = f"({spelled('i1', x.lanes)} %c, {word} %x, {word} %fast)"
         c, old, new = (block.value(*v, x.lanes) for v in (("%c", "i1"), ("%x", x.type), ("%fast", x.type)))
         slow = c.select(old.libm(name), new)
-        block.declares.update(rare_call(symbol, word, parameters, x.lanes, f"{block}\n  ret {slow}"))
+        block.declares.update(_rare_call(symbol, word, parameters, x.lanes, f"{block}\n  ret {slow}"))
         return x.block.emit(f"call {word} @{symbol}({where}, {x}, {fast})", x.type, x.lanes)
 
     # -- across lanes --------------------------------------------------------------------------------------------
@@ -466,3 +359,19 @@ def level(values: list[Lane]) -> list[Lane]:
     block = max((v.block for v in values), key=lambda b: b._birth)
     lanes = max(v.lanes for v in values)
     return [(v if v.block is block else Lane(block, v.name, v.type, v.lanes)).splat(lanes) for v in values]
+
+
+def _rare_call(symbol: str, word: str, parameters: str, lanes: int, body: str) -> tuple[str, str]:
+    """Two functions: `symbol`, inlined, gives %fast unless %c is true in some lane; then it calls the other, `body`."""
+    slow = f"define internal {word} @slow.{symbol}{parameters} noinline cold {{\n{body}\n}}"
+    return slow, f"""define internal {word} @{symbol}{parameters} alwaysinline {{
+  %all = bitcast {spelled("i1", lanes)} %c to i{lanes}
+  %any = icmp ne i{lanes} %all, 0
+  br i1 %any, label %slow, label %done
+slow:
+  %patched = call {word} @slow.{symbol}{parameters}
+  br label %done
+done:
+  %result = phi {word} [%fast, %0], [%patched, %slow]
+  ret {word} %result
+}}"""

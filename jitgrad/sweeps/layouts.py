@@ -17,7 +17,7 @@ from numpy.lib.stride_tricks import as_strided
 from jitgrad.ops.indexing import getitem, part_at
 from jitgrad.ops.movement import reshape, sum
 from jitgrad.ops.reductions import amax, amin
-from jitgrad.tape import CONST, LEAF, Row
+from jitgrad.tape import Row
 
 REDUCTIONS = (sum, amax, amin)
 _ANYTHING = np.zeros(1, np.int8)  # one byte an element: strides in bytes are strides in elements
@@ -101,8 +101,13 @@ class Layouts:
         return _may_be_free(row) and self.view(row)[0] is not row
 
 
+def is_view(row: Row) -> bool:
+    """Whether a row is an op that looks at its input in another way, free or not."""
+    return row.op.view and len(row.inputs) == 1
+
+
 def _may_be_free(row: Row) -> bool:
-    return (row.op.view and len(row.inputs) == 1 and row.op not in (LEAF, CONST)) or _reduces_nothing(row)
+    return is_view(row) or _reduces_nothing(row)
 
 
 def _reduces_nothing(row: Row) -> bool:

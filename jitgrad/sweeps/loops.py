@@ -7,9 +7,10 @@ import math
 from typing import Any
 
 from jitgrad.sweeps.accumulators import Accumulator
+from jitgrad.sweeps.blocks import Block
 from jitgrad.sweeps.expressions import evaluate
 from jitgrad.sweeps.function import moved
-from jitgrad.sweeps.lanes import Block, Lane
+from jitgrad.sweeps.lanes import Lane
 from jitgrad.sweeps.layouts import REDUCTIONS, Access, contiguous, is_number, reduced_strides
 from jitgrad.sweeps.plan import Loop, Write
 from jitgrad.sweeps.schedule import interleaved
@@ -27,7 +28,7 @@ class LoopEmitter:
         self.tile, self.tiled, self.chunks = tile, tiled, chunks
         outer.count += 1
         self.name = f"L{outer.count}"
-        self.reads = {item: self._reads(item) for item in loop.items}
+        self.reads = {item: outer.plan.operands(item) for item in loop.items}
         self.writes = {item: self._write(item) for item in loop.items}
         accesses = [a for reads in self.reads.values() for a in reads] + list(self.writes.values())
         self.groups = _merged(self.space, [a.strides for a in accesses]) or [[]]
@@ -42,11 +43,6 @@ class LoopEmitter:
         self.sizes: list[Lane] = []
         self.bases: dict[Access, Lane] = {}
         self.offsets: dict[Access, Lane] = {}
-
-    def _reads(self, item: Row | Write) -> list[Access]:
-        if isinstance(item, Row):
-            return self.f.plan.operands(item)
-        return [] if item.value is None else [item.value]
 
     def _write(self, item: Row | Write) -> Access:
         if isinstance(item, Write):
@@ -165,8 +161,7 @@ class LoopEmitter:
             block.scatter(value, base, self._places(block, a, step, at), mask)
 
     def _places(self, block: Block, a: Access, step: Lane, at: Lane) -> Lane:
-        first = moved(block, self.offsets[a]) + moved(block, at) * moved(block, step)
-        return first.splat(self.lanes) + block.iota("i64", self.lanes) * moved(block, step)
+        return block.spaced(moved(block, self.offsets[a]) + moved(block, at) * step, step, self.lanes)
 
     def _put(self, block: Block, item: Write, inputs: list[Lane], at: Lane, mask: Lane | None) -> None:
         kind, a = kind_of(item.row.dtype), self.writes[item]

@@ -20,11 +20,13 @@ from jitgrad.ops.linalg import matmul
 from jitgrad.ops.movement import expand, flip, narrow, pad, permute, reshape
 from jitgrad.ops.table import Op
 from jitgrad.record import quiet
-from jitgrad.sweeps.handlers import FOLDS, WORDS, Elementwise, Fold, Kind, Pick, Product, Put, entry, handler, parameters
+from jitgrad.sweeps.handlers import WORDS, Elementwise, Fold, Kind, Pick, Product, Put, entry, handler, parameters
+from jitgrad.sweeps.interpreted import interpreted, run_by
+from jitgrad.sweeps.layouts import REDUCTIONS, is_number
 from jitgrad.sweeps.native import Kernel, trampolines
 from jitgrad.sweeps.segments import MOST_ROWS, why_not_native
 from jitgrad.sweeps.words import DTYPES
-from jitgrad.tape import CONST, Row, Tape
+from jitgrad.tape import CONST, CONTROL, ITEM, Row, Tape
 
 MOST_PICKED = 1 << 14
 """The size of an array beyond which NumPy moves its elements: the list of them would take more than it saves."""
@@ -43,9 +45,9 @@ and makes a row a few nanoseconds quicker."""
 def is_better(tape: Tape) -> bool:
     """Whether the machine is a better choice for a tape than compiling it."""
     rows = len(tape)
-    if rows <= MANY_ROWS:
+    if rows <= MANY_ROWS or any(row.op.kind in CONTROL for row in tape.rows):
         return False
-    return rows > MOST_ROWS or sum([_size(row.shape) for row in tape.rows]) <= FEW_ELEMENTS * rows
+    return rows > MOST_ROWS or sum([math.prod(row.shape) for row in tape.rows]) <= FEW_ELEMENTS * rows
 
 
 def _aligned(slots: int) -> np.ndarray:
@@ -59,12 +61,12 @@ class Workspace:
 
     def __init__(self, machine: Machine) -> None:
         self.memory = _aligned(machine.slots)
-        for slot, value in machine.constants:
+        for slot, value in machine.constants.items():
             self.view(slot, value.shape, value.dtype)[...] = value
         self.leaves = [self.view(*place) for place in machine.leaves]
         self.outputs = [self.view(*place) for place in machine.outputs]
         self.steps: list[tuple[Any, Callable | None, Any]] = [
-            ([self.view(*place) for place in step.reads], step.run, self.view(*step.write))
+            ([self.view(*place) for place in step.reads], step.run, [self.view(*place) for place in step.writes])
             if isinstance(step, Numpy) else (step, None, None) for step in machine.steps
         ]  # fmt: skip
 
@@ -75,12 +77,15 @@ class Workspace:
 
 
 class Numpy:
-    """A row that NumPy runs."""
+    """A row that NumPy runs; `run` gives what goes to each of the places in `writes`."""
 
-    def __init__(self, row: Row, reads: list[tuple], write: tuple, why: str) -> None:
-        self.row, self.reads, self.write, self.why = row, reads, write, why
+    def __init__(self, row: Row, reads: list[tuple], writes: list[tuple], results: list[int], why: str) -> None:
+        self.row, self.reads, self.writes, self.why = row, reads, writes, why
         run, params = row.op.run, row.params
-        self.run: Callable = (lambda *values: run(*values, **params)) if params else run
+        self.run: Callable = lambda *values: (run(*values, **params),)
+        if row.op.kind in CONTROL:
+            inner = run_by(interpreted, row, {row: set(results)})
+            self.run = lambda *values: map(run(*values, **inner).__getitem__, results)
 
 
 class Machine:
@@ -91,12 +96,11 @@ class Machine:
 
     def __init__(self, tape: Tape, leaves: Sequence[Row]) -> None:
         self.slots = 0
-        self.constants: list[tuple[int, np.ndarray]] = []
+        self.constants: dict[int, np.ndarray] = {}  # by slot
         self.steps: list[np.ndarray | Numpy] = []
         self.handlers: set[Kernel] = set()
         self.work = 0  # elements that one run computes
         self._slot: dict[Row, int] = {}
-        self._fixed: set[int] = set()  # slots of constants, which are written once
         self._left: dict[int, tuple[int, int]] = {}  # of an array in a slot: how long it is, how many will still read it
         self._free: dict[int, list[int]] = {}  # slots by length
         self._known: dict[Any, tuple[int, str]] = {}
@@ -106,10 +110,15 @@ class Machine:
         self._addresses: list[int] = []
         self._enter, self._stop = entry()
         for leaf in leaves:
-            self._slot[leaf] = self._room(_size(leaf.shape), leaf.dtype)
+            self._slot[leaf] = self._room(math.prod(leaf.shape), leaf.dtype)
         readers = _readers(tape, self._slot)
         for leaf in leaves:
             self._keep(leaf, readers)
+        self._readers = readers
+        self._items: dict[Row, list[Row]] = {}
+        for row in tape.rows:
+            if row.op is ITEM and row in readers:
+                self._items.setdefault(row.inputs[0], []).append(row)
         self._add_all(tape.rows, readers)
         self._close()
         self._numbers.clear()
@@ -131,7 +140,9 @@ class Machine:
             if numpy is None:
                 call(enter, code, memory)
             else:
-                write[...] = quiet.run(numpy, *[view if view.ndim else view[()] for view in code])
+                found = quiet.run(numpy, *[view if view.ndim else view[()] for view in code])
+                for view, value in zip(write, found):
+                    view[...] = value
         results = [view.copy() if view.ndim else view[()] for view in space.outputs]
         self._spare.append(space)
         return results
@@ -146,7 +157,7 @@ class Machine:
         if size <= 1:
             self.slots += 1
             return self.slots - 1
-        length = -(-size * dtype.itemsize // 64) * 8
+        length = _length(size, dtype)
         if not fresh and (free := self._free.get(length)):
             return free.pop()
         slot = -(-self.slots // 8) * 8
@@ -155,9 +166,9 @@ class Machine:
 
     def _keep(self, row: Row, readers: dict[Row, int]) -> None:
         """Keep the place of an array for so many readers; one that another row has already, if it is a reshape, for more."""
-        slot, size = self._slot[row], _size(row.shape)
-        if size > 1 and slot not in self._fixed:
-            length, left = self._left.get(slot, (-(-size * row.dtype.itemsize // 64) * 8, 0))
+        slot, size = self._slot[row], math.prod(row.shape)
+        if size > 1 and slot not in self.constants:
+            length, left = self._left.get(slot, (_length(size, row.dtype), 0))
             self._left[slot] = length, left + readers.get(row, 0)
 
     def _release(self, row: Row) -> None:
@@ -175,8 +186,7 @@ class Machine:
 
     def _constant(self, value: np.ndarray) -> int:
         slot = self._room(value.size, value.dtype, fresh=True)  # it is written before the first run, and never again
-        self.constants.append((slot, value))
-        self._fixed.add(slot)
+        self.constants[slot] = value
         return slot
 
     def _add_all(self, rows: Iterable[Row], readers: dict[Row, int]) -> None:
@@ -207,25 +217,25 @@ class Machine:
             return self._elementwise(row)
         if op is CONST:
             return self._constant(np.asarray(row.params["value"]))
-        size = _size(row.shape)
-        if op in _SHAPED and size == _size(row.inputs[0].shape):
+        size = math.prod(row.shape)
+        if op in _SHAPED and size == math.prod(row.inputs[0].shape):
             return self._slot[row.inputs[0]]
         if op is matmul and (slot := self._product(row)) is not None:
             return slot
-        if op in FOLDS and (slot := self._fold(row)) is not None:
+        if op in REDUCTIONS and (slot := self._fold(row)) is not None:
             return slot
         if (op in _PICKING or (op is getitem and len(row.inputs) == 1)) and size <= MOST_PICKED:
             return self._pick(row.inputs[0], op.run(self._numbered(row.inputs[0].shape), **row.params))
         if op.parts is not None and (slot := self._parts(row)) is not None:
             return slot
-        why = "" if op is matmul else why_not_native(row)
+        why = "" if op is matmul or op.kind in CONTROL else why_not_native(row)
         return self._numpy(row, why or f"no instruction for {op.name} of this size or dtype")
 
     def _elementwise(self, row: Row) -> int:
-        size = 1 if row.shape == () else _size(row.shape)
-        op, params, extras = parameters(row) if row.params else (row.op, (), ())
+        size = math.prod(row.shape)
+        op, params, extras = parameters(row)
         sources = _sources(row)
-        moving = () if size == 1 else (*[_size(x.shape) != 1 for x in sources], *[False] * len(extras))
+        moving = () if size == 1 else (*[not is_number(x) for x in sources], *[False] * len(extras))
         key = (op, repr(params) if params else "", moving, row.dtype.char, *[x.dtype.char for x in row.inputs])
         found = self._known.get(key)
         if found is None:
@@ -270,10 +280,10 @@ class Machine:
         order = [d for d in (*kept, *dims) if x.shape[d] != 1]
         source = self._slot[x]
         if order != sorted(order):
-            if _size(x.shape) > MOST_PICKED:
+            if math.prod(x.shape) > MOST_PICKED:
                 return None
             source = self._pick(x, self._numbered(x.shape).transpose(*kept, *dims))
-        size = _size(row.shape)
+        size = math.prod(row.shape)
         slot = self._room(size, row.dtype)
         address = self._address(Fold(row.op, row.dtype, DTYPES[x.dtype.name]))
         self._emit(address, slot, [source], math.prod(x.shape[d] for d in dims), size)
@@ -286,7 +296,7 @@ class Machine:
         vectors = rows * shared * columns // 8 if columns == 1 else rows * shared * -(-columns // 8)
         if len(row.shape) != 2 or type not in ("f32", "f64") or vectors > MOST_VECTORS:
             return None
-        slot = self._room(_size(row.shape), row.dtype)
+        slot = self._room(math.prod(row.shape), row.dtype)
         places = [*[self._slot[x] for x in row.inputs], shared]
         self._emit(self._address(Product(type, columns == 1)), slot, places, columns, rows)
         return slot
@@ -301,12 +311,12 @@ class Machine:
     def _numbered(self, shape: tuple[int, ...]) -> np.ndarray:
         """An array whose elements are their own numbers, from 1 on: what becomes of it shows which goes where."""
         if shape not in self._numbers:
-            self._numbers[shape] = np.arange(1, 1 + _size(shape), dtype=np.int32).reshape(shape)
+            self._numbers[shape] = np.arange(1, 1 + math.prod(shape), dtype=np.int32).reshape(shape)
         return self._numbers[shape]
 
     def _parts(self, row: Row) -> int | None:
         """A value that is put together from others; None if it is left to NumPy."""
-        size, type = _size(row.shape), DTYPES.get(row.dtype.name)
+        size, type = math.prod(row.shape), DTYPES.get(row.dtype.name)
         if type is None or size > MOST_PICKED or any(x.dtype != row.dtype for x in row.inputs) or row.op.parts is None:
             return None
         whole = self._numbered(row.shape)
@@ -329,10 +339,14 @@ class Machine:
 
     def _numpy(self, row: Row, why: str) -> int:
         self._close()
-        slot = self._room(_size(row.shape), row.dtype)
-        reads = [self._place(x) for x in _sources(row)]
-        self.steps.append(Numpy(row, reads, (slot, row.shape, row.dtype), why))
-        return slot
+        items = self._items.get(row, [])
+        for out in items or [row]:
+            self._slot[out] = self._room(math.prod(out.shape), out.dtype)
+            if out is not row and out.shape != ():
+                self._keep(out, self._readers)
+        reads, writes = ([self._place(x) for x in many] for many in (_sources(row), items or [row]))
+        self.steps.append(Numpy(row, reads, writes, [item.params["k"] for item in items], why))
+        return self._slot.get(row, 0)
 
     def _close(self) -> None:
         """What has been emitted becomes a step."""
@@ -355,8 +369,9 @@ _PICKING = frozenset((expand, permute, flip, narrow, pad))
 _PADDING = ((0, 0, 0), (0, 0), (0,), ())
 
 
-def _size(shape: tuple[int, ...]) -> int:
-    return math.prod(shape)
+def _length(size: int, dtype: np.dtype) -> int:
+    """The slots of an array: those of whole 64 bytes."""
+    return -(-size * dtype.itemsize // 64) * 8
 
 
 def _wide(dtype: np.dtype) -> np.dtype:
@@ -378,7 +393,7 @@ def _number(row: Row) -> Row | None:
     """The single number that all elements of `row` are copies of, if that is what they are."""
     while row.op in _SHAPED:
         row = row.inputs[0]
-        if _size(row.shape) == 1:
+        if is_number(row):
             return row
     return None
 

@@ -18,7 +18,7 @@ import re
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from typing import NamedTuple
@@ -119,7 +119,7 @@ def compile_text(
     """
     start = time.perf_counter()
     names = (symbol, *also)
-    imports = {name: (symbols or {}).get(name) or _symbol_address(name) for name in imports_of(text)}
+    imports = _addresses(imports_of(text), symbols or {})
     key = ""
     if store:
         import jitgrad  # here: jitgrad imports this module
@@ -133,14 +133,11 @@ def compile_text(
         if code is not None:
             try:
                 return Kernel(names, _link(code, names, imports), time.perf_counter() - start, True)
-            except RuntimeError:
+            except CompileError:
                 pass  # an object file that this LLVM cannot link is as good as none
         machine = _target_machine(*host())
         code = machine.emit_object(_optimised(text, names, machine, optimise))
-        try:
-            library = _link(code, names, imports)
-        except RuntimeError as error:
-            raise CompileError(f"cannot link {symbol}: {error}") from None
+        library = _link(code, names, imports)
         seconds = time.perf_counter() - start
     if store:
         disk.store(key, code)
@@ -154,20 +151,12 @@ def object_code(text: str, symbol: str) -> bytes:
         return machine.emit_object(_optimised(text, (symbol,), machine, True))
 
 
-def imports_of(text: str) -> list[str]:
-    """The names of functions and variables that a module takes from outside."""
-    return list(_declared(text))
-
-
 def link_object(code: bytes, symbol: str, imports: Sequence[str], symbols: Mapping[str, int]) -> Kernel:
     """The kernel of an object file; `imports` are found as in `compile_text`. CompileError where LLVM cannot link it."""
     start = time.perf_counter()
-    found = {name: symbols.get(name) or _symbol_address(name) for name in imports}
+    found = _addresses(imports, symbols)
     with _lock:
-        try:
-            return Kernel((symbol,), _link(code, (symbol,), found), time.perf_counter() - start, True)
-        except RuntimeError as error:
-            raise CompileError(f"cannot link {symbol}: {error}") from None
+        return Kernel((symbol,), _link(code, (symbol,), found), time.perf_counter() - start, True)
 
 
 FIND = "jitgrad_find"
@@ -176,13 +165,23 @@ FIND = "jitgrad_find"
 _published: dict[str, tuple] = {}
 
 
-def publish(kernel: Kernel, *kept: object) -> None:
-    """Let other machine code of this process find a kernel by its symbol, for good; `kept` lives as long."""
-    if kernel.symbol not in _published:
-        find = llvm.ffi.lib.LLVMPY_SearchAddressOfSymbol._cfn
-        llvm.add_symbol(FIND, ctypes.cast(find, ctypes.c_void_p).value)
-        llvm.add_symbol(kernel.symbol, kernel.address)
-        _published[kernel.symbol] = (kernel, *kept)
+def publish(kernel: Kernel, *kept: object) -> tuple:
+    """Let other machine code of this process find a kernel by its symbol, for good; `kept` lives as long.
+
+    Returns the kernel of that symbol, with what it keeps, that was published first: only that one is never unloaded.
+    """
+    with _lock:
+        if kernel.symbol not in _published:
+            find = llvm.ffi.lib.LLVMPY_SearchAddressOfSymbol._cfn
+            llvm.add_symbol(FIND, ctypes.cast(find, ctypes.c_void_p).value)
+            llvm.add_symbol(kernel.symbol, kernel.address)
+            _published[kernel.symbol] = (kernel, *kept)
+        return _published[kernel.symbol]
+
+
+def is_published(symbol: str) -> bool:
+    """Whether `publish` was called for a kernel of that symbol."""
+    return symbol in _published
 
 
 @cache
@@ -274,7 +273,7 @@ def _linker() -> orcjit.LLJIT:
 
 
 def _link(code: bytes, names: Sequence[str], imports: Mapping[str, int]) -> orcjit.ResourceTracker:
-    """Object code into memory; RuntimeError where LLVM cannot. The caller holds the lock."""
+    """Object code into memory; CompileError where LLVM cannot. The caller holds the lock."""
     global _libraries_made
     _libraries_made += 1
     # the process itself, for what code generation adds on its own: memset, or fma on a CPU that has none
@@ -283,7 +282,10 @@ def _link(code: bytes, names: Sequence[str], imports: Mapping[str, int]) -> orcj
         builder.export_symbol(name)
     for name, address in imports.items():
         builder.import_symbol(name, address)
-    return builder.link(_linker(), f"jitgrad{_libraries_made}")
+    try:
+        return builder.link(_linker(), f"jitgrad{_libraries_made}")
+    except RuntimeError as error:
+        raise CompileError(f"cannot link {names[0]}: {error}") from None
 
 
 # The first begins with its literal text, which makes the search several times quicker than an anchor does.
@@ -291,14 +293,20 @@ _DECLARE = re.compile(r'declare [^@\n]*@(?:"([^"]+)"|([^"\s(]+))')
 _EXTERNAL = re.compile(r'^\s*@(?:"([^"]+)"|([^"\s=]+))\s*=\s*external\b', re.MULTILINE)
 
 
-def _declared(text: str) -> Iterator[str]:
-    """The names that the text declares and does not define, LLVM's own left out."""
+def imports_of(text: str) -> list[str]:
+    """The names that a module declares and does not define, LLVM's own left out."""
+    found = []
     for match in _DECLARE.finditer(text):
         name, start = match[1] or match[2], match.start()
         if not name.startswith("llvm.") and not text[text.rfind("\n", 0, start) + 1 : start].strip():
-            yield name
+            found.append(name)
     if "external" in text:
-        yield from (match[1] or match[2] for match in _EXTERNAL.finditer(text))
+        found += [match[1] or match[2] for match in _EXTERNAL.finditer(text)]
+    return found
+
+
+def _addresses(names: Iterable[str], symbols: Mapping[str, int]) -> dict[str, int]:
+    return {name: symbols.get(name) or _symbol_address(name) for name in names}
 
 
 @cache

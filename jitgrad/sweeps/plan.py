@@ -1,7 +1,7 @@
 """What becomes of a tape: its rows sorted into phases, levels, nests, stages and loops.
 
     Phase    levels, one after another
-    Level    single numbers, in registers; then nests; then products
+    Level    single numbers, in registers; then nests; then products, loops and switches
     Nest     loops over arrays whose first dimensions agree, done tile by tile along that dimension: what one loop of a
              tile leaves for the next is still in cache, and what nobody else reads never gets further than that
     Stage    loops of a nest that need nothing of each other
@@ -48,7 +48,10 @@ class Nest:
 
 
 class Level:
-    """Numbers, nests (by lead) and products that need nothing but what earlier levels computed, in this order."""
+    """Numbers, nests (by lead) and products that need nothing but what earlier levels computed, in this order.
+
+    Among the products are loops and switches, and their results.
+    """
 
     def __init__(self) -> None:
         self.numbers: list[Row] = []
@@ -95,13 +98,24 @@ class Plan:
     results   for an output that is a reshape of what machine code computed, that
     """
 
-    def __init__(self, layouts: Layouts, native: set[Row], home: dict[Row, Row], results: dict[Row, Row]) -> None:
+    def __init__(
+        self, layouts: Layouts, native: set[Row], home: dict[Row, Row], results: dict[Row, Row], largest_product: float
+    ) -> None:
+        self.largest_product = largest_product
         self.layouts, self.native, self.home, self.results = layouts, native, home, results
         self.phases: list[Phase] = []
         self.stored: set[Row] = set()
         self.escaping: set[Row] = set()
         self.local: set[Row] = set()
 
-    def operands(self, row: Row) -> list[Access]:
-        """How an elementwise row, a reduction or a product reads its inputs."""
-        return [self.layouts.access(x) for x in row.inputs]
+    def operands(self, item: Row | Write) -> list[Access]:
+        """What an elementwise row, a reduction, a product or a write reads."""
+        if isinstance(item, Write):
+            return [] if item.value is None else [item.value]
+        return [self.layouts.access(x) for x in item.inputs]
+
+    def owner(self, row: Row) -> Row:
+        """The row in whose memory the value of `row` is."""
+        while row in self.home:
+            row = self.home[row]
+        return row

@@ -15,11 +15,12 @@ from typing import Any
 
 import numpy as np
 
+from jitgrad.sweeps.blocks import Block
 from jitgrad.sweeps.function import Function, moved
-from jitgrad.sweeps.lanes import Block, Lane
+from jitgrad.sweeps.lanes import Lane
 from jitgrad.sweeps.layouts import place
 from jitgrad.sweeps.native import Kernel, compile_text
-from jitgrad.sweeps.words import SIZES, WORDS, kind_of
+from jitgrad.sweeps.words import SIZES, kind_of
 from jitgrad.tape import Row
 
 ROWS = 4
@@ -36,14 +37,14 @@ def emit_product(f: Any, row: Row) -> None:
     symbol = f"jitgrad.product.{kind}"
     f.symbols[symbol] = _kernel(kind).address
     f.declares.add(f"declare void @{symbol}(ptr)")
-    (x, x_part), (y, y_part) = (f.plan.layouts.view(i) for i in row.inputs)
-    z, z_part = row, f.plan.layouts.view(row)[1]
+    (x, x_part), (y, y_part) = (f.operand(i) for i in row.inputs)
+    z_part = f.plan.layouts.view(row)[1]
     if row.shape[-1] == 1:  # one column: the transpose of one row
         x, x_part, y, y_part = y, y_part.swapaxes(-1, -2), x, x_part.swapaxes(-1, -2)
         z_part = z_part.swapaxes(-1, -2)
     parts = (x_part, y_part, z_part)
     packed = f.temporary(row.dtype, math.prod(y_part.shape[-2:]))
-    pointers = [f.array(x), f.array(y), f.array(z, written=True)]
+    pointers = [x, y, f.array(row, written=True)]
     f.count += 1
     name = f"P{f.count}"
     at = [moved(f.block, f.size(place(part)[0])) for part in parts]
@@ -69,9 +70,10 @@ def _numbers(x: np.ndarray, y: np.ndarray, z: np.ndarray) -> list[int]:
     return [x.shape[-2], y.shape[-1], x.shape[-1], *steps, int(packs), int(dots), int(not dots)]
 
 
-def product_text(symbol: str) -> str:
-    """The module that defines the function of that name, for those who want it in their own machine code."""
-    return _Product(symbol.rpartition(".")[2]).define(symbol, POINTERS)
+def product_text(symbol: str) -> set[str]:
+    """The function of that name and what it needs, for those who want it in their own machine code."""
+    product = _Product(symbol.rpartition(".")[2])
+    return {*product.declares, product.function(symbol, POINTERS, sort="internal ")}
 
 
 @functools.cache
@@ -106,7 +108,7 @@ class _Product(Function):
         """`body(index, many, name)` for every `many` of `size`, then `body(index, 1, name)` for those that are left."""
         for count, label in ((many, name), (1, f"{name}.one")):
             start = None if label == name else self.block.load(f"%{name}.counter", "i64", 1)
-            body(self.open(label, size, start=start, step=count), count, label)
+            body(self.open(label, size, start=start, whole=count), count, label)
             self.close(label, count)
 
     def _accumulators(self, name: str, count: int) -> list[str]:
@@ -114,7 +116,7 @@ class _Product(Function):
         found = []
         for i in range(count):
             found.append(f"%{name}.acc{i}")
-            self.allocas.append(f"  {found[-1]} = alloca <{self.lanes} x {WORDS[self.kind]}>, align 64")
+            self.register(found[-1], self.kind, self.lanes)
             self.block.store(self.block.const(0, self.kind, self.lanes), found[-1])
         return found
 
@@ -128,8 +130,7 @@ class _Product(Function):
 
         def body(n: Lane, mask: Lane | None) -> None:
             block, step = self.block, self.at["y_n"]
-            first = moved(block, source) + n * step
-            places = first.splat(self.lanes) + block.iota("i64", self.lanes) * step
+            places = block.spaced(moved(block, source) + n * step, step, self.lanes)
             value = block.gather("%y", places, self.kind, mask)
             block.store(value, block.address("%packed", moved(block, target) + n, self.kind), mask)
 

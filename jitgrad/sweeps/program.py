@@ -7,7 +7,7 @@ import math
 import sys
 from collections import deque
 from collections.abc import Callable, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, NamedTuple
 from weakref import WeakValueDictionary
 
@@ -16,15 +16,17 @@ import numpy as np
 from jitgrad.record import quiet
 from jitgrad.sweeps.chunks import split_large
 from jitgrad.sweeps.codegen import Emitter
+from jitgrad.sweeps.control import work
 from jitgrad.sweeps.direct import NOWHERE, NUMBERS, ROOM, CallPlan, Input, Output, Slot, enter, write_plan
+from jitgrad.sweeps.interpreted import run_by
 from jitgrad.sweeps.native import Kernel, compile_text, trampolines
 from jitgrad.sweeps.plan import Phase, Plan
 from jitgrad.sweeps.recompute import recompute
 from jitgrad.sweeps.segments import make_plan, why_not_native
 from jitgrad.sweeps.threads import run_chunks
-from jitgrad.tape import CONST, Row, Tape
+from jitgrad.sweeps.words import NUMPY
+from jitgrad.tape import CONST, CONTROL, Row, Tape, results_read
 
-_NUMPY = {"f16": np.float16, "f32": np.float32, "f64": np.float64, "i32": np.int32, "i64": np.int64, "i1": np.bool_}
 _kernels: WeakValueDictionary[str, Kernel] = WeakValueDictionary()  # those of living programs, by their text
 _recent: deque[Kernel] = deque(maxlen=100)  # and the last ones, for functions that are made and dropped in a loop
 SPARE_BUFFERS = 3
@@ -47,8 +49,9 @@ class Native(NamedTuple):
     temporaries: list[tuple[np.dtype, int]]
     rows: int
     loops: int
-    longest: int  # elements of its largest loop
+    longest: float  # elements of its largest loop
     chunks: int  # how many pieces several threads may share; 0 if it is run as a whole
+    flagged: bool  # whether its table ends with a flag, for an index that is out of bounds
     text: str
 
 
@@ -71,12 +74,13 @@ class Workspace(tuple):
     @classmethod
     def of(cls, program: Program) -> Workspace:
         cells: dict[str, np.ndarray] = {
-            kind: np.zeros(max(len(places), 1), _NUMPY[kind]) for kind, places in program.cells.items()
+            kind: np.zeros(max(len(places), 1), NUMPY[kind]) for kind, places in program.cells.items()
         }
         for (kind, place), value in program.number_constants:
             cells[kind][place] = value
         tails = [
-            (*[np.empty(max(n, 1), dtype) for dtype, n in step.temporaries], *cells.values(), step.constants, step.sizes)
+            (*[np.empty(max(n, 1), dtype) for dtype, n in step.temporaries], *cells.values(), step.constants, step.sizes,
+             *[np.zeros(3, np.int64)] * step.flagged)
             for step in program.steps if isinstance(step, Native)
         ]  # fmt: skip
         return cls((*cells.values(), *tails, {}))
@@ -102,6 +106,7 @@ class Program:
         read_by_numpy = {x for p in self.plan.phases for row in p.others for x in row.inputs}
         escaping = {self.plan.results.get(row, row) for row in tape.outputs} | read_by_numpy
         self._shapes = {source: row.shape for row, source in self.plan.results.items() if source not in read_by_numpy}
+        self._read = results_read(tape.rows)
         self.steps: list[Native | Interpreted] = []
         for phase, emitter in zip(self.plan.phases, emitters):
             if emitter is not None:
@@ -149,15 +154,16 @@ class Program:
         constants = np.array(emitter.constants or [0.0])
         sizes = np.array(emitter.sizes or [0], np.int64)
         loops = phase.loops()
-        longest = max([math.prod(loop.space) for loop in loops], default=0)
-        rows = len(phase.native_rows())
-        return Native(kernel, arrays, constants, sizes, emitter.temporaries, rows, len(loops), longest, emitter.chunks, text)
+        rows = phase.native_rows()
+        longest = max([math.prod(loop.space) for loop in loops] + [work(x) for x in rows if x.op.kind in CONTROL], default=0)
+        more = (len(rows), len(loops), longest, emitter.chunks, emitter.flagged, text)
+        return Native(kernel, arrays, constants, sizes, emitter.temporaries, *more)
 
     def _interpreted(self, row: Row) -> Interpreted:
-        run = row.op.run
-        if row.params:
-            params = row.params
-            run = lambda *values: row.op.run(*values, **params)
+        params = row.params
+        if row.op.kind in CONTROL:
+            params = run_by(lambda tape: Program(tape, tape.inputs).run, row, self._read)
+        run = partial(row.op.run, **params) if params else row.op.run
         reads = [(self._place(x), self._cell(x), x.shape) for x in row.inputs]
         return Interpreted(row, run, reads, self._place(row), self._cell(row), why_not_native(row))
 
@@ -212,6 +218,8 @@ class Program:
         else:
             call = "call_nogil" if step.longest >= LONG else "call"
             lines.append(f"    {call}(address{i}, {arrays}*tail{i})")
+        if step.flagged:
+            lines += [f"    if tail{i}[-1][0]:", f"        out_of_bounds(tail{i}[-1])"]
         return lines
 
     def _numpy_lines(self, i: int, step: Interpreted, known: set[Row]) -> list[str]:
@@ -219,7 +227,8 @@ class Program:
         for row, (place, cell, shape) in zip(step.row.inputs, step.reads):
             from_cell = cell is not None and row not in known
             reads.append(_from_cell(cell, shape) if from_cell and cell is not None else f"v{place}")
-        lines = [f"    v{step.write} = quiet(run{i}, {', '.join(reads)})"]
+        quiet_run = f"run{i}(" if step.row.op.kind in CONTROL else f"quiet(run{i}, "  # programs inside see to that themselves
+        lines = [f"    v{step.write} = {quiet_run}{', '.join(reads)})"]
         known.add(step.row)
         if step.cell is not None:
             lines.append(f"    cells_{step.cell[0]}[{step.cell[1]}] = asarray(v{step.write}).reshape(())")
@@ -243,6 +252,7 @@ class Program:
             "spare": self._spare, "workspace": lambda: Workspace.of(self), "empty": np.empty,
             "ascontiguousarray": np.ascontiguousarray, "asarray": np.asarray, "full": np.full, "quiet": _quietly,
             "call": trampolines().call, "call_nogil": trampolines().call_nogil, "run_chunks": run_chunks,
+            "out_of_bounds": out_of_bounds,
         }  # fmt: skip
         names |= {
             f"d_{d.name}": d
@@ -266,12 +276,12 @@ class Program:
         `numbers` are the types of the leaves that are numbers, `cls` is the class of tensors.
         """
         step = self.steps[0] if len(self.steps) == 1 else None
-        if enter(cls) is None or not isinstance(step, Native) or step.longest >= LONG or step.chunks:
+        if enter(cls) is None or not isinstance(step, Native) or step.longest >= LONG or step.chunks or step.flagged:
             return None
         bases, end = {}, 0
         for kind, places in self.cells.items():
             bases[kind] = end
-            end += -(-len(places) * np.dtype(_NUMPY[kind]).itemsize // 64) * 64
+            end += -(-len(places) * NUMPY[kind].itemsize // 64) * 64
         fixed = {self._place(row): value.ctypes.data for row, value in self.constants.items() if row.shape}
         slots = [Slot(fixed.get(place, 0)) for place, *_ in step.arrays] + [Slot(0)] * len(step.temporaries)
         slots += [Slot(base, in_cells=True) for base in bases.values()]
@@ -337,6 +347,11 @@ def pool(shape: tuple[int, ...], dtype: np.dtype) -> Callable[[], np.ndarray]:
         return array
 
     return fresh
+
+
+def out_of_bounds(flag: np.ndarray) -> None:
+    """Raise what the flag of a native step says. Its workspace is not used again."""
+    raise IndexError(f"index {flag[1]} is out of bounds for a dimension of size {flag[2]}")
 
 
 def _quietly(run: Callable, *values: Any) -> Any:

@@ -49,13 +49,7 @@ def _in_nest(plan: Plan, nest: Nest) -> None:
 
 
 def _reads(plan: Plan, loop: Loop) -> list[Access]:
-    found: list[Access] = []
-    for item in loop.items:
-        if isinstance(item, Row):
-            found += plan.operands(item)
-        elif item.value is not None:
-            found.append(item.value)
-    return found
+    return [a for item in loop.items for a in plan.operands(item)]
 
 
 def _cone(plan: Plan, row: Row, maker: dict[Row, Loop]) -> list[Row] | None:

@@ -6,9 +6,10 @@ from collections import Counter
 from typing import Any
 
 from jitgrad.sweeps.machine import Machine, Numpy
-from jitgrad.sweeps.program import Interpreted, Native, Program
+from jitgrad.sweeps.program import Interpreted, Native
 from jitgrad.tape import short_type
 
+MOST_SHOWN = 8
 
 def describe(name: str, compiled: Any) -> str:
     """A few lines on one compiled tape."""
@@ -16,6 +17,11 @@ def describe(name: str, compiled: Any) -> str:
     lines = [f"{name}({kinds}): {len(compiled.tape)} rows recorded in {compiled.trace_seconds * 1e3:.1f} ms"]
     if compiled.captured:
         lines.append(f"  {len(compiled.captured)} tensors captured from outside, read at every call")
+    if compiled.outcomes:
+        places = {row: i for i, row in enumerate(compiled.tape.rows)}
+        guards = [f"%{places[row]} {row.op.name} is {outcome}" for row, outcome in compiled.traced.guards[:MOST_SHOWN]]
+        guards += [f"{len(compiled.outcomes) - MOST_SHOWN} more"] * (len(compiled.outcomes) > MOST_SHOWN)
+        lines.append(f"  guards, looked at in every call: {', '.join(guards)}")
     program, machine = getattr(compiled, "program", None), getattr(compiled, "machine", None)
     if program is None and machine is None:
         lines.append("  interpreted: one NumPy call a row; nothing was compiled")
@@ -46,14 +52,3 @@ def _native(step: Native) -> str:
 
 def _numpy(step: Interpreted) -> str:
     return f"  NumPy: {step.row.op.name} -> {short_type(step.row)} ({step.why})"
-
-
-def counts(program: Program) -> Counter[str]:
-    """How many rows of a program run as machine code, and how many by NumPy."""
-    found: Counter[str] = Counter()
-    for step in program.steps:
-        if isinstance(step, Native):
-            found["native"] += step.rows
-        else:
-            found["numpy"] += 1
-    return found

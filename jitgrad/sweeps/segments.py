@@ -10,18 +10,20 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from typing import NamedTuple
+from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from jitgrad.ops.elementwise import cast
-from jitgrad.ops.linalg import matmul
+from jitgrad.sweeps.indexed import has_arrays
 from jitgrad.sweeps.layouts import (
     REDUCTIONS,
     Access,
     Layouts,
     contiguous,
     is_number,
+    is_view,
     place,
     reduced_strides,
     same_elements,
@@ -31,16 +33,12 @@ from jitgrad.sweeps.layouts import (
     within_lead,
 )
 from jitgrad.sweeps.plan import Loop, Nest, Phase, Plan, Write
-from jitgrad.tape import CONST, LEAF, Row, Tape
+from jitgrad.sweeps.recompute import recompute
+from jitgrad.sweeps.supported import NATIVE_DTYPES, SMALL_PRODUCT, is_call, why_no_kernel
+from jitgrad.tape import CONST, CONTROL, ITEM, LEAF, Row, Tape, tapes_of
 
-FLOATS = frozenset(map(np.dtype, ("float16", "float32", "float64")))
-NATIVE_DTYPES = FLOATS | frozenset(map(np.dtype, ("int32", "int64", "bool")))
-BOOL = np.dtype("bool")
 MOST_ROWS = 2000
 """Rows of a native function beyond which compiling takes longer than anybody would wait for."""
-
-SMALL_PRODUCT = 1 << 17
-"""Multiplications up to which a product of matrices is done by our own loops, which need no call; then by BLAS."""
 
 
 class Place(NamedTuple):
@@ -53,67 +51,66 @@ class Place(NamedTuple):
 
 def why_not_native(row: Row, largest_product: float = SMALL_PRODUCT) -> str:
     """Why NumPy runs a row ("" if it is native); shown by `report()`."""
-    if row.op in REDUCTIONS:
-        supported = row.inputs[0].dtype in NATIVE_DTYPES and row.dtype != BOOL
-        return "" if supported else f"no kernel for {row.dtype.name}"
-    if row.op is matmul:
-        return _why_not_product(row, largest_product)
-    if row.op.parts is not None:
-        return _why_not_parts(row)
-    if row.op.kind != "elementwise" or row.op.kernel is None:
-        return "no kernel expression" if row.op.kind == "elementwise" else f"{row.op.kind} is left to NumPy"
-    for dtype in (row.dtype, *(x.dtype for x in row.inputs)):
-        if dtype not in NATIVE_DTYPES:
-            return f"no kernel for {dtype.name}"
-    if row.inputs[-1].dtype == BOOL and row.op is not cast and row.op.name not in _BOOL_OPS:
-        return "no kernel for bool"
-    if row.dtype in FLOATS or row.op.result == "bool" or row.op is cast:
-        return ""
-    return "" if row.op.name in _INTEGER_OPS else "no integer kernel"
+    if row.op.kind not in CONTROL:
+        return why_no_kernel(row, largest_product)
+    for tape in tapes_of(row):
+        for x in left_to_numpy(whole_plan(tape, largest_product)[1]):
+            return f"NumPy runs {x.op.name} in it: {why_not_native(x, largest_product)}"
+    return ""
 
 
-def _why_not_product(row: Row, largest: float) -> str:
-    if row.dtype.name not in ("float32", "float64"):
-        return f"no product of {row.dtype.name} matrices"
-    if math.prod(row.shape) * row.inputs[0].shape[-1] > largest:
-        return "a product of this size is left to BLAS"
-    return "" if math.prod(row.shape) > 1 else "a product of one element"
+def left_to_numpy(plan: Plan) -> list[Row]:
+    """The rows of a plan that are not machine code."""
+    return [row for phase in plan.phases for row in phase.others]
 
 
-def _why_not_parts(row: Row) -> str:
-    if row.dtype not in NATIVE_DTYPES or any(x.dtype != row.dtype for x in row.inputs):
-        return f"{row.op.kind} of {row.dtype.name} is left to NumPy"
-    parts = row.op.parts(stand_in(row.shape), *row.inputs, **row.params) if row.op.parts else None
-    if parts is None or is_number(row):
-        return f"{row.op.kind} is left to NumPy"
-    alike = all(value is None or value.shape == where.shape for value, where, _ in parts)
-    return "" if alike else "the value is broadcast"
+_whole: WeakKeyDictionary[Tape, dict[Any, tuple[Tape, Plan]]] = WeakKeyDictionary()
 
 
-_BOOL_OPS = frozenset((
-    "where", "zeros_like", "eq", "ne", "lt", "le", "gt", "ge", "logical_and", "logical_or", "logical_xor",
-    "logical_not", "bitwise_and", "bitwise_or", "bitwise_xor", "bitwise_not",
-))  # fmt: skip
-_INTEGER_OPS = frozenset((
-    "add", "sub", "mul", "neg", "abs", "sign", "maximum", "minimum", "where", "clamp", "zeros_like", "bitwise_and",
-    "bitwise_or", "bitwise_xor", "bitwise_not", "square", "relu",
-))  # fmt: skip
+def whole_plan(tape: Tape, largest_product: float, given_up: frozenset[Row] = frozenset()) -> tuple[Tape, Plan]:
+    """A tape whose outputs are what one function can hand out, and its plan; made once."""
+    known = _whole.setdefault(tape, {})
+    key = largest_product, given_up
+    if key not in known:
+        handed = _with_numbers_out(tape)
+        known[key] = handed, make_plan(handed, largest_product, given_up)
+        recompute(known[key][1])
+    return known[key]
 
 
-def make_plan(tape: Tape, largest_product: float = SMALL_PRODUCT) -> Plan:
-    """Sort the rows of a simplified tape into phases, levels, nests, stages and loops."""
-    return _Planner(tape, largest_product).plan()
+def _with_numbers_out(tape: Tape) -> Tape:
+    """The tape with the numbers themselves as outputs where it has views of a number, or of one element of an array."""
+    layouts = Layouts()
+
+    def number(row: Row) -> Row:
+        if not (is_number(row) and layouts.is_free(row)):
+            return row
+        source = layouts.access(row).source
+        return source if is_number(source) else Row(cast, (row,), {"dtype": row.dtype}, row.shape, row.dtype, False)
+
+    return Tape(tape.inputs, [number(row) for row in tape.outputs])
+
+
+def make_plan(tape: Tape, largest_product: float = SMALL_PRODUCT, given_up: frozenset[Row] = frozenset()) -> Plan:
+    """Sort the rows of a simplified tape into phases, levels, nests, stages and loops.
+
+    The memory of the inputs that are `given_up` may be written to, by a row that changes a part of them.
+    """
+    return _Planner(tape, largest_product, given_up).plan()
 
 
 class _Planner:
     """The state of `make_plan`."""
 
-    def __init__(self, tape: Tape, largest_product: float) -> None:
-        self.tape = tape
+    def __init__(self, tape: Tape, largest_product: float, given_up: frozenset[Row]) -> None:
+        self.tape, self.given_up = tape, given_up
         self.largest_product = largest_product
         self.layouts = Layouts()
-        self.ends = set(tape.inputs)
-        self.native = {row for row in tape.rows if self._is_native(row)}
+        self.given = {row for row in tape.rows if row.op in (LEAF, CONST)}.union(tape.inputs)
+        self.native: set[Row] = set()
+        for row in tape.rows:
+            if self._is_native(row):
+                self.native.add(row)
         self.results = self._reshaped_outputs()
         self.native |= {row for row in tape.outputs if self._is_copied(row)}
         self.wanted, self.read_outside = self._wanted()
@@ -126,16 +123,15 @@ class _Planner:
         self.uses = Counter(x for row in tape.rows if row in self.wanted for x in self._sources(row))
 
     def _is_native(self, row: Row) -> bool:
-        if row.op in (LEAF, CONST) or row in self.ends or self.layouts.is_free(row):
+        if row in self.given or self.layouts.is_free(row):
             return False
-        if row.op is matmul and any(is_number(self.layouts.access(x).source) for x in row.inputs):
-            return False  # what is repeated from a register has no memory to be read from
+        if row.op is ITEM:
+            return row.inputs[0] in self.native
         return self._copies(row) or not why_not_native(row, self.largest_product)
 
     def _copies(self, row: Row) -> bool:
         """Whether a row is a reshape that has to copy: its input is written out in order."""
-        looks_free = row.op.view and row.op not in (LEAF, CONST) and len(row.inputs) == 1
-        return looks_free and row.dtype in NATIVE_DTYPES and not self.layouts.is_free(row) and not is_number(row)
+        return is_view(row) and row.dtype in NATIVE_DTYPES and not self.layouts.is_free(row) and not is_number(row)
 
     def _is_copied(self, row: Row) -> bool:
         """Whether a row is an output in somebody else's memory, and has to be written out for that."""
@@ -166,7 +162,7 @@ class _Planner:
         outside, waiting = set(ends), list(ends)
         while waiting:
             row = waiting.pop()
-            if row in wanted or row in self.ends or row.op in (LEAF, CONST):
+            if row in wanted or row in self.given:
                 continue
             wanted.add(row)
             if row not in self.native:
@@ -178,12 +174,10 @@ class _Planner:
         """The native phase that computes a row, or after which NumPy does; -1 for what needs no machine code."""
         phase: dict[Row, int] = {}
         for row in self.tape.rows:
-            if row in self.ends or row.op in (LEAF, CONST):
+            if row in self.given:
                 phase[row] = -1
             elif row in self.native:
-                sources = self._sources(row)
-                given = [s in self.native or s in self.ends or s.op in (LEAF, CONST) for s in sources]
-                phase[row] = max([0, *(phase[s] + (not g) for s, g in zip(sources, given))])
+                phase[row] = max([0, *(phase[s] + (s not in self.native) for s in self._sources(row))])
             else:
                 phase[row] = max([phase[x] for x in row.inputs], default=-1)
         return phase
@@ -196,19 +190,22 @@ class _Planner:
             phase = phases[self.phase[row]]
             if row not in self.native:
                 phase.others.append(row)
-            elif row.op is matmul:
-                self._product(row, phase)
+            elif row.op is ITEM:
+                self._item(row, phase)
+            elif is_call(row) or row.op.kind in CONTROL:
+                self._call(row, phase)
             elif row.op.parts is not None or self._copies(row) or self.layouts.is_free(row):
                 self._writes(row, phase)
             elif is_number(row) and row.op not in REDUCTIONS:
                 self._number(row, phase)
             else:
                 self._looped(row, phase)
-        self.stored |= (self.shared | self.read_outside) & self.native
-        local = {row for row in self.stored if row not in self.shared | self.read_outside and not is_number(row)}
-        plan = Plan(self.layouts, self.native, self.home, self.results)
+        in_memory = self.shared | self.read_outside
+        self.stored |= in_memory & self.native
+        plan = Plan(self.layouts, self.native, self.home, self.results, self.largest_product)
         plan.phases = [phases[k] for k in sorted(phases)]
-        plan.stored, plan.escaping, plan.local = self.stored, self.escaping, local - set(self.home)
+        plan.stored, plan.escaping = self.stored, self.escaping
+        plan.local = {row for row in self.stored - in_memory - set(self.home) if not is_number(row)}
         return plan
 
     # Where the rows of each sort go.
@@ -222,18 +219,28 @@ class _Planner:
         self.place[row] = Place(level)
         phase.levels[level].numbers.append(row)
 
-    def _product(self, row: Row, phase: Phase) -> None:
+    def _call(self, row: Row, phase: Phase) -> None:
+        """A product, something indexed, a loop or a switch: it reads its operands from memory."""
         level = 0
         for x in row.inputs:
             source = self.layouts.access(x).source
             if self._here(source, row):
-                at = self.place[source]
-                # Products come last in a level, so what its nests compute is there.
-                level = max(level, at.level if source.op is not matmul and not is_number(source) else at.level + 1)
+                # These come last in a level, so what its numbers and nests compute is there.
+                level = max(level, self.place[source].level + is_call(source))
             self._note_read(self.layouts.access(x), row, None)
+        if has_arrays(row) and row.op.parts is not None:
+            self._move_in(row)
         self.place[row] = Place(level)
-        self.shared.add(row)
+        if is_call(row) and not is_number(row):
+            self.shared.add(row)
         phase.levels[level].products.append(row)
+
+    def _item(self, row: Row, phase: Phase) -> None:
+        """A result of a loop or a switch: in memory, or a number."""
+        self.place[row] = self.place[row.inputs[0]]
+        if not is_number(row):
+            self.shared.add(row)
+        phase.levels[self.place[row].level].products.append(row)
 
     def _looped(self, row: Row, phase: Phase) -> None:
         over = space_of(row)
@@ -247,7 +254,9 @@ class _Planner:
 
     def _writes(self, row: Row, phase: Phase) -> None:
         """A loop for each part; what is written over all of the array comes a level before the rest."""
-        self._move_in(row)
+        values = [value for value, part, _ in self._parts(row) if _is_whole(part, row)]
+        if values[:1] == [row.inputs[0]]:
+            self._move_in(row)
         level = last = 0
         for value, part, adds in self._parts(row):
             if value is not None and self.home.get(value) is row and _is_whole(part, row):
@@ -269,9 +278,8 @@ class _Planner:
     def _move_in(self, row: Row) -> None:
         """Where `row` changes a part of a value that nobody else reads, it goes on in the memory of that value."""
         first = row.inputs[0]
-        values = [value for value, part, _ in self._parts(row) if _is_whole(part, row)]
         alone = self.uses[first] == 1 and first not in self.read_outside and not is_number(first)
-        if values[:1] == [first] and alone and self._here(first, row) and first in self.native:
+        if alone and (first in self.given_up or (self._here(first, row) and first in self.native)):
             self.home[first] = row
             self.shared.add(first)
 
@@ -294,7 +302,7 @@ class _Planner:
         """The first level that can read `source` before its nests; or among its numbers."""
         if not self._here(source, row):
             return 0
-        plain = number and is_number(source) and source.op not in REDUCTIONS and source.op.parts is None
+        plain = number and self._is_plain_number(source)
         return self.place[source].level + (not plain)
 
     def _after(self, a: Access, row: Row, over: tuple[int, ...]) -> Place:
@@ -311,7 +319,7 @@ class _Planner:
 
     @staticmethod
     def _is_plain_number(source: Row) -> bool:
-        return is_number(source) and source.op not in REDUCTIONS
+        return is_number(source) and source.op not in REDUCTIONS and source.op.parts is None and not is_call(source)
 
     @staticmethod
     def _in_register(a: Access, over: tuple[int, ...]) -> bool:

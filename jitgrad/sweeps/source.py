@@ -9,15 +9,18 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from jitgrad.ops.elementwise import floor_divide
 from jitgrad.ops.movement import sum
 from jitgrad.ops.reductions import amax
+from jitgrad.sweeps.indexed import has_arrays
 from jitgrad.sweeps.layouts import REDUCTIONS, Access, contiguous, is_number, place, reduced_strides
 from jitgrad.sweeps.plan import Loop, Phase, Plan, Write
-from jitgrad.tape import CONST, Row, short_type
+from jitgrad.sweeps.source_control import write_control, write_indexed
+from jitgrad.tape import CONST, CONTROL, ITEM, Row, short_type
 
 _CALLS = {n: f"np.{n}" for n in ("sign", "floor", "ceil", "trunc", "rint", "inf")}
 _WHOLE = {
-    "power(x, exponent)": "x ** exponent", "remainder(x, y)": "x % y", "to(x, dtype)": "x", "~x": "not x",
+    "power(x, exponent)": "x ** exponent", "remainder(x, y)": "x % y", "to(x, dtype)": "x",
 }  # fmt: skip
 
 
@@ -70,9 +73,11 @@ class _Writer:
         self.arrays: list[Row] = []
         self.numbers: list[Row] = []
         self.lines: list[str] = []
+        self.functions: list[str] = []  # those of the tapes of loops and switches
+        self.copies = 0
 
     def text(self, name: str) -> str:
-        results = []
+        self.name = name
         for level in self.phase.ordered():
             for row in level.numbers:
                 self._line(1, row, [self._read(a, ()) for a in self.plan.operands(row)])
@@ -80,13 +85,18 @@ class _Writer:
                 for loop in nest.loops():
                     self._loop(loop)
             for row in level.products:
-                self._product(row)
-        for row in self.phase.native_rows():
-            if is_number(row) and row in self.plan.stored:
-                results.append(self.names[row])
+                if row.op.kind in CONTROL:
+                    write_control(self, row)
+                elif has_arrays(row):
+                    write_indexed(self, row)
+                elif row.op is not ITEM:
+                    self._product(row)
+        self.returned = [row for row in self.phase.native_rows() if is_number(row) and row in self.plan.stored]
+        results = [self.names[row] for row in self.returned]
         arguments = ", ".join(self.names[row] for row in (*self.numbers, *self.arrays))
         head = ["@njit(error_model='numpy')", f"def {name}({arguments}):"]
-        return "\n".join([*head, *self.lines, f"    return ({', '.join(results)}{',' * (len(results) == 1)})"]) + "\n"
+        text = [*head, *self.lines, f"    return ({', '.join(results)}{',' * (len(results) == 1)})"]
+        return "\n\n".join([*self.functions, "\n".join(text) + "\n"])
 
     def _loop(self, loop: Loop) -> None:
         reductions = [row for row in loop.items if isinstance(row, Row) and row.op in REDUCTIONS]
@@ -126,7 +136,7 @@ class _Writer:
 
     def _open(self, over: tuple[int, ...]) -> None:
         for d, n in enumerate(over):
-            self.lines.append(f"{'    ' * (d + 1)}for i{d} in range({n}):")
+            self.lines.append(f"{'    ' * (d + 1)}for d{d} in range({n}):")
 
     def _product(self, row: Row) -> None:
         """The textbook's loops; the machine code does blocks of rows and columns at a time."""
@@ -135,7 +145,7 @@ class _Writer:
         parts = [self.plan.layouts.view(x) for x in row.inputs]
         over = (*row.shape, inner)
         x, y = (
-            self._element(source, place(part)[0], steps, over)
+            self._number(source) if is_number(source) else self._element(source, place(part)[0], steps, over)
             for (source, part), steps in zip(parts, (
                 (*(parts[0][1].strides[d] for d in (*batch, m)), 0, parts[0][1].strides[-1]),
                 (*(parts[1][1].strides[d] for d in batch), 0, parts[1][1].strides[-1], parts[1][1].strides[-2]),
@@ -145,7 +155,7 @@ class _Writer:
         pad = "    " * (row.ndim + 1)
         self.lines += [
             f"{pad}total = {row.dtype.name}(0)",
-            f"{pad}for i{row.ndim} in range({inner}):",
+            f"{pad}for d{row.ndim} in range({inner}):",
             f"{pad}    total += {x} * {y}",
             f"{pad}{self._element(row, 0, contiguous(row.shape), row.shape)} = total  # matmul  {short_type(row)}",
         ]
@@ -162,6 +172,8 @@ class _Writer:
 
     def _line(self, depth: int, row: Row, values: list[str]) -> None:
         kernel = row.op.kernel or ""
+        if kernel == "~x" and row.dtype.name == "bool":
+            kernel = "not x"  # Python's ~ makes an integer of a bool
         if row.op.name == "clamp":
             text = values[0]
             for bound, sign in ((row.params["min"], "<"), (row.params["max"], ">")):
@@ -170,7 +182,8 @@ class _Writer:
                     text = f"({limit} if {text} {sign} {limit} else {text})"
         else:
             known = dict(zip(row.op.inputs, values)) | {k: repr(v) for k, v in row.params.items()} | _CALLS
-            text = re.sub(r"[A-Za-z_]\w*", lambda m: known.get(m[0], m[0]), _WHOLE.get(kernel, kernel))
+            whole = "x // y" if row.op is floor_divide and row.dtype.kind in "iu" else _WHOLE.get(kernel, kernel)
+            text = re.sub(r"[A-Za-z_]\w*", lambda m: known.get(m[0], m[0]), whole)
         cast = "boolean" if row.dtype.name == "bool" else row.dtype.name
         suffix = "" if is_number(row) else "_i"
         inputs = " ".join(self.names[x] for x in row.inputs)
@@ -186,13 +199,8 @@ class _Writer:
             self.numbers.append(row)
         return self.names[row]
 
-    def _home(self, row: Row) -> Row:
-        while row in self.plan.home:
-            row = self.plan.home[row]
-        return row
-
     def _array(self, row: Row) -> str:
-        row = self._home(row)
+        row = self.plan.owner(row)
         if row not in self.arrays:
             self.arrays.append(row)
         return self.names[row]
@@ -206,10 +214,10 @@ class _Writer:
     def _element(self, row: Row, offset: int, strides: tuple[int, ...], over: tuple[int, ...]) -> str:
         """The element of an array where the loops over `over` stand."""
         name = self._array(row)
-        index = self._index(self._home(row).shape, offset, strides, over)
+        index = self._index(self.plan.owner(row).shape, offset, strides, over)
         if index is not None:
             return name + index
-        terms = [f"i{d} * {s}" for d, (s, n) in enumerate(zip(strides, over)) if s and n != 1]
+        terms = [f"d{d} * {s}" for d, (s, n) in enumerate(zip(strides, over)) if s and n != 1]
         return f"{name}.reshape(-1)[{' + '.join([*terms, str(offset)])}]"
 
     @staticmethod
@@ -226,7 +234,7 @@ class _Writer:
                 continue
             j = next(j for j, step in enumerate(steps) if stride % step == 0 and shape[j] != 1)
             times = stride // steps[j]
-            terms[j].append(f"i{d}" if times == 1 else f"{times} * i{d}")
+            terms[j].append(f"d{d}" if times == 1 else f"{times} * d{d}")
             low[j], high[j] = low[j] + min(0, times * (n - 1)), high[j] + max(0, times * (n - 1))
         if any(a < 0 or b >= n for a, b, n in zip(low, high, shape)):
             return None

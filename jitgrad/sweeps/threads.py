@@ -31,7 +31,7 @@ def get_num_threads() -> int:
     if _count is not None:
         return _count
     given = os.environ.get("JITGRAD_NUM_THREADS", "")
-    return max(int(given), 1) if given.isdigit() else _cores()
+    return max(int(given), 1) if given.isdecimal() else _cores()
 
 
 def set_num_threads(count: int) -> None:

@@ -11,6 +11,8 @@ import functools
 import struct
 from typing import Any
 
+import numpy as np
+
 WORDS = {"f16": "half", "f32": "float", "f64": "double", "i1": "i1"} | {
     f"{sign}{bits}": f"i{bits}" for sign in "iu" for bits in (8, 16, 32, 64)
 }
@@ -19,6 +21,8 @@ DTYPES = {"bool": "i1", "float16": "f16", "float32": "f32", "float64": "f64"} | 
     f"{name}{bits}": f"{sign}{bits}" for sign, name in (("i", "int"), ("u", "uint")) for bits in (8, 16, 32, 64)
 }
 
+NUMPY = {type: np.dtype(name) for name, type in DTYPES.items()}
+
 
 @functools.cache
 def kind_of(dtype: Any) -> str:
@@ -26,9 +30,19 @@ def kind_of(dtype: Any) -> str:
     return DTYPES[str(dtype)]
 
 
+def word_of(type: str) -> str:
+    """The LLVM name of a type in memory."""
+    return WORDS[kept(type)]
+
+
 def spelled(type: str, lanes: int) -> str:
     """The LLVM name of a type: `float`, `<16 x float>`."""
     return WORDS[type] if lanes == 1 else f"<{lanes} x {WORDS[type]}>"
+
+
+def kept(type: str) -> str:
+    """The type as which a value lies in memory: a bool takes a byte."""
+    return "u8" if type == "i1" else type
 
 
 def suffix(type: str, lanes: int) -> str:
@@ -71,19 +85,3 @@ def type_of(number: Any) -> str:
     if dtype is not None:
         return DTYPES[str(dtype)]
     return "i1" if isinstance(number, bool) else "i64" if isinstance(number, int) else "f64"
-
-
-def rare_call(symbol: str, word: str, parameters: str, lanes: int, body: str) -> tuple[str, str]:
-    """Two functions: `symbol`, inlined, gives %fast unless %c is true in some lane; then it calls the other, `body`."""
-    slow = f"define internal {word} @slow.{symbol}{parameters} noinline cold {{\n{body}\n}}"
-    return slow, f"""define internal {word} @{symbol}{parameters} alwaysinline {{
-  %all = bitcast {spelled("i1", lanes)} %c to i{lanes}
-  %any = icmp ne i{lanes} %all, 0
-  br i1 %any, label %slow, label %done
-slow:
-  %patched = call {word} @slow.{symbol}{parameters}
-  br label %done
-done:
-  %result = phi {word} [%fast, %0], [%patched, %slow]
-  ret {word} %result
-}}"""

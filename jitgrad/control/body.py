@@ -1,0 +1,195 @@
+"""The functions given to loops and branches, as tapes; and what loops and branches have in common as rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from jitgrad import dtypes
+from jitgrad.batching import Batch, replay, spread
+from jitgrad.func.vectorized import outer_tensor
+from jitgrad.functions.data import as_tensor
+from jitgrad.handle import Handle, make
+from jitgrad.ops.elementwise import cast, clone
+from jitgrad.ops.movement import expand
+from jitgrad.ops.table import Op, Spec
+from jitgrad.record import Trace, apply, apply_many, current_trace, grad_mode, watched
+from jitgrad.reverse import reverse
+from jitgrad.tape import ITEM, Row, Tape, beyond
+from jitgrad.tensor import Tensor
+from jitgrad.transforms import COMPUTED, trace
+from jitgrad.tree import flatten, shown, unflatten
+
+Tensors = Sequence[Any]
+
+
+class Control(Op):
+    """An op with several results and with tapes among its parameters."""
+
+    def __init__(self, run: Callable, plainly: Callable, **more: Any) -> None:
+        super().__init__(run, inputs=("*xs",), shape=lambda *_, **__: Spec((), np.dtype(np.float32)), **more)
+        self.name = self.kind
+        self.plainly = plainly  # the same on tensors that have values, an op after the other
+
+    def __call__(self, *operands: Any, **params: Any) -> Any:
+        if not any(isinstance(x, Handle) for x in operands):
+            return self.run(*operands, **params)
+        if current_trace.get() is None:
+            return self.plainly(*operands, **params)
+        return apply_many(Tensor, self, operands, params)
+
+
+class Tree(NamedTuple):
+    """Nested tensors: the tensors, and the structure with the leaves that are none."""
+
+    tensors: list[Any]
+    structure: Any
+    others: tuple[Any, ...]  # what stands at each leaf, COMPUTED for tensors
+    numbers: tuple[bool, ...]  # which of the tensors were Python numbers, whose dtype adapts
+
+    @classmethod
+    def of(cls, tree: Any, what: str) -> Tree:
+        """`tree` with arrays and numbers as tensors; None stays. Raises `TypeError` for anything else."""
+        leaves: list[Any] = []
+        structure = flatten(tree, leaves)
+        given = [leaf for leaf in leaves if leaf is not None]
+        others = tuple(leaf if leaf is None else COMPUTED for leaf in leaves)
+        return cls([_tensor(leaf, what) for leaf in given], structure, others, tuple(map(_is_number, given)))
+
+    def filled(self, tensors: Tensors) -> Any:
+        """The same tree of other tensors."""
+        given = iter(tensors)
+        return unflatten(self.structure, iter([next(given) if leaf is COMPUTED else leaf for leaf in self.others]))
+
+    def same(self, other: Tree) -> bool:
+        """Whether two trees are nested alike."""
+        return self.structure == other.structure and self.others == other.others
+
+    def __str__(self) -> str:
+        return shown(self.structure)
+
+
+def _is_number(leaf: Any) -> bool:
+    recording = current_trace.get()
+    if isinstance(leaf, Tensor):
+        return recording is not None and leaf._value is None and recording.is_number(leaf._row)
+    return isinstance(leaf, (int, float)) and not isinstance(leaf, (bool, np.generic))
+
+
+def _tensor(leaf: Any, what: str) -> Tensor:
+    if not isinstance(leaf, Tensor):
+        try:
+            made, recording = as_tensor(leaf), current_trace.get()
+            fixed = recording is not None and not isinstance(leaf, np.ndarray)
+            return make(Tensor, None, recording.constant(made._value)) if fixed else made  # type: ignore[union-attr]
+        except (TypeError, RuntimeError):
+            raise TypeError(f"{what} must be tensors, arrays and numbers, nested; not {type(leaf).__name__}") from None
+    if _is_number(leaf):
+        return apply(cast, (leaf,), {"dtype": dtypes.default()})
+    return leaf
+
+
+def spec(x: Tensor) -> Spec:
+    """Shape and dtype of a tensor, also of one without a value."""
+    return Spec(tuple(x.shape), x._held.dtype)
+
+
+def zeros(x: Any) -> Tensor:
+    """Zeros like a tensor or a row: one constant of the tape, repeated."""
+    held = x._held if isinstance(x, Tensor) else x
+    recording = current_trace.get()
+    assert recording is not None
+    zero = make(Tensor, None, recording.constant(held.dtype.type(0)))
+    return apply(expand, (zero,), {"shape": held.shape}) if held.shape else zero
+
+
+def floating(x: Any) -> bool:
+    """Whether a row, a tensor or a spec can have a cotangent."""
+    return dtypes.is_floating(x._held.dtype if isinstance(x, Tensor) else x.dtype)
+
+
+class Body(NamedTuple):
+    """A function as a tape, whose inputs are first what the function captured, then its arguments."""
+
+    tape: Tape
+    captured: list[Any]
+
+
+def body(function: Callable[[list[Any]], Tensors], specs: Sequence[Spec]) -> Body:
+    """The tape of a function from a list of tensors to tensors, which may change in place what it gets."""
+    recording = Trace()
+
+    def call(*xs: Any) -> list[Any]:
+        recording.owned.update(x._row for x in xs)
+        return list(function(list(xs)))
+
+    token = grad_mode.set(True)
+    try:
+        recording.differentiable = True
+        found = trace(call, [(*s, False) for s in specs], lambda xs: (xs, {}), Tensor, recording)
+    finally:
+        grad_mode.reset(token)
+    captured = [outer_tensor(handle) for handle in found.captured.values()]
+    return Body(Tape([*found.captured, *found.tape.inputs], found.tape.outputs), captured)
+
+
+def own(xs: Tensors) -> list[Any]:
+    """Copies, to be changed in place."""
+    return [apply(clone, (x,)) for x in xs]
+
+
+def again(tape: Tape, operands: Tensors) -> list[Any]:
+    """The outputs of a tape for other tensors, recorded anew."""
+    return replay(tape, dict(zip(tape.inputs, operands)), 0)
+
+
+def result_of(row: Row, k: int) -> Tensor:
+    """The k-th result of a row of the tape that is being recorded, or of one around that."""
+    recording = current_trace.get()
+    assert recording is not None
+    home = next(t for t in (recording, *recording.around()) if row in t.rows)
+    shape, dtype = row.params["results"][k]
+    item = Row(ITEM, (row,), {"k": k}, shape, dtype, row.requires and dtypes.is_floating(dtype))
+    home.rows.add(item)
+    return make(Tensor, None, item)
+
+
+def fresh(xs: Tensors, wanted: Sequence[bool]) -> list[Any]:
+    """The tensors, those that are wanted with a row of their own behind which sweeps do not look."""
+    return [watched(x) if w else x for x, w in zip(xs, wanted)]
+
+
+def seeds_of(outputs: Tensors, cotangents: Tensors) -> dict[Row, Any]:
+    """The cotangents by row, added where two outputs are one row; None is none."""
+    seeds: dict[Row, Any] = {}
+    for out, g in zip(outputs, cotangents):
+        if g is not None:
+            seeds[out._row] = seeds[out._row] + g if out._row in seeds else g
+    return seeds
+
+
+def swept(seeds: dict[Row, Any], ends: set[Row]) -> dict[Row, Any]:
+    """What a recorded reverse sweep from `seeds` brings to `ends`."""
+    return reverse(seeds, ends, cls=Tensor, recorded=True, retain=True, history=beyond(seeds, ends))
+
+
+def differing(tape: Tape, flags: Sequence[bool]) -> list[bool]:
+    """Which outputs differ from example to example if those inputs do."""
+    varying = {row for row, flag in zip(tape.inputs, flags) if flag}
+    known = set(tape.inputs)
+    for row in tape.rows:
+        if row not in known and any(x in varying for x in row.inputs):
+            varying.add(row)
+    return [row in varying for row in tape.outputs]
+
+
+def unbatched(x: Any) -> Any:
+    """The tensor, or that of all examples."""
+    return x.value if isinstance(x, Batch) else x
+
+
+def uniform(outputs: Sequence[Any], flags: Sequence[bool], size: int) -> list[Any]:
+    """Tensors with the batch in front where the flags say so."""
+    return [spread(out, size) if flag else out for out, flag in zip(outputs, flags)]

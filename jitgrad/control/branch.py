@@ -1,0 +1,139 @@
+"""`switch`: one row for all branches on the tape.
+
+Its first operand says which of its branches, functions of the other operands, gives the results; a number below 0 means
+the first, one beyond the last the last. Derivatives are switches between the derivatives of the branches. Where the
+choice differs from example to example, all branches are computed and their results picked from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from jitgrad.batching import Batch, Operands, replay
+from jitgrad.control.body import (
+    Body,
+    Control,
+    Tensors,
+    again,
+    body,
+    differing,
+    floating,
+    fresh,
+    seeds_of,
+    spec,
+    swept,
+    unbatched,
+    uniform,
+    zeros,
+)
+from jitgrad.forward import forward
+from jitgrad.ops.elementwise import where
+from jitgrad.ops.movement import reshape
+from jitgrad.ops.table import Spec
+from jitgrad.record import apply
+from jitgrad.tape import Row, Tape, beyond
+from jitgrad.tensor import Tensor
+
+
+def _chosen(index: Any, branches: Sequence[Any]) -> Any:
+    return branches[min(max(int(index), 0), len(branches) - 1)]
+
+
+def _run(index: Any, *values: Any, branches: Sequence[Callable], results: tuple, wanted: Any = None) -> list[Any]:
+    return [np.array(out)[()] for out in _chosen(index, branches)(*values)]
+
+
+def _plainly(index: Any, *operands: Any, branches: tuple[Tape, ...], results: tuple) -> list[Any]:
+    return again(_chosen(index, branches), operands)
+
+
+def record(index: Tensor, bodies: Sequence[Body], operands: Tensors) -> list[Any]:
+    """The results of a switch between bodies, all of them functions of the operands."""
+    captured = [x for b in bodies for x in b.captured]
+    leaves = [row for b in bodies for row in b.tape.inputs[: len(b.captured)]]
+    # Every branch gets what any of them captured.
+    tapes = tuple(Tape([*leaves, *b.tape.inputs[len(b.captured) :]], b.tape.outputs) for b in bodies)
+    results = tuple(Spec(row.shape, row.dtype) for row in tapes[0].outputs)
+    found = SWITCH(index, *captured, *operands, branches=tapes, results=results)
+    return [found[k] for k in range(len(results))]
+
+
+def _switched(index: Any, steps: Sequence[Callable], operands: Tensors) -> list[Any]:
+    return record(index, [body(step, list(map(spec, operands))) for step in steps], operands)
+
+
+def _pullback(sweep: Any, row: Row, g: dict[int, Any], values: Tensors) -> list[Any]:
+    index, *operands = values
+    needed = [x in sweep.needed and floating(x) for x in row.inputs[1:]]
+    seeds = list(g.values())
+
+    def back(tape: Tape) -> Callable:
+        def step(given: list[Any]) -> list[Any]:
+            xs = fresh(given[len(seeds) :], needed)
+            out = again(tape, xs)
+            ends = [x._row for x, need in zip(xs, needed) if need]
+            found = swept(seeds_of([out[k] for k in g], given[: len(seeds)]), set(ends))
+            return [found.get(x._row, zeros(x)) for x, need in zip(xs, needed) if need]
+
+        return step
+
+    parts = iter(_switched(index, [back(tape) for tape in row.params["branches"]], [*seeds, *operands]))
+    return [None, *[next(parts) if need else None for need in needed]]
+
+
+def _pushforward(sweep: Any, row: Row, ts: Tensors) -> dict[int, Any]:
+    index, *operands = sweep.values(row)
+    tangents = [t for t in ts[1:] if t is not None]
+    moving = [k for k, out in enumerate(row.params["results"]) if floating(out)]
+
+    def on(tape: Tape) -> Callable:
+        def step(given: list[Any]) -> list[Any]:
+            carried = iter(given[: len(tangents)])
+            xs = fresh(given[len(tangents) :], [t is not None for t in ts[1:]])
+            known = {x._row: next(carried) for x, t in zip(xs, ts[1:]) if t is not None}
+            out = again(tape, xs)
+            ends = [o._row for o in out]
+            found = forward(known, ends, cls=Tensor, recorded=True, history=beyond(ends, known))
+            return [found.get(out[k]._row, zeros(out[k])) for k in moving]
+
+        return step
+
+    return dict(zip(moving, _switched(index, [on(tape) for tape in row.params["branches"]], [*tangents, *operands])))
+
+
+def _batch(row: Row, operands: Operands, size: int) -> list[Any]:
+    index, *rest = operands
+    tapes = row.params["branches"]
+    if isinstance(index, Batch):
+        return _picked(index.value, [replay(tape, dict(zip(tape.inputs, rest)), size) for tape in tapes], size)
+    flags = [isinstance(x, Batch) for x in rest]
+    out_flags = [any(many) for many in zip(*[differing(tape, flags) for tape in tapes])]
+
+    def step(tape: Tape) -> Callable:
+        def call(given: list[Any]) -> list[Any]:
+            known = [Batch(x) if flag else x for x, flag in zip(given, flags)]
+            return [unbatched(x) for x in uniform(replay(tape, dict(zip(tape.inputs, known)), size), out_flags, size)]
+
+        return call
+
+    results = _switched(index, [step(tape) for tape in tapes], [unbatched(x) for x in rest])
+    return [Batch(out) if flag else out for out, flag in zip(results, out_flags)]
+
+
+def _picked(index: Any, outputs: Sequence[list[Any]], size: int) -> list[Any]:
+    """Of the results of all branches, for each example those of its own."""
+    found = []
+    for many in zip(*outputs):
+        choices = [unbatched(x) for x in uniform(many, [True] * len(many), size)]
+        out = choices[-1]
+        for k in reversed(range(len(choices) - 1)):
+            ours = index <= k
+            out = where(apply(reshape, (ours,), {"shape": (size, *(1,) * (out.ndim - 1))}), choices[k], out)
+        found.append(Batch(out))
+    return found
+
+
+SWITCH = Control(_run, _plainly, kind="switch", pullback=_pullback, pushforward=_pushforward, batch=_batch)

@@ -1,0 +1,349 @@
+"""`loop`: one row for all loops on the tape.
+
+    i = 0
+    while i < length and cond(*asked, *carry):
+        carry, y = body(*consts, *carry, *(x[i] for x in xs))
+        i += 1
+
+Its results are the last carry, the `ys` stacked, then for each carry what it was before every step (the history, for
+whoever sweeps back), and the number of steps. `scan` has no `cond`; a loop without `length` has no `xs`, no `ys`, no
+history and so no reverse sweep. With `reverse` the steps go from the last element to the first. A counted loop has one
+more input, the number of steps to go, at most `length`.
+
+Its derivatives and its batching are loops again, so that they can be differentiated, batched and compiled as well. The
+reverse sweep computes a step again from the carry before it, instead of keeping every value of every step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from jitgrad.batching import Batch, Operands, replay
+from jitgrad.control.body import (
+    Body,
+    Control,
+    Tensors,
+    again,
+    body,
+    differing,
+    floating,
+    fresh,
+    result_of,
+    seeds_of,
+    spec,
+    swept,
+    unbatched,
+    uniform,
+    zeros,
+)
+from jitgrad.errors import HoleError
+from jitgrad.forward import forward
+from jitgrad.functions.shaping import movedim, stack
+from jitgrad.ops.elementwise import cast, where
+from jitgrad.ops.movement import reshape
+from jitgrad.ops.table import Spec
+from jitgrad.record import apply
+from jitgrad.tape import Row, Tape, beyond
+from jitgrad.tensor import Tensor, wrap
+
+COUNT = Spec((), np.dtype(np.int64))
+
+
+class Layout(NamedTuple):
+    """How many of the operands are what."""
+
+    consts: int
+    asked: int
+    carry: int
+    xs: int
+    counted: bool
+
+    def split(self, operands: Sequence[Any]) -> tuple[list, list, list, list, Any]:
+        """Consts, what `cond` asks for, carry, xs, and the count or None."""
+        found, start = [], 0
+        for n in self[:4]:
+            found.append(list(operands[start : start + n]))
+            start += n
+        return (*found, operands[start] if self.counted else None)  # type: ignore[return-value]
+
+
+    def after(self, consts: int, asked: int = 0) -> Layout:
+        """The layout with so many more in front of the consts, and of what `cond` asks for."""
+        return self._replace(consts=self.consts + consts, asked=self.asked + asked)
+
+
+class Results:
+    """The results of a loop that has been run on tensors; what nobody asks for is not stacked."""
+
+    def __init__(self, carry: list, ys: list[list], history: list[list], count: int, results: Sequence[Spec], backwards: bool):
+        self.carry, self.stacks, self.count, self.results, self.backwards = carry, [*ys, *history], count, results, backwards
+
+    def __getitem__(self, k: int) -> Any:
+        n = len(self.carry)
+        if k < n:
+            return self.carry[k]
+        if k == len(self.results) - 1:
+            return wrap(np.int64(self.count))
+        parts, shape = self.stacks[k - n], self.results[k].shape
+        empty = wrap(np.zeros(shape[1:], self.results[k].dtype))
+        parts = [*(parts[::-1] if self.backwards else parts), *[empty] * (shape[0] - len(parts))]
+        return stack(parts) if parts else wrap(np.zeros(shape, self.results[k].dtype))
+
+
+def _steps(length: int | None, count: Any) -> int | None:
+    return length if count is None else min(max(int(count), 0), length)  # type: ignore[type-var]
+
+
+def _run(
+    *values: Any, body: Callable, cond: Callable | None, layout: Layout, length: int | None, reverse: bool, results: tuple,
+    wanted: set[int] | None = None,
+) -> list[Any]:  # fmt: skip
+    """The loop on arrays; only the results `wanted` are there, if that is given."""
+    consts, asked, carry, xs, count = layout.split(values)
+    n, most = layout.carry, _steps(length, count)
+    kept: list[Any] = [None] * len(results)
+    for k, (shape, dtype) in enumerate(results[n:-1], n):
+        if wanted is None or k in wanted:
+            kept[k] = np.zeros(shape, dtype)
+    stacks = kept[n:-1]
+    outputs = len(stacks) - (n if length is not None else 0)
+    i = 0
+    while (most is None or i < most) and (cond is None or cond(*asked, *carry)[0]):
+        t = i if not reverse else most - 1 - i  # type: ignore[operator]
+        for history, c in zip(stacks[outputs:], carry):
+            if history is not None:
+                history[t] = c
+        out = body(*consts, *carry, *[x[t] for x in xs])
+        carry = out[:n]
+        for y, o in zip(stacks, out[n:]):
+            if y is not None:
+                y[t] = o
+        i += 1
+    return [*[np.array(c)[()] for c in carry], *stacks, np.int64(i)]
+
+
+def _plainly(
+    *operands: Any, body: Tape, cond: Tape | None, layout: Layout, length: int | None, reverse: bool, results: tuple
+) -> Results:
+    """The loop on tensors with values, recorded step by step if a gradient may be wanted."""
+    consts, asked, carry, xs, count = layout.split(operands)
+    n, most = layout.carry, _steps(length, count)
+    ys: list[list] = [[] for _ in body.outputs[n:]]
+    history: list[list] = [[] for _ in range(n if length is not None else 0)]
+    i = 0
+    while (most is None or i < most) and (cond is None or bool(again(cond, [*asked, *carry])[0])):
+        t = i if not reverse else most - 1 - i  # type: ignore[operator]
+        for kept, c in zip(history, carry):
+            kept.append(c)
+        out = again(body, [*consts, *carry, *[x[t] for x in xs]])
+        carry = out[:n]
+        for y, o in zip(ys, out[n:]):
+            y.append(o)
+        i += 1
+    return Results(carry, ys, history, i, results, reverse)
+
+
+# Recording.
+
+
+class Looped(NamedTuple):
+    """The results of a loop, by what they are."""
+
+    carry: list[Any]
+    ys: list[Any]
+    history: list[Any]
+    count: Any
+
+
+def record(
+    step: Body, carry: Tensors, xs: Tensors, *, length: int | None, reverse: bool = False, cond: Body | None = None,
+    count: Any = None,
+) -> Looped:  # fmt: skip
+    """A loop of `step`, whose arguments are carry and elements of `xs`, and whose results are carry and ys."""
+    asked = [] if cond is None else cond.captured
+    layout = Layout(len(step.captured), len(asked), len(carry), len(xs), count is not None)
+    ends, n = step.tape.outputs, len(carry)
+    lead = () if length is None else (length,)
+    ys = [Spec((*lead, *y.shape), y.dtype) for y in ends[n:]]
+    history = [] if length is None else [Spec((*lead, *c.shape), c.dtype) for c in ends[:n]]
+    results = (*[Spec(c.shape, c.dtype) for c in ends[:n]], *ys, *history, COUNT)
+    found = LOOP(
+        *step.captured, *asked, *carry, *xs, *([] if count is None else [count]),
+        body=step.tape, cond=None if cond is None else cond.tape, layout=layout, length=length, reverse=reverse,
+        results=results,
+    )  # fmt: skip
+    many = [found[k] for k in range(len(results))]
+    return Looped(many[:n], many[n : len(ends)], many[len(ends) : -1], many[-1])
+
+
+def _elements(xs: Tensors) -> list[Spec]:
+    return [Spec(tuple(x.shape[1:]), spec(x).dtype) for x in xs]
+
+
+# Derivatives.
+
+
+def _pullback(sweep: Any, row: Row, g: dict[int, Any], values: Tensors) -> list[Any]:
+    """A loop the other way, over the history: it computes each step again, and sweeps back through it."""
+    p, layout = row.params, row.params["layout"]
+    if p["length"] is None:
+        raise HoleError("a reverse sweep through while_loop needs to know how much to keep: pass max_steps=..., a bound for the "
+                        "number of steps; or use scan or fori_loop, or forward mode (jvp)")  # fmt: skip
+    consts, _, carry, xs, count = layout.split(values)
+    needed = [x in sweep.needed and floating(x) for x in row.inputs]
+    const_needed, asked_needed, _, x_needed, _ = layout.split(needed)
+    n, outputs = layout.carry, len(p["body"].outputs)
+    moving = [floating(c) for c in carry]
+    stacked = {k: g[k] for k in g if n <= k < len(p["results"]) - 1}  # cotangents of ys and of the history
+    slices = [*[result_of(row, outputs + j) for j in range(n)], *xs, *stacked.values()]
+    state = [g.get(j, zeros(c)) for j, c in enumerate(carry) if moving[j]]
+    total = [zeros(c) for c, need in zip(consts, const_needed) if need]
+
+    def step(given: list[Any]) -> list[Any]:
+        cts, sums = given[: len(state)], given[len(state) : len(state) + len(total)]
+        rest = given[len(state) + len(total) :]
+        c, x, gs = rest[:n], rest[n : n + layout.xs], dict(zip(stacked, rest[n + layout.xs :]))
+        k, c, x = fresh(consts, const_needed), fresh(c, moving), fresh(x, x_needed)
+        out = again(p["body"], [*k, *c, *x])
+        into = [t for t, moves in zip(out, moving) if moves] + out[n:]
+        seeds = seeds_of(into, [*cts, *[gs.get(j) for j in range(n, outputs)]])
+        ends = {t._row for t, w in zip([*k, *c, *x], [*const_needed, *moving, *x_needed]) if w}
+        found = swept(seeds, ends)
+
+        def arrived(t: Any) -> Any:
+            return found[t._row] if t._row in found else zeros(t)
+
+        before = [arrived(t) + gs[outputs + j] if outputs + j in gs else arrived(t)
+                  for j, (t, moves) in enumerate(zip(c, moving)) if moves]  # fmt: skip
+        used = [t for t, need in zip(k, const_needed) if need]
+        sums = [s + found[t._row] if t._row in found else s for s, t in zip(sums, used)]
+        return [*before, *sums, *[arrived(t) for t, need in zip(x, x_needed) if need]]
+
+    carried = [*state, *total]
+    made = body(step, [*map(spec, carried), *_elements(slices)])
+    done = record(made, carried, slices, length=p["length"], reverse=not p["reverse"],
+                  count=result_of(row, len(p["results"]) - 1) if p["cond"] is not None else count)  # fmt: skip
+    first, sums, over = iter(done.carry[: len(state)]), iter(done.carry[len(state) :]), iter(done.ys)
+    parts = [
+        *[next(sums) if need else None for need in const_needed], *[None] * len(asked_needed),
+        *[next(first) if moves else None for moves in moving], *[next(over) if need else None for need in x_needed],
+    ]  # fmt: skip
+    return [*parts, *[None] * (len(row.inputs) - len(parts))]
+
+
+def _pushforward(sweep: Any, row: Row, ts: Tensors) -> dict[int, Any]:
+    """One loop with the tangents beside the values."""
+    p, layout = row.params, row.params["layout"]
+    consts, asked, carry, xs, count = layout.split(sweep.values(row))
+    const_ts, _, carry_ts, x_ts, _ = layout.split(ts)
+    n, outputs = layout.carry, len(p["body"].outputs)
+    moving = [floating(c) for c in carry]
+    tangents = [zeros(c) if t is None else t for c, t, moves in zip(carry, carry_ts, moving) if moves]
+    y_moving = [floating(y) for y in p["body"].outputs[n:]]
+    given_xs = [t for t in x_ts if t is not None]
+
+    def step(given: list[Any]) -> list[Any]:
+        c, tc = given[:n], iter(given[n : n + len(tangents)])
+        x, tx = given[n + len(tangents) :][: layout.xs], iter(given[n + len(tangents) + layout.xs :])
+        k, x = fresh(consts, [t is not None for t in const_ts]), fresh(x, [t is not None for t in x_ts])
+        c = fresh(c, moving)
+        known = {v._row: t for v, t in zip(k, const_ts) if t is not None}
+        known |= {v._row: next(tc) for v, moves in zip(c, moving) if moves}
+        known |= {v._row: next(tx) for v, t in zip(x, x_ts) if t is not None}
+        out = again(p["body"], [*k, *c, *x])
+        ends = [o._row for o in out]
+        found = forward(known, ends, cls=Tensor, recorded=True, history=beyond(ends, known))
+        pushed = [found[o._row] if o._row in found else zeros(o) for o in out]
+        moved = [t for t, moves in zip(pushed, [*moving, *y_moving]) if moves]
+        count = len(tangents)
+        return [*out[:n], *moved[:count], *moved[count:]]
+
+    carried = [*carry, *tangents]
+    made = body(step, [*map(spec, carried), *_elements([*xs, *given_xs])])
+    done = record(made, carried, [*xs, *given_xs], length=p["length"], reverse=p["reverse"], count=count,
+                  cond=_with_more(p["cond"], asked, tangents))  # fmt: skip
+    found = dict(zip([j for j in range(n) if moving[j]], done.carry[n:]))
+    found |= dict(zip([k for k, moves in enumerate(y_moving, n) if moves], done.ys))
+    return found | dict(zip([outputs + j for j in range(n) if moving[j]], done.history[n:]))
+
+
+def _with_more(cond: Tape | None, asked: Tensors, more: Tensors) -> Body | None:
+    """The condition of a loop that carries more."""
+    if cond is None:
+        return None
+    carried = cond.inputs[len(asked) :]
+    specs = [*[Spec(c.shape, c.dtype) for c in carried], *map(spec, more)]
+    return body(lambda given: again(cond, [*asked, *given[: len(carried)]]), specs)
+
+
+# Batching.
+
+
+def _batch(row: Row, operands: Operands, size: int) -> list[Any]:
+    """A loop over all examples together; those that have stopped before the others stay as they are."""
+    p, layout = row.params, row.params["layout"]
+    consts, asked, carry, xs, count = layout.split(operands)
+    n, inner, cond = layout.carry, p["body"], p["cond"]
+    ragged = isinstance(count, Batch)
+    flags = [ragged or isinstance(c, Batch) for c in carry]
+    ours, x_flags = [isinstance(c, Batch) for c in consts], [isinstance(x, Batch) for x in xs]
+    theirs = [isinstance(c, Batch) for c in asked]
+    while True:
+        if cond is not None and differing(cond, [*theirs, *flags])[0]:
+            ragged, flags = True, [True] * n
+        ends = differing(inner, [*ours, *flags, *x_flags])
+        grown = [a or b for a, b in zip(flags, ends)]
+        if grown == flags:
+            break
+        flags = grown
+    y_flags = [ragged or flag for flag in ends[n:]]
+    carried = uniform(carry, flags, size)
+    over = [movedim(x.value, 0, 1) if isinstance(x, Batch) else x for x in xs]
+    counters = [wrap(np.zeros(size, np.int64)), wrap(np.int64(0))] if ragged else []
+    most = None if not isinstance(count, Batch) else count.value
+    last = count if most is None else most.amax()
+
+    def batch(given: Tensors, which: Sequence[bool]) -> list[Any]:
+        return [Batch(x) if flag else x for x, flag in zip(given, which)]
+
+    def asks(given: list[Any]) -> Any:
+        """Which examples go on."""
+        found = replay(cond, dict(zip(cond.inputs, [*asked, *batch(given[:n], flags)])), size)
+        return unbatched(uniform(found, [ragged], size)[0])
+
+    def step(given: list[Any]) -> list[Any]:
+        c, numbers, x = given[:n], given[n : n + len(counters)], given[n + len(counters) :]
+        out = replay(inner, dict(zip(inner.inputs, [*consts, *batch(c, flags), *batch(x, x_flags)])), size)
+        out = [unbatched(t) for t in uniform(out, [*flags, *y_flags], size)]
+        if not ragged:
+            return out
+        t = numbers[1] if not p["reverse"] else last - 1 - numbers[1]
+        active = asks(c) if cond is not None else t < most
+        old = [*c, *[zeros(y) for y in out[n:]]]
+        out = [where(_as_wide(active, new), new, before) for new, before in zip(out, old)]
+        return [*out[:n], numbers[0] + active, numbers[1] + 1, *out[n:]]
+
+    made = body(step, [*map(spec, [*carried, *counters]), *_elements(over)])
+
+    def goes_on(given: list[Any]) -> list[Any]:
+        found = asks(given)
+        return [apply(cast, (found,), {"dtype": np.dtype(np.float32)}).amax() > 0 if ragged else found]
+
+    question = None if cond is None else body(goes_on, list(map(spec, [*carried, *counters])))
+    done = record(made, [*carried, *counters], over, length=p["length"], reverse=p["reverse"], cond=question, count=last)
+    steps = Batch(done.carry[n]) if ragged else done.count
+    stacked = [*zip(done.ys, y_flags), *zip(done.history[:n], flags)]
+    return [
+        *batch(done.carry[:n], flags), *[Batch(movedim(y, 1, 0)) if flag else y for y, flag in stacked], steps,
+    ]  # fmt: skip
+
+
+def _as_wide(flag: Any, x: Any) -> Any:
+    """A flag for each example, to stand beside something of each example."""
+    return apply(reshape, (flag,), {"shape": (*flag.shape, *(1,) * (x.ndim - 1))})
+
+
+LOOP = Control(_run, _plainly, kind="loop", pullback=_pullback, pushforward=_pushforward, batch=_batch)
