@@ -10,8 +10,9 @@ from bench import threads
 from bench.contestants import AUTOGRAD, COMPILED, EAGER, FLOOR, INTERPRETED, JAX, JIT, NUMBA, NUMPY, TORCH, C
 from bench.goals import Loss, Outcome
 from bench.imports import Size
-from bench.libraries import JAX_ASYNC, PEERS, processor, versions, why_missing
+from bench.libraries import JAX_ASYNC, PEERS, versions, why_missing
 from bench.measure import Result, Results, Timing
+from jitgrad.cli.compare import cpu
 from jitgrad.cli.table import duration, table, three_digits
 
 COLUMNS = (JIT, EAGER, INTERPRETED, FLOOR, NUMPY, NUMBA, C, TORCH, COMPILED, JAX, AUTOGRAD)
@@ -21,7 +22,7 @@ SWEEP = "op "
 
 def heading() -> str:
     """Machine, versions, threads, and who is missing."""
-    lines = [processor(), ", ".join(f"{name} {version}" for name, version in versions().items() if version)]
+    lines = [cpu(), ", ".join(f"{name} {version}" for name, version in versions().items() if version)]
     lines += threads.describe()
     if why_missing("jax") is None:
         lines.append(f"jax {'as it comes' if JAX_ASYNC in os.environ else 'without asynchronous dispatch (--jax-async)'}")

@@ -24,7 +24,7 @@ _ONE = {kind: kind(1) for kind in (np.float16, np.float32, np.float64)}
 
 def seed(output: Any, gradient: Any) -> Any:
     """The cotangent to start from, checked: 1 for a scalar, or what the caller gives for each element."""
-    held = output._value if output._value is not None else output._row
+    held = output._held
     if gradient is None and held.__class__ in _ONE:
         return _ONE[held.__class__]
     shape, dtype = tuple(held.shape), held.dtype
@@ -38,7 +38,7 @@ def seed(output: Any, gradient: Any) -> Any:
     if isinstance(gradient, (np.ndarray, np.generic)):
         given: Any = gradient
     elif isinstance(gradient, Handle):
-        given = gradient._value if gradient._value is not None else gradient._row
+        given = gradient._held
     else:
         raise TypeError(f"gradient must be a tensor of shape {list(shape)} or None, not {type(gradient).__name__}")
     if tuple(given.shape) != shape:
@@ -187,8 +187,7 @@ def grad(
     for i, x in enumerate(ins):
         g = found.get(x._row)
         if g is None and materialize_grads:
-            held = x._value if x._value is not None else x._row
-            g = np.zeros(held.shape, held.dtype)[()]
+            g = np.zeros(x._held.shape, x._held.dtype)[()]
         if g is None and not allow_unused:
             raise RuntimeError(f"input {i} was not used to compute the outputs: pass allow_unused=True to get None "
                                "for it")
@@ -240,7 +239,6 @@ class _Mode:
 
         return within
 
-
     def _steps(self, generator: Generator) -> Generator:
         """The same generator, with the mode on while it runs and off while its caller does."""
         answer, failed = None, None
@@ -291,5 +289,3 @@ class set_grad_enabled(_Mode):
 def is_grad_enabled() -> bool:
     """Whether operations are recorded, in this thread."""
     return grad_mode.get()
-
-

@@ -261,7 +261,6 @@ class NativeFunction:
 
         return type_of_function(self)
 
-
     # On disk.
 
     def save(self, path: str | os.PathLike[str]) -> None:

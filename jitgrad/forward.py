@@ -142,8 +142,10 @@ def _transposed(sweep: Sweep, row: Row, ts: Tangents, cotangent: Any, ends: dict
         seeds[part._row] = seeds[part._row] + t if part._row in seeds else t
     if not seeds:
         return {}
-    found = reverse(seeds, {end._row for end in ends.values()}, cls=sweep.cls, recorded=sweep.recorded, retain=True)
-    return {k: found[end._row] for k, end in ends.items() if end._row in found}
+    rows = {k: end._row for k, end in ends.items()}
+    found = reverse(seeds, set(rows.values()), cls=sweep.cls, recorded=sweep.recorded, retain=True)
+    forget(rows.values())
+    return {k: found[row] for k, row in rows.items() if row in found}
 
 
 def _pulled(sweep: Sweep, row: Row, g: Any) -> Sequence[Any]:
@@ -167,9 +169,16 @@ def dummy(cls: type, row: Any) -> Any:
     return watched(expand(zero, shape=row.shape) if row.shape else zero)
 
 
+def forget(rows: Iterable[Row]) -> None:
+    """Note that nobody will ask for the gradient of what `dummy` or `watched` made: what was computed from it needs none."""
+    for row in rows:
+        if isinstance(row, Leaf):
+            row.requires = False
+
+
 def _zeros(row: Row) -> np.ndarray:
     return np.broadcast_to(np.zeros((), row.dtype), row.shape)
 
 
 def _dtype(x: Any) -> np.dtype:
-    return x._row.dtype if isinstance(x, Handle) and x._value is None else x._value.dtype if isinstance(x, Handle) else x.dtype
+    return (x._held if isinstance(x, Handle) else x).dtype

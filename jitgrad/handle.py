@@ -67,6 +67,11 @@ class Handle:
     _storage: Any
     _view: Any
 
+    @property
+    def _held(self) -> Any:
+        """What knows shape and dtype: the value, or while tracing the row."""
+        return self._value if self._value is not None else self._row
+
 
 new = object.__new__
 
@@ -189,21 +194,18 @@ def keep_arrays(row: Row, slots: Sequence[int], owners: tuple[Any, ...], values:
 
 def check_guards(row: Row) -> None:
     """Raise `OverwrittenError` if a value that `row` saved has been changed since."""
-    for guard in row.guards:
-        if guard is None:
-            continue
-        storage, version = guard
-        changed = storage.version != version
-        if changed or (storage.exported not in (None, -1) and storage.exported != storage.checksum()):
-            how = "in place" if changed else "through a NumPy array that shares its memory"
-            raise OverwrittenError(
-                f"the reverse sweep of {row.op.name} needs a tensor of shape {list(storage.array.shape)} that was changed "
-                f"{how} after {row.op.name} used it: compute with a clone(), or change it after backward()"
-            )
+    if unchanged(row.guards):
+        return
+    storage, version = next(guard for guard in row.guards if not unchanged((guard,)))
+    how = "in place" if storage.version != version else "through a NumPy array that shares its memory"
+    raise OverwrittenError(
+        f"the reverse sweep of {row.op.name} needs a tensor of shape {list(storage.array.shape)} that was changed "
+        f"{how} after {row.op.name} used it: compute with a clone(), or change it after backward()"
+    )
 
 
 def unchanged(guards: Sequence[Any]) -> bool:
-    """Whether no value that these guards watch has been changed since, so that `check_guards` has nothing to say."""
+    """Whether no value that these guards watch has been changed since."""
     for guard in guards:
         if guard is not None:
             storage, version = guard

@@ -123,12 +123,11 @@ class _Steps:
     def take(self, items: list[Any]) -> list[Step]:
         for item in items:
             self._add(item)
+        basic = Step((*self.basic, *([] if Ellipsis in self.basic else [Ellipsis])), ())
         if not self.arrays:
-            return [Step((*self.basic, *([] if Ellipsis in self.basic else [Ellipsis])), ())]
-        steps = []
-        if any(i is not Ellipsis and i != ALL for i in self.basic):
-            steps.append(Step((*self.basic, *([] if Ellipsis in self.basic else [Ellipsis])), ()))
-        return steps + self._rich_steps()
+            return [basic]
+        moves = any(i is not Ellipsis and i != ALL for i in self.basic)
+        return [*[basic] * moves, *self._rich_steps()]
 
     def _add(self, item: Any) -> None:
         if isinstance(item, bool):  # a new dimension of size 1, of which one place or none is taken

@@ -60,8 +60,8 @@ def numbers(value: Any, dtype: np.dtype) -> Any:
 
 def assign(target: Any, steps: Sequence[Step], value: Any) -> None:
     """`target[index] = value` for an index of the given steps."""
-    held = _held(target)
-    if _held(value).dtype != held.dtype:
+    held = target._held
+    if value._held.dtype != held.dtype:
         value = apply(cast, (value,), {"dtype": held.dtype})
     tracking = grad_mode.get() and (requires(target) or requires(value))
     if tracking or target._value is None or value._value is None:
@@ -93,7 +93,7 @@ def _with(x: Any, steps: Sequence[Step], value: Any) -> Any:
         value = _with(apply(getitem, (x, *arrays), {"index": template}), steps[1:], value)
     else:
         shape = _getitem_shape(x, steps[0])
-        given = tuple(_held(value).shape)
+        given = tuple(value._held.shape)
         lead = len(given) - len(shape)
         if lead > 0 and set(given[:lead]) == {1}:
             given = given[lead:]
@@ -108,15 +108,12 @@ def _with(x: Any, steps: Sequence[Step], value: Any) -> Any:
 
 
 def _getitem_shape(x: Any, step: Step) -> tuple[int, ...]:
-    return tuple(infer(getitem, [_held(x), *map(_array, step.arrays)], {"index": step.template}).shape)
-
-
-def _array(array: Any) -> Any:
-    return _held(array) if isinstance(array, Handle) else array
+    arrays = [array._held if isinstance(array, Handle) else array for array in step.arrays]
+    return tuple(infer(getitem, [x._held, *arrays], {"index": step.template}).shape)
 
 
 def _misfit(value: Any, shape: list[int]) -> RuntimeError:
-    return RuntimeError(f"setitem: a value of shape {list(_held(value).shape)} does not broadcast to the place it is "
+    return RuntimeError(f"setitem: a value of shape {list(value._held.shape)} does not broadcast to the place it is "
                         f"assigned to, which has shape {shape}")  # fmt: skip
 
 
@@ -129,7 +126,7 @@ def writable(array: np.ndarray, name: str) -> None:
 
 def _fitted(target: Any, new: Any, name: str) -> Any:
     """`new` with the shape and dtype of `target`; `RuntimeError` if that would lose a dimension or a category."""
-    held, value = _held(target), _held(new)
+    held, value = target._held, new._held
     if value.dtype != held.dtype:
         if dtypes.of(value.dtype).category > dtypes.of(held.dtype).category:
             raise RuntimeError(f"{name}: a {dtypes.of(value.dtype).name} result cannot be stored in a "
@@ -143,10 +140,6 @@ def _fitted(target: Any, new: Any, name: str) -> Any:
         raise RuntimeError(f"{name}: the result has shape {list(value.shape)} and cannot be stored in place in a "
                            f"tensor of shape {list(held.shape)}") from None  # fmt: skip
     return apply(expand, (new,), {"shape": tuple(held.shape)})
-
-
-def _held(x: Any) -> Any:
-    return x._value if x._value is not None else x._row
 
 
 def _write(target: Any, new: Any, name: str) -> None:
@@ -180,7 +173,7 @@ def _put(root: Any, chain: tuple, new: Any) -> Any:
     (op, params), rest = chain[0], chain[1:]
     if op is reshape:
         inner = _put(apply(op, (root,), params), rest, new)
-        return apply(reshape, (inner,), {"shape": tuple(_held(root).shape)})
+        return apply(reshape, (inner,), {"shape": tuple(root._held.shape)})
     if op is permute:
         inner = _put(apply(op, (root,), params), rest, new)
         return apply(permute, (inner,), {"dims": tuple(int(i) for i in np.argsort(params["dims"]))})

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -116,6 +117,7 @@ def quick_binary(op: Op) -> Callable:
     both, first, second = (plans.get(mask) for mask in ((True, True), (True, False), (False, True)))
     pick_both, pick_first, pick_second = (_PICK[plan.slots] if plan else None for plan in (both, first, second))
     any_dtype = op.result == "bool"
+    with_number = _with_number(op, False)
 
     def method(self: Any, other: Any) -> Any:
         x = self._value
@@ -149,62 +151,47 @@ def quick_binary(op: Op) -> Callable:
             keep_arrays(out._row, plan.slots, (self, other, out), (x, y, value))
         return out
 
-    def with_number(self: Any, other: Any) -> Any:
-        x = self._value
-        dtype = SCALARS.get(x.__class__)
-        if lifting or (dtype is None and (x.__class__ is not ndarray or x.dtype not in FLOATS)) or (
-            other.__class__ is not float and other.__class__ is not int
-        ):  # fmt: skip
-            return apply(op, (self, other)) if _is_operand(other) else NotImplemented
-        value = quiet.run(run, x, other)
-        row = self._row
-        if first is None or row is None or not row.requires or not recording():
-            return make(self.__class__, value, None)
-        if dtype is not None:
-            number = number_row(other, x.__class__)
-            saved = pick_first(x, number.params["value"], value)  # type: ignore[misc]
-            return make_recorded(self.__class__, value, op, (row, number), NOTHING, (), dtype, first, saved)
-        dtype, shape = value.dtype, value.shape
-        number = spread_number_row(other, dtype.type, shape)
-        out = make_recorded(self.__class__, value, op, (row, number), NOTHING, shape, dtype, first, ())
-        if first.slots:
-            one = number_row(other, dtype.type).params["value"]
-            keep_arrays(out._row, first.slots, (self, None, out), (x, one, value))
-        return out
-
     return _named(method, op)
 
 
 def quick_reflected(op: Op) -> Callable:
     """`number op tensor`, as in `1 - x`."""
+    return _named(_with_number(op, True), op, f"__r{op.name}__")
+
+
+def _with_number(op: Op, reflected: bool) -> Callable:
+    """The method for a tensor and a number; if `reflected`, the number is the first operand."""
     run = op.run
-    plan = op.plan((False, True)) if op.differentiable else None
+    plan = op.plan((not reflected, reflected)) if op.differentiable else None
     pick: Any = _PICK[plan.slots] if plan else None
 
     def method(self: Any, other: Any) -> Any:
-        y = self._value
-        dtype = SCALARS.get(y.__class__)
-        if lifting or (dtype is None and (y.__class__ is not ndarray or y.dtype not in FLOATS)) or (
+        x = self._value
+        dtype = SCALARS.get(x.__class__)
+        if lifting or (dtype is None and (x.__class__ is not ndarray or x.dtype not in FLOATS)) or (
             other.__class__ is not float and other.__class__ is not int
         ):  # fmt: skip
-            return apply(op, (other, self)) if _is_operand(other) else NotImplemented
-        value = quiet.run(run, other, y)
+            return apply(op, (other, self) if reflected else (self, other)) if _is_operand(other) else NotImplemented
+        value = quiet.run(run, other, x) if reflected else quiet.run(run, x, other)
         row = self._row
         if plan is None or row is None or not row.requires or not recording():
             return make(self.__class__, value, None)
         if dtype is not None:
-            number = number_row(other, y.__class__)
-            saved = pick(number.params["value"], y, value)
-            return make_recorded(self.__class__, value, op, (number, row), NOTHING, (), dtype, plan, saved)
+            number = number_row(other, x.__class__)
+            one = number.params["value"]
+            rows, saved = ((number, row), pick(one, x, value)) if reflected else ((row, number), pick(x, one, value))
+            return make_recorded(self.__class__, value, op, rows, NOTHING, (), dtype, plan, saved)
         dtype, shape = value.dtype, value.shape
         number = spread_number_row(other, dtype.type, shape)
-        out = make_recorded(self.__class__, value, op, (number, row), NOTHING, shape, dtype, plan, ())
+        rows = (number, row) if reflected else (row, number)
+        out = make_recorded(self.__class__, value, op, rows, NOTHING, shape, dtype, plan, ())
         if plan.slots:
             one = number_row(other, dtype.type).params["value"]
-            keep_arrays(out._row, plan.slots, (None, self, out), (one, y, value))
+            owners, values = ((None, self, out), (one, x, value)) if reflected else ((self, None, out), (x, one, value))
+            keep_arrays(out._row, plan.slots, owners, values)
         return out
 
-    return _named(method, op, f"__r{op.name}__")
+    return method
 
 
 def quick_product(self: Any, other: Any) -> Any:
@@ -323,11 +310,11 @@ def _call(op: Op, args: tuple, kwargs: dict[str, Any]) -> Any:
         if rest or kwargs:
             raise TypeError(f"{op.name} takes no further arguments, got {[*rest, *kwargs]}")
         return apply(op, operands)
-    held = [(o._value if o._value is not None else o._row) if isinstance(o, Handle) else o for o in operands]
+    held = [o._held if isinstance(o, Handle) else o for o in operands]
     try:
         params = op.prepare(*held, *rest, **kwargs)
     except TypeError as error:
-        raise TypeError(f"{op.name}{signature(op)}: {str(error).replace('<lambda>', 'call').lstrip('_')}") from None
+        raise TypeError(f"{op.name}{signature(op)}: {re.sub(r'^.*?[(][)] ', '', str(error))}") from None
     return apply(op, operands, params)
 
 
@@ -335,18 +322,19 @@ def signature(op: Op) -> str:
     """The call signature of a row, for messages and docs."""
     if op.prepare is None:
         return f"({', '.join(op.inputs)})"
-    return str(inspect.signature(op.prepare)).split(" ->")[0]
+    parameters = inspect.signature(op.prepare).parameters.values()
+    return f"({', '.join(str(p.replace(annotation=p.empty)) for p in parameters)})"
 
 
 def _fitting(op: Op, operand: Any) -> Any:
     """The operand in the dtype that the row computes in."""
     if op.result not in ("sum", "floating"):
         return operand
-    held = operand._value if operand._value is not None else operand._row
-    if dtypes.is_floating(held.dtype):
+    dtype = operand._held.dtype
+    if dtypes.is_floating(dtype):
         return operand
     if op.result == "sum":  # integers and bools add up in int64
-        return operand if held.dtype == np.int64 else apply(cast, (operand,), {"dtype": np.dtype(np.int64)})
+        return operand if dtype == np.int64 else apply(cast, (operand,), {"dtype": np.dtype(np.int64)})
     raise RuntimeError(
-        f"{op.name} needs a floating dtype, and this tensor is {dtypes.of(held.dtype).name}: convert with .float() or dtype="
+        f"{op.name} needs a floating dtype, and this tensor is {dtypes.of(dtype).name}: convert with .float() or dtype="
     )

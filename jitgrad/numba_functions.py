@@ -132,13 +132,10 @@ def _from_scalar_code(names: Sequence[str], derivative: Any) -> Callable:
 
 
 _MATH: dict[str, Any] = {name: value for name, value in vars(math).items() if isinstance(value, float)} | {
-    name: TABLE[theirs] for name, theirs in {
-        **{n: n for n in ("exp", "expm1", "log", "log2", "log10", "log1p", "sqrt", "sin", "cos", "tan", "asin", "acos", "atan",
-                          "atan2", "sinh", "cosh", "tanh", "asinh", "acosh", "atanh", "erf", "erfc", "lgamma", "hypot", "pow",
-                          "floor", "ceil", "trunc")},
-        "fabs": "abs",
-    }.items() if theirs in TABLE
-}  # fmt: skip
+    name: TABLE[name] for name in (
+        "exp", "expm1", "log", "log2", "log10", "log1p", "sqrt", "sin", "cos", "tan", "asin", "acos", "atan", "atan2", "sinh",
+        "cosh", "tanh", "asinh", "acosh", "atanh", "erf", "erfc", "lgamma", "hypot", "pow", "floor", "ceil", "trunc")
+} | {"fabs": TABLE["abs"]}  # fmt: skip
 
 
 def _recordable(function: Any, count: int) -> Callable:

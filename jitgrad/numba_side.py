@@ -1,4 +1,4 @@
-"""Numba's side: native functions in `@njit` code, and tensors as its arguments. The only module that imports Numba.
+"""Numba's side of native functions: how `@njit` code calls them.
 
 A native function becomes an ordinary `@njit` function with an `@overload` in it. That checks the types of the arguments
 and gives the text of an implementation for them: compare shapes, make the arrays of the results, call. Of a small function

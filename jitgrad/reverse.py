@@ -247,8 +247,7 @@ class Sweep:
 def scaled(g: Any, partial: Any) -> Any:
     """Cotangent (or tangent) times partial derivative; a boolean one is a mask, which lets no `inf * 0` arise."""
     if isinstance(partial, Handle):
-        held = partial._value if partial._value is not None else partial._row
-        masked = held.dtype == np.bool_
+        masked = partial._held.dtype == np.bool_
     else:
         masked = isinstance(partial, (np.bool_, bool)) or getattr(partial, "dtype", None) == np.bool_
     return where(partial, g, 0) if masked else g * partial

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import weakref
 from collections.abc import Callable, Iterator
@@ -13,6 +14,7 @@ from jitgrad import autograd, dtypes, inplace
 from jitgrad.declared import Declared
 from jitgrad.device import CPU, Device
 from jitgrad.errors import TracedValueError
+from jitgrad.gradients import gradient, set_gradient
 from jitgrad.handle import Handle, make, own_memory, row_of
 from jitgrad.index import parse, plain
 from jitgrad.methods import quick_one
@@ -43,10 +45,6 @@ class Tensor(Declared):
         raise TypeError("make tensors with jitgrad.tensor(data), jitgrad.zeros(shape) and their like")
 
     # What it is.
-
-    @property
-    def _held(self) -> Any:
-        return self._value if self._value is not None else self._row
 
     @property
     def shape(self) -> Size:
@@ -91,10 +89,7 @@ class Tensor(Declared):
     @property
     def grad(self) -> Any:
         """The gradient accumulated by `backward()`, or None."""
-        row = self._row
-        if isinstance(row, Leaf):
-            return row.grad
-        return row.extra.get("grad") if row is not None and row.extra else None
+        return None if self._row is None else gradient(self._row)
 
     @grad.setter
     def grad(self, value: Any) -> None:
@@ -103,11 +98,7 @@ class Tensor(Declared):
         if value is not None and (tuple(value.shape) != tuple(self.shape) or value.dtype is not self.dtype):
             raise RuntimeError(f"grad must have the shape and dtype of its tensor, {list(self.shape)} and "
                                f"{self.dtype.name}, not {list(value.shape)} and {value.dtype.name}")  # fmt: skip
-        row = row_of(self)
-        if isinstance(row, Leaf):
-            row.grad = value
-        else:
-            row.extra = (row.extra or {}) | {"grad": value}
+        set_gradient(row_of(self), value)
 
     @property
     def data(self) -> Any:
@@ -131,7 +122,7 @@ class Tensor(Declared):
 
     def numel(self) -> int:
         """The number of elements."""
-        return int(np.prod(self._held.shape, dtype=np.int64))
+        return math.prod(self._held.shape)
 
     def dim(self) -> int:
         """The number of dimensions."""

@@ -47,7 +47,7 @@ class Trace:
 
     def capture(self, handle: Handle) -> Leaf:
         """The leaf that stands in this trace for a tensor from outside: one with a value, or of a trace around this one."""
-        held = handle._row if handle._value is None else handle._value
+        held = handle._held
         key = id(held if handle._value is None else handle)
         found = self.captured.get(key)
         if found is None:

@@ -244,5 +244,3 @@ def frozen(value: Any) -> Any:
     if isinstance(value, (np.ndarray, np.generic)):
         return (value.dtype.str, value.shape, value.tobytes() if value.size <= 64 else id(value))
     return (type(value).__name__, repr(value))
-
-

@@ -210,6 +210,7 @@ WRONG = [
     (lambda: jg.jacrev(lambda x: 3.0)(X), TypeError, "must return a tensor, not float"),
     (lambda: jg.jacfwd(lambda x: x, has_aux=True)(X), TypeError, r"must return \(value, aux\)"),
     (lambda: jg.linearize(f, X)[1](V, V), ValueError, "must be alike"),
+    (lambda: jg.grad(f, 0.5)(X), TypeError, "an int or a tuple of ints, not 0.5"),
 ]  # fmt: skip
 
 
@@ -228,3 +229,16 @@ def test_no_grad_stops_derivatives_also_under_jit():
 
     for way in (jg.grad(g), jg.jit(jg.grad(g)), jg.grad(jg.jit(g)), jg.jacfwd(g), jg.jit(jg.jacfwd(g))):
         same(way(X), X * X)
+
+
+def test_results_have_no_history_when_nobody_can_ask_for_it():
+    """The cotangents that forward sweeps make up for rows without a rule for tangents are of no interest to anybody."""
+    def cubed(x):
+        return (x**3).sum()
+
+    def along(f):
+        return lambda x: jg.jvp(f, (x,), (x * x,))[1]
+
+    for f in (cubed, jg.jit(cubed), jg.jit(jg.prod)):
+        for derivative in (jg.grad(along(f)), jg.jacrev(along(f)), jg.jacfwd(along(f)), along(along(f))):
+            assert not derivative(X).requires_grad

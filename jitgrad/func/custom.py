@@ -7,6 +7,7 @@ trace records, the row keeps the tape of the function, from which it is run, low
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -14,7 +15,7 @@ import numpy as np
 
 from jitgrad import dtypes
 from jitgrad.batching import Batch, replay
-from jitgrad.forward import dummy
+from jitgrad.forward import dummy, forget
 from jitgrad.func.vectorized import outer_tensor, vmap
 from jitgrad.functions.creation import zeros_like
 from jitgrad.functions.data import as_tensor
@@ -148,6 +149,7 @@ def _transpose_of(push: Callable) -> Callable:
             out = push(xs, ends)
             wanted = {end._row for end in ends if end is not None}
             found = reverse({out._row: g}, wanted, cls=Tensor, recorded=True, retain=True) if requires(out) else {}
+            forget(wanted)
         finally:
             grad_mode.reset(token)
         return [None if end is None else found.get(end._row) for end in ends]
@@ -197,7 +199,7 @@ class _Results:
                 continue
             x = g
             if not self.single:
-                length = functools.reduce(lambda a, b: a * b, spec.shape, 1)
+                length = math.prod(spec.shape)
                 x = apply(narrow, (g,), {"dim": 0, "start": start, "length": length})
                 x = apply(reshape, (x,), {"shape": spec.shape})
                 start += length

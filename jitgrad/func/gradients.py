@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable
 from typing import Any
-
-import numpy as np
 
 from jitgrad import dtypes
 from jitgrad.autograd import seed
@@ -20,13 +19,15 @@ from jitgrad.tree import flatten, shown
 
 
 def places(argnums: int | tuple[int, ...], count: int) -> tuple[int, ...]:
-    """`argnums` as a tuple; `ValueError` if the function was called with fewer arguments."""
-    where = (argnums,) if isinstance(argnums, int) else tuple(argnums)
+    """`argnums` as a tuple; `TypeError` if it is none of ints, `ValueError` if the function was called with fewer arguments."""
+    where = argnums if isinstance(argnums, (tuple, list)) else (argnums,)
+    if not all(hasattr(i, "__index__") for i in where):
+        raise TypeError(f"argnums must be an int or a tuple of ints, not {argnums!r}")
     if any(not -count <= i < count for i in where):
         raise ValueError(f"argnums={argnums}, but the function was called with {count} positional arguments")
     if len({i % count for i in where}) != len(where):
         raise ValueError(f"argnums={argnums} names an argument twice: each may appear once")
-    return where
+    return tuple(where)
 
 
 def value_and_grad(function: Callable, argnums: int | tuple[int, ...] = 0, has_aux: bool = False) -> Callable:
@@ -106,7 +107,7 @@ def _scalar_one(point: Point) -> Tensor:
                         "(value, anything else)")  # fmt: skip
     (value,) = point.outputs
     held = value._held
-    if int(np.prod(held.shape)) != 1:
+    if math.prod(held.shape) != 1:
         raise RuntimeError(f"the function must return a scalar to have a gradient, and it returned shape {list(held.shape)}: "
                            "reduce it, as with .sum() or .mean(), or ask for jacrev")  # fmt: skip
     if not dtypes.is_floating(held.dtype):

@@ -13,14 +13,14 @@ from typing import Any
 import numpy as np
 
 from jitgrad import dtypes
-from jitgrad.forward import forward
+from jitgrad.forward import forget, forward
 from jitgrad.functions.creation import zeros_like
 from jitgrad.functions.data import as_tensor
 from jitgrad.handle import make, requires
 from jitgrad.ops.elementwise import cast
 from jitgrad.record import apply, current_trace, grad_mode, watched
 from jitgrad.reverse import reverse
-from jitgrad.tape import Leaf, Row, beyond
+from jitgrad.tape import Row, beyond
 from jitgrad.tensor import Tensor
 from jitgrad.tree import flatten, tree_map, unflatten
 
@@ -51,9 +51,7 @@ class Point:
             result = function(*given, **kwargs)
         finally:
             grad_mode.reset(token)
-        for x in self.inputs:  # from here on nobody but this point asks for them
-            if isinstance(x._row, Leaf):
-                x._row.requires = False
+        forget(x._row for x in self.inputs)  # but for the sweeps of this point
         value, aux = _split(result) if has_aux else (result, None)
         leaves = []
         self.structure = flatten(value, leaves)

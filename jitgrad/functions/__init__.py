@@ -6,6 +6,7 @@ Importing this attaches the methods of `Tensor`.
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -23,14 +24,14 @@ from jitgrad.record import apply
 from jitgrad.tensor import Tensor
 
 _KINDS = ("elementwise", "reduction", "movement")
-_HIDDEN = ("alias", "clone", "detach", "cast", "pow_scalar", "zeros_like", "pad")
+_HIDDEN = ("alias", "binary_cross_entropy", "clone", "detach", "cast", "pow_scalar", "zeros_like", "pad")
 
 
 def _own(module: Any) -> dict[str, Callable]:
     """The public functions that a module defines itself."""
     return {
         name: f for name, f in vars(module).items()
-        if callable(f) and not name.startswith("_") and getattr(f, "__module__", "") == module.__name__
+        if inspect.isfunction(f) and not name.startswith("_") and getattr(f, "__module__", "") == module.__name__
     }  # fmt: skip
 
 
@@ -68,7 +69,7 @@ for _op in TABLE.values():
 FUNCTIONS["polygamma"] = _polygamma
 FUNCTIONS |= {
     name: _renaming(f) if "dim" in f.__code__.co_varnames else f
-    for name, f in (_own(numeric) | _own(shaping)).items() if name != "Extreme"
+    for name, f in (_own(numeric) | _own(shaping)).items()
 }  # fmt: skip
 _ALIASES = {
     "subtract": "sub", "divide": "div", "true_divide": "div", "concatenate": "cat", "concat": "cat", "clip": "clamp",
@@ -95,7 +96,6 @@ for _op in TABLE.values():
             setattr(Tensor, _name, bound(_op))
 for _name in ("add", "sub", "subtract", "div", "divide", "true_divide", "pow"):  # these take keywords beside operands
     setattr(Tensor, _name, FUNCTIONS[_name])
-
 
 
 def _bitwise(op: Op, reflected: bool) -> Callable:
@@ -189,5 +189,4 @@ for _name, _attribute in _ATTACHED.items():
     setattr(Tensor, _name, _attribute)
 
 LOSSES = _own(losses)
-_LIKE = ("zeros_like", "ones_like", "empty_like", "rand_like", "randn_like")
-CREATION = converting.FUNCTIONS | _own(data) | _own(creation) | {name: getattr(creation, name) for name in _LIKE}
+CREATION = converting.FUNCTIONS | _own(data) | _own(creation)

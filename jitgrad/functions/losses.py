@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from jitgrad.functions.numeric import clamp
+from jitgrad.functions.numeric import softplus
 from jitgrad.functions.shaping import gather, unsqueeze
 from jitgrad.methods import bound
 from jitgrad.ops import TABLE
+from jitgrad.ops import elementwise as ew
+from jitgrad.record import apply
 from jitgrad.tensor import Tensor
 
 _log_softmax = bound(TABLE["log_softmax"])
@@ -26,15 +28,15 @@ def mse_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
 
 
 def binary_cross_entropy(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
-    """-(t log p + (1 - t) log(1 - p)) of probabilities `input`; logarithms are bounded below by -100, as in PyTorch."""
-    loss = -(target * clamp(input.log(), min=-100.0) + (1 - target) * clamp((1 - input).log(), min=-100.0))
-    return _reduced(loss, reduction)
+    """-(t log p + (1 - t) log(1 - p)) of probabilities `input`; logarithms are bounded below by -100, as in PyTorch.
+
+    Its gradient is finite for probabilities of 0 and 1, too: (p - t) / max(p (1 - p), 1e-12).
+    """
+    return _reduced(apply(ew.binary_cross_entropy, (input, target)), reduction)
 
 
 def binary_cross_entropy_with_logits(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
     """`binary_cross_entropy` of sigmoid(input), exact for large inputs."""
-    from jitgrad.functions.numeric import softplus
-
     return _reduced(softplus(input) - target * input, reduction)
 
 

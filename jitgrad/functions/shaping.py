@@ -54,7 +54,6 @@ def _with_keyword(name: str, keyword: str) -> Callable:
 
     function.__name__ = function.__qualname__ = name
     function.__doc__ = call.__doc__
-    function.__module__ = __name__
     return function
 
 

@@ -161,8 +161,27 @@ def _pow_scalar(x: Any, exponent: float) -> Any:
     return z if z.dtype == x.dtype or x.dtype.kind != "V" else z.astype(x.dtype)  # bfloat16 comes back as float32
 
 
+def _cross_entropy(x: Any, y: Any) -> Any:
+    low = x.dtype.type(-100)
+    return (y - 1) * np.maximum(np.log1p(-x), low) - y * np.maximum(np.log(x), low)
+
+
+def _at_least(x: Any, bound: float) -> Any:
+    return clamp(x, min=bound, max=None)
+
+
 def _relu(x: Any) -> Any:
     return np.maximum(x, x.dtype.type(0))
+
+
+def _turned(moved: Any, x: Any, y: Any) -> Any:
+    square = x * x + y * y
+    return where(square == 0, 0, moved / square)
+
+
+def _won(g: Any, larger: Any, smaller: Any) -> Any:
+    """The cotangent of the operand that was to be the larger one; equal ones share it."""
+    return where(larger < smaller, 0, where(larger == smaller, 0.5 * g, g))
 
 
 # Arithmetic. Python's operators are several times quicker than the ufuncs on NumPy's scalars.
@@ -229,10 +248,7 @@ acos = unary("acos(x)", np.arccos, d=lambda x: -rsqrt(1 - x * x), domain=INSIDE,
 atan = unary("atan(x)", np.arctan, d=lambda x: 1 / (1 + x * x), result="float", aliases=("arctan",))
 atan2 = binary(
     "atan2(x, y)", np.arctan2, result="float", domain=AWAY, aliases=("arctan2",),
-    vjp=(
-        lambda g, x, y: where(x * x + y * y == 0, 0, g * y / (x * x + y * y)),
-        lambda g, x, y: where(x * x + y * y == 0, 0, -g * x / (x * x + y * y)),
-    ),
+    vjp=(lambda g, x, y: _turned(g * y, x, y), lambda g, x, y: _turned(-g * x, x, y)),
 )  # fmt: skip
 hypot = binary("hypot(x, y)", np.hypot, vjp=(lambda g, x, z: g * (x / z), lambda g, y, z: g * (y / z)), domain=AWAY,
                result="float")  # fmt: skip
@@ -268,21 +284,24 @@ i1 = unary("i1(x)", lambda x: _bessel(x, 1, False), result="float",
            d=lambda x, y: where(x == 0, 0.5, i0(x) - y / where(x == 0, 1, x)))  # fmt: skip
 i1e = unary("i1e(x)", lambda x: _bessel(x, 1, True), result="float",
             d=lambda x, y: where(x == 0, 0.5, i0e(x) - y * (sign(x) + 1 / where(x == 0, 1, x))))  # fmt: skip
+binary_cross_entropy = Op(
+    _cross_entropy, kind="elementwise", inputs=("x", "y"), output="z", result="float", method=False,
+    lower=lambda x, y: (y - 1) * _at_least(log1p(-x), -100.0) - y * _at_least(log(x), -100.0),
+    domain=((0.1, 0.9), (0.1, 0.9)),
+    vjp=(
+        lambda g, x, y: g * (x - y) / _at_least((1 - x) * x, 1e-12),
+        lambda g, x: g * (_at_least(log1p(-x), -100.0) - _at_least(log(x), -100.0)),
+    ),
+)  # fmt: skip
 
 # Choices and bounds.
 maximum = binary(
     "select((x > y) | (x != x), x, y)", np.maximum,
-    vjp=(
-        lambda g, x, y: where(x < y, 0, where(x == y, 0.5 * g, g)),
-        lambda g, x, y: where(y < x, 0, where(x == y, 0.5 * g, g)),
-    ),
+    vjp=(lambda g, x, y: _won(g, x, y), lambda g, x, y: _won(g, y, x)),
 )  # fmt: skip
 minimum = binary(
     "select((x < y) | (x != x), x, y)", np.minimum,
-    vjp=(
-        lambda g, x, y: where(x > y, 0, where(x == y, 0.5 * g, g)),
-        lambda g, x, y: where(y > x, 0, where(x == y, 0.5 * g, g)),
-    ),
+    vjp=(lambda g, x, y: _won(g, y, x), lambda g, x, y: _won(g, x, y)),
 )  # fmt: skip
 clamp = unary(
     "clamp(x, min, max)", _clamp, d=lambda x, min, max: _in_bounds(x, min, max), aliases=("clip",), prepare=_bounds,

@@ -49,6 +49,8 @@ def _tied(g: Any, x: Any, y: Any, dim: tuple[int, ...], keepdim: bool) -> Any:
 def _prod_tree(x: Any, dim: tuple[int, ...], keepdim: bool) -> Any:
     """A tree of products: its derivatives of every order are right where elements are zero."""
     shape = reduced_shape(x.shape, dim, keepdim)
+    if not count(x.shape, dim):  # the product of nothing
+        return sum(x, dim=dim, keepdim=keepdim) + 1
     for d in dim if x.shape else ():
         while x.shape[d] > 1:
             half = x.shape[d] // 2
@@ -182,6 +184,11 @@ def _degrees(shape: tuple[int, ...], dim: tuple[int, ...], correction: float) ->
     return max(count(shape, dim) - correction, 0)
 
 
+def _per_degree(shape: tuple[int, ...], dim: tuple[int, ...], correction: float) -> float:
+    degrees = _degrees(shape, dim, correction)
+    return 1 / degrees if degrees else math.nan
+
+
 def _var(x: Any, dim: tuple[int, ...], keepdim: bool, correction: float) -> Any:
     centred = x - np.add.reduce(x, axis=dim, keepdims=True) / x.dtype.type(count(x.shape, dim))
     degrees = x.dtype.type(_degrees(x.shape, dim, correction))
@@ -201,15 +208,13 @@ VAR_SAMPLES = [(shape, params | {"correction": 1}) for shape, params in SAMPLES]
 var = reduction(
     _var, lower=_lower_var, prepare=_spread_params, shape=reduced, result="floating", samples=lambda: VAR_SAMPLES,
     vjp=lambda g, x, dim, keepdim, correction: (
-        spread(g * (2 / np.float64(_degrees(x.shape, dim, correction)).item()
-                    if _degrees(x.shape, dim, correction) else math.nan), x.shape, dim, keepdim) * _centred(x, dim)),
+        spread(g * (2 * _per_degree(x.shape, dim, correction)), x.shape, dim, keepdim) * _centred(x, dim)),
 )  # fmt: skip
 std = reduction(
     lambda x, **over: np.sqrt(_var(x, **over)), lower=lambda x, **over: sqrt(var(x, **over)), prepare=_spread_params,
     shape=reduced, result="floating", samples=lambda: VAR_SAMPLES,
     vjp=lambda g, x, y, dim, keepdim, correction: (
-        spread(where(y == 0, 0, g / y) * (1 / _degrees(x.shape, dim, correction)
-               if _degrees(x.shape, dim, correction) else math.nan), x.shape, dim, keepdim) * _centred(x, dim)),
+        spread(where(y == 0, 0, g / y) * _per_degree(x.shape, dim, correction), x.shape, dim, keepdim) * _centred(x, dim)),
 )  # fmt: skip
 
 

@@ -315,4 +315,3 @@ def reduced_shape(shape: tuple[int, ...], dim: tuple[int, ...], keepdim: bool) -
     if keepdim:
         return tuple(1 if i in dim else n for i, n in enumerate(shape))
     return tuple(n for i, n in enumerate(shape) if i not in dim)
-
