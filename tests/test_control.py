@@ -2,117 +2,20 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-
 import numpy as np
 import pytest
+from loop_cases import (
+    F64,
+    FUNCTIONS,
+    SWEEPS,
+    arguments,
+    recurrence,
+    same,
+    tensor,
+)
 
 import jitgrad as jg
-from jitgrad.errors import HoleError, MutatedArgumentError, NotCompilableError
-from jitgrad.sweeps.source import namespace
-from jitgrad.tape import CONST
-from jitgrad.tree import flatten
-
-SWEEPS = ("interpreted", "jit", "machine")
-F64 = jg.float64
-
-
-def tensor(*sizes, seed=0):
-    return jg.tensor(np.random.default_rng(seed).standard_normal(sizes))
-
-
-def flat(tree):
-    leaves = []
-    flatten(tree, leaves)
-    return [np.asarray(x.detach() if isinstance(x, jg.Tensor) else x) for x in leaves if x is not None]
-
-
-def same(found, wanted, tolerance=1e-10):
-    found, wanted = flat(found), flat(wanted)
-    assert len(found) == len(wanted)
-    for a, b in zip(found, wanted):
-        assert a.shape == b.shape
-        assert a.dtype == b.dtype
-        np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance)
-
-
-def recurrence(w, x0, xs):
-    """A carry of two, captured and sliced tensors, two kinds of ys."""
-    def step(carry, x):
-        h, total = carry
-        h = jg.tanh(w @ h + x)
-        total = total + (h * h).sum()
-        return (h, total), {"h": h, "total": total * 2}
-
-    (h, total), ys = jg.scan(step, (x0, 0.0 * x0.sum()), xs)
-    return (h * ys["h"]).sum() + (ys["total"] ** 2).sum() + total
-
-
-def backwards(w, x0, xs):
-    def step(h, x):
-        return jg.sin(w @ h) * x, h.sum()
-
-    h, ys = jg.scan(step, x0, xs, reverse=True)
-    return h.sum() + (ys * ys).sum()
-
-
-def checkpointed(w, x0, xs):
-    h, ys = jg.scan(lambda h, x: (jg.tanh(w @ h + x), h * x), x0, xs, checkpoint=2)
-    return (h * h).sum() + ys.sum()
-
-
-def written_out(w, x0, xs):
-    h, ys = jg.scan(lambda h, x: (jg.tanh(w @ h + x), h * x), x0, xs, unroll=2, reverse=True)
-    return (h * h).sum() + ys.sum()
-
-
-def nested(w, x0, xs):
-    def outer(h, x):
-        inner = jg.fori_loop(0, 3, lambda i, v: jg.sin(v + i * x), h)
-        return inner, inner.sum()
-
-    h, ys = jg.scan(outer, x0, xs)
-    return h.sum() * ys.sum() + w.sum()
-
-
-def counted(w, x0, xs):
-    return jg.fori_loop(2, 6, lambda i, h: h * jg.cos(w @ h) + i * xs[1], x0).sum()
-
-
-def bounded(w, x0, xs):
-    def go_on(state):
-        return (state[0] * state[0]).sum() < 40.0
-
-    def step(state):
-        h, i = state
-        return h * 1.5 + xs[0] * 0.1, i + 1
-
-    h, i = jg.while_loop(go_on, step, (x0, 0), max_steps=30)
-    return (h * h * xs[1]).sum() + i * h.sum()
-
-
-def branched(w, x0, xs):
-    def one(x):
-        return jg.cond(x.sum() > 0, lambda v: (v * v, v.sum() * w.sum()), lambda v: (jg.exp(v), v.prod() * 1.0), x)
-
-    first, second = one(x0)
-    third, fourth = one(-x0)
-    return (first * third).sum() + second * fourth
-
-
-def switched(w, x0, xs):
-    total = 0.0
-    for k in (-1, 0, 1, 2, 5):
-        index = (x0.sum() * 0).to(jg.int64) + k
-        total = total + jg.switch(index, [lambda v: v.sum(), lambda v: (v * v).sum(), lambda v: (w @ v).sum()], x0) * (k + 2)
-    return total
-
-
-FUNCTIONS = [recurrence, backwards, checkpointed, written_out, nested, counted, bounded, branched, switched]
-
-
-def arguments():
-    return tensor(3, 3, seed=1) * 0.5, tensor(3, seed=2), tensor(5, 3, seed=3)
+from jitgrad.errors import HoleError, MutatedArgumentError
 
 
 @pytest.mark.parametrize("function", FUNCTIONS, ids=lambda f: f.__name__)
@@ -255,112 +158,6 @@ def test_what_runs_is_not_changed():
     same(x, tensor(3))
 
 
-# Elements at an index that is known only when the loop runs.
-
-
-def summed(x):
-    return jg.fori_loop(0, x.shape[0], lambda i, s: s + jg.sin(x[i]) * s * 0.1, 1.0 + 0 * x.sum())
-
-
-def rewritten(x):
-    def step(i, c):
-        c = c.clone()
-        c[i] = c[i - 1] * 1.1 + c[i]
-        return c
-
-    return (jg.fori_loop(0, x.shape[0], step, x) ** 2).sum()
-
-
-def scattered(x):
-    table = x.reshape(3, 4)
-
-    def step(total, i):
-        row = table[i % 3]
-        total = total.clone()
-        total[-1 - i] += row * row[i]
-        total[:, 0] += row[:3]
-        return total, row[i - 4] * total[i - 3, 1]
-
-    total, ys = jg.scan(step, table * 0, jg.arange(3))
-    return (total**2).sum() + ys.sum()
-
-
-@pytest.mark.parametrize("function", [summed, rewritten, scattered], ids=lambda f: f.__name__)
-@pytest.mark.parametrize("sweep", SWEEPS)
-def test_indices_that_the_loop_computes(function, sweep):
-    x = tensor(12, seed=4)
-    gradients = jg.value_and_grad(function)
-    with jg.sweep(sweep):
-        same(jg.jit(gradients)(x), gradients(x))
-    same(jg.jit(jg.hessian(function))(x), jg.hessian(function)(x), 1e-9)
-    many = tensor(3, 12, seed=5)
-    same(jg.jit(jg.vmap(gradients))(many), jg.vmap(gradients)(many))
-    same(gradients.compile(x)(x), gradients(x))
-
-
-@pytest.mark.parametrize("index", [7, -8])
-def test_an_index_out_of_bounds(index):
-    f = lambda x, i: jg.fori_loop(0, 2, lambda k, s: s + x[i], x.sum())
-    x, i = jg.zeros(7), jg.tensor(index)
-    for sweep in SWEEPS:
-        with jg.sweep(sweep), pytest.raises(IndexError, match=f"{index} is out of bounds"):
-            jg.jit(f)(x, i)
-    native = jg.jit(f).compile(x, i)
-    with pytest.raises(IndexError, match="out of bounds"):
-        native(x, i)
-    same(native(x + 1, jg.tensor(-7)), jg.tensor(9.0))
-
-
-# Compiled.
-
-
-@pytest.mark.parametrize("function", [f for f in FUNCTIONS if f is not branched], ids=lambda f: f.__name__)
-def test_native_functions_agree(function):
-    gradients = jg.value_and_grad(function, argnums=(0, 1, 2))
-    same(gradients.compile(*arguments())(*arguments()), gradients(*arguments()))
-
-
-def test_loops_are_machine_code():
-    f = jg.jit(jg.value_and_grad(recurrence))
-    f(*arguments())
-    assert "NumPy" not in f.report()
-
-
-def test_a_loop_with_large_products_is_left_to_programs_of_its_own():
-    w, x = tensor(80, 80) * 0.1, tensor(80, 80, seed=1)
-    f = lambda w, x: jg.scan(lambda h, _: (jg.tanh(w @ h), None), x, length=4)[0].sum()
-    same(jg.jit(jg.value_and_grad(f))(w, x), jg.value_and_grad(f)(w, x))
-    g = jg.jit(f)
-    g(w, x)
-    assert "NumPy runs matmul in it: a product of this size is left to BLAS" in g.report()
-
-
-@pytest.mark.parametrize("n", [3, 700, 3000])
-def test_carries_of_any_size(n):
-    """On the stack, in memory, and in tiles."""
-    x = tensor(n, seed=6)
-    f = lambda x: jg.scan(lambda c, _: (jg.sin(c) * (c * c).mean() + x.flip(0), c.sum()), x, length=5)
-    g = jg.value_and_grad(lambda x: (f(x)[0] ** 2).sum() + f(x)[1].sum())
-    same(jg.jit(g)(x), g(x))
-    same(g.compile(x)(x), g(x))
-
-
-@pytest.mark.parametrize("dtype", [jg.float16, jg.float32, jg.int32, jg.bool])
-def test_dtypes(dtype):
-    x = jg.tensor([1, 0, 1, 1], dtype=dtype)
-    f = lambda x: jg.scan(lambda c, v: ((c | v), c) if dtype is jg.bool else (c + v * v, c), x[0], x)
-    same(jg.jit(f)(x), f(x))
-
-
-def test_threads_share_a_compiled_loop():
-    f = jg.jit(jg.value_and_grad(recurrence))
-    inputs = [tuple(x + k for x in arguments()) for k in range(8)]
-    wanted = [f(*given) for given in inputs]
-    with ThreadPoolExecutor(4) as pool:
-        for found, want in zip(pool.map(lambda given: f(*given), inputs * 5), wanted * 5):
-            same(found, want, 0)
-
-
 # What steps may do, and what they may not.
 
 
@@ -466,52 +263,6 @@ def test_the_printed_tape_shows_what_is_inside():
     assert "    body:\n" in text
     assert "= tanh" in text
     assert "length=5" in text
-
-
-SOURCES = [recurrence, backwards, nested, bounded, switched, checkpointed]
-
-
-@pytest.mark.parametrize("function", SOURCES, ids=lambda f: f.__name__)
-def test_the_source_runs_and_gives_the_same(function):
-    args = arguments()
-    check_source(jg.jit(jg.value_and_grad(function, argnums=(0, 1, 2))), args)
-
-
-@pytest.mark.parametrize("function", [summed, rewritten, scattered], ids=lambda f: f.__name__)
-def test_the_source_of_what_is_indexed(function):
-    check_source(jg.jit(jg.value_and_grad(function)), (tensor(12, seed=4),))
-
-
-def check_source(compiled, args):
-    """Run the source of a tape that is one native phase, and compare what it gives for the outputs."""
-    wanted = flat(compiled(*args))
-    names = namespace()
-    exec(compiled.source(*args), names)
-    (entry,) = compiled._compiled.values()
-    program, rows = entry.program, entry.simplified().rows
-    (phase,) = [phase for phase in program.plan.phases if phase.levels]
-    function = next(names[k] for k in names if k.endswith(f"_{program.plan.phases.index(phase)}"))
-    env = dict(zip(entry.leaves, [np.asarray(a._value) for a in (*args, *entry.captured)], strict=True))
-    env |= {row: row.params["value"] for row in rows if row.op is CONST}
-    code = function.py_func.__code__
-    given = [rows[int(name[1:])] for name in code.co_varnames[: code.co_argcount]]
-    result = iter(function(*[env.setdefault(row, np.empty(row.shape, row.dtype)) for row in given]))
-    for row in phase.native_rows():
-        if np.prod(row.shape) == 1 and row in program.plan.stored:
-            env[row] = next(result)
-    found = [env[program.plan.results.get(row, row)] for row in program.tape.outputs]
-    for a, b in zip(found, wanted, strict=True):
-        np.testing.assert_allclose(np.reshape(a, b.shape), b, rtol=1e-10, atol=1e-12)
-
-
-def test_loops_that_are_written_out_are_refused_where_compiling_would_take_minutes():
-    def written_out(x):
-        for _ in range(6000):
-            x = jg.sin(x) * x
-        return x
-
-    with pytest.raises(NotCompilableError, match="write its loop with scan"):
-        jg.jit(written_out).compile(jg.tensor(1.0))
 
 
 def test_a_step_may_return_what_is_outside_as_it_is():

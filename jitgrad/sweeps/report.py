@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from jitgrad.sweeps.machine import Machine, Numpy
+from jitgrad.sweeps.assembly import Numpy
+from jitgrad.sweeps.machine import Machine
 from jitgrad.sweeps.program import Interpreted, Native
 from jitgrad.tape import short_type
 
