@@ -320,3 +320,42 @@ def test_arrays_of_every_kind_are_read(make, wrap):
     assert f(wrap(array)).item() == float((np.asarray(array) ** 2).sum())
     g = jg.jit(lambda x: (x * array).sum())
     assert g(jg.ones(*array.shape)).item() == float(np.asarray(array).sum())
+
+
+# Wrong use of transforms, loops and native functions: an error that says what to do.
+
+
+def rising(x):
+    return jg.while_loop(lambda v: v < 9, lambda v: v * x, x)
+
+
+WRONG = {
+    "grad of what is no scalar": (lambda: jg.grad(lambda x: x * 2)(jg.ones(3)), RuntimeError, "sum"),
+    "grad of what is no scalar, compiled": (lambda: jg.jit(jg.grad(lambda x: x * 2))(jg.ones(3)), RuntimeError, "sum"),
+    "tangents of another shape": (lambda: jg.jvp(lambda x: x * 2, (jg.ones(3),), (jg.ones(2),)), ValueError, r"\[2\].*\[3\]"),
+    "too few tangents": (lambda: jg.jvp(lambda x, y: x * y, (jg.ones(3), jg.ones(3)), (jg.ones(3),)), ValueError, "tangent"),
+    "cotangents of another shape": (lambda: jg.vjp(lambda x: x * 2, jg.ones(3))[1](jg.ones(2)), RuntimeError, r"\[2\].*\[3\]"),
+    "a gradient of integers": (lambda: jg.grad(lambda x: x.sum())(jg.tensor([1, 2])), TypeError, "floating"),
+    "another shape than the example": (
+        lambda: jg.jit(lambda x: x * 2).compile(jg.ones(3))(jg.ones(4)), ValueError, "shape"),
+    "another dtype than the example": (
+        lambda: jg.jit(lambda x: x * 2).compile(jg.ones(3))(jg.ones(3, dtype=jg.float64)), TypeError, "float32"),
+    "a branch on a traced value": (lambda: jg.jit(lambda x: x if x > 0 else -x)(jg.tensor(1.0)), TracedValueError, "guard=True"),
+    "a loop on a traced value": (lambda: jg.jit(lambda x: [0 for _ in range(int(x))])(jg.tensor(2)), TracedValueError, "int"),
+    "a reverse sweep without a bound": (lambda: jg.jit(jg.grad(rising))(jg.tensor(2.0)), NotImplementedError, "max_steps"),
+    "a step that changes the carry": (
+        lambda: jg.jit(lambda x: jg.scan(lambda c, v: (x, v), 0.0, x)[0])(jg.ones(3)), TypeError, "entry 0 of the carry"),
+    "branches that differ": (
+        lambda: jg.jit(lambda x: jg.cond(x.sum() > 0, lambda: x, lambda: 1.0))(jg.ones(3)), TypeError, "branch 1"),
+    "random numbers in a step": (
+        lambda: jg.jit(lambda x: jg.scan(lambda c, v: (c + jg.rand(()), v), 0.0, x))(jg.ones(3)), TracedValueError, "outside"),
+    "an index out of bounds in a step": (
+        lambda: jg.jit(lambda x: jg.fori_loop(0, 4, lambda i, s: s + x[i], 0.0))(jg.ones(3)), IndexError, "3 is out of bounds"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_wrong_use_is_an_error_that_teaches(name):
+    call, kind, words = WRONG[name]
+    with pytest.raises(kind, match=words):
+        call()
