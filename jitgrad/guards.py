@@ -37,7 +37,6 @@ class GuardedTrace(Trace):
 
     def __init__(self, values: Sequence[Any]) -> None:
         super().__init__()
-        self.lifts = True
         self.values = values
         self.known: dict[Row, Any] = {}
         self.guards: dict[Row, bool] = {}
@@ -107,13 +106,20 @@ class InnerTrace(Trace):
 def trace_guarded(function: Callable, specs: Sequence[tuple], rebuild: Callable, values: Sequence[Any]) -> Traced:
     """`trace` for the way through the function that these values of its inputs take."""
     tracing = GuardedTrace(values)
-    lifting.append(tracing)
-    try:
-        traced = trace(function, specs, rebuild, Tensor, tracing)
-    finally:
-        lifting.remove(tracing)
+    traced = trace_lifted(function, specs, rebuild, tracing)
     traced.guards = list(tracing.guards.items())
     return traced
+
+
+def trace_lifted(function: Callable, specs: Sequence[tuple], rebuild: Callable, tracing: Trace) -> Traced:
+    """`trace` in which operations on tensors from outside are recorded too, although these have values: they may have others
+    at the next call."""
+    tracing.lifts = True
+    lifting.append(tracing)
+    try:
+        return trace(function, specs, rebuild, Tensor, tracing)
+    finally:
+        lifting.remove(tracing)
 
 
 class Paths:

@@ -13,17 +13,17 @@ import numpy as np
 from jitgrad import dtypes
 from jitgrad.entry import MISS, write_entry
 from jitgrad.errors import NotCompilableError, StaticArgumentError
-from jitgrad.guards import Paths, replayed, trace_guarded
+from jitgrad.guards import Paths, replayed, trace_guarded, trace_lifted
 from jitgrad.handle import Handle, keep, make, requires, row_of
 from jitgrad.kinds import hashable, kind_of, plainly_checked, spec_of
 from jitgrad.ops.table import Op
 from jitgrad.outside import Outside
-from jitgrad.record import current_trace, grad_mode, watched
+from jitgrad.record import Trace, current_trace, grad_mode, watched
 from jitgrad.reverse import reverse
 from jitgrad.sweeps.interpreted import Interpreter
 from jitgrad.tape import ITEM, NOTHING, Row, Tape, beyond
 from jitgrad.tensor import Tensor, wrap
-from jitgrad.transforms import COMPUTED, Traced, simplify, trace
+from jitgrad.transforms import COMPUTED, Traced, simplify
 from jitgrad.tree import flatten, unflatten
 
 if TYPE_CHECKING:
@@ -222,7 +222,7 @@ class Jitted:
         token = grad_mode.set(True)
         try:
             if values is None:
-                traced = trace(self._function, specs, rebuild, Tensor)
+                traced = trace_lifted(self._function, specs, rebuild, Trace())
             else:
                 traced = trace_guarded(self._function, specs, rebuild, values)
         finally:

@@ -67,7 +67,8 @@ def apply(op: Op, operands: Sequence[Any], params: dict[str, Any] = NOTHING) -> 
     if trace is not None and (out := _quickly_traced(trace, op, operands, params)) is not None:
         return out
     cls: Any = None
-    traced, wanted = trace is not None and trace.lifts, False
+    traced = wanted = False
+    lifts = trace is not None and trace.lifts
     values = []
     for operand in operands:
         if not isinstance(operand, Handle):
@@ -75,7 +76,7 @@ def apply(op: Op, operands: Sequence[Any], params: dict[str, Any] = NOTHING) -> 
             continue
         cls = operand.__class__
         value, row = operand._value, operand._row
-        traced = traced or value is None
+        traced = traced or value is None or (lifts and trace.comes_from_outside(operand))  # type: ignore[union-attr]
         wanted = wanted or (row is not None and row.requires)
         values.append(value)
     if traced:
@@ -96,6 +97,8 @@ def apply(op: Op, operands: Sequence[Any], params: dict[str, Any] = NOTHING) -> 
         out = make(cls, value, None)
     if op.view:
         note_view(operands[0], out, op, params)
+    if lifts:
+        trace.note_made(out)  # type: ignore[union-attr]
     return out
 
 
@@ -336,8 +339,11 @@ def _lift(trace: Trace, operand: Any) -> Row:
 def watched(handle: Any) -> Any:
     """A tensor with the value of `handle` and a row of its own, behind which sweeps that want that row do not look."""
     value, row = handle._value, handle._row
+    trace = current_trace.get()
+    if value is not None and trace is not None and trace.lifts:  # what is computed of it will be recorded
+        handle = make(handle.__class__, None, trace.capture(handle))
+        value, row = None, handle._row
     if value is None:
-        trace = current_trace.get()
         assert trace is not None
         fresh = Row(alias, (_lift(trace, handle),), NOTHING, row.shape, row.dtype, True)
         trace.rows.add(fresh)

@@ -39,6 +39,15 @@ class Trace:
         self.owned: set[Row] = set()  # inputs that nobody else holds, so that they may be changed in place
         self.lifts: bool = self.outer is not None and self.outer.lifts  # operations on tensors with values are recorded too
         self.names: dict[Row, str] = {}  # what the printed tape says of some rows
+        self.made: dict[int, weakref.ref] = {}  # tensors with values that were made meanwhile, of nothing from outside
+
+    def note_made(self, handle: Handle) -> None:
+        """Remember a tensor that will be the same at every call, so that what is computed of it need not be recorded."""
+        self.made[id(handle)] = weakref.ref(handle)
+
+    def comes_from_outside(self, handle: Handle) -> bool:
+        """Whether a tensor with a value may have another at the next call."""
+        return not any((found := t.made.get(id(handle))) is not None and found() is handle for t in (self, *self.around()))
 
     def views_of(self, root: Handle) -> list[Handle]:
         """The living views of a traced tensor."""
@@ -90,3 +99,11 @@ class Trace:
         row = constant(value)
         self.rows.add(row)
         return row
+
+
+def made_here(handle: Any) -> Any:
+    """A tensor that was made of nothing but numbers; noted, if a trace is recording."""
+    trace = current_trace.get()
+    if trace is not None:
+        trace.note_made(handle)
+    return handle

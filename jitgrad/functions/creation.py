@@ -16,6 +16,7 @@ from jitgrad.functions.data import cast_numbers
 from jitgrad.handle import Handle
 from jitgrad.record import current_trace
 from jitgrad.tensor import Tensor, wrap
+from jitgrad.tracing import made_here
 
 _random = np.random.default_rng()
 
@@ -47,7 +48,7 @@ def _one_shape(what: str, size: Any) -> tuple[int, ...]:
 
 def _finish(array: Any, requires_grad: bool, device: Any = None) -> Tensor:
     only_cpu(device)
-    made = wrap(array[()] if isinstance(array, np.ndarray) and array.ndim == 0 else array)
+    made = made_here(wrap(array[()] if isinstance(array, np.ndarray) and array.ndim == 0 else array))
     return made.requires_grad_(True) if requires_grad else made
 
 

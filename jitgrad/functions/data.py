@@ -13,6 +13,7 @@ from jitgrad.handle import Handle, own_memory
 from jitgrad.ops.elementwise import cast
 from jitgrad.record import apply
 from jitgrad.tensor import Tensor, wrap
+from jitgrad.tracing import made_here
 
 
 def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
@@ -30,7 +31,7 @@ def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: b
     only_cpu(device)
     if isinstance(data, Tensor):
         data = data._concrete("tensor()")
-    made = wrap(np.array(_array(data, dtype), order="C")[()])
+    made = made_here(wrap(np.array(_array(data, dtype), order="C")[()]))
     return made.requires_grad_(True) if requires_grad else made
 
 
