@@ -12,7 +12,8 @@ from jitgrad.errors import MutatedArgumentError
 from jitgrad.handle import Handle, make
 from jitgrad.ops.elementwise import add, alias, cast, clone, detach, div, exp, log, mul, sub
 from jitgrad.ops.indexing import index_add, scatter_add
-from jitgrad.ops.movement import expand, reshape, sum
+from jitgrad.ops.linalg import matmul
+from jitgrad.ops.movement import expand, permute, reshape, sum
 from jitgrad.ops.reductions import amax
 from jitgrad.ops.table import Op
 from jitgrad.outside import Outside, contents
@@ -98,8 +99,6 @@ def simplify(tape: Tape, cls: type, lowers: Callable[[Row], bool], outside: dict
 _COPIES = frozenset((alias, clone, detach))
 _SHAPED = frozenset((expand, reshape))
 _INTO_ZEROS = frozenset((index_add, scatter_add))  # the transposes of reading a part; adding into a sum spares the zeros
-_CHANGING = _COPIES | _SHAPED | {LEAF, CONST, add, cast, exp, mul}
-"""The ops that `_Simplifier` knows something about; the others it can only lower, or share."""
 
 
 class _Simplifier:
@@ -131,22 +130,9 @@ class _Simplifier:
             return self._simpler_inside(row, inputs)
         if op in _COPIES or (op in _SHAPED and inputs[0].shape == row.shape) or (op is cast and inputs[0].dtype == row.dtype):
             return inputs[0]
-        if op is mul:
-            for one, other in (inputs, inputs[::-1]):
-                if (one.op is CONST or one.op in _SHAPED) and _is_one(one):
-                    return other
-        if op is add:
-            for total, part in (inputs, inputs[::-1]):
-                if part.op in _INTO_ZEROS and _is_zeros(part.inputs[0]) and part.dtype == row.dtype:
-                    op, inputs, row = part.op, (total, *part.inputs[1:]), part
-                    break
-        if op is exp and (under := _log_softmax_total(inputs[0])) is not None:
-            numerator = self.known.get((exp, inputs[0].inputs[0]))
-            if numerator is not None:
-                denominator = self._new(expand, (under,), {"shape": row.shape}, row.dtype)
-                return self._new(div, (numerator, denominator), {}, row.dtype, row.shape)
-        if op is expand and inputs[0].op is expand:
-            inputs = (inputs[0].inputs[0],)
+        rule = _SIMPLER.get(op)
+        if rule is not None and (simpler := rule(self, row, inputs)) is not None:
+            return simpler
         if op.lower is not None and self.lowers(row):
             handles = [make(self.cls, None, x) for x in inputs]
             out = op.lower(*handles, **row.params)._row
@@ -181,6 +167,51 @@ class _Simplifier:
             inputs = (inputs[0], *arrays, *inputs[1:])
         return self._shared(Row(row.op, inputs, params, row.shape, row.dtype, False), inputs)
 
+    def _multiplied(self, row: Row, inputs: tuple[Row, ...]) -> Row | None:
+        """What is multiplied by one."""
+        for one, other in (inputs, inputs[::-1]):
+            if (one.op is CONST or one.op in _SHAPED) and _is_one(one):
+                return other
+        return None
+
+    def _added(self, row: Row, inputs: tuple[Row, ...]) -> Row | None:
+        """A part that was added into zeros, added into the other operand instead."""
+        for total, part in (inputs, inputs[::-1]):
+            if part.op in _INTO_ZEROS and _is_zeros(part.inputs[0]) and part.dtype == row.dtype:
+                return self._shared(part, (total, *part.inputs[1:]))
+        return None
+
+    def _exponential(self, row: Row, inputs: tuple[Row, ...]) -> Row | None:
+        """The softmax from its logarithm, by the exponentials that were computed for that."""
+        under = _log_softmax_total(inputs[0])
+        numerator = self.known.get((exp, inputs[0].inputs[0])) if under is not None else None
+        if under is None or numerator is None:
+            return None
+        denominator = self._new(expand, (under,), {"shape": row.shape}, row.dtype)
+        return self._new(div, (numerator, denominator), {}, row.dtype, row.shape)
+
+    def _shaped(self, row: Row, inputs: tuple[Row, ...]) -> Row | None:
+        """One change of shape for two."""
+        if inputs[0].op is not row.op:
+            return None
+        (x,) = inputs[0].inputs
+        return x if x.shape == row.shape else self._new(row.op, (x,), row.params, row.dtype, row.shape)
+
+    def _permuted(self, row: Row, inputs: tuple[Row, ...]) -> Row | None:
+        """One order of dimensions for two."""
+        if inputs[0].op is not permute:
+            return None
+        (x,), order = inputs[0].inputs, inputs[0].params["dims"]
+        dims = tuple([order[d] for d in row.params["dims"]])
+        return x if dims == tuple(range(row.ndim)) else self._new(permute, (x,), {"dims": dims}, row.dtype, row.shape)
+
+    def _product(self, row: Row, inputs: tuple[Row, ...]) -> Row | None:
+        """What is multiplied by a unit matrix, as sweeps for whole Jacobians begin."""
+        for unit, other in (inputs, inputs[::-1]):
+            if other.shape == row.shape and _is_unit_matrix(unit):
+                return other
+        return None
+
     def _smaller(self, row: Row) -> Row:
         """An elementwise row of nothing but repeated values, computed before they are repeated."""
         for x in row.inputs:
@@ -212,6 +243,14 @@ class _Simplifier:
         return found
 
 
+_SIMPLER: dict[Op, Callable[[_Simplifier, Row, tuple[Row, ...]], Row | None]] = {
+    mul: _Simplifier._multiplied, add: _Simplifier._added, exp: _Simplifier._exponential, expand: _Simplifier._shaped,
+    reshape: _Simplifier._shaped, permute: _Simplifier._permuted, matmul: _Simplifier._product,
+}  # fmt: skip
+_CHANGING = _COPIES | {LEAF, CONST, cast, *_SIMPLER}
+"""The ops that `_Simplifier` knows something about; the others it can only lower, or share."""
+
+
 def _log_softmax_total(row: Row) -> Row | None:
     """The sum under the logarithm if a row is a log_softmax; it is at least 1, so dividing by it loses nothing."""
     if row.op is not sub or row.inputs[0].op is not sub or row.inputs[1].op is not expand:
@@ -227,6 +266,13 @@ def _log_softmax_total(row: Row) -> Row | None:
 
 def _is_zeros(row: Row) -> bool:
     return row.op is expand and row.inputs[0].op is CONST and not row.inputs[0].params["value"].any()
+
+
+def _is_unit_matrix(row: Row) -> bool:
+    while row.op is reshape:
+        row = row.inputs[0]
+    value = row.params["value"] if row.op is CONST else None
+    return value is not None and row.ndim == 2 and np.array_equal(value, np.eye(*value.shape))
 
 
 def _is_one(row: Row) -> bool:

@@ -9,7 +9,7 @@ import scipy.sparse
 from test_every_op import SMOOTH, Case, applied, floating
 
 import jitgrad as jg
-from jitgrad.func.sparse import Compression, colours
+from jitgrad.func.sparse import Compression, pattern_of
 
 
 def data(*shape, seed=0):
@@ -82,7 +82,7 @@ def test_sparse_jacobians_are_the_dense_ones(name):
 def test_sweeps_are_as_many_as_colours():
     x = data(500)
     f = FUNCTIONS["tridiagonal"]
-    compression = Compression(jg.jacobian_sparsity(f, x))
+    compression = Compression(pattern_of(jg.jacobian_sparsity(f, x)))
     assert compression.colours.max() == 2
     assert compression.seeds(np.dtype(float)).shape == (3, 500)
     loss = lambda x: (100 * (x[1:] - x[:-1] ** 2) ** 2 + (1 - x[:-1]) ** 2).sum()
@@ -92,10 +92,58 @@ def test_sweeps_are_as_many_as_colours():
     np.testing.assert_allclose(found.toarray(), jg.hessian(loss)(x).numpy(), rtol=1e-10, atol=1e-10)
 
 
+@pytest.mark.parametrize("way", [jg.jacfwd, jg.jacrev])
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_jit_finds_the_same_dense_jacobian_in_fewer_sweeps(name, way):
+    f, x = FUNCTIONS[name], data(12)
+    dense = way(f)(x).numpy()
+    for g in (jg.jit(way(f)), jg.jit(way(f, chunk_size=2))):
+        found = g(x)
+        np.testing.assert_allclose(found.numpy(), dense, rtol=1e-12, atol=1e-14)
+    many = jg.stack([x, 2 * x, x.flip(0)])
+    batched = jg.jit(jg.vmap(way(f)))(many)
+    for k in range(3):
+        np.testing.assert_allclose(batched[k].numpy(), way(f)(many[k]).numpy(), rtol=1e-12, atol=1e-14)
+
+
+def swept(function, *args):
+    """How many tangents or cotangents a Jacobian under jit carries: from the shapes of the constants on its tape."""
+    compiled = jg.jit(function)
+    compiled(*args)
+    (entry,) = compiled._compiled.values()
+    return [row.shape[0] for row in entry.simplified().rows if row.op.name == "const" and row.ndim == 2]
+
+
+def test_sweeps_under_jit_are_as_many_as_colours():
+    x = data(30)
+    loss = lambda x: (100 * (x[1:] - x[:-1] ** 2) ** 2 + (1 - x[:-1]) ** 2).sum()
+    assert swept(jg.hessian(loss), x) == [3]
+    assert swept(jg.jacrev(FUNCTIONS["tridiagonal"]), x) == [3]
+    assert swept(jg.jacfwd(lambda x: x * x.sum()), x) == [30], "nothing to be saved"
+    assert swept(jg.jacfwd(lambda x, i: x[i] * 2), x, jg.arange(30)) == [30], "the index may differ at the next call"
+    pick = jg.jit(jg.jacfwd(lambda x, i: x[i] * 2))
+    assert pick(x, jg.arange(30)).numpy().diagonal().tolist() == [2.0] * 30
+    assert pick(x, jg.zeros(30, dtype=jg.int64)).numpy()[:, 0].tolist() == [2.0] * 30
+
+
+def test_third_derivatives_go_through_a_compressed_hessian():
+    x, loss = data(20), lambda x: (x[1:] ** 3 * x[:-1]).sum()
+    third = lambda x: (jg.hessian(loss)(x) ** 2).sum()
+    np.testing.assert_allclose(jg.jit(jg.grad(third))(x).numpy(), jg.grad(third)(x).numpy(), rtol=1e-11)
+
+
+def test_a_product_with_the_unit_matrix_is_not_computed():
+    a = data(40, 30)
+    compiled = jg.jit(jg.jacfwd(lambda x: (a @ x).sin()))
+    np.testing.assert_allclose(compiled(data(30)).numpy(), (data(30) @ a.T).cos().numpy()[:, None] * a.numpy(), rtol=1e-12)
+    (entry,) = compiled._compiled.values()
+    assert [row.op.name for row in entry.simplified().rows].count("matmul") == 1
+
+
 @pytest.mark.parametrize("density", [0.02, 0.1, 0.5])
 def test_colours_tell_columns_apart(density):
     pattern = scipy.sparse.random(40, 30, density, "csr", random_state=0) != 0
-    found = colours(pattern.tocsr())
+    found = pattern_of(pattern).colours()
     for row in pattern.toarray():
         used = found[row]
         assert len(set(used)) == len(used)

@@ -11,15 +11,13 @@ import numpy as np
 
 from jitgrad.func.gradients import grad, places
 from jitgrad.func.point import Point, one
-from jitgrad.func.sparse import Compression, one_leaf, scipy_sparse
+from jitgrad.func.sparse import Compression, known, one_leaf, outside_of_traces, pattern_of, worthwhile
 from jitgrad.func.vectorized import vmap
-from jitgrad.functions.data import as_tensor
 from jitgrad.functions.shaping import movedim, reshape, unsqueeze
-from jitgrad.handle import make
 from jitgrad.jit import Jitted, compilable
 from jitgrad.ops.movement import narrow
-from jitgrad.record import apply, current_trace
-from jitgrad.tensor import Tensor, wrap
+from jitgrad.record import apply
+from jitgrad.tensor import Tensor
 from jitgrad.tree import unflatten
 
 
@@ -32,7 +30,8 @@ def jacrev(
     For a tensor result of shape `out` and an argument of shape `in` the Jacobian has shape `out + in`; nested results give
     the same nest of them, each nested like the arguments (a tuple of such if `argnums` is a tuple). The sweep runs once for
     all elements of the result, so this is the way for functions with few results; `chunk_size` bounds how many go
-    together. With `has_aux` the result is `(jacobian, aux)`. Raises `TypeError` for what cannot be differentiated.
+    together. Under `jit`, where the tape shows that most elements are zero, one sweep serves all results that share no
+    element of the argument. With `has_aux` the result is `(jacobian, aux)`. Raises `TypeError` for what cannot be differentiated.
 
     `sparsity`, a matrix that is not zero where the Jacobian of one tensor in one tensor may be other than zero (see
     `jacobian_sparsity`), makes the result a SciPy CSR matrix of shape (elements of the result, elements of the argument),
@@ -44,21 +43,9 @@ def jacrev(
             [2., 5.]])
     """
     if sparsity is not None:
-        return _sparse(function, argnums, has_aux, scipy_sparse().csr_matrix(sparsity).T, chunk_size, vjp_side=True)
+        return _sparse(function, argnums, has_aux, sparsity, chunk_size, pushing=False)
 
-    @functools.wraps(function)
-    def transformed(*args: Any, **kwargs: Any) -> Any:
-        point = Point(function, args, kwargs, places(argnums, len(args)), has_aux)
-        columns = _swept(point.pull, point.outputs, chunk_size)
-        blocks = [_blocks(column, point.outputs) for column in columns]  # by input, then by output
-        rows = [
-            _nested(point, argnums, [_shaped(block[k], (*y.shape, *x.shape)) for block, x in zip(blocks, point.inputs)])
-            for k, y in enumerate(point.outputs)
-        ]
-        jacobian = unflatten(point.structure, iter(rows))
-        return (jacobian, point.aux) if has_aux else jacobian
-
-    return compilable(transformed)
+    return _dense(function, argnums, has_aux, chunk_size, pushing=False)
 
 
 def jacfwd(
@@ -68,7 +55,7 @@ def jacfwd(
     """A function that returns the Jacobian of `function` in the arguments at `argnums`, by forward sweeps.
 
     As `jacrev`; the sweep runs once for all elements of the arguments, so this is the way for functions with many results.
-    With `sparsity` it is the columns that share sweeps.
+    It is the columns that share sweeps.
 
     >>> import jitgrad
     >>> jitgrad.jacfwd(lambda x: x * x.sum())(jitgrad.tensor([1.0, 2.0]))
@@ -76,20 +63,9 @@ def jacfwd(
             [2., 5.]])
     """
     if sparsity is not None:
-        return _sparse(function, argnums, has_aux, sparsity, chunk_size, vjp_side=False)
+        return _sparse(function, argnums, has_aux, sparsity, chunk_size, pushing=True)
 
-    @functools.wraps(function)
-    def transformed(*args: Any, **kwargs: Any) -> Any:
-        point = Point(function, args, kwargs, places(argnums, len(args)), has_aux)
-        columns = _swept(point.push, point.inputs, chunk_size)
-        rows = []
-        for y, column in zip(point.outputs, columns):
-            blocks = [movedim(part, 0, -1) for part in _blocks(column, point.inputs)]
-            rows.append(_nested(point, argnums, [_shaped(b, (*y.shape, *x.shape)) for b, x in zip(blocks, point.inputs)]))
-        jacobian = unflatten(point.structure, iter(rows))
-        return (jacobian, point.aux) if has_aux else jacobian
-
-    return compilable(transformed)
+    return _dense(function, argnums, has_aux, chunk_size, pushing=True)
 
 
 def hessian(
@@ -99,6 +75,7 @@ def hessian(
 
     For a scalar `function` of a tensor of shape `s` it has shape `s + s`; several arguments give nested blocks. For the
     product with a vector alone, `hvp` costs far less; with `sparsity` (see `hessian_sparsity`) the result is a CSR matrix.
+    Under `jit` the Hessian of a sum of functions of few variables each needs few sweeps (see `jacrev`).
 
     >>> import jitgrad
     >>> jitgrad.hessian(lambda x: (x ** 3).sum())(jitgrad.tensor([1.0, 2.0]))
@@ -109,32 +86,66 @@ def hessian(
     return jacfwd(first(function, argnums), argnums, chunk_size=chunk_size, sparsity=sparsity)
 
 
+def _dense(function: Callable, argnums: Any, has_aux: bool, chunk_size: int | None, pushing: bool) -> Callable:
+    """The Jacobian as tensors, nested like results and arguments."""
+
+    @functools.wraps(function)
+    def transformed(*args: Any, **kwargs: Any) -> Any:
+        point = Point(function, args, kwargs, places(argnums, len(args)), has_aux)
+        rows = [
+            _nested(point, argnums, [_shaped(block, (*y.shape, *x.shape)) for block, x in zip(blocks, point.inputs)])
+            for y, blocks in zip(point.outputs, _matrix(point, chunk_size, pushing))
+        ]
+        jacobian = unflatten(point.structure, iter(rows))
+        return (jacobian, point.aux) if has_aux else jacobian
+
+    return compilable(transformed)
+
+
+def _matrix(point: Point, chunk_size: int | None, pushing: bool) -> Sequence[Sequence[Tensor]]:
+    """The elements of the Jacobian, by output, then by input."""
+    compression = worthwhile(point.inputs, point.outputs, turned=not pushing)
+    if compression is not None:
+        return [[compression.dense(_compressed(point, compression, chunk_size, pushing), turned=not pushing)]]
+    if pushing:
+        columns = _swept(point.push, point.inputs, chunk_size)
+        return [[movedim(part, 0, -1) for part in _blocks(column, point.inputs)] for column in columns]
+    columns = _swept(point.pull, point.outputs, chunk_size)
+    return list(zip(*[_blocks(column, point.outputs) for column in columns]))
+
+
+def _compressed(point: Point, compression: Compression, chunk_size: int | None, pushing: bool) -> Tensor:
+    """What the sweeps for each colour make of their seeds."""
+    start = (point.inputs if pushing else point.outputs)[0]
+    sweep = point.push if pushing else point.pull
+    seeds = compression.seeds(start._held.dtype)
+    found: Tensor = vmap(lambda seed: sweep([seed])[0], chunk_size=chunk_size)(known(seeds.reshape(-1, *start.shape)))
+    return found
+
+
 def _sparse(
-    function: Callable, argnums: Any, has_aux: bool, sparsity: Any, chunk_size: int | None, vjp_side: bool
+    function: Callable, argnums: Any, has_aux: bool, sparsity: Any, chunk_size: int | None, pushing: bool
 ) -> Callable:
-    """The Jacobian as a CSR matrix; on the side of `vjp` the pattern is the transposed one, and its columns the results."""
+    """The Jacobian as a CSR matrix."""
     if not isinstance(argnums, int) or has_aux:
         raise TypeError("with sparsity= argnums must be one int, and has_aux is not possible")
-    compression = Compression(sparsity)
+    given = pattern_of(sparsity)
+    compression = Compression(given if pushing else given.transposed())
 
-    def swept(seeds: Tensor, args: tuple, kwargs: dict) -> Tensor:
+    def swept(args: tuple, kwargs: dict) -> Tensor:
         point = Point(function, args, kwargs, places(argnums, len(args)))
         one_leaf("result", point.structure)
         one_leaf("argument", point.structures[0])
-        ends = (point.inputs[0], point.outputs[0])
-        sweep, (start, end) = (point.pull, ends[::-1]) if vjp_side else (point.push, ends)
-        compression.check(math.prod(end.shape), math.prod(start.shape))
-        return vmap(lambda seed: sweep([seed.reshape(start.shape)])[0], chunk_size=chunk_size)(seeds)
+        given.check(math.prod(point.outputs[0].shape), math.prod(point.inputs[0].shape))
+        return _compressed(point, compression, chunk_size, pushing)
 
     run = Jitted(swept) if isinstance(function, Jitted) else swept
 
     @functools.wraps(function)
     def transformed(*args: Any, **kwargs: Any) -> Any:
-        compression.outside_of_traces()
-        where = places(argnums, len(args))[0]
-        found = run(compression.seeds(as_tensor(args[where])._held.dtype), args, kwargs)
-        matrix = compression.restored(found.detach().numpy())
-        return matrix.T.tocsr() if vjp_side else matrix
+        outside_of_traces()
+        matrix = compression.restored(run(args, kwargs).detach().numpy())
+        return matrix if pushing else matrix.T.tocsr()
 
     return compilable(transformed)
 
@@ -153,15 +164,9 @@ def _basis(leaves: Sequence[Tensor]) -> list[Tensor]:
     total, start, parts = sum(sizes), 0, []
     for x, size in zip(leaves, sizes):
         units = np.eye(total, size, -start, dtype=x._held.dtype)
-        parts.append(_known_later(wrap(units.reshape(total, *x.shape))))
+        parts.append(known(units.reshape(total, *x.shape)))
         start += size
     return parts
-
-
-def _known_later(x: Tensor) -> Tensor:
-    """The same tensor for a trace that is recording, so that what is done with it is recorded and fused too."""
-    trace = current_trace.get()
-    return x if trace is None else make(Tensor, None, trace.capture(x))
 
 
 def _blocks(column: Tensor, leaves: Sequence[Tensor]) -> list[Tensor]:

@@ -112,49 +112,51 @@ class Emitter(Function):
         or if the elements are to be `in_order` and are not."""
         source, part = self.plan.layouts.view(x)
         offset, steps = place(part)
-        if is_number(source):
-            return self._filled(x, source), stand_in(x.shape)
-        if not in_order:
-            return self.array(source), part
-        if steps == contiguous(space(x.shape)):
-            pointer = self.array(source)
-            if offset:
-                pointer = self.block.address(pointer, moved(self.block, self.size(offset)), kind_of(x.dtype))
-            return pointer, stand_in(x.shape)
-        return self._copied(x, self.array(source), part), stand_in(x.shape)
-
-    def _filled(self, x: Row, source: Row) -> str:
-        """Memory that holds one number at every place."""
-        kind, pointer = kind_of(x.dtype), self.temporary(x.dtype, math.prod(x.shape))
-        value = self.number(source)
-        self.count += 1
-        name = f"F{self.count}"
-        index = self.open(name, self.size(math.prod(x.shape)))
-        self.block.store(moved(self.block, value), self.block.address(pointer, index, kind))
-        self.close(name)
-        return pointer
-
-    def _copied(self, x: Row, source: str, part: np.ndarray) -> str:
-        """Memory that holds the elements of a part of other memory, in order."""
+        if not is_number(source):
+            if not in_order:
+                return self.array(source), part
+            if steps == contiguous(space(x.shape)):
+                pointer = self.array(source)
+                if offset:
+                    pointer = self.block.address(pointer, moved(self.block, self.size(offset)), kind_of(x.dtype))
+                return pointer, stand_in(x.shape)
         pointer = self.temporary(x.dtype, math.prod(x.shape))
-        self.copied(x, source, part, pointer)
-        return pointer
+        self.write(x, pointer)
+        return pointer, stand_in(x.shape)
 
-    def copied(self, x: Row, source: str, part: np.ndarray, pointer: str) -> None:
-        """Copy the elements of a part of memory, in order, to other memory."""
-        kind, target = kind_of(x.dtype), stand_in(x.shape)
-        self.count += 1
-        name = f"C{self.count}"
-        if part.strides == target.strides:
+    def write(self, x: Row, pointer: str) -> None:
+        """Write the elements of a row, in order, to memory that does not hold them yet."""
+        source, part = self.plan.layouts.view(x)
+        offset, target, kind = place(part)[0], stand_in(x.shape), kind_of(x.dtype)
+        number = self.number(source) if is_number(source) else None
+        if number is not None or part.strides == target.strides:
             part = target = stand_in((math.prod(x.shape),))
-        at, to = moved(self.block, self.size(place(part)[0])), self.block.const(0, "i64")
-        for d, n in enumerate(part.shape):
-            index = self.open(f"{name}.{d}", self.size(n))
-            at = moved(self.block, at) + index * self.size(part.strides[d])
-            to = moved(self.block, to) + index * self.size(target.strides[d])
-        self.block.store(self.block.load(self.block.address(source, at, kind), kind, 1), self.block.address(pointer, to, kind))
-        for d in reversed(range(part.ndim)):
-            self.close(f"{name}.{d}")
+        memory = "" if number is not None else self.array(source)
+        self.count += 1
+        names = [f"C{self.count}.{d}" for d in range(part.ndim)]
+        at, to = self.size(offset), self.block.const(0, "i64")
+        for name, n, step, target_step in zip(names[:-1], part.shape, part.strides, target.strides):
+            index = self.open(name, self.size(n))
+            at = moved(self.block, at) + index * self.size(step)
+            to = moved(self.block, to) + index * self.size(target_step)
+        last = part.strides[-1]
+
+        def body(index: Lane, mask: Lane | None) -> None:
+            block = self.block
+            if number is not None:
+                value = moved(block, number).splat(block.lanes)
+            else:
+                where = moved(block, at) + index * self.size(last)
+                value = block.load(block.address(memory, where, kind), kind, block.lanes, mask)
+            block.store(value, block.address(pointer, moved(block, to) + index, kind), mask)
+
+        if number is not None or last == 1:
+            self.vectors(names[-1], self.size(part.shape[-1]), 8, body)
+        else:
+            body(self.open(names[-1], self.size(part.shape[-1])), None)
+            self.close(names[-1])
+        for name in reversed(names[:-1]):
+            self.close(name)
 
     def stack(self, x: Row) -> str:
         """Memory on the stack for a number."""

@@ -72,16 +72,16 @@ class Picked:
 def emit_indexed(f: Any, row: Row) -> None:
     """Append the loops of a row with index arrays to the text of the `Emitter` `f`."""
     picked, kind = Picked(row), kind_of(row.dtype)
-    pointer, whole = f.operand(row.inputs[0])
     if row.op is getitem:
+        pointer, whole = f.operand(row.inputs[0])
         one = is_number(row)
         other, part = (f.stack(row) if one else f.array(row, written=True)), stand_in(row.shape)
     else:
         other, part = f.operand(row.inputs[1])
-        pointer, source = f.array(row, written=True), pointer
-        if pointer != source:
-            f.copied(row.inputs[0], source, whole, pointer)
-        whole = stand_in(row.shape)
+        pointer, whole = f.array(row, written=True), stand_in(row.shape)
+        source = f.plan.layouts.view(row.inputs[0])[0]
+        if is_number(source) or f.array(source) != pointer:
+            f.write(row.inputs[0], pointer)
     f.count += 1
     name = f"I{f.count}"
     indices = [f.operand(a) for _, a in picked.slots]
