@@ -53,7 +53,17 @@ F64 = Type(
 
 
 def horner(x: Any, c: Any) -> Any:
-    """The polynomial with the coefficients c, of the highest power first."""
+    """The polynomial with the coefficients c, of the highest power first.
+
+    A long one is computed as even and odd powers, since neither half waits for the other.
+    """
+    if len(c) < 6:
+        return _chain(x, c)
+    z = x * x
+    return fma(x, _chain(z, c[-2::-2][::-1]), _chain(z, c[::-2][::-1]))
+
+
+def _chain(x: Any, c: Any) -> Any:
     p = fma(x, c[0], c[1])
     for k in range(2, len(c)):
         p = fma(p, x, c[k])
