@@ -22,10 +22,11 @@ from jitgrad.handle import Handle, make
 from jitgrad.ops.elementwise import clone, ne, where
 from jitgrad.ops.movement import reshape
 from jitgrad.record import apply, current_trace, quiet
+from jitgrad.simplifying import frozen
 from jitgrad.tape import CONST, LEAF, Row, reachable
 from jitgrad.tensor import Tensor, wrap
 from jitgrad.tracing import Trace, lifting
-from jitgrad.transforms import Traced, frozen, trace
+from jitgrad.transforms import Traced, trace
 
 MOST_PATHS = 32
 """How many tapes are kept for one kind of arguments."""

@@ -20,10 +20,11 @@ from jitgrad.ops.table import Op
 from jitgrad.outside import Outside
 from jitgrad.record import Trace, current_trace, grad_mode, watched
 from jitgrad.reverse import reverse
+from jitgrad.simplifying import simplify
 from jitgrad.sweeps.interpreted import Interpreter
 from jitgrad.tape import ITEM, NOTHING, Row, Tape, beyond
 from jitgrad.tensor import Tensor, wrap
-from jitgrad.transforms import COMPUTED, Traced, simplify
+from jitgrad.transforms import COMPUTED, Traced
 from jitgrad.tree import flatten, unflatten
 
 if TYPE_CHECKING:

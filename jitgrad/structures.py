@@ -26,8 +26,8 @@ from jitgrad.ops.table import Op
 from jitgrad.record import Trace, current_trace
 from jitgrad.reverse import reverse
 from jitgrad.settings import config
+from jitgrad.simplifying import simplify
 from jitgrad.tape import FREED, ITEM, LEAF, Leaf, Row, Tape
-from jitgrad.transforms import simplify
 from jitgrad.walk import Saved, Step, write_entry
 
 Entry = Callable[[Row, type, Any, Any], bool]

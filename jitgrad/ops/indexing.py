@@ -159,19 +159,20 @@ def _hits(x: Any, index: Any, dim: int) -> Any:
     return eq(expand(along, shape=shape), expand(within(index, size=size), shape=shape))
 
 
-def _one_along(x: Any, index: Any, dim: int) -> bool:
+def one_along(x: Any, index: Any, dim: int) -> bool:
+    """Whether `index` picks one element along a dimension for each place along the others."""
     return x.ndim > 0 and tuple(index.shape) == (*x.shape[:dim], 1, *x.shape[dim + 1 :]) and 0 < x.shape[dim] < 1 << 31
 
 
 def _lower_gather(x: Any, index: Any, dim: int) -> Any:
     """One element along `dim`, as a sum over all where the others are masked: no memory is read twice."""
-    if not _one_along(x, index, dim):
+    if not one_along(x, index, dim):
         return gather(x, index, dim=dim)
     return sum(where(_hits(x, index, dim), x, zeros_like(x)), dim=(dim,), keepdim=True)
 
 
 def _lower_scatter_add(x: Any, index: Any, src: Any, dim: int) -> Any:
-    if not _one_along(x, index, dim) or tuple(src.shape) != tuple(index.shape):
+    if not one_along(x, index, dim) or tuple(src.shape) != tuple(index.shape):
         return scatter_add(x, index, src, dim=dim)
     return x + where(_hits(x, index, dim), expand(src, shape=tuple(x.shape)), 0)
 
