@@ -40,6 +40,9 @@ _SHAPED = frozenset((expand, reshape))
 _INTO_ZEROS = frozenset((index_add, scatter_add))  # the transposes of reading a part; adding into a sum spares the zeros
 
 
+MOST_COUNTED = 1 << 16
+"""The longest sequence 0, 1, 2, … that is kept instead of made."""
+
 MOST_READ = 4
 """Rows from which single elements are read, instead of from one that is computed of them."""
 
@@ -129,8 +132,8 @@ class _Simplifier:
         return None
 
     def _exponential(self, row: Row, inputs: tuple[Row, ...]) -> Row | None:
-        """The softmax from its logarithm, by the exponentials that were computed for that."""
-        under = _log_softmax_total(inputs[0])
+        """The softmax from its logarithm, by the exponentials that were computed for that, and one division a sum."""
+        under = _log_softmax_total(inputs[0]) if row.dtype.itemsize > 2 else None  # 1 / sum may be subnormal in float16
         numerator = self.known.get((exp, inputs[0].inputs[0])) if under is not None else None
         if under is None or numerator is None:
             return None
@@ -160,6 +163,11 @@ class _Simplifier:
             if other.shape == row.shape and _is_unit_matrix(unit):
                 return other
         return None
+
+    def _counted(self, row: Row, inputs: tuple[Row, ...]) -> Row | None:
+        """0, 1, 2, …, which are known, unless they take much memory."""
+        size = row.params["size"]
+        return self.tracing.constant(np.arange(size, dtype=row.dtype)) if size <= MOST_COUNTED else None
 
     def _gathered(self, row: Row, inputs: tuple[Row, ...]) -> Row | None:
         """One element along a dimension, of what is computed element by element: computed of the elements only."""
@@ -233,7 +241,7 @@ class _Simplifier:
 _SIMPLER: dict[Op, Callable[[_Simplifier, Row, tuple[Row, ...]], Row | None]] = {
     mul: _Simplifier._multiplied, add: _Simplifier._added, exp: _Simplifier._exponential, expand: _Simplifier._shaped,
     reshape: _Simplifier._shaped, permute: _Simplifier._permuted, matmul: _Simplifier._product,
-    gather: _Simplifier._gathered, sum: _Simplifier._summed,
+    gather: _Simplifier._gathered, places: _Simplifier._counted, sum: _Simplifier._summed,
 }  # fmt: skip
 _CHANGING = _COPIES | {LEAF, CONST, cast, *_SIMPLER}
 """The ops that `_Simplifier` knows something about; the others it can only lower, or share."""
@@ -264,8 +272,11 @@ def _hit_along(row: Row, dim: int) -> Row | None:
     if row.op is not eq or not all(x.op is expand for x in row.inputs):
         return None
     along, index = (x.inputs[0] for x in row.inputs)
-    counted = along.op is reshape and along.inputs[0].op is places and along.shape[dim] == row.shape[dim]
-    return index if counted and index.op is within and index.shape[dim] == 1 else None
+    if along.op is not reshape or along.shape[dim] != row.shape[dim] or index.op is not within or index.shape[dim] != 1:
+        return None
+    (numbers,) = along.inputs
+    known = numbers.op is CONST and np.array_equal(numbers.params["value"], np.arange(row.shape[dim]))
+    return index if known or numbers.op is places else None
 
 
 def _is_zeros(row: Row) -> bool:

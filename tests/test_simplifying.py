@@ -80,3 +80,27 @@ def test_an_index_out_of_bounds_stays_an_error(function, bad):
         function(X, index, PART)
     with pytest.raises(IndexError, match="out of bounds"):
         jg.jit(function)(X, index, PART)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_cross_entropy_of_many_classes(dtype):
+    x = jg.tensor(rng.standard_normal((3, 40_000))).to(getattr(jg, dtype))
+    classes = jg.tensor([7, 39_999, 0])
+    loss = lambda x: jg.cross_entropy(x, classes)
+    value, gradient = jg.jit(jg.value_and_grad(loss))(x)
+    exact, expected = jg.value_and_grad(loss)(x.double())
+    eps = np.finfo(dtype).eps
+    np.testing.assert_allclose(value.numpy(), exact.numpy(), rtol=4 * eps)
+    np.testing.assert_allclose(gradient.numpy(), expected.numpy(), rtol=50 * eps, atol=6e-8 if dtype == "float16" else 0)
+
+
+def test_cross_entropy_goes_into_native_functions():
+    classes = jg.tensor([2, 0, 4, 1, 1, 3])
+    compiled = jg.value_and_grad(jg.cross_entropy).compile(X, classes)
+    for found, expected in zip(compiled(X, classes), jg.value_and_grad(jg.cross_entropy)(X, classes)):
+        np.testing.assert_allclose(found, expected.numpy(), rtol=1e-12)
+    with pytest.raises(IndexError, match="index that is out of bounds"):
+        compiled(X, classes + 1)
+    text = jg.jit(jg.cross_entropy).source(X, classes)
+    assert "within" in text
+    compile(text, "source", "exec")

@@ -19,8 +19,8 @@ from jitgrad.tape import Row
 class Accumulator:
     """How one reduction of a loop nest is accumulated.
 
-    In W registers where everything is reduced, or the innermost dimension and no other; else in memory. Sums of
-    floats are accumulated in float64.
+    In registers where everything is reduced, or the innermost dimension and no other; else in memory. Sums of floats
+    are accumulated in float64; of float32, four neighbours are added first where the registers are.
     """
 
     def __init__(self, nest: Any, row: Row) -> None:
@@ -28,6 +28,7 @@ class Accumulator:
         self.kind = kind_of(row.dtype)
         self.held = held_as(row.op, self.kind)
         self.join = functools.partial(joined, row.op)
+        self.lanes = nest.lanes
         self.out = nest.writes[row]
         steps = nest.strides(self.out)
         self.everything = not any(self.out.strides)
@@ -39,21 +40,23 @@ class Accumulator:
         self.columns = self.in_memory and nest.short and steps[-1] == 1 and not any(steps[:-1])
         self.rest = math.prod(n for n, s in zip(nest.space[1:], self.out.strides[1:]) if s)
         self.place = f"{nest.name}.{nest.items.index(row)}"
+        if self.inner and self.held != self.kind == "f32" and nest.lanes in (8, 16):
+            self.lanes = 4
         if self.in_memory:
             self.size = (nest.tile if self.by_tile else 1) * self.rest
         elif self.everything:
-            self.size = nest.lanes
+            self.size = self.lanes
         if self.in_memory or (self.everything and nest.chunks > 1):
             self.memory = self.all_memory = self.f.temporary(NUMPY[self.held], self.size * nest.chunks)
         if self.inner or self.columns:
             self.register = f"%{self.place}.acc"
-            self.f.register(self.register, self.held, nest.lanes)
+            self.f.register(self.register, self.held, self.lanes)
 
     def _start(self, block: Block, lanes: int) -> Lane:
         return block.const(neutral(self.row.op, self.held), self.held, lanes)
 
     def _clear(self) -> None:
-        self.f.block.store(self._start(self.f.block, self.nest.lanes), self.register)
+        self.f.block.store(self._start(self.f.block, self.lanes), self.register)
 
     def choose(self, chunk: Lane) -> None:
         """From here on, the memory of this chunk."""
@@ -78,12 +81,12 @@ class Accumulator:
             self._clear()
 
     def combine(self, value: Lane, block: Block, at: Lane, mask: Lane | None) -> None:
-        value = moved(block, value).to(self.held).splat(self.nest.lanes)
+        value = moved(block, value)
         if self.inner or self.columns:
-            if mask is not None:
-                value = primitives.select(mask, value, self._start(block, self.nest.lanes))
-            block.store(self.join(block.load(self.register, self.held, self.nest.lanes), value), self.register)
+            value = self._folded(value.splat(self.nest.lanes), mask).to(self.held)
+            block.store(self.join(block.load(self.register, self.held, self.lanes), value), self.register)
             return
+        value = value.to(self.held).splat(self.nest.lanes)
         step = self.nest.inner_steps[self.out]
         assert step is not None
         if step.name == "1":
@@ -93,6 +96,15 @@ class Accumulator:
         places = block.spaced(moved(block, self._offset(block)) + moved(block, at) * step, step, self.nest.lanes)
         old = block.gather(self.memory, places, self.held, mask)
         block.scatter(self.join(old, value), self.memory, places, mask)
+
+    def _folded(self, value: Lane, mask: Lane | None) -> Lane:
+        """As many lanes as the register has."""
+        if mask is not None:
+            value = primitives.select(mask, value, value.block.const(neutral(self.row.op, value.type), value.type, value.lanes))
+        while value.lanes > self.lanes:
+            half = value.lanes // 2
+            value = value.part(0, half) + value.part(half, half)
+        return value
 
     def _offset(self, block: Block) -> Lane:
         """Where the accumulators in memory stand, which hold one tile where the result goes tile by tile."""
@@ -106,7 +118,7 @@ class Accumulator:
         if not self.inner or self.everything:
             return
         block = self.f.block
-        total = block.load(self.register, self.held, self.nest.lanes).reduce(self.join)
+        total = block.load(self.register, self.held, self.lanes).reduce(self.join)
         if self.in_memory:
             where = block.address(self.memory, self._offset(block), self.held)
             block.store(self.join(block.load(where, self.held, 1), total), where)
@@ -122,22 +134,22 @@ class Accumulator:
 
     def after_nest(self) -> None:
         if self.everything:
-            self._keep(self.f.block.load(self.register, self.held, self.nest.lanes))
+            self._keep(self.f.block.load(self.register, self.held, self.lanes))
         elif self.in_memory and not self.by_tile:
             self._finish(self.f.size(self.rest), self.f.block.const(0, "i64"))
 
     def after_chunk(self, chunk: Lane) -> None:
         """Keep what the accumulators hold for `join_chunks`."""
         if self.everything:
-            block, lanes = self.f.block, self.nest.lanes
-            here = block.address(self.all_memory, moved(block, chunk) * lanes, self.held)
-            block.store(block.load(self.register, self.held, lanes), here)
+            block = self.f.block
+            here = block.address(self.all_memory, moved(block, chunk) * self.lanes, self.held)
+            block.store(block.load(self.register, self.held, self.lanes), here)
 
     def join_chunks(self, count: Lane) -> None:
         """Put what the chunks hold together, in their order."""
         f = self.f
         if self.everything:
-            self._keep(self._joined(count, None, None, self.nest.lanes))
+            self._keep(self._joined(count, None, None, self.lanes))
         elif self.in_memory and not self.by_tile:
             out = f.array(self.row, written=True)
 

@@ -5,9 +5,9 @@ it reads and writes, of temporaries, of the cells in which single numbers live (
 constants and of the sizes. Sizes, strides and constants are data and not text, so another shape, or another
 constant, needs no new machine code.
 
-A loop runs over W lanes at a time, explicitly; the last, incomplete vector is masked. Sums of floats are kept in W
-float64 accumulators, added up in a fixed order: the result is the same on every machine, and as accurate as a sum in
-float64.
+A loop runs over W lanes at a time, explicitly; the last, incomplete vector is masked. Sums of floats are kept in
+float64 accumulators, added up in a fixed order: the result is the same on every machine, and nearly as accurate as a
+sum in float64.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from jitgrad.sweeps.chunks import chunk_size
 from jitgrad.sweeps.control import emit_control
 from jitgrad.sweeps.expressions import evaluate
 from jitgrad.sweeps.function import Function, moved
-from jitgrad.sweeps.indexed import emit_indexed, has_arrays
+from jitgrad.sweeps.indexed import emit_indexed, is_indexed
 from jitgrad.sweeps.lanes import Lane
 from jitgrad.sweeps.layouts import Access, contiguous, is_number, place, space, stand_in
 from jitgrad.sweeps.loops import LoopEmitter
@@ -66,7 +66,7 @@ class Emitter(Function):
                 self._chunked(nest) if phase.chunked else self._nest(nest)
             for row in level.products:
                 if row.op is not ITEM:
-                    (emit_control if row.op.kind in CONTROL else emit_indexed if has_arrays(row) else emit_product)(self, row)
+                    (emit_control if row.op.kind in CONTROL else emit_indexed if is_indexed(row) else emit_product)(self, row)
         self.flush()
 
     def text(self, name: str) -> str:

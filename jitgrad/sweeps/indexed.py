@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from jitgrad.ops.indexing import Slot, getitem, index_add, index_put
+from jitgrad.ops.indexing import Slot, getitem, index_add, index_put, within
 from jitgrad.sweeps.function import moved
 from jitgrad.sweeps.lanes import Lane
 from jitgrad.sweeps.layouts import is_number, place, stand_in
@@ -22,19 +22,21 @@ INDEX_DTYPES = frozenset(map(np.dtype, ("int32", "int64")))
 _WRITES = (index_add, index_put)
 
 
-def has_arrays(row: Row) -> bool:
-    """Whether a row reads or writes with index arrays."""
-    return (row.op is getitem and len(row.inputs) > 1) or (row.op in _WRITES and len(row.inputs) > 2)
+def is_indexed(row: Row) -> bool:
+    """Whether a row reads or writes with index arrays, or checks one."""
+    return row.op is within or (row.op is getitem and len(row.inputs) > 1) or (row.op in _WRITES and len(row.inputs) > 2)
 
 
 def arrays_of(row: Row) -> tuple[Row, ...]:
-    return row.inputs[1:] if row.op is getitem else row.inputs[2:]
+    return row.inputs[2 if row.op in _WRITES else row.op is getitem :]
 
 
 def why_not_indexed(row: Row) -> str:
     """Why machine code cannot do a row with index arrays, or ""."""
     if any(a.dtype not in INDEX_DTYPES for a in arrays_of(row)):
         return "indices that are neither int32 nor int64 are left to NumPy"
+    if row.op is within:
+        return "nothing to index" if 0 in row.shape else ""
     if not all(isinstance(i, Slot) or i is Ellipsis or i == slice(None) for i in row.params["index"]):
         return "an index that mixes arrays with other items is left to NumPy"
     if 0 in row.inputs[0].shape or 0 in row.shape:
@@ -71,6 +73,9 @@ class Picked:
 
 def emit_indexed(f: Any, row: Row) -> None:
     """Append the loops of a row with index arrays to the text of the `Emitter` `f`."""
+    if row.op is within:
+        _emit_within(f, row)
+        return
     picked, kind = Picked(row), kind_of(row.dtype)
     if row.op is getitem:
         pointer, whole = f.operand(row.inputs[0])
@@ -103,6 +108,28 @@ def emit_indexed(f: Any, row: Row) -> None:
         f.close(f"{name}.b{b}")
     if row.op is getitem and is_number(row):
         f.keep_number(row, f.block.load(other, kind, 1))
+
+
+def _emit_within(f: Any, row: Row) -> None:
+    """Indices counted from 0, after a look at whether they are in bounds."""
+    pointer, where = f.operand(row.inputs[0])
+    one = is_number(row)
+    target, whole = (f.stack(row) if one else f.array(row, written=True)), stand_in(row.shape)
+    f.count += 1
+    name = f"I{f.count}"
+    here, there = moved(f.block, f.size(place(where)[0])), f.block.const(0, "i64")
+    for d, n in enumerate(row.shape):
+        step = f.open(f"{name}.{d}", f.size(n))
+        here = moved(f.block, here) + step * f.size(where.strides[d])
+        there = moved(f.block, there) + step * f.size(whole.strides[d])
+    kind = kind_of(row.inputs[0].dtype)
+    found = f.block.load(f.block.address(pointer, here, kind), kind, 1).to("i64")
+    index = _checked(f, found, row.params["size"]).to("i32")
+    f.block.store(index, f.block.address(target, moved(f.block, there), "i32"))
+    for d in reversed(range(row.ndim)):
+        f.close(f"{name}.{d}")
+    if one:
+        f.keep_number(row, f.block.load(target, "i32", 1))
 
 
 def _body(f: Any, row: Row, kind: str, pointer: str, other: str) -> Callable[[Lane, Lane, Lane | None], None]:

@@ -44,7 +44,7 @@ class Nest:
         self.stages: dict[int, dict[tuple[int, ...], Loop]] = defaultdict(dict)
 
     def loops(self) -> list[Loop]:
-        return [loop for k in sorted(self.stages) for loop in self.stages[k].values()]
+        return [loop for k in sorted(self.stages) for loop in self.stages[k].values() if loop.items]
 
 
 class Level:

@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 
 from jitgrad.ops.elementwise import add, cast, maximum, minimum, mul
-from jitgrad.ops.indexing import getitem, index_add, index_put
+from jitgrad.ops.indexing import getitem, index_add, index_put, within
 from jitgrad.ops.linalg import matmul
 from jitgrad.ops.movement import reshape, sum
 from jitgrad.ops.reductions import amax, amin
 from jitgrad.ops.table import Op
-from jitgrad.sweeps.indexed import arrays_of, has_arrays
+from jitgrad.sweeps.indexed import arrays_of, is_indexed
 from jitgrad.tape import CONST, LEAF, NOTHING, Row, Tape, constant
 
 MOST_ELEMENTS, MOST_ROWS = 9, 600
@@ -88,7 +88,7 @@ class _Writer:
             return self._folded(row)
         if op is matmul:
             return self._product(row)
-        if has_arrays(row):
+        if is_indexed(row):
             return self._indexed(row)
         if op in (index_add, index_put):
             return self._changed(row)
@@ -153,6 +153,8 @@ class _Writer:
 
     def _indexed(self, row: Row) -> list[Row]:
         """Elements at computed places are read from an input; nothing else has an address."""
+        if row.op is within:
+            return [self._new(within, (x,), row.params, row.dtype) for x in self.of(row.inputs[0])]
         if row.op is not getitem or row.inputs[0] in self.elements or any(len(self.of(a)) != 1 for a in arrays_of(row)):
             raise _TooLarge
         arrays = [self.of(a)[0] if a.shape == () else self._shaped(a) for a in arrays_of(row)]

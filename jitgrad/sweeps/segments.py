@@ -16,7 +16,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from jitgrad.ops.elementwise import cast
-from jitgrad.sweeps.indexed import has_arrays
+from jitgrad.sweeps.indexed import is_indexed
 from jitgrad.sweeps.layouts import (
     REDUCTIONS,
     Access,
@@ -220,15 +220,18 @@ class _Planner:
         phase.levels[level].numbers.append(row)
 
     def _call(self, row: Row, phase: Phase) -> None:
-        """A product, something indexed, a loop or a switch: it reads its operands from memory."""
-        level = 0
+        """A product, something indexed, a loop or a switch: it reads its operands from memory.
+
+        What needs nothing of this phase goes before everything, lest it part the loops that read it from the others.
+        """
+        level = 0 if row.op.kind in CONTROL or row.op.parts is not None else -1
         for x in row.inputs:
             source = self.layouts.access(x).source
             if self._here(source, row):
                 # These come last in a level, so what its numbers and nests compute is there.
                 level = max(level, self.place[source].level + is_call(source))
             self._note_read(self.layouts.access(x), row, None)
-        if has_arrays(row) and row.op.parts is not None:
+        if is_indexed(row) and row.op.parts is not None:
             self._move_in(row)
         self.place[row] = Place(level)
         if is_call(row) and not is_number(row):

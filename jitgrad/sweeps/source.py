@@ -12,7 +12,7 @@ from typing import Any
 from jitgrad.ops.elementwise import floor_divide
 from jitgrad.ops.movement import sum
 from jitgrad.ops.reductions import amax
-from jitgrad.sweeps.indexed import has_arrays
+from jitgrad.sweeps.indexed import is_indexed
 from jitgrad.sweeps.layouts import REDUCTIONS, Access, contiguous, is_number, place, reduced_strides
 from jitgrad.sweeps.plan import Loop, Phase, Plan, Write
 from jitgrad.sweeps.source_control import write_control, write_indexed
@@ -87,7 +87,7 @@ class _Writer:
             for row in level.products:
                 if row.op.kind in CONTROL:
                     write_control(self, row)
-                elif has_arrays(row):
+                elif is_indexed(row):
                     write_indexed(self, row)
                 elif row.op is not ITEM:
                     self._product(row)

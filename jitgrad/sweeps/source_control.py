@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from jitgrad.ops.indexing import getitem, index_add
+from jitgrad.ops.indexing import getitem, index_add, within
 from jitgrad.sweeps.indexed import Picked
 from jitgrad.sweeps.layouts import contiguous, is_number, place
 from jitgrad.sweeps.segments import whole_plan
@@ -35,6 +35,9 @@ def operand(w: Any, x: Row) -> str:
 
 def write_indexed(w: Any, row: Row) -> None:
     """The loops of a row with index arrays."""
+    if row.op is within:
+        _write_within(w, row)
+        return
     picked = Picked(row)
     whole = operand(w, row.inputs[0])
     arrays = [operand(w, a) for _, a in picked.slots]
@@ -59,6 +62,15 @@ def write_indexed(w: Any, row: Row) -> None:
     else:
         line = f"{element} {'+=' if row.op is index_add else '='} {value}{there}"
     w.lines.append(pad + line + note)
+
+
+def _write_within(w: Any, row: Row) -> None:
+    whole, size = operand(w, row.inputs[0]), row.params["size"]
+    w._open(row.shape)
+    here = f"[{', '.join(f'd{d}' for d in range(row.ndim))}]" if row.shape else ""
+    result = w.names[row] if is_number(row) else w._array(row) + here
+    pad, note = "    " * (1 + row.ndim), f"  # within  {short_type(row)}"
+    w.lines.append(f"{pad}{result} = {whole}{here} + ({size} if {whole}{here} < 0 else 0){note}")
 
 
 def write_control(w: Any, row: Row) -> None:
