@@ -63,7 +63,7 @@ def test_one_number_put_among_zeros_and_summed_is_that_number():
     same(lambda x, i, p: jg.scatter_add(x, 1, i, p).sum(1), X, INDEX, PART)
 
 
-@pytest.mark.parametrize("bad", [5, -6])
+@pytest.mark.parametrize("bad", [5, -1, -6])
 @pytest.mark.parametrize(
     "function",
     [

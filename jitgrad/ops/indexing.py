@@ -107,7 +107,10 @@ index_put = Op(
 
 
 def _grid(index: np.ndarray, dim: int) -> tuple:
-    """The index arrays that address `x[..., index[i, j, k], ...]` with `index` standing at `dim`."""
+    """The index arrays that address `x[..., index[i, j, k], ...]` with `index` standing at `dim`; it may not count from
+    the end, as it may not in PyTorch."""
+    if index.size and (low := int(index.min())) < 0:
+        raise IndexError(f"index {low} is out of bounds for dimension {dim}: use 0 to its size - 1")
     grid = np.ogrid[tuple(slice(n) for n in index.shape)] if index.ndim else ()
     return tuple(index if d == dim else where for d, where in enumerate(grid))
 
@@ -130,11 +133,10 @@ def _gather_params(x: Any, index: Any, dim: int) -> dict[str, Any]:
 
 def _within(index: Any, size: int) -> Any:
     index = np.asarray(index)
-    found = np.where(index < 0, index + size, index)
-    if index.size and not (found.min() >= 0 and found.max() < size):
-        bad = int(index[(found < 0) | (found >= size)][0])
-        raise IndexError(f"index {bad} is out of bounds for a dimension of size {size}")
-    return found.astype(np.int32)
+    if index.size and not (index.min() >= 0 and index.max() < size):
+        bad = int(index[(index < 0) | (index >= size)][0])
+        raise IndexError(f"index {bad} is out of bounds for a dimension of size {size}: use 0 to {size - 1}")
+    return index.astype(np.int32)
 
 
 within = Op(
@@ -142,7 +144,7 @@ within = Op(
     shape=lambda x, size: Spec(x.shape, np.dtype(np.int32)),
     samples=lambda: [([NAMES], {"size": 3})],
 )  # fmt: skip
-"""Indices of a dimension of that size: counted from 0, as int32; `IndexError` for one that is out of bounds."""
+"""Indices of a dimension of that size, as int32; `IndexError` for one that is negative or too large."""
 
 places = Op(
     lambda x, size: np.arange(size, dtype=np.int32), kind="index", inputs=("x",), output="y", method=False,

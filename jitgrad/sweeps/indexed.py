@@ -111,7 +111,7 @@ def emit_indexed(f: Any, row: Row) -> None:
 
 
 def _emit_within(f: Any, row: Row) -> None:
-    """Indices counted from 0, after a look at whether they are in bounds."""
+    """Indices as they are, after a look at whether they are in bounds."""
     pointer, where = f.operand(row.inputs[0])
     one = is_number(row)
     target, whole = (f.stack(row) if one else f.array(row, written=True)), stand_in(row.shape)
@@ -124,7 +124,7 @@ def _emit_within(f: Any, row: Row) -> None:
         there = moved(f.block, there) + step * f.size(whole.strides[d])
     kind = kind_of(row.inputs[0].dtype)
     found = f.block.load(f.block.address(pointer, here, kind), kind, 1).to("i64")
-    index = _checked(f, found, row.params["size"]).to("i32")
+    index = _checked(f, found, row.params["size"], from_end=False).to("i32")
     f.block.store(index, f.block.address(target, moved(f.block, there), "i32"))
     for d in reversed(range(row.ndim)):
         f.close(f"{name}.{d}")
@@ -165,10 +165,10 @@ def _over(f: Any, name: str, steps: Sequence[tuple[int, int, int]], here: Lane, 
         f.close(f"{name}.{d}")
 
 
-def _checked(f: Any, index: Lane, size: int) -> Lane:
+def _checked(f: Any, index: Lane, size: int, from_end: bool = True) -> Lane:
     """The index counted from 0; 0, and a note in the flag, if it is out of bounds."""
     n = f.size(size)
-    counted = (index < 0).select(index + n, index)
+    counted = (index < 0).select(index + n, index) if from_end else index
     bad = (counted < 0) | (counted >= n)
     f.count += 1
     name, flag = f"B{f.count}", f.flag()

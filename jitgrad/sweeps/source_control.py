@@ -65,12 +65,12 @@ def write_indexed(w: Any, row: Row) -> None:
 
 
 def _write_within(w: Any, row: Row) -> None:
-    whole, size = operand(w, row.inputs[0]), row.params["size"]
+    whole = operand(w, row.inputs[0])
     w._open(row.shape)
     here = f"[{', '.join(f'd{d}' for d in range(row.ndim))}]" if row.shape else ""
     result = w.names[row] if is_number(row) else w._array(row) + here
     pad, note = "    " * (1 + row.ndim), f"  # within  {short_type(row)}"
-    w.lines.append(f"{pad}{result} = {whole}{here} + ({size} if {whole}{here} < 0 else 0){note}")
+    w.lines.append(f"{pad}{result} = {whole}{here}{note}")
 
 
 def write_control(w: Any, row: Row) -> None:
