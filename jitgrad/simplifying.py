@@ -169,6 +169,10 @@ class _Simplifier:
         size = row.params["size"]
         return self.tracing.constant(np.arange(size, dtype=row.dtype)) if size <= MOST_COUNTED else None
 
+    def _checked(self, row: Row, inputs: tuple[Row, ...]) -> Row | None:
+        """An index that is known to be in bounds."""
+        return inputs[0] if inputs[0].op is within and inputs[0].params == row.params else None
+
     def _gathered(self, row: Row, inputs: tuple[Row, ...]) -> Row | None:
         """One element along a dimension, of what is computed element by element: computed of the elements only."""
         (x, index), dim = inputs, row.params["dim"]
@@ -241,7 +245,7 @@ class _Simplifier:
 _SIMPLER: dict[Op, Callable[[_Simplifier, Row, tuple[Row, ...]], Row | None]] = {
     mul: _Simplifier._multiplied, add: _Simplifier._added, exp: _Simplifier._exponential, expand: _Simplifier._shaped,
     reshape: _Simplifier._shaped, permute: _Simplifier._permuted, matmul: _Simplifier._product,
-    gather: _Simplifier._gathered, places: _Simplifier._counted, sum: _Simplifier._summed,
+    gather: _Simplifier._gathered, places: _Simplifier._counted, within: _Simplifier._checked, sum: _Simplifier._summed,
 }  # fmt: skip
 _CHANGING = _COPIES | {LEAF, CONST, cast, *_SIMPLER}
 """The ops that `_Simplifier` knows something about; the others it can only lower, or share."""

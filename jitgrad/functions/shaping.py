@@ -13,7 +13,7 @@ from jitgrad import dtypes
 from jitgrad.methods import bound, quick_one
 from jitgrad.ops import TABLE
 from jitgrad.ops.elementwise import cast, where
-from jitgrad.ops.indexing import Slot
+from jitgrad.ops.indexing import Slot, within
 from jitgrad.ops.indexing import gather as gather_op
 from jitgrad.ops.indexing import index_add as index_add_op
 from jitgrad.ops.indexing import scatter_add as scatter_op
@@ -245,10 +245,15 @@ def expand_as(input: Tensor, other: Tensor) -> Tensor:
 
 
 def _check_positions(what: str, index: Any, size: int, dim: int, shape: Any) -> Tensor:
-    """The index as int64, its numbers checked to be 0 to size - 1: no counting from the end here, as in PyTorch."""
+    """The index, its numbers checked to be 0 to size - 1: no counting from the end here, as in PyTorch.
+
+    Where they are not known yet, a row checks them at every call.
+    """
     if not isinstance(index, Tensor) or index.dtype.name not in ("int64", "int32"):
         kind = index.dtype.name if isinstance(index, Tensor) else type(index).__name__
         raise RuntimeError(f"{what}: index must be an int64 tensor, not {kind}")
+    if index._value is None and size < 1 << 31:
+        return apply(within, (index,), {"size": size})
     if index._value is not None and index.numel():
         low, high = int(index._value.min()), int(index._value.max())
         if low < 0 or high >= size:

@@ -107,10 +107,7 @@ index_put = Op(
 
 
 def _grid(index: np.ndarray, dim: int) -> tuple:
-    """The index arrays that address `x[..., index[i, j, k], ...]` with `index` standing at `dim`; it may not count from
-    the end, as it may not in PyTorch."""
-    if index.size and (low := int(index.min())) < 0:
-        raise IndexError(f"index {low} is out of bounds for dimension {dim}: use 0 to its size - 1")
+    """The index arrays that address `x[..., index[i, j, k], ...]` with `index` standing at `dim`."""
     grid = np.ogrid[tuple(slice(n) for n in index.shape)] if index.ndim else ()
     return tuple(index if d == dim else where for d, where in enumerate(grid))
 
