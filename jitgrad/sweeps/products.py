@@ -1,8 +1,8 @@
 """Small products of matrices, `z[m, n] = sum over k of x[m, k] * y[k, n]`, as one native function for each dtype.
 
 Sizes and strides are arguments, so there is nothing to compile for a new shape. Blocks of a few rows by W columns
-are held in registers while k runs. Where a single row meets a matrix that is contiguous along k, W steps of k are
-done at once instead, for a few columns together.
+are held in registers while k runs, of a single row more columns. Where a single row meets a matrix that is contiguous
+along k, W steps of k are done at once instead, for a few columns together.
 """
 
 from __future__ import annotations
@@ -145,6 +145,35 @@ class _Product(Function):
         self._by(ROWS, "m", self.at["m"], self._some_rows)
 
     def _some_rows(self, m: Lane, rows: int, name: str) -> None:
+        """`rows` rows of the result from m on."""
+        if rows > 1:
+            self._narrow(m, rows, name)
+            return
+        wide = (moved(self.block, self.at["n"]) > 2 * self.lanes).to("i64")
+        for label, on, columns in (("wide", wide, self._wide), ("narrow", wide ^ 1, self._narrow)):
+            self.open(f"{name}.{label}", on)
+            columns(m, rows, f"{name}.{label}")
+            self.close(f"{name}.{label}")
+
+    def _wide(self, m: Lane, rows: int, name: str) -> None:
+        """A row of the result, `ROWS` times W columns at a time; the last of them overlap, so that none is masked."""
+        first = self.open(f"{name}.n", self.at["n"])
+        last = self._number("n") - self.lanes
+        columns = [moved(self.block, first) + c * self.lanes for c in range(ROWS)]
+        columns = [(c < last).select(c, last) for c in columns]
+        held, start = self._accumulators(name, ROWS), moved(self.block, m) * self.at["x_m"]
+        k = self.open(f"{name}.k", self.at["k"])
+        one = self.block.load(self.block.address("%x", start + k * self.at["x_k"], self.kind), self.kind, 1)
+        for c, register in zip(columns, held):
+            here = self.block.address("%y.rows", k * self.step + c, self.kind)
+            self._add(self.block, register, one.splat(self.lanes), self.block.load(here, self.kind, self.lanes))
+        self.close(f"{name}.k")
+        for c, register in zip(columns, held):
+            where = self.block.address("%z", moved(self.block, m) * self.at["z_m"] + c, self.kind)
+            self.block.store(self.block.load(register, self.kind, self.lanes), where)
+        self.close(f"{name}.n", ROWS * self.lanes)
+
+    def _narrow(self, m: Lane, rows: int, name: str) -> None:
         """`rows` rows of the result from m on, W columns after W columns."""
 
         def columns(n: Lane, mask: Lane | None) -> None:
