@@ -21,7 +21,7 @@ import numpy as np
 from jitgrad.entry import MISS, write_entry
 from jitgrad.handle import Handle, make, requires
 from jitgrad.record import grad_mode
-from jitgrad.sweeps import artefact, native
+from jitgrad.sweeps import artefact, compiler, native
 from jitgrad.sweeps.adapters import adapter
 from jitgrad.sweeps.export import OUT_OF_BOUNDS, OUT_OF_MEMORY, export
 from jitgrad.sweeps.inlining import inlinable
@@ -63,7 +63,7 @@ class Origin(NamedTuple):
     imports: Sequence[str] = ()
 
     def object_file(self, symbol: str, text: str) -> Origin:
-        return self if self.code else Origin(text, native.object_code(self.text, symbol), native.imports_of(self.text))
+        return self if self.code else Origin(text, compiler.object_code(self.text, (symbol,)), native.imports_of(self.text))
 
 
 class NativeFunction:

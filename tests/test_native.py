@@ -3,12 +3,14 @@
 import ctypes
 import gc
 import math
+import os
+import subprocess
 import sys
 
 import numpy as np
 import pytest
 
-from jitgrad.sweeps import cache, calls, native
+from jitgrad.sweeps import cache, calls, compiler, elf, native
 
 
 def entries(*names):
@@ -226,7 +228,7 @@ def test_wrong_texts_are_clear_errors():
 
 
 def test_wide_vectors_use_the_wide_registers():
-    if not native.host().triple.startswith("x86_64"):
+    if not compiler.host().triple.startswith("x86_64"):
         pytest.skip("AVX-512 is x86")
     text = COPY + """
 define void @wide(ptr %t) {
@@ -237,5 +239,66 @@ define void @wide(ptr %t) {
 }
 """
     for cpu in ("skylake-avx512", "sapphirerapids", "znver4"):
-        assert "zmm" in native.assembly(text, "wide", cpu=cpu)
-    assert "wide" in native.assembly(text, "wide")
+        assert "zmm" in compiler.assembly(text, "wide", cpu=cpu)
+    assert "wide" in compiler.assembly(text, "wide")
+
+
+HOLDER = """
+@total = internal global i64 0
+@table = internal constant [2 x i64] [i64 3, i64 4]
+declare double @cos(double)
+define void @count(ptr %t) {
+  %out = load ptr, ptr %t
+  %i = load i64, ptr @total
+  %next = add i64 %i, 1
+  store i64 %next, ptr @total
+  %low = and i64 %i, 1
+  %place = getelementptr [2 x i64], ptr @table, i64 0, i64 %low
+  %value = load i64, ptr %place
+  %f = sitofp i64 %value to double
+  %y = call double @cos(double %f)
+  store double %y, ptr %out
+  call void @llvm.memset.p0.i64(ptr %out, i8 0, i64 0, i1 false)
+  ret void
+}
+declare void @llvm.memset.p0.i64(ptr, i8, i64, i1)
+"""
+
+
+@pytest.mark.parametrize("linker", ["own", "LLVM"])
+def test_object_code_with_data_and_imports_is_loaded(linker, monkeypatch):
+    """Data that is written to, constants, and functions of libm; by both ways into memory where there are two."""
+    if linker == "LLVM":
+        monkeypatch.setattr(elf, "load", lambda *_: None)
+    kernel = native.compile_text(HOLDER, "count", store=False)
+    assert isinstance(kernel._library, elf.Loaded) == (linker == "own" and elf.SUPPORTED)
+    out = np.empty(2)
+    for value in (3, 4, 3):
+        kernel(out, 0)
+        assert out[0] == pytest.approx(math.cos(value), rel=1e-15)
+
+
+@pytest.mark.skipif(not elf.SUPPORTED, reason="there is no way into memory but LLVM's on this machine")
+def test_object_code_that_is_not_as_expected_is_left_to_llvm():
+    code = compiler.object_code(HOLDER, ("count",))
+    address = native._symbol_address("cos")
+    assert elf.load(code, ("count",), {"cos": address})["count"]
+    assert elf.load(code, ("count", "missing"), {"cos": address}) is None
+    assert elf.load(code.replace(b"cos", b"c0s"), ("count",), {}) is None, "a symbol that nobody has"
+    for cut in (0, 10, 63, 64, len(code) // 2, len(code) - 1):
+        assert elf.load(code[:cut], ("count",), {"cos": address}) is None
+    for place, byte in ((4, 1), (5, 2), (16, 2), (18, 3)):  # 32 bits, big endian, an executable, another CPU
+        assert elf.load(code[:place] + bytes([byte]) + code[place + 1 :], ("count",), {"cos": address}) is None
+    with pytest.raises(native.CompileError):
+        native.link_object(code[: len(code) // 2], "count", ["cos"], {})
+
+
+def test_a_filled_cache_needs_no_llvm(tmp_path):
+    text = """import sys, jitgrad as jg
+print(jg.jit(jg.grad(lambda x: (x * x).sin().sum()))(jg.ones(5)).tolist())
+print('llvmlite.binding' in sys.modules)"""
+    environment = {**os.environ, "JITGRAD_CACHE_DIR": str(tmp_path)}
+    run = lambda: subprocess.check_output([sys.executable, "-c", text], env=environment, text=True).split("\n")
+    (first, compiled, _), (second, compiled_again, _) = run(), run()
+    assert first == second
+    assert (compiled, compiled_again) == ("True", str(not elf.SUPPORTED))

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from jitgrad.sweeps.cache import write_whole
-from jitgrad.sweeps.native import host
+from jitgrad.sweeps.compiler import host
 
 _MAGIC = b"jitgrad native function 2\n"
 _LENGTHS = struct.Struct("<QQQ")

@@ -1,4 +1,4 @@
-"""LLVM text to machine code to something Python can call, through llvmlite alone (importing Numba costs 0.2 s).
+"""LLVM text to machine code to something Python can call, without Numba, whose import takes 0.2 s.
 
 Every generated function has the C signature ``void f(int64_t *table)``; the table mixes addresses and sizes.
 
@@ -11,7 +11,9 @@ call costs what its arguments cost (see ``calls.py``) instead of ctypes' microse
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
+import itertools
 import os
 import platform
 import re
@@ -19,37 +21,45 @@ import sys
 import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from functools import cache
-from typing import NamedTuple
+from typing import Any
 
 import llvmlite
-import llvmlite.binding as llvm
 import numpy as np
-from llvmlite.binding import orcjit
 
 from jitgrad.sweeps import cache as disk
+from jitgrad.sweeps import elf
 from jitgrad.sweeps.calls import Trampolines, make_trampolines
 
-__all__ = ["CompileError", "Kernel", "Trampolines", "assembly", "compile_text", "host", "publish", "trampolines"]
+__all__ = ["CompileError", "Kernel", "Trampolines", "compile_text", "publish", "trampolines"]
 
-# One compilation at a time. A fork waits for the one that runs, and for whoever else is inside LLVM (Numba, or a kernel
-# being released), or the child would wait for ever for a lock held by a thread that it does not have. llvmlite's own
-# lock is taken after ours, as in a compilation, and has no public name.
-_lock = threading.RLock()
+lock = threading.RLock()
+"""One compilation at a time."""
+
+_locks: list[AbstractContextManager[object]] = [lock]
+
+
+def held_at_fork(other: AbstractContextManager[object] | None) -> None:
+    """A fork also waits for this lock, which is taken after ours, as in a compilation.
+
+    It waits for whoever is inside LLVM (Numba, or a kernel being released), or the child would wait for ever for a lock
+    held by a thread that it does not have.
+    """
+    if other is not None:
+        _locks.append(other)
 
 
 def _before_fork() -> None:
-    _lock.acquire()
-    _llvmlite_lock.__enter__()
+    for each in _locks:
+        each.__enter__()
 
 
 def _after_fork() -> None:
-    _llvmlite_lock.__exit__(None, None, None)
-    _lock.release()
+    for each in reversed(_locks):
+        each.__exit__(None, None, None)
 
 
-_llvmlite_lock: AbstractContextManager[object] = getattr(llvm.ffi.lib, "_lock", None) or nullcontext()
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork)
 
@@ -70,7 +80,7 @@ class Kernel:
 
     __slots__ = ("__weakref__", "_library", "address", "also", "cached", "seconds", "symbol")
 
-    def __init__(self, names: Sequence[str], library: orcjit.ResourceTracker, seconds: float, cached: bool) -> None:
+    def __init__(self, names: Sequence[str], library: Any, seconds: float, cached: bool) -> None:
         self.symbol = names[0]
         self.address: int = library[names[0]]
         self.also: dict[str, int] = {name: library[name] for name in names[1:]}
@@ -84,20 +94,6 @@ class Kernel:
     def __repr__(self) -> str:
         origin = "from disk" if self.cached else "compiled"
         return f"<Kernel {self.symbol} at {self.address:#x}, {origin} in {self.seconds * 1e3:.1f} ms>"
-
-
-class Host(NamedTuple):
-    """The machine that code is made for."""
-
-    triple: str
-    cpu: str
-    features: str
-
-
-@cache
-def host() -> Host:
-    """Triple, CPU name and features of this machine, as Numba takes them."""
-    return Host(llvm.get_process_triple(), llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten())
 
 
 def compile_text(
@@ -125,38 +121,55 @@ def compile_text(
         import jitgrad  # here: jitgrad imports this module
 
         version = getattr(jitgrad, "__version__", "")
-        llvm_version = ".".join(map(str, llvm.llvm_version_info))
-        options = f"{_PASSES}; {optimise=}"
-        key = disk.key_of(text, *names, version, llvmlite.__version__, llvm_version, *host(), options)
-    with _lock:
+        key = disk.key_of(text, *names, version, llvmlite.__version__, *_machine(), f"{_PASSES}; {optimise=}")
+    with lock:
         code = disk.load(key) if store else None
         if code is not None:
             try:
-                return Kernel(names, _link(code, names, imports), time.perf_counter() - start, True)
+                return Kernel(names, _loaded(code, names, imports), time.perf_counter() - start, True)
             except CompileError:
                 pass  # an object file that this LLVM cannot link is as good as none
-        machine = _target_machine(*host())
-        code = machine.emit_object(_optimised(text, names, machine, optimise))
-        library = _link(code, names, imports)
+        from jitgrad.sweeps.compiler import object_code
+
+        code = object_code(text, names, optimise)
+        library = _loaded(code, names, imports)
         seconds = time.perf_counter() - start
     if store:
         disk.store(key, code)
     return Kernel(names, library, seconds, False)
 
 
-def object_code(text: str, symbol: str) -> bytes:
-    """The object file of a module, for `link_object` in another process on the same kind of machine."""
-    with _lock:
-        machine = _target_machine(*host())
-        return machine.emit_object(_optimised(text, (symbol,), machine, True))
-
-
 def link_object(code: bytes, symbol: str, imports: Sequence[str], symbols: Mapping[str, int]) -> Kernel:
     """The kernel of an object file; `imports` are found as in `compile_text`. CompileError where LLVM cannot link it."""
     start = time.perf_counter()
     found = _addresses(imports, symbols)
-    with _lock:
-        return Kernel((symbol,), _link(code, (symbol,), found), time.perf_counter() - start, True)
+    with lock:
+        return Kernel((symbol,), _loaded(code, (symbol,), found), time.perf_counter() - start, True)
+
+
+def _loaded(code: bytes, names: Sequence[str], imports: Mapping[str, int]) -> Any:
+    """Object code in memory: the addresses of `names`, as long as it lives. CompileError where nobody can load it."""
+    found = elf.load(code, names, imports)
+    if found is not None:
+        return found
+    from jitgrad.sweeps.compiler import link
+
+    return link(code, names, imports)
+
+
+@cache
+def _machine() -> tuple[str, ...]:
+    """What tells this machine from others that would need other code; without LLVM, whose import takes 30 ms, if possible."""
+    with contextlib.suppress(OSError), open("/proc/cpuinfo", encoding="utf-8") as file:
+        lines = [line.split(":", 1)[1] for line in itertools.takewhile(str.strip, file) if line.startswith(_CPU_LINES)]
+        if len(lines) == len(_CPU_LINES):
+            return (platform.machine(), *lines)
+    from jitgrad.sweeps.compiler import host
+
+    return host()
+
+
+_CPU_LINES = ("vendor_id", "cpu family", "model\t", "model name", "stepping", "flags")
 
 
 FIND = "jitgrad_find"
@@ -170,8 +183,10 @@ def publish(kernel: Kernel, *kept: object) -> tuple:
 
     Returns the kernel of that symbol, with what it keeps, that was published first: only that one is never unloaded.
     """
-    with _lock:
+    with lock:
         if kernel.symbol not in _published:
+            import llvmlite.binding as llvm
+
             find = llvm.ffi.lib.LLVMPY_SearchAddressOfSymbol._cfn
             llvm.add_symbol(FIND, ctypes.cast(find, ctypes.c_void_p).value)
             llvm.add_symbol(kernel.symbol, kernel.address)
@@ -188,104 +203,6 @@ def is_published(symbol: str) -> bool:
 def trampolines() -> Trampolines:
     """``call``, ``call_nogil`` and ``address_of``, made at the first call: in 25 ms, or 1 where they are on disk."""
     return make_trampolines(compile_text)
-
-
-def assembly(text: str, symbol: str, *, optimise: bool = True, cpu: str = "", features: str = "") -> str:
-    """The assembly that ``compile_text`` would make, to read; for another CPU of this architecture if one is named."""
-    with _lock:
-        triple = host().triple
-        machine = _target_machine(triple, cpu, features) if cpu else _target_machine(*host())
-        return machine.emit_assembly(_optimised(text, (symbol,), machine, optimise))
-
-
-@cache
-def _target() -> llvm.Target:
-    llvm.initialize_native_target()
-    llvm.initialize_native_asmprinter()
-    return llvm.Target.from_triple(host().triple)
-
-
-def _target_machine(triple: str, cpu: str, features: str) -> llvm.TargetMachine:
-    return _target().create_target_machine(cpu=cpu, features=features, opt=2, jit=True)
-
-
-def _optimised(text: str, names: Sequence[str], machine: llvm.TargetMachine, optimise: bool) -> llvm.ModuleRef:
-    """The module of the text, verified, for this machine, its functions inlined and its passes run.
-
-    The passes, on loops written with <16 x float>, every 8th row an inlined exp (EPYC Zen 3, LLVM 22; passes + code
-    generation in ms, and the loop's ns an element):
-
-        rows   O3 all       O3, O2 without      O1 the same   these        inlining only
-               vectorisers  vectorisers
-        10     14.7 1.65    10.9 1.33           10.1 1.33      8.5 1.33     7.7 1.4-1.7
-        50     20.8 7.83    20.5 7.91           19.8 7.91     16.2 7.91    14.6 7.99
-        200    56.3 33.7    54.7 33.7           53.9 33.7     44.8 33.7    40.4 33.7
-
-    ("These" were then followed by newgvn, dse and adce: 2 to 8% of the time, and no loop measured was faster for it.)
-    Code generation is most of it (12 ms of 16 at 50 rows); its level 1 takes 7% less and makes loops up to 5% slower,
-    level 3 is the same as 2. What the short list lacks is LICM for the text's own invariants: code generation hoists
-    constants and addresses, the writer of the text puts the rest before the loop. No function attribute sets a vector
-    width: without "min-legal-vector-width" LLVM takes 512-bit registers for <16 x float> on every AVX-512 CPU.
-    """
-    context = llvm.create_context()  # our own: the global one only grows, and belongs to Numba
-    try:
-        module = llvm.parse_assembly(text, context)
-        module.triple = machine.triple
-        module.data_layout = str(machine.target_data)
-        module.verify()
-    except RuntimeError as error:
-        raise CompileError(f"LLVM does not accept the text of {names[0]}: {error}") from None
-    defined = {f.name for f in module.functions if not f.is_declaration and f.linkage == llvm.Linkage.external}
-    if not defined.issuperset(names):
-        raise CompileError(f"the text defines no external function {set(names) - defined}, only {defined}")
-    builder = llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options(speed_level=1))
-    whole = llvm.create_new_module_pass_manager()
-    whole.add_always_inliner_pass()
-    whole.add_global_dead_code_eliminate_pass()
-    whole.run(module, builder)
-    if optimise:
-        passes = llvm.create_new_function_pass_manager()
-        passes.add_sroa_pass()
-        passes.add_instruction_combine_pass()
-        passes.add_simplify_cfg_pass()
-        for function in module.functions:
-            if not function.is_declaration:
-                passes.run(function, builder)
-    return module
-
-
-# --- linking ---------------------------------------------------------------------------------------------------------
-
-_libraries_made = 0
-
-
-@cache
-def _linker() -> orcjit.LLJIT:
-    """The one ORC JIT of the process. Against an MCJIT engine a kernel: 0.16 instead of 1.35 ms to load an object file,
-    14 instead of 70 kB of memory held, and a missing symbol is an exception instead of a jump to nowhere.
-    """
-    # JITLink where RuntimeDyld's small address ranges are a known trouble; elsewhere they measure the same
-    arm = platform.machine().lower() in ("arm64", "aarch64")
-    linker = orcjit.create_lljit_compiler(_target_machine(*host()), use_jit_link=arm, suppress_errors=True)
-    # Never disposed of: at interpreter shutdown libraries may be released after it, and code may still be running.
-    ctypes.pythonapi.Py_IncRef(ctypes.py_object(linker))
-    return linker
-
-
-def _link(code: bytes, names: Sequence[str], imports: Mapping[str, int]) -> orcjit.ResourceTracker:
-    """Object code into memory; CompileError where LLVM cannot. The caller holds the lock."""
-    global _libraries_made
-    _libraries_made += 1
-    # the process itself, for what code generation adds on its own: memset, or fma on a CPU that has none
-    builder = orcjit.JITLibraryBuilder().add_object_img(code).add_current_process()
-    for name in names:
-        builder.export_symbol(name)
-    for name, address in imports.items():
-        builder.import_symbol(name, address)
-    try:
-        return builder.link(_linker(), f"jitgrad{_libraries_made}")
-    except RuntimeError as error:
-        raise CompileError(f"cannot link {names[0]}: {error}") from None
 
 
 # The first begins with its literal text, which makes the search several times quicker than an anchor does.
@@ -312,8 +229,11 @@ def _addresses(names: Iterable[str], symbols: Mapping[str, int]) -> dict[str, in
 @cache
 def _symbol_address(name: str) -> int:
     """Address of a function of CPython (Py...), libm, the C library, or one of the user's (jitgrad_user...); or CompileError."""
-    if name.startswith("jitgrad_user") and (found := llvm.address_of_symbol(name)):
-        return found
+    if name.startswith("jitgrad_user"):
+        import llvmlite.binding as llvm
+
+        if found := llvm.address_of_symbol(name):
+            return found
     for library in (ctypes.pythonapi,) if name.startswith(("Py", "_Py")) else _c_libraries():
         try:
             return ctypes.cast(getattr(library, name), ctypes.c_void_p).value or 0
