@@ -289,9 +289,11 @@ def _quickly_traced(trace: Trace, op: Op, operands: Sequence[Any], params: dict[
         return None
     if numbers:
         rows = [_number_of(trace, r, dtype, shape) if r.__class__ is float or r.__class__ is int else r for r in rows]
-    row = Row(op, tuple(rows), params, shape, result, wanted and carries)  # type: ignore[arg-type]
+    out = make_recorded(cls, None, op, tuple(rows), params, shape, result, None, None)  # type: ignore[arg-type]
+    row = out._row
+    row.requires = wanted and carries
     known[row] = None
-    return make(cls, None, row)
+    return out
 
 
 def _number_of(trace: Trace, number: float, dtype: Any, shape: Any) -> Row:
