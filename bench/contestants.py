@@ -22,6 +22,7 @@ JIT = "jitgrad JIT"
 INTERPRETED = "jitgrad interpreted"
 NUMPY = "NumPy by hand"
 NUMBA = "Numba by hand"
+STRICT = "Numba by hand, IEEE"
 C = "C by hand"
 FLOOR = "NumPy, no gradient"
 TORCH = "torch eager"
@@ -29,7 +30,8 @@ COMPILED = "torch.compile"
 JAX = "jax.jit"
 AUTOGRAD = "HIPS autograd"
 
-NEEDS = {TORCH: "torch", COMPILED: "torch.compile", JAX: "jax", AUTOGRAD: "autograd", NUMBA: "numba", C: "cc"}
+NEEDS = {TORCH: "torch", COMPILED: "torch.compile", JAX: "jax", AUTOGRAD: "autograd", NUMBA: "numba",
+         STRICT: "numba", C: "cc"}  # fmt: skip
 """What must be installed for a contestant; the others need nothing but jitgrad."""
 
 

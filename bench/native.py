@@ -10,7 +10,7 @@ import numpy as np
 
 from bench import neuron
 from bench.by_hand import njit
-from bench.contestants import JIT, NUMBA, NUMPY, Contestant, Workload
+from bench.contestants import JIT, NUMBA, NUMPY, STRICT, Contestant, Workload
 from bench.libraries import load
 
 RATE = np.float32(0.01)
@@ -54,8 +54,17 @@ def descent(steps: int = 100_000) -> Workload:
         found = _descent(neuron.by_hand, steps)(*map(np.float64, neuron.arguments()))
         return [np.asarray(part) for part in found]
 
+    def by_hand(compiler: Callable) -> Contestant:
+        return contestant(compiler(_descent(compiler(_by_hand), steps)))
+
+    def strict() -> Contestant:
+        """As the compiled gradient: without fastmath, which knows that (1 - s) / (1 - s) is 1."""
+        import numba
+
+        return by_hand(numba.njit)
+
     entrants = {
-        JIT: jitgrad, NUMBA: lambda: contestant(njit()(_descent(njit()(_by_hand), steps))),
+        JIT: jitgrad, NUMBA: lambda: by_hand(njit()), STRICT: strict,
         NUMPY: lambda: contestant(_descent(neuron.by_hand, steps)),
     }  # fmt: skip
     title = f"{steps:,} steps of descent on the neuron inside of @njit, float32"

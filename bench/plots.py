@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from bench.contestants import AUTOGRAD, COMPILED, EAGER, FLOOR, INTERPRETED, JAX, JIT, NUMBA, NUMPY, TORCH, C
+from bench.contestants import AUTOGRAD, COMPILED, EAGER, FLOOR, INTERPRETED, JAX, JIT, NUMBA, NUMPY, STRICT, TORCH, C
 from bench.measure import Result, Results
 from bench.ops import FORWARD, GRADIENT
 
@@ -20,6 +20,7 @@ COLOURS = {
     NUMPY: "#777777",
     FLOOR: "#b8b8b8",
     NUMBA: "#2c8f4f",
+    STRICT: "#7fbf8f",
     C: "#000000",
     TORCH: "#e4572e",
     COMPILED: "#f4a08a",
