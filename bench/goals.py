@@ -48,6 +48,7 @@ GOALS = (
     Goal("Hessian of Rosenbrock, 100 variables, beside jax.jit", "hessian rosenbrock 100", JIT, (JAX,), 0.7),
     Goal("Hessian of log(sum(exp(A x))), 100 variables, beside jax.jit", "hessian smooth-maximum 100", JIT, (JAX,), 0.7),
     Goal("descent on the neuron inside of @njit, beside it by hand, IEEE", "njit descent 100000", JIT, (STRICT,), 1.3),
+    Goal("Hamiltonian Monte Carlo in @njit, beside Python over jax.jit", "hmc 50", JIT, (JAX,), 0.05),
     Goal("an ODE through 1000 steps of a scan, beside jax.jit", "oscillator 1000", JIT, (JAX,), 0.5),
     Goal("a chain of 10 000 scalar operations, an operation", f"chain {ROWS}", JIT, (), 20e-9, ROWS),
     Goal("recording that chain, an operation", f"recording {ROWS}", JIT, (), 0.8e-6, ROWS),

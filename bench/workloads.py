@@ -15,6 +15,7 @@ from bench import (
     neuron,
     new_functions,
     overhead,
+    sampler,
     samples,
     science,
 )
@@ -43,6 +44,7 @@ def everything(quick: bool = False) -> list[Workload]:
         curvature.rosenbrock_hessian(),
         curvature.smooth_maximum_hessian(),
         native.descent(1000 if quick else 100_000),
+        sampler.hamiltonian(2 if quick else 50),
         garch.garch(200 if quick else garch.DAYS),
         chain.chain(1000 if quick else chain.ROWS),
         chain.recorded_chain(1000 if quick else chain.ROWS),
@@ -72,6 +74,7 @@ def tiny() -> list[Workload]:
         curvature.rosenbrock_hessian(4),
         curvature.smooth_maximum_hessian(4),
         native.descent(10),
+        sampler.hamiltonian(1),
         garch.garch(5),
         chain.chain(20),
         chain.recorded_chain(20),

@@ -62,12 +62,12 @@ def compiled(x: np.ndarray, y: np.ndarray) -> Any:
     return jg.value_and_grad(potential(jg.tensor(x), jg.tensor(y))).compile(np.zeros(x.shape[1])).njit
 
 
-def in_numpy(function: Callable) -> Callable:
+def in_numpy(function: Callable, array: Callable = jg.Tensor.numpy) -> Callable:
     """A function under `jit`, for code that wants a number and an array."""
 
     def energy_and_force(w: np.ndarray) -> tuple:
         value, slope = function(w)
-        return value.item(), slope.numpy()
+        return value.item(), array(slope)
 
     return energy_and_force
 
@@ -77,13 +77,7 @@ def over_jax(x: np.ndarray, y: np.ndarray) -> Callable:
     import jax
 
     jax.config.update("jax_enable_x64", True)
-    function = jax.jit(jax.value_and_grad(potential(x, y, jax.numpy)))
-
-    def energy_and_force(w: np.ndarray) -> tuple:
-        value, slope = function(w)
-        return float(value), np.asarray(slope)
-
-    return energy_and_force
+    return in_numpy(jax.jit(jax.value_and_grad(potential(x, y, jax.numpy))), np.asarray)
 
 
 def main(arguments: list[str] | None = None) -> tuple:
