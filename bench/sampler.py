@@ -6,6 +6,7 @@ import functools
 import importlib
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,17 @@ CHAIN = {"leaps": 20, "step": 0.05, "seed": 1}
 
 @functools.cache
 def _example(name: str) -> Any:
-    """A module of examples/, which is no package."""
+    """A module of examples/, which is no package; when it is needed, since it imports Numba."""
     folder = str(Path(__file__).resolve().parents[1] / "examples")
     if folder not in sys.path:
         sys.path.append(folder)
     return importlib.import_module(name)
+
+
+@functools.cache
+def _data() -> tuple[np.ndarray, np.ndarray]:
+    found: tuple[np.ndarray, np.ndarray] = _example("shared").tumours()
+    return found
 
 
 def _by_hand(x: np.ndarray, y: np.ndarray) -> Callable:
@@ -35,28 +42,29 @@ def _by_hand(x: np.ndarray, y: np.ndarray) -> Callable:
 
 def hamiltonian(draws: int = 50) -> Workload:
     """Where the chain is after some draws of 20 leaps each: 20 gradients a draw."""
-    hmc, data = _example("hmc"), functools.cache(_example("shared").tumours)
 
-    def contestant(sample: Callable, gradient: Callable, context: Any = None) -> Contestant:
+    def contestant(sample: str, gradient: Callable, context: Any = nullcontext) -> Contestant:
         def call(start: np.ndarray) -> Any:
-            return sample(gradient, start, draws, *CHAIN.values())[0]
+            return getattr(_example("hmc"), sample)(gradient, start, draws, *CHAIN.values())[0]
 
-        own = {} if context is None else {"context": context}
-        return Contestant(call, (np.zeros(data()[0].shape[1]),), lambda found: [found], **own)
+        return Contestant(call, (np.zeros(_data()[0].shape[1]),), lambda found: [found], context)
 
     def jax() -> Contestant:
         import jax
 
-        context = functools.partial(jax.enable_x64, True)
-        x, y = data()
+        context, hmc = functools.partial(jax.enable_x64, True), _example("hmc")
         with context():
-            function = waited_for(jax.jit(jax.value_and_grad(hmc.potential(x, y, jax.numpy))))
-            return contestant(hmc.sample, hmc.in_numpy(function, np.asarray), context)
+            function = waited_for(jax.jit(jax.value_and_grad(hmc.potential(*_data(), jax.numpy))))
+            return contestant("sample", hmc.in_numpy(function, np.asarray), context)
 
     entrants = {
-        JIT: lambda: contestant(hmc.native_sample, hmc.compiled(*data())), JAX: jax,
-        NUMPY: lambda: contestant(hmc.sample, _by_hand(*data())),
+        JIT: lambda: contestant("native_sample", _example("hmc").compiled(*_data())), JAX: jax,
+        NUMPY: lambda: contestant("sample", _by_hand(*_data())),
     }  # fmt: skip
+
+    def reference() -> list[np.ndarray]:
+        by_hand = entrants[NUMPY]()
+        return by_hand.arrays(by_hand.call(*by_hand.args))
+
     title = f"Hamiltonian Monte Carlo, {draws} draws of 20 leaps, float64: jitgrad in @njit, the others in Python"
-    reference = lambda: [hmc.sample(_by_hand(*data()), np.zeros(data()[0].shape[1]), draws, *CHAIN.values())[0]]
     return Workload(f"hmc {draws}", title, JIT, entrants, reference, DOUBLE_TOLERANCE)
