@@ -124,7 +124,7 @@ def _from_scalar_code(names: Sequence[str], derivative: Any) -> Callable:
     given, parts = ", ".join(names), []
     for i in range(len(names)):
         scope: dict[str, Any] = {"derivative": derivative}
-        name = f"{derivative.__name__}_{i}"
+        name = re.sub(r"\W", "_", f"{derivative.__name__}_{i}", flags=re.ASCII)
         exec(f"def {name}({given}): return derivative({given})[{i}]", scope)
         part = numba.njit(scope[name])
         parts.append(_caller(_scalar_op(part, SECOND), part))

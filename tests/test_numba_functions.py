@@ -179,3 +179,23 @@ def test_what_from_njit_refuses():
         jg.from_njit(numba.njit(lambda x, y: x * y), vjp=numba.njit(lambda g, x, y: g))(x, x).sum().backward()
     with pytest.raises(jg.errors.HoleError, match="vjp_of__scaled_sums has no derivative"):
         jg.autograd.grad(scaled_sums(doubles(3, 4), INDEX, x[0]).sum(), x, create_graph=True)
+
+
+def test_the_source_calls_the_function_by_its_name():
+    @numba.njit
+    def bump(x):
+        return math.exp(-x * x)
+
+    operation = jg.elementwise(bump)
+    f, x = jg.jit(lambda x: (operation(x) * 2).sum()), jg.tensor([0.5, 1.0])
+    text = f.source(x)
+    assert "bump(float64(" in text
+    names = {name: getattr(numba, name) for name in ("njit", "float32", "float64")} | {"np": np, "bump": bump}
+    exec(text, names)
+    (found,) = names["lambda_0"](x.numpy())
+    assert found == pytest.approx(f(x).item(), rel=1e-6)
+
+
+def test_a_derivative_may_be_a_lambda():
+    two = jg.elementwise(numba.njit(lambda x, y: x * y), derivative=numba.njit(lambda x, y: (y, x)))
+    assert jg.grad(lambda x: two(x, x * 3).sum())(jg.tensor([1.0, 2.0])).tolist() == [6.0, 12.0]

@@ -19,13 +19,17 @@ from jitgrad.sweeps.source_control import write_control, write_indexed
 from jitgrad.tape import CONST, CONTROL, ITEM, Row, short_type
 
 _CALLS = {n: f"np.{n}" for n in ("sign", "floor", "ceil", "trunc", "rint", "inf")}
+_OF_USER = re.compile(r".*\.libm\('jitgrad_user_(\w+)_[0-9a-f]{16}'")
 _WHOLE = {
     "power(x, exponent)": "x ** exponent", "remainder(x, y)": "x % y", "to(x, dtype)": "x",
 }  # fmt: skip
 
 
 def python_source(plan: Plan, rows: list[Row], name: str) -> str:
-    """One `@njit` function for each native phase of `plan`; rows are numbered as in `rows`. TypeError for float16."""
+    """One `@njit` function for each native phase of `plan`; rows are numbered as in `rows`. TypeError for float16.
+
+    Scalar functions of the user are called by their names.
+    """
     if any(row.dtype.name == "float16" for row in plan.native):
         raise TypeError(
             "Numba has no float16 on the CPU, so there is no @njit source for this tape; the machine code works"
@@ -174,7 +178,9 @@ class _Writer:
         kernel = row.op.kernel or ""
         if kernel == "~x" and row.dtype.name == "bool":
             kernel = "not x"  # Python's ~ makes an integer of a bool
-        if row.op.name == "clamp":
+        if user := _OF_USER.match(kernel):
+            text = f"{user[1]}({', '.join(f'float64({value})' for value in values)})"
+        elif row.op.name == "clamp":
             text = values[0]
             for bound, sign in ((row.params["min"], "<"), (row.params["max"], ">")):
                 if bound is not None:
