@@ -23,6 +23,7 @@ from jitgrad.ops.movement import expand, permute, reshape
 from jitgrad.ops.table import infer
 from jitgrad.record import apply, current_trace, grad_mode
 from jitgrad.tape import LEAF, NOTHING
+from jitgrad.tracing import Trace
 
 
 def overwrite(target: Any, new: Any, name: str) -> Any:
@@ -65,7 +66,7 @@ def assign(target: Any, steps: Sequence[Step], value: Any) -> None:
         value = apply(cast, (value,), {"dtype": held.dtype})
     tracking = grad_mode.get() and (requires(target) or requires(value))
     if tracking or target._value is None or value._value is None:
-        token = grad_mode.set(tracking or target._value is None)
+        token = grad_mode.set(tracking or target._value is None or value._value is None)
         try:
             new = _with(target, steps, value)
         finally:
@@ -73,6 +74,7 @@ def assign(target: Any, steps: Sequence[Step], value: Any) -> None:
         overwrite(target, new, "setitem")
         return
     storage = own_memory(target)
+    _before_change(target)
     place = target._value
     writable(place, "setitem")
     for template, arrays in steps[:-1]:
@@ -144,6 +146,7 @@ def _fitted(target: Any, new: Any, name: str) -> Any:
 
 def _write(target: Any, new: Any, name: str) -> None:
     value = new._value
+    _before_change(target)
     if target._storage is None and not (isinstance(value, np.ndarray) and value.base is not None):
         target._value = value  # nobody else sees this memory, so the new array can simply take its place
         target._storage = new._storage  # and what the tape keeps of it is guarded there
@@ -152,6 +155,12 @@ def _write(target: Any, new: Any, name: str) -> None:
     writable(target._value, name)
     target._value[...] = value
     storage.version += 1
+
+
+def _before_change(target: Any) -> None:
+    trace = current_trace.get()
+    if trace is not None:
+        trace.before_change(target)
 
 
 def _keep_old_values(target: Any, new: Any) -> None:
@@ -204,6 +213,8 @@ def _look_again(root: Any) -> None:
 
 def _overwrite_traced(target: Any, root: Any, new: Any, name: str) -> Any:
     trace = current_trace.get()
+    if target._value is not None and trace is not None:
+        _take_into(trace, root)
     if target._value is not None or (root._row.op is LEAF and trace is not None and root._row not in trace.owned):
         raise MutatedArgumentError(
             f"{name}: a function under jit or vmap changes a tensor that its caller holds; the change would be recorded once "
@@ -221,6 +232,26 @@ def _overwrite_traced(target: Any, root: Any, new: Any, name: str) -> Any:
     return target
 
 
+def _take_into(trace: Trace, root: Any) -> None:
+    """A tensor that was made of nothing but numbers while the trace records, and its views, as tensors of the trace.
+
+    Not where something shares the memory that would not see the change.
+    """
+    storage = root._storage
+    views = [] if storage is None else [view for view in storage.living() if view is not root]
+    alone = storage is None or (storage.exported is None and all(v._view is not None and v._view[0] is root for v in views))
+    if root._value is None or root._row is not None or not alone or not trace.has_made(root):
+        return
+    trace.before_change(root)
+    root._row, root._value, root._storage = trace.constant(np.array(root._value)[()]), None, None
+    for view in views:
+        handle = make(type(root), None, root._row)
+        for op, params in view._view[1]:
+            handle = apply(op, (handle,), params)
+        view._row, view._value, view._storage = handle._row, None, None
+        trace.views.append(weakref.ref(view))
+
+
 def detached(handle: Handle) -> Any:
     """A tensor that shares the memory of `handle` and has no history."""
     if handle._value is None:
@@ -233,4 +264,5 @@ def detached(handle: Handle) -> Any:
     storage = own_memory(handle)
     out = make(type(handle), handle._value, None)
     out._storage = storage
+    storage.look(out)
     return out

@@ -10,11 +10,11 @@ import numpy as np
 
 from jitgrad.handle import make
 from jitgrad.ops.elementwise import add, alias, cast, clone, detach, div, eq, exp, ge, log, mul, sub, where
-from jitgrad.ops.indexing import gather, index_add, one_along, places, scatter_add, within
+from jitgrad.ops.indexing import gather, getitem, index_add, index_put, one_along, places, scatter_add, within
 from jitgrad.ops.linalg import matmul
 from jitgrad.ops.movement import expand, permute, reshape, sum
 from jitgrad.ops.reductions import amax
-from jitgrad.ops.table import Op
+from jitgrad.ops.table import Op, infer
 from jitgrad.record import Trace, current_trace
 from jitgrad.tape import CONST, CONTROL, LEAF, Leaf, Row, Tape, reachable, with_tapes
 
@@ -58,7 +58,7 @@ class _Simplifier:
         """For each of these rows one that does the same; `new` holds those for what they read."""
         for row in rows:
             inputs = tuple([new[x] for x in row.inputs])
-            changing = row.op in _CHANGING or row.op.lower is not None or row.op.kind in CONTROL
+            changing = row.op in _CHANGING or row.op.lower is not None or row.op.parts is not None or row.op.kind in CONTROL
             simpler = self._simpler(row, inputs) if changing else self._shared(row, inputs)
             new[row] = self._smaller(simpler) if simpler.op.kind == "elementwise" and simpler.shape else simpler
         return new
@@ -76,7 +76,7 @@ class _Simplifier:
             return self._simpler_inside(row, inputs)
         if op in _COPIES or (op in _SHAPED and inputs[0].shape == row.shape) or (op is cast and inputs[0].dtype == row.dtype):
             return inputs[0]
-        rule = _SIMPLER.get(op)
+        rule = _Simplifier._of_one if op.parts is not None and math.prod(row.shape) == 1 else _SIMPLER.get(op)
         if rule is not None and (simpler := rule(self, row, inputs)) is not None:
             return simpler
         return self._lowered(row, inputs) if op.lower is not None and self.lowers(row) else self._shared(row, inputs)
@@ -114,6 +114,20 @@ class _Simplifier:
             )
             inputs = (inputs[0], *arrays, *inputs[1:])
         return self._shared(Row(row.op, inputs, params, row.shape, row.dtype, False), inputs)
+
+    def _of_one(self, row: Row, inputs: tuple[Row, ...]) -> Row | None:
+        """A single element into which parts are written: the last of them, and what is added to it."""
+        assert row.op.parts is not None
+        parts = row.op.parts(np.empty(row.shape), *inputs, **row.params)
+        zero, found = self.tracing.constant(row.dtype.type(0)), None
+        for value, where_, adds in parts or ():
+            value = zero if value is None else value
+            if where_.size and (value.dtype != row.dtype or math.prod(value.shape) != 1):
+                return None
+            if where_.size:
+                value = self._reshaped(value, row.shape)
+                found = self._new(add, (found, value), {}, row.dtype, row.shape) if adds and found is not None else value
+        return found
 
     def _multiplied(self, row: Row, inputs: tuple[Row, ...]) -> Row | None:
         """What is multiplied by one."""
@@ -156,6 +170,14 @@ class _Simplifier:
         (x,), order = inputs[0].inputs, inputs[0].params["dims"]
         dims = tuple([order[d] for d in row.params["dims"]])
         return x if dims == tuple(range(row.ndim)) else self._new(permute, (x,), {"dims": dims}, row.dtype, row.shape)
+
+    def _written(self, row: Row, inputs: tuple[Row, ...]) -> Row | None:
+        """What is written at an index, spread over all that the index picks."""
+        base, value, *arrays = inputs
+        shape = infer(getitem, [base, *arrays], {"index": row.params["index"]}).shape
+        if value.shape == shape or value.ndim > len(shape):
+            return None
+        return self._shared(row, (base, self._spread(value, shape), *arrays))
 
     def _product(self, row: Row, inputs: tuple[Row, ...]) -> Row | None:
         """What is multiplied by a unit matrix, as sweeps for whole Jacobians begin."""
@@ -206,7 +228,10 @@ class _Simplifier:
         one, zeros = self._spread(value.inputs[0], index.shape), x.inputs[2].inputs[0]
         fits = self._new(ge, (index, self._spread(zero, index.shape)), {}, np.dtype(bool), index.shape)
         found = self._new(where, (fits, one, self._spread(zeros, index.shape)), {}, row.dtype, index.shape)
-        return found if row.shape == found.shape else self._new(reshape, (found,), {"shape": row.shape}, row.dtype)
+        return self._reshaped(found, row.shape)
+
+    def _reshaped(self, x: Row, shape: tuple[int, ...]) -> Row:
+        return x if x.shape == shape else self._new(reshape, (x,), {"shape": shape}, x.dtype)
 
     def _spread(self, x: Row, shape: tuple[int, ...]) -> Row:
         return x if x.shape == shape else self._new(expand, (x,), {"shape": shape}, x.dtype)
@@ -245,7 +270,8 @@ class _Simplifier:
 _SIMPLER: dict[Op, Callable[[_Simplifier, Row, tuple[Row, ...]], Row | None]] = {
     mul: _Simplifier._multiplied, add: _Simplifier._added, exp: _Simplifier._exponential, expand: _Simplifier._shaped,
     reshape: _Simplifier._shaped, permute: _Simplifier._permuted, matmul: _Simplifier._product,
-    gather: _Simplifier._gathered, places: _Simplifier._counted, within: _Simplifier._checked, sum: _Simplifier._summed,
+    gather: _Simplifier._gathered, places: _Simplifier._counted, within: _Simplifier._checked,
+    index_add: _Simplifier._written, index_put: _Simplifier._written, sum: _Simplifier._summed,
 }  # fmt: skip
 _CHANGING = _COPIES | {LEAF, CONST, cast, *_SIMPLER}
 """The ops that `_Simplifier` knows something about; the others it can only lower, or share."""

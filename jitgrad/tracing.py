@@ -45,9 +45,14 @@ class Trace:
         """Remember a tensor that will be the same at every call, so that what is computed of it need not be recorded."""
         self.made[id(handle)] = weakref.ref(handle)
 
+    def has_made(self, handle: Handle) -> bool:
+        """Whether `note_made` was told of a tensor."""
+        found = self.made.get(id(handle))
+        return found is not None and found() is handle
+
     def comes_from_outside(self, handle: Handle) -> bool:
         """Whether a tensor with a value may have another at the next call."""
-        return not any((found := t.made.get(id(handle))) is not None and found() is handle for t in (self, *self.around()))
+        return not any(trace.has_made(handle) for trace in (self, *self.around()))
 
     def views_of(self, root: Handle) -> list[Handle]:
         """The living views of a traced tensor."""
@@ -64,6 +69,19 @@ class Trace:
             self.captured[key] = found = (leaf, handle)
             self.rows.add(leaf)
         return found[0]
+
+    def before_change(self, handle: Handle) -> None:
+        """Keep what was captured of memory that is about to be overwritten, where it was made while this trace records.
+
+        A tensor from outside is read anew at every call, and changing it while recording is an error in the end.
+        """
+        for trace in (self, *self.around()):
+            for key, (leaf, held) in list(trace.captured.items()):
+                shared = held is handle or (held._storage is not None and held._storage is handle._storage)
+                if shared and held._value is not None and not (trace.lifts and trace.comes_from_outside(held)):
+                    kept = make(held.__class__, np.array(held._value)[()], None)
+                    del trace.captured[key]
+                    trace.captured[id(kept)] = (leaf, kept)
 
     def is_number(self, row: Row) -> bool:
         """Whether a row of this trace or one around it stands for a Python number."""

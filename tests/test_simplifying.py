@@ -104,3 +104,26 @@ def test_cross_entropy_goes_into_native_functions():
     text = jg.jit(jg.cross_entropy).source(X, classes)
     assert "within" in text
     compile(text, "source", "exec")
+
+
+def test_parts_of_single_elements_and_broadcast_values_go_into_native_functions():
+    def single(x):
+        y = jg.cat([x[:1] * 2, x[:0]])
+        z = jg.zeros_like(y)
+        z[0] += y[0] * 3
+        return (z.flip(0) + jg.nn.functional.pad(x[1:2], (0, 0)) if hasattr(jg, "nn") else z.flip(0)).sum()
+
+    def broadcast(x, i):
+        y = x * 1
+        y[i] += x[0]
+        y[1:3] = x[3]
+        y[i[:1]] = 7.0
+        return (y * y).sum()
+
+    x, i = jg.tensor(rng.standard_normal(5)), jg.tensor([4, 0])
+    for function, args in ((single, (x,)), (broadcast, (x, i))):
+        value, gradient = jg.value_and_grad(function)(*args)
+        for call in (jg.jit(jg.value_and_grad(function)), jg.value_and_grad(function).compile(*args)):
+            found = call(*args)
+            np.testing.assert_allclose(np.asarray(found[0].detach()), value.numpy(), rtol=1e-12)
+            np.testing.assert_allclose(np.asarray(found[1].detach()), gradient.numpy(), rtol=1e-12)
