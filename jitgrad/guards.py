@@ -132,7 +132,7 @@ class Paths:
         self._full = False
         self._lock = threading.Lock()
 
-    def captured_alike(self) -> bool:
+    def is_right(self) -> bool:
         """Each path is asked for itself."""
         return True
 
@@ -170,7 +170,7 @@ class Paths:
     def _search(self, attempt: Callable[[Any], Any], tried: list[Any], begin: tuple[bool, ...]) -> tuple[Any, Any] | None:
         """The path that is right and what `attempt` gives for it; where that is a `Failed`, the next path begins alike."""
         while True:
-            fitting = (p for p in self.paths if p.outcomes[: len(begin)] == begin and p not in tried and p.captured_alike())
+            fitting = (p for p in self.paths if p.outcomes[: len(begin)] == begin and p not in tried and p.is_right())
             path = next(fitting, None)
             if path is None:
                 return None
@@ -192,7 +192,9 @@ class Paths:
                 return rivals[0]
             path.kept = len(self.paths) - len(rivals) < MOST_PATHS
             if path.kept:
-                path.others, path.alike = functools.partial(self.other, path), self
+                path.alike = self
+                if path.outcomes:
+                    path.others = functools.partial(self.other, path)
                 self.paths = [path, *[p for p in self.paths if p not in rivals]]
             warns, self._full = not path.kept and not self._full, not path.kept
         if warns:
@@ -221,7 +223,7 @@ def _same(one: Any, other: Any) -> bool:
         places = {row: i for i, row in enumerate(path.tape.rows)}
         rows = [(r.op, r.shape, r.dtype, frozen(r.params), *[places[x] for x in r.inputs]) for r in path.tape.rows]
         forms.append((rows, [id(x) for x in [*path.captured, *path.traced.outputs]], path.traced.structure))
-    return forms[0] == forms[1] and one.captured_alike()
+    return forms[0] == forms[1] and one.is_right()
 
 
 def replayed(path: Any, tensors: Sequence[Any]) -> list[Any]:

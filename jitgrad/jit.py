@@ -81,9 +81,15 @@ class Compiled:
         self.alike: Paths | None = None
         self.kept = True
 
-    def captured_alike(self) -> bool:
-        """Whether the captured tensors still have the shapes and dtypes that they were recorded with."""
-        return not self.captured or [kind_of(handle, []) for handle in self.captured] == self.captured_kinds
+    def is_right(self) -> bool:
+        """Whether what it read from outside is still as it was recorded: the shapes and dtypes of the captured tensors, and
+        the values of those that became Python numbers."""
+        alike = not self.captured or [kind_of(handle, []) for handle in self.captured] == self.captured_kinds
+        return alike and not self.is_outdated()
+
+    def is_outdated(self) -> bool:
+        """Whether a tensor from outside that became a Python number has another value now."""
+        return not all(known.holds() for known in self.traced.looked_at)
 
     def chosen(self, *_: Any) -> tuple[Compiled, Any]:
         """The one to run, and the values of its outputs if they are known."""
@@ -167,7 +173,8 @@ class Jitted:
             captured = list(zip(compiled.captured, compiled.captured_kinds))
             results = (compiled.traced.structure, compiled.traced.outputs)
             direct = compiled.direct(run, [kind for kind in kinds if spec_of(kind) is not None])
-            entry = write_entry(structure, kinds, captured, run, direct, results, self._conditions, compiled.others)
+            conditions = functools.partial(self._conditions, compiled)
+            entry = write_entry(structure, kinds, captured, run, direct, results, conditions, compiled.others)
             self._prefer(compiled, entry)
             if values is None and (result := entry(args)) is not MISS:
                 return result
@@ -181,10 +188,11 @@ class Jitted:
         compiled.entry = entry or compiled.entry
         self._entries = [compiled.entry, *[e for e in self._entries if e not in rivals][: MOST_ENTRIES - 1]]
 
-    def _conditions(self, known: Callable[[Any], str]) -> list[str]:
+    def _conditions(self, compiled: Compiled, known: Callable[[Any], str]) -> list[str]:
         """When an entry that is made now must not be used: expressions, in which `known` names objects."""
         chosen = f"{known(_sweep.get)}() is not {known(_sweep.get())} or {known(current_trace.get)}() is not None"
-        return [chosen, *self._outside.conditions(known)]
+        outdated = [f"{known(compiled.is_outdated)}()"] if compiled.traced.looked_at else []
+        return [chosen, *outdated, *self._outside.conditions(known)]
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         return self if instance is None else functools.partial(self, instance)
@@ -207,7 +215,7 @@ class Jitted:
                 "not a tensor becomes part of the key of the compiled function, so pass a tuple, a string or the like"
             ) from None
         record = functools.partial(self._trace, structure, leaves, key[1:], bool(kwargs))
-        if found is None or not found.captured_alike():
+        if found is None or not found.is_right():
             found = self._compiled[tuple(key)] = Paths(self.__name__, self._prefer) if self._guard else record()
         return *found.chosen(tensors, _sweep.get(), record), tensors, key[1:], structure
 

@@ -157,9 +157,17 @@ class Tensor(Declared):
             )
         return self._value
 
+    def _known(self, what: str) -> Any:
+        """The value, where it becomes a Python number or several."""
+        value = self._concrete(what)
+        trace = current_trace.get() if lifting else None
+        if trace is not None and trace.lifts:
+            trace.note_look(self)
+        return value
+
     def item(self) -> Any:
         """The value of a tensor of one element as a Python number; RuntimeError for several elements."""
-        value = self._concrete("item()")
+        value = self._known("item()")
         if value.size != 1:
             raise RuntimeError(f"a tensor with {value.size} elements (shape {list(value.shape)}) is not one number: "
                                "reduce or index it first, or use tolist()")  # fmt: skip
@@ -167,7 +175,7 @@ class Tensor(Declared):
 
     def tolist(self) -> Any:
         """The values as nested lists of Python numbers."""
-        return self._concrete("tolist()").tolist()
+        return self._known("tolist()").tolist()
 
     def numpy(self, *, force: bool = False) -> np.ndarray:
         """The values as a NumPy array that shares memory; RuntimeError if the tensor requires grad, unless `force`."""
@@ -197,10 +205,10 @@ class Tensor(Declared):
         if size != 1:
             raise RuntimeError(f"the truth of a tensor with {size} elements is ambiguous: use .any() or .all()")
         known = None if guarded is None else guarded.truth(self)
-        return bool(self._concrete("bool()")) if known is None else known
+        return bool(self._known("bool()")) if known is None else known
 
     def _number(self, what: str) -> Any:
-        value = self._concrete(what)
+        value = self._known(what)
         if value.size != 1:
             raise ValueError(f"{what} takes one number, and this tensor has {value.size} elements (shape "
                              f"{list(value.shape)})")
@@ -216,7 +224,7 @@ class Tensor(Declared):
         return complex(self._number("complex()"))
 
     def __index__(self) -> int:
-        value = self._concrete("an index")
+        value = self._known("an index")
         if value.size != 1 or value.dtype.kind not in "iub":
             raise TypeError("only integer tensors of one element can be used as an index")
         return int(value.item())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -25,6 +25,18 @@ class OrderedSet(dict[Any, None]):
     add = dict.setdefault
 
 
+class Known(NamedTuple):
+    """A tensor, and the value that it had."""
+
+    handle: Handle
+    value: Any
+
+    def holds(self) -> bool:
+        """Whether it has that value still, bit by bit."""
+        now = self.handle._value
+        return now.dtype == self.value.dtype and now.shape == self.value.shape and now.tobytes() == self.value.tobytes()
+
+
 class Trace:
     """The recording of one function under `jit` or `vmap`: which tensors it captured, and the trace around it."""
 
@@ -40,6 +52,7 @@ class Trace:
         self.lifts: bool = self.outer is not None and self.outer.lifts  # operations on tensors with values are recorded too
         self.names: dict[Row, str] = {}  # what the printed tape says of some rows
         self.made: dict[int, weakref.ref] = {}  # tensors with values that were made meanwhile, of nothing from outside
+        self.looked_at: dict[int, Known] = {}  # tensors from outside of which Python took numbers
 
     def note_made(self, handle: Handle) -> None:
         """Remember a tensor that will be the same at every call, so that what is computed of it need not be recorded."""
@@ -53,6 +66,13 @@ class Trace:
     def comes_from_outside(self, handle: Handle) -> bool:
         """Whether a tensor with a value may have another at the next call."""
         return not any(trace.has_made(handle) for trace in (self, *self.around()))
+
+    def note_look(self, handle: Handle) -> None:
+        """Remember the value of a tensor that becomes a Python number: where it may be another at the next call, what is
+        recorded is right for this one alone."""
+        if self.comes_from_outside(handle):
+            for trace in (self, *self.around()):
+                trace.looked_at[id(handle)] = Known(handle, np.array(handle._value))
 
     def views_of(self, root: Handle) -> list[Handle]:
         """The living views of a traced tensor."""

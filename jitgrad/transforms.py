@@ -10,6 +10,7 @@ from jitgrad.handle import Handle, make
 from jitgrad.outside import Outside, contents
 from jitgrad.record import Trace, current_trace
 from jitgrad.tape import Leaf, Row, Tape
+from jitgrad.tracing import Known
 from jitgrad.tree import flatten
 
 COMPUTED = object()
@@ -25,6 +26,7 @@ class Traced:
         self.captured = captured
         self.outputs = outputs
         self.guards: list[tuple[Row, bool]] = []  # see `jitgrad.guards`
+        self.looked_at: list[Known] = []  # what it took Python numbers of: with others it would be another tape
 
 
 def trace(
@@ -61,7 +63,9 @@ def trace(
     captured: dict[Row, Handle] = dict(tracing.captured.values())
     tape = Tape(inputs, [row for row in rows if row is not None] + checks, tracing.names, among=tracing.rows)
     outputs = [COMPUTED if row is not None else leaf for row, leaf in zip(rows, leaves)]
-    return Traced(tape, structure, captured, outputs)
+    traced = Traced(tape, structure, captured, outputs)
+    traced.looked_at = list(tracing.looked_at.values())
+    return traced
 
 
 def _result_row(tracing: Trace, leaf: Any) -> Row | None:
