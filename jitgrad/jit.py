@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import time
+import warnings
 from collections.abc import Callable
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from jitgrad.compiled import NativeFunction
 
 MOST_ENTRIES = 8
+MOST_STATES = 32
+"""For how many states of what a function reads from outside its tapes are kept."""
 SWEEPS = ("auto", "interpreted", "machine", "jit")
 _sweep: ContextVar[str] = ContextVar("sweep", default="auto")
 
@@ -147,6 +150,7 @@ class Jitted:
         self._compiled: dict[Any, Any] = {}  # Compiled, or Paths
         self._entries: list[Callable] = []
         self._outside = Outside(function)
+        self._states: list[tuple] = []  # of what is outside, those with tapes
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if not kwargs:
@@ -216,8 +220,23 @@ class Jitted:
             ) from None
         record = functools.partial(self._trace, structure, leaves, key[1:], bool(kwargs))
         if found is None or not found.is_right():
+            self._make_room(first[1])
             found = self._compiled[tuple(key)] = Paths(self.__name__, self._prefer) if self._guard else record()
         return *found.chosen(tensors, _sweep.get(), record), tensors, key[1:], structure
+
+    def _make_room(self, state: tuple) -> None:
+        """Forget all tapes, with a warning, if there are some for many states of what is outside, and now this new one."""
+        if state in self._states:
+            return
+        if len(self._states) == MOST_STATES:
+            moved = self._outside.names(self._states[-1])
+            self._states, self._compiled, self._entries = [], {}, []
+            warnings.warn(
+                f"{self.__name__} has been recorded {MOST_STATES} times because what it reads from outside changes ({moved} the "
+                "last time), which is slow: pass it as an argument, or make it a tensor, which is read at every call",
+                RuntimeWarning, stacklevel=5,
+            )  # fmt: skip
+        self._states.append(state)
 
     def _trace(self, structure: Any, leaves: list, kinds: list, with_kwargs: bool, values: list | None = None) -> Compiled:
         start = time.perf_counter()

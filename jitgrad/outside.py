@@ -1,14 +1,17 @@
-"""What a function uses from outside: numbers, tensors and lists in its globals and its closure.
+"""What a function uses from outside: numbers, tensors and lists in its globals, in its closure and in attributes.
 
 `jit` records a function once, so a number that it read from outside is part of the tape. Were that number changed
 later, the tape would silently go on with the old one. So the values are looked at again at every call and are part of
-the key: a changed one records anew. Values reached in other ways (attributes of objects, say) are not seen.
+the key: a changed one records anew. Attributes are those whose names the code has, of `self`, and of objects and modules
+that it reaches in these ways. Values reached otherwise (what a property computes, say) are not seen.
 """
 
 from __future__ import annotations
 
+import functools
+import sys
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from operator import is_
 from typing import Any, NamedTuple
 
@@ -18,28 +21,30 @@ from jitgrad.handle import Handle
 
 
 class Look(NamedTuple):
-    """Where a value is: in a cell of a closure (then `name` is None), or under its name among the globals."""
+    """Where a value is: in a cell of a closure (then `holder` is the cell), or what `holder` gives for its name."""
 
     holder: Any
-    name: str | None
+    name: str
 
     def __call__(self) -> Any:
-        return self.holder.cell_contents if self.name is None else self.holder.get(self.name)
+        return self.holder.cell_contents if isinstance(self.holder, types.CellType) else self.holder(self.name)
 
     def text(self, known: Callable[[Any], str]) -> str:
         """The same as an expression; `known` gives the names of objects."""
-        return f"{known(self.holder)}.cell_contents" if self.name is None else f"{known(self.holder.get)}({self.name!r})"
+        cell = isinstance(self.holder, types.CellType)
+        return f"{known(self.holder)}" + (".cell_contents" if cell else f"({self.name!r})")
 
 
 class Outside:
     """The values that a function uses from outside. `changed()` is quick; `state()` is their part of the key."""
 
     def __init__(self, function: Callable) -> None:
-        self._looks: list[Look] = []
-        _collect(function, self._looks, set())
+        self._function = function
         self._take()
 
     def _take(self) -> None:
+        self._looks: list[Look] = []
+        _Search(self._looks).function(self._function)
         values = [look() for look in self._looks]
         self._fixed = [(look, v) for look, v in zip(self._looks, values) if not isinstance(v, _MUTABLE)]
         self._moving = [(look, state(v), _copy(v)) for look, v in zip(self._looks, values) if isinstance(v, _MUTABLE)]
@@ -49,6 +54,12 @@ class Outside:
         """Expressions of which one is true if `changed()`, given what `state()` last said."""
         found = [f"{look.text(known)} is not {known(value)}" for look, value in self._fixed]
         return found + ([f"{known(self.changed)}()"] if self._moving else [])
+
+    def names(self, state: tuple) -> str:
+        """The names of the values that are others now than in a former state, or of all."""
+        now = [look.name for look in self._looks]
+        moved = [name for name, old, new in zip(now, state, self._state) if old != new]
+        return ", ".join(dict.fromkeys(moved if len(state) == len(now) else now))
 
     def tensors(self) -> list[tuple[Handle, Any]]:
         """The tensors among the values, also those in lists and the like, with what `contents` says of each."""
@@ -94,40 +105,99 @@ def _holds(value: Any, copy: Any) -> bool:
     return value.__class__ is copy.__class__ and len(value) == len(copy) and all(map(is_, value, copy))
 
 
-def _collect(function: Any, looks: list[Look], seen: set[int]) -> None:
-    while not isinstance(function, types.FunctionType):
-        inner = (
-            getattr(function, "_function", None)
-            or getattr(function, "__func__", None)
-            or getattr(function, "func", None)
-        )
-        if inner is None:
+class _Search:
+    """The state of looking for everything that a function reads, and the functions that it calls."""
+
+    def __init__(self, looks: list[Look]) -> None:
+        self.looks = looks
+        self.seen: set[tuple] = set()
+
+    def _is_new(self, *found: Any) -> bool:
+        new = found not in self.seen
+        self.seen.add(found)
+        return new
+
+    def function(self, function: Any) -> None:
+        """What a function reads; it may be wrapped, bound to an object, or be an object that can be called."""
+        owners: list[Any] = []
+        while not isinstance(function, types.FunctionType):
+            if isinstance(function, functools.partial):
+                owners += [*function.args, *function.keywords.values()]
+            owners.append(getattr(function, "__self__", None))
+            inner = next((found for found in (getattr(function, name, None) for name in _WRAPPED) if found is not None), None)
+            if inner is None:
+                inner = getattr(type(function), "__call__", None)  # noqa: B004
+                owners.append(function)
+                if not isinstance(inner, types.FunctionType):
+                    return
+            function = inner
+        if not self._is_new(id(function), *map(id, owners)):
             return
-        function = inner
-    if id(function) in seen:
-        return
-    seen.add(id(function))
-    # What our own transforms close over never changes. (Their __module__ is that of the function they wrap.)
-    ours = str(function.__globals__.get("__name__", "")).split(".")[0] == "jitgrad"
-    for cell in function.__closure__ or ():
-        _watch(Look(cell, None), looks, seen, ours)
-    for name in () if ours else function.__code__.co_names:
-        if name in function.__globals__:
-            _watch(Look(function.__globals__, name), looks, seen, False)
+        code, held = function.__code__, function.__globals__
+        ours = _is_of(held.get("__name__"), ("jitgrad",))
+        names = () if _is_of(held.get("__name__"), _FIXED) else _names(code)
+        for cell, name in zip(function.__closure__ or (), code.co_freevars):
+            # What our own transforms close over never changes. (Their __module__ is that of the function they wrap.)
+            self.value(Look(cell, name), names, followed=ours)
+        for name in names:
+            if name in held:
+                self.value(Look(held.get, name), names)
+        for owner in owners if names else ():
+            self.attributes(owner, names)
+
+    def value(self, look: Look, names: tuple[str, ...], followed: bool = False) -> None:
+        """A value that code with these names may read; it is not watched if it is just `followed`."""
+        try:
+            value = look()
+        except ValueError:  # a closure cell that is not filled yet
+            return
+        if not followed and not isinstance(value, types.ModuleType | type):
+            self.looks.append(look)
+        self.within(value, names)
+
+    def within(self, value: Any, names: tuple[str, ...]) -> None:
+        """What there is to read in a value: in a container, in attributes, by calling it."""
+        if isinstance(value, _MUTABLE):
+            items = value.values() if isinstance(value, dict) else value
+            if not set(map(type, items)) <= _PLAIN and self._is_new(id(value), names):
+                for item in items:
+                    self.within(item, names)
+        elif not isinstance(value, _WATCHED):
+            if callable(value) and not isinstance(value, type):
+                self.function(value)
+            self.attributes(value, names)
+
+    def attributes(self, owner: Any, names: tuple[str, ...]) -> None:
+        """Those attributes of an object, a class or a module that code with these names may mean."""
+        module = getattr(owner, "__name__" if isinstance(owner, types.ModuleType) else "__module__", "")
+        if _is_of(module, _FIXED) or not self._is_new(id(owner), names):
+            return
+        held, kind = getattr(owner, "__dict__", {}), type(owner)
+        for name in names:
+            of_class = getattr(kind, name, None)
+            slot = isinstance(of_class, types.MemberDescriptorType) and hasattr(owner, name)
+            if name in held or slot or (of_class is not None and isinstance(of_class, _WATCHED)):
+                self.value(Look(functools.partial(getattr, owner), name), names)
+            elif isinstance(of_class, types.FunctionType):
+                self.function(getattr(owner, name))
 
 
-def _watch(look: Look, looks: list[Look], seen: set[int], ours: bool) -> None:
-    try:
-        value = look()
-    except ValueError:  # a closure cell that is not filled yet
-        return
-    if isinstance(value, types.ModuleType | type):
-        return
-    calls = callable(value) and not isinstance(value, Handle)
-    if calls:
-        _collect(value, looks, seen)
-    if not ours and (calls or isinstance(value, _WATCHED)):
-        looks.append(look)
+_WRAPPED = ("_function", "__func__", "func")
+_FIXED = frozenset({*sys.stdlib_module_names, "numpy", "scipy", "numba", "jitgrad"})
+"""Packages whose attributes nobody changes."""
+
+
+def _names(code: types.CodeType) -> tuple[str, ...]:
+    """The names of globals and attributes in a piece of code, and in the functions within."""
+    found = dict.fromkeys(code.co_names)
+    for const in code.co_consts:
+        if isinstance(const, types.CodeType):
+            found |= dict.fromkeys(_names(const))
+    return tuple(found)
+
+
+def _is_of(module: Any, packages: Collection[str]) -> bool:
+    return str(module).split(".")[0] in packages
 
 
 _WATCHED = (bool, int, float, complex, str, bytes, type(None), tuple, list, dict, set, np.generic, np.ndarray, Handle)

@@ -1,6 +1,10 @@
-"""What functions under jit make of tensors from outside: read at every call, as arrays or as Python numbers."""
+"""What functions under jit make of what is outside: tensors are read at every call, of numbers a change is noticed."""
 
 from __future__ import annotations
+
+import functools
+import types
+from dataclasses import dataclass
 
 import pytest
 
@@ -85,3 +89,77 @@ def test_a_number_taken_in_a_step_of_a_loop_or_under_vmap_is_looked_at_again():
 def test_a_function_without_branches_may_be_guarded():
     f = jg.jit(lambda x: x * 2, guard=True)
     assert [float(f(jg.tensor(x))) for x in (1.0, 2.0, 3.0)] == [2.0, 4.0, 6.0]
+
+
+class Layer:
+    """Something with numbers that its methods read."""
+
+    shared = 1.0
+
+    def __init__(self, scale):
+        self.scale = scale
+        self.inner = types.SimpleNamespace(power=1.0)
+
+    def __call__(self, x):
+        return self.scaled(x) * self.shared * self.inner.power
+
+    def scaled(self, x):
+        return x * self.scale
+
+
+@dataclass(slots=True)
+class Settings:
+    rate: float = 1.0
+
+
+def test_attributes_are_looked_at_again():
+    layer, layers, settings = Layer(2.0), [Layer(1.0), Layer(3.0)], Settings()
+    module = types.ModuleType("a_module_of_the_user")
+    module.RATE = 2.0
+
+    def method_of_object(x):
+        return layer.scaled(x)
+
+    def objects_in_a_list(x):
+        for one in layers:
+            x = one(x)
+        return x
+
+    functions = [
+        layer, layer.scaled, method_of_object, objects_in_a_list, functools.partial(Layer.scaled, layer),
+        lambda x: x * settings.rate, lambda x: x * module.RATE, lambda x: sum((lambda k: x * settings.rate)(k) for k in "ab"),
+    ]  # fmt: skip
+    compiled = [(f, jg.jit(f), jg.jit(jg.grad(f))) for f in functions]
+    changes = [
+        lambda: None,
+        lambda: setattr(layer, "scale", 5.0),
+        lambda: setattr(layer.inner, "power", 4.0),
+        lambda: setattr(layer, "inner", types.SimpleNamespace(power=6.0)),
+        lambda: setattr(layer.inner, "power", 7.0),
+        lambda: setattr(layers[1], "scale", 0.5),
+        lambda: layers.append(Layer(9.0)),
+        lambda: setattr(layers[2], "scale", 8.0),
+        lambda: setattr(settings, "rate", 3.0),
+        lambda: setattr(module, "RATE", 3.5),
+        lambda: setattr(Layer, "shared", 1.5),
+    ]
+    for change in changes:
+        change()
+        for f, value, slope in compiled:
+            expected = float(f(jg.tensor(1.0)))
+            assert [float(g(jg.tensor(1.0))) for g in (value, value, slope, slope)] == [expected] * 4
+    Layer.shared = 1.0
+
+
+def test_a_number_that_changes_at_every_call_warns():
+    rate = 1.0
+
+    @jg.jit
+    def scaled(x):
+        return x * rate
+
+    with pytest.warns(RuntimeWarning, match=r"scaled has been recorded 32 times .*\(rate the last time\)"):
+        for i in range(40):
+            rate = 1.0 + i
+            assert float(scaled(jg.tensor(2.0))) == 2 * rate
+    assert len(scaled._compiled) < 32
