@@ -158,8 +158,11 @@ def test_a_number_that_changes_at_every_call_warns():
     def scaled(x):
         return x * rate
 
-    with pytest.warns(RuntimeWarning, match=r"scaled has been recorded 32 times .*\(rate the last time\)"):
-        for i in range(40):
-            rate = 1.0 + i
+    def forty_rates():
+        nonlocal rate
+        for rate in range(40):
             assert float(scaled(jg.tensor(2.0))) == 2 * rate
+
+    with pytest.warns(RuntimeWarning, match=r"scaled has been recorded 32 times .*\(rate the last time\)"):
+        forty_rates()
     assert len(scaled._compiled) < 32
