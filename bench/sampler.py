@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import importlib
 import sys
-from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -32,20 +31,23 @@ def _data() -> tuple[np.ndarray, np.ndarray]:
     return found
 
 
-def _by_hand(x: np.ndarray, y: np.ndarray) -> Callable:
-    def energy_and_force(w: np.ndarray) -> tuple:
-        e = np.exp(-y * (x @ w))
-        return np.log1p(e).sum() + 0.5 * (w * w).sum(), x.T @ (-y * e / (1 + e)) + w
+def _by_hand(x: np.ndarray, y: np.ndarray) -> tuple:
+    def energy(w: np.ndarray) -> Any:
+        return np.log1p(np.exp(-y * (x @ w))).sum() + 0.5 * (w * w).sum()
 
-    return energy_and_force
+    def force(w: np.ndarray) -> np.ndarray:
+        e = np.exp(-y * (x @ w))
+        return x.T @ (-y * e / (1 + e)) + w
+
+    return energy, force
 
 
 def hamiltonian(draws: int = 50) -> Workload:
-    """Where the chain is after some draws of 20 leaps each: 20 gradients a draw."""
+    """Where the chain is after some draws of 20 leaps each: 20 gradients and a value a draw."""
 
-    def contestant(sample: str, gradient: Callable, context: Any = nullcontext) -> Contestant:
+    def contestant(sample: str, functions: tuple, context: Any = nullcontext) -> Contestant:
         def call(start: np.ndarray) -> Any:
-            return getattr(_example("hmc"), sample)(gradient, start, draws, *CHAIN.values())[0]
+            return getattr(_example("hmc"), sample)(*functions, start, draws, *CHAIN.values())[0]
 
         return Contestant(call, (np.zeros(_data()[0].shape[1]),), lambda found: [found], context)
 
@@ -54,8 +56,9 @@ def hamiltonian(draws: int = 50) -> Workload:
 
         context, hmc = functools.partial(jax.enable_x64, True), _example("hmc")
         with context():
-            function = waited_for(jax.jit(jax.value_and_grad(hmc.potential(*_data(), jax.numpy))))
-            return contestant("sample", hmc.in_numpy(function, np.asarray), context)
+            energy = hmc.potential(*_data(), jax.numpy)
+            functions = [waited_for(jax.jit(function)) for function in (energy, jax.grad(energy))]
+            return contestant("sample", hmc.in_numpy(*functions, np.asarray), context)
 
     entrants = {
         JIT: lambda: contestant("native_sample", _example("hmc").compiled(*_data())), JAX: jax,

@@ -32,24 +32,24 @@ def potential(x: Any, y: Any, xp: Any = jg) -> Callable:
     return energy
 
 
-def sample(energy_and_force: Callable, start: np.ndarray, draws: int, leaps: int, step: float, seed: int) -> tuple:
-    """Draws of the weights (one a row), and the share of proposals that was accepted."""
+def sample(energy: Callable, force: Callable, start: np.ndarray, draws: int, leaps: int, step: float, seed: int) -> tuple:
+    """Draws of the weights (one a row), and the share of proposals that was accepted; `force` is the slope of `energy`."""
     np.random.seed(seed)
-    here = start
-    energy, slope = energy_and_force(here)
+    here, here_energy, here_slope = start, energy(start), force(start)
     found, accepted = np.empty((draws, start.size)), 0
     for i in range(draws):
         momentum = np.random.standard_normal(start.size)
-        before = energy + 0.5 * (momentum * momentum).sum()
-        there, there_energy, there_slope = here, energy, slope
+        before = here_energy + 0.5 * (momentum * momentum).sum()
+        there, slope = here, here_slope
         for _ in range(leaps):
-            momentum = momentum - 0.5 * step * there_slope
+            momentum = momentum - 0.5 * step * slope
             there = there + step * momentum
-            there_energy, there_slope = energy_and_force(there)
-            momentum = momentum - 0.5 * step * there_slope
+            slope = force(there)
+            momentum = momentum - 0.5 * step * slope
+        there_energy = energy(there)
         after = there_energy + 0.5 * (momentum * momentum).sum()
         if np.log(np.random.random()) < before - after:
-            here, energy, slope, accepted = there, there_energy, there_slope, accepted + 1
+            here, here_energy, here_slope, accepted = there, there_energy, slope, accepted + 1
         found[i] = here
     return found, accepted / draws
 
@@ -57,47 +57,45 @@ def sample(energy_and_force: Callable, start: np.ndarray, draws: int, leaps: int
 native_sample = numba.njit(sample, nogil=True)
 
 
-def compiled(x: np.ndarray, y: np.ndarray) -> Any:
-    """Energy and gradient for `@njit` code; the data are part of it."""
-    return jg.value_and_grad(potential(jg.tensor(x), jg.tensor(y))).compile(np.zeros(x.shape[1])).njit
+def compiled(x: np.ndarray, y: np.ndarray) -> tuple:
+    """Energy and force for `@njit` code; the data are part of them."""
+    energy, example = potential(jg.tensor(x), jg.tensor(y)), np.zeros(x.shape[1])
+    return jg.jit(energy).compile(example).njit, jg.grad(energy).compile(example).njit
 
 
-def in_numpy(function: Callable, array: Callable = jg.Tensor.numpy) -> Callable:
-    """A function under `jit`, for code that wants a number and an array."""
-
-    def energy_and_force(w: np.ndarray) -> tuple:
-        value, slope = function(w)
-        return value.item(), array(slope)
-
-    return energy_and_force
+def in_numpy(energy: Callable, force: Callable, array: Callable = jg.Tensor.numpy) -> tuple:
+    """The two functions, of some library, for code that wants a number and an array."""
+    return lambda w: energy(w).item(), lambda w: array(force(w))
 
 
-def over_jax(x: np.ndarray, y: np.ndarray) -> Callable:
+def over_jax(x: np.ndarray, y: np.ndarray) -> tuple:
     """The same for Python, from JAX."""
     import jax
 
     jax.config.update("jax_enable_x64", True)
-    return in_numpy(jax.jit(jax.value_and_grad(potential(x, y, jax.numpy))), np.asarray)
+    energy = potential(x, y, jax.numpy)
+    return in_numpy(jax.jit(energy), jax.jit(jax.grad(energy)), np.asarray)
 
 
 def main(arguments: list[str] | None = None) -> tuple:
-    """The example; returns the native function, and the draws."""
+    """The example; returns the native functions, and the draws."""
     given = options(__doc__, arguments)
     x, y = tumours()
     start, chain = np.zeros(x.shape[1]), {"leaps": 20, "step": 0.05, "seed": 1}
-    gradient, draws = compiled(x, y), 300 if given.quick else 2000
-    found, accepted = native_sample(gradient, start, draws, *chain.values())
+    native, draws = compiled(x, y), 300 if given.quick else 2000
+    found, accepted = native_sample(*native, start, draws, *chain.values())
     kept = found[draws // 4 :, -1]
     print(f"{accepted:.0%} of {draws} proposals accepted; intercept {kept.mean():.2f} +- {kept.std():.2f}")
 
-    few, under_jit = 20 if given.quick else 100, jg.jit(jg.value_and_grad(potential(jg.tensor(x), jg.tensor(y))))
+    few, energy = 20 if given.quick else 100, potential(jg.tensor(x), jg.tensor(y))
+    under_jit = in_numpy(jg.jit(energy), jg.jit(jg.grad(energy)))
     calls = {
-        "@njit over compile": lambda: native_sample(gradient, start, few, *chain.values()),
-        "the same in Python over jit": lambda: sample(in_numpy(under_jit), start, few, *chain.values()),
+        "@njit over compile": lambda: native_sample(*native, start, few, *chain.values()),
+        "the same in Python over jit": lambda: sample(*under_jit, start, few, *chain.values()),
     }
     try:
         slow = over_jax(x, y)
-        calls["the same in Python over jax.jit"] = lambda: sample(slow, start, few, *chain.values())
+        calls["the same in Python over jax.jit"] = lambda: sample(*slow, start, few, *chain.values())
     except ImportError:
         pass
     table(f"{few} draws of {chain['leaps']} leaps", calls, 3 if given.quick else 7)
@@ -105,7 +103,7 @@ def main(arguments: list[str] | None = None) -> tuple:
         with picture(given.plot) as axes:
             axes.plot(found[:, -1], linewidth=0.5)
             axes.set(xlabel="draw", ylabel="intercept")
-    return gradient, found
+    return native, found
 
 
 if __name__ == "__main__":

@@ -168,6 +168,7 @@ print("good")
 def test_an_interrupt_while_compiling():
     done = run_alone("""
 import os, signal, threading, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have had it ignored
 begin = threading.Event()
 compiled = structures.compiled
 def slowly(steps, cls, given):

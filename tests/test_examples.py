@@ -81,19 +81,19 @@ def test_hmc_in_machine_code_draws_what_python_draws():
     random = np.random.default_rng(0)
     x = random.normal(size=(50, 3))
     y = np.sign(x @ [1.0, -2.0, 0.0] + random.normal(size=50))
-    gradient = hmc.compiled(x, y)
-    native, accepted = hmc.native_sample(gradient, np.zeros(3), 100, 10, 0.1, 7)
-    python, _ = hmc.sample(gradient, np.zeros(3), 100, 10, 0.1, 7)
+    energy, force = hmc.compiled(x, y)
+    native, accepted = hmc.native_sample(energy, force, np.zeros(3), 100, 10, 0.1, 7)
+    python, _ = hmc.sample(energy, force, np.zeros(3), 100, 10, 0.1, 7)
     np.testing.assert_allclose(native, python, rtol=1e-6)
     assert accepted > 0.9
     step = jg.value_and_grad(hmc.potential(jg.tensor(x), jg.tensor(y)))
-    np.testing.assert_allclose(gradient(native[-1])[1], step(native[-1])[1].numpy())
+    np.testing.assert_allclose(force(native[-1]), step(native[-1])[1].numpy())
     assert (native[20:].mean(0) * [1, -1, 0] > [0.5, 0.5, -1]).all()
 
 
 def test_hmc_on_the_tumours_draws_what_python_draws():
-    gradient, draws = small_form("hmc")[0]
-    python, accepted = hmc.sample(gradient, np.zeros(31), 10, 20, 0.05, 1)
+    functions, draws = small_form("hmc")[0]
+    python, accepted = hmc.sample(*functions, np.zeros(31), 10, 20, 0.05, 1)
     np.testing.assert_allclose(draws[:10], python, rtol=1e-6)
     assert accepted > 0.8
 
