@@ -3,7 +3,7 @@
 `jit` records a function once, so a number that it read from outside is part of the tape. Were that number changed
 later, the tape would silently go on with the old one. So the values are looked at again at every call and are part of
 the key: a changed one records anew. Attributes are those whose names the code has, of `self`, and of objects and modules
-that it reaches in these ways. Values reached otherwise (what a property computes, say) are not seen.
+that it reaches in these ways. Values reached otherwise (by `getattr` with a name that is computed, say) are not seen.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 import sys
 import types
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from operator import is_
 from typing import Any, NamedTuple
 
@@ -44,7 +44,7 @@ class Outside:
 
     def _take(self) -> None:
         self._looks: list[Look] = []
-        _Search(self._looks).function(self._function)
+        _Search(self._looks, self._function)
         values = [look() for look in self._looks]
         self._fixed = [(look, v) for look, v in zip(self._looks, values) if not isinstance(v, _MUTABLE)]
         self._moving = [(look, state(v), _copy(v)) for look, v in zip(self._looks, values) if isinstance(v, _MUTABLE)]
@@ -108,9 +108,17 @@ def _holds(value: Any, copy: Any) -> bool:
 class _Search:
     """The state of looking for everything that a function reads, and the functions that it calls."""
 
-    def __init__(self, looks: list[Look]) -> None:
+    def __init__(self, looks: list[Look], function: Any) -> None:
         self.looks = looks
         self.seen: set[tuple] = set()
+        self.home = _package(getattr(function, "__module__", ""))
+        self.function(function)
+
+    def _is_fixed(self, held: dict[str, Any]) -> bool:
+        """Whether a module, with these globals, is of a library other than the function's own: nobody changes that."""
+        package = _package(held.get("__name__", ""))
+        installed = any(place in str(held.get("__file__")) for place in ("site-packages", "dist-packages"))
+        return package == "jitgrad" or package in sys.stdlib_module_names or (installed and package != self.home)
 
     def _is_new(self, *found: Any) -> bool:
         new = found not in self.seen
@@ -134,11 +142,11 @@ class _Search:
         if not self._is_new(id(function), *map(id, owners)):
             return
         code, held = function.__code__, function.__globals__
-        ours = _is_of(held.get("__name__"), ("jitgrad",))
-        names = () if _is_of(held.get("__name__"), _FIXED) else _names(code)
+        fixed = self._is_fixed(held)
+        names = () if fixed else _names(code)
         for cell, name in zip(function.__closure__ or (), code.co_freevars):
-            # What our own transforms close over never changes. (Their __module__ is that of the function they wrap.)
-            self.value(Look(cell, name), names, followed=ours)
+            # What libraries, and our own transforms, close over is followed, since it may be a function of the user.
+            self.value(Look(cell, name), names, followed=fixed)
         for name in names:
             if name in held:
                 self.value(Look(held.get, name), names)
@@ -169,22 +177,25 @@ class _Search:
 
     def attributes(self, owner: Any, names: tuple[str, ...]) -> None:
         """Those attributes of an object, a class or a module that code with these names may mean."""
-        module = getattr(owner, "__name__" if isinstance(owner, types.ModuleType) else "__module__", "")
-        if _is_of(module, _FIXED) or not self._is_new(id(owner), names):
+        if isinstance(owner, types.ModuleType | type):
+            module = owner if isinstance(owner, types.ModuleType) else sys.modules.get(owner.__module__)
+            if module is None or self._is_fixed(vars(module)):
+                return
+        if not self._is_new(id(owner), names):
             return
         held, kind = getattr(owner, "__dict__", {}), type(owner)
         for name in names:
-            of_class = getattr(kind, name, None)
+            of_class = next((vars(base)[name] for base in kind.__mro__ if name in vars(base)), None)
             slot = isinstance(of_class, types.MemberDescriptorType) and hasattr(owner, name)
             if name in held or slot or (of_class is not None and isinstance(of_class, _WATCHED)):
-                self.value(Look(functools.partial(getattr, owner), name), names)
-            elif isinstance(of_class, types.FunctionType):
+                self.value(Look(functools.partial(_attribute, owner), name), names)
+            elif isinstance(of_class, types.FunctionType | staticmethod | classmethod):
                 self.function(getattr(owner, name))
+            elif isinstance(of_class, property) and of_class.fget is not None:
+                self.function(functools.partial(of_class.fget, owner))
 
 
 _WRAPPED = ("_function", "__func__", "func")
-_FIXED = frozenset({*sys.stdlib_module_names, "numpy", "scipy", "numba", "jitgrad"})
-"""Packages whose attributes nobody changes."""
 
 
 def _names(code: types.CodeType) -> tuple[str, ...]:
@@ -196,8 +207,12 @@ def _names(code: types.CodeType) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _is_of(module: Any, packages: Collection[str]) -> bool:
-    return str(module).split(".")[0] in packages
+def _attribute(owner: Any, name: str) -> Any:
+    return getattr(owner, name, None)
+
+
+def _package(module: Any) -> str:
+    return str(module).split(".")[0]
 
 
 _WATCHED = (bool, int, float, complex, str, bytes, type(None), tuple, list, dict, set, np.generic, np.ndarray, Handle)

@@ -91,6 +91,9 @@ def test_a_function_without_branches_may_be_guarded():
     assert [float(f(jg.tensor(x))) for x in (1.0, 2.0, 3.0)] == [2.0, 4.0, 6.0]
 
 
+FACTOR = 2.0
+
+
 class Layer:
     """Something with numbers that its methods read."""
 
@@ -104,7 +107,15 @@ class Layer:
         return self.scaled(x) * self.shared * self.inner.power
 
     def scaled(self, x):
-        return x * self.scale
+        return x * self.doubled / 2
+
+    @property
+    def doubled(self):
+        return self.twice(self.scale)
+
+    @staticmethod
+    def twice(x):
+        return FACTOR * x
 
 
 @dataclass(slots=True)
@@ -112,7 +123,7 @@ class Settings:
     rate: float = 1.0
 
 
-def test_attributes_are_looked_at_again():
+def test_attributes_are_looked_at_again(monkeypatch):
     layer, layers, settings = Layer(2.0), [Layer(1.0), Layer(3.0)], Settings()
     module = types.ModuleType("a_module_of_the_user")
     module.RATE = 2.0
@@ -141,14 +152,14 @@ def test_attributes_are_looked_at_again():
         lambda: setattr(layers[2], "scale", 8.0),
         lambda: setattr(settings, "rate", 3.0),
         lambda: setattr(module, "RATE", 3.5),
-        lambda: setattr(Layer, "shared", 1.5),
+        lambda: monkeypatch.setattr(Layer, "shared", 1.5),
+        lambda: monkeypatch.setitem(globals(), "FACTOR", 2.5),
     ]
     for change in changes:
         change()
         for f, value, slope in compiled:
             expected = float(f(jg.tensor(1.0)))
             assert [float(g(jg.tensor(1.0))) for g in (value, value, slope, slope)] == [expected] * 4
-    Layer.shared = 1.0
 
 
 def test_a_number_that_changes_at_every_call_warns():
