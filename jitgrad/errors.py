@@ -103,9 +103,10 @@ class NotCompilableError(JitgradError, NotImplementedError):
 
     Fails::
 
-        jitgrad.jit(lambda x: x.cumsum(0)).compile(jitgrad.zeros(3))
+        jitgrad.jit(lambda x: x[x.argmax()]).compile(jitgrad.zeros(3))
 
-    What runs without Python is machine code alone: elementwise operations, sums, extremes, slices, products of matrices.
+    What runs without Python is machine code alone: elementwise operations, sums, running sums, products,
+    extremes, slices, indexing, products of matrices, loops.
     Fix: compute the part that the message names outside, and pass its result as an argument.
     """
 

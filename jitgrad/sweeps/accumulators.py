@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from jitgrad.kernels import primitives
+from jitgrad.ops.movement import sum
 from jitgrad.sweeps.blocks import Block
 from jitgrad.sweeps.folds import held_as, joined, neutral
 from jitgrad.sweeps.function import moved
@@ -40,7 +41,7 @@ class Accumulator:
         self.columns = self.in_memory and nest.short and steps[-1] == 1 and not any(steps[:-1])
         self.rest = math.prod(n for n, s in zip(nest.space[1:], self.out.strides[1:]) if s)
         self.place = f"{nest.name}.{nest.items.index(row)}"
-        if self.inner and self.held != self.kind == "f32" and nest.lanes in (8, 16):
+        if self.inner and row.op is sum and self.kind == "f32" and nest.lanes in (8, 16):
             self.lanes = 4
         if self.in_memory:
             self.size = (nest.tile if self.by_tile else 1) * self.rest

@@ -17,22 +17,27 @@ from collections import defaultdict
 
 import numpy as np
 
+from jitgrad.ops.linalg import matmul
+from jitgrad.ops.reductions import cumsum
 from jitgrad.sweeps import chunks
 from jitgrad.sweeps.blocks import Block
 from jitgrad.sweeps.chunks import chunk_size
 from jitgrad.sweeps.control import emit_control
 from jitgrad.sweeps.expressions import evaluate
 from jitgrad.sweeps.function import Function, moved
-from jitgrad.sweeps.indexed import emit_indexed, is_indexed
+from jitgrad.sweeps.indexed import emit_indexed
 from jitgrad.sweeps.lanes import Lane
 from jitgrad.sweeps.layouts import Access, contiguous, is_number, place, space, stand_in
 from jitgrad.sweeps.loops import LoopEmitter
 from jitgrad.sweeps.plan import Nest, Phase, Plan
 from jitgrad.sweeps.products import emit_product
+from jitgrad.sweeps.running import emit_running
 from jitgrad.sweeps.words import kind_of, word_of
 from jitgrad.tape import CONST, CONTROL, ITEM, Row
 
 BAKED = frozenset({0.0, 1.0, -1.0, 2.0, 0.5, -0.5, -2.0, float("inf"), float("-inf")})
+CALLS = {matmul: emit_product, cumsum: emit_running}
+"""What writes a row that is computed in one go; the others are indexed."""
 TILE_BYTES = 96 * 1024
 """What the loops of a nest may leave for each other in one tile: what a second-level cache holds with ease."""
 
@@ -66,7 +71,7 @@ class Emitter(Function):
                 self._chunked(nest) if phase.chunked else self._nest(nest)
             for row in level.products:
                 if row.op is not ITEM:
-                    (emit_control if row.op.kind in CONTROL else emit_indexed if is_indexed(row) else emit_product)(self, row)
+                    (emit_control if row.op.kind in CONTROL else CALLS.get(row.op, emit_indexed))(self, row)
         self.flush()
 
     def text(self, name: str) -> str:

@@ -1,4 +1,4 @@
-"""What a reduction does with two parts: sums and extremes of floats and integers, whichever code computes them."""
+"""What a reduction does with two parts: of floats and integers, whichever code computes them."""
 
 from __future__ import annotations
 
@@ -6,27 +6,25 @@ from typing import Any
 
 import numpy as np
 
-from jitgrad.ops.elementwise import add, maximum, minimum
 from jitgrad.ops.movement import sum
-from jitgrad.ops.reductions import amax, amin
+from jitgrad.ops.reductions import amax, prod
 from jitgrad.ops.table import Op
 from jitgrad.sweeps.expressions import evaluate
 from jitgrad.sweeps.lanes import Lane
+from jitgrad.sweeps.layouts import FOLDS
 from jitgrad.sweeps.words import NUMPY
 from jitgrad.tape import Row
 
-_JOINS = {sum: add, amax: maximum, amin: minimum}
-
 
 def held_as(op: Op, type: str) -> str:
-    """The type in which parts of a result are held: sums of floats are float64."""
-    return "f64" if op is sum and type[0] == "f" else type
+    """The type in which parts of a result are held: sums and products of floats are float64."""
+    return "f64" if op in (sum, prod) and type[0] == "f" else type
 
 
 def neutral(op: Op, held: str) -> Any:
     """What joined to anything changes nothing."""
-    if op is sum:
-        return 0
+    if op in (sum, prod):
+        return int(op is prod)
     info = np.iinfo(NUMPY[held]) if held[0] != "f" else None
     low, high = (float("-inf"), float("inf")) if info is None else (info.min, info.max)
     return low if op is amax else high
@@ -34,4 +32,4 @@ def neutral(op: Op, held: str) -> Any:
 
 def joined(op: Op, old: Lane, new: Lane) -> Lane:
     """Two parts as one."""
-    return evaluate(Row(_JOINS[op], (), {}, (), NUMPY[new.type], False), [new, old], new.block)
+    return evaluate(Row(FOLDS[op], (), {}, (), NUMPY[new.type], False), [new, old], new.block)

@@ -14,12 +14,15 @@ from typing import NamedTuple
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
+from jitgrad.ops.elementwise import add, maximum, minimum, mul
 from jitgrad.ops.indexing import getitem, part_at
 from jitgrad.ops.movement import reshape, sum
-from jitgrad.ops.reductions import amax, amin
+from jitgrad.ops.reductions import amax, amin, prod
 from jitgrad.tape import Row
 
-REDUCTIONS = (sum, amax, amin)
+FOLDS = {sum: add, prod: mul, amax: maximum, amin: minimum}
+"""The reductions, by what makes one of two parts."""
+REDUCTIONS = tuple(FOLDS)
 _ANYTHING = np.zeros(1, np.int8)  # one byte an element: strides in bytes are strides in elements
 
 

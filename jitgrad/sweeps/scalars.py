@@ -12,20 +12,21 @@ from typing import Any
 
 import numpy as np
 
-from jitgrad.ops.elementwise import add, cast, maximum, minimum, mul
+from jitgrad.ops.elementwise import add, cast, mul
 from jitgrad.ops.indexing import getitem, index_add, index_put, within
 from jitgrad.ops.linalg import matmul
 from jitgrad.ops.movement import reshape, sum
-from jitgrad.ops.reductions import amax, amin
+from jitgrad.ops.reductions import cumsum
 from jitgrad.ops.table import Op
+from jitgrad.sweeps.folds import held_as
 from jitgrad.sweeps.indexed import arrays_of, is_indexed
+from jitgrad.sweeps.layouts import FOLDS, contiguous
+from jitgrad.sweeps.words import NUMPY, kind_of
 from jitgrad.tape import CONST, LEAF, NOTHING, Row, Tape, constant
 
 MOST_ELEMENTS, MOST_ROWS = 9, 600
 """The largest array that is written out, and how many rows there may be in the end."""
 
-DOUBLE = np.dtype(np.float64)
-_FOLDS = {sum: add, amax: maximum, amin: minimum}
 
 
 class _TooLarge(Exception):
@@ -84,8 +85,10 @@ class _Writer:
             return [constant(value) for value in np.asarray(row.params["value"]).ravel()]
         if op.kind == "elementwise":
             return [self._new(op, parts, row.params, row.dtype) for parts in zip(*map(self.of, row.inputs))]
-        if op in _FOLDS:
+        if op in FOLDS:
             return self._folded(row)
+        if op is cumsum:
+            return self._running(row)
         if op is matmul:
             return self._product(row)
         if is_indexed(row):
@@ -120,8 +123,21 @@ class _Writer:
         parts: list[list[Row]] = [[] for _ in range(math.prod(kept))]
         for k, element in zip(groups.tolist(), self.of(x)):
             parts[k].append(element)
-        wide = DOUBLE if row.op is sum and row.dtype.kind == "f" else row.dtype  # sums are kept in float64, as in loops
-        return [self._fold(_FOLDS[row.op], many, wide, row.dtype) for many in parts]
+        return [self._fold(FOLDS[row.op], many, self._wide(row), row.dtype) for many in parts]
+
+    def _running(self, row: Row) -> list[Row]:
+        """Element after element; an element that has gone before is one step back along the dimension."""
+        step = contiguous(row.shape)[row.params["dim"]]
+        found: list[Row] = []
+        for k, x in enumerate(self.of(row.inputs[0])):
+            x, first = self._as(x, self._wide(row)), k // step % row.shape[row.params["dim"]] == 0
+            found.append(x if first else self._new(add, (found[k - step], x), NOTHING, x.dtype))
+        return [self._as(x, row.dtype) for x in found]
+
+    @staticmethod
+    def _wide(row: Row) -> np.dtype:
+        """The dtype of what is added up or multiplied, as in loops."""
+        return NUMPY[held_as(row.op if row.op in FOLDS else sum, kind_of(row.dtype))]
 
     def _fold(self, op: Op, many: list[Row], wide: np.dtype, dtype: np.dtype) -> Row:
         if not many:

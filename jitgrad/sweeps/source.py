@@ -11,11 +11,13 @@ from typing import Any
 
 from jitgrad.ops.elementwise import floor_divide
 from jitgrad.ops.movement import sum
-from jitgrad.ops.reductions import amax
+from jitgrad.ops.reductions import amax, cumsum, prod
+from jitgrad.sweeps.folds import held_as, neutral
 from jitgrad.sweeps.indexed import is_indexed
 from jitgrad.sweeps.layouts import REDUCTIONS, Access, contiguous, is_number, place, reduced_strides
 from jitgrad.sweeps.plan import Loop, Phase, Plan, Write
-from jitgrad.sweeps.source_control import write_control, write_indexed
+from jitgrad.sweeps.source_control import write_control, write_indexed, write_running
+from jitgrad.sweeps.words import NUMPY, kind_of
 from jitgrad.tape import CONST, CONTROL, ITEM, Row, short_type
 
 _CALLS = {n: f"np.{n}" for n in ("sign", "floor", "ceil", "trunc", "rint", "inf")}
@@ -93,6 +95,8 @@ class _Writer:
                     write_control(self, row)
                 elif is_indexed(row):
                     write_indexed(self, row)
+                elif row.op is cumsum:
+                    write_running(self, row)
                 elif row.op is not ITEM:
                     self._product(row)
         self.returned = [row for row in self.phase.native_rows() if is_number(row) and row in self.plan.stored]
@@ -105,13 +109,12 @@ class _Writer:
     def _loop(self, loop: Loop) -> None:
         reductions = [row for row in loop.items if isinstance(row, Row) and row.op in REDUCTIONS]
         for row in reductions:
-            start = "0.0" if row.op is sum else "-np.inf" if row.op is amax else "np.inf"
-            if row.dtype.kind in "iu":
-                start = "0" if row.op is sum else f"np.iinfo(np.{row.dtype.name}).{'min' if row.op is amax else 'max'}"
-            kind = "float64" if row.op is sum and row.dtype.kind == "f" else row.dtype.name
+            held = held_as(row.op, kind_of(row.dtype))
+            nothing = neutral(row.op, held)
+            start = str(float(nothing)).replace("inf", "np.inf") if held[0] == "f" else str(nothing)
             name = f"sum_{self.names[row]}"
             self.lines.append(
-                f"    {name} = {start if is_number(row) else f'np.full({row.shape}, {start}, np.{kind})'}"
+                f"    {name} = {start if is_number(row) else f'np.full({row.shape}, {start}, np.{NUMPY[held].name})'}"
             )
         self._open(loop.space)
         depth = 1 + len(loop.space)
@@ -168,8 +171,8 @@ class _Writer:
         pad, name = "    " * depth, f"sum_{self.names[row]}"
         if not is_number(row):
             name += self._index(row.shape, 0, reduced_strides(row), loop.space) or ""
-        if row.op is sum:
-            self.lines.append(f"{pad}{name} += {value}")
+        if row.op in (sum, prod):
+            self.lines.append(f"{pad}{name} {'+' if row.op is sum else '*'}= {value}")
         else:
             sign = ">" if row.op is amax else "<"
             self.lines.append(f"{pad}{name} = {value} if {value} {sign} {name} or {value} != {value} else {name}")

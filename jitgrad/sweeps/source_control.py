@@ -33,6 +33,21 @@ def operand(w: Any, x: Row) -> str:
     return copy if x.shape else f"{copy}[()]"
 
 
+def write_running(w: Any, row: Row) -> None:
+    """Running sums along a dimension, inside of the loops over all others."""
+    along = row.params["dim"]
+    source, result, kind = operand(w, row.inputs[0]), w._array(row), row.dtype.name
+    others = [d for d in range(row.ndim) if d != along]
+    w.lines += [f"{'    ' * (i + 1)}for d{d} in range({row.shape[d]}):" for i, d in enumerate(others)]
+    pad, index = "    " * (len(others) + 1), ", ".join(f"d{d}" for d in range(row.ndim))
+    w.lines += [
+        f"{pad}total = {'float64' if row.dtype.kind == 'f' else kind}(0)",
+        f"{pad}for d{along} in range({row.shape[along]}):",
+        f"{pad}    total += {source}[{index}]",
+        f"{pad}    {result}[{index}] = {kind}(total)  # {row.op.name}  {short_type(row)}",
+    ]
+
+
 def write_indexed(w: Any, row: Row) -> None:
     """The loops of a row with index arrays."""
     if row.op is within:

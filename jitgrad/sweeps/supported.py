@@ -8,6 +8,7 @@ import numpy as np
 
 from jitgrad.ops.elementwise import cast
 from jitgrad.ops.linalg import matmul
+from jitgrad.ops.reductions import cumsum
 from jitgrad.sweeps.indexed import is_indexed, why_not_indexed
 from jitgrad.sweeps.layouts import REDUCTIONS, is_number, stand_in
 from jitgrad.tape import ITEM, Row
@@ -26,6 +27,9 @@ def why_no_kernel(row: Row, largest_product: float) -> str:
         return "" if supported else f"no kernel for {row.dtype.name}"
     if row.op is matmul:
         return _why_not_product(row, largest_product)
+    if row.op is cumsum:
+        supported = row.inputs[0].dtype in NATIVE_DTYPES and not is_number(row)
+        return "" if supported else f"no running sum of {row.inputs[0].dtype.name}, or of one number"
     if is_indexed(row):
         return why_not_indexed(row) if row.dtype in NATIVE_DTYPES - {BOOL} else f"no indexing of {row.dtype.name}"
     if row.op.parts is not None:
@@ -43,8 +47,9 @@ def why_no_kernel(row: Row, largest_product: float) -> str:
 
 
 def is_call(row: Row) -> bool:
-    """Whether machine code computes a row in one go, from memory: a product, a result of a loop, an element at an index."""
-    return row.op is matmul or row.op is ITEM or is_indexed(row)
+    """Whether machine code computes a row in one go, from memory: a product, a running sum, a result of a loop, an element at an
+    index."""
+    return row.op in (matmul, cumsum, ITEM) or is_indexed(row)
 
 
 def _why_not_product(row: Row, largest: float) -> str:

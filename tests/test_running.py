@@ -1,0 +1,95 @@
+"""Running sums and products in machine code: along any dimension, in native functions, in steps of loops."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import jitgrad as jg
+from jitgrad.sweeps.source import namespace
+
+FLOATS, WHOLE = ("float32", "float64"), ("int32", "int64", "bool")
+SHAPES = [(5,), (3, 4), (4, 3, 2), (1, 4), (4, 1), (17, 33), (2, 20, 9), (0, 3), (3, 0)]
+
+
+def array(shape, dtype="float64", seed=0):
+    return (np.random.default_rng(seed).standard_normal(shape) * 2).astype(dtype)
+
+
+def check(f, *args, rtol=1e-5):
+    """The results of the sweeps are those of eager code; the report."""
+    wanted = f(*args)
+    for name in ("jit", "machine"):
+        g = jg.jit(f)
+        with jg.sweep(name):
+            for _ in range(2):
+                found = g(*args)
+                assert found.dtype == wanted.dtype
+                np.testing.assert_allclose(found.numpy(), wanted.numpy(), rtol=rtol, atol=rtol)
+        if name == "jit":
+            report = g.report()
+    return report
+
+
+@pytest.mark.parametrize("dtype", [*FLOATS, *WHOLE])
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("op", [jg.cumsum, jg.prod])
+def test_along_every_dimension(op, shape, dtype):
+    x = jg.tensor(array(shape, dtype))
+    for d in range(len(shape)):
+        plain, turned = (lambda x, d=d: op(x, d)), (lambda x, d=d: op(x.transpose(0, -1) * 1, d) * 2)
+        reports = [check(plain, x, rtol=1e-4), check(turned, x, rtol=1e-4)]
+        if x.numel() > 4:
+            assert not any("NumPy" in report for report in reports)
+
+
+@pytest.mark.parametrize("shape", [(5,), (3, 4), (7, 3, 2), (40,)], ids=str)
+@pytest.mark.parametrize("op", [jg.cumsum, jg.prod])
+def test_derivatives_and_native_functions(op, shape):
+    x, w = jg.tensor(array(shape)), jg.tensor(array(shape, seed=1))
+    for d in range(len(shape)):
+
+        def f(x, d=d):
+            return (op(jg.exp(x * w / 4), d) * jg.sin(x.sum(d, keepdim=op is jg.cumsum))).sum()
+
+        check(jg.grad(f), x)
+        check(jg.hessian(f), x)
+        check(lambda x, f=f: jg.jvp(f, (x,), (w,))[1], x)
+        native = jg.value_and_grad(f).compile(x)
+        for found, wanted in zip(native.njit(x.numpy()), jg.value_and_grad(f)(x)):
+            np.testing.assert_allclose(found, wanted.numpy(), rtol=1e-9)
+
+
+@pytest.mark.parametrize("size", [3, 30])
+def test_in_steps_of_loops(size):
+    """Small steps are written out number by number."""
+
+    def last(start, xs):
+        return jg.scan(lambda c, x: (jg.cumsum(c * 0.5 + x, 0) / 3, c.prod()), start, xs)
+
+    start, xs = jg.tensor(array(size)), jg.tensor(array((6, size)))
+    for f in (lambda c, x: last(c, x)[0], lambda c, x: last(c, x)[1], jg.grad(lambda c, x: sum(v.sum() for v in last(c, x)))):
+        assert "NumPy" not in check(f, start, xs)
+        np.testing.assert_allclose(jg.jit(f).compile(start, xs)(start, xs).numpy(), f(start, xs).numpy(), rtol=1e-9)
+
+
+@pytest.mark.parametrize("op", [jg.cumsum, jg.prod])
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int64"])
+def test_the_source_does_the_same(op, dtype):
+    x = array((3, 4, 5), dtype)
+    for d in range(3):
+        names = namespace()
+        f = jg.jit(lambda x, d=d: op(x, d))
+        exec(f.source(x), names)
+        wanted = f(x).numpy()
+        out = np.empty_like(wanted)
+        names["lambda_0"](x, out)
+        np.testing.assert_allclose(out, wanted, rtol=1e-6)
+
+
+def test_float32_is_summed_up_and_multiplied_in_float64():
+    x = jg.full((100_000,), 0.1)
+    exact = 0.1 * np.arange(1, 100_001) * (float(np.float32(0.1)) / 0.1)
+    np.testing.assert_allclose(jg.jit(lambda x: jg.cumsum(x, 0))(x).numpy(), exact, rtol=6e-8)
+    many = jg.full((1000,), 1.001)
+    assert float(jg.jit(jg.prod)(many)) == pytest.approx(float(np.float32(1.001)) ** 1000, rel=6e-8)
