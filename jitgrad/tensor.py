@@ -362,7 +362,7 @@ class Tensor(Declared):
         """Fill with zeros, in place."""
         value, row = self._value, self._row
         if isinstance(value, np.generic) and self._storage is None and (row is None or not row.requires):
-            self._value = value.__class__()  # a number of its own, without a history: what a 0-d gradient is
+            self._value = value.__class__(0)  # a number of its own, without a history: what a 0-d gradient is
             return self
         return inplace.overwrite(self, apply(ew.zeros_like, (self,)), "zero_")
 

@@ -336,3 +336,12 @@ def test_a_parameter_changed_through_its_array() -> None:
     w.detach().numpy()[0] = 20
     z.backward()
     assert w.grad.tolist() == [20, 6]
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (2, 3)])
+@pytest.mark.parametrize("dtype", [jg.bfloat16, jg.float16, jg.int8, jg.bool])
+def test_zero_of_every_shape(shape, dtype):
+    x = jg.ones(shape).to(dtype)
+    assert x.zero_() is x
+    assert x.dtype is dtype
+    assert not x.any()

@@ -217,7 +217,7 @@ reciprocal = unary("1 / x", lambda x: 1 / x, d=lambda y: -y * y, domain=POSITIVE
 alias = unary("x", lambda x: x, vjp=lambda g: g, method=False)
 clone = unary("x", lambda x: np.array(x)[()], vjp=lambda g: g, method=False)
 detach = unary("x", lambda x: x, d=NOT_DIFFERENTIABLE, method=False)
-zeros_like = unary("0", lambda x: np.zeros_like(x) if x.__class__ is np.ndarray else x.__class__(), method=False,
+zeros_like = unary("0", lambda x: np.zeros_like(x) if x.__class__ is np.ndarray else x.__class__(0), method=False,
                    vjp=lambda g: zeros_like(g), label="zero")  # fmt: skip
 
 # Roots, exponentials, logarithms.
