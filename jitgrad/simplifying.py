@@ -13,7 +13,7 @@ from jitgrad.ops.elementwise import add, alias, cast, clone, detach, div, eq, ex
 from jitgrad.ops.indexing import gather, getitem, index_add, index_put, one_along, places, scatter_add, within
 from jitgrad.ops.linalg import matmul
 from jitgrad.ops.movement import expand, permute, reshape, sum
-from jitgrad.ops.reductions import amax
+from jitgrad.ops.reductions import amax, cumsum
 from jitgrad.ops.table import Op, infer
 from jitgrad.record import Trace, current_trace
 from jitgrad.tape import CONST, CONTROL, LEAF, Leaf, Row, Tape, reachable, with_tapes
@@ -58,7 +58,8 @@ class _Simplifier:
         """For each of these rows one that does the same; `new` holds those for what they read."""
         for row in rows:
             inputs = tuple([new[x] for x in row.inputs])
-            changing = row.op in _CHANGING or row.op.lower is not None or row.op.parts is not None or row.op.kind in CONTROL
+            op = row.op
+            changing = op in _CHANGING or op.lower is not None or op.parts is not None or op.kind in (*CONTROL, "movement")
             simpler = self._simpler(row, inputs) if changing else self._shared(row, inputs)
             new[row] = self._smaller(simpler) if simpler.op.kind == "elementwise" and simpler.shape else simpler
         return new
@@ -76,7 +77,11 @@ class _Simplifier:
             return self._simpler_inside(row, inputs)
         if op in _COPIES or (op in _SHAPED and inputs[0].shape == row.shape) or (op is cast and inputs[0].dtype == row.dtype):
             return inputs[0]
-        rule = _Simplifier._of_one if op.parts is not None and math.prod(row.shape) == 1 else _SIMPLER.get(op)
+        one = math.prod(row.shape) == 1
+        moves = op.kind == "movement" or op is getitem
+        if one and moves and op.parts is None and [math.prod(x.shape) for x in inputs] == [1]:
+            return self._reshaped(inputs[0], row.shape)  # wherever it is moved to
+        rule = _Simplifier._of_one if one and op.parts is not None else _SIMPLER.get(op)
         if rule is not None and (simpler := rule(self, row, inputs)) is not None:
             return simpler
         return self._lowered(row, inputs) if op.lower is not None and self.lowers(row) else self._shared(row, inputs)
@@ -128,6 +133,12 @@ class _Simplifier:
                 value = self._reshaped(value, row.shape)
                 found = self._new(add, (found, value), {}, row.dtype, row.shape) if adds and found is not None else value
         return found
+
+    def _summed_up(self, row: Row, inputs: tuple[Row, ...]) -> Row | None:
+        """A running sum of one element after none."""
+        if row.shape and row.shape[row.params["dim"]] != 1:
+            return None
+        return inputs[0] if inputs[0].dtype == row.dtype else self._new(cast, inputs, {"dtype": row.dtype}, row.dtype, row.shape)
 
     def _multiplied(self, row: Row, inputs: tuple[Row, ...]) -> Row | None:
         """What is multiplied by one."""
@@ -272,8 +283,9 @@ _SIMPLER: dict[Op, Callable[[_Simplifier, Row, tuple[Row, ...]], Row | None]] = 
     reshape: _Simplifier._shaped, permute: _Simplifier._permuted, matmul: _Simplifier._product,
     gather: _Simplifier._gathered, places: _Simplifier._counted, within: _Simplifier._checked,
     index_add: _Simplifier._written, index_put: _Simplifier._written, sum: _Simplifier._summed,
+    cumsum: _Simplifier._summed_up,
 }  # fmt: skip
-_CHANGING = _COPIES | {LEAF, CONST, cast, *_SIMPLER}
+_CHANGING = _COPIES | {LEAF, CONST, cast, getitem, *_SIMPLER}
 """The ops that `_Simplifier` knows something about; the others it can only lower, or share."""
 
 

@@ -93,3 +93,24 @@ def test_float32_is_summed_up_and_multiplied_in_float64():
     np.testing.assert_allclose(jg.jit(lambda x: jg.cumsum(x, 0))(x).numpy(), exact, rtol=6e-8)
     many = jg.full((1000,), 1.001)
     assert float(jg.jit(jg.prod)(many)) == pytest.approx(float(np.float32(1.001)) ** 1000, rel=6e-8)
+
+
+def test_of_one_element_there_is_nothing_to_add_up_or_to_move():
+    def f(x):
+        y = jg.cumsum(x.flip(0), 0).transpose(0, 1)[::2]
+        return jg.cumsum(y.long(), 0), jg.cumsum(y > 0, 1), y.prod(0), y
+
+    x = jg.tensor([[2.5]])
+    wanted = f(x)
+    for found in (jg.jit(f)(x), jg.jit(f).compile(x)(x)):
+        for a, b in zip(found, wanted):
+            assert (a.dtype, a.tolist()) == (b.dtype, b.tolist())
+    assert "NumPy" not in check(lambda x: f(x)[-1], x)
+
+
+def test_an_index_into_one_element_is_still_checked():
+    pick = jg.jit(lambda x, i: x.gather(0, i))
+    assert pick(jg.tensor([3.0]), jg.tensor([0])).tolist() == [3.0]
+    for _ in range(2):
+        with pytest.raises((IndexError, RuntimeError)):
+            pick(jg.tensor([3.0]), jg.tensor([1]))
