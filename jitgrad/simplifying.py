@@ -43,8 +43,6 @@ _INTO_ZEROS = frozenset((index_add, scatter_add))  # the transposes of reading a
 MOST_COUNTED = 1 << 16
 """The longest sequence 0, 1, 2, … that is kept instead of made."""
 
-MOST_READ = 4
-"""Rows from which single elements are read, instead of from one that is computed of them."""
 
 
 class _Simplifier:
@@ -200,31 +198,35 @@ class _Simplifier:
     def _counted(self, row: Row, inputs: tuple[Row, ...]) -> Row | None:
         """0, 1, 2, …, which are known, unless they take much memory."""
         size = row.params["size"]
-        return self.tracing.constant(np.arange(size, dtype=row.dtype)) if size <= MOST_COUNTED else None
+        if size > MOST_COUNTED:
+            return None
+        return self.known.setdefault((places, size, row.dtype), self.tracing.constant(np.arange(size, dtype=row.dtype)))
 
     def _checked(self, row: Row, inputs: tuple[Row, ...]) -> Row | None:
         """An index that is known to be in bounds."""
         return inputs[0] if inputs[0].op is within and inputs[0].params == row.params else None
 
     def _gathered(self, row: Row, inputs: tuple[Row, ...]) -> Row | None:
-        """One element along a dimension, of what is computed element by element: computed of the elements only."""
+        """One element along a dimension, of what is computed of one array and what is the same along it: computed of the
+        elements only."""
         (x, index), dim = inputs, row.params["dim"]
-        if x.op.kind != "elementwise" or not one_along(x, index, dim):
+        if not one_along(x, index, dim):
             return None
-        cone = reachable([x], lambda y: y.op.kind != "elementwise")
-        read = [y for y in cone if y.op.kind != "elementwise" and not (y.op is expand and _is_same_along(y, dim))]
-        if not 0 < len(read) <= MOST_READ:
+        chain = []
+        while x.op.kind == "elementwise":
+            differing = {y for y in x.inputs if not (y.op is expand and _is_same_along(y, dim))}
+            if len(differing) != 1:
+                break
+            chain.append(x)
+            (x,) = differing
+        if not chain:
             return None
-        found: dict[Row, Row] = {}
-        for y in cone:
-            if y.op.kind == "elementwise":
-                found[y] = self._new(y.op, tuple([found[z] for z in y.inputs]), y.params, y.dtype, index.shape)
-            elif y in read:
-                plain = Row(gather, (y, index), row.params, index.shape, y.dtype, False)
-                found[y] = self._lowered(plain, plain.inputs) if self.lowers(plain) else self._shared(plain, plain.inputs)
-            else:
-                found[y] = self._spread(y.inputs[0], index.shape)
-        return found[x]
+        plain = Row(gather, (x, index), row.params, index.shape, x.dtype, False)
+        found = self._lowered(plain, plain.inputs) if self.lowers(plain) else self._shared(plain, plain.inputs)
+        for y in reversed(chain):
+            parts = tuple([found if z is x else self._spread(z.inputs[0], index.shape) for z in y.inputs])
+            found, x = self._new(y.op, parts, y.params, y.dtype, index.shape), y
+        return found
 
     def _summed(self, row: Row, inputs: tuple[Row, ...]) -> Row | None:
         """The same number, put where an index points along a dimension and summed along it: that number."""
