@@ -228,7 +228,8 @@ class Program:
         for row, (place, cell, shape) in zip(step.row.inputs, step.reads):
             from_cell = cell is not None and row not in known
             reads.append(_from_cell(cell, shape) if from_cell and cell is not None else f"v{place}")
-        quiet_run = f"run{i}(" if step.row.op.kind in CONTROL else f"quiet(run{i}, "  # programs inside see to that themselves
+        quiet_already = step.row.op.view or step.row.op.kind in CONTROL  # programs inside see to that themselves
+        quiet_run = f"run{i}(" if quiet_already else f"quiet(run{i}, "
         if _is_written_into(step):
             reads.append(f"fresh{step.write}()")
         lines = [f"    v{step.write} = {quiet_run}{', '.join(reads)})"]
