@@ -26,8 +26,8 @@ def _example(name: str) -> Any:
 
 
 @functools.cache
-def _data() -> tuple[np.ndarray, np.ndarray]:
-    found: tuple[np.ndarray, np.ndarray] = _example("shared").tumours()
+def _data(name: str) -> tuple[np.ndarray, np.ndarray]:
+    found: tuple[np.ndarray, np.ndarray] = getattr(_example("shared"), name)()
     return found
 
 
@@ -42,32 +42,32 @@ def _by_hand(x: np.ndarray, y: np.ndarray) -> tuple:
     return energy, force
 
 
-def hamiltonian(draws: int = 50) -> Workload:
+def hamiltonian(data: str, draws: int = 50) -> Workload:
     """Where the chain is after some draws of 20 leaps each: 20 gradients and a value a draw."""
 
     def contestant(sample: str, functions: tuple, context: Any = nullcontext) -> Contestant:
         def call(start: np.ndarray) -> Any:
             return getattr(_example("hmc"), sample)(*functions, start, draws, *CHAIN.values())[0]
 
-        return Contestant(call, (np.zeros(_data()[0].shape[1]),), lambda found: [found], context)
+        return Contestant(call, (np.zeros(_data(data)[0].shape[1]),), lambda found: [found], context)
 
     def jax() -> Contestant:
         import jax
 
         context, hmc = functools.partial(jax.enable_x64, True), _example("hmc")
         with context():
-            energy = hmc.potential(*_data(), jax.numpy)
+            energy = hmc.potential(*_data(data), jax.numpy)
             functions = [waited_for(jax.jit(function)) for function in (energy, jax.grad(energy))]
             return contestant("sample", hmc.in_numpy(*functions, np.asarray), context)
 
     entrants = {
-        JIT: lambda: contestant("native_sample", _example("hmc").compiled(*_data())), JAX: jax,
-        NUMPY: lambda: contestant("sample", _by_hand(*_data())),
+        JIT: lambda: contestant("native_sample", _example("hmc").compiled(*_data(data))), JAX: jax,
+        NUMPY: lambda: contestant("sample", _by_hand(*_data(data))),
     }  # fmt: skip
 
     def reference() -> list[np.ndarray]:
         by_hand = entrants[NUMPY]()
         return by_hand.arrays(by_hand.call(*by_hand.args))
 
-    title = f"Hamiltonian Monte Carlo, {draws} draws of 20 leaps, float64: jitgrad in @njit, the others in Python"
-    return Workload(f"hmc {draws}", title, JIT, entrants, reference, DOUBLE_TOLERANCE)
+    title = f"Hamiltonian Monte Carlo, {draws} draws of 20 leaps, {data}, float64: jitgrad in @njit, the others in Python"
+    return Workload(f"hmc {data}", title, JIT, entrants, reference, DOUBLE_TOLERANCE)

@@ -59,6 +59,17 @@ def tumours() -> tuple[np.ndarray, np.ndarray]:
     """569 tumours: 30 standardised measurements and a column of ones; 1 or -1."""
     from sklearn.datasets import load_breast_cancer
 
-    x, y = load_breast_cancer(return_X_y=True)
+    return _in_two_classes(*load_breast_cancer(return_X_y=True))
+
+
+def wines() -> tuple[np.ndarray, np.ndarray]:
+    """130 wines of two vineyards: 13 standardised measurements and a column of ones; 1 or -1."""
+    from sklearn.datasets import load_wine
+
+    x, y = load_wine(return_X_y=True)
+    return _in_two_classes(x[y < 2], y[y < 2])
+
+
+def _in_two_classes(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     x = (x - x.mean(0)) / x.std(0)
     return np.hstack([x, np.ones((len(x), 1))]), 2.0 * y - 1

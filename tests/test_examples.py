@@ -99,9 +99,10 @@ def test_hmc_on_the_tumours_draws_what_python_draws():
 
 
 def test_the_data_of_logistic_regressions():
-    x, y = shared.tumours()
-    assert x.shape == (569, 31)
-    assert set(y) == {-1.0, 1.0}
+    for data, shape in ((shared.tumours, (569, 31)), (shared.wines, (130, 14))):
+        x, y = data()
+        assert x.shape == shape
+        assert set(y) == {-1.0, 1.0}
 
 
 def test_newton_and_lbfgs_find_the_mode():
