@@ -284,7 +284,8 @@ def compile_tape(
     `arguments` and `results` are (structure, leaves): where a tensor goes, the leaf is None among the arguments and
     `COMPUTED` among the results, otherwise the fixed value in a tuple of its own. Raises `NotCompilableError`.
     """
-    exported = export(name, tape, {row: np.asarray(value) for row, value in captured.items()})
+    form = [(structure, [leaf for leaf in leaves if leaf is not COMPUTED]) for structure, leaves in (arguments, results)]
+    exported = export(name, tape, {row: np.asarray(value) for row, value in captured.items()}, repr(form))
     given, made = iter(exported.inputs), iter(exported.outputs)
     structure, leaves = arguments
     taken = Tree(structure, [next(given) if leaf is None else leaf[0] for leaf in leaves], _argument_labels(function, structure))

@@ -86,7 +86,7 @@ def _scalar_op(function: Any, derivative: Any) -> Op:
 
 def _published(function: Any, signature: Any) -> str:
     """The name under which machine code finds the function on float64: a hash of its LLVM text, where names are numbered."""
-    made = numba.cfunc(signature)(function.py_func)
+    made = numba.cfunc(signature, error_model="numpy")(function.py_func)  # as vectorize has it
     known: dict[str, str] = {}
     text = re.sub(r"_ZN[\w.$%]+", lambda m: known.setdefault(m[0], f"name{len(known)}"), made.inspect_llvm())
     name = re.sub(r"\W", "_", function.__name__, flags=re.ASCII)
@@ -191,7 +191,12 @@ def _as_arrays(function: Any, names: Sequence[str]) -> Callable:
     scope: dict[str, Any] = {"function": function, "asarray": np.asarray}
     exec(f"def typed({given}): return asarray(function({given}))", scope)
     typed = numba.njit(scope["typed"])
-    return lambda *xs: typed(*[np.ascontiguousarray(x) if np.ndim(x) else x for x in xs])[()]
+    return lambda *xs: typed(*_copies(xs))[()]
+
+
+def _copies(xs: Sequence[Any]) -> list[Any]:
+    """Arrays of their own, in C order: what the function writes into them, or returns of them, is nobody else's."""
+    return [np.array(x, order="C") if np.ndim(x) else x for x in xs]
 
 
 def _on_ones(run: Callable, xs: Sequence[Any]) -> Spec:
@@ -204,7 +209,7 @@ def _packed_op(vjp: Any, name: str, names: Sequence[str]) -> Op:
     """The op that runs a vjp: the cotangents of the floating inputs, one after another in one array."""
 
     def run(g: Any, *xs: Any) -> Any:
-        found = vjp(*[np.ascontiguousarray(x) if np.ndim(x) else x for x in (g, *xs)])
+        found = vjp(*_copies((g, *xs)))
         parts = found if isinstance(found, tuple) else (found,)
         if len(parts) != len(xs):
             raise TypeError(f"the vjp of {name} must return {len(xs)} cotangents, one for each argument, not {len(parts)}")

@@ -145,11 +145,14 @@ class _Implementation:
             if isinstance(leaf, Value):
                 i = next(counted)
                 leaves.append(f"o{i}" if leaf.shape else f"numbers[{next(numbers)}]")
-            elif isinstance(leaf, (bool, int, float, str, type(None))):
-                leaves.append(repr(leaf))
+            elif type(leaf) in (bool, int, float, str, type(None)):
+                leaves.append(_NOT_FINITE.get(repr(leaf), repr(leaf)) if type(leaf) is float else repr(leaf))
             else:
                 raise TypingError(f"{self.native.name} also returns {leaf!r}, which has no form in @njit code")
         return _nested(results.structure, iter(leaves))
+
+
+_NOT_FINITE = {"inf": "np.inf", "-inf": "-np.inf", "nan": "np.nan"}
 
 
 def _tuple(parts: list[str]) -> str:

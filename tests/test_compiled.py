@@ -265,3 +265,19 @@ def test_what_scipy_cannot_call():
         GRADIENT.low_level_callable()
     with pytest.raises(ValueError, match="use must be one of integrate, generic_filter, generic_filter1d"):
         GRADIENT.low_level_callable("optimize")
+
+
+def test_the_symbol_tells_apart_what_callers_know_of_a_function():
+    x = np.ones(6)
+    forms = [
+        lambda x: (x.sum(), 3), lambda x: (x.sum(), 4), lambda x: ((x.sum(),), 3), lambda x: (x.sum(), 3.0),
+    ]  # fmt: skip
+    compiled = [jg.jit(f).compile(x) for f in forms]
+    compiled += [jg.jit(lambda x, s=s: (x + 1).reshape(s)).compile(x) for s in ((2, 3), (3, 2))]
+    compiled += [jg.jit(lambda x, n: x.sum()).compile(x, n) for n in (3, 4)]
+    assert len({g.symbol for g in compiled}) == len(compiled)
+    assert jg.jit(forms[0]).compile(x).symbol == compiled[0].symbol
+
+
+def test_results_that_are_not_finite():
+    assert jg.jit(lambda x: (x.sum(), float("inf"), float("-inf"))).compile(np.ones(2)).njit(np.ones(2)) == (2.0, np.inf, -np.inf)

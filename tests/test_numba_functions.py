@@ -199,3 +199,57 @@ def test_the_source_calls_the_function_by_its_name():
 def test_a_derivative_may_be_a_lambda():
     two = jg.elementwise(numba.njit(lambda x, y: x * y), derivative=numba.njit(lambda x, y: (y, x)))
     assert jg.grad(lambda x: two(x, x * 3).sum())(jg.tensor([1.0, 2.0])).tolist() == [6.0, 12.0]
+
+
+def test_a_division_by_zero_is_that_of_numpy():
+    inverse = jg.elementwise(numba.njit(lambda x: 1 / x))
+    f = jg.value_and_grad(lambda x: inverse(x).sum())
+    x = jg.tensor([0.0, 1.0])
+    for found in (f(x), jg.jit(f)(x)):
+        assert [found[0].tolist(), found[1].tolist()] == [np.inf, [-np.inf, -1.0]]
+
+
+def test_a_result_of_another_shape_than_recorded_is_an_error():
+    positive = jg.from_njit(numba.njit(lambda x: x[x > 0]))
+    for name in ("jit", "machine", "interpreted"):
+        with jg.sweep(name), pytest.raises(RuntimeError, match=r"shape \[0\] of float32, and \[5\]"):
+            jg.jit(lambda x: positive(x) * 2)(-jg.ones(5))
+
+
+def test_functions_of_arrays_neither_share_nor_change_what_they_are_given():
+    @numba.njit
+    def back(g, x):
+        found = np.zeros_like(x)
+        found[1:] = g
+        return found
+
+    @jg.from_njit(vjp=back)
+    @numba.njit
+    def tail(x):
+        return x[1:]
+
+    @jg.from_njit(vjp=numba.njit(lambda g, x: 2 * g))
+    @numba.njit
+    def writes(x):
+        x[0] = 99.0
+        return 2 * x
+
+    x = jg.tensor([1.0, 2.0, 3.0], requires_grad=True)
+    h = x * 1
+    z = (h * h).sum()
+    tail(h).detach().mul_(100)
+    writes(h.detach())
+    z.backward()
+    assert x.grad.tolist() == [2.0, 4.0, 6.0]
+
+
+def test_a_vjp_that_writes_into_its_cotangent_changes_no_other_gradient():
+    @numba.njit
+    def back(g, x):
+        g *= 2
+        return g
+
+    double = jg.from_njit(numba.njit(lambda x: 2 * x), vjp=back)
+    g = jg.grad(lambda a, b: ((double(a) + b) * jg.tensor([1.0, 3.0])).sum(), argnums=(0, 1))
+    for f in (g, jg.jit(g)):
+        assert [x.tolist() for x in f(jg.ones(2), jg.ones(2))] == [[2.0, 6.0], [1.0, 3.0]]

@@ -346,3 +346,42 @@ def test_docstrings_of_public_names() -> None:
     public = [getattr(jg, n) for n in dir(jg) if not n.startswith("_") and callable(getattr(jg, n))]
     assert not [f for f in public if not f.__doc__]
     assert not [n for n in dir(jg.Tensor) if not n.startswith("_") and not getattr(jg.Tensor, n).__doc__]
+
+
+@pytest.mark.parametrize("dtype", [jg.float16, jg.bfloat16])
+def test_many_short_floats_are_reduced_in_float32(dtype):
+    ones = jg.ones(3000, 2, dtype=dtype)
+    assert ones.sum(0).tolist() == pytest.approx([3000] * 2, rel=4e-3)
+    assert ones.mean().item() == 1
+    assert ones.cumsum(0)[-1].tolist() == pytest.approx([3000] * 2, rel=4e-3)
+    assert ones.norm().item() == pytest.approx(6000**0.5, rel=4e-3)
+    assert ones.softmax(0).sum().item() == pytest.approx(2, rel=1e-2)
+    assert ones.logsumexp(0)[0].item() == pytest.approx(np.log(3000) + 1, rel=4e-3)
+    assert ones.sum().dtype is ones.softmax(0).dtype is dtype
+    shift = jg.tensor(0.0, dtype=dtype, requires_grad=True)
+    (ones + shift).sum().backward()
+    assert shift.grad.item() == pytest.approx(6000, rel=4e-3)
+
+
+def test_whole_quotients_towards_zero():
+    assert jg.div(jg.tensor(123456789), jg.tensor(10), rounding_mode="trunc").item() == 12345678
+    assert jg.div(jg.tensor([-7, 7, -8, 0]), jg.tensor([2, -2, 2, 3]), rounding_mode="trunc").tolist() == [-3, -3, -4, 0]
+    assert jg.div(jg.tensor([-7.0, 7.0]), 2, rounding_mode="trunc").tolist() == [-3.0, 3.0]
+
+
+def test_flips_of_no_dimension_and_nan_without_dimensions():
+    assert jg.arange(3).flip(()).tolist() == jg.flip(jg.arange(3), []).tolist() == [0, 1, 2]
+    nan = jg.tensor(float("nan"))
+    assert all(y.isnan() for f in (lambda x: x.softmax(0), lambda x: x.log_softmax(0)) for y in (f(nan), jg.jit(f)(nan)))
+
+
+@pytest.mark.parametrize("call", [
+    lambda: jg.cross_entropy(jg.ones(2, 2), jg.tensor([0])),
+    lambda: jg.cross_entropy(jg.ones(2, 3, 2, 2), jg.zeros(2, 2, 1, dtype=jg.int64)),
+    lambda: jg.binary_cross_entropy_with_logits(jg.ones(2, 1), jg.ones(2)),
+    lambda: jg.binary_cross_entropy(jg.ones(2, 1), jg.ones(2)),
+    lambda: jg.mse_loss(jg.ones(2, 1), jg.ones(2)),
+])  # fmt: skip
+def test_losses_of_shapes_that_do_not_belong_together(call):
+    with pytest.raises(ValueError, match="shape"):
+        call()

@@ -19,11 +19,15 @@ def _reduced(loss: Tensor, reduction: str) -> Tensor:
     return loss if reduction == "none" else getattr(loss, reduction)()
 
 
+def _of_one_shape(name: str, input: Tensor, target: Tensor) -> None:
+    if tuple(input.shape) != tuple(target.shape):
+        raise ValueError(f"{name}: shapes {list(input.shape)} and {list(target.shape)} differ, and broadcasting a "
+                         "loss is nearly always a mistake")  # fmt: skip
+
+
 def mse_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
     """The squared difference of two tensors of equal shape."""
-    if tuple(input.shape) != tuple(target.shape):
-        raise ValueError(f"mse_loss: shapes {list(input.shape)} and {list(target.shape)} differ, and broadcasting a "
-                         "loss is nearly always a mistake")  # fmt: skip
+    _of_one_shape("mse_loss", input, target)
     return _reduced((input - target) ** 2, reduction)
 
 
@@ -32,11 +36,13 @@ def binary_cross_entropy(input: Tensor, target: Tensor, reduction: str = "mean")
 
     Its gradient is finite for probabilities of 0 and 1, too: (p - t) / max(p (1 - p), 1e-12).
     """
+    _of_one_shape("binary_cross_entropy", input, target)
     return _reduced(apply(ew.binary_cross_entropy, (input, target)), reduction)
 
 
 def binary_cross_entropy_with_logits(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
     """`binary_cross_entropy` of sigmoid(input), exact for large inputs."""
+    _of_one_shape("binary_cross_entropy_with_logits", input, target)
     return _reduced(softplus(input) - target * input, reduction)
 
 
@@ -46,6 +52,10 @@ def nll_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
     `input` has shape (n, classes) and `target` (n), or (n, classes, ...) and (n, ...); or (classes) and () for one sample.
     """
     classes = _classes(input)
+    wanted = [n for d, n in enumerate(input.shape) if d != classes]
+    if list(target.shape) != wanted:
+        raise ValueError(f"the classes for scores of shape {list(input.shape)} must have the shape {wanted}, one for each "
+                         f"sample, not {list(target.shape)}")  # fmt: skip
     return _reduced(-gather(input, classes, unsqueeze(target, classes)).squeeze(classes), reduction)
 
 

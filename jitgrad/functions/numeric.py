@@ -204,8 +204,12 @@ def div(input: Any, other: Any, *, rounding_mode: str | None = None) -> Tensor:
         return _floor_divide(input, other)
     if rounding_mode != "trunc":
         raise RuntimeError(f"div: rounding_mode must be None, 'trunc' or 'floor', not {rounding_mode!r}")
-    whole = apply(ew.floor_divide, (input, other)).dtype
-    return apply(ew.cast, (apply(ew.trunc, (_div(input, other),)),), {"dtype": whole.numpy})
+    whole = apply(ew.floor_divide, (input, other))
+    if whole.dtype.is_floating_point:
+        return apply(ew.trunc, (_div(input, other),))
+    uneven = apply(ew.ne, (apply(ew.remainder, (input, other)), 0))
+    below = apply(ew.lt, (whole, 0))  # the quotient towards minus infinity is one too low where it is negative and uneven
+    return apply(ew.add, (whole, apply(ew.cast, (apply(ew.logical_and, (uneven, below)),), {"dtype": whole.dtype.numpy})))
 
 
 _clamp, _pow_scalar = quick_unary(ew.clamp), quick_unary(ew.pow_scalar)

@@ -119,9 +119,14 @@ expand = linear(
     prepare=_expanded_shape, shape=lambda x, shape: Spec(shape, x.dtype),
     samples=lambda: [((3, 1), {"shape": (2, 3, 4)}), ((), {"shape": (3,)}), ((3,), {"shape": (2, 3)})],
 )  # fmt: skip
+def _flip_params(x: Any, *dims: Any) -> dict[str, Any]:
+    given = dims[0] if len(dims) == 1 else dims
+    return {"dims": () if given in ((), []) else axes(given, x.ndim)}
+
+
 flip = linear(
     lambda x, dims: np.flip(x, dims).copy(), transpose=lambda g, dims: flip(g, dims=dims),
-    prepare=lambda x, *dims: {"dims": axes(dims[0] if len(dims) == 1 else dims, x.ndim)},
+    prepare=_flip_params,
     shape=lambda x, dims: Spec(x.shape, x.dtype), parts=lambda out, x, dims: [(x, np.flip(out, dims), False)],
     samples=lambda: [((2, 3), {"dims": (0,)}), ((2, 3), {"dims": (0, 1)})],
 )  # fmt: skip

@@ -132,27 +132,27 @@ def _lower_logsumexp(x: Any, dim: tuple[int, ...], keepdim: bool) -> Any:
 
 
 def _softmax(x: Any, dim: int) -> Any:
-    e = np.exp(x - np.maximum.reduce(x, axis=dim, keepdims=True)) if x.ndim and x.size else np.ones_like(x)
+    e = np.exp(x - np.maximum.reduce(x, axis=dim, keepdims=True)) if x.ndim and x.size else np.exp(x - x)
     return e / np.add.reduce(e, axis=dim, keepdims=True) if x.ndim else e
 
 
 def _lower_softmax(x: Any, dim: int) -> Any:
     if not x.shape:
-        return zeros_like(x) + 1
+        return exp(x - x)
     e = exp(x - spread(amax(x, dim=(dim,), keepdim=True), x.shape, (dim,), True))
     return e / total(e, dim)
 
 
 def _log_softmax(x: Any, dim: int) -> Any:
     if not x.ndim or not x.size:
-        return np.zeros_like(x)
+        return x - x
     shifted = x - np.maximum.reduce(x, axis=dim, keepdims=True)
     return shifted - np.log(np.add.reduce(np.exp(shifted), axis=dim, keepdims=True))
 
 
 def _lower_log_softmax(x: Any, dim: int) -> Any:
     if not x.shape:
-        return zeros_like(x)
+        return x - x
     shifted = x - spread(amax(x, dim=(dim,), keepdim=True), x.shape, (dim,), True)
     return shifted - spread(log(sum(exp(shifted), dim=(dim,), keepdim=True)), x.shape, (dim,), True)
 

@@ -227,7 +227,19 @@ def predicate(formula: str, run: Callable, *, inputs: tuple[str, ...] = ("x", "y
 
 def reduction(run: Callable, *, vjp: Any = None, **more: Any) -> Op:
     """An op over the dimensions `dim` (a tuple of non-negative ints) of `x`, with `keepdim`, result `y`."""
-    return Op(run, kind="reduction", inputs=("x",), output="y", vjp=None if vjp is None else (vjp,), **more)
+    return Op(_in_single(run), kind="reduction", inputs=("x",), output="y", vjp=None if vjp is None else (vjp,), **more)
+
+
+def _in_single(run: Callable) -> Callable:
+    """The same, with float16 and bfloat16 reduced in float32: they have no room for a sum of many."""
+
+    def reduce(x: Any, **params: Any) -> Any:
+        if x.dtype.itemsize != 2 or x.dtype.kind in "iu":
+            return run(x, **params)
+        found = run(x.astype(np.float32), **params)
+        return found.astype(x.dtype) if found.dtype == np.float32 else found
+
+    return reduce
 
 
 def linear(run: Callable, *, transpose: Any, **more: Any) -> Op:

@@ -15,7 +15,7 @@ from jitgrad.ops.linalg import matmul
 from jitgrad.ops.movement import expand, flip, narrow, pad, permute, reshape
 from jitgrad.ops.table import Op
 from jitgrad.sweeps.handlers import WORDS, Elementwise, Fold, Kind, Pick, Product, Put, entry, handler, parameters
-from jitgrad.sweeps.interpreted import interpreted, run_by
+from jitgrad.sweeps.interpreted import interpreted, run_by, runner_of
 from jitgrad.sweeps.layouts import REDUCTIONS, is_number
 from jitgrad.sweeps.native import Kernel
 from jitgrad.sweeps.segments import why_not_native
@@ -34,7 +34,7 @@ class Numpy:
 
     def __init__(self, row: Row, reads: list[tuple], writes: list[tuple], results: list[int], why: str) -> None:
         self.row, self.reads, self.writes, self.why = row, reads, writes, why
-        run, params = row.op.run, row.params
+        run, params = runner_of(row), row.params
         self.run: Callable = lambda *values: (run(*values, **params),)
         if row.op.kind in CONTROL:
             inner = run_by(interpreted, row, {row: set(results)})

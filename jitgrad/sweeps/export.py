@@ -5,7 +5,8 @@
 A 0-d input is passed by value, any other as a pointer to its elements in C order; a result is always written through a
 pointer, and must not overlap an input. The function returns 0, 1 if there was no memory for temporaries, or 2 if an
 index was out of bounds.
-The name ends in a hash of the text and the constants: the same name means the same function in any process.
+The name ends in a hash of the text, the constants and the form of arguments and results: the same name means the same
+function in any process.
 """
 
 from __future__ import annotations
@@ -41,8 +42,9 @@ class Exported(NamedTuple):
     outputs: list[Value]
 
 
-def export(label: str, tape: Tape, captured: dict[Row, np.ndarray]) -> Exported:
-    """The function of a simplified tape. `captured` are the values of its other leaves, which become constants.
+def export(label: str, tape: Tape, captured: dict[Row, np.ndarray], form: str = "") -> Exported:
+    """The function of a simplified tape. `captured` are the values of its other leaves, which become constants; `form` says
+    what callers know of it besides.
 
     Raises `NotCompilableError` if NumPy has to run a row, for a dtype that machine code does not know, and for very long tapes.
     """
@@ -56,10 +58,10 @@ def export(label: str, tape: Tape, captured: dict[Row, np.ndarray]) -> Exported:
     outputs = [Value(row.shape, row.dtype) for row in tape.outputs]
     tape, plan = whole_plan(tape, math.inf)
     _refuse_numpy(label, plan)
-    return _exported(label, wrap(tape, plan, captured, Emitter, outputs))
+    return _exported(label, wrap(tape, plan, captured, Emitter, outputs), form)
 
 
-def _exported(label: str, inner: Wrapped) -> Exported:
+def _exported(label: str, inner: Wrapped, form: str) -> Exported:
     """The function of the C interface around that of the tape: it brings the memory."""
     names = [f"%a{i}" for i in range(len(inner.inputs))] + [f"%r{i}" for i in range(len(inner.outputs))]
     kinds = [_parameter(v) for v in inner.inputs] + ["ptr"] * len(inner.outputs)
@@ -87,7 +89,8 @@ def _exported(label: str, inner: Wrapped) -> Exported:
     signature = ", ".join(f"{kind} {name}" for kind, name in zip(kinds, names))
     function = [f"define i32 @jitgrad_function({signature}) {{", "entry:", *lines, f"  ret i32 {status}", "}", ""]
     whole = "\n".join([*sorted(text), *function])
-    digest = hashlib.sha256(whole.encode() + b"\0" + inner.data).hexdigest()[:24]
+    known = f"{whole}\0{inner.inputs}\0{inner.outputs}\0{form}\0"
+    digest = hashlib.sha256(known.encode() + inner.data).hexdigest()[:24]
     name = f"jitgrad_{re.sub('[^A-Za-z0-9_]', '_', label)}_{digest}"
     return Exported(name, whole.replace("@jitgrad_function(", f"@{name}("), inner.data, inner.inputs, inner.outputs)
 

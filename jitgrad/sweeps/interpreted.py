@@ -21,6 +21,24 @@ def interpreted(tape: Tape) -> Callable:
     return Interpreter(tape, tape.inputs).plainly
 
 
+def runner_of(row: Row) -> Callable:
+    """What runs a row; of a function of the user it is made sure that the result is what was recorded."""
+    run = row.op.run
+    if row.op.kind != "njit":
+        return run
+
+    def checked(*values: Any, **params: Any) -> Any:
+        found = run(*values, **params)
+        if found.shape != row.shape or found.dtype != row.dtype:
+            raise RuntimeError(
+                f"{row.op.name} returned shape {list(found.shape)} of {found.dtype}, and {list(row.shape)} of {row.dtype} when "
+                "it was recorded: under jit these must follow from the shapes and dtypes of the arguments"
+            )
+        return found
+
+    return checked
+
+
 class Interpreter:
     """A tape ready to run row by row; values that no later row reads are dropped on the way."""
 
@@ -42,7 +60,7 @@ class Interpreter:
             for place in reads:
                 last[place] = len(self._steps)
             params = run_by(interpreted, row, read) if row.op.kind in CONTROL else row.params
-            self._steps.append((row.op.run, reads, params, places[row]))
+            self._steps.append((runner_of(row), reads, params, places[row]))
         self._outputs = [places[row] for row in tape.outputs]
         kept = set(self._outputs) | set(range(len(leaves)))
         self._dead = [[p for p in set(s[1]) if last[p] == i and p not in kept] for i, s in enumerate(self._steps)]

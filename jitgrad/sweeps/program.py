@@ -19,7 +19,7 @@ from jitgrad.sweeps.chunks import split_large
 from jitgrad.sweeps.codegen import Emitter
 from jitgrad.sweeps.control import work
 from jitgrad.sweeps.direct import NOWHERE, NUMBERS, ROOM, CallPlan, Input, Output, Slot, enter, write_plan
-from jitgrad.sweeps.interpreted import run_by
+from jitgrad.sweeps.interpreted import run_by, runner_of
 from jitgrad.sweeps.native import Kernel, compile_text, trampolines
 from jitgrad.sweeps.plan import Phase, Plan
 from jitgrad.sweeps.recompute import recompute
@@ -164,7 +164,7 @@ class Program:
         params = row.params
         if row.op.kind in CONTROL:
             params = run_by(lambda tape: Program(tape, tape.inputs).run, row, self._read)
-        run = partial(row.op.run, **params) if params else row.op.run
+        run = partial(runner_of(row), **params) if params else runner_of(row)
         reads = [(self._place(x), self._cell(x), x.shape) for x in row.inputs]
         return Interpreted(row, run, reads, self._place(row), self._cell(row), why_not_native(row))
 
