@@ -34,6 +34,7 @@ def overwrite(target: Any, new: Any, name: str) -> Any:
         what = "a view of a leaf" if root is not target else "a leaf"
         raise RuntimeError(f"{name}: {what} that requires grad cannot be changed in place: do it under no_grad(), or "
                            "compute a new tensor")  # fmt: skip
+    _refuse_unrecorded(target, root, name)
     new = _fitted(target, new, name)
     if target._value is None or new._value is None:
         return _overwrite_traced(target, root, new, name)
@@ -47,6 +48,13 @@ def overwrite(target: Any, new: Any, name: str) -> Any:
         root._row = changed_root._row
         _look_again(root)
     return target
+
+
+def _refuse_unrecorded(target: Any, root: Any, name: str) -> None:
+    """RuntimeError for a view that was made under `no_grad` of what has a history, which would not know of the change."""
+    if root is not target and grad_mode.get() and requires(root) and not requires(target):
+        raise RuntimeError(f"{name}: this is a view, made under no_grad(), of a tensor that requires grad, and changing it would "
+                           "be lost to the gradient: change it under no_grad() too, or make the view outside")  # fmt: skip
 
 
 def numbers(value: Any, dtype: np.dtype) -> Any:
@@ -65,6 +73,7 @@ def assign(target: Any, steps: Sequence[Step], value: Any) -> None:
     if value._held.dtype != held.dtype:
         value = apply(cast, (value,), {"dtype": held.dtype})
     tracking = grad_mode.get() and (requires(target) or requires(value))
+    _refuse_unrecorded(target, target._view[0] if target._view is not None else target, "setitem")
     if tracking or target._value is None or value._value is None:
         token = grad_mode.set(tracking or target._value is None or value._value is None)
         try:

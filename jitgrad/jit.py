@@ -205,11 +205,11 @@ class Jitted:
         """The tape for these arguments, the values of its outputs if they are known, and what the arguments are."""
         leaves: list[Any] = []
         structure = flatten((args, kwargs), leaves) if kwargs else flatten(args, leaves)
-        first = (structure, self._outside.state())
-        key: list[Any] = [first]
         tensors: list[Tensor] = []
-        for leaf in leaves:
-            key.append(kind_of(leaf, tensors))
+        kinds = [kind_of(leaf, tensors) for leaf in leaves]
+        objects = [self._outside.of_argument(leaf) for leaf, k in zip(leaves, kinds) if not plainly_checked(k)]
+        now = (self._outside.state(), *objects)
+        key = [(structure, now), *kinds]
         try:
             found = self._compiled.get(tuple(key))
         except TypeError:
@@ -220,7 +220,7 @@ class Jitted:
             ) from None
         record = functools.partial(self._trace, structure, leaves, key[1:], bool(kwargs))
         if found is None or not found.is_right():
-            self._make_room(first[1])
+            self._make_room(now)
             found = self._compiled[tuple(key)] = Paths(self.__name__, self._prefer) if self._guard else record()
         return *found.chosen(tensors, _sweep.get(), record), tensors, key[1:], structure
 
@@ -229,7 +229,7 @@ class Jitted:
         if state in self._states:
             return
         if len(self._states) == MOST_STATES:
-            moved = self._outside.names(self._states[-1])
+            moved = self._outside.names(self._states[-1][0]) or "an attribute of an argument"
             self._states, self._compiled, self._entries = [], {}, []
             warnings.warn(
                 f"{self.__name__} has been recorded {MOST_STATES} times because what it reads from outside changes ({moved} the "

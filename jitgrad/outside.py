@@ -44,7 +44,8 @@ class Outside:
 
     def _take(self) -> None:
         self._looks: list[Look] = []
-        _Search(self._looks, self._function)
+        self._search = _Search(self._looks, self._function)
+        self._search.function(self._function)
         values = [look() for look in self._looks]
         self._fixed = [(look, v) for look, v in zip(self._looks, values) if not isinstance(v, _MUTABLE)]
         self._moving = [(look, state(v), _copy(v)) for look, v in zip(self._looks, values) if isinstance(v, _MUTABLE)]
@@ -54,6 +55,12 @@ class Outside:
         """Expressions of which one is true if `changed()`, given what `state()` last said."""
         found = [f"{look.text(known)} is not {known(value)}" for look, value in self._fixed]
         return found + ([f"{known(self.changed)}()"] if self._moving else [])
+
+    def of_argument(self, value: Any) -> tuple:
+        """The state of what the function may read of an object that it is given."""
+        search = _Search([], self._function)
+        search.within(value, tuple(self._search.names))
+        return tuple([state(look()) for look in search.looks])
 
     def names(self, state: tuple) -> str:
         """The names of the values that are others now than in a former state, or of all."""
@@ -112,7 +119,7 @@ class _Search:
         self.looks = looks
         self.seen: set[tuple] = set()
         self.home = _package(getattr(function, "__module__", ""))
-        self.function(function)
+        self.names: dict[str, None] = {}  # in all code so far
 
     def _is_fixed(self, held: dict[str, Any]) -> bool:
         """Whether a module, with these globals, is of a library other than the function's own: nobody changes that."""
@@ -144,6 +151,7 @@ class _Search:
         code, held = function.__code__, function.__globals__
         fixed = self._is_fixed(held)
         names = () if fixed else _names(code)
+        self.names |= dict.fromkeys(names)
         for cell, name in zip(function.__closure__ or (), code.co_freevars):
             # What libraries, and our own transforms, close over is followed, since it may be a function of the user.
             self.value(Look(cell, name), names, followed=fixed)

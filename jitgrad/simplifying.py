@@ -328,10 +328,13 @@ def _is_zeros(row: Row) -> bool:
 
 
 def _is_unit_matrix(row: Row) -> bool:
+    """Whether a row is one unit matrix, maybe with dimensions of size 1 before it."""
+    shape = row.shape
     while row.op is reshape:
         row = row.inputs[0]
     value = row.params["value"] if row.op is CONST else None
-    return value is not None and row.ndim == 2 and np.array_equal(value, np.eye(*value.shape))
+    alike = shape[-2:] == row.shape and math.prod(shape) == math.prod(row.shape)
+    return value is not None and row.ndim == 2 and alike and np.array_equal(value, np.eye(*value.shape))
 
 
 def _is_one(row: Row) -> bool:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jitgrad.errors import TracedValueError
-from jitgrad.handle import Handle, make
+from jitgrad.handle import Handle, make, own_memory
 from jitgrad.tape import Leaf, Row, constant
 
 grad_mode: ContextVar[bool] = ContextVar("grad_mode", default=True)
@@ -130,6 +130,7 @@ class Trace:
     def capture_array(self, array: np.ndarray) -> Leaf:
         """The leaf that stands for an array of the caller, which may change between calls."""
         handle = self.arrays.setdefault(id(array), make(Handle, np.asarray(array), None))
+        own_memory(handle).exported = -1  # the caller can write to it
         return self.capture(handle)
 
     def constant(self, value: Any) -> Row:

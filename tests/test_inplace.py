@@ -345,3 +345,16 @@ def test_zero_of_every_shape(shape, dtype):
     assert x.zero_() is x
     assert x.dtype is dtype
     assert not x.any()
+
+
+@pytest.mark.parametrize("change", [lambda v: v.mul_(2), lambda v: v.zero_(), lambda v: v.__setitem__(0, 5.0)])
+def test_a_view_made_under_no_grad_is_not_changed_outside_of_it(change):
+    x = jg.tensor([1.0, 2.0], requires_grad=True)
+    y = x * 1
+    for whole in (x, y):
+        with jg.no_grad():
+            view = whole[:1]
+        with pytest.raises(RuntimeError, match="made under no_grad"):
+            change(view)
+    with jg.no_grad():
+        change(view)

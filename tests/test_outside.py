@@ -6,6 +6,7 @@ import functools
 import types
 from dataclasses import dataclass
 
+import numpy as np
 import pytest
 
 import jitgrad as jg
@@ -177,3 +178,45 @@ def test_a_number_that_changes_at_every_call_warns():
     with pytest.warns(RuntimeWarning, match=r"scaled has been recorded 32 times .*\(rate the last time\)"):
         forty_rates()
     assert len(scaled._compiled) < 32
+
+
+class Scaled:
+    def __init__(self):
+        self.scale, self.shift, self.list = jg.tensor(1.0), 1.0, [1.0]
+
+    @jg.jit
+    def __call__(self, x):
+        return x * self.scale * self.list[0] + self.shift
+
+
+def test_attributes_of_an_argument_are_looked_at_again():
+    one = Scaled()
+    plain = jg.jit(lambda o, x: x * o.scale * o.list[0] + o.shift)
+    changes = [lambda: None, lambda: setattr(one, "scale", jg.tensor(3.0)), lambda: setattr(one, "shift", 7.0),
+               lambda: one.list.__setitem__(0, 5.0), lambda: one.scale.fill_(2.0)]  # fmt: skip
+    for change in changes:
+        change()
+        wanted = 2 * float(one.scale) * one.list[0] + one.shift
+        for _ in range(2):
+            assert float(one(jg.tensor(2.0))) == float(plain(one, jg.tensor(2.0))) == wanted
+
+
+def test_an_array_from_outside_that_changes_before_backward():
+    array = np.array([1.0, 2.0, 3.0], np.float32)
+    x = jg.ones(3, requires_grad=True)
+    y = jg.jit(lambda x: (x * array).sum())(x)
+    array[0] = 50
+    y.backward()
+    assert x.grad.tolist() == [1.0, 2.0, 3.0]
+
+
+@pytest.mark.parametrize("name", ["jit", "machine", "interpreted", "auto"])
+def test_a_result_that_is_an_argument_has_memory_of_its_own(name):
+    f = jg.jit(lambda x: (x, x))
+    x, array = jg.tensor([3.0, 4.0]), np.array([3.0, 4.0])
+    with jg.sweep(name):
+        for given in (x, array, x, array):
+            one, other = f(given)
+            one.add_(100)
+            array[0] = 3.0
+            assert (x.tolist(), other.tolist()) == ([3.0, 4.0], [3.0, 4.0])

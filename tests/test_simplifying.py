@@ -127,3 +127,12 @@ def test_parts_of_single_elements_and_broadcast_values_go_into_native_functions(
             found = call(*args)
             np.testing.assert_allclose(np.asarray(found[0].detach()), value.numpy(), rtol=1e-12)
             np.testing.assert_allclose(np.asarray(found[1].detach()), gradient.numpy(), rtol=1e-12)
+
+
+def test_a_unit_matrix_in_another_shape_is_none():
+    x = jg.arange(16.0).reshape(4, 2, 2) + 1
+
+    def f(x):
+        return x @ jg.jacrev(lambda y: y)(x[0].reshape(4)).reshape(4, 2, 2)
+
+    assert jg.jit(f)(x).tolist() == f(x).tolist()

@@ -65,7 +65,8 @@ class Interpreter:
         kept = set(self._outputs) | set(range(len(leaves)))
         self._dead = [[p for p in set(s[1]) if last[p] == i and p not in kept] for i, s in enumerate(self._steps)]
         self._size = len(places)
-        self._copies = {places[row] for row in tape.outputs if row.op.view and row not in ends}
+        shared = {row for row in tape.outputs if (row.shape if row in leaves else row.op.view and row not in ends)}
+        self._copies = {places[row] for row in shared}
 
     def run(self, *values: Any) -> list[Any]:
         """The values of the outputs for values of the leaves; NumPy's floating-point warnings are off."""

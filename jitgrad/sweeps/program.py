@@ -249,7 +249,8 @@ class Program:
         numpy_made = {step.row for step in self.steps if isinstance(step, Interpreted)}
         if cell is not None and row not in leaves and row not in numpy_made and row.op is not CONST:
             return _from_cell(cell, row.shape)
-        return f"v{place}.copy()" if row in numpy_made and row.op.view else f"v{place}"
+        copied = (row in numpy_made and row.op.view) or (row in leaves and row.shape)
+        return f"v{place}.copy()" if copied else f"v{place}"
 
     def _load_driver(self) -> Callable:
         names: dict[str, Any] = {
