@@ -206,7 +206,7 @@ class NativeFunction:
         use="integrate" (`quad`, `nquad` and the like) is for functions of numbers, or of one 1-d array, that give a
         number; use="generic_filter" (`scipy.ndimage`) of the 1-d array of the footprint, and use="generic_filter1d" for
         those from a line to a line. Raises `TypeError` if the function is of another kind. (The minimisers and solvers of
-        `scipy.optimize` take Python functions alone: give them the native function itself.)
+        `scipy.optimize` take Python functions alone: give them `njit`, which returns arrays and numbers.)
 
         >>> import jitgrad, numpy
         >>> from scipy.integrate import quad

@@ -385,3 +385,9 @@ def test_flips_of_no_dimension_and_nan_without_dimensions():
 def test_losses_of_shapes_that_do_not_belong_together(call):
     with pytest.raises(ValueError, match="shape"):
         call()
+
+
+def test_isclose_of_numbers_and_arrays():
+    one = jg.tensor([1.0, 2.0])
+    assert np.isclose(1.0, one).tolist() == jg.isclose(one, 1.0).tolist() == [True, False]
+    assert jg.isclose(np.ones(2), one).tolist() == [True, False]

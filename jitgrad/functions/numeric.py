@@ -279,7 +279,8 @@ def allclose(input: Tensor, other: Tensor, rtol: float = 1e-5, atol: float = 1e-
 
 def isclose(input: Tensor, other: Tensor, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> Tensor:
     """Elementwise whether |input - other| <= atol + rtol * |other|."""
-    x, y = (apply(ew.cast, (v,), {"dtype": np.dtype(np.float64)}).detach() for v in (input, other))
+    both = [v if isinstance(v, Tensor) else wrap(np.asarray(v)[()]) for v in (input, other)]
+    x, y = (apply(ew.cast, (v,), {"dtype": np.dtype(np.float64)}).detach() for v in both)
     close = (x == y) | (((x - y).abs() <= y.abs() * rtol + atol) & y.isfinite())
     return close | (x.isnan() & y.isnan()) if equal_nan else close
 
