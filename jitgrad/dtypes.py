@@ -61,7 +61,7 @@ _ALIASES = {
     "half": "float16", "float": "float32", "double": "float64", "short": "int16", "int": "int32", "long": "int64",
 }  # fmt: skip
 _PYTHON = {bool: "bool", int: "int64", float: "float64"}
-_default = ALL["float32"]
+settings = {"default dtype": ALL["float32"]}
 
 
 def by_name(name: str) -> DType:
@@ -102,20 +102,19 @@ def to_numpy(dtype: Any) -> np.dtype:
 
 def default() -> np.dtype:
     """The dtype of floating results that come from integers and of new tensors of Python floats."""
-    return _default.numpy
+    return settings["default dtype"].numpy
 
 
 def get_default_dtype() -> DType:
     """The current default floating dtype, `jitgrad.float32` unless set otherwise."""
-    return _default
+    return settings["default dtype"]
 
 
 def set_default_dtype(dtype: DType) -> None:
     """Set the default floating dtype; `TypeError` for one that is not floating."""
-    global _default
     if not isinstance(dtype, DType) or not dtype.is_floating_point:
         raise TypeError(f"the default dtype must be a floating one such as jitgrad.float64, not {dtype!r}")
-    _default = dtype
+    settings["default dtype"] = dtype
 
 
 def is_floating(dtype: np.dtype) -> bool:

@@ -22,7 +22,7 @@ from jitgrad.ops.indexing import filled, getitem, index_put
 from jitgrad.ops.movement import expand, permute, reshape
 from jitgrad.ops.table import infer
 from jitgrad.record import apply, current_trace, grad_mode
-from jitgrad.tape import LEAF, NOTHING
+from jitgrad.tape import LEAF, NOTHING, Leaf
 from jitgrad.tracing import Trace
 
 
@@ -45,9 +45,30 @@ def overwrite(target: Any, new: Any, name: str) -> Any:
         changed_root = new if root is target else _put(root, target._view[1], new)
     _write(target, new, name)
     if tracking:
-        root._row = changed_root._row
+        _becomes(root, changed_root._row)
         _look_again(root)
     return target
+
+
+def rebind(target: Any, source: Any) -> None:
+    """Make `target` look at the memory of `source`; what it looked at before, and its views, stay as they are."""
+    _before_change(target)
+    storage = own_memory(source)
+    for view in [] if target._storage is None else target._storage.living():
+        if view._view is not None and view._view[0] is target:
+            view._view = None
+    held = target._held
+    target._value, target._storage, target._view = source._value, storage, None
+    storage.look(target)
+    if target._row is not None and (held.shape, held.dtype) != (source._held.shape, source._held.dtype):
+        target._row = Leaf(target._value.shape, target._value.dtype, requires(target), weakref.ref(target))
+
+
+def _becomes(handle: Any, row: Any) -> None:
+    """Give a tensor that was changed its new row, for which a gradient is kept if that was asked for."""
+    old, handle._row = handle._row, row
+    if old is not None and old.extra and "retain" in old.extra:
+        row.extra = (row.extra or {}) | {name: old.extra.pop(name) for name in ("retain", "grad") if name in old.extra}
 
 
 def _refuse_unrecorded(target: Any, root: Any, name: str) -> None:
@@ -217,7 +238,7 @@ def _look_again(root: Any) -> None:
             handle = make(type(root), root._value, root._row)
             for op, params in view._view[1]:
                 handle = apply(op, (handle,), params)
-            view._row = handle._row
+            _becomes(view, handle._row)
 
 
 def _overwrite_traced(target: Any, root: Any, new: Any, name: str) -> Any:

@@ -151,6 +151,7 @@ class Jitted:
         self._entries: list[Callable] = []
         self._outside = Outside(function)
         self._states: list[tuple] = []  # of what is outside, those with tapes
+        self._replaced = 0  # tapes that were right for tensors and arrays from outside as they were
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if not kwargs:
@@ -220,7 +221,7 @@ class Jitted:
             ) from None
         record = functools.partial(self._trace, structure, leaves, key[1:], bool(kwargs))
         if found is None or not found.is_right():
-            self._make_room(now)
+            self._make_room(now) if found is None else self._count_replaced()
             found = self._compiled[tuple(key)] = Paths(self.__name__, self._prefer) if self._guard else record()
         return *found.chosen(tensors, _sweep.get(), record), tensors, key[1:], structure
 
@@ -237,6 +238,16 @@ class Jitted:
                 RuntimeWarning, stacklevel=5,
             )  # fmt: skip
         self._states.append(state)
+
+    def _count_replaced(self) -> None:
+        """Count the tapes that had to be recorded again for the same arguments, with a warning if there are many."""
+        self._replaced += 1
+        if self._replaced == MOST_STATES:
+            warnings.warn(
+                f"{self.__name__} has been recorded {MOST_STATES} times because the shape of a tensor from outside changes, or "
+                "the contents of one that it reads other than as an operand (item(), numpy(), grad, NumPy's own functions), "
+                "which is slow: pass it as an argument", RuntimeWarning, stacklevel=5,
+            )  # fmt: skip
 
     def _trace(self, structure: Any, leaves: list, kinds: list, with_kwargs: bool, values: list | None = None) -> Compiled:
         start = time.perf_counter()

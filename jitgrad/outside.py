@@ -1,4 +1,5 @@
-"""What a function uses from outside: numbers, tensors and lists in its globals, in its closure and in attributes.
+"""What a function uses from outside: numbers, tensors and lists in its globals, in its closure, among the defaults of its
+parameters, and in attributes.
 
 `jit` records a function once, so a number that it read from outside is part of the tape. Were that number changed
 later, the tape would silently go on with the old one. So the values are looked at again at every call and are part of
@@ -8,15 +9,18 @@ that it reaches in these ways. Values reached otherwise (by `getattr` with a nam
 
 from __future__ import annotations
 
+import array
 import functools
 import sys
 import types
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
 from operator import is_
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from jitgrad import dtypes
 from jitgrad.handle import Handle
 
 
@@ -43,7 +47,7 @@ class Outside:
         self._take()
 
     def _take(self) -> None:
-        self._looks: list[Look] = []
+        self._looks: list[Look] = [Look(dtypes.settings.get, "default dtype")]
         self._search = _Search(self._looks, self._function)
         self._search.function(self._function)
         values = [look() for look in self._looks]
@@ -58,9 +62,12 @@ class Outside:
 
     def of_argument(self, value: Any) -> tuple:
         """The state of what the function may read of an object that it is given."""
+        return tuple([state(look()) for look in self._looks_into(value)])
+
+    def _looks_into(self, value: Any) -> list[Look]:
         search = _Search([], self._function)
         search.within(value, tuple(self._search.names))
-        return tuple([state(look()) for look in search.looks])
+        return search.looks
 
     def names(self, state: tuple) -> str:
         """The names of the values that are others now than in a former state, or of all."""
@@ -70,19 +77,12 @@ class Outside:
 
     def tensors(self) -> list[tuple[Handle, Any]]:
         """The tensors among the values, also those in lists and the like, with what `contents` says of each."""
-        found: list[tuple[Handle, Any]] = []
-        waiting = [look() for look in self._looks]
-        seen: set[int] = set()
-        while waiting:
-            value = waiting.pop()
-            if id(value) in seen:
-                continue
-            seen.add(id(value))
-            if isinstance(value, Handle):
-                found.append((value, contents(value)))
-            elif isinstance(value, (tuple, list, dict)):
-                waiting += value.values() if isinstance(value, dict) else value
-        return found
+        return [(value, contents(value)) for value in _all_in([look() for look in self._looks]) if isinstance(value, Handle)]
+
+    def memory(self, arguments: Any) -> list[Any]:
+        """The tensors, arrays and numbers by NumPy among the values, and in the objects among the arguments."""
+        looks = [*self._looks, *self._looks_into(arguments)]
+        return [value for value in _all_in([look() for look in looks]) if isinstance(value, (Handle, np.ndarray, np.generic))]
 
     def changed(self) -> bool:
         """Whether anything is different from what `state()` last said."""
@@ -98,13 +98,29 @@ class Outside:
         return self._state
 
 
-_MUTABLE = (list, dict, set, tuple)
+_MUTABLE = (list, dict, set, tuple, deque, bytearray, array.array)
 _PLAIN = frozenset({bool, int, float, complex, str, bytes, type(None)})
 
 
 def _copy(value: Any) -> Any:
     """A copy of a list or tuple of nothing but numbers and the like, which never change themselves."""
     return value[:] if value.__class__ in (list, tuple) and set(map(type, value)) <= _PLAIN else None
+
+
+def _all_in(values: list[Any]) -> Iterable[Any]:
+    """Those values, and what is in the containers among them."""
+    waiting, seen = list(values), set()
+    while waiting:
+        value = waiting.pop()
+        if id(value) not in seen:
+            seen.add(id(value))
+            yield value
+            if isinstance(value, _MUTABLE) and not isinstance(value, bytearray | array.array):
+                waiting += _items(value)
+
+
+def _items(container: Any) -> Iterable[Any]:
+    return container.values() if isinstance(container, dict) else container
 
 
 def _holds(value: Any, copy: Any) -> bool:
@@ -135,9 +151,10 @@ class _Search:
     def function(self, function: Any) -> None:
         """What a function reads; it may be wrapped, bound to an object, or be an object that can be called."""
         owners: list[Any] = []
+        given: dict[str, Any] = {}
         while not isinstance(function, types.FunctionType):
             if isinstance(function, functools.partial):
-                owners += [*function.args, *function.keywords.values()]
+                given |= {f"argument {i}": value for i, value in enumerate(function.args)} | function.keywords
             owners.append(getattr(function, "__self__", None))
             inner = next((found for found in (getattr(function, name, None) for name in _WRAPPED) if found is not None), None)
             if inner is None:
@@ -146,7 +163,7 @@ class _Search:
                 if not isinstance(inner, types.FunctionType):
                     return
             function = inner
-        if not self._is_new(id(function), *map(id, owners)):
+        if not self._is_new(id(function), *map(id, [*owners, *given.values()])):
             return
         code, held = function.__code__, function.__globals__
         fixed = self._is_fixed(held)
@@ -158,6 +175,11 @@ class _Search:
         for name in names:
             if name in held:
                 self.value(Look(held.get, name), names)
+        if not fixed:
+            given |= _defaults(function)
+            for name, value in given.items():
+                if type(value) not in _PLAIN:
+                    self.value(Look(given.get, name), names)
         for owner in owners if names else ():
             self.attributes(owner, names)
 
@@ -167,14 +189,14 @@ class _Search:
             value = look()
         except ValueError:  # a closure cell that is not filled yet
             return
-        if not followed and not isinstance(value, types.ModuleType | type):
+        if not followed and not isinstance(value, types.ModuleType) and not self._is_of_library(value):
             self.looks.append(look)
         self.within(value, names)
 
     def within(self, value: Any, names: tuple[str, ...]) -> None:
         """What there is to read in a value: in a container, in attributes, by calling it."""
         if isinstance(value, _MUTABLE):
-            items = value.values() if isinstance(value, dict) else value
+            items = _items(value)
             if not set(map(type, items)) <= _PLAIN and self._is_new(id(value), names):
                 for item in items:
                     self.within(item, names)
@@ -183,24 +205,41 @@ class _Search:
                 self.function(value)
             self.attributes(value, names)
 
+    def _is_of_library(self, value: Any) -> bool:
+        """Whether a value is a class or a module that nobody changes."""
+        module = sys.modules.get(value.__module__) if isinstance(value, type) else value
+        return isinstance(module, types.ModuleType) and self._is_fixed(vars(module))
+
     def attributes(self, owner: Any, names: tuple[str, ...]) -> None:
-        """Those attributes of an object, a class or a module that code with these names may mean."""
-        if isinstance(owner, types.ModuleType | type):
-            module = owner if isinstance(owner, types.ModuleType) else sys.modules.get(owner.__module__)
-            if module is None or self._is_fixed(vars(module)):
-                return
-        if not self._is_new(id(owner), names):
+        """Those attributes of an object, a class or a module that code with these names may mean, and special methods."""
+        if self._is_of_library(owner) or not self._is_new(id(owner), names):
             return
-        held, kind = getattr(owner, "__dict__", {}), type(owner)
-        for name in names:
-            of_class = next((vars(base)[name] for base in kind.__mro__ if name in vars(base)), None)
-            slot = isinstance(of_class, types.MemberDescriptorType) and hasattr(owner, name)
-            if name in held or slot or (of_class is not None and isinstance(of_class, _WATCHED)):
+        if isinstance(owner, types.ModuleType):
+            for name in names:
+                if name in vars(owner):
+                    self.value(Look(functools.partial(_attribute, owner), name), names)
+            return
+        for name in vars(owner) if hasattr(owner, "__dict__") and not isinstance(owner, type) else ():
+            if name in names:
                 self.value(Look(functools.partial(_attribute, owner), name), names)
-            elif isinstance(of_class, types.FunctionType | staticmethod | classmethod):
-                self.function(getattr(owner, name))
-            elif isinstance(of_class, property) and of_class.fget is not None:
-                self.function(functools.partial(of_class.fget, owner))
+        for base in (owner if isinstance(owner, type) else type(owner)).__mro__:
+            if not self._is_of_library(base):
+                self._of_class(owner, vars(base), names)
+
+    def _of_class(self, owner: Any, defined: Mapping[str, Any], names: tuple[str, ...]) -> None:
+        """What a class, that of an object or one that it inherits from, defines under these names."""
+        for name, found in list(defined.items()):
+            if name in names:
+                getter = found.fget if isinstance(found, property) else getattr(found, "func", None)  # of a cached_property
+                if isinstance(found, property | functools.cached_property):
+                    if getter is not None and not isinstance(owner, type):
+                        self.function(functools.partial(getter, owner))
+                elif _is_plainly_read(found) or (isinstance(found, types.MemberDescriptorType) and hasattr(owner, name)):
+                    self.value(Look(functools.partial(_attribute, owner), name), names)
+                    if "super" in names:  # it may be overridden
+                        self.value(Look(defined.get, name), ())
+            if isinstance(found, types.FunctionType) and (name in names or (name[:2] == name[-2:] == "__")):
+                self.function(types.MethodType(found, owner))
 
 
 _WRAPPED = ("_function", "__func__", "func")
@@ -215,15 +254,28 @@ def _names(code: types.CodeType) -> tuple[str, ...]:
     return tuple(found)
 
 
+def _defaults(function: types.FunctionType) -> dict[str, Any]:
+    """The defaults of the parameters of a function by their names."""
+    places, code = function.__defaults__ or (), function.__code__
+    named = code.co_varnames[code.co_argcount - len(places) : code.co_argcount]
+    return dict(zip(named, places)) | (function.__kwdefaults__ or {})
+
+
+def _is_plainly_read(found: Any) -> bool:
+    """Whether to read what a class defines runs no code of the user."""
+    return isinstance(found, types.FunctionType | staticmethod | classmethod) or not hasattr(type(found), "__get__")
+
+
 def _attribute(owner: Any, name: str) -> Any:
-    return getattr(owner, name, None)
+    found = getattr(owner, name, None)
+    return getattr(found, "__func__", found)  # of a method, which is a new object every time
 
 
 def _package(module: Any) -> str:
     return str(module).split(".")[0]
 
 
-_WATCHED = (bool, int, float, complex, str, bytes, type(None), tuple, list, dict, set, np.generic, np.ndarray, Handle)
+_WATCHED = (bool, int, float, complex, str, bytes, type(None), *_MUTABLE, np.generic, np.ndarray, Handle)
 
 
 def contents(handle: Handle) -> tuple[Any, int]:
@@ -248,17 +300,31 @@ class _Same:
         return id(self.value)
 
 
-def state(value: Any, depth: int = 4) -> Any:
+def state(value: Any, above: tuple[int, ...] = ()) -> Any:
     """Something hashable that changes when `value` does: numbers by type and value, containers by what is in them.
 
-    Tensors and arrays are told apart by identity: what is *in* them is read at every call anyway.
+    Tensors and arrays are told apart by identity. `above` are the containers that it is in.
     """
-    if isinstance(value, (bool, int, str, bytes, type(None), np.generic)):
+    if isinstance(value, (bool, int, str, bytes, type(None))):
         return (value.__class__, value)
+    if isinstance(value, np.generic):
+        return (value.__class__, value.tobytes())
     if isinstance(value, (float, complex)):
         return (value.__class__, repr(value))  # tells -0.0 from 0.0, and nan is equal to itself
-    if depth and isinstance(value, (tuple, list)):
-        return (value.__class__, tuple([state(v, depth - 1) for v in value]))
-    if depth and isinstance(value, dict):
-        return (dict, tuple([(_Same(k) if k.__hash__ is None else k, state(v, depth - 1)) for k, v in value.items()]))
-    return _Same(value)
+    if isinstance(value, (bytearray, array.array)):
+        return (value.__class__, bytes(value))
+    if not isinstance(value, (*_MUTABLE, frozenset)) or len(above) > _DEEPEST:
+        return _Same(value)
+    if id(value) in above:
+        return (value.__class__, above.index(id(value)))
+    above = (*above, id(value))
+    if isinstance(value, dict):
+        return (value.__class__, tuple([(_key(k), state(v, above)) for k, v in value.items()]))
+    return (value.__class__, tuple([state(v, above) for v in value]))
+
+
+_DEEPEST = 100
+
+
+def _key(key: Any) -> Any:
+    return _Same(key) if key.__hash__ is None else state(key)

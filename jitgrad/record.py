@@ -331,6 +331,8 @@ def _lift(trace: Trace, operand: Any) -> Row:
             raise LeakedTraceError("a tensor of an earlier trace is used in this one: return it from its function instead")
         return trace.capture(operand)
     if isinstance(operand, (np.ndarray, np.generic)):
+        if not operand.ndim or not any(operand.strides):
+            trace.note_copied(operand)
         if operand.ndim and not any(operand.strides):  # one number, repeated
             one = trace.constant(operand.flat[0] if operand.size else operand.dtype.type(0))
             return _append(trace, expand, (one,), {"shape": operand.shape})

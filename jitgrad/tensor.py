@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import sys
 import weakref
@@ -69,7 +70,10 @@ class Tensor(Declared):
     @property
     def requires_grad(self) -> bool:
         """Whether operations on this tensor are recorded."""
-        return self._row is not None and self._row.requires
+        requires = self._row is not None and self._row.requires
+        if lifting:
+            self._note("requires_grad", requires)
+        return requires
 
     @requires_grad.setter
     def requires_grad(self, value: bool) -> None:
@@ -89,16 +93,25 @@ class Tensor(Declared):
     @property
     def grad(self) -> Any:
         """The gradient accumulated by `backward()`, or None."""
-        return None if self._row is None else gradient(self._row)
+        found = None if self._row is None else gradient(self._row)
+        if lifting:
+            self._note("grad", found)
+        return found
 
     @grad.setter
     def grad(self, value: Any) -> None:
         if value is not None and not isinstance(value, Tensor):
             raise TypeError(f"grad must be None or a tensor, not {type(value).__name__}")
+        if value is self:
+            raise RuntimeError("a tensor cannot be its own gradient: assign a clone()")
         if value is not None and (tuple(value.shape) != tuple(self.shape) or value.dtype is not self.dtype):
             raise RuntimeError(f"grad must have the shape and dtype of its tensor, {list(self.shape)} and "
                                f"{self.dtype.name}, not {list(value.shape)} and {value.dtype.name}")  # fmt: skip
         set_gradient(row_of(self), value)
+
+    @grad.deleter
+    def grad(self) -> None:
+        self.grad = None
 
     @property
     def data(self) -> Any:
@@ -107,13 +120,15 @@ class Tensor(Declared):
 
     @data.setter
     def data(self, value: Any) -> None:
+        if not isinstance(value, Tensor):
+            raise TypeError(f"data must be a tensor, not {type(value).__name__}: use fill_() or copy_() to write numbers")
         if self.requires_grad and not value.dtype.is_floating_point:
             raise RuntimeError(f"data of a tensor that requires grad must be floating, not {value.dtype.name}")
+        if self._value is not None and value._value is not None:
+            inplace.rebind(self, value)
+            return
         with autograd.no_grad():
-            if tuple(value.shape) == tuple(self.shape) and value.dtype == self.dtype:
-                inplace.overwrite(self, value, "data")
-            else:
-                self._value, self._storage = np.array(value._value)[()], None
+            inplace.overwrite(self, value, "data")
 
     @property
     def itemsize(self) -> int:
@@ -165,6 +180,12 @@ class Tensor(Declared):
             trace.note_look(self)
         return value
 
+    def _note(self, name: str, value: Any) -> None:
+        """Let the trace, if there is one, know what an attribute was."""
+        trace = current_trace.get()
+        if trace is not None and trace.lifts:
+            trace.note_attribute(self, name, value)
+
     def item(self) -> Any:
         """The value of a tensor of one element as a Python number; RuntimeError for several elements."""
         value = self._known("item()")
@@ -185,11 +206,14 @@ class Tensor(Declared):
                                "unseen: use tensor.detach().numpy()")  # fmt: skip
         storage = own_memory(self)
         storage.export()
+        trace = current_trace.get() if lifting else None
+        if trace is not None and trace.lifts:
+            trace.note_exported(self)
         return self._value.view()
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         if copy is True and not self.requires_grad:
-            array = np.array(self._concrete("np.array()"))
+            array = np.array(self._known("np.array()"))
         else:
             array = self.numpy()
         return array if dtype is None or array.dtype == dtype else array.astype(dtype)
@@ -267,7 +291,13 @@ class Tensor(Declared):
     def __deepcopy__(self, memo: dict) -> Any:
         if not self.is_leaf:
             raise RuntimeError("only leaves can be deep-copied: use clone(), or detach() first")
-        return _rebuild(np.array(self._concrete("deepcopy")), self.requires_grad)
+        copied = _rebuild(np.array(self._concrete("deepcopy")), self.requires_grad)
+        if self.grad is not None:
+            copied.grad = copy.deepcopy(self.grad.detach(), memo)
+        return copied
+
+    def __copy__(self) -> Any:
+        return inplace.detached(self).requires_grad_(self.requires_grad)
 
     def __reduce__(self) -> tuple:
         if not self.is_leaf:
@@ -326,8 +356,13 @@ class Tensor(Declared):
         return inplace.detached(self)
 
     def detach_(self) -> Any:
-        """Forget the history of this tensor."""
-        self._row = None
+        """Forget the history of this tensor; RuntimeError for a view, whose base would keep it."""
+        if self._view is not None:
+            raise RuntimeError("detach_() of a view would leave the tensor that it looks into as it is: use detach()")
+        if isinstance(self._row, Leaf):
+            self._row.requires = False
+        elif self._row is not None:
+            self._row = None if self._value is not None else apply(ew.detach, (self,))._row
         return self
 
     def clone(self) -> Any:

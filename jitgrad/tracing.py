@@ -25,16 +25,40 @@ class OrderedSet(dict[Any, None]):
     add = dict.setdefault
 
 
-class Known(NamedTuple):
-    """A tensor, and the value that it had."""
+class Known:
+    """A tensor or an array, and the value that it had."""
 
-    handle: Handle
-    value: Any
+    def __init__(self, owner: Any) -> None:
+        self.owner = owner
+        self.form, self.content = self._now()
+
+    def _now(self) -> tuple[tuple, bytes]:
+        value = self.owner._value if isinstance(self.owner, Handle) else self.owner
+        return (value.dtype, value.shape), value.tobytes()
 
     def holds(self) -> bool:
         """Whether it has that value still, bit by bit."""
-        now = self.handle._value
-        return now.dtype == self.value.dtype and now.shape == self.value.shape and now.tobytes() == self.value.tobytes()
+        return self._now() == (self.form, self.content)
+
+
+class KnownAttribute(NamedTuple):
+    """A tensor, and what one of its attributes was."""
+
+    owner: Handle
+    name: str
+    value: Any
+
+    def holds(self) -> bool:
+        """Whether that is the same still."""
+        return getattr(self.owner, self.name) is self.value
+
+
+def _memory(value: Any) -> int:
+    """What is the same for arrays and tensors that are views of one memory."""
+    value = value._value if isinstance(value, Handle) else value
+    while isinstance(value, np.ndarray) and value.base is not None:
+        value = value.base
+    return id(value)
 
 
 class Trace:
@@ -42,6 +66,7 @@ class Trace:
 
     def __init__(self) -> None:
         self.outer = current_trace.get()
+        self.outermost: Trace = self if self.outer is None else self.outer.outermost
         self.differentiable = grad_mode.get()  # then no_grad inside cuts what is recorded off
         self.captured: dict[int, tuple[Leaf, Handle]] = {}
         self.rows = OrderedSet()
@@ -52,7 +77,9 @@ class Trace:
         self.lifts: bool = self.outer is not None and self.outer.lifts  # operations on tensors with values are recorded too
         self.names: dict[Row, str] = {}  # what the printed tape says of some rows
         self.made: dict[int, weakref.ref] = {}  # tensors with values that were made meanwhile, of nothing from outside
-        self.looked_at: dict[int, Known] = {}  # tensors from outside of which Python took numbers
+        self.looked_at: dict[Any, Known | KnownAttribute] = {}  # what Python read of tensors from outside
+        self.exported: list[np.ndarray] = []  # the memory of tensors from outside that NumPy may have read
+        self.copied: list[Any] = []  # arrays and numbers by NumPy that became part of the tape
 
     def note_made(self, handle: Handle) -> None:
         """Remember a tensor that will be the same at every call, so that what is computed of it need not be recorded."""
@@ -71,8 +98,34 @@ class Trace:
         """Remember the value of a tensor that becomes a Python number: where it may be another at the next call, what is
         recorded is right for this one alone."""
         if self.comes_from_outside(handle):
-            for trace in (self, *self.around()):
-                trace.looked_at[id(handle)] = Known(handle, np.array(handle._value))
+            self.outermost.looked_at[id(handle)] = Known(handle)
+
+    def note_attribute(self, handle: Handle, name: str, value: Any) -> None:
+        """Remember what an attribute of a tensor was, if that is from outside."""
+        if handle._value is not None and self.comes_from_outside(handle):
+            self.outermost.looked_at[id(handle), name] = KnownAttribute(handle, name, value)
+
+    def note_copied(self, array: Any) -> None:
+        """Remember that what is in an array or number by NumPy became part of the tape."""
+        self.outermost.copied.append(array)
+
+    def note_exported(self, handle: Handle) -> None:
+        """Remember that NumPy may read the memory of a tensor."""
+        if self.comes_from_outside(handle):
+            self.outermost.exported.append(handle._value)
+
+    def note_arrays(self, found: list[Any]) -> None:
+        """Of the arrays and tensors from outside, remember what is in those arrays that NumPy itself read, since the tape
+        knows just what came of it. Operands of tensors, whole or in part, are read at every call; but if an array or number
+        of unknown origin is among these, it may have come from any."""
+        arrays = [*[x for x in found if isinstance(x, np.ndarray)], *self.exported]
+        outside = {_memory(x) for x in [*found, *self.exported]}
+        operands = [x for x in (handle for _, handle in self.captured.values()) if not self.has_made(x)]
+        live, copied = {_memory(x) for x in operands}, {_memory(x) for x in self.copied}
+        unknown = not (live | copied) <= outside
+        for x in arrays:
+            if unknown or _memory(x) in copied or _memory(x) not in live:
+                self.looked_at[id(x)] = Known(x)
 
     def views_of(self, root: Handle) -> list[Handle]:
         """The living views of a traced tensor."""
@@ -146,3 +199,10 @@ def made_here(handle: Any) -> Any:
     if trace is not None:
         trace.note_made(handle)
     return handle
+
+
+def copied_here(array: Any) -> None:
+    """Note, if a trace is recording, that what is in an array becomes part of the tape."""
+    trace = current_trace.get()
+    if trace is not None:
+        trace.note_copied(array)

@@ -10,7 +10,7 @@ from jitgrad.handle import Handle, make
 from jitgrad.outside import Outside, contents
 from jitgrad.record import Trace, current_trace
 from jitgrad.tape import Leaf, Row, Tape
-from jitgrad.tracing import Known
+from jitgrad.tracing import Known, KnownAttribute
 from jitgrad.tree import flatten
 
 COMPUTED = object()
@@ -26,7 +26,7 @@ class Traced:
         self.captured = captured
         self.outputs = outputs
         self.guards: list[tuple[Row, bool]] = []  # see `jitgrad.guards`
-        self.looked_at: list[Known] = []  # what it took Python numbers of: with others it would be another tape
+        self.looked_at: list[Known | KnownAttribute] = []  # what it took Python numbers of: with others it would be another tape
 
 
 def trace(
@@ -44,7 +44,8 @@ def trace(
         if is_number:
             tracing.numbers.add(leaf)
         inputs.append(leaf)
-    before = Outside(function).tensors()
+    outside = Outside(function)
+    before = outside.tensors()
     token = current_trace.set(tracing)
     try:
         args, kwargs = rebuild([make(cls, None, leaf) for leaf in inputs])
@@ -57,6 +58,8 @@ def trace(
         leaves: list[Any] = []
         structure = flatten(result, leaves)
         rows = [_result_row(tracing, leaf) for leaf in leaves]
+        if tracing.outermost is tracing and tracing.lifts:
+            tracing.note_arrays(outside.memory([args, kwargs]))
         checks = tracing.checks()
     finally:
         current_trace.reset(token)

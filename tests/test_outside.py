@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import types
+from collections import deque
 from dataclasses import dataclass
 
 import numpy as np
@@ -220,3 +221,146 @@ def test_a_result_that_is_an_argument_has_memory_of_its_own(name):
             one.add_(100)
             array[0] = 3.0
             assert (x.tolist(), other.tolist()) == ([3.0, 4.0], [3.0, 4.0])
+
+
+ARRAY = np.array([1.0, 2.0, 3.0], np.float32)
+INDEX = np.array([0, 1, 2])
+WEIGHT = jg.tensor([1.0, 2.0, 3.0])
+
+OF_ARRAYS = {
+    "a number": lambda x: x * float(ARRAY[0]),
+    "a number by NumPy": lambda x: x * ARRAY[0],
+    "a sum": lambda x: x * ARRAY.sum(),
+    "a copy": lambda x: x * jg.tensor(ARRAY),
+    "a shared one": lambda x: x * jg.as_tensor(ARRAY),
+    "an operand": lambda x: x * ARRAY,
+    "a part": lambda x: x[:2] * ARRAY[:2],
+    "an operand and a number": lambda x: x * ARRAY + ARRAY[0],
+    "an operand and a copy": lambda x: x * ARRAY + jg.tensor(ARRAY),
+    "an operand and a copied number": lambda x: x * ARRAY + jg.tensor([ARRAY[1], 2.0, 1.0]),
+    "an index": lambda x: x[INDEX] * ARRAY,
+    "a mask": lambda x: x[ARRAY > 2].sum(),
+    "numpy()": lambda x: x * WEIGHT.numpy()[0],
+    "numpy() as an operand": lambda x: x * WEIGHT.numpy(),
+    "asarray": lambda x: x * (np.asarray(WEIGHT) * 2),
+    "array": lambda x: x * np.array(WEIGHT),
+    "tensor of a tensor": lambda x: x * jg.tensor(WEIGHT),
+}
+
+
+@pytest.mark.parametrize("guard", [False, True])
+@pytest.mark.parametrize("f", OF_ARRAYS.values(), ids=OF_ARRAYS.keys())
+def test_arrays_from_outside_are_read_at_every_call(f, guard):
+    compiled = jg.jit(f, guard=guard)
+    x = jg.tensor([1.0, 2.0, 3.0])
+    for _ in range(3):
+        for _ in range(2):
+            assert compiled(x).tolist() == pytest.approx(f(x).tolist())
+        ARRAY[:] += 1
+        INDEX[:] = np.roll(INDEX, 1)
+        WEIGHT.add_(1)
+
+
+class Items:
+    """A container of the user's own, and one that inherits from it."""
+
+    bias = 1.0
+
+    def __init__(self):
+        self.held = [1.0, 2.0]
+
+    def __getitem__(self, i):
+        return self.held[i]
+
+    def __iter__(self):
+        return iter(self.held)
+
+    def __len__(self):
+        return len(self.held)
+
+    def scaled(self, x):
+        return x * self.bias
+
+    @functools.cached_property
+    def total(self):
+        return sum(self.held)
+
+
+class MoreItems(Items):
+    def scaled(self, x):
+        return super().scaled(x) + self.held[0]
+
+
+def with_defaults(x, held=[1.0], *, named={"deep": [[[[[[2.0]]]]]]}):  # noqa: B006
+    return x * held[0] * named["deep"][0][0][0][0][0][0]
+
+
+def test_what_is_reached_by_syntax_defaults_and_inheritance_is_looked_at_again(monkeypatch):
+    items, more, first, numbers, queue, octets = Items(), MoreItems(), [2.0], {1.0, 2.0}, deque([1.0, 2.0], 2), bytearray(b"ab")
+    functions = [
+        lambda x: x * items[0], lambda x: sum(x * v for v in items), lambda x: x * len(items), more.scaled,
+        lambda x: x * Items().bias, functools.partial(lambda held, x: x * held[0], first), with_defaults,
+        lambda x: x * sum(numbers), lambda x: x * queue[0], lambda x: x * octets[0], lambda x: MoreItems().scaled(x),
+        lambda x: x * jg.tensor(0.1).double(), lambda x: x * items.total,
+    ]  # fmt: skip
+    compiled = [(f, jg.jit(f)) for f in functions]
+    changes = [
+        lambda: None,
+        lambda: items.held.append(4.0),
+        lambda: items.held.__setitem__(0, 5.0),
+        lambda: more.held.__setitem__(0, 5.0),
+        lambda: monkeypatch.setattr(Items, "bias", 3.0),
+        lambda: first.__setitem__(0, 7.0),
+        lambda: with_defaults.__defaults__[0].__setitem__(0, 3.0),
+        lambda: with_defaults.__kwdefaults__["named"]["deep"][0][0][0][0][0].__setitem__(0, 9.0),
+        lambda: numbers.add(4.0),
+        lambda: queue.append(8.0),
+        lambda: octets.__setitem__(0, 3),
+        lambda: monkeypatch.setattr(Items, "scaled", lambda self, x: x * 17),
+        lambda: monkeypatch.setattr(MoreItems, "scaled", lambda self, x: x * 19),
+        lambda: setattr(more, "scaled", lambda x: x * 23),
+        lambda: monkeypatch.setitem(globals(), "MoreItems", Items),
+        lambda: jg.set_default_dtype(jg.float64),
+    ]
+    try:
+        for change in changes:
+            change()
+            for f, g in compiled:
+                expected = float(f(jg.tensor(1.0)))
+                assert [float(g(jg.tensor(1.0))) for _ in range(2)] == [expected] * 2
+    finally:
+        jg.set_default_dtype(jg.float32)
+
+
+def test_gradients_and_flags_of_tensors_from_outside_are_looked_at_again():
+    w = jg.ones(2, requires_grad=True)
+    step = jg.jit(lambda x: x - x * w.grad if w.grad is not None else x)
+    flag = jg.jit(lambda x: x * (2.0 if w.requires_grad else 3.0))
+    x = jg.tensor([1.0, 2.0])
+    for gradient in (None, jg.tensor([2.0, 3.0]), jg.tensor([4.0, 5.0]), None):
+        w.grad = gradient
+        assert step(x).tolist() == (x if gradient is None else x - x * gradient).tolist()
+    for required in (True, False, True):
+        assert flag(x).tolist() == [2.0, 4.0] if w.requires_grad_(required).requires_grad else [3.0, 6.0]
+
+
+def test_zeros_of_either_sign_and_numbers_of_either_type_are_told_apart():
+    zero, few = [np.float64(0.0)], [frozenset({1})]
+    f = jg.jit(lambda x: 1 / (x * 0 + jg.tensor(zero[0])))
+    g = jg.jit(lambda x: x * jg.tensor(next(iter(few[0]))))
+    assert (f(jg.tensor(-1.0)).item(), g(jg.tensor(2)).dtype) == (np.inf, jg.int64)
+    zero[0], few[0] = np.float64(-0.0), frozenset({1.0})
+    assert (f(jg.tensor(-1.0)).item(), g(jg.tensor(2)).dtype) == (-np.inf, jg.float32)
+
+
+def test_contents_that_change_at_every_call_warn():
+    array = np.zeros(2)
+    f = jg.jit(lambda x: x * array.sum())
+
+    def often():
+        for _ in range(40):
+            array[0] += 1
+            assert float(f(jg.tensor(1.0))) == array[0]
+
+    with pytest.warns(RuntimeWarning, match="recorded 32 times .*contents"):
+        often()

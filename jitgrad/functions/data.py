@@ -13,7 +13,7 @@ from jitgrad.handle import Handle, own_memory
 from jitgrad.ops.elementwise import cast
 from jitgrad.record import apply
 from jitgrad.tensor import Tensor, wrap
-from jitgrad.tracing import made_here
+from jitgrad.tracing import copied_here, made_here
 
 
 def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
@@ -30,7 +30,7 @@ def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: b
     """
     only_cpu(device)
     if isinstance(data, Tensor):
-        data = data._concrete("tensor()")
+        data = data._known("tensor()")
     made = made_here(wrap(np.array(_array(data, dtype), order="C")[()]))
     return made.requires_grad_(True) if requires_grad else made
 
@@ -41,6 +41,7 @@ def _array(data: Any, dtype: Any) -> np.ndarray:
         return _from_python(data, wanted)
     array = np.asarray(data)
     dtypes.of(array.dtype)
+    copied_here(array)
     if wanted is None:
         return array
     with np.errstate(all="ignore"):
@@ -78,7 +79,7 @@ def _plain(data: Any, kinds: set[Any], depth: int) -> Any:
             return data
         return [_plain(d, kinds, depth + 1) for d in data]
     if isinstance(data, Handle):
-        value = data._concrete("tensor()")  # type: ignore[attr-defined]
+        value = data._known("tensor()")  # type: ignore[attr-defined]
         if value.size != 1:
             raise ValueError(f"a tensor of shape {list(value.shape)} inside of a list is not one number: put tensors "
                              "together with stack() or cat()")  # fmt: skip
@@ -86,6 +87,7 @@ def _plain(data: Any, kinds: set[Any], depth: int) -> Any:
         return value.reshape(())[()]
     if isinstance(data, (np.ndarray, np.generic)):
         kinds.add(dtypes.of(data.dtype).numpy)
+        copied_here(data)
         return data
     if isinstance(data, (bool, int, float)):
         kinds.add(bool if isinstance(data, bool) else int if isinstance(data, int) else float)
