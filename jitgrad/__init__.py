@@ -2,6 +2,7 @@
 
 from jitgrad import autograd, dtypes, errors, func, functions, ops
 from jitgrad.autograd import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
+from jitgrad.choice import sweep
 from jitgrad.control import cond, fori_loop, scan, switch, while_loop
 from jitgrad.dtypes import get_default_dtype, set_default_dtype
 from jitgrad.func import (
@@ -20,7 +21,7 @@ from jitgrad.func import (
     vjp,
     vmap,
 )
-from jitgrad.jit import jit, sweep
+from jitgrad.jit import jit
 from jitgrad.loading import elementwise, from_njit, load_compiled
 from jitgrad.printing import set_printoptions
 from jitgrad.settings import config

@@ -14,6 +14,7 @@ from jitgrad.autograd import enable_grad as enable_grad
 from jitgrad.autograd import is_grad_enabled as is_grad_enabled
 from jitgrad.autograd import no_grad as no_grad
 from jitgrad.autograd import set_grad_enabled as set_grad_enabled
+from jitgrad.choice import sweep as sweep
 from jitgrad.dtypes import DType
 from jitgrad.dtypes import get_default_dtype as get_default_dtype
 from jitgrad.dtypes import set_default_dtype as set_default_dtype
@@ -31,7 +32,6 @@ from jitgrad.func import linearize as linearize
 from jitgrad.func import value_and_grad as value_and_grad
 from jitgrad.func import vjp as vjp
 from jitgrad.func import vmap as vmap
-from jitgrad.jit import sweep as sweep
 from jitgrad.loading import elementwise as elementwise
 from jitgrad.loading import from_njit as from_njit
 from jitgrad.loading import load_compiled as load_compiled

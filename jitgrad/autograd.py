@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from jitgrad.errors import TracedValueError
 from jitgrad.gradients import accumulating, add_tensor, add_value
 from jitgrad.handle import Handle, make, requires
 from jitgrad.ops.elementwise import cast
@@ -49,6 +50,9 @@ def seed(output: Any, gradient: Any) -> Any:
 
 def _cotangents(outputs: Sequence[Any], gradients: Sequence[Any], recorded: bool, cls: type) -> dict[Row, Any]:
     seeds: dict[Row, Any] = {}
+    if any(isinstance(output, Handle) and output._value is None for output in outputs):
+        raise TracedValueError("backward() and autograd.grad() need values, and under jit and vmap there are none yet: take the "
+                               "gradient of a function, as in jitgrad.grad(f)(x), which may be called in there")  # fmt: skip
     if len(outputs) != len(gradients):
         raise RuntimeError(f"{len(outputs)} outputs and {len(gradients)} gradients for them: give one for each, or "
                            "None")
@@ -152,7 +156,7 @@ def _backward(tensors: Any, grad_tensors: Any, retain_graph: bool | None, create
 def _wanted(i: int, x: Any) -> Row:
     if not isinstance(x, Handle):
         raise TypeError(f"input {i} must be a tensor, not {type(x).__name__}")
-    if not requires(x):
+    if x._value is not None and not requires(x):
         raise RuntimeError(f"input {i} does not require grad: pass tensors made with requires_grad=True")
     return x._row
 

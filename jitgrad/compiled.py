@@ -8,9 +8,7 @@ needed, because it imports Numba) and through its address.
 from __future__ import annotations
 
 import ctypes
-import inspect
 import os
-import re
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -19,8 +17,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jitgrad.entry import MISS, write_entry
+from jitgrad.errors import TracedValueError
 from jitgrad.handle import Handle, make, requires
 from jitgrad.record import grad_mode
+from jitgrad.signature import Tree, argument_labels, from_plain, plain, result_labels
 from jitgrad.sweeps import artefact, compiler, native
 from jitgrad.sweeps.adapters import adapter
 from jitgrad.sweeps.export import OUT_OF_BOUNDS, OUT_OF_MEMORY, export
@@ -41,18 +41,6 @@ _C_TYPES: dict[str, tuple[str, Any]] = {
 
 MOST_ENTRIES = 4
 """The kinds of arguments (a number as float, as tensor ...) for which a native function has a quick way."""
-
-
-class Tree(NamedTuple):
-    """Arguments or results: their structure (see `jitgrad.tree`), and each leaf: a `Value`, or what it is fixed at."""
-
-    structure: Any
-    leaves: list[Any]
-    labels: list[str]  # what the leaves are called, in messages and in C
-
-    def values(self) -> list[tuple[str, Value]]:
-        """Name and kind of the leaves that are not fixed."""
-        return [(label, leaf) for label, leaf in zip(self.labels, self.leaves) if isinstance(leaf, Value)]
 
 
 class Origin(NamedTuple):
@@ -83,16 +71,26 @@ class NativeFunction:
     """
 
     def __init__(
-        self, name: str, arguments: Tree, results: Tree, kernel: native.Kernel, data: np.ndarray, made_from: Origin
-    ) -> None:
+        self, name: str, arguments: Tree, results: Tree, kernel: native.Kernel, data: np.ndarray, made_from: Origin,
+        public: bool = True,
+    ) -> None:  # fmt: skip
         self.name = self.__name__ = name
         self.arguments, self.results = arguments, results
         self.symbol, self._origin = kernel.symbol, made_from
-        self._kernel, self._data = native.publish(kernel, data)
+        self._kernel, self._data, self._public = kernel, data, False
+        if public:
+            self._publish()
         self._entries: dict[tuple, Callable] = {}
 
     def __repr__(self) -> str:
         return f"<NativeFunction {self.prototype()}>"
+
+    def _publish(self) -> None:
+        """Let other machine code find the function by its symbol. Not as soon as it is unpickled: Numba does that to look
+        at what it has cached, and then takes cached code to be up to date if the functions that it calls are there."""
+        if not self._public:
+            self._kernel, self._data = native.publish(self._kernel, self._data)
+            self._public = True
 
     # From Python.
 
@@ -104,8 +102,8 @@ class NativeFunction:
         leaves: list[Any] = []
         structure = flatten(args, leaves)
         if structure != self.arguments.structure:
-            raise TypeError(f"{self.name} was compiled for other arguments: as many of them, nested alike, are wanted "
-                            f"({', '.join(self.arguments.labels)})")  # fmt: skip
+            raise TypeError(f"{self.name} was compiled for other arguments: as many of them, nested alike (dicts with their keys "
+                            f"in the same order), are wanted: {', '.join(self.arguments.labels)}")  # fmt: skip
         given: list[np.ndarray] = []
         for label, kind, leaf in zip(self.arguments.labels, self.arguments.leaves, leaves):
             self._take(label, kind, leaf, given)
@@ -154,6 +152,9 @@ class NativeFunction:
                 raise RuntimeError(f"{label} requires grad, and {self.name} is native code, which records nothing: pass "
                                    f"{label}.detach(), or call the function that it was compiled from")  # fmt: skip
             leaf = leaf._value
+            if leaf is None:
+                raise TracedValueError(f"{label} of {self.name} has no value while jit or vmap records, and native code cannot "
+                                       "be recorded: call the function that it was compiled from")  # fmt: skip
         elif isinstance(leaf, float) and kind.dtype.kind == "f":
             leaf = kind.dtype.type(leaf)
         array = np.asarray(leaf)
@@ -168,6 +169,7 @@ class NativeFunction:
     @property
     def address(self) -> int:
         """The address of the C function, whose signature is `header()`; it stays there until the process ends."""
+        self._publish()
         return self._kernel.address
 
     @cached_property
@@ -244,6 +246,7 @@ class NativeFunction:
         """
         from jitgrad.numba_side import dispatcher
 
+        self._publish()
         return dispatcher(self)
 
     @cached_property
@@ -266,14 +269,27 @@ class NativeFunction:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the machine code to a file, for `jitgrad.load_compiled`; what was there is replaced.
 
-        Raises `TypeError` if an argument or a result is fixed at something else than a number, a string or None.
+        Named tuples and dataclasses among arguments and results are plain tuples when it is loaded. Raises `TypeError` if
+        an argument or a result is fixed at something else than a number, a string or None.
         """
+        artefact.write(Path(path), self._packed())
+
+    def _packed(self) -> bytes:
         origin = self._origin.object_file(self.symbol, self._origin.text if self.inlined else "")
         manifest = {
             "name": self.name, "symbol": self.symbol, "imports": list(origin.imports), "text": origin.text,
-            "arguments": _plain(self.arguments, self.name), "results": _plain(self.results, self.name),
+            "arguments": plain(self.arguments, self.name), "results": plain(self.results, self.name),
         }  # fmt: skip
-        artefact.write(Path(path), manifest, self._data.tobytes(), origin.code)
+        return artefact.packed(manifest, self._data.tobytes(), origin.code)
+
+    def __reduce__(self) -> tuple:
+        return _unpickled, (self._packed(),)
+
+    def __copy__(self) -> NativeFunction:
+        return self
+
+    def __deepcopy__(self, memo: dict) -> NativeFunction:
+        return self
 
 
 def compile_tape(
@@ -288,9 +304,9 @@ def compile_tape(
     exported = export(name, tape, {row: np.asarray(value) for row, value in captured.items()}, repr(form))
     given, made = iter(exported.inputs), iter(exported.outputs)
     structure, leaves = arguments
-    taken = Tree(structure, [next(given) if leaf is None else leaf[0] for leaf in leaves], _argument_labels(function, structure))
+    taken = Tree(structure, [next(given) if leaf is None else leaf[0] for leaf in leaves], argument_labels(function, structure))
     structure, leaves = results
-    labels = _labels("result", structure) if structure else ["result"]
+    labels = result_labels(structure, taken.labels)
     returned = Tree(structure, [next(made) if leaf is COMPUTED else leaf for leaf in leaves], labels)
     data = _aligned(exported.data)
     kernel = native.compile_text(exported.text, exported.name, symbols={DATA: data.ctypes.data})
@@ -299,50 +315,20 @@ def compile_tape(
 
 def load(path: str | os.PathLike[str]) -> NativeFunction:
     """See `jitgrad.load_compiled`."""
-    manifest, data, code = artefact.read(Path(path))
+    return _loaded(Path(path).read_bytes(), str(path))
+
+
+def _unpickled(content: bytes) -> NativeFunction:
+    return _loaded(content, "what was pickled", public=False)
+
+
+def _loaded(content: bytes, name: str, public: bool = True) -> NativeFunction:
+    manifest, data, code = artefact.unpacked(content, name)
     memory = _aligned(data)
     origin = Origin(manifest["text"], code, manifest["imports"])
     kernel = native.link_object(code, manifest["symbol"], origin.imports, {DATA: memory.ctypes.data})
-    arguments, results = _tree(manifest["arguments"]), _tree(manifest["results"])
-    return NativeFunction(manifest["name"], arguments, results, kernel, memory, origin)
-
-
-def _plain(tree: Tree, name: str) -> dict[str, Any]:
-    """A tree as JSON has it. Named tuples become plain ones."""
-
-    def part(structure: Any) -> Any:
-        if structure is None:
-            return None
-        kind = structure[0].__name__ if structure[0] in (list, dict) else "tuple"
-        return {"kind": kind, "keys": list(structure[1]) if kind == "dict" else None, "parts": [part(p) for p in structure[-1]]}
-
-    leaves: list[Any] = []
-    for label, leaf in zip(tree.labels, tree.leaves):
-        if isinstance(leaf, Value):
-            leaves.append({"shape": leaf.shape, "dtype": str(leaf.dtype)})
-        elif leaf is None or type(leaf) in (bool, int, float, str):
-            leaves.append({"fixed": leaf})
-        else:
-            raise TypeError(f"{name} cannot be saved: {label} is fixed at a {type(leaf).__name__}, and only numbers, strings and "
-                            "None have a place in the file")  # fmt: skip
-    return {"structure": part(tree.structure), "leaves": leaves, "labels": tree.labels}
-
-
-def _tree(plain: dict[str, Any]) -> Tree:
-    """The tree that `_plain` wrote."""
-
-    def part(structure: Any) -> Any:
-        if structure is None:
-            return None
-        parts = tuple(part(p) for p in structure["parts"])
-        if structure["kind"] == "dict":
-            return (dict, tuple(structure["keys"]), parts)
-        return (list if structure["kind"] == "list" else tuple, parts)
-
-    def value(leaf: dict[str, Any]) -> Any:
-        return leaf["fixed"] if "fixed" in leaf else Value(tuple(leaf["shape"]), np.dtype(leaf["dtype"]))
-
-    return Tree(part(plain["structure"]), [value(leaf) for leaf in plain["leaves"]], plain["labels"])
+    arguments, results = from_plain(manifest["arguments"]), from_plain(manifest["results"])
+    return NativeFunction(manifest["name"], arguments, results, kernel, memory, origin, public)
 
 
 def _aligned(data: bytes) -> np.ndarray:
@@ -352,26 +338,6 @@ def _aligned(data: bytes) -> np.ndarray:
     part = room[start : start + len(data)]
     part[:] = np.frombuffer(data, np.uint8)
     return part
-
-
-def _argument_labels(function: Callable, structure: Any) -> list[str]:
-    """The names of the parameters, and of what is nested in them: `params_0`."""
-    parts = structure[-1]
-    try:
-        parameters = list(inspect.signature(function).parameters.values())
-    except (TypeError, ValueError):
-        parameters = []
-    plain = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    names = [p.name for p in parameters if p.kind in plain]
-    names += [f"x{i}" for i in range(len(names), len(parts))]
-    return [label for name, part in zip(names, parts) for label in _labels(name, part)]
-
-
-def _labels(name: str, structure: Any) -> list[str]:
-    if structure is None:
-        return [re.sub(r"\W", "_", name, flags=re.ASCII)]
-    keys: Sequence[Any] = structure[1] if len(structure) == 3 else range(len(structure[-1]))
-    return [label for key, part in zip(keys, structure[-1]) for label in _labels(f"{name}_{key}", part)]
 
 
 def _entry_kind(kind: Any, leaf: Any) -> Any:

@@ -10,7 +10,7 @@ with dimensions outranks a 0-d tensor, which outranks a Python number.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -88,6 +88,11 @@ def of(numpy_dtype: np.dtype) -> DType:
     return found
 
 
+def is_known(numpy_dtype: np.dtype) -> bool:
+    """Whether there is a `DType` of a NumPy dtype."""
+    return numpy_dtype in _BY_NUMPY
+
+
 def to_numpy(dtype: Any) -> np.dtype:
     """The NumPy dtype that `dtype` means: a `DType`, a NumPy dtype or scalar type, or Python's bool, int, float."""
     if isinstance(dtype, DType):
@@ -147,6 +152,22 @@ def of_kind(kind: type) -> np.dtype:
     return default() if kind is float else ALL[_PYTHON[kind]].numpy
 
 
+def cast_numbers(array: np.ndarray, wanted: np.dtype) -> np.ndarray:
+    """Python's numbers in the dtype asked for; `RuntimeError` for those that an integer dtype cannot hold."""
+    if wanted.kind in "iu" and array.dtype.kind != "b":
+        limits = np.iinfo(wanted)
+        lowest = limits.min if wanted.kind == "i" else -limits.max  # negative ones wrap around, as in PyTorch
+        low, high = (array.min(), array.max()) if array.size else (0, 0)
+        if not (low > lowest - 1 and high < limits.max + 1):  # not for nan, either
+            bad = high if not high < limits.max + 1 else low
+            raise RuntimeError(f"{bad} does not fit into {of(wanted).name}, which holds {limits.min} to "
+                               f"{limits.max}")
+        if wanted.kind == "u" and array.dtype.kind == "f":
+            array = array.astype(np.int64)
+    with np.errstate(all="ignore"):
+        return array.astype(wanted, copy=False)
+
+
 def promote_types(type1: DType, type2: DType) -> DType:
     """The smallest dtype that results of both dtypes fit into, as PyTorch promotes them.
 
@@ -157,16 +178,37 @@ def promote_types(type1: DType, type2: DType) -> DType:
     return of(promote(to_numpy(type1), to_numpy(type2)))
 
 
-def finfo(dtype: DType | None = None) -> Any:
-    """`eps`, `max`, `min`, `tiny`, `bits` of a floating dtype, as `numpy.finfo` gives them."""
+class FloatInfo(NamedTuple):
+    """What there is to know of a floating dtype: Python floats, and the number of `bits`."""
+
+    bits: int
+    eps: float
+    max: float
+    min: float
+    tiny: float
+    smallest_normal: float
+    resolution: float
+    dtype: str
+
+
+def finfo(dtype: DType | None = None) -> FloatInfo:
+    """`eps`, `max`, `min`, `tiny`, `bits` of a floating dtype, the default one if none is given.
+
+    >>> import jitgrad
+    >>> jitgrad.finfo(jitgrad.float32).eps
+    1.1920928955078125e-07
+    """
     wanted = default() if dtype is None else to_numpy(dtype)
     if of(wanted).category != FLOATING:
         raise TypeError(f"finfo is about floating dtypes, and {of(wanted).name} is none: use iinfo")
     if wanted.kind == "f":
-        return np.finfo(wanted)
-    import ml_dtypes
+        found: Any = np.finfo(wanted)
+    else:
+        import ml_dtypes
 
-    return ml_dtypes.finfo(wanted)
+        found = ml_dtypes.finfo(wanted)
+    numbers = {name: float(getattr(found, name)) for name in ("eps", "max", "min", "tiny", "smallest_normal")}
+    return FloatInfo(bits=found.bits, resolution=float(str(found.resolution)), dtype=of(wanted).name, **numbers)
 
 
 def iinfo(dtype: DType) -> np.iinfo:

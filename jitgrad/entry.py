@@ -61,7 +61,7 @@ def write_entry(
     for name, (cls, value) in static:
         text.miss_if(f"{name}.__class__ is not {text.known(cls)} or {name} != {text.known(value)}")
     moving = [leaf for leaf in leaves if leaf not in static]
-    count = results[1].count(COMPUTED)
+    count = sum(output is COMPUTED for output in results[1])
     begun = text.copy()
 
     @functools.cache

@@ -14,6 +14,7 @@ import numpy as np
 from jitgrad.errors import TracedValueError
 from jitgrad.handle import Handle
 from jitgrad.ops.indexing import Slot
+from jitgrad.tracing import captured_here, comes_later
 
 ALL = slice(None)
 _PLAIN = {int, type(None)}
@@ -63,13 +64,17 @@ def _item(item: Any) -> Any:
     if item is None or item is Ellipsis or isinstance(item, bool):
         return item
     if isinstance(item, slice):
-        return slice(*[None if v is None else _int(v) for v in (item.start, item.stop, item.step)])
+        found = slice(*[None if v is None else _int(v) for v in (item.start, item.stop, item.step)])
+        if found.step == 0:
+            raise ValueError("the step of a slice must not be 0")
+        return found
     if isinstance(item, Handle):
-        if item._value is None:
-            return _traced(item)
-        item = item._value
+        if comes_later(item) and (item._value is None or item._value.dtype != np.bool_):
+            return _traced(captured_here(item))
+        item = item._known("an index")  # type: ignore[attr-defined]
     elif isinstance(item, (list, tuple, range)):
-        item = np.array([i._value if isinstance(i, Handle) else i for i in item], dtype=None if len(item) else np.int64)
+        known = [i._known("an index") if isinstance(i, Handle) else i for i in item]  # type: ignore[attr-defined]
+        item = np.array(known, dtype=None if known else np.int64)
     if not isinstance(item, (np.ndarray, np.generic)):
         return _int(item)
     if item.dtype == np.bool_:

@@ -23,7 +23,7 @@ from jitgrad.ops.movement import expand, permute, reshape
 from jitgrad.ops.table import infer
 from jitgrad.record import apply, current_trace, grad_mode
 from jitgrad.tape import LEAF, NOTHING, Leaf
-from jitgrad.tracing import Trace
+from jitgrad.tracing import Trace, copied_here
 
 
 def overwrite(target: Any, new: Any, name: str) -> Any:
@@ -79,13 +79,22 @@ def _refuse_unrecorded(target: Any, root: Any, name: str) -> None:
 
 
 def numbers(value: Any, dtype: np.dtype) -> Any:
-    """What is written into a tensor and is none itself, numbers or an array, in the dtype of the tensor."""
+    """What is written into a tensor and is none itself, numbers or an array, in the dtype of the tensor.
+
+    RuntimeError for Python's numbers that do not fit; those of an array wrap around, as in NumPy.
+    """
     try:
-        with np.errstate(all="ignore"):
-            return np.asarray(value).astype(dtype)[()]
+        array = np.asarray(value)
+        if array.dtype != object or not isinstance(value, int):  # an object is an int beyond int64
+            dtypes.of(array.dtype)
     except (TypeError, ValueError):
         raise TypeError(f"a tensor of dtype {dtypes.of(dtype).name} cannot take {type(value).__name__}: assign "
                         "numbers, arrays or tensors") from None  # fmt: skip
+    if not isinstance(value, np.ndarray):
+        return dtypes.cast_numbers(array, dtype)[()]
+    copied_here(value)
+    with np.errstate(all="ignore"):
+        return array.astype(dtype)[()]
 
 
 def assign(target: Any, steps: Sequence[Step], value: Any) -> None:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import functools
+import operator
+import sys
 import time
 import warnings
 from collections.abc import Callable
-from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from jitgrad import dtypes
+from jitgrad.choice import chosen_sweep
 from jitgrad.entry import MISS, write_entry
 from jitgrad.errors import NotCompilableError, StaticArgumentError
 from jitgrad.guards import Paths, replayed, trace_guarded, trace_lifted
@@ -34,35 +36,6 @@ if TYPE_CHECKING:
 MOST_ENTRIES = 8
 MOST_STATES = 32
 """For how many states of what a function reads from outside its tapes are kept."""
-SWEEPS = ("auto", "interpreted", "machine", "jit")
-_sweep: ContextVar[str] = ContextVar("sweep", default="auto")
-
-
-class sweep:
-    """Choose how functions under `jit` run: "interpreted", "machine", "jit", or "auto" for the better of the last two.
-
-    As context manager for a block, or, called as `sweep(name)` alone, from here on in this thread. "interpreted" calls
-    NumPy once a row; "jit" compiles the tape; "machine" has an instruction for each row, which is compiled already, so
-    that a new tape costs nothing. "auto", the default, compiles, but for long tapes of numbers and for tapes so long
-    that compiling would take seconds.
-
-    >>> import jitgrad
-    >>> f = jitgrad.jit(lambda x: x * x + 1)
-    >>> with jitgrad.sweep("interpreted"):
-    ...     f(jitgrad.tensor(2.0))
-    tensor(5.)
-    """
-
-    def __init__(self, name: str) -> None:
-        if name not in SWEEPS:
-            raise ValueError(f"sweep must be one of {', '.join(SWEEPS)}, not {name!r}")
-        self._token = _sweep.set(SWEEPS[SWEEPS.index(name)])  # that very string: calls compare by identity
-
-    def __enter__(self) -> sweep:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        _sweep.reset(self._token)
 
 
 class Compiled:
@@ -93,6 +66,16 @@ class Compiled:
     def is_outdated(self) -> bool:
         """Whether a tensor from outside that became a Python number has another value now."""
         return not all(known.holds() for known in self.traced.looked_at)
+
+    @functools.cached_property
+    def reaches(self) -> list[int]:
+        """For each output, which leaves a gradient of it reaches: bit i stands for leaf i."""
+        found = {leaf: 1 << i for i, leaf in enumerate(self.leaves)}
+        for row in self.tape.rows:
+            if row not in found:
+                passes = row.op.differentiable and dtypes.is_floating(row.dtype)
+                found[row] = functools.reduce(operator.or_, [found[x] for x in row.inputs], 0) if passes else 0
+        return [found[row] if dtypes.is_floating(row.dtype) else 0 for row in self.tape.outputs]
 
     def chosen(self, *_: Any) -> tuple[Compiled, Any]:
         """The one to run, and the values of its outputs if they are known."""
@@ -172,7 +155,7 @@ class Jitted:
             return _assembled(compiled, replayed(compiled, handles))
         if grad_mode.get() and any(requires(h) for h in handles):
             return _recorded_call(self, compiled, handles, values)
-        name = _sweep.get()
+        name = chosen_sweep.get()
         run = compiled.runner(name)
         if not kwargs and all(plainly_checked(k) for k in kinds):
             captured = list(zip(compiled.captured, compiled.captured_kinds))
@@ -195,9 +178,13 @@ class Jitted:
 
     def _conditions(self, compiled: Compiled, known: Callable[[Any], str]) -> list[str]:
         """When an entry that is made now must not be used: expressions, in which `known` names objects."""
-        chosen = f"{known(_sweep.get)}() is not {known(_sweep.get())} or {known(current_trace.get)}() is not None"
+        chosen = f"{known(chosen_sweep.get)}() is not {known(chosen_sweep.get())} or {known(current_trace.get)}() is not None"
         outdated = [f"{known(compiled.is_outdated)}()"] if compiled.traced.looked_at else []
         return [chosen, *outdated, *self._outside.conditions(known)]
+
+    def __reduce__(self) -> str | tuple:
+        named = getattr(sys.modules.get(self.__module__), getattr(self, "__qualname__", ""), None)
+        return self.__qualname__ if named is self else (Jitted, (self._function, self._guard))
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         return self if instance is None else functools.partial(self, instance)
@@ -223,7 +210,7 @@ class Jitted:
         if found is None or not found.is_right():
             self._make_room(now) if found is None else self._count_replaced()
             found = self._compiled[tuple(key)] = Paths(self.__name__, self._prefer) if self._guard else record()
-        return *found.chosen(tensors, _sweep.get(), record), tensors, key[1:], structure
+        return *found.chosen(tensors, chosen_sweep.get(), record), tensors, key[1:], structure
 
     def _make_room(self, state: tuple) -> None:
         """Forget all tapes, with a warning, if there are some for many states of what is outside, and now this new one."""
@@ -358,14 +345,15 @@ def _assembled(compiled: Compiled, results: list[Tensor]) -> Any:
 
 def _recorded_call(function: Jitted, compiled: Compiled, handles: list[Any], values: Any) -> Any:
     if values is None:
-        values = compiled.runner(_sweep.get())(*[h._value for h in handles])
+        values = compiled.runner(chosen_sweep.get())(*[h._value for h in handles])
     rows = tuple([row_of(h) for h in handles])
     op = _call_op(function, compiled)
     saved, guards = keep(op, range(len(handles)), handles, [h._value for h in handles], None)
     call = Row(op, rows, NOTHING, (), np.dtype(np.float32), True, op.plan((True,) * len(rows)), saved, guards)
     results = [wrap(value) for value in values]
+    wanted = sum([1 << i for i, h in enumerate(handles) if requires(h)])
     for k, (out, value) in enumerate(zip(results, values)):
-        if dtypes.is_floating(value.dtype):
+        if wanted & compiled.reaches[k]:
             out._row = Row(ITEM, (call,), {"k": k}, value.shape, value.dtype, True)
     return _assembled(compiled, results)
 

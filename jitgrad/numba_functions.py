@@ -19,14 +19,16 @@ import numba
 import numpy as np
 from numba import types
 
-from jitgrad.dtypes import is_floating
+from jitgrad.dtypes import default, is_floating
 from jitgrad.errors import TracedValueError
 from jitgrad.functions.data import as_tensor
 from jitgrad.handle import Handle, make
 from jitgrad.ops import TABLE
+from jitgrad.ops.elementwise import cast
 from jitgrad.ops.table import Op, Spec, todo
 from jitgrad.record import apply
 from jitgrad.tensor import Tensor
+from jitgrad.tracing import current_trace
 from jitgrad.transforms import trace
 
 _NO_DERIVATIVE = "it is @njit code of the user's, which has no derivative of its own: write it in jitgrad's operations"
@@ -50,10 +52,19 @@ def _caller(op: Op, function: Any) -> Callable:
     def call(*xs: Any) -> Any:
         if len(xs) != len(op.inputs):
             raise TypeError(f"{function.__name__} takes {len(op.inputs)} arguments, and {len(xs)} were given")
-        return apply(op, xs if any(isinstance(x, Handle) for x in xs) else [as_tensor(xs[0]), *xs[1:]])
+        if not any(isinstance(x, Handle) and not _is_number(x) for x in xs):  # the first decides, as it does by itself
+            first = apply(cast, (xs[0],), {"dtype": default()}) if isinstance(xs[0], Handle) else as_tensor(xs[0])
+            return apply(op, [first, *xs[1:]])
+        return apply(op, xs)
 
     call.op = op  # type: ignore[attr-defined]
     return call
+
+
+def _is_number(x: Handle) -> bool:
+    """Whether a tensor stands for a Python number, of which `jit` makes an input."""
+    trace = current_trace.get()
+    return trace is not None and x._value is None and trace.is_number(x._row)
 
 
 # Scalar functions.
@@ -66,6 +77,8 @@ def scalar_function(function: Any, derivative: Any) -> Callable:
 
 def _scalar_op(function: Any, derivative: Any) -> Op:
     names = _parameters(function.py_func)
+    if not names:
+        raise TypeError(f"elementwise takes a function of numbers, and {function.__name__} has no parameters")
     signature = types.float64(*[types.float64] * len(names))
     symbol = _published(function, signature)
     ufunc = numba.vectorize([signature])(function.py_func)
@@ -74,7 +87,7 @@ def _scalar_op(function: Any, derivative: Any) -> Op:
         dtype = next((x.dtype for x in xs if hasattr(x, "dtype")), np.dtype(float))
         return ufunc(*xs).astype(dtype)
 
-    rules: dict[str, Any] = {"d": _partials(names, derivative)}
+    rules: dict[str, Any] = {"d": _partials(function.__name__, names, derivative)}
     if derivative is None:
         recorded = _recordable(function, len(names))
         rules = {"lower": lambda *xs: recorded(*xs)}
@@ -96,7 +109,7 @@ def _published(function: Any, signature: Any) -> str:
     return symbol
 
 
-def _partials(names: Sequence[str], derivative: Any) -> tuple:
+def _partials(name: str, names: Sequence[str], derivative: Any) -> tuple:
     """A rule for each input, which the op table wants with the names of the inputs."""
     if derivative is SECOND:
         return (todo(_NO_DERIVATIVE),) * len(names)
@@ -105,12 +118,27 @@ def _partials(names: Sequence[str], derivative: Any) -> tuple:
 
     def partial(i: int, *xs: Any) -> Any:
         raw = not any(isinstance(x, Handle) for x in xs)
-        found = derivative(*[make(Tensor, np.asarray(x)[()], None) if raw else x for x in xs])
-        part = found[i] if len(names) > 1 else found
-        return part._value if raw and isinstance(part, Handle) else part
+        given = [make(Tensor, np.asarray(x)[()], None) if raw else x for x in xs]
+        part = _one_partial(name, derivative(*given), i, given)
+        return part._value if raw else part
 
     given = ", ".join(names)
     return tuple(eval(f"lambda {given}: partial({i}, {given})", {"partial": partial}) for i in range(len(names)))
+
+
+def _one_partial(name: str, found: Any, i: int, xs: Sequence[Any]) -> Tensor:
+    """The derivative by input `i` of what a user's derivative returned for `xs`, in the shape and dtype of the result."""
+    if len(xs) > 1:
+        if not isinstance(found, (tuple, list)) or len(found) != len(xs):
+            raise TypeError(f"the derivative of {name} must return a tuple of {len(xs)} partial derivatives, one for each "
+                            f"argument, not {type(found).__name__}")  # fmt: skip
+        found = found[i]
+    if not isinstance(found, (Handle, np.ndarray, np.generic, int, float)):
+        raise TypeError(f"the derivative of {name} must return tensors, arrays or numbers, not {type(found).__name__}")
+    found, shape = as_tensor(found), np.broadcast_shapes(*[tuple(x.shape) for x in xs])
+    if tuple(found.shape) not in (shape, ()):
+        raise RuntimeError(f"the derivative of {name} has shape {list(found.shape)}, and its arguments have {list(shape)}")
+    return found if found._held.dtype == xs[i]._held.dtype else apply(cast, (found,), {"dtype": xs[i]._held.dtype})
 
 
 SECOND = object()

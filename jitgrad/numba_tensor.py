@@ -40,7 +40,7 @@ def type_of_tensor(tensor: Any) -> Any:
     if requires(tensor):
         raise RuntimeError("a tensor that requires grad was passed to an @njit function, whose result would have no gradient: "
                            "pass tensor.detach(), or make the function differentiable with jitgrad.from_njit")  # fmt: skip
-    value = tensor._concrete("an argument of an @njit function")
+    value = tensor._known("an argument of an @njit function")
     if not value.ndim:
         return from_dtype(value.dtype)
     found = typeof(value)

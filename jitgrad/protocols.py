@@ -22,7 +22,7 @@ _OPERATORS = {
 UFUNCS: dict[Any, Any] = {np.reciprocal: TABLE["reciprocal"], np.matmul: None}
 for _op in TABLE.values():
     if _op.kind == "elementwise":
-        _key = _OPERATORS.get(_op.run, _op.run)
+        _key = _OPERATORS.get(_op.run, getattr(_op.run, "ufunc", _op.run))
         if isinstance(_key, np.ufunc):
             UFUNCS[_key] = _op
 

@@ -193,7 +193,7 @@ def _dtype_rank(operand: Any) -> tuple[np.dtype, int]:
         return operand._row.dtype, operand._row.ndim
     if isinstance(operand, np.ndarray):
         return operand.dtype, operand.ndim
-    if isinstance(operand, np.generic):  # a number, as Python's are
+    if isinstance(operand, np.generic) and (operand.dtype.kind in "biuf" or dtypes.is_known(operand.dtype)):  # a number
         return dtypes.of_python(operand.item()), -1
     if isinstance(operand, (bool, int, float)):
         return dtypes.of_python(operand), -1

@@ -280,6 +280,8 @@ def _extras(row: Row, g: Any, cls: type, recorded: bool) -> Any:
                 raise TypeError(f"a hook must return a tensor or None, not {type(changed).__name__}")
             if (shape := tuple(getattr(changed, "shape", ()))) != tuple(g.shape):
                 raise RuntimeError(f"a hook changed the shape of a gradient from {list(g.shape)} to {list(shape)}")
+            if changed._held.dtype != row.dtype:
+                raise RuntimeError(f"a hook changed the dtype of a gradient from {row.dtype} to {changed._held.dtype}")
             g = changed if recorded else changed._value
     if row.extra.get("retain"):
         old = row.extra.get("grad")

@@ -6,30 +6,27 @@ import copy
 import math
 import sys
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from jitgrad import autograd, dtypes, inplace
-from jitgrad.declared import Declared
 from jitgrad.device import CPU, Device
-from jitgrad.errors import TracedValueError
 from jitgrad.gradients import gradient, set_gradient
-from jitgrad.handle import Handle, make, own_memory, row_of
+from jitgrad.handle import Handle, make, row_of
 from jitgrad.index import parse, plain
 from jitgrad.methods import quick_one
 from jitgrad.ops import elementwise as ew
 from jitgrad.ops.indexing import getitem
-from jitgrad.printing import format_tensor
-from jitgrad.protocols import array_function, array_ufunc, numba_type
 from jitgrad.record import apply
 from jitgrad.size import Size
-from jitgrad.tape import Leaf, Row, Tape, short_type
-from jitgrad.tracing import current_trace, lifting
+from jitgrad.tape import Leaf, Row, Tape
+from jitgrad.tracing import lifting
+from jitgrad.values import Values
 
 
-class Tensor(Declared):
+class Tensor(Values):
     """An n-dimensional array that remembers how it was computed. Make one with `jitgrad.tensor(data)`.
 
     >>> import jitgrad
@@ -160,138 +157,12 @@ class Tensor(Declared):
         """Whether the elements lie in memory in row-major order."""
         return not isinstance(self._value, np.ndarray) or self._value.flags.c_contiguous
 
-    # Out to Python and NumPy.
-
-    def _concrete(self, what: str) -> Any:
-        if self._value is None:
-            raise TracedValueError(
-                f"{what} needs the value of a tensor of shape {list(self._row.shape)}, and under jit and vmap there is none "
-                "yet: the function is recorded once and run later. Use where(condition, a, b) or jitgrad.cond for a choice, "
-                "jitgrad.while_loop or scan for a loop, or jit(f, guard=True), which records a branch each way by value; keep "
-                "what must be a Python number out of the function, or pass it as an int, bool or str argument"
-            )
-        return self._value
-
-    def _known(self, what: str) -> Any:
-        """The value, where it becomes a Python number or several."""
-        value = self._concrete(what)
-        trace = current_trace.get() if lifting else None
-        if trace is not None and trace.lifts:
-            trace.note_look(self)
-        return value
-
-    def _note(self, name: str, value: Any) -> None:
-        """Let the trace, if there is one, know what an attribute was."""
-        trace = current_trace.get()
-        if trace is not None and trace.lifts:
-            trace.note_attribute(self, name, value)
-
-    def item(self) -> Any:
-        """The value of a tensor of one element as a Python number; RuntimeError for several elements."""
-        value = self._known("item()")
-        if value.size != 1:
-            raise RuntimeError(f"a tensor with {value.size} elements (shape {list(value.shape)}) is not one number: "
-                               "reduce or index it first, or use tolist()")  # fmt: skip
-        return value.item() if value.dtype.kind != "V" else float(value)
-
-    def tolist(self) -> Any:
-        """The values as nested lists of Python numbers."""
-        return self._known("tolist()").tolist()
-
-    def numpy(self, *, force: bool = False) -> np.ndarray:
-        """The values as a NumPy array that shares memory; RuntimeError if the tensor requires grad, unless `force`."""
-        self._concrete("numpy()")
-        if self.requires_grad and not force:
-            raise RuntimeError("a tensor that requires grad cannot become a NumPy array, whose changes would go "
-                               "unseen: use tensor.detach().numpy()")  # fmt: skip
-        storage = own_memory(self)
-        storage.export()
-        trace = current_trace.get() if lifting else None
-        if trace is not None and trace.lifts:
-            trace.note_exported(self)
-        return self._value.view()
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        if copy is True and not self.requires_grad:
-            array = np.array(self._known("np.array()"))
-        else:
-            array = self.numpy()
-        return array if dtype is None or array.dtype == dtype else array.astype(dtype)
-
-    __array_ufunc__ = array_ufunc
-    __array_function__ = array_function
-    _numba_type_ = property(numba_type)
-
-    def __bool__(self) -> bool:
-        trace = current_trace.get() if lifting else None
-        guarded = trace if trace is not None and trace.lifts else None
-        size = self._concrete("bool()").size if guarded is None else self.numel()
-        if size != 1:
-            raise RuntimeError(f"the truth of a tensor with {size} elements is ambiguous: use .any() or .all()")
-        known = None if guarded is None else guarded.truth(self)
-        return bool(self._known("bool()")) if known is None else known
-
-    def _number(self, what: str) -> Any:
-        value = self._known(what)
-        if value.size != 1:
-            raise ValueError(f"{what} takes one number, and this tensor has {value.size} elements (shape "
-                             f"{list(value.shape)})")
-        return value.item() if value.dtype.kind != "V" else float(value)
-
-    def __float__(self) -> float:
-        return float(self._number("float()"))
-
-    def __int__(self) -> int:
-        return int(self._number("int()"))
-
-    def __complex__(self) -> complex:
-        return complex(self._number("complex()"))
-
-    def __index__(self) -> int:
-        value = self._known("an index")
-        if value.size != 1 or value.dtype.kind not in "iub":
-            raise TypeError("only integer tensors of one element can be used as an index")
-        return int(value.item())
-
-    def __len__(self) -> int:
-        if not self.ndim:
-            raise TypeError("len() of a 0-d tensor")
-        return self.shape[0]
-
-    def __iter__(self) -> Iterator[Any]:
-        if not self.ndim:
-            raise TypeError("iteration over a 0-d tensor")
-        return iter([self[i] for i in range(len(self))])
-
-    def __contains__(self, item: Any) -> bool:
-        return bool((self == item).any())
-
-    def __format__(self, spec: str) -> str:
-        if self.ndim == 0 and self._value is not None:
-            return format(self.item(), spec)
-        if spec:
-            raise TypeError(f"a tensor of shape {list(self.shape)} does not take the format {spec!r}: use item() for "
-                            "a number")
-        return str(self)
-
-    def __repr__(self) -> str:
-        if self._value is None:
-            return f"tensor(<traced {short_type(self._row)}>)"
-        suffixes = []
-        if self.grad_fn is not None:
-            suffixes.append(f"grad_fn={self.grad_fn!r}")
-        elif self.requires_grad:
-            suffixes.append("requires_grad=True")
-        plain = self.dtype in (dtypes.get_default_dtype(), dtypes.ALL["int64"], dtypes.ALL["bool"])
-        value, name = np.asarray(self._value), repr(self.dtype)
-        return format_tensor(value, dtype_name=name, shows_dtype=not plain, suffixes=suffixes)
-
     __hash__ = object.__hash__
 
     def __deepcopy__(self, memo: dict) -> Any:
         if not self.is_leaf:
             raise RuntimeError("only leaves can be deep-copied: use clone(), or detach() first")
-        copied = _rebuild(np.array(self._concrete("deepcopy")), self.requires_grad)
+        copied = _rebuild(np.array(self._known("deepcopy")), self.requires_grad)
         if self.grad is not None:
             copied.grad = copy.deepcopy(self.grad.detach(), memo)
         return copied
@@ -317,6 +188,8 @@ class Tensor(Declared):
 
         RuntimeError for dtypes that are not floating, and for switching off what is the result of recorded operations.
         """
+        if not isinstance(requires_grad, (bool, np.bool_)):
+            raise TypeError(f"requires_grad must be True or False, not {type(requires_grad).__name__}")
         if requires_grad and not self.dtype.is_floating_point:
             raise RuntimeError(f"only floating tensors can require grad, and this one is {self.dtype.name}: "
                                "convert with .float() first")  # fmt: skip

@@ -201,6 +201,20 @@ def made_here(handle: Any) -> Any:
     return handle
 
 
+def comes_later(handle: Handle) -> bool:
+    """Whether a tensor has no value yet, or may have another when what is being recorded is replayed."""
+    trace = current_trace.get() if lifting and handle._value is not None else None
+    return handle._value is None or (trace is not None and trace.lifts and trace.comes_from_outside(handle))
+
+
+def captured_here(handle: Any) -> Any:
+    """A tensor that `comes_later`, as one without a value."""
+    trace = current_trace.get()
+    if handle._value is None or trace is None:
+        return handle
+    return make(handle.__class__, None, trace.capture(handle))
+
+
 def copied_here(array: Any) -> None:
     """Note, if a trace is recording, that what is in an array becomes part of the tape."""
     trace = current_trace.get()

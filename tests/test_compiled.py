@@ -196,6 +196,12 @@ def test_ctypes_address_and_header():
     assert "const double *x: 2 x 3" in native.header()
 
 
+def test_names_in_c_are_distinct_and_no_words_of_c():
+    native = jg.jit(lambda int, result, a, a_0: (a[0] * a_0).sum() + int * result).compile(1.0, 2.0, (np.ones(2),), np.ones(2))
+    assert native.prototype().split("(")[1] == (
+        "double int_, double result, const double *a_0, const double *a_0_, double *result_)")
+
+
 @pytest.mark.skipif(not any(os.access(f"{p}/cc", os.X_OK) for p in os.get_exec_path()), reason="no C compiler to ask")
 def test_c_compilers_accept_the_header(tmp_path):
     function, args = CASES["bools"]

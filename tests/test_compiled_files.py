@@ -1,7 +1,11 @@
 """Native functions that outlive the process: saved in files, and called from cached `@njit` functions."""
 
+import copy
+import pickle
 import textwrap
 
+import numba
+import numpy as np
 import pytest
 from native_cases import CASES, run
 from test_compiled import GRADIENT, agree
@@ -42,7 +46,55 @@ def test_callers_can_be_cached(tmp_path):
     assert run(tmp_path, "user.py", SCALE="2").stdout.split("]") == ["[-3.0, -3.0, -3.0", " 1\n"]
 
 
+_CLOSURES = """
+    import numba
+    import numpy as np
+    from loss import gradient
+
+    def make(g):
+        @numba.njit(cache=True)
+        def step(x):
+            value, slope = g(x)
+            return x - slope
+        return step
+
+    @numba.njit(cache=True)
+    def values(x):
+        for i in range(2):
+            yield gradient(i * x)[0]
+
+    step = make(gradient)
+    print(step(np.ones(3))[0], list(values(np.ones(3))), sum(step.stats.cache_hits.values()))
+"""
+
+
+def test_closures_and_generators_can_be_cached(tmp_path):
+    for name, text in (("loss.py", _LOSS), ("user.py", _CLOSURES)):
+        (tmp_path / name).write_text(textwrap.dedent(text))
+    seen = [run(tmp_path, "user.py", SCALE=scale).stdout for scale in "11221"]
+    assert seen == ["-1.0 [0.0, 3.0] 0\n", "-1.0 [0.0, 3.0] 1\n", "-3.0 [0.0, 6.0] 0\n", "-3.0 [0.0, 6.0] 1\n",
+                    "-1.0 [0.0, 3.0] 1\n"]  # fmt: skip
+
+
 # Files.
+
+
+def test_pickled_functions(tmp_path):
+    g = jg.value_and_grad(lambda p: (p["w", 0] * p["w", 0]).sum()).compile({("w", 0): np.zeros(3)})
+    g.save(tmp_path / "g")
+    x = {("w", 0): np.ones(3)}
+    for other in (pickle.loads(pickle.dumps(g)), jg.load_compiled(tmp_path / "g")):
+        value, slopes = other(x)
+        assert (value.item(), slopes["w", 0].tolist()) == (3.0, [2.0, 2.0, 2.0])
+        assert other.address == g.address
+    assert copy.copy(g) is copy.deepcopy(g) is g
+    loaded = pickle.loads(pickle.dumps(jg.jit(lambda x: x.exp()).compile(np.zeros(2))))
+
+    @numba.njit
+    def twice(x):
+        return 2 * loaded(x)
+
+    assert twice(np.zeros(2)).tolist() == [2.0, 2.0]
 
 
 def test_save_and_load(tmp_path):
@@ -119,4 +171,11 @@ def test_what_cannot_be_saved(tmp_path):
     compiled = jg.jit(lambda x, d: x.to(d)).compile(jg.ones(2), jg.float64)
     with pytest.raises(TypeError, match="d is fixed at a DType"):
         compiled.save(tmp_path / "f.native")
+    with pytest.raises(TypeError, match="has a frozenset as a key"):
+        jg.jit(lambda d: d[frozenset()] * 2).compile({frozenset(): jg.ones(2)}).save(tmp_path / "f.native")
+    fine = jg.jit(lambda x: x * 2).compile(jg.ones(2))
+    with pytest.raises(IsADirectoryError, match="is a folder: name a file in it"):
+        fine.save(tmp_path)
+    with pytest.raises(FileNotFoundError, match=r"there is no folder .*none to write f to"):
+        fine.save(tmp_path / "none" / "f")
     assert not list(tmp_path.iterdir())

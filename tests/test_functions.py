@@ -323,7 +323,12 @@ def test_isclose_is_numpys_and_runs_under_jit(equal_nan: bool) -> None:
     f = lambda x, y: jg.isclose(x, y, equal_nan=equal_nan)
     for found in (f(x, y), jg.jit(f)(x, y)):
         np.testing.assert_array_equal(found.numpy(), want)
-    assert jg.allclose(tensor([1, 2]), tensor([1.0, 2.0]))
+    assert jg.allclose(tensor([1, 2]), tensor([1, 2]))
+    assert jg.allclose(tensor([1, 2]), [1.0, 2.0])
+    with pytest.raises(RuntimeError, match="one dtype"):
+        jg.isclose(tensor([1, 2]), tensor([1.0, 2.0]))
+    with pytest.raises(RuntimeError, match="rtol must not be negative"):
+        jg.isclose(x, y, rtol=-1.0)
     assert not jg.equal(x, x)
     assert jg.equal(y[:8], y[:8].clone())
     assert jg.equal(jg.zeros(0, 2), jg.zeros(0, 2))

@@ -107,9 +107,38 @@ def test_what_elementwise_refuses():
         def branches(x):
             return x if x > 0 else -x
 
+    with pytest.raises(TypeError, match="has no parameters"):
+        jg.elementwise(numba.njit(lambda: 1.0))
     x = doubles(3)
+    wrong = {
+        "shape .3., and its arguments have .2.": lambda x: jg.zeros(3),
+        "must return tensors, arrays or numbers, not NoneType": lambda x: None,
+    }
+    for match, derivative in wrong.items():
+        slope = jg.grad(lambda x: jg.elementwise(derivative=derivative)(numba.njit(lambda x: x * x))(x).sum())  # noqa: B023
+        for f in (slope, jg.jit(slope)):
+            with pytest.raises((TypeError, RuntimeError), match=match):
+                f(jg.ones(2))
+    both = jg.elementwise(derivative=lambda x, y: x)(numba.njit(lambda x, y: x * y))
+    with pytest.raises(TypeError, match="a tuple of 2 partial derivatives, one for each argument, not Tensor"):
+        jg.grad(lambda x: both(x, x).sum())(jg.ones(2))
     with pytest.raises(jg.errors.HoleError, match="has no derivative of its own: write it in jitgrad's operations"):
         jg.autograd.grad(product(x, x).sum(), x, create_graph=True)
+
+
+def test_a_derivative_may_be_a_number_or_of_another_dtype():
+    for derivative in (lambda x: 1.0, lambda x: np.float64(1), lambda x: (x * 0 + 1).double()):
+        f = jg.elementwise(derivative=derivative)(numba.njit(lambda x: x + 1.0))
+        slope = jg.grad(lambda x: f(x).sum())  # noqa: B023
+        for g in (slope, jg.jit(slope)):
+            found = g(jg.ones(2))
+            assert (found.tolist(), found.dtype) == ([1.0, 1.0], jg.float32)
+
+
+def test_numbers_have_the_default_dtype_also_under_jit():
+    same = jg.from_njit(numba.njit(lambda x: x * x))
+    assert same(2.0).dtype is jg.jit(same)(2.0).dtype is jg.float32
+    assert same(np.float64(2.0)).dtype is jg.jit(same)(np.float64(2.0)).dtype is jg.float64
 
 
 # Functions of arrays.

@@ -30,6 +30,11 @@ def to(self: Tensor, *args: Any, dtype: Any = None, device: Any = None, copy: bo
     return apply(ew.cast, (self,), {"dtype": wanted})
 
 
+def type_(self: Tensor, dtype: Any = None) -> Any:
+    """The tensor in another dtype; without one, the name of the dtype that it has."""
+    return f"jitgrad.{self.dtype.name}" if dtype is None else to(self, dtype)
+
+
 def type_as(self: Tensor, other: Tensor) -> Tensor:
     """The tensor in the dtype of `other`."""
     return to(self, other.dtype)
@@ -87,7 +92,7 @@ def stride(self: Tensor, dim: int | None = None) -> Any:
 
 
 METHODS: dict[str, Any] = {
-    "to": to, "type": to, "type_as": type_as, "contiguous": contiguous, "cpu": cpu, "new_tensor": new_tensor,
+    "to": to, "type": type_, "type_as": type_as, "contiguous": contiguous, "cpu": cpu, "new_tensor": new_tensor,
     "new_zeros": new_zeros, "new_ones": new_ones, "new_full": new_full, "stride": stride, "nelement": Tensor.numel,
     "ndimension": Tensor.dim, "is_floating_point": lambda self: self.dtype.is_floating_point,
 }  # fmt: skip

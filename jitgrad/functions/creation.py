@@ -12,7 +12,6 @@ import numpy as np
 
 from jitgrad import dtypes
 from jitgrad.device import only_cpu
-from jitgrad.functions.data import cast_numbers
 from jitgrad.handle import Handle
 from jitgrad.record import current_trace
 from jitgrad.tensor import Tensor, wrap
@@ -49,7 +48,7 @@ def _one_shape(what: str, size: Any) -> tuple[int, ...]:
 def _finish(array: Any, requires_grad: bool, device: Any = None) -> Tensor:
     only_cpu(device)
     made = made_here(wrap(array[()] if isinstance(array, np.ndarray) and array.ndim == 0 else array))
-    return made.requires_grad_(True) if requires_grad else made
+    return made if requires_grad is False else made.requires_grad_(requires_grad)
 
 
 def _dtype(dtype: Any) -> np.dtype:
@@ -86,7 +85,7 @@ def full(size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None, r
         dtype = fill_value.dtype
     value = _number("full", "fill_value", fill_value)
     wanted = dtypes.of_python(value) if dtype is None else dtypes.to_numpy(dtype)
-    one = cast_numbers(np.asarray(value), wanted)
+    one = dtypes.cast_numbers(np.asarray(value), wanted)
     return _finish(np.full(_one_shape("full", size), one, wanted), requires_grad, device)
 
 
@@ -103,8 +102,12 @@ def arange(
     if by == 0 or (high - low) * by < 0:
         raise RuntimeError(f"arange from {low} to {high} with step {by} never arrives: the step must point at the end")
     whole = not any(isinstance(v, float) for v in (low, high, by))
-    count = -((low - high) // by) if whole else math.ceil((high - low) / by)
     wanted = (np.dtype(np.int64) if whole else dtypes.default()) if dtype is None else dtypes.to_numpy(dtype)
+    if wanted.kind in "iu" and not whole:  # as in PyTorch, where it is steps that are asked for
+        low, high, by, whole = int(low), int(high), int(by), True
+        if not by:
+            raise ValueError(f"arange: a step of {step} is none in {dtypes.of(wanted).name}")
+    count = -((low - high) // by) if whole else math.ceil((high - low) / by)
     return _finish((low + np.arange(count) * by).astype(wanted), requires_grad, device)
 
 

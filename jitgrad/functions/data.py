@@ -32,7 +32,7 @@ def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: b
     if isinstance(data, Tensor):
         data = data._known("tensor()")
     made = made_here(wrap(np.array(_array(data, dtype), order="C")[()]))
-    return made.requires_grad_(True) if requires_grad else made
+    return made if requires_grad is False else made.requires_grad_(requires_grad)
 
 
 def _array(data: Any, dtype: Any) -> np.ndarray:
@@ -67,7 +67,7 @@ def _from_python(data: Any, wanted: np.dtype | None) -> np.ndarray:
     if wanted is None:
         wanted = functools.reduce(dtypes.promote, [k if isinstance(k, np.dtype) else dtypes.of_kind(k) for k in kinds])
         return array.astype(wanted, copy=False)
-    return cast_numbers(array, wanted)
+    return dtypes.cast_numbers(array, wanted)
 
 
 def _plain(data: Any, kinds: set[Any], depth: int) -> Any:
@@ -115,22 +115,6 @@ def _ragged(data: Any) -> str:
 
 def _extreme(data: Any) -> int:
     return data if isinstance(data, int) else max((_extreme(d) for d in data), key=abs)
-
-
-def cast_numbers(array: np.ndarray, wanted: np.dtype) -> np.ndarray:
-    """Python's numbers in the dtype asked for; `RuntimeError` for those that an integer dtype cannot hold."""
-    if wanted.kind in "iu" and array.dtype.kind != "b":
-        limits = np.iinfo(wanted)
-        lowest = limits.min if wanted.kind == "i" else -limits.max  # negative ones wrap around, as in PyTorch
-        low, high = array.min(), array.max()
-        if not (low > lowest - 1 and high < limits.max + 1):  # not for nan, either
-            bad = high if not high < limits.max + 1 else low
-            raise RuntimeError(f"{bad} does not fit into {dtypes.of(wanted).name}, which holds {limits.min} to "
-                               f"{limits.max}")
-        if wanted.kind == "u" and array.dtype.kind == "f":
-            array = array.astype(np.int64)
-    with np.errstate(all="ignore"):
-        return array.astype(wanted, copy=False)
 
 
 def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:

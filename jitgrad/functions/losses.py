@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from jitgrad.functions.numeric import softplus
 from jitgrad.functions.shaping import gather, unsqueeze
 from jitgrad.methods import bound
@@ -37,6 +39,9 @@ def binary_cross_entropy(input: Tensor, target: Tensor, reduction: str = "mean")
     Its gradient is finite for probabilities of 0 and 1, too: (p - t) / max(p (1 - p), 1e-12).
     """
     _of_one_shape("binary_cross_entropy", input, target)
+    if input._value is not None and not ((input._value >= 0) & (input._value <= 1)).all():
+        raise RuntimeError("binary_cross_entropy takes probabilities, which lie between 0 and 1: for any numbers use "
+                           "binary_cross_entropy_with_logits")  # fmt: skip
     return _reduced(apply(ew.binary_cross_entropy, (input, target)), reduction)
 
 
@@ -56,6 +61,8 @@ def nll_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
     if list(target.shape) != wanted:
         raise ValueError(f"the classes for scores of shape {list(input.shape)} must have the shape {wanted}, one for each "
                          f"sample, not {list(target.shape)}")  # fmt: skip
+    if target.dtype.name in ("uint8", "int8", "int16"):
+        target = apply(ew.cast, (target,), {"dtype": np.dtype(np.int64)})
     return _reduced(-gather(input, classes, unsqueeze(target, classes)).squeeze(classes), reduction)
 
 

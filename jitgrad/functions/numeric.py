@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jitgrad import dtypes
-from jitgrad.functions.shaping import gather, unsqueeze
+from jitgrad.functions.shaping import gather, times, unsqueeze
 from jitgrad.methods import SCALARS, bound, quick_product, quick_unary
 from jitgrad.ops import TABLE
 from jitgrad.ops import elementwise as ew
@@ -33,6 +33,8 @@ class Extreme(NamedTuple):
 
 def _extreme(input: Tensor, all_of: Any, pick: Any, pairwise: Any, dim: Any, keepdim: bool, what: str) -> Any:
     if dim is None:
+        if keepdim:
+            raise TypeError(f"{what} of all elements takes no keepdim: name the dimension, or use a{what}")
         if not input.numel():
             raise RuntimeError(f"{what} of an empty tensor (shape {list(input.shape)}) has no value")
         return all_of(input)
@@ -135,7 +137,9 @@ def dot(input: Tensor, other: Tensor) -> Tensor:
     """The inner product of two 1-d tensors of equal length."""
     if input.ndim != 1 or other.ndim != 1 or input.shape != other.shape:
         raise RuntimeError(f"dot needs two 1-d tensors of one length, got {list(input.shape)} and {list(other.shape)}")
-    return (input * other).sum()
+    if input._held.dtype != other._held.dtype:
+        raise RuntimeError(f"dot needs two tensors of one dtype, got {input.dtype.name} and {other.dtype.name}")
+    return apply(ew.cast, ((input * other).sum(),), {"dtype": input._held.dtype})
 
 
 def outer(input: Tensor, other: Tensor) -> Tensor:
@@ -181,19 +185,18 @@ def _no_fractions(exponent: Any) -> None:
 
 def add(input: Any, other: Any, *, alpha: Any = 1) -> Tensor:
     """`input + alpha * other` elementwise."""
-    return _add(input, other if alpha == 1 else _times(other, alpha))
+    return _add(input, other if alpha == 1 else _scaled(input, other, alpha))
 
 
 def sub(input: Any, other: Any, *, alpha: Any = 1) -> Tensor:
     """`input - alpha * other` elementwise."""
-    return _sub(input, other if alpha == 1 else _times(other, alpha))
+    return _sub(input, other if alpha == 1 else _scaled(input, other, alpha))
 
 
-def _times(other: Any, alpha: Any) -> Any:
-    if isinstance(other, Tensor) and not other.dtype.is_floating_point and isinstance(alpha, float):
-        raise RuntimeError(f"alpha={alpha} would make {other.dtype.name} values fractions: convert with .float(), or "
-                           "pass an integer alpha")  # fmt: skip
-    return other * alpha
+def _scaled(input: Any, other: Any, alpha: Any) -> Any:
+    """`alpha * other` for a sum with `input`: of fractions, if that has them."""
+    floats = isinstance(input, Tensor) and input.dtype.is_floating_point
+    return other * alpha if floats else times(other, alpha)
 
 
 def div(input: Any, other: Any, *, rounding_mode: str | None = None) -> Tensor:
@@ -222,12 +225,20 @@ def clamp(input: Tensor, min: Any = None, max: Any = None) -> Tensor:
         if value.__class__ in SCALARS or (value is not None and value.dtype in FLOATS):
             return _clamp(input, min=min, max=max)  # what most calls are
     if isinstance(min, Tensor) or isinstance(max, Tensor):
-        out = input if min is None else apply(ew.maximum, (input, min))
-        return out if max is None else apply(ew.minimum, (out, max))
+        out = input if min is None else _bounded(input, min, ew.lt)
+        return out if max is None else _bounded(out, max, ew.gt)
     bounds = ew.clamp.prepare(input, min, max)  # type: ignore[misc]
     if (min.__class__ is float or max.__class__ is float) and not input.dtype.is_floating_point:
         input = apply(ew.cast, (input,), {"dtype": dtypes.default()})
     return _clamp(input, **bounds)
+
+
+def _bounded(input: Tensor, bound: Any, beyond: Any) -> Tensor:
+    """The bound where `input` is beyond it, or the bound is nan."""
+    wrong = apply(beyond, (input, bound))
+    if isinstance(bound, Tensor):
+        wrong = apply(ew.logical_or, (wrong, apply(ew.isnan, (bound,))))
+    return apply(ew.where, (wrong, bound, input))
 
 
 def where(condition: Any, input: Any = None, other: Any = None) -> Any:
@@ -245,7 +256,7 @@ def where(condition: Any, input: Any = None, other: Any = None) -> Any:
 
 def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
     """Where the elements that are not zero stand: a row of indices each, or with `as_tuple` a tensor a dimension."""
-    found = np.nonzero(np.atleast_1d(input._concrete("nonzero()")))
+    found = np.nonzero(np.atleast_1d(input._known("nonzero()")))
     if as_tuple:
         return tuple([wrap(f) for f in found])
     return wrap(np.stack(found, axis=1)[:, : input.ndim])
@@ -257,7 +268,9 @@ def round(input: Tensor, *, decimals: int = 0) -> Tensor:
         return input.clone()
     if not decimals:
         return apply(ew.round, (input,))
-    return apply(ew.round, (input * 10.0**decimals,)) / 10.0**decimals
+    wide = apply(ew.cast, (input,), {"dtype": np.dtype(np.float32)}) if input.dtype.itemsize == 2 else input
+    rounded = apply(ew.round, (wide * 10.0**decimals,)) / 10.0**decimals
+    return apply(ew.cast, (rounded,), {"dtype": input._held.dtype})
 
 
 def logsumexp(input: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
@@ -279,6 +292,12 @@ def allclose(input: Tensor, other: Tensor, rtol: float = 1e-5, atol: float = 1e-
 
 def isclose(input: Tensor, other: Tensor, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> Tensor:
     """Elementwise whether |input - other| <= atol + rtol * |other|."""
+    for name, tolerance in (("rtol", rtol), ("atol", atol)):
+        if not tolerance >= 0:
+            raise RuntimeError(f"{name} must not be negative, and it is {tolerance}")
+    if isinstance(input, Tensor) and isinstance(other, Tensor) and input._held.dtype != other._held.dtype:
+        raise RuntimeError(f"isclose compares tensors of one dtype, and these are {input.dtype.name} and {other.dtype.name}: "
+                           "convert one")  # fmt: skip
     both = [v if isinstance(v, Tensor) else wrap(np.asarray(v)[()]) for v in (input, other)]
     x, y = (apply(ew.cast, (v,), {"dtype": np.dtype(np.float64)}).detach() for v in both)
     close = (x == y) | (((x - y).abs() <= y.abs() * rtol + atol) & y.isfinite())

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from jitgrad import dtypes
+from jitgrad.inplace import numbers
 from jitgrad.methods import bound, quick_one
 from jitgrad.ops import TABLE
 from jitgrad.ops.elementwise import cast, where
@@ -21,9 +22,10 @@ from jitgrad.ops.movement import cat as cat_op
 from jitgrad.ops.movement import narrow
 from jitgrad.ops.movement import permute as permute_op
 from jitgrad.ops.movement import reshape as reshape_op
-from jitgrad.ops.table import Spec, axis
+from jitgrad.ops.table import Spec, axes, axis
 from jitgrad.record import apply
 from jitgrad.tensor import Tensor
+from jitgrad.tracing import comes_later
 
 _kept = functools.lru_cache(maxsize=1024, typed=True)
 """For parameters worked out from shapes and dimensions, which recur."""
@@ -90,7 +92,9 @@ def broadcast_to(input: Tensor, shape: Sequence[int]) -> Tensor:
 def movedim(input: Tensor, source: int, destination: int) -> Tensor:
     """Move one dimension to another place; the others keep their order."""
     order = list(range(input.ndim))
-    order.insert(axis(destination, input.ndim), order.pop(axis(source, input.ndim)))
+    start, end = axis(source, input.ndim), axis(destination, input.ndim)
+    if order:
+        order.insert(end, order.pop(start))
     return permute(input, order)
 
 
@@ -100,6 +104,8 @@ def repeat(input: Tensor, *repeats: Any) -> Tensor:
     lead = len(times) - input.ndim
     if lead < 0:
         raise RuntimeError(f"repeat: {len(times)} numbers for a tensor of {input.ndim} dimensions: give one for each")
+    if any(n < 0 for n in times):
+        raise RuntimeError(f"repeat: the numbers must not be negative, and they are {times}")
     sizes = [1] * lead + list(input.shape)
     apart = reshape(input, [n for size in sizes for n in (1, size)])
     wide = expand(apart, [n for pair in zip(times, sizes) for n in pair])
@@ -113,7 +119,7 @@ def select(input: Tensor, dim: int, index: int) -> Tensor:
 
 def squeeze(input: Tensor, dim: Any = None) -> Tensor:
     """Drop dimensions of size 1: all, or those in `dim`."""
-    drop = {axis(d, input.ndim) for d in ((dim,) if isinstance(dim, int) else dim)} if dim is not None else None
+    drop = None if dim is None else () if dim == () else axes(dim, input.ndim)
     shape = [n for i, n in enumerate(input._held.shape) if n != 1 or (drop is not None and i not in drop)]
     return _reshape(input, {"shape": tuple(shape)})
 
@@ -223,6 +229,10 @@ def split(
 
 def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
     """At most `chunks` pieces of equal size along `dim`."""
+    if not isinstance(chunks, int):
+        raise TypeError(f"chunk: the number of pieces is an int, not {type(chunks).__name__}")
+    if not input.ndim:
+        raise RuntimeError("chunk: a 0-d tensor has no dimension to split")
     if chunks <= 0:
         raise RuntimeError(f"chunk: the number of pieces must be positive, not {chunks}")
     return split(input, max(-(-input.shape[axis(dim, input.ndim)] // chunks), 1), dim)
@@ -231,6 +241,8 @@ def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
 def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
     """The slices along `dim`, that dimension removed."""
     d = axis(dim, input.ndim)
+    if not input.ndim:
+        raise IndexError("unbind: a 0-d tensor has no dimension to take apart")
     return tuple(input[(slice(None),) * d + (i,)] for i in range(input.shape[d]))
 
 
@@ -252,13 +264,14 @@ def _check_positions(what: str, index: Any, size: int, dim: int, shape: Any) -> 
     if not isinstance(index, Tensor) or index.dtype.name not in ("int64", "int32"):
         kind = index.dtype.name if isinstance(index, Tensor) else type(index).__name__
         raise RuntimeError(f"{what}: index must be an int64 tensor, not {kind}")
-    if index._value is None and size < 1 << 31:
+    if comes_later(index) and size < 1 << 31:
         return apply(within, (index,), {"size": size})
     if index._value is not None and index.numel():
         low, high = int(index._value.min()), int(index._value.max())
         if low < 0 or high >= size:
-            raise RuntimeError(f"{what}: index {low if low < 0 else high} is out of range for dimension {dim}, which "
-                               f"has size {size} (shape {list(shape)}): use 0 to {size - 1}")  # fmt: skip
+            error = IndexError if what == "index_select" else RuntimeError  # as in PyTorch
+            raise error(f"{what}: index {low if low < 0 else high} is out of range for dimension {dim}, which "
+                       f"has size {size} (shape {list(shape)}): use 0 to {size - 1}")  # fmt: skip
     return index if index.dtype.name == "int64" else apply(cast, (index,), {"dtype": np.dtype(np.int64)})
 
 
@@ -267,8 +280,10 @@ def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
     d = axis(dim, input.ndim)
     if isinstance(index, Tensor) and index.ndim > 1:
         raise IndexError(f"index_select: index must have one dimension, not shape {list(index.shape)}")
-    checked = _check_positions("index_select", index, input.shape[d] if input.ndim else 1, d, input.shape)
-    return input[(slice(None),) * d + (reshape(checked, -1),)] if input.ndim else input.clone()
+    checked = reshape(_check_positions("index_select", index, input.shape[d] if input.ndim else 1, d, input.shape), -1)
+    if not input.ndim and checked.numel() != 1:
+        raise RuntimeError(f"index_select: a 0-d tensor has one element, and {checked.numel()} are asked for")
+    return input[(slice(None),) * d + (checked,)] if input.ndim else input.clone()
 
 
 def _check_index(what: str, input: Tensor, dim: int, index: Tensor) -> tuple[int, Tensor]:
@@ -277,7 +292,9 @@ def _check_index(what: str, input: Tensor, dim: int, index: Tensor) -> tuple[int
     checked = _check_positions(what, index, shape[d] if input.ndim else 1, d, shape)
     if index.ndim != input.ndim and index.numel():
         raise RuntimeError(f"{what}: index has {index.ndim} dimensions and the tensor {input.ndim}: they must be equal")
-    if any(i > n for k, (i, n) in enumerate(zip(index.shape, shape)) if k != d):
+    if not index.numel() and index.ndim != input.ndim:
+        checked = reshape(checked, (0,) * input.ndim)
+    if any(i > n for k, (i, n) in enumerate(zip(checked.shape, shape)) if k != d):
         raise RuntimeError(f"{what}: index of shape {list(index.shape)} is larger than {list(shape)} beside dim={dim}")
     return d, checked
 
@@ -285,7 +302,8 @@ def _check_index(what: str, input: Tensor, dim: int, index: Tensor) -> tuple[int
 def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:
     """`input[..., index[i, j, k], ...]`: the elements that `index` names along `dim`, in the shape of `index`."""
     d, checked = _check_index("gather", input, dim, index)
-    return apply(gather_op, (input, checked), {"dim": d})
+    out = apply(gather_op, (input, checked), {"dim": d})
+    return out if out.ndim == index.ndim else reshape(out, tuple(index.shape))
 
 
 def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
@@ -294,6 +312,8 @@ def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
     if src._held.dtype != input._held.dtype:
         raise RuntimeError(f"scatter_add: src is {src.dtype.name} and the tensor {input.dtype.name}: they must be "
                            "equal")
+    if not index.numel():
+        return input.clone()
     if any(i > n for i, n in zip(index.shape, src.shape)) or src.ndim != index.ndim:
         raise RuntimeError(f"scatter_add: index of shape {list(index.shape)} is larger than src of shape "
                            f"{list(src.shape)}")
@@ -309,7 +329,18 @@ def index_add(input: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: 
         raise RuntimeError(f"index_add: source must be {input.dtype.name} of shape {list(wanted)}, and it is "
                            f"{source.dtype.name} of shape {list(source.shape)}")  # fmt: skip
     where_ = (*(slice(None),) * d, Slot(0))
-    return apply(index_add_op, (input, source if alpha == 1 else source * alpha, checked), {"index": where_})
+    return apply(index_add_op, (input, source if alpha == 1 else times(source, alpha), checked), {"index": where_})
+
+
+def times(other: Any, alpha: Any) -> Any:
+    """`alpha * other` in the dtype of `other`, if that is a tensor, or in a larger one if `alpha` is a fraction."""
+    if not isinstance(other, Tensor):
+        return other * alpha
+    if not other.dtype.is_floating_point and isinstance(alpha, float):
+        raise RuntimeError(f"alpha={alpha} would make {other.dtype.name} values fractions: convert with .float(), or "
+                           "pass an integer alpha")  # fmt: skip
+    scaled = other * alpha
+    return scaled if scaled._held.dtype == other._held.dtype else apply(cast, (scaled,), {"dtype": other._held.dtype})
 
 
 def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
@@ -320,10 +351,20 @@ def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
     if isinstance(value, Tensor) and value.ndim:
         raise RuntimeError(f"masked_fill: the value must be one number, not of shape {list(value.shape)}: use where()")
     dtype = input._held.dtype
-    fill = apply(cast, (value,), {"dtype": dtype}) if isinstance(value, Tensor) else np.array(value).astype(dtype)[()]
+    fill = apply(cast, (value,), {"dtype": dtype}) if isinstance(value, Tensor) else numbers(value, dtype)
     return apply(where, (mask, fill, input))
 
 
 def masked_select(input: Tensor, mask: Tensor) -> Tensor:
-    """The elements where `mask` is true, in one dimension."""
-    return input[mask]
+    """The elements where `mask` (bool) is true, in one dimension; tensor and mask are broadcast against each other."""
+    if not isinstance(mask, Tensor) or mask._held.dtype != bool:
+        raise RuntimeError(f"masked_select: the mask must be a bool tensor, not "
+                           f"{getattr(getattr(mask, 'dtype', None), 'name', type(mask).__name__)}")  # fmt: skip
+    try:
+        shape = np.broadcast_shapes(input.shape, mask.shape)
+    except ValueError:
+        raise RuntimeError(f"masked_select: a mask of shape {list(mask.shape)} and a tensor of shape {list(input.shape)} do not "
+                           "broadcast") from None  # fmt: skip
+    if not shape:
+        return reshape(input, 1)[reshape(mask, 1)]
+    return expand(input, *shape)[mask if tuple(mask.shape) == shape else expand(mask, *shape)]

@@ -135,11 +135,23 @@ def _where(c: Any, x: Any, y: Any) -> Any:
     return np.where(c, x, y)
 
 
+def _divides(divide: Any) -> Any:
+    """A division of whole numbers, which PyTorch refuses by 0 and NumPy gives 0 for; of floats it is inf or nan."""
+
+    def run(x: Any, y: Any) -> Any:
+        if np.asarray(x).dtype.kind in "iu" and np.any(np.equal(y, 0)):
+            raise RuntimeError("an integer cannot be divided by 0 (ZeroDivisionError): make it a float, or mask the zeros")
+        return divide(x, y)
+
+    run.ufunc = divide  # type: ignore[attr-defined]
+    return run
+
+
 def _clamp(x: Any, min: Any = None, max: Any = None) -> Any:
     if x.__class__ is not np.ndarray:  # np.clip takes microseconds for a number
-        if min is not None and x < min:
+        if min is not None and (x < min or min != min):
             x = x.__class__(min)
-        return x.__class__(max) if max is not None and x > max else x
+        return x.__class__(max) if max is not None and (x > max or max != max) else x
     low, high = (None if bound is None else x.dtype.type(bound) for bound in (min, max))
     return np.clip(x, low, high).astype(x.dtype, copy=False)  # bfloat16 comes back as float32
 
@@ -192,9 +204,11 @@ div = binary(
     "x / y", operator.truediv, vjp=(lambda g, y: g / y, lambda g, y, z: -g * (z / y)),
     result="float", domain=AWAY, aliases=("divide", "true_divide"),
 )  # fmt: skip
-floor_divide = binary("floor_divide(x, y)", np.floor_divide, d=(NOT_DIFFERENTIABLE,) * 2, domain=AWAY)
+floor_divide = binary(
+    "floor_divide(x, y)", _divides(np.floor_divide), vjp=(lambda g: zeros_like(g), lambda g: zeros_like(g)), domain=AWAY,
+)  # fmt: skip
 remainder = binary(
-    "remainder(x, y)", np.remainder, vjp=(lambda g: g, lambda g, x, y: -g * floor_divide(x, y)),
+    "remainder(x, y)", _divides(np.remainder), vjp=(lambda g: g, lambda g, x, y: -g * floor_divide(x, y)),
     domain=((-3.0, 3.0), (3.2, 5.0)),
 )  # fmt: skip
 pow = binary(

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import itertools
 import math
+import operator
 from typing import Any
 
 import numpy as np
 
+from jitgrad.ops.sums import summed
 from jitgrad.ops.table import Op, Spec, axes, axis, linear, reduced_shape, reduction, register
 
 
@@ -110,8 +112,8 @@ permute = linear(
     samples=lambda: [((2, 3, 4), {"dims": (2, 0, 1)}), ((2, 3), {"dims": (1, 0)})],
 )  # fmt: skip
 sum = reduction(
-    lambda x, dim, keepdim: np.add.reduce(x, axis=dim, keepdims=keepdim, dtype=x.dtype), prepare=over_dims,
-    shape=reduced, vjp=lambda g, x_shape, dim, keepdim: spread(g, x_shape, dim, keepdim), linear=True,
+    summed, prepare=over_dims, shape=reduced,
+    vjp=lambda g, x_shape, dim, keepdim: spread(g, x_shape, dim, keepdim), linear=True,
     samples=lambda: SAMPLES, result="sum",
 )  # fmt: skip
 expand = linear(
@@ -163,6 +165,9 @@ pad = linear(
 
 def _narrow_params(x: Any, dim: int, start: int, length: int) -> dict[str, Any]:
     d = axis(dim, x.ndim)
+    if not x.ndim:
+        raise RuntimeError("narrow: a 0-d tensor has no dimension to take a part of")
+    start, length = operator.index(start), operator.index(length)  # of a tensor, too
     begin = start + x.shape[d] if start < 0 else start
     if not 0 <= begin <= begin + length <= x.shape[d]:
         raise RuntimeError(f"narrow: start={start}, length={length} leave dimension {d}, which has size {x.shape[d]}")

@@ -14,6 +14,7 @@ import numpy as np
 
 from jitgrad.ops.elementwise import abs, exp, log, logical_or, mul, power_of, sign, sqrt, where, zeros_like
 from jitgrad.ops.movement import SAMPLES, cat, count, flip, narrow, over_dims, reduced, reshape, spread, sum
+from jitgrad.ops.sums import running, summed
 from jitgrad.ops.table import Spec, axes, axis, reduced_shape, reduction, register
 
 ALONG = [((3, 4), {"dim": 1}), ((3, 4), {"dim": 0})]
@@ -61,8 +62,7 @@ def _prod_tree(x: Any, dim: tuple[int, ...], keepdim: bool) -> Any:
 
 
 mean = reduction(
-    lambda x, dim, keepdim: (
-        np.add.reduce(x, axis=dim, keepdims=keepdim, dtype=x.dtype) / x.dtype.type(count(x.shape, dim))),
+    lambda x, dim, keepdim: summed(x, dim, keepdim) / x.dtype.type(count(x.shape, dim)),
     vjp=lambda g, x_shape, dim, keepdim: spread(g / count(x_shape, dim), x_shape, dim, keepdim), linear=True,
     lower=lambda x, dim, keepdim: sum(x, dim=dim, keepdim=keepdim) / count(x.shape, dim),
     prepare=over_dims, shape=reduced, samples=lambda: SAMPLES, result="floating",
@@ -120,7 +120,7 @@ def _finite_peak(x: Any, dim: Any) -> Any:
 
 def _logsumexp(x: Any, dim: tuple[int, ...], keepdim: bool) -> Any:
     top = _finite_peak(x, dim)
-    out = np.log(np.add.reduce(np.exp(x - top), axis=dim, keepdims=True)) + top
+    out = np.log(summed(np.exp(x - top), dim, True)) + top
     return out if keepdim else np.reshape(out, reduced_shape(x.shape, dim, False))[()]
 
 
@@ -133,7 +133,7 @@ def _lower_logsumexp(x: Any, dim: tuple[int, ...], keepdim: bool) -> Any:
 
 def _softmax(x: Any, dim: int) -> Any:
     e = np.exp(x - np.maximum.reduce(x, axis=dim, keepdims=True)) if x.ndim and x.size else np.exp(x - x)
-    return e / np.add.reduce(e, axis=dim, keepdims=True) if x.ndim else e
+    return e / summed(e, dim, True) if x.ndim else e
 
 
 def _lower_softmax(x: Any, dim: int) -> Any:
@@ -147,7 +147,7 @@ def _log_softmax(x: Any, dim: int) -> Any:
     if not x.ndim or not x.size:
         return x - x
     shifted = x - np.maximum.reduce(x, axis=dim, keepdims=True)
-    return shifted - np.log(np.add.reduce(np.exp(shifted), axis=dim, keepdims=True))
+    return shifted - np.log(summed(np.exp(shifted), dim, True))
 
 
 def _lower_log_softmax(x: Any, dim: int) -> Any:
@@ -190,9 +190,9 @@ def _per_degree(shape: tuple[int, ...], dim: tuple[int, ...], correction: float)
 
 
 def _var(x: Any, dim: tuple[int, ...], keepdim: bool, correction: float) -> Any:
-    centred = x - np.add.reduce(x, axis=dim, keepdims=True) / x.dtype.type(count(x.shape, dim))
+    centred = x - summed(x, dim, True) / x.dtype.type(count(x.shape, dim))
     degrees = x.dtype.type(_degrees(x.shape, dim, correction))
-    return np.add.reduce(centred * centred, axis=dim, keepdims=keepdim) / degrees
+    return summed(centred * centred, dim, keepdim) / degrees
 
 
 def _centred(x: Any, dim: tuple[int, ...]) -> Any:
@@ -231,10 +231,10 @@ def _norm(x: Any, dim: tuple[int, ...], keepdim: bool, p: float) -> Any:
     if math.isinf(p):
         return (np.maximum if p > 0 else np.minimum).reduce(size, axis=dim, keepdims=keepdim)
     if p == 0:
-        return np.add.reduce((x != 0).astype(x.dtype), axis=dim, keepdims=keepdim)
+        return summed((x != 0).astype(x.dtype), dim, keepdim)
     if p == 2:
-        return np.sqrt(np.add.reduce(x * x, axis=dim, keepdims=keepdim))
-    return np.power(np.add.reduce(size ** x.dtype.type(p), axis=dim, keepdims=keepdim), x.dtype.type(1 / p))
+        return np.sqrt(summed(x * x, dim, keepdim))
+    return np.power(summed(size ** x.dtype.type(p), dim, keepdim), x.dtype.type(1 / p))
 
 
 def _norm_vjp(g: Any, x: Any, y: Any, dim: tuple[int, ...], keepdim: bool, p: float) -> Any:
@@ -245,8 +245,8 @@ def _norm_vjp(g: Any, x: Any, y: Any, dim: tuple[int, ...], keepdim: bool, p: fl
         return sign(x) * _tied(g, abs(x), y, dim, keepdim)
     if p == 1:
         return spread(g, x.shape, dim, keepdim) * sign(x)
-    scaled = spread(where(y == 0, 0, g / power_of(y, p - 1)), x.shape, dim, keepdim)
-    return scaled * x if p == 2 else where(x == 0, 0, scaled * sign(x) * power_of(abs(x), p - 1))
+    scaled = spread(where(y == 0, 0, g / power_of(where(y == 0, 1, y), p - 1)), x.shape, dim, keepdim)
+    return scaled * x if p == 2 else where(x == 0, 0, scaled * sign(x) * power_of(where(x == 0, 1, abs(x)), p - 1))
 
 
 norm = reduction(
@@ -264,8 +264,7 @@ def _flipped(x: Any, dim: int) -> Any:
 
 
 cumsum = reduction(
-    lambda x, dim: np.cumsum(x, axis=dim, dtype=x.dtype) if x.ndim else np.array(x)[()], prepare=_along,
-    samples=lambda: ALONG,
+    running, prepare=_along, samples=lambda: ALONG,
     vjp=lambda g, dim: _flipped(cumsum(_flipped(g, dim), dim=dim), dim), linear=True, result="sum",
     shape=lambda x, dim: Spec(x.shape, x.dtype),
 )  # fmt: skip

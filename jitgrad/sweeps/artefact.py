@@ -1,7 +1,7 @@
 """Native functions in files: a first line that says what it is, a checksum, then JSON, constants and an object file.
 
 The machine code is for one kind of CPU, and its surroundings are those of one version of jitgrad, so the JSON names both
-and `read` refuses others. Nothing is unpickled.
+and `unpacked` refuses others. Nothing is unpickled.
 """
 
 from __future__ import annotations
@@ -20,16 +20,25 @@ _MAGIC = b"jitgrad native function 2\n"
 _LENGTHS = struct.Struct("<QQQ")
 
 
-def write(path: Path, manifest: dict[str, Any], data: bytes, code: bytes) -> None:
-    """Write the file, and what the machine code in it depends on."""
+def write(path: Path, content: bytes) -> None:
+    """Write the file, whole or not at all."""
+    path = path.absolute()
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder: name a file in it")
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"there is no folder {path.parent} to write {path.name} to: make it first")
+    write_whole(path, content)
+
+
+def packed(manifest: dict[str, Any], data: bytes, code: bytes) -> bytes:
+    """The content of a file: all that is given, and what the machine code in it depends on."""
     head = json.dumps(manifest | _here()).encode()
     body = _LENGTHS.pack(len(head), len(data), len(code)) + head + data + code
-    write_whole(path.absolute(), _MAGIC, hashlib.sha256(body).digest(), body)
+    return _MAGIC + hashlib.sha256(body).digest() + body
 
 
-def read(path: Path) -> tuple[dict[str, Any], bytes, bytes]:
+def unpacked(content: bytes, path: str) -> tuple[dict[str, Any], bytes, bytes]:
     """The JSON, the constants and the object file. Raises `ValueError` and `RuntimeError`, see `jitgrad.load_compiled`."""
-    content = path.read_bytes()
     if not content.startswith(_MAGIC):
         raise ValueError(f"{path} is no native function of jitgrad (or one of a version with another format): save it again")
     start = len(_MAGIC) + hashlib.sha256().digest_size

@@ -56,9 +56,10 @@ def _rounding(name: str) -> Callable:
 
 
 def _clamp(x: Lane, min: Any, max: Any) -> Lane:
+    """A bound that is nan is the result; so is `x`, if it is."""
     if min is not None:
-        x = primitives.select(x < min, min, x)
-    return x if max is None else primitives.select(x > max, max, x)
+        x = primitives.select((x >= min) | (x != x), x, min)
+    return x if max is None else primitives.select((x <= max) | (x != x), x, max)
 
 
 def _sign(x: Lane) -> Lane:

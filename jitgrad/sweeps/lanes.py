@@ -258,8 +258,9 @@ class Lane:
     def to(self, type: str) -> Lane:
         """The value as another type.
 
-        To i1: is it not 0.  Float to integer: towards 0, clamped to the integer's range, NaN gives 0.  Between
-        integers: modulo 2**bits.  Into a narrower float: the nearest, ties to even, rounded once.
+        To i1: is it not 0.  Float to integer: towards 0, and, as NumPy has it on x86, by way of 32 bits, or of 64 if
+        the integer has as many, of which NaN and what is beyond give the smallest.  Between integers: modulo 2**bits.
+        Into a narrower float: the nearest, ties to even, rounded once.
         """
         old = self.type
         if old == type:
@@ -276,9 +277,10 @@ class Lane:
         if self._float and type[0] == "f":
             return self._cast("fpext" if SIZES[type] > SIZES[old] else "fptrunc", type)
         if self._float:
-            name = f"llvm.fpto{'s' if type[0] == 'i' else 'u'}i.sat"
-            symbol = f"{name}.{suffix(type, self.lanes)}.{suffix(old, self.lanes)}"
-            return self.block.call(symbol, type, self.lanes, self)
+            wide = "i64" if SIZES[type] == 8 else "i32"
+            limit = 2.0 ** (SIZES[wide] * 8 - 1)
+            fits = abs(self) < limit
+            return fits.select(fits.select(self, 0)._cast("fptosi", wide), -int(limit)).to(type)
         if type[0] == "f":
             return self._cast("sitofp" if self._signed else "uitofp", type)
         if SIZES[type] < SIZES[old]:
