@@ -86,8 +86,9 @@ def make(cls: Any, value: Any, row: Row | None) -> Any:
 
 
 def make_recorded(
-    cls: Any, value: Any, op: Op, inputs: tuple, params: dict[str, Any], shape: tuple, dtype: np.dtype, plan: Plan, saved: Any
-) -> Any:
+    cls: Any, value: Any, op: Op, inputs: tuple, params: dict[str, Any], shape: tuple, dtype: np.dtype, plan: Plan | None,
+    saved: Any, requires: bool = True,
+) -> Any:  # fmt: skip
     """`make` with a new `Row` that wants a gradient, written out: calling `Row` takes as long as the rest of recording."""
     handle = new(cls)
     row = new(Row)
@@ -99,7 +100,7 @@ def make_recorded(
     row.params = params
     row.shape = shape
     row.dtype = dtype
-    row.requires = True
+    row.requires = requires
     row.plan = plan
     row.saved = saved
     row.guards = row.extra = None

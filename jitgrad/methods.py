@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from jitgrad import dtypes
+from jitgrad import dtypes, quick_traced
 from jitgrad import large as large_arrays
 from jitgrad.handle import Handle, keep_arrays, make, make_recorded, note_view, row_of
 from jitgrad.ops.elementwise import cast, mul
@@ -50,23 +50,51 @@ _PICK: dict[tuple[int, ...], Callable] = {
 
 def quick_unary(op: Op) -> Callable:
     """The method of an elementwise op of one floating input; parameters are canonical."""
+    return _named(_with_parameters(op) if op.prepare is not None else _without_parameters(op), op)
+
+
+def _without_parameters(op: Op) -> Callable:
     run = op.run
     plan = op.plan((True,)) if op.differentiable else None
     pick: Any = _PICK[plan.slots] if plan else None
     any_dtype = op.result == "bool"
     large = large_arrays.of(op)
+    traced = quick_traced.unary(op)
+
+    def method(self: Any) -> Any:
+        x = self._value
+        dtype = SCALARS.get(x.__class__)
+        if lifting or (dtype is None and (x.__class__ is not ndarray or (x.dtype not in FLOATS and not any_dtype))):
+            out = traced(self) if x is None else None
+            return apply(op, (self,)) if out is None else out
+        if large is not None and dtype is None and x.size >= limits["large"]:
+            value = quiet.run(large.run, x)
+        else:
+            value = quiet.run(run, x)
+        row = self._row
+        if plan is None or row is None or not row.requires or not recording():
+            return make(self.__class__, value, None)
+        if dtype is not None:
+            return make_recorded(self.__class__, value, op, (row,), NOTHING, (), dtype, plan, pick(x, None, value))
+        out = make_recorded(self.__class__, value, op, (row,), NOTHING, value.shape, value.dtype, plan, ())
+        if plan.slots:
+            keep_arrays(out._row, plan.slots, (self, out), (x, value))
+        return out
+
+    return method
+
+
+def _with_parameters(op: Op) -> Callable:
+    run = op.run
+    plan = op.plan((True,)) if op.differentiable else None
+    pick: Any = _PICK[plan.slots] if plan else None
 
     def method(self: Any, **params: Any) -> Any:
         x = self._value
         dtype = SCALARS.get(x.__class__)
-        if lifting or (dtype is None and (x.__class__ is not ndarray or (x.dtype not in FLOATS and not any_dtype))):
+        if lifting or (dtype is None and (x.__class__ is not ndarray or x.dtype not in FLOATS)):
             return apply(op, (self,), params)
-        if params:
-            value = quiet.run(run, x, **params)
-        elif large is not None and dtype is None and x.size >= limits["large"]:
-            value = quiet.run(large.run, x)
-        else:
-            value = quiet.run(run, x)
+        value = quiet.run(run, x, **params)
         row = self._row
         if plan is None or row is None or not row.requires or not recording():
             return make(self.__class__, value, None)
@@ -77,7 +105,7 @@ def quick_unary(op: Op) -> Callable:
             keep_arrays(out._row, plan.slots, (self, out), (x, value))
         return out
 
-    return _named(method, op)
+    return method
 
 
 def quick_one(op: Op) -> Callable:
@@ -118,6 +146,7 @@ def quick_binary(op: Op) -> Callable:
     pick_both, pick_first, pick_second = (_PICK[plan.slots] if plan else None for plan in (both, first, second))
     any_dtype = op.result == "bool"
     with_number = _with_number(op, False)
+    traced = quick_traced.binary(op)
 
     def method(self: Any, other: Any) -> Any:
         x = self._value
@@ -131,7 +160,8 @@ def quick_binary(op: Op) -> Callable:
             dtype is None
             and (kind is not ndarray or x.dtype is not y.dtype or x.shape != y.shape or (x.dtype not in FLOATS and not any_dtype))
         ):  # fmt: skip
-            return apply(op, (self, other))
+            out = traced(self, other) if x is None else None
+            return apply(op, (self, other)) if out is None else out
         value = quiet.run(run, x, y)
         left, right = self._row, other._row
         plan: Any
@@ -161,7 +191,7 @@ def quick_reflected(op: Op) -> Callable:
 
 def _with_number(op: Op, reflected: bool) -> Callable:
     """The method for a tensor and a number; if `reflected`, the number is the first operand."""
-    run = op.run
+    run, traced = op.run, quick_traced.binary(op)
     plan = op.plan((not reflected, reflected)) if op.differentiable else None
     pick: Any = _PICK[plan.slots] if plan else None
 
@@ -171,7 +201,10 @@ def _with_number(op: Op, reflected: bool) -> Callable:
         if lifting or (dtype is None and (x.__class__ is not ndarray or x.dtype not in FLOATS)) or (
             other.__class__ is not float and other.__class__ is not int
         ):  # fmt: skip
-            return apply(op, (other, self) if reflected else (self, other)) if _is_operand(other) else NotImplemented
+            out = traced(self, other, reflected) if x is None else None
+            if out is None and _is_operand(other):
+                return apply(op, (other, self) if reflected else (self, other))
+            return NotImplemented if out is None else out
         value = quiet.run(run, other, x) if reflected else quiet.run(run, x, other)
         row = self._row
         if plan is None or row is None or not row.requires or not recording():
@@ -253,11 +286,20 @@ def bound(op: Op, accept: Callable = lambda args: args) -> Callable:
     `accept` may turn the positional arguments into others if none of them is a tensor.
     """
     n = len(op.inputs)
-    if op.kind == "elementwise" and op.prepare is None and n <= 2 and op.result != "integer":
-        quick: Any = quick_unary(op) if n == 1 else quick_binary(op)
+    plain = op.kind == "elementwise" and op.prepare is None and op.result != "integer"
+    quick: Any
+    if plain and n == 1:
+        quick = quick_unary(op)
 
         def function(*args: Any, **kwargs: Any) -> Any:
-            if len(args) == n and not kwargs and isinstance(args[0], Handle):
+            if len(args) == 1 and not kwargs and isinstance(args[0], Handle):
+                return quick(args[0])
+            return _call(op, accept(args), kwargs)
+    elif plain and n == 2:
+        quick = quick_binary(op)
+
+        def function(*args: Any, **kwargs: Any) -> Any:
+            if len(args) == 2 and not kwargs and isinstance(args[0], Handle):
                 out = quick(*args)
                 return out if out is not NotImplemented else apply(op, args)  # which says what is wrong
             return _call(op, accept(args), kwargs)

@@ -283,20 +283,18 @@ def _quickly_traced(trace: Trace, op: Op, operands: Sequence[Any], params: dict[
         rows.append(row)
     found = _RESULTS.get((op, dtype))
     if found is None:
-        found = _RESULTS[op, dtype] = _result_of_floats(op, dtype, params)
+        found = _RESULTS[op, dtype] = result_of_floats(op, dtype, params)
     result, carries = found
     if result is None:
         return None
     if numbers:
-        rows = [_number_of(trace, r, dtype, shape) if r.__class__ is float or r.__class__ is int else r for r in rows]
-    out = make_recorded(cls, None, op, tuple(rows), params, shape, result, None, None)  # type: ignore[arg-type]
-    row = out._row
-    row.requires = wanted and carries
-    known[row] = None
+        rows = [number_of(trace, r, dtype, shape) if r.__class__ is float or r.__class__ is int else r for r in rows]
+    out = make_recorded(cls, None, op, tuple(rows), params, shape, result, None, None, wanted and carries)  # type: ignore[arg-type]
+    known[out._row] = None
     return out
 
 
-def _number_of(trace: Trace, number: float, dtype: Any, shape: Any) -> Row:
+def number_of(trace: Trace, number: float, dtype: Any, shape: Any) -> Row:
     """The row of a Python number among tensors of this dtype and shape."""
     row = number_row(number, dtype.type)
     trace.rows.add(row)
@@ -306,7 +304,7 @@ def _number_of(trace: Trace, number: float, dtype: Any, shape: Any) -> Row:
 _RESULTS: dict[tuple[Op, Any], tuple[np.dtype | None, bool]] = {}
 
 
-def _result_of_floats(op: Op, dtype: Any, params: dict[str, Any]) -> tuple[np.dtype | None, bool]:
+def result_of_floats(op: Op, dtype: Any, params: dict[str, Any]) -> tuple[np.dtype | None, bool]:
     """The dtype of the result on operands that all have this dtype, None where there is more to it; and does a
     cotangent pass."""
     if op.kind != "elementwise" or op is cast or op is where or op.result == "integer" or dtype not in FLOATS:
