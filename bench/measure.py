@@ -13,18 +13,20 @@ from bench.libraries import why_missing
 
 
 class Effort(NamedTuple):
-    """How long to measure: seconds for a workload, seconds for a turn, and the fewest and the most rounds."""
+    """How long to measure: seconds for a workload, seconds that each contestant runs before that (compilers that work in the
+    background are done by then), seconds for a turn, and the fewest and the most rounds."""
 
     workload: float
+    warm: float
     turn: float
     fewest: int
     most: int
 
 
-FULL = Effort(4.0, 0.01, 5, 60)
-QUICK = Effort(0.3, 0.002, 3, 15)
-SWEEP = Effort(0.2, 0.001, 3, 9)
-QUICK_SWEEP = Effort(0.02, 0.0005, 2, 3)
+FULL = Effort(4.0, 0.7, 0.01, 5, 60)
+QUICK = Effort(0.3, 0.05, 0.002, 3, 15)
+SWEEP = Effort(0.2, 0.0, 0.001, 3, 9)
+QUICK_SWEEP = Effort(0.02, 0.0, 0.0005, 2, 3)
 
 WRONG = "WRONG"
 
@@ -100,6 +102,9 @@ def _rounds(contestants: dict[str, Contestant], effort: Effort) -> dict[str, tup
     batches, total = {}, 0.0
     for label, contestant in contestants.items():
         with contestant.context():
+            end = time.perf_counter() + effort.warm
+            while time.perf_counter() < end:
+                timers[label].timeit(1)
             batches[label], seconds = _batch(timers[label], effort.turn)
         total += seconds
     count = max(effort.fewest, min(effort.most, int(effort.workload / max(total, 1e-9))))
@@ -121,7 +126,7 @@ def _timer(contestant: Contestant) -> timeit.Timer:
 
 
 def _batch(timer: timeit.Timer, turn: float) -> tuple[int, float]:
-    """How many calls fill a turn, and how long that takes; runs long enough to be past any warming up."""
+    """How many calls fill a turn, and how long that takes."""
     batch, seconds = 1, timer.timeit(1)
     while seconds < turn / 2 and batch < 1 << 20:
         batch = min(batch * 10, max(2 * batch, int(batch * turn / max(seconds, 1e-9))))

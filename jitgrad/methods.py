@@ -49,11 +49,7 @@ _PICK: dict[tuple[int, ...], Callable] = {
 
 
 def quick_unary(op: Op) -> Callable:
-    """The method of an elementwise op of one floating input; parameters are canonical."""
-    return _named(_with_parameters(op) if op.prepare is not None else _without_parameters(op), op)
-
-
-def _without_parameters(op: Op) -> Callable:
+    """The method of an elementwise op of one floating input, without parameters."""
     run = op.run
     plan = op.plan((True,)) if op.differentiable else None
     pick: Any = _PICK[plan.slots] if plan else None
@@ -81,10 +77,11 @@ def _without_parameters(op: Op) -> Callable:
             keep_arrays(out._row, plan.slots, (self, out), (x, value))
         return out
 
-    return method
+    return _named(method, op)
 
 
-def _with_parameters(op: Op) -> Callable:
+def quick_with_parameters(op: Op) -> Callable:
+    """The same for an op with parameters, which are canonical."""
     run = op.run
     plan = op.plan((True,)) if op.differentiable else None
     pick: Any = _PICK[plan.slots] if plan else None
@@ -105,7 +102,7 @@ def _with_parameters(op: Op) -> Callable:
             keep_arrays(out._row, plan.slots, (self, out), (x, value))
         return out
 
-    return method
+    return _named(method, op)
 
 
 def quick_one(op: Op) -> Callable:

@@ -175,11 +175,10 @@ class _Search:
         for name in names:
             if name in held:
                 self.value(Look(held.get, name), names)
-        if not fixed:
-            given |= _defaults(function)
-            for name, value in given.items():
-                if type(value) not in _PLAIN:
-                    self.value(Look(given.get, name), names)
+        given |= {} if fixed else _defaults(function)
+        for name, value in given.items():
+            if type(value) not in _PLAIN:
+                self.value(Look(given.get, name), names, followed=fixed)
         for owner in owners if names else ():
             self.attributes(owner, names)
 
@@ -219,7 +218,7 @@ class _Search:
                 if name in vars(owner):
                     self.value(Look(functools.partial(_attribute, owner), name), names)
             return
-        for name in vars(owner) if hasattr(owner, "__dict__") and not isinstance(owner, type) else ():
+        for name in list(vars(owner)) if hasattr(owner, "__dict__") and not isinstance(owner, type) else ():
             if name in names:
                 self.value(Look(functools.partial(_attribute, owner), name), names)
         for base in (owner if isinstance(owner, type) else type(owner)).__mro__:

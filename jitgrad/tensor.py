@@ -22,7 +22,7 @@ from jitgrad.ops.indexing import getitem
 from jitgrad.record import apply
 from jitgrad.size import Size
 from jitgrad.tape import Leaf, Row, Tape
-from jitgrad.tracing import lifting
+from jitgrad.tracing import current_trace, lifting
 from jitgrad.values import Values
 
 
@@ -268,10 +268,16 @@ class Tensor(Values):
 
     def zero_(self) -> Any:
         """Fill with zeros, in place."""
-        value, row = self._value, self._row
-        if isinstance(value, np.generic) and self._storage is None and (row is None or not row.requires):
-            self._value = value.__class__(0)  # a number of its own, without a history: what a 0-d gradient is
-            return self
+        value, row, storage = self._value, self._row, self._storage
+        if (row is None or not row.requires) and self._view is None and current_trace.get() is None:  # what gradients are
+            if storage is None and isinstance(value, np.generic):
+                self._value = value.__class__(0)
+                return self
+            if isinstance(value, np.ndarray) and value.flags.writeable:
+                value.fill(0)
+                if storage is not None:
+                    storage.version += 1
+                return self
         return inplace.overwrite(self, apply(ew.zeros_like, (self,)), "zero_")
 
     def fill_(self, value: Any) -> Any:

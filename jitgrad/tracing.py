@@ -30,15 +30,20 @@ class Known:
 
     def __init__(self, owner: Any) -> None:
         self.owner = owner
-        self.form, self.content = self._now()
+        self.value = np.array(self._now(), order="C")
 
-    def _now(self) -> tuple[tuple, bytes]:
-        value = self.owner._value if isinstance(self.owner, Handle) else self.owner
-        return (value.dtype, value.shape), value.tobytes()
+    def _now(self) -> Any:
+        return self.owner._value if isinstance(self.owner, Handle) else self.owner
 
     def holds(self) -> bool:
         """Whether it has that value still, bit by bit."""
-        return self._now() == (self.form, self.content)
+        now, then = self._now(), self.value
+        if now.dtype != then.dtype or now.shape != then.shape:
+            return False
+        if now.nbytes < 1 << 16 or not now.flags.c_contiguous or now.dtype.hasobject:
+            return now.tobytes() == then.tobytes()
+        words = np.uint64 if now.nbytes % 8 == 0 else np.uint8  # no copy of much memory
+        return np.array_equal(now.reshape(-1).view(words), then.reshape(-1).view(words))
 
 
 class KnownAttribute(NamedTuple):

@@ -26,7 +26,7 @@ def measured(workloads):
     """Each workload with the contestants that need no peer, called a few times; Numba would compile for seconds."""
     c, measure = bench("contestants"), bench("measure")
     ours = {c.EAGER, c.JIT, c.INTERPRETED, c.NUMPY, c.FLOOR, c.C}
-    effort = measure.Effort(workload=0.0, turn=0.0, fewest=2, most=2)
+    effort = measure.Effort(workload=0.0, warm=0.0, turn=0.0, fewest=2, most=2)
     return {w.name: measure.measure(w, effort, only=ours) for w in workloads}
 
 
@@ -183,7 +183,7 @@ def test_a_wrong_gradient_and_a_failure_are_shown_and_not_timed():
         "broken": broken,
     }
     workload = contestants.Workload("some", "something", "good", entrants, lambda: right)
-    found = measure.measure(workload, measure.Effort(0.0, 0.0, 2, 2))
+    found = measure.measure(workload, measure.Effort(0.0, 0.0, 0.0, 2, 2))
     timings = found.timings
     assert timings["good"].problem is None
     assert timings["bad"].problem == "WRONG: gradient 1 is off by 3.3e-02"

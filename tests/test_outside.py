@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import types
 from collections import deque
@@ -364,3 +365,45 @@ def test_contents_that_change_at_every_call_warn():
 
     with pytest.warns(RuntimeWarning, match="recorded 32 times .*contents"):
         often()
+
+
+ROWS, MASK, PLACE = jg.tensor([0, 1]), jg.tensor([True, False, True]), jg.tensor(1)
+
+
+def filled(x, index, value):
+    y = x.clone()
+    y[index] = value
+    return y
+
+
+INDEXED = {
+    "rows": lambda x: x[ROWS],
+    "a mask": lambda x: x[MASK],
+    "a number": lambda x: x[PLACE],
+    "a list": lambda x: x[[PLACE, PLACE]],
+    "a slice": lambda x: x[int(PLACE) :],
+    "select": lambda x: x.index_select(0, ROWS),
+    "put": lambda x: filled(x, ROWS, 9.0),
+    "put a number": lambda x: filled(x, 0, PLACE),
+    "put at a mask": lambda x: filled(x, MASK, 9.0),
+    "masked_select": lambda x: jg.masked_select(x, MASK),
+    "nonzero": lambda x: x[jg.nonzero(MASK)[:, 0]],
+    "where": lambda x: x[jg.where(MASK)],
+    "a number of numbers": lambda x: x + jg.tensor([PLACE.item(), 2.0, 1.0]),
+    "a copy": lambda x: x + copy.deepcopy(PLACE),
+    "narrow": lambda x: x.narrow(0, PLACE, 1),
+}
+
+
+@pytest.mark.parametrize("f", INDEXED.values(), ids=INDEXED.keys())
+def test_indices_and_masks_from_outside_are_read_at_every_call(f):
+    compiled, slope = jg.jit(f), jg.jit(jg.grad(lambda x: (f(x) ** 2).sum()))
+    x = jg.tensor([1.0, 2.0, 3.0])
+    changes = [([0, 1], [True, False, True], 1), ([2, 1], [False, True, True], 2), ([0, 2], [True, True, False], 1)]
+    for rows, mask, place in changes:
+        ROWS.copy_(jg.tensor(rows))
+        MASK.copy_(jg.tensor(mask))
+        PLACE.fill_(place)
+        for _ in range(2):
+            assert compiled(x).tolist() == f(x).tolist()
+            assert slope(x).tolist() == jg.grad(lambda x: (f(x) ** 2).sum())(x).tolist()

@@ -8,7 +8,7 @@ import numpy as np
 
 from jitgrad import dtypes
 from jitgrad.functions.shaping import gather, times, unsqueeze
-from jitgrad.methods import SCALARS, bound, quick_product, quick_unary
+from jitgrad.methods import SCALARS, bound, quick_product, quick_with_parameters
 from jitgrad.ops import TABLE
 from jitgrad.ops import elementwise as ew
 from jitgrad.ops.linalg import matmul as matmul_op
@@ -215,7 +215,7 @@ def div(input: Any, other: Any, *, rounding_mode: str | None = None) -> Tensor:
     return apply(ew.add, (whole, apply(ew.cast, (apply(ew.logical_and, (uneven, below)),), {"dtype": whole.dtype.numpy})))
 
 
-_clamp, _pow_scalar = quick_unary(ew.clamp), quick_unary(ew.pow_scalar)
+_clamp, _pow_scalar = quick_with_parameters(ew.clamp), quick_with_parameters(ew.pow_scalar)
 
 
 def clamp(input: Tensor, min: Any = None, max: Any = None) -> Tensor:
