@@ -31,6 +31,7 @@ class Library(NamedTuple):
     clamp: Callable
     softplus: Callable
     erf: Callable
+    softmax: Callable  # over the last axis
     cross_entropy: Callable
     layer_norm: Callable  # of x, weight and bias, over the last axis
     scan: Callable  # of step, first carry, xs or None, and length
@@ -90,8 +91,8 @@ def _scan(step: Callable, carry: Any, xs: Any, length: int) -> tuple[Any, list]:
 def _jitgrad() -> Library:
     import jitgrad as jg
 
-    norm = _layer_norm(jg)
-    return Library("jitgrad", jg, jg.tensor, jg.sigmoid, jg.clamp, jg.softplus, jg.erf, jg.cross_entropy, norm, jg.scan)
+    names = jg.sigmoid, jg.clamp, jg.softplus, jg.erf, lambda x: jg.softmax(x, -1), jg.cross_entropy
+    return Library("jitgrad", jg, jg.tensor, *names, _layer_norm(jg), jg.scan)
 
 
 def _torch() -> Library:
@@ -104,7 +105,7 @@ def _torch() -> Library:
         return functional.layer_norm(x, weight.shape, weight, bias)
 
     f = functional
-    names = torch.sigmoid, torch.clamp, f.softplus, torch.erf, f.cross_entropy
+    names = torch.sigmoid, torch.clamp, f.softplus, torch.erf, lambda x: torch.softmax(x, -1), f.cross_entropy
     return Library("torch", torch, torch.tensor, *names, layer_norm, _scan)
 
 
@@ -119,7 +120,7 @@ def _jax() -> Library:
         return -jnp.mean(jnp.take_along_axis(jax.nn.log_softmax(scores), classes[:, None], axis=1))
 
     nn = jax.nn
-    names = nn.sigmoid, jnp.clip, nn.softplus, jax.lax.erf, cross_entropy
+    names = nn.sigmoid, jnp.clip, nn.softplus, jax.lax.erf, nn.softmax, cross_entropy
     return Library("jax", jnp, jnp.asarray, *names, _layer_norm(jnp), jax.lax.scan)
 
 
@@ -153,7 +154,11 @@ def _like_numpy(name: str, xp: Any, erf: Callable) -> Library:
         total = xp.log(xp.sum(xp.exp(shifted), axis=1))
         return xp.mean(total - shifted[np.arange(len(classes)), classes])
 
-    return Library(name, xp, plain, sigmoid, xp.clip, softplus, erf, cross_entropy, _layer_norm(xp), _scan)
+    def softmax(x: Any) -> Any:
+        powers = xp.exp(x - xp.max(x, axis=-1, keepdims=True))
+        return powers / xp.sum(powers, axis=-1, keepdims=True)
+
+    return Library(name, xp, plain, sigmoid, xp.clip, softplus, erf, softmax, cross_entropy, _layer_norm(xp), _scan)
 
 
 def numpy_erf() -> Callable:

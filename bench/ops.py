@@ -62,6 +62,7 @@ OPS: dict[str, Op] = {
     "prod": _named("prod", low=0.999, high=1.001, tolerance=2e-2),  # rounded at every one of 1e7 factors
     "sum rows": _last_axis("sum"),
     "mean rows": _last_axis("mean"),
+    "softmax rows": Op(lambda library: library.softmax, square=True),
     "cumsum": Op(lambda library: lambda x: library.xp.cumsum(x, 0)),
     "slice": _written(lambda x: x[1:] * x[:-1]),
     "transpose": _written(lambda x: x.T * x, square=True),

@@ -1,6 +1,8 @@
-"""Large arrays: the compiled kernel of one op in the place of NumPy's loop, once the op has been used enough.
+"""Eager operations: the compiled kernel of one op in the place of NumPy's loops, once it has been used enough.
 
-Results agree with NumPy's to a few units in the last place, as those of compiled functions do.
+An elementwise op has one kernel for large arrays of all sizes; a reduction, a softmax or the like, for which NumPy needs
+several calls, one for each shape that recurs, also for small arrays. Results agree with NumPy's to a few units in the last
+place, as those of compiled functions do.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from jitgrad import background
-from jitgrad.ops.table import Op
+from jitgrad.ops.table import Op, infer
 from jitgrad.settings import config
 from jitgrad.tape import NOTHING, Leaf, Row, Tape
 
@@ -58,25 +60,100 @@ class Large:
             self.kernels[dtype] = kernel
 
 
+RECURRING = frozenset({
+    "cumsum", "log_softmax", "logsumexp", "mean", "norm", "prod", "softmax", "std", "sum", "var",
+})  # fmt: skip
+"""Ops along dimensions that compiled loops do faster than NumPy's calls; extremes are not among them."""
+
+LONGER = 10_000_000
+"""Elements, in arrays of one shape, after which such an op is compiled; a call counts as `CALL` more."""
+
+CALL = 4096
+
+
+class Recurring:
+    """One op of one input along dimensions: `run(x, **params)` for an array or a number."""
+
+    def __init__(self, op: Op) -> None:
+        self.op = op
+        self.kernels: dict[tuple, Run | None] = {}
+        self.seen: dict[tuple, int] = {}
+
+    def run(self, x: Any, **params: Any) -> Any:
+        """The result for `x`, by the kernel for its shape and the parameters if there is one."""
+        if x.__class__ is np.ndarray and x.dtype in _FLOATS:
+            key = (x.shape, x.dtype, *params.values())
+            kernel = self.kernels.get(key)
+            if kernel is None:
+                self._note(key, x, params)
+            elif x.flags.c_contiguous and x.flags.aligned:
+                return kernel(x)
+        return self.op.run(x, **params)
+
+    def _note(self, key: tuple, x: np.ndarray, params: dict[str, Any]) -> None:
+        if key in self.kernels or not (config.large_kernels and config.background_compile):
+            return
+        if len(self.seen) >= config.structures or len(self.kernels) >= config.structures:
+            self.seen.clear()
+            self.kernels.clear()
+        self.seen[key] = self.seen.get(key, 0) + x.size + CALL
+        if self.seen[key] >= LONGER * config.hot_after:
+            self.kernels[key] = None
+            background.submit(f"{self.op.name} of arrays of shape {x.shape}", lambda: self._compile(key, params))
+
+    def _compile(self, key: tuple, params: dict[str, Any]) -> None:
+        kernel = _whole(self.op, key[0], key[1], params)
+        if config.large_kernels and kernel is not None:
+            self.kernels[key] = kernel
+
+
+_FLOATS = frozenset({np.dtype(np.float32), np.dtype(np.float64)})
 known: dict[Op, Large] = {}
+recurring: dict[Op, Recurring] = {}
 
 
 def of(op: Op) -> Large | None:
-    """The kernel to be of an op, if it is one for which that pays."""
+    """The kernel to be of an elementwise op, if it is one for which that pays."""
     return known.setdefault(op, Large(op)) if op.name in FASTER else None
+
+
+def runner(op: Op) -> Callable:
+    """How an op runs on arrays in eager code: as it does, or by kernels for shapes that recur."""
+    return recurring.setdefault(op, Recurring(op)).run if op.name in RECURRING else op.run
+
+
+def _all() -> list[Any]:
+    return [*known.values(), *recurring.values()]
 
 
 @background.forgotten.append
 def _again() -> None:
-    for large in known.values():
-        large.kernels = {dtype: kernel for dtype, kernel in large.kernels.items() if kernel is not None}
+    for one in _all():
+        one.kernels = {key: kernel for key, kernel in one.kernels.items() if kernel is not None}
 
 
 @config.watch
 def _changed() -> None:
     if not config.large_kernels:
-        for large in known.values():
-            large.kernels.clear()
+        for one in _all():
+            one.kernels.clear()
+
+
+def _whole(op: Op, shape: tuple[int, ...], dtype: np.dtype, params: dict[str, Any]) -> Run | None:
+    """The compiled op for arrays of one shape; None if it is not machine code as a whole, or gives memory of its input."""
+    with background.imports:
+        from jitgrad.simplifying import simplify
+        from jitgrad.sweeps.program import Native, Program
+        from jitgrad.tensor import Tensor
+
+    x = Leaf(shape, dtype, False)
+    spec = infer(op, [x], params)
+    out = Row(op, (x,), params, tuple(spec.shape), spec.dtype, False)
+    program = Program(simplify(Tape([x], [out]), Tensor, lambda row: not row.op.composite), [x])
+    trial = np.ones(shape, dtype)
+    if not all(isinstance(step, Native) for step in program.steps) or np.may_share_memory(program.run(trial)[0], trial):
+        return None
+    return (lambda x: program.run(x)[0]) if out.shape else (lambda x: program.run(x)[0][()])
 
 
 def _kernel(op: Op, dtype: np.dtype) -> Run:

@@ -20,9 +20,9 @@ from jitgrad import large as large_arrays
 from jitgrad.handle import Handle, keep_arrays, make, make_recorded, note_view, row_of
 from jitgrad.ops.elementwise import cast, mul
 from jitgrad.ops.linalg import matmul
-from jitgrad.ops.movement import over_dims, reshape
+from jitgrad.ops.movement import reshape
 from jitgrad.ops.movement import sum as add_up
-from jitgrad.ops.table import OUTPUT, REST, Op
+from jitgrad.ops.table import OUTPUT, REST, Op, Spec
 from jitgrad.record import FLOATS, apply, grad_mode, number_row, quiet, spread_number_row
 from jitgrad.settings import config
 from jitgrad.tape import NOTHING, Row
@@ -107,7 +107,7 @@ def quick_with_parameters(op: Op) -> Callable:
 
 def quick_one(op: Op) -> Callable:
     """`method(x, params)` for any op of one input, which may be a view of it; parameters are canonical."""
-    run = op.run
+    run = large_arrays.runner(op)
     plan = op.plan((True,)) if op.differentiable and not op.holes() else None
     slots: tuple[int, ...] = plan.slots if plan else ()
     saved: tuple = ((),) if slots == (REST,) else ()  # an index without arrays: so many of them are saved
@@ -238,7 +238,7 @@ def quick_product(self: Any, other: Any) -> Any:
         plan = mul.plan((a, b))
         out = make_recorded(cls, value, mul, (left, right), NOTHING, x.shape, dtype, plan, ())
         keep_arrays(out._row, plan.slots, (self, other), (x, y))
-        return make_recorded(cls, value, add_up, (out._row,), _all_dims(1), (), dtype, add_up.plan((True,)), ())
+        return make_recorded(cls, value, add_up, (out._row,), _ALL_OF_ONE, (), dtype, add_up.plan((True,)), ())
     if x.ndim == 1:  # rows know matrices alone
         x = x[None]
         left = _reshaped_row(left, x.shape)
@@ -252,6 +252,9 @@ def quick_product(self: Any, other: Any) -> Any:
         return out
     params, plan = {"shape": value.shape}, reshape.plan((True,))
     return make_recorded(cls, value, reshape, (out._row,), params, value.shape, dtype, plan, ())
+
+
+_ALL_OF_ONE: dict[str, Any] = {"dim": (0,), "keepdim": False}
 
 
 def _reshaped_row(row: Row, shape: tuple[int, ...]) -> Row:
@@ -300,17 +303,18 @@ def bound(op: Op, accept: Callable = lambda args: args) -> Callable:
                 out = quick(*args)
                 return out if out is not NotImplemented else apply(op, args)  # which says what is wrong
             return _call(op, accept(args), kwargs)
-    elif op.prepare is over_dims and op.differentiable and not op.composite:
-        reduce = quick_one(op)
+    elif op.kind == "reduction" and op.prepare is not None and op.differentiable and not op.composite:
+        reduce, canonical = quick_one(op), _canonical(op)
 
         def function(*args: Any, **kwargs: Any) -> Any:
-            if args and not kwargs and isinstance(args[0], Handle):
+            if args and isinstance(args[0], Handle):
                 x = args[0]._value
                 if x.__class__ in SCALARS or (x.__class__ is ndarray and x.dtype in FLOATS):
-                    if len(args) == 1:
-                        return reduce(args[0], _all_dims(x.ndim))
-                    if len(args) == 2 and args[1].__class__ is int and 0 <= args[1] < x.ndim:
-                        return reduce(args[0], _one_dim(args[1]))
+                    try:
+                        params = canonical(x.shape, len(args) - 1, *args[1:], *kwargs.items())
+                    except TypeError:  # a list, which has no hash, a dtype, or something wrong
+                        return _call(op, accept(args), kwargs)
+                    return reduce(args[0], params)
             return _call(op, accept(args), kwargs)
     else:
 
@@ -320,14 +324,17 @@ def bound(op: Op, accept: Callable = lambda args: args) -> Callable:
     return _named(function, op)
 
 
-@functools.lru_cache
-def _all_dims(ndim: int) -> dict[str, Any]:
-    return {"dim": tuple(range(ndim)), "keepdim": False}
+def _canonical(op: Op) -> Callable:
+    """The parameters of an op for arguments after a tensor of some shape; these recur, so they are kept."""
+    prepare = op.prepare
+    assert prepare is not None
 
+    @functools.lru_cache(maxsize=1024, typed=True)
+    def canonical(shape: tuple[int, ...], count: int, *given: Any) -> dict[str, Any]:
+        named = {RENAMED.get(name, name): value for name, value in given[count:]}
+        return prepare(Spec(shape, np.dtype(np.float32)), *given[:count], **named)
 
-@functools.lru_cache
-def _one_dim(dim: int) -> dict[str, Any]:
-    return {"dim": (dim,), "keepdim": False}
+    return canonical
 
 
 def _call(op: Op, args: tuple, kwargs: dict[str, Any]) -> Any:

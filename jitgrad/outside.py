@@ -51,8 +51,8 @@ class Outside:
         self._search = _Search(self._looks, self._function)
         self._search.function(self._function)
         values = [look() for look in self._looks]
-        self._fixed = [(look, v) for look, v in zip(self._looks, values) if not isinstance(v, _MUTABLE)]
-        self._moving = [(look, state(v), _copy(v)) for look, v in zip(self._looks, values) if isinstance(v, _MUTABLE)]
+        self._fixed = [(look, v) for look, v in zip(self._looks, values) if _stays(v)]
+        self._moving = [(look, state(v), _copy(v)) for look, v in zip(self._looks, values) if not _stays(v)]
         self._state = tuple([state(v) for v in values])
 
     def conditions(self, known: Callable[[Any], str]) -> list[str]:
@@ -102,9 +102,14 @@ _MUTABLE = (list, dict, set, tuple, deque, bytearray, array.array)
 _PLAIN = frozenset({bool, int, float, complex, str, bytes, type(None)})
 
 
+def _stays(value: Any) -> bool:
+    """Whether the state of a value is the same as long as it is the same object."""
+    return not isinstance(value, _MUTABLE) or (isinstance(value, tuple) and all(map(_stays, value)))
+
+
 def _copy(value: Any) -> Any:
-    """A copy of a list or tuple of nothing but numbers and the like, which never change themselves."""
-    return value[:] if value.__class__ in (list, tuple) and set(map(type, value)) <= _PLAIN else None
+    """A copy of a list or dict of nothing but what stays; None of another container."""
+    return value.copy() if value.__class__ in (list, dict) and all(map(_stays, _items(value))) else None
 
 
 def _all_in(values: list[Any]) -> Iterable[Any]:
@@ -125,7 +130,9 @@ def _items(container: Any) -> Iterable[Any]:
 
 def _holds(value: Any, copy: Any) -> bool:
     """Whether there are just the same objects in a container, which takes a hundredth of asking for its `state`."""
-    return value.__class__ is copy.__class__ and len(value) == len(copy) and all(map(is_, value, copy))
+    if value.__class__ is not copy.__class__ or len(value) != len(copy) or not all(map(is_, value, copy)):
+        return False
+    return copy.__class__ is not dict or all(map(is_, value.values(), copy.values()))
 
 
 class _Search:

@@ -17,6 +17,7 @@ import numpy as np
 from jitgrad import dtypes
 from jitgrad.errors import LeakedTraceError
 from jitgrad.handle import Handle, keep, make, make_recorded, note_view, own_memory, row_of
+from jitgrad.large import runner
 from jitgrad.ops.elementwise import alias, cast, detach, where
 from jitgrad.ops.movement import expand
 from jitgrad.ops.table import Op, Spec, infer
@@ -88,7 +89,7 @@ def apply(op: Op, operands: Sequence[Any], params: dict[str, Any] = NOTHING) -> 
         own_memory(operands[0])
         values[0] = operands[0]._value
     try:
-        value = quiet.run(op.run, *values, **params)
+        value = quiet.run(op.run if op.kernel else runner(op), *values, **params)
     except ValueError as error:
         raise _shape_error(op, values, error) from error
     if wanted and op.differentiable and grad_mode.get():

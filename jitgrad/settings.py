@@ -17,9 +17,9 @@ class Setting(NamedTuple):
 SETTINGS = {
     "structure_cache": Setting(True, 0, "remember which reverse sweeps recur, and run those compiled"),
     "background_compile": Setting(True, 0, "compile in a thread beside the program; if not, nothing new is compiled"),
-    "large_kernels": Setting(True, 0, "run single elementwise operations on large arrays compiled"),
+    "large_kernels": Setting(True, 0, "run operations compiled: elementwise on large arrays, reductions of shapes that recur"),
     "large": Setting(1024, 1, "elements from which on an array is large"),
-    "structures": Setting(256, 0, "how many kinds of reverse sweeps are remembered, and how many compiled"),
+    "structures": Setting(256, 0, "how many kinds of reverse sweeps, and shapes of a reduction, are remembered and compiled"),
     "structure_rows": Setting(512, 1, "rows of a reverse sweep beyond which it is not compiled"),
     "hot_after": Setting(1.0, 0, "compile when something has cost this many times what compiling takes"),
 }

@@ -351,7 +351,8 @@ def test_dropped_results_free_their_memory(sweep: bool) -> None:
             with jg.no_grad():
                 w.sub_(1e-9 * w.grad)
 
-    rows, grown = objects_after(step, 300)
+    with jg.config(large_kernels=False):  # what is compiled meanwhile would have rows
+        rows, grown = objects_after(step, 300)
     assert rows == 0
     assert grown < 30_000  # a round makes arrays of thousands of bytes
     assert len(x._storage.views) < 50  # of the 300 views that were taken of it

@@ -85,3 +85,53 @@ def test_results_have_memory_of_their_own():
     a.zero_()
     assert b[0].item() == pytest.approx(np.e)
     assert jg.exp(jg.ones(0)).shape == (0,)
+
+
+SHAPES = [(4, 8), (30, 50), (7,), (2, 3, 400), (1, 5), (5, 1), (0, 3)]
+
+
+@pytest.mark.parametrize("name", sorted(large.RECURRING))
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_kernels_of_shapes_that_recur_give_what_numpy_gives(name, dtype):
+    ran, function = 0, (lambda x, dim: x.norm(dim=dim)) if name == "norm" else (lambda x, dim: getattr(x, name)(dim))
+    for shape in SHAPES:
+        x = jg.tensor(np.random.default_rng(0).normal(size=shape).astype(dtype), requires_grad=True)
+        for dim in range(len(shape)):
+            seen = []
+            for _ in range(3):
+                x.grad = None
+                y = function(x, dim)
+                assert isinstance(y._value, np.ndarray) == bool(y.shape)
+                y.square().sum().backward()
+                seen.append((y.detach().numpy().copy(), x.grad.numpy().copy()))
+                background.wait()
+            ran += any(kernel is not None for kernel in large.recurring[TABLE[name]].kernels.values())
+            assert seen[0][0].dtype == seen[2][0].dtype == dtype
+            for first, later in zip(seen[0], seen[2]):
+                np.testing.assert_allclose(first, later, rtol=1e-5 if dtype == np.float32 else 1e-12, atol=1e-5)
+            for other in (x.detach().mT if x.ndim > 1 else x.detach()[::2], x.detach().flip(0)):  # with gaps, other numbers
+                np.testing.assert_allclose(function(other, 0).numpy(), function(other.clone(), 0).numpy(), rtol=1e-5, atol=1e-6)
+    assert ran > 5
+
+
+def test_kernels_of_shapes_keep_nan_inf_and_their_memory():
+    x = jg.tensor([[np.nan, 1.0], [np.inf, 1.0], [-np.inf, -np.inf], [1e30, 1e30]])
+    functions = [lambda x: x.softmax(1), lambda x: x.logsumexp(1), lambda x: x.sum(0), lambda x: x.var(1), lambda x: x.cumsum(0)]
+    for f in functions:
+        first = f(x).numpy().copy()
+        background.wait()
+        one, other = f(x), f(x)
+        np.testing.assert_allclose(one.numpy(), first, rtol=1e-6)
+        kept = other.numpy().copy()
+        one.add_(1)
+        np.testing.assert_array_equal(other.numpy(), kept)
+    assert any(large.recurring[TABLE["softmax"]].kernels.values())
+
+
+def test_only_so_many_shapes_are_kept():
+    large.recurring[TABLE["sum"]].kernels.clear()
+    with jg.config(structures=4):
+        for n in range(1, 20):
+            jg.ones(n).sum(0)
+            background.wait()
+    assert 0 < len(large.recurring[TABLE["sum"]].kernels) <= 4

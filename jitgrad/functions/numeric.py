@@ -7,10 +7,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jitgrad import dtypes
-from jitgrad.functions.shaping import gather, times, unsqueeze
-from jitgrad.methods import SCALARS, bound, quick_product, quick_with_parameters
+from jitgrad.functions.shaping import times, unsqueeze
+from jitgrad.methods import SCALARS, bound, quick_one, quick_product, quick_with_parameters
 from jitgrad.ops import TABLE
 from jitgrad.ops import elementwise as ew
+from jitgrad.ops.indexing import gather
 from jitgrad.ops.linalg import matmul as matmul_op
 from jitgrad.ops.linalg import transposed
 from jitgrad.ops.movement import expand, reshape
@@ -22,6 +23,9 @@ from jitgrad.tracing import lifting
 amax, amin, argmax, argmin = (bound(TABLE[n]) for n in ("amax", "amin", "argmax", "argmin"))
 _add, _sub, _div, _floor_divide = (bound(TABLE[n]) for n in ("add", "sub", "div", "floor_divide"))
 _logsumexp = bound(TABLE["logsumexp"])
+
+
+_reshape = quick_one(reshape)
 
 
 class Extreme(NamedTuple):
@@ -40,17 +44,18 @@ def _extreme(input: Tensor, all_of: Any, pick: Any, pairwise: Any, dim: Any, kee
         return all_of(input)
     if isinstance(dim, Tensor):
         return apply(pairwise, (input, dim))
-    axis(dim, input.ndim)
+    d = axis(dim, input.ndim)
     if not input.ndim:
         first = apply(ew.cast, (apply(ew.zeros_like, (input,)),), {"dtype": np.dtype(np.int64)})
         return Extreme(apply(ew.clone, (input,)), first)
-    indices = pick(input, dim, True)
-    values = gather(input, dim, indices)
+    if not input.shape[d]:
+        return Extreme(input, pick(input, dim, True))  # which says what is wrong
+    indices = apply(TABLE[f"arg{what}"], (input,), {"dim": d, "keepdim": True})
+    values = apply(gather, (input, indices), {"dim": d})
     if keepdim:
         return Extreme(values, indices)
-    d = axis(dim, input.ndim)
     shape = {"shape": (*input.shape[:d], *input.shape[d + 1 :])}
-    return Extreme(apply(reshape, (values,), shape), apply(reshape, (indices,), shape))
+    return Extreme(_reshape(values, shape), _reshape(indices, shape))
 
 
 def max(input: Tensor, dim: Any = None, keepdim: bool = False, *, other: Any = None) -> Any:

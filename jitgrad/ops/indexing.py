@@ -7,6 +7,7 @@ array of the row. `index_add` is the transpose of `getitem`; where cotangents me
 
 from __future__ import annotations
 
+import functools
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -108,8 +109,12 @@ index_put = Op(
 
 def _grid(index: np.ndarray, dim: int) -> tuple:
     """The index arrays that address `x[..., index[i, j, k], ...]` with `index` standing at `dim`."""
-    grid = np.ogrid[tuple(slice(n) for n in index.shape)] if index.ndim else ()
-    return tuple(index if d == dim else where for d, where in enumerate(grid))
+    return tuple([index if d == dim else where for d, where in enumerate(_open_grid(index.shape))])
+
+
+@functools.lru_cache(maxsize=64)
+def _open_grid(shape: tuple[int, ...]) -> tuple[np.ndarray, ...]:
+    return tuple(np.ogrid[tuple([slice(n) for n in shape])]) if shape else ()
 
 
 def _gather(x: Any, index: Any, dim: int) -> Any:
