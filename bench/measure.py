@@ -25,7 +25,7 @@ class Effort(NamedTuple):
 
 FULL = Effort(4.0, 0.7, 0.01, 5, 60)
 QUICK = Effort(0.3, 0.05, 0.002, 3, 15)
-SWEEP = Effort(0.2, 0.0, 0.001, 3, 9)
+SWEEP = Effort(0.2, 0.1, 0.001, 3, 9)
 QUICK_SWEEP = Effort(0.02, 0.0, 0.0005, 2, 3)
 
 WRONG = "WRONG"

@@ -18,7 +18,7 @@ from jitgrad.entry import MISS, write_entry
 from jitgrad.errors import NotCompilableError, StaticArgumentError
 from jitgrad.guards import Paths, replayed, trace_guarded, trace_lifted
 from jitgrad.handle import Handle, keep, make, requires, row_of
-from jitgrad.kinds import hashable, kind_of, plainly_checked, spec_of
+from jitgrad.kinds import hashable, kind_of, plainly_checked, spec_of, told_apart
 from jitgrad.ops.table import Op
 from jitgrad.outside import Outside
 from jitgrad.record import Trace, current_trace, grad_mode, watched
@@ -157,11 +157,12 @@ class Jitted:
             return _recorded_call(self, compiled, handles, values)
         name = chosen_sweep.get()
         run = compiled.runner(name)
-        if not kwargs and all(plainly_checked(k) for k in kinds):
+        if not kwargs and all(plainly_checked(k) or told_apart(k) for k in kinds):
             captured = list(zip(compiled.captured, compiled.captured_kinds))
             results = (compiled.traced.structure, compiled.traced.outputs)
             direct = compiled.direct(run, [kind for kind in kinds if spec_of(kind) is not None])
-            conditions = functools.partial(self._conditions, compiled)
+            objects = [kind[1] for kind in kinds if not plainly_checked(kind)]
+            conditions = functools.partial(self._conditions, compiled, objects)
             entry = write_entry(structure, kinds, captured, run, direct, results, conditions, compiled.others)
             self._prefer(compiled, entry)
             if values is None and (result := entry(args)) is not MISS:
@@ -176,11 +177,12 @@ class Jitted:
         compiled.entry = entry or compiled.entry
         self._entries = [compiled.entry, *[e for e in self._entries if e not in rivals][: MOST_ENTRIES - 1]]
 
-    def _conditions(self, compiled: Compiled, known: Callable[[Any], str]) -> list[str]:
+    def _conditions(self, compiled: Compiled, objects: list[Any], known: Callable[[Any], str]) -> list[str]:
         """When an entry that is made now must not be used: expressions, in which `known` names objects."""
         chosen = f"{known(chosen_sweep.get)}() is not {known(chosen_sweep.get())} or {known(current_trace.get)}() is not None"
         outdated = [f"{known(compiled.is_outdated)}()"] if compiled.traced.looked_at else []
-        return [chosen, *outdated, *self._outside.conditions(known)]
+        watches = [self._outside, *[self._outside.of_argument(value) for value in objects]]
+        return [chosen, *outdated, *[condition for watch in watches for condition in watch.conditions(known)]]
 
     def __reduce__(self) -> str | tuple:
         named = getattr(sys.modules.get(self.__module__), getattr(self, "__qualname__", ""), None)
@@ -195,7 +197,7 @@ class Jitted:
         structure = flatten((args, kwargs), leaves) if kwargs else flatten(args, leaves)
         tensors: list[Tensor] = []
         kinds = [kind_of(leaf, tensors) for leaf in leaves]
-        objects = [self._outside.of_argument(leaf) for leaf, k in zip(leaves, kinds) if not plainly_checked(k)]
+        objects = [self._outside.of_argument(leaf).state() for leaf, k in zip(leaves, kinds) if not plainly_checked(k)]
         now = (self._outside.state(), *objects)
         key = [(structure, now), *kinds]
         try:

@@ -54,6 +54,11 @@ def hashable(kind: Any) -> bool:
     return True
 
 
+def told_apart(kind: Any) -> bool:
+    """Whether the static value of a kind is an object that is equal to itself alone, which an entry checks for."""
+    return isinstance(kind, tuple) and kind[0].__eq__ is object.__eq__
+
+
 def plainly_checked(kind: Any) -> bool:
     """Whether an entry can check for this kind: tensors, floats, and what `==` compares as the key does."""
     return isinstance(kind, type) or isinstance(kind[0], np.dtype) or kind[0] in (int, bool, str, type(None))

@@ -24,6 +24,19 @@ from jitgrad import dtypes
 from jitgrad.handle import Handle
 
 
+class _Of:
+    """Gives the attributes of an object; of a method, which is a new object every time, its function."""
+
+    __slots__ = ("owner",)
+
+    def __init__(self, owner: Any) -> None:
+        self.owner = owner
+
+    def __call__(self, name: str) -> Any:
+        found = getattr(self.owner, name, None)
+        return getattr(found, "__func__", found)
+
+
 class Look(NamedTuple):
     """Where a value is: in a cell of a closure (then `holder` is the cell), or what `holder` gives for its name."""
 
@@ -33,47 +46,89 @@ class Look(NamedTuple):
     def __call__(self) -> Any:
         return self.holder.cell_contents if isinstance(self.holder, types.CellType) else self.holder(self.name)
 
-    def text(self, known: Callable[[Any], str]) -> str:
-        """The same as an expression; `known` gives the names of objects."""
-        cell = isinstance(self.holder, types.CellType)
-        return f"{known(self.holder)}" + (".cell_contents" if cell else f"({self.name!r})")
+    def place(self) -> tuple[int, str]:
+        """The same for all looks at one place."""
+        owner = getattr(self.holder, "owner", getattr(self.holder, "__self__", self.holder))
+        return id(owner), self.name
+
+    def text(self, value: Any, known: Callable[[Any], str]) -> str:
+        """The same as an expression, where `value` is there now; `known` gives the names of objects."""
+        if isinstance(self.holder, types.CellType):
+            return f"{known(self.holder)}.cell_contents"
+        if isinstance(self.holder, _Of) and not isinstance(value, types.FunctionType):
+            return f"getattr({known(self.holder.owner)}, {self.name!r}, None)"
+        return f"{known(self.holder)}({self.name!r})"
 
 
-class Outside:
-    """The values that a function uses from outside. `changed()` is quick; `state()` is their part of the key."""
+class Watch:
+    """Values that may change. `changed()` is quick; `state()` is their part of a key. `find()` says where they are, and is
+    asked again after a change."""
 
-    def __init__(self, function: Callable) -> None:
-        self._function = function
+    def __init__(self, find: Callable[[], list[Look]]) -> None:
+        self._find = find
         self._take()
 
     def _take(self) -> None:
-        self._looks: list[Look] = [Look(dtypes.settings.get, "default dtype")]
-        self._search = _Search(self._looks, self._function)
-        self._search.function(self._function)
+        self._looks = self._find()
         values = [look() for look in self._looks]
         self._fixed = [(look, v) for look, v in zip(self._looks, values) if _stays(v)]
         self._moving = [(look, state(v), _copy(v)) for look, v in zip(self._looks, values) if not _stays(v)]
         self._state = tuple([state(v) for v in values])
 
     def conditions(self, known: Callable[[Any], str]) -> list[str]:
-        """Expressions of which one is true if `changed()`, given what `state()` last said."""
-        found = [f"{look.text(known)} is not {known(value)}" for look, value in self._fixed]
-        return found + ([f"{known(self.changed)}()"] if self._moving else [])
+        """Expressions of which one is true if a value is another than now."""
+        found = [f"{look.text(value, known)} is not {known(value)}" for look, value in self._fixed]
+        return found + [condition for moving in self._moving for condition in _conditions(*moving, known)]
 
-    def of_argument(self, value: Any) -> tuple:
-        """The state of what the function may read of an object that it is given."""
-        return tuple([state(look()) for look in self._looks_into(value)])
+    def changed(self) -> bool:
+        """Whether anything is different from what `state()` last said."""
+        return any(look() is not value for look, value in self._fixed) or any(_is_other(*moving) for moving in self._moving)
 
-    def _looks_into(self, value: Any) -> list[Look]:
-        search = _Search([], self._function)
-        search.within(value, tuple(self._search.names))
-        return search.looks
+    def state(self) -> tuple:
+        """The state of all values now, hashable."""
+        if self.changed():
+            self._take()
+        return self._state
 
     def names(self, state: tuple) -> str:
         """The names of the values that are others now than in a former state, or of all."""
         now = [look.name for look in self._looks]
         moved = [name for name, old, new in zip(now, state, self._state) if old != new]
         return ", ".join(dict.fromkeys(moved if len(state) == len(now) else now))
+
+
+MOST_OBJECTS = 16
+"""For how many objects among the arguments it is remembered what there is to look at."""
+
+
+class Outside(Watch):
+    """The values that a function uses from outside."""
+
+    def __init__(self, function: Callable) -> None:
+        self._function = function
+        self._objects: dict[int, tuple[Any, Watch]] = {}
+        super().__init__(self._of_function)
+
+    def _of_function(self) -> list[Look]:
+        looks = [Look(dtypes.settings.get, "default dtype")]
+        self._search = _Search(looks, self._function)
+        self._search.function(self._function)
+        self._objects = {}
+        return looks
+
+    def of_argument(self, value: Any) -> Watch:
+        """What the function may read of an object that it is given."""
+        known = self._objects.get(id(value))
+        if known is None or known[0] is not value:
+            if len(self._objects) >= MOST_OBJECTS:
+                self._objects = {}
+            known = self._objects[id(value)] = value, Watch(lambda: self._looks_into(value))
+        return known[1]
+
+    def _looks_into(self, value: Any) -> list[Look]:
+        search = _Search([], self._function)
+        search.within(value, tuple(self._search.names))
+        return search.looks
 
     def tensors(self) -> list[tuple[Handle, Any]]:
         """The tensors among the values, also those in lists and the like, with what `contents` says of each."""
@@ -84,22 +139,32 @@ class Outside:
         looks = [*self._looks, *self._looks_into(arguments)]
         return [value for value in _all_in([look() for look in looks]) if isinstance(value, (Handle, np.ndarray, np.generic))]
 
-    def changed(self) -> bool:
-        """Whether anything is different from what `state()` last said."""
-        for look, value in self._fixed:
-            if look() is not value:
-                return True
-        return any((copy is None or not _holds(look(), copy)) and state(look()) != before for look, before, copy in self._moving)
-
-    def state(self) -> tuple:
-        """The state of all values now, hashable."""
-        if self.changed():
-            self._take()
-        return self._state
-
 
 _MUTABLE = (list, dict, set, tuple, deque, bytearray, array.array)
 _PLAIN = frozenset({bool, int, float, complex, str, bytes, type(None)})
+
+
+def _is_other(look: Look, before: Any, copy: Any) -> bool:
+    """Whether a container is another, or holds something else, than before."""
+    now = look()
+    return (copy is None or not _holds(now, copy)) and state(now) != before
+
+
+FEW = 8
+"""Items of a container that are compared one by one, written out."""
+
+
+def _conditions(look: Look, before: Any, copy: Any, known: Callable[[Any], str]) -> list[str]:
+    """`_is_other` as expressions."""
+    if copy is None or len(copy) > FEW:
+        return [f"{known(functools.partial(_is_other, look, before, copy))}()"]
+    name, kind = known(None), copy.__class__
+    found = [f"({name} := {look.text(copy, known)}).__class__ is not {known(kind)}"]
+    if kind is dict:
+        items = [f"{name}[{known(key)}] is not {known(value)}" for key, value in copy.items()]
+        return [" or ".join([*found, f"list({name}) != {known(list(copy))}", *items])]
+    items = [f"{name}[{i}] is not {known(value)}" for i, value in enumerate(copy)]
+    return [" or ".join([*found, f"len({name}) != {len(copy)}", *items])]
 
 
 def _stays(value: Any) -> bool:
@@ -140,6 +205,7 @@ class _Search:
 
     def __init__(self, looks: list[Look], function: Any) -> None:
         self.looks = looks
+        self.places: set[tuple[int, str]] = set()  # where these look
         self.seen: set[tuple] = set()
         self.home = _package(getattr(function, "__module__", ""))
         self.names: dict[str, None] = {}  # in all code so far
@@ -195,7 +261,9 @@ class _Search:
             value = look()
         except ValueError:  # a closure cell that is not filled yet
             return
-        if not followed and not isinstance(value, types.ModuleType) and not self._is_of_library(value):
+        fixed = followed or isinstance(value, types.ModuleType) or self._is_of_library(value)
+        if not fixed and look.place() not in self.places:
+            self.places.add(look.place())
             self.looks.append(look)
         self.within(value, names)
 
@@ -223,11 +291,11 @@ class _Search:
         if isinstance(owner, types.ModuleType):
             for name in names:
                 if name in vars(owner):
-                    self.value(Look(functools.partial(_attribute, owner), name), names)
+                    self.value(Look(_Of(owner), name), names)
             return
         for name in list(vars(owner)) if hasattr(owner, "__dict__") and not isinstance(owner, type) else ():
             if name in names:
-                self.value(Look(functools.partial(_attribute, owner), name), names)
+                self.value(Look(_Of(owner), name), names)
         for base in (owner if isinstance(owner, type) else type(owner)).__mro__:
             if not self._is_of_library(base):
                 self._of_class(owner, vars(base), names)
@@ -241,7 +309,7 @@ class _Search:
                     if getter is not None and not isinstance(owner, type):
                         self.function(functools.partial(getter, owner))
                 elif _is_plainly_read(found) or (isinstance(found, types.MemberDescriptorType) and hasattr(owner, name)):
-                    self.value(Look(functools.partial(_attribute, owner), name), names)
+                    self.value(Look(_Of(owner), name), names)
                     if "super" in names:  # it may be overridden
                         self.value(Look(defined.get, name), ())
             if isinstance(found, types.FunctionType) and (name in names or (name[:2] == name[-2:] == "__")):
@@ -270,11 +338,6 @@ def _defaults(function: types.FunctionType) -> dict[str, Any]:
 def _is_plainly_read(found: Any) -> bool:
     """Whether to read what a class defines runs no code of the user."""
     return isinstance(found, types.FunctionType | staticmethod | classmethod) or not hasattr(type(found), "__get__")
-
-
-def _attribute(owner: Any, name: str) -> Any:
-    found = getattr(owner, name, None)
-    return getattr(found, "__func__", found)  # of a method, which is a new object every time
 
 
 def _package(module: Any) -> str:

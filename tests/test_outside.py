@@ -407,3 +407,47 @@ def test_indices_and_masks_from_outside_are_read_at_every_call(f):
         for _ in range(2):
             assert compiled(x).tolist() == f(x).tolist()
             assert slope(x).tolist() == jg.grad(lambda x: (f(x) ** 2).sum())(x).tolist()
+
+
+HELD, NAMED, MANY = [1.0, jg.tensor(2.0)], {"a": 1.0, "b": jg.tensor(2.0)}, list(range(20))
+
+
+def test_objects_and_containers_take_the_quick_way_until_they_change(monkeypatch):
+    one, other = Scaled(), Scaled()
+    f = jg.jit(lambda o, x: x * o.scale * HELD[0] * HELD[1] * NAMED["a"] * NAMED["b"] * MANY[19] + o.shift)
+    general = []
+    find = f._find
+    monkeypatch.setattr(f, "_find", lambda *args: general.append(1) or find(*args))
+
+    def check(o):
+        wanted = 2 * float(o.scale) * HELD[0] * float(HELD[1]) * NAMED["a"] * float(NAMED["b"]) * MANY[19] + o.shift
+        assert [float(f(o, jg.tensor(2.0))) for _ in range(3)] == [wanted] * 3
+
+    changes = [
+        lambda: None,
+        lambda: setattr(one, "scale", jg.tensor(3.0)),
+        lambda: one.scale.fill_(4.0),
+        lambda: setattr(one, "shift", 7.0),
+        lambda: HELD.__setitem__(0, 3.0),
+        lambda: HELD.__setitem__(1, jg.tensor(5.0)),
+        lambda: HELD.append(1.0),
+        lambda: NAMED.__setitem__("a", 2.0),
+        lambda: NAMED.__setitem__("b", jg.tensor(1.5)),
+        lambda: NAMED.__setitem__("c", 1.0),
+        lambda: NAMED.__delitem__("c"),
+        lambda: MANY.__setitem__(19, 3),
+    ]
+    for change in changes:
+        change()
+        for o in (one, other, one):
+            check(o)
+    assert len(general) <= 2 * len(changes)  # of nine calls each
+
+
+def test_more_objects_than_are_remembered():
+    f = jg.jit(lambda o, x: x * o.scale + o.shift)
+    objects = [Scaled() for _ in range(40)]
+    for _ in range(2):
+        for i, o in enumerate(objects[:20]):
+            o.shift = float(i)
+            assert float(f(o, jg.tensor(2.0))) == 2 + i
