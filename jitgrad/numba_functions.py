@@ -22,6 +22,7 @@ from numba import types
 from jitgrad.dtypes import default, is_floating
 from jitgrad.errors import TracedValueError
 from jitgrad.functions.data import as_tensor
+from jitgrad.functions.shaping import in_dtype_of
 from jitgrad.handle import Handle, make
 from jitgrad.ops import TABLE
 from jitgrad.ops.elementwise import cast
@@ -126,6 +127,13 @@ def _partials(name: str, names: Sequence[str], derivative: Any) -> tuple:
     return tuple(eval(f"lambda {given}: partial({i}, {given})", {"partial": partial}) for i in range(len(names)))
 
 
+def _broadcasts(shape: tuple[int, ...], wanted: tuple[int, ...]) -> bool:
+    try:
+        return np.broadcast_shapes(shape, wanted) == wanted
+    except ValueError:
+        return False
+
+
 def _one_partial(name: str, found: Any, i: int, xs: Sequence[Any]) -> Tensor:
     """The derivative by input `i` of what a user's derivative returned for `xs`, in the shape and dtype of the result."""
     if len(xs) > 1:
@@ -135,10 +143,11 @@ def _one_partial(name: str, found: Any, i: int, xs: Sequence[Any]) -> Tensor:
         found = found[i]
     if not isinstance(found, (Handle, np.ndarray, np.generic, int, float)):
         raise TypeError(f"the derivative of {name} must return tensors, arrays or numbers, not {type(found).__name__}")
-    found, shape = as_tensor(found), np.broadcast_shapes(*[tuple(x.shape) for x in xs])
-    if tuple(found.shape) not in (shape, ()):
+    found = found if isinstance(found, Handle) else as_tensor(found, dtype=xs[i]._held.dtype)
+    shape = np.broadcast_shapes(*[tuple(x.shape) for x in xs])
+    if not _broadcasts(tuple(found.shape), shape):
         raise RuntimeError(f"the derivative of {name} has shape {list(found.shape)}, and its arguments have {list(shape)}")
-    return found if found._held.dtype == xs[i]._held.dtype else apply(cast, (found,), {"dtype": xs[i]._held.dtype})
+    return in_dtype_of(xs[i], found)
 
 
 SECOND = object()

@@ -71,7 +71,6 @@ class Trace:
 
     def __init__(self) -> None:
         self.outer = current_trace.get()
-        self.outermost: Trace = self if self.outer is None else self.outer.outermost
         self.differentiable = grad_mode.get()  # then no_grad inside cuts what is recorded off
         self.captured: dict[int, tuple[Leaf, Handle]] = {}
         self.rows = OrderedSet()
@@ -85,6 +84,11 @@ class Trace:
         self.looked_at: dict[Any, Known | KnownAttribute] = {}  # what Python read of tensors from outside
         self.exported: list[np.ndarray] = []  # the memory of tensors from outside that NumPy may have read
         self.copied: list[Any] = []  # arrays and numbers by NumPy that became part of the tape
+
+    @property
+    def outermost(self) -> Trace:
+        """The trace around all others."""
+        return [self, *self.around()][-1]
 
     def note_made(self, handle: Handle) -> None:
         """Remember a tensor that will be the same at every call, so that what is computed of it need not be recorded."""

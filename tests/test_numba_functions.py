@@ -135,6 +135,12 @@ def test_a_derivative_may_be_a_number_or_of_another_dtype():
             assert (found.tolist(), found.dtype) == ([1.0, 1.0], jg.float32)
 
 
+    third = jg.elementwise(derivative=lambda x: 1 / 3)(numba.njit(lambda x: x / 3))
+    assert jg.grad(third)(jg.tensor(2.0, dtype=jg.float64)).item() == 1 / 3
+    x, y = doubles(2, 1), doubles(3)
+    assert gradcheck(product, (x, y))
+
+
 def test_numbers_have_the_default_dtype_also_under_jit():
     same = jg.from_njit(numba.njit(lambda x: x * x))
     assert same(2.0).dtype is jg.jit(same)(2.0).dtype is jg.float32

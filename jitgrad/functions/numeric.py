@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jitgrad import dtypes
-from jitgrad.functions.shaping import times, unsqueeze
+from jitgrad.functions.shaping import in_dtype_of, times, unsqueeze
 from jitgrad.methods import SCALARS, bound, quick_one, quick_product, quick_with_parameters
 from jitgrad.ops import TABLE
 from jitgrad.ops import elementwise as ew
@@ -144,7 +144,7 @@ def dot(input: Tensor, other: Tensor) -> Tensor:
         raise RuntimeError(f"dot needs two 1-d tensors of one length, got {list(input.shape)} and {list(other.shape)}")
     if input._held.dtype != other._held.dtype:
         raise RuntimeError(f"dot needs two tensors of one dtype, got {input.dtype.name} and {other.dtype.name}")
-    return apply(ew.cast, ((input * other).sum(),), {"dtype": input._held.dtype})
+    return in_dtype_of(input, (input * other).sum())
 
 
 def outer(input: Tensor, other: Tensor) -> Tensor:
@@ -274,8 +274,7 @@ def round(input: Tensor, *, decimals: int = 0) -> Tensor:
     if not decimals:
         return apply(ew.round, (input,))
     wide = apply(ew.cast, (input,), {"dtype": np.dtype(np.float32)}) if input.dtype.itemsize == 2 else input
-    rounded = apply(ew.round, (wide * 10.0**decimals,)) / 10.0**decimals
-    return apply(ew.cast, (rounded,), {"dtype": input._held.dtype})
+    return in_dtype_of(input, apply(ew.round, (wide * 10.0**decimals,)) / 10.0**decimals)
 
 
 def logsumexp(input: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:

@@ -339,8 +339,13 @@ def times(other: Any, alpha: Any) -> Any:
     if not other.dtype.is_floating_point and isinstance(alpha, float):
         raise RuntimeError(f"alpha={alpha} would make {other.dtype.name} values fractions: convert with .float(), or "
                            "pass an integer alpha")  # fmt: skip
-    scaled = other * alpha
-    return scaled if scaled._held.dtype == other._held.dtype else apply(cast, (scaled,), {"dtype": other._held.dtype})
+    return in_dtype_of(other, other * alpha)
+
+
+def in_dtype_of(like: Tensor, x: Tensor) -> Tensor:
+    """`x` in the dtype of another tensor."""
+    dtype = like._held.dtype
+    return x if x._held.dtype == dtype else apply(cast, (x,), {"dtype": dtype})
 
 
 def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
