@@ -303,7 +303,7 @@ def bound(op: Op, accept: Callable = lambda args: args) -> Callable:
                 out = quick(*args)
                 return out if out is not NotImplemented else apply(op, args)  # which says what is wrong
             return _call(op, accept(args), kwargs)
-    elif op.kind == "reduction" and op.prepare is not None and op.differentiable and not op.composite:
+    elif op.kind == "reduction" and op.prepare is not None and not op.composite:
         reduce, canonical = quick_one(op), _canonical(op)
 
         def function(*args: Any, **kwargs: Any) -> Any:

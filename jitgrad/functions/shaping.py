@@ -172,6 +172,9 @@ def _together(tensors: Sequence[Tensor], what: str) -> list[Tensor]:
     for x in many:
         if not isinstance(x, Tensor):
             raise TypeError(f"{what} takes a sequence of tensors, and one item is {type(x).__name__}")
+    first = many[0]._held.dtype
+    if all(x._held.dtype is first for x in many):
+        return many
     common = dtypes.result_type((x._held.dtype, x.ndim) for x in many)
     return [x if x._held.dtype == common else apply(cast, (x,), {"dtype": common}) for x in many]
 
@@ -179,23 +182,28 @@ def _together(tensors: Sequence[Tensor], what: str) -> list[Tensor]:
 def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     """Put tensors one after the other along `dim`; the other sizes must be equal."""
     many = _together(tensors, "cat")
-    if len(many) > 1:  # PyTorch skips empty 1-d tensors
-        many = [x for x in many if tuple(x.shape) != (0,)] or many[:1]
-    if not many[0].ndim:
+    shapes = [tuple(x._held.shape) for x in many]
+    if (0,) in shapes and len(many) > 1:  # PyTorch skips empty 1-d tensors
+        many = [x for x, shape in zip(many, shapes) if shape != (0,)] or many[:1]
+        shapes = [tuple(x._held.shape) for x in many]
+    if not shapes[0]:
         raise RuntimeError("cat: 0-d tensors have no dimension to join along: use stack")
-    d = axis(dim, many[0].ndim)
-    rest = [(*x.shape[:d], *x.shape[d + 1 :]) for x in many]
-    if len({(x.ndim, r) for x, r in zip(many, rest)}) > 1:
-        raise RuntimeError(f"cat: sizes must be equal except along dim={dim}, got {[list(x.shape) for x in many]}")
+    d = axis(dim, len(shapes[0]))
+    if len({(len(shape), shape[:d], shape[d + 1 :]) for shape in shapes}) > 1:
+        raise RuntimeError(f"cat: sizes must be equal except along dim={dim}, got {[list(shape) for shape in shapes]}")
     return apply(cat_op, many, {"dim": d})
 
 
 def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     """Join tensors of equal shape along a new dimension."""
     many = _together(tensors, "stack")
-    if len({tuple(x.shape) for x in many}) > 1:
-        raise RuntimeError(f"stack: shapes must be equal, got {[list(x.shape) for x in many]}")
-    return cat([unsqueeze(x, axis(dim, many[0].ndim + 1)) for x in many], dim)
+    shapes = [tuple(x._held.shape) for x in many]
+    if len(set(shapes)) > 1:
+        raise RuntimeError(f"stack: shapes must be equal, got {[list(shape) for shape in shapes]}")
+    shape, d = shapes[0], axis(dim, len(shapes[0]) + 1)
+    if d == len(shape):
+        return apply(cat_op, [unsqueeze(x, d) for x in many], {"dim": d})
+    return _reshape(apply(cat_op, many, {"dim": d}), {"shape": (*shape[:d], len(many), *shape[d:])})
 
 
 def split(
