@@ -1,0 +1,159 @@
+"""Whether the ways agree, up to rounding; and a smaller program that still shows a disagreement."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tests.fuzz.programs import EXPECTED, Program
+from tests.fuzz.ways import WAYS, Outcome, Raised, backward, outcome, torch
+
+EPS = {"float64": 2.0**-52, "float32": 2.0**-23, "float16": 2.0**-10, "bfloat16": 2.0**-7}
+
+
+class Disagreement(NamedTuple):
+    """Which way differs in what."""
+
+    way: str
+    what: str
+    text: str
+
+    @property
+    def key(self) -> tuple[str, str]:
+        return self.way, self.what
+
+
+def compare(program: Program, ways: tuple[str, ...] = (*WAYS, "torch")) -> list[Disagreement]:
+    """All disagreements with eager code."""
+    wanted = outcome(backward, program)
+    if wanted is None:  # eager code refused: compare the others among each other
+        wanted = outcome(WAYS["interpreted"], program)
+    found = []
+    spread: list[Any] = []
+    for name in ways:
+        if name == "torch":
+            if torch() is None or program.loops or program.raises:
+                continue
+            got = outcome(lambda p: backward(p, torch()), program)
+            if isinstance(got, Raised):  # where PyTorch refuses, jitgrad may not
+                continue
+        else:
+            got = outcome(WAYS[name], program)
+        if got is None or wanted is None:
+            continue
+        if isinstance(got, Raised) or isinstance(wanted, Raised):
+            if isinstance(got, Raised) and isinstance(wanted, Raised) and not got.kind.startswith("unexpected"):
+                continue
+            if program.loops and isinstance(got, Raised) and got.kind in ("TypeError", "RuntimeError"):
+                continue  # on the tape both branches must fit, and a carry keeps its shape and dtype
+            if isinstance(got, Raised) and "detach" in got.text:
+                continue  # a change through a detached view, which the tape would not see, is refused
+            found.append(Disagreement(name, "error", f"{got if isinstance(got, Raised) else 'runs'}, eager: {wanted if isinstance(wanted, Raised) else 'runs'}"))
+            continue
+        if not spread:
+            spread.append(_spread(program))
+        found += _differences(name, got, wanted, spread[0], program)
+    return found
+
+
+def _differences(way: str, got: Outcome, wanted: Outcome, spread: Outcome | None, program: Program) -> list[Disagreement]:
+    out = []
+    if not got.untouched:
+        out.append(Disagreement(way, "arguments", "an argument was written to"))
+    pairs = [(f"result {k}", g, w, spread and spread.results[k]) for k, (g, w) in enumerate(zip(got.results, wanted.results))]
+    if got.gradients is not None and wanted.gradients is not None:
+        pairs += [
+            (f"gradient {i}", g, wanted.gradients[i], spread and spread.gradients and spread.gradients.get(i))
+            for i, g in got.gradients.items() if i in wanted.gradients
+        ]  # fmt: skip
+    for what, (dtype, value), (right_dtype, right), around in pairs:
+        if dtype != right_dtype:
+            out.append(Disagreement(way, what, f"dtype {dtype}, eager {right_dtype}"))
+        elif value.shape != right.shape:
+            out.append(Disagreement(way, what, f"shape {value.shape}, eager {right.shape}"))
+        elif not _close(value, right, around[1] if around else None, _eps(program, dtype)):
+            out.append(Disagreement(way, what, f"{value.tolist()}, eager {right.tolist()}"))
+    return out
+
+
+def _eps(program: Program, dtype: str) -> float:
+    """The coarsest rounding that can have touched a result."""
+    text = str(program)
+    return max([EPS.get(dtype, 0.0), *[EPS[name] for name in EPS if name in text or (name == "float16" and ".half()" in text)]], default=0.0)
+
+
+def _close(got: np.ndarray, want: np.ndarray, around: np.ndarray | None, eps: float) -> bool:
+    if got.dtype.kind in "biu":
+        if np.array_equal(got, want):
+            return True
+        return around is not None and around.any() and bool(np.all((got == want) | (around > 0)))
+    same = (got == want) | (np.isnan(got) & np.isnan(want))
+    if same.all():
+        return True
+    with np.errstate(all="ignore"):
+        finite = np.isfinite(want)
+        scale = np.max(np.abs(want[finite]), initial=1e-30)
+        allowed = 64 * eps * np.maximum(scale, 1e-3) + (100 * around if around is not None else 0)
+        return bool(np.all(same | (np.abs(got - want) <= allowed) | (np.isnan(around) if around is not None else False)))
+
+
+def _spread(program: Program) -> Outcome | None:
+    """How far results and gradients of eager code move when the arguments are rounded otherwise: what lies within is rounding."""
+    base = outcome(backward, program)
+    if not isinstance(base, Outcome):
+        return None
+    size = {"float64": "1e-13", "float32": "3e-7", "float16": "2e-3", "bfloat16": "1e-2"}
+    worst: Outcome | None = None
+    for sign in ("", "-"):
+        moved = [
+            re.sub(r"^(jg\.tensor\(.*dtype=jg\.(float\d+|bfloat16)\).*)$",
+                   lambda m: f"({m[1]} * (1 {'-' if sign else '+'} {size[m[2]]})).to(jg.{m[2]})", text, flags=re.S)
+            for text in program.arguments
+        ]  # fmt: skip
+        other = outcome(backward, program._replace(arguments=tuple(moved)))
+        if not isinstance(other, Outcome) or [r[1].shape for r in other.results] != [r[1].shape for r in base.results]:
+            return None
+        with np.errstate(all="ignore"):
+            gap = lambda a, b: (a[0], np.abs(np.asarray(a[1], float) - np.asarray(b[1], float)))
+            results = [gap(a, b) for a, b in zip(base.results, other.results)]
+            gradients = {i: gap(g, other.gradients[i]) for i, g in (base.gradients or {}).items()}  # type: ignore[index]
+            if worst is not None:
+                results = [(a[0], np.fmax(a[1], b[1])) for a, b in zip(results, worst.results)]
+                gradients = {i: (g[0], np.fmax(g[1], worst.gradients[i][1])) for i, g in gradients.items()}  # type: ignore[index]
+        worst = Outcome(results, gradients)
+    return worst
+
+
+def shrunk(program: Program, wrong: Disagreement, tries: int = 200) -> Program:
+    """A program of fewer lines and results that goes wrong in the same way."""
+    for _ in range(10):
+        smaller = [program._replace(lines=program.lines[:i] + program.lines[i + 1 :]) for i in reversed(range(len(program.lines)))]
+        smaller += [program._replace(results=program.results[:i] + program.results[i + 1 :]) for i in range(len(program.results))]
+        for other in smaller:
+            tries -= 1
+            if tries < 0:
+                return program
+            if _still(other, wrong):
+                program = other
+                break
+        else:
+            return program
+    return program
+
+
+def _still(program: Program, wrong: Disagreement) -> bool:
+    if not program.results and not program.raises:
+        return False
+    try:
+        with np.errstate(all="ignore"):
+            program.function()(*program.values())
+            if program.raises:
+                return False
+    except EXPECTED:
+        if not program.raises:
+            return False
+    except Exception:
+        return False
+    return any(d.way == wrong.way and d.what.split()[0] == wrong.what.split()[0] for d in compare(program, (wrong.way,)))
