@@ -27,7 +27,10 @@ def tried(kind: str, seed: str) -> list[str]:
         return []
     smallest = comparing.shrunk(program, found[0])
     first = next((d for d in comparing.compare(smallest, (found[0].way,))), found[0])
-    return [f"{smallest}    {first.way}, {first.what}: {first.text[:600]}\n    in all: {', '.join(f'{d.way} {d.what}' for d in found)}"]
+    return [
+        f"{smallest}    {first.way}, {first.what}: {first.text[:600]}\n"
+        f"    in all: {', '.join(f'{d.way} {d.what}' for d in found)}"
+    ]
 
 
 def inside(kind: str, seed: int, first: int, minutes: float) -> int:
@@ -48,7 +51,19 @@ def watched(kind: str, seed: int, minutes: float) -> int:
     """Run `inside` in another process, and again after a crash."""
     end, k, wrong = time.monotonic() + 60 * minutes, 0, 0
     while (left := (end - time.monotonic()) / 60) > 0.02:
-        command = [sys.executable, "-m", "tests.fuzz", "--inside", str(k), "--kind", kind, "--seed", str(seed), "--minutes", f"{left:.3f}"]
+        command = [
+            sys.executable,
+            "-m",
+            "tests.fuzz",
+            "--inside",
+            str(k),
+            "--kind",
+            kind,
+            "--seed",
+            str(seed),
+            "--minutes",
+            f"{left:.3f}",
+        ]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
             assert process.stdout is not None
             for line in process.stdout:
@@ -70,7 +85,9 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=1.0, help="how long to look (1)")
     parser.add_argument("--seed", type=int, default=0, help="which programs: others for each number (0)")
     parser.add_argument("--only", metavar="N:K", help="program K of seed N alone")
-    parser.add_argument("--kind", choices=("programs", "transforms"), default="programs", help="lines of operations, or nested transforms")
+    parser.add_argument(
+        "--kind", choices=("programs", "transforms"), default="programs", help="lines of operations, or nested transforms"
+    )
     parser.add_argument("--inside", type=int, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.only:

@@ -50,7 +50,8 @@ def compare(program: Program, ways: tuple[str, ...] = (*WAYS, "torch")) -> list[
                 continue  # on the tape both branches must fit, and a carry keeps its shape and dtype
             if isinstance(got, Raised) and "detach" in got.text:
                 continue  # a change through a detached view, which the tape would not see, is refused
-            found.append(Disagreement(name, "error", f"{got if isinstance(got, Raised) else 'runs'}, eager: {wanted if isinstance(wanted, Raised) else 'runs'}"))
+            text = [str(o) if isinstance(o, Raised) else "runs" for o in (got, wanted)]
+            found.append(Disagreement(name, "error", f"{text[0]}, eager: {text[1]}"))
             continue
         if not spread:
             spread.append(_spread(program))
@@ -66,8 +67,9 @@ def _differences(way: str, got: Outcome, wanted: Outcome, spread: Outcome | None
     if got.gradients is not None and wanted.gradients is not None:
         pairs += [
             (f"gradient {i}", g, wanted.gradients[i], spread and spread.gradients and spread.gradients.get(i))
-            for i, g in got.gradients.items() if i in wanted.gradients
-        ]  # fmt: skip
+            for i, g in got.gradients.items()
+            if i in wanted.gradients
+        ]
     for what, (dtype, value), (right_dtype, right), around in pairs:
         if dtype != right_dtype:
             out.append(Disagreement(way, what, f"dtype {dtype}, eager {right_dtype}"))
@@ -80,8 +82,8 @@ def _differences(way: str, got: Outcome, wanted: Outcome, spread: Outcome | None
 
 def _eps(program: Program, dtype: str) -> float:
     """The coarsest rounding that can have touched a result."""
-    text = str(program)
-    return max([EPS.get(dtype, 0.0), *[EPS[name] for name in EPS if name in text or (name == "float16" and ".half()" in text)]], default=0.0)
+    text = str(program).replace(".half()", "float16")
+    return max([EPS.get(dtype, 0.0), *[EPS[name] for name in EPS if name in text]])
 
 
 def _close(got: np.ndarray, want: np.ndarray, around: np.ndarray | None, eps: float) -> bool:
@@ -105,13 +107,11 @@ def _spread(program: Program) -> Outcome | None:
     if not isinstance(base, Outcome):
         return None
     size = {"float64": "1e-13", "float32": "3e-7", "float16": "2e-3", "bfloat16": "1e-2"}
+    floating = re.compile(r"^(jg\.tensor\(.*dtype=jg\.(float\d+|bfloat16)\).*)$")
     worst: Outcome | None = None
-    for sign in ("", "-"):
-        moved = [
-            re.sub(r"^(jg\.tensor\(.*dtype=jg\.(float\d+|bfloat16)\).*)$",
-                   lambda m: f"({m[1]} * (1 {'-' if sign else '+'} {size[m[2]]})).to(jg.{m[2]})", text, flags=re.S)
-            for text in program.arguments
-        ]  # fmt: skip
+    for sign in "+-":
+        scaled = lambda m, sign=sign: f"({m[1]} * (1 {sign} {size[m[2]]})).to(jg.{m[2]})"
+        moved = [floating.sub(scaled, text) for text in program.arguments]
         other = outcome(backward, program._replace(arguments=tuple(moved)))
         if not isinstance(other, Outcome) or [r[1].shape for r in other.results] != [r[1].shape for r in base.results]:
             return None
@@ -129,7 +129,9 @@ def _spread(program: Program) -> Outcome | None:
 def shrunk(program: Program, wrong: Disagreement, tries: int = 200) -> Program:
     """A program of fewer lines and results that goes wrong in the same way."""
     for _ in range(10):
-        smaller = [program._replace(lines=program.lines[:i] + program.lines[i + 1 :]) for i in reversed(range(len(program.lines)))]
+        smaller = [
+            program._replace(lines=program.lines[:i] + program.lines[i + 1 :]) for i in reversed(range(len(program.lines)))
+        ]
         smaller += [program._replace(results=program.results[:i] + program.results[i + 1 :]) for i in range(len(program.results))]
         for other in smaller:
             tries -= 1

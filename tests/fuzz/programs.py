@@ -18,7 +18,25 @@ from jitgrad.handle import own_memory
 HALVES = ("float16", "bfloat16")
 FLOATS = ("float64", "float64", "float64", "float32", "float32", *HALVES)
 INTEGERS = ("int64", "int32", "uint8")
-SHAPES = [(), (1,), (2,), (3,), (5,), (2, 3), (3, 2), (3, 3), (1, 3), (3, 1), (2, 1, 3), (2, 2, 2), (0,), (0, 3), (9,), (17,), (4, 7)]
+SHAPES = [
+    (),
+    (1,),
+    (2,),
+    (3,),
+    (5,),
+    (2, 3),
+    (3, 2),
+    (3, 3),
+    (1, 3),
+    (3, 1),
+    (2, 1, 3),
+    (2, 2, 2),
+    (0,),
+    (0, 3),
+    (9,),
+    (17,),
+    (4, 7),
+]
 
 
 class Program(NamedTuple):
@@ -108,20 +126,90 @@ def argument(rng: random.Random) -> str:
 
 # -- lines ------------------------------------------------------------------------------------------------------------
 
-UNARY = ["sin", "tanh", "sigmoid", "abs", "relu", "neg", "square", "exp", "cos", "atan", "softplus", "silu", "floor", "sign",
-         "clone", "erf", "reciprocal", "round", "log1p", "sqrt", "detach", "rsqrt", "log", "expm1"]  # fmt: skip
-BINARY = ["{a} + {b}", "{a} - {b}", "{a} * {b}", "{a} * {b}", "{a} / (1 + {b} * {b})", "jg.maximum({a}, {b})", "{a} / {b}",
-          "jg.minimum({a}, {b})", "jg.where({a} > {b}, {a}, {b})", "jg.where({b} > 0, {a}, {n})", "jg.atan2({a}, {b})",
-          "{a} ** 2 + {b}", "{a} > {b}", "{a} == {b}", "jg.hypot({a}, {b})", "jg.add({a}, {b}, alpha={n})",
-          "{a}.masked_fill({b} > 0, {n})", "{a} // {b}", "{a} % {b}"]  # fmt: skip
-SCALED = ["{a} * {n}", "{a} + {n}", "{n} - {a}", "{n} / (2 + {a} * {a})", "{a} ** 2", "{a} ** 3", "{a} ** 0.5", "{a}.clamp(-1, {n})",
-          "{a} * True", "-{a}", "{a} > {n}", "{a} ** -1", "{n} ** {a}"]  # fmt: skip
+UNARY = [
+    "sin",
+    "tanh",
+    "sigmoid",
+    "abs",
+    "relu",
+    "neg",
+    "square",
+    "exp",
+    "cos",
+    "atan",
+    "softplus",
+    "silu",
+    "floor",
+    "sign",
+    "clone",
+    "erf",
+    "reciprocal",
+    "round",
+    "log1p",
+    "sqrt",
+    "detach",
+    "rsqrt",
+    "log",
+    "expm1",
+]
+BINARY = [
+    "{a} + {b}",
+    "{a} - {b}",
+    "{a} * {b}",
+    "{a} * {b}",
+    "{a} / (1 + {b} * {b})",
+    "jg.maximum({a}, {b})",
+    "{a} / {b}",
+    "jg.minimum({a}, {b})",
+    "jg.where({a} > {b}, {a}, {b})",
+    "jg.where({b} > 0, {a}, {n})",
+    "jg.atan2({a}, {b})",
+    "{a} ** 2 + {b}",
+    "{a} > {b}",
+    "{a} == {b}",
+    "jg.hypot({a}, {b})",
+    "jg.add({a}, {b}, alpha={n})",
+    "{a}.masked_fill({b} > 0, {n})",
+    "{a} // {b}",
+    "{a} % {b}",
+]
+SCALED = [
+    "{a} * {n}",
+    "{a} + {n}",
+    "{n} - {a}",
+    "{n} / (2 + {a} * {a})",
+    "{a} ** 2",
+    "{a} ** 3",
+    "{a} ** 0.5",
+    "{a}.clamp(-1, {n})",
+    "{a} * True",
+    "-{a}",
+    "{a} > {n}",
+    "{a} ** -1",
+    "{n} ** {a}",
+]
 CASTS = [".double()", ".float()", ".half()", ".to(jg.bfloat16)", ".long()", ".int()", ".bool()", ".to({a}.dtype)"]
 REDUCTIONS = ["sum", "mean", "amax", "amin", "prod", "logsumexp", "var", "std", "norm", "all", "any", "argmax"]
 ALONG = ["softmax", "log_softmax", "cumsum"]
-IN_PLACE = ["{a}.mul_({n})", "{a}.add_({b})", "{a}.mul_({b})", "{a}.exp_()", "{a}.zero_()", "{a} += {b}", "{a} *= {b}", "{a}.copy_({b})",
-            "{a}.fill_({n})", "{a}.neg_()", "{a}.div_(2)", "{a}.sub_({b}, alpha={n})", "{a}.clamp_(-1, 1)", "{a}.sigmoid_()",
-            "{a}.pow_(2)", "{a}.masked_fill_({b} > 0, {n})", "{a} -= {n}"]  # fmt: skip
+IN_PLACE = [
+    "{a}.mul_({n})",
+    "{a}.add_({b})",
+    "{a}.mul_({b})",
+    "{a}.exp_()",
+    "{a}.zero_()",
+    "{a} += {b}",
+    "{a} *= {b}",
+    "{a}.copy_({b})",
+    "{a}.fill_({n})",
+    "{a}.neg_()",
+    "{a}.div_(2)",
+    "{a}.sub_({b}, alpha={n})",
+    "{a}.clamp_(-1, 1)",
+    "{a}.sigmoid_()",
+    "{a}.pow_(2)",
+    "{a}.masked_fill_({b} > 0, {n})",
+    "{a} -= {n}",
+]
 LOOPS = [
     "jg.fori_loop(0, {k}, lambda i, c: c.sin() + i * 0.5, {a})",
     "jg.fori_loop(0, {k}, lambda i, c: c * {b}, {a})",
@@ -149,11 +237,25 @@ def index(rng: random.Random, shape: tuple[int, ...]) -> str:
 
     def one(size: int) -> str:
         places = [rng.randint(-size, size - 1) if size else 0 for _ in range(rng.randint(1, 3))]
-        return rng.choice([
-            str(places[0]), ":", "1:", "::2", ":-1", "-2:", str(places), f"jg.tensor({places})", f"{places[0]}:", "None",
-            f"np.array({places})", "..., 0", str([places[0], places[0]]), str([size - 1, -1]),
-            str([rng.random() < 0.5 for _ in range(size)]),
-        ])  # fmt: skip
+        return rng.choice(
+            [
+                str(places[0]),
+                ":",
+                "1:",
+                "::2",
+                ":-1",
+                "-2:",
+                str(places),
+                f"jg.tensor({places})",
+                f"{places[0]}:",
+                "None",
+                f"np.array({places})",
+                "..., 0",
+                str([places[0], places[0]]),
+                str([size - 1, -1]),
+                str([rng.random() < 0.5 for _ in range(size)]),
+            ]
+        )
 
     return ", ".join([one(size) for size in shape[: rng.randint(1, max(1, len(shape)))]]) or rng.choice(["...", "None", "()"])
 
@@ -165,13 +267,38 @@ def movement(rng: random.Random, shape: tuple[int, ...]) -> str:
     other = rng.randint(-last, last - 1) if shape else 0
     order = list(range(last))
     rng.shuffle(order)
-    return rng.choice([
-        ".t()", f".transpose({dim}, {other})", f".permute({tuple(order)})", ".reshape(-1)", f".reshape({shape[::-1]})",
-        f".reshape({(size, 1)})", f".view({(1, size)})", ".view(-1)", ".flatten()", ".ravel()", ".contiguous()", ".mT",
-        ".squeeze()", f".unsqueeze({dim})", f".expand({(2, *shape)})", f".flip({dim})", f".repeat({(1,) * max(1, last)})",
-        f".repeat({(2, *(1,) * last)})", f".narrow({dim}, 0, 1)", f".split(1, {dim})[0]", f".unbind({dim})[0]", f".chunk(2, {dim})[-1]",
-        f".select({dim}, -1)", f".movedim({dim}, {other})", ".view_as({b})", ".expand_as({b})", f".squeeze({dim})", ".detach()",
-    ])  # fmt: skip
+    return rng.choice(
+        [
+            ".t()",
+            f".transpose({dim}, {other})",
+            f".permute({tuple(order)})",
+            ".reshape(-1)",
+            f".reshape({shape[::-1]})",
+            f".reshape({(size, 1)})",
+            f".view({(1, size)})",
+            ".view(-1)",
+            ".flatten()",
+            ".ravel()",
+            ".contiguous()",
+            ".mT",
+            ".squeeze()",
+            f".unsqueeze({dim})",
+            f".expand({(2, *shape)})",
+            f".flip({dim})",
+            f".repeat({(1,) * max(1, last)})",
+            f".repeat({(2, *(1,) * last)})",
+            f".narrow({dim}, 0, 1)",
+            f".split(1, {dim})[0]",
+            f".unbind({dim})[0]",
+            f".chunk(2, {dim})[-1]",
+            f".select({dim}, -1)",
+            f".movedim({dim}, {other})",
+            ".view_as({b})",
+            ".expand_as({b})",
+            f".squeeze({dim})",
+            ".detach()",
+        ]
+    )
 
 
 def line(rng: random.Random, scope: dict[str, Any], names: list[str], new: str) -> str:
@@ -183,7 +310,22 @@ def line(rng: random.Random, scope: dict[str, Any], names: list[str], new: str) 
     dim = rng.choice([*range(-len(shape), len(shape)), 0])
     fill = {"a": a, "b": b, "n": rng.choice(["0.5", "2", "-1.0", "1.5", "3"]), "k": rng.randint(0, 3)}
     kind = rng.choices(
-        ["unary", "binary", "scaled", "cast", "reduce", "along", "move", "index", "set", "in_place", "join", "matmul", "loop", "made"],
+        [
+            "unary",
+            "binary",
+            "scaled",
+            "cast",
+            "reduce",
+            "along",
+            "move",
+            "index",
+            "set",
+            "in_place",
+            "join",
+            "matmul",
+            "loop",
+            "made",
+        ],
         [10, 14, 8, 4, 8, 4, 14, 8, 12, 9, 7, 4, 7, 3],
     )[0]
     if kind == "unary":
@@ -202,15 +344,38 @@ def line(rng: random.Random, scope: dict[str, Any], names: list[str], new: str) 
         value = rng.choice(["{n}", "{b}", "{b}", "{b} * 2", "{b}.sum()", "{b}[0]"])
         text = f"{{a}}[{index(rng, shape).replace('{', '{{')}] {rng.choice(['=', '=', '=', '+=', '*='])} {value}"
     elif kind == "join":
-        text = new + " = " + rng.choice([
-            "jg.stack([{a}])", "jg.stack([{a}, {b}])", "jg.cat([{a}])", f"jg.cat([{{a}}, {{b}}], {dim})", f"jg.stack([{{a}}, {{a}}], {dim})",
-            "jg.cat([{a}, {b}, {a}])", f"jg.index_select({{a}}, {dim}, jg.tensor([0, 0]))", "jg.outer({a}, {b})",
-        ])  # fmt: skip
+        text = (
+            new
+            + " = "
+            + rng.choice(
+                [
+                    "jg.stack([{a}])",
+                    "jg.stack([{a}, {b}])",
+                    "jg.cat([{a}])",
+                    f"jg.cat([{{a}}, {{b}}], {dim})",
+                    f"jg.stack([{{a}}, {{a}}], {dim})",
+                    "jg.cat([{a}, {b}, {a}])",
+                    f"jg.index_select({{a}}, {dim}, jg.tensor([0, 0]))",
+                    "jg.outer({a}, {b})",
+                ]
+            )
+        )
     elif kind == "matmul":
         text = new + " = " + rng.choice(["{a} @ {b}", "{a} @ {b}", "{a} @ {b}.mT", "jg.dot({a}, {b})", "{a}.mT @ {b}"])
     elif kind == "made":
-        text = new + " = " + rng.choice(["jg.zeros({s}, dtype={a}.dtype)", "jg.ones_like({a})", "jg.zeros({s})", "jg.full({s}, {n}, dtype=jg.float64)",
-                                         "jg.arange(3)"])  # fmt: skip
+        text = (
+            new
+            + " = "
+            + rng.choice(
+                [
+                    "jg.zeros({s}, dtype={a}.dtype)",
+                    "jg.ones_like({a})",
+                    "jg.zeros({s})",
+                    "jg.full({s}, {n}, dtype=jg.float64)",
+                    "jg.arange(3)",
+                ]
+            )
+        )
         fill["s"] = rng.choice(SHAPES)
     elif kind == "in_place":
         text = rng.choice(IN_PLACE)
@@ -253,6 +418,7 @@ def _generated(rng: random.Random, longest: int) -> Program | None:
             if i > 1 and isinstance(error, EXPECTED) and all(isinstance(v, jg.Tensor) for v in values) and rng.random() < 0.02:
                 raises = type(error).__name__
                 lines.append(text)
+                names = [*names, *([new] if f"{new} = " in text else [])]
                 break
             if any(_state(value) != then for value, then in zip(values, before)):
                 return None
@@ -267,7 +433,7 @@ def _generated(rng: random.Random, longest: int) -> Program | None:
     if not made_names:
         return None
     results = tuple(dict.fromkeys([made_names[-1], *rng.sample(made_names, min(2, len(made_names)))]))
-    return Program(arguments, tuple(lines), () if raises else results, raises)
+    return Program(arguments, tuple(lines), results, raises)
 
 
 def _state(value: Any) -> Any:

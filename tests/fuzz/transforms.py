@@ -132,10 +132,9 @@ def jax_names() -> Any:
         hvp = staticmethod(lambda f, x, v: jax.jvp(jax.grad(f), (x,), (v,))[1])
 
         def __getattr__(self, name: str) -> Any:
-            found = next((place for place in (jax.lax, jax, jnp) if name in _ONLY.get(place.__name__, (name,)) and hasattr(place, name)), None)
-            return getattr(found, name)
+            places = (jax.lax,) if name in ("scan", "fori_loop", "while_loop", "cond", "switch") else (jax, jnp)
+            return getattr(next(place for place in places if hasattr(place, name)), name)
 
-    _ONLY = {"jax.lax": ("scan", "fori_loop", "while_loop", "cond", "switch")}
     return Jax()
 
 
@@ -146,7 +145,7 @@ def disagreements(program: Nested) -> list[str]:
     plain, error = _tried(applied(program, names, False), jg.tensor(POINT))
     compiled, jit_error = _tried(applied(program, names, True), jg.tensor(POINT))
     other = jax_names()
-    wanted, jax_error = _tried(applied(program, other, False), POINT) if other is not None else (None, None)
+    wanted, _ = _tried(applied(program, other, False), POINT) if other is not None else (None, None)
     if (error is None) != (jit_error is None):
         found.append(f"without jit {error or 'runs'}, with it {jit_error or 'runs'}")
     elif plain is not None and not _same(plain, compiled):
