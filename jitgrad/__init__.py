@@ -1,11 +1,6 @@
 """jitgrad: PyTorch-style automatic differentiation for NumPy and Numba users, interpreted or compiled."""
 
-import os
-
-if not os.path.isdir(os.path.join(__path__[0], "kernels")):  # a checkout keeps them beside the package, a wheel inside
-    __path__.append(os.path.dirname(__path__[0]))
-del os
-
+from jitgrad import _checkout  # isort: skip  # first: finds the kernels
 from jitgrad import autograd, dtypes, errors, func, functions, ops
 from jitgrad.autograd import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 from jitgrad.choice import sweep
