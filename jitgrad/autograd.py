@@ -79,13 +79,15 @@ def run(
         raise RuntimeError("inputs is empty: pass the tensors whose gradient is wanted, or None for all leaves")
     cls = type(outputs[0])
     recorded = create_graph or None in [o._value for o in outputs if o._value is None]
-    token = grad_mode.set(recorded)
+    was = grad_mode.get()
     try:
+        if recorded:  # otherwise rules compute with arrays, and user code is told so where it is called
+            grad_mode.set(True)
         seeds = _cotangents(outputs, gradients, recorded, cls)
         with np.errstate(all="ignore"):
             return reverse(seeds, wanted, cls=cls, recorded=recorded, retain=retain)
     finally:
-        grad_mode.reset(token)
+        grad_mode.set(was)
 
 
 def _several(x: Any) -> list[Any]:
@@ -221,25 +223,42 @@ class _Mode:
     mode = True
 
     def __init__(self) -> None:
-        self._tokens: list[Any] = []
+        self._before: list[bool] = []
 
     def __enter__(self) -> None:
-        self._tokens.append(grad_mode.set(self.mode))
+        was = grad_mode.get()
+        try:
+            self._before.append(was)
+            grad_mode.set(self.mode)
+        except BaseException:  # an interrupt, after which the block is not entered
+            grad_mode.set(was)
+            raise
 
     def __exit__(self, *_: object) -> None:
-        grad_mode.reset(self._tokens.pop())
+        grad_mode.set(self._before.pop())
 
     def __call__(self, function: Callable) -> Callable:
         if inspect.isgeneratorfunction(function):
             return functools.wraps(function)(lambda *args, **kwargs: self._steps(function(*args, **kwargs)))
+        if inspect.isasyncgenfunction(function):
+            raise TypeError(f"{function.__name__} is an asynchronous generator: say `with jitgrad.{type(self).__name__}():` in it")
+        if inspect.iscoroutinefunction(function):  # the mode is one of its task
+
+            @functools.wraps(function)
+            async def awaited(*args: Any, **kwargs: Any) -> Any:
+                with _Set(self.mode):
+                    return await function(*args, **kwargs)
+
+            return awaited
 
         @functools.wraps(function)
         def within(*args: Any, **kwargs: Any) -> Any:
-            token = grad_mode.set(self.mode)
+            was = grad_mode.get()
             try:
+                grad_mode.set(self.mode)
                 return function(*args, **kwargs)
             finally:
-                grad_mode.reset(token)
+                grad_mode.set(was)
 
         return within
 
@@ -247,17 +266,24 @@ class _Mode:
         """The same generator, with the mode on while it runs and off while its caller does."""
         answer, failed = None, None
         while True:
-            token = grad_mode.set(self.mode)
+            was = grad_mode.get()
             try:
+                grad_mode.set(self.mode)
                 item = generator.send(answer) if failed is None else generator.throw(failed)
             except StopIteration as stop:
                 return stop.value
             finally:
-                grad_mode.reset(token)
+                grad_mode.set(was)
             try:
                 answer, failed = (yield item), None
             except BaseException as error:
                 answer, failed = None, error
+
+
+class _Set(_Mode):
+    def __init__(self, mode: bool) -> None:
+        super().__init__()
+        self.mode = mode
 
 
 class no_grad(_Mode):
@@ -280,7 +306,8 @@ class set_grad_enabled(_Mode):
 
     def __init__(self, mode: bool) -> None:
         self.mode = bool(mode)
-        self._tokens = [grad_mode.set(self.mode)]
+        self._before = [grad_mode.get()]
+        grad_mode.set(self.mode)
 
     def __enter__(self) -> None:
         pass

@@ -13,6 +13,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple
 
+from jitgrad import locks
+
 
 class Job(NamedTuple):
     """Something to do, and what it is called where it fails."""
@@ -23,25 +25,35 @@ class Job(NamedTuple):
 
 class _State:
     def __init__(self) -> None:
-        self.lock = threading.Lock()
         self.jobs: deque[Job] = deque()
         self.worker: threading.Thread | None = None
 
 
 state = _State()
-imports = threading.RLock()
-"""Held while a job imports: a child that is forked in the middle of an import would have half a module."""
 forgotten: list[Callable[[], None]] = []
 """What is called in the child after a fork: jobs that were waiting there will not be done."""
 
 
-def submit(what: str, do: Callable[[], object]) -> None:
-    """Have `do()` called in the background; if it fails, a RuntimeWarning says so and that things stay as they were."""
-    with state.lock:
+def submit(what: str, do: Callable[[], object]) -> bool:
+    """Have `do()` called in the background; if it fails, a RuntimeWarning says so and that things stay as they were.
+
+    False if there is no thread to be had, or the interpreter is about to end: then it is not called.
+    """
+    with locks.jobs:
         state.jobs.append(Job(what, do))
-        if state.worker is None:
-            state.worker = threading.Thread(target=_work, name="jitgrad in the background")
-            state.worker.start()
+        if state.worker is not None:
+            return True
+        worker = threading.Thread(target=_work, name="jitgrad in the background")
+        try:
+            state.worker = worker
+            worker.start()
+        except RuntimeError:
+            state.jobs.clear()
+            return False
+        finally:  # an interrupt may come before it has begun
+            if not worker.is_alive() and state.worker is worker:
+                state.worker = None
+    return True
 
 
 def drop() -> None:
@@ -57,10 +69,12 @@ def wait() -> None:
 
 
 def _work() -> None:
+    this = threading.current_thread()
     while True:
-        with state.lock:
+        with locks.jobs:
             if not state.jobs or not threading.main_thread().is_alive():
-                state.worker = None
+                if state.worker is this:
+                    state.worker = None
                 return
             job = state.jobs.popleft()
         try:
@@ -77,4 +91,3 @@ def _after_fork() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
-    os.register_at_fork(before=imports.acquire, after_in_parent=imports.release, after_in_child=imports.release)

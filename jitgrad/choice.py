@@ -26,10 +26,11 @@ class sweep:
     def __init__(self, name: str) -> None:
         if name not in SWEEPS:
             raise ValueError(f"sweep must be one of {', '.join(SWEEPS)}, not {name!r}")
-        self._token = chosen_sweep.set(SWEEPS[SWEEPS.index(name)])  # that very string: calls compare by identity
+        self._before = chosen_sweep.get()
+        chosen_sweep.set(SWEEPS[SWEEPS.index(name)])  # that very string: calls compare by identity
 
     def __enter__(self) -> sweep:
         return self
 
     def __exit__(self, *_: object) -> None:
-        chosen_sweep.reset(self._token)
+        chosen_sweep.set(self._before)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import ctypes
 import os
 from collections.abc import Callable, Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,7 +18,9 @@ import numpy as np
 from jitgrad.entry import MISS, write_entry
 from jitgrad.errors import TracedValueError
 from jitgrad.handle import Handle, make, requires
+from jitgrad.locks import lazily
 from jitgrad.record import grad_mode
+from jitgrad.signals import importing
 from jitgrad.signature import Tree, argument_labels, from_plain, plain, result_labels
 from jitgrad.sweeps import artefact, compiler, native
 from jitgrad.sweeps.adapters import adapter
@@ -124,7 +125,7 @@ class NativeFunction:
             raise IndexError(f"{self.name} was given, or computed, an index that is out of bounds")
         return [array if array.shape else array[()] for array in made]
 
-    @cached_property
+    @lazily
     def _with_addresses(self) -> tuple[Callable, list[Value]]:
         """The C function as one of numbers, an address being a number as well (pointers of ctypes cost 5 us each), and what
         it writes to."""
@@ -172,7 +173,7 @@ class NativeFunction:
         self._publish()
         return self._kernel.address
 
-    @cached_property
+    @lazily
     def ctypes(self) -> Any:
         """The C function for ctypes: numbers and pointers in, pointers for the results; other threads run meanwhile."""
         inputs = [ctypes.POINTER(_c_type(v)) if v.shape else _c_type(v) for _, v in self.arguments.values()]
@@ -223,14 +224,14 @@ class NativeFunction:
 
     # From Numba.
 
-    @cached_property
+    @lazily
     def inlined(self) -> str:
         """The LLVM module that callers in `@njit` code take over, so that it is inlined; "" if they call by address."""
         values = [value for _, value in self.arguments.values() + self.results.values()]
         text = self._origin.text
         return inlinable(text, self.symbol, self._data.tobytes(), values) if text else ""
 
-    @cached_property
+    @lazily
     def njit(self) -> Any:
         """The function for `@njit` code, a Numba dispatcher of arrays and numbers.
 
@@ -244,23 +245,26 @@ class NativeFunction:
         >>> g.njit(numpy.array([1.0, 2.0]))
         array([2., 4.])
         """
-        from jitgrad.numba_side import dispatcher
+        with importing("jitgrad.numba_side"):
+            from jitgrad.numba_side import dispatcher
 
         self._publish()
         return dispatcher(self)
 
-    @cached_property
+    @lazily
     def cfunc(self) -> Any:
         """The C function as Numba knows those that `@numba.cfunc` makes: `address`, `ctypes`, `native_name`; it can be an
         argument of `@njit` functions, which pass it numbers and pointers (`array.ctypes`)."""
-        from jitgrad.numba_side import CFunc
+        with importing("jitgrad.numba_side"):
+            from jitgrad.numba_side import CFunc
 
         return CFunc(self)
 
     @property
     def _numba_type_(self) -> Any:
         """How `@njit` code sees the function itself: as `njit`."""
-        from jitgrad.numba_side import type_of_function
+        with importing("jitgrad.numba_side"):
+            from jitgrad.numba_side import type_of_function
 
         return type_of_function(self)
 
@@ -309,7 +313,7 @@ def compile_tape(
     labels = result_labels(structure, taken.labels)
     returned = Tree(structure, [next(made) if leaf is COMPUTED else leaf for leaf in leaves], labels)
     data = _aligned(exported.data)
-    kernel = native.compile_text(exported.text, exported.name, symbols={DATA: data.ctypes.data})
+    kernel = native.compile_text(exported.text, exported.name, symbols={DATA: data})
     return NativeFunction(name, taken, returned, kernel, data, Origin(exported.text))
 
 
@@ -326,7 +330,7 @@ def _loaded(content: bytes, name: str, public: bool = True) -> NativeFunction:
     manifest, data, code = artefact.unpacked(content, name)
     memory = _aligned(data)
     origin = Origin(manifest["text"], code, manifest["imports"])
-    kernel = native.link_object(code, manifest["symbol"], origin.imports, {DATA: memory.ctypes.data})
+    kernel = native.link_object(code, manifest["symbol"], origin.imports, {DATA: memory})
     arguments, results = from_plain(manifest["arguments"]), from_plain(manifest["results"])
     return NativeFunction(manifest["name"], arguments, results, kernel, memory, origin, public)
 

@@ -130,11 +130,12 @@ def _product(sweep: Sweep, row: Row, ts: Tangents) -> Any:
 
 def _transposed(sweep: Sweep, row: Row, ts: Tangents, cotangent: Any, ends: dict[int, Any]) -> dict[int, Any]:
     """What the tangents `ts` become: the rules for cotangents, written for that cotangent, run in reverse."""
-    token = grad_mode.set(True)
+    was = grad_mode.get()
     try:
+        grad_mode.set(True)
         parts = _pulled(Sweep(sweep.cls, True, sweep.needed, sweep.history if sweep.recorded else ()), row, cotangent)
     finally:
-        grad_mode.reset(token)
+        grad_mode.set(was)
     seeds: dict[Row, Any] = {}
     for t, part in zip(ts, parts):
         if t is None or not isinstance(part, Handle) or part._row is None or not part._row.requires:

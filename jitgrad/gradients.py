@@ -3,38 +3,64 @@
 from __future__ import annotations
 
 import operator
-import threading
 from typing import Any
 
 import numpy as np
 
 from jitgrad.handle import make
-from jitgrad.record import quiet
+from jitgrad.locks import gradients as accumulating
+from jitgrad.record import quietly
 from jitgrad.tape import Leaf, Row
 
-accumulating = threading.Lock()
-"""Held while gradients are added: threads may share leaves."""
+__all__ = ["accumulating", "add_tensor", "add_value", "gradient", "set_gradient"]
 
 
 def add_value(row: Row, value: Any, cls: type) -> None:
-    """Add an array or number of the right shape to the gradient of `row`; it becomes the gradient if there is none."""
-    old = row.grad if isinstance(row, Leaf) else gradient(row)
-    if old is None:
-        set_gradient(row, make(cls, value, None))
-        return
-    held = old._value
-    if isinstance(held, np.ndarray) and held.flags.writeable:
-        quiet.run(operator.iadd, held, value)
-        if old._storage is not None:
-            old._storage.version += 1
-    else:
-        old._value = quiet.run(operator.add, held, value)
+    """Add an array or number of the right shape to the gradient of `row`; it becomes the gradient if there is none.
+
+    The caller holds the lock `accumulating`. A signal handler may add something between any two calls here, so what was
+    found is looked at again where it is replaced: no handler runs between a comparison and an assignment.
+    """
+    fresh = make(cls, value, None)
+    while True:
+        old = row.grad if isinstance(row, Leaf) else gradient(row)
+        if old is None:
+            if _replaced(row, None, fresh):
+                return
+            continue
+        held = old._value
+        if isinstance(held, np.ndarray) and held.flags.writeable:
+            if old._storage is not None:
+                old._storage.version += 1
+            quietly(operator.iadd, held, value)
+            return
+        total = quietly(operator.add, held, value)
+        if old._value is held:
+            old._value = total
+            return
 
 
 def add_tensor(row: Row, value: Any) -> None:
     """Add a tensor with a history, as `create_graph` asks for: the gradient becomes a new tensor."""
-    old = gradient(row)
-    set_gradient(row, value if old is None else old + value)
+    while True:
+        old = gradient(row)
+        if _replaced(row, old, value if old is None else old + value):
+            return
+
+
+def _replaced(row: Row, old: Any, new: Any) -> bool:
+    """Make `new` the gradient of a row if it is `old` still."""
+    if isinstance(row, Leaf):
+        if row.grad is not old:
+            return False
+        row.grad = new
+        return True
+    extra = row.extra or {}
+    found = extra["grad"] if "grad" in extra else None
+    if found is not old:
+        return False
+    row.extra = extra | {"grad": new}
+    return True
 
 
 def gradient(row: Row) -> Any:

@@ -9,19 +9,19 @@ is not 0, the tapes recorded for other ways are tried, and if none is right the 
 from __future__ import annotations
 
 import functools
-import threading
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
+from jitgrad import locks
 from jitgrad.entry import MISS, Failed
 from jitgrad.errors import LeakedTraceError
 from jitgrad.handle import Handle, make
 from jitgrad.ops.elementwise import clone, ne, where
 from jitgrad.ops.movement import reshape
-from jitgrad.record import apply, current_trace, quiet
+from jitgrad.record import apply, current_trace, quietly
 from jitgrad.simplifying import frozen
 from jitgrad.tape import CONST, LEAF, Row, reachable
 from jitgrad.tensor import Tensor, wrap
@@ -51,7 +51,7 @@ class GuardedTrace(Trace):
         if row not in self.rows:
             raise LeakedTraceError("a branch on a tensor of an earlier trace: return it from its function instead")
         if row not in self.guards:
-            self.guards[row] = bool(quiet.run(self._value, row))
+            self.guards[row] = bool(quietly(self._value, row))
             self.names[row] = f"guard {len(self.guards)}: {self.guards[row]}"
         return self.guards[row]
 
@@ -88,8 +88,9 @@ class InnerTrace(Trace):
         found = self.outside
         found.update(zip(self.rows, self.given))
         found.update(self.captured.values())
-        token = current_trace.set(self.outer)
+        was = current_trace.get()
         try:
+            current_trace.set(self.outer)
             for x in reachable([handle._row], found.__contains__) if handle._value is None else ():
                 if x.op is LEAF and x not in found:
                     return None
@@ -97,7 +98,7 @@ class InnerTrace(Trace):
                     found[x] = self._constant(x) if x.op is CONST else apply(x.op, [found[y] for y in x.inputs], x.params)
             return bool(handle if handle._value is not None else found[handle._row])
         finally:
-            current_trace.reset(token)
+            current_trace.set(was)
 
     def _constant(self, row: Row) -> Tensor:
         assert self.outer is not None
@@ -116,11 +117,12 @@ def trace_lifted(function: Callable, specs: Sequence[tuple], rebuild: Callable, 
     """`trace` in which operations on tensors from outside are recorded too, although these have values: they may have others
     at the next call."""
     tracing.lifts = True
-    lifting.append(tracing)
     try:
+        lifting.append(tracing)
         return trace(function, specs, rebuild, Tensor, tracing)
     finally:
-        lifting.remove(tracing)
+        if tracing in lifting:
+            lifting.remove(tracing)
 
 
 class Paths:
@@ -130,7 +132,6 @@ class Paths:
         self.name, self.prefer = name, prefer
         self.paths: list[Any] = []
         self._full = False
-        self._lock = threading.Lock()
 
     def is_right(self) -> bool:
         """Each path is asked for itself."""
@@ -177,7 +178,7 @@ class Paths:
             result = attempt(path)
             if result.__class__ is not Failed:
                 if self.paths[0] is not path and result is not MISS:
-                    with self._lock:
+                    with locks.paths:
                         self.paths = [path, *[p for p in self.paths if p is not path]]
                 return path, result
             tried.append(path)
@@ -186,7 +187,7 @@ class Paths:
 
     def _added(self, path: Any) -> Any:
         """A path that has just been recorded, or the same that is there already."""
-        with self._lock:
+        with locks.paths:
             rivals = [p for p in self.paths if p.outcomes == path.outcomes]
             if rivals and _same(rivals[0], path):
                 return rivals[0]

@@ -105,11 +105,12 @@ def assign(target: Any, steps: Sequence[Step], value: Any) -> None:
     tracking = grad_mode.get() and (requires(target) or requires(value))
     _refuse_unrecorded(target, target._view[0] if target._view is not None else target, "setitem")
     if tracking or target._value is None or value._value is None:
-        token = grad_mode.set(tracking or target._value is None or value._value is None)
+        was = grad_mode.get()
         try:
+            grad_mode.set(tracking or target._value is None or value._value is None)
             new = _with(target, steps, value)
         finally:
-            grad_mode.reset(token)
+            grad_mode.set(was)
         overwrite(target, new, "setitem")
         return
     storage = own_memory(target)

@@ -19,10 +19,12 @@ from jitgrad.errors import NotCompilableError, StaticArgumentError
 from jitgrad.guards import Paths, replayed, trace_guarded, trace_lifted
 from jitgrad.handle import Handle, keep, make, requires, row_of
 from jitgrad.kinds import hashable, kind_of, plainly_checked, spec_of, told_apart
+from jitgrad.locks import lazily
 from jitgrad.ops.table import Op
 from jitgrad.outside import Outside
 from jitgrad.record import Trace, current_trace, grad_mode, watched
 from jitgrad.reverse import reverse
+from jitgrad.signals import importing
 from jitgrad.simplifying import simplify
 from jitgrad.sweeps.interpreted import Interpreter
 from jitgrad.tape import ITEM, NOTHING, Row, Tape, beyond
@@ -67,7 +69,7 @@ class Compiled:
         """Whether a tensor from outside that became a Python number has another value now."""
         return not all(known.holds() for known in self.traced.looked_at)
 
-    @functools.cached_property
+    @lazily
     def reaches(self) -> list[int]:
         """For each output, which leaves a gradient of it reaches: bit i stands for leaf i."""
         found = {leaf: 1 << i for i, leaf in enumerate(self.leaves)}
@@ -103,8 +105,9 @@ class Compiled:
     def _make(self, name: str) -> Any:
         if name == "interpreted":
             return Interpreter(self.tape, self.leaves).run
-        from jitgrad.sweeps.machine import Machine, is_better
-        from jitgrad.sweeps.program import Program
+        with importing("jitgrad.sweeps.machine"):
+            from jitgrad.sweeps.machine import Machine, is_better
+            from jitgrad.sweeps.program import Program
 
         if name == "auto":
             return self.runner("machine" if is_better(self.tape) else "jit")
@@ -247,14 +250,15 @@ class Jitted:
             tree = unflatten(structure, iter([leaf if spec_of(k) is None else next(given) for leaf, k in zip(leaves, kinds)]))
             return tree if with_kwargs else (tree, {})
 
-        token = grad_mode.set(True)
+        was = grad_mode.get()
         try:
+            grad_mode.set(True)
             if values is None:
                 traced = trace_lifted(self._function, specs, rebuild, Trace())
             else:
                 traced = trace_guarded(self._function, specs, rebuild, values)
         finally:
-            grad_mode.reset(token)
+            grad_mode.set(was)
         return Compiled(traced, time.perf_counter() - start)
 
     def compile(self, *args: Any) -> NativeFunction:
@@ -269,7 +273,8 @@ class Jitted:
         >>> g(jitgrad.zeros(3))
         tensor(3.)
         """
-        from jitgrad.compiled import compile_tape
+        with importing("jitgrad.compiled"):
+            from jitgrad.compiled import compile_tape
 
         compiled, _, _, kinds, structure = self._find(args, {})
         if compiled.outcomes:
@@ -288,7 +293,8 @@ class Jitted:
 
     def report(self) -> str:
         """Which rows run how, what was compiled and how long it took, for every kind of arguments seen."""
-        from jitgrad.sweeps.report import describe
+        with importing("jitgrad.sweeps.report"):
+            from jitgrad.sweeps.report import describe
 
         if not self._compiled:
             return f"{self.__name__}: not called yet"
@@ -297,7 +303,8 @@ class Jitted:
 
     def source(self, *args: Any, **kwargs: Any) -> str:
         """The compiled segments as readable Python for `@njit`, rows as comments; it runs."""
-        from jitgrad.sweeps.source import python_source
+        with importing("jitgrad.sweeps.source"):
+            from jitgrad.sweeps.source import python_source
 
         compiled = self._find(args, kwargs)[0]
         compiled.runner("jit")
@@ -385,11 +392,12 @@ def _call_op(function: Jitted, compiled: Compiled) -> Op:
     def pullback(sweep_: Any, row: Row, g: dict, values: Any) -> list:
         inputs = [v if isinstance(v, Handle) else make(Tensor, v, None) for v in values]
         cotangents = {k: c if isinstance(c, Handle) else make(Tensor, c, None) for k, c in g.items()}
-        token = grad_mode.set(sweep_.recorded)
+        was = grad_mode.get()
         try:
+            grad_mode.set(sweep_.recorded)
             parts = backward(inputs, cotangents)
         finally:
-            grad_mode.reset(token)
+            grad_mode.set(was)
         return [p if p is None or sweep_.recorded else p._value for p in parts]
 
     op = Op(lambda *_: None, kind="call", inputs=("*xs",), pullback=pullback)

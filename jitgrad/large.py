@@ -15,6 +15,7 @@ import numpy as np
 from jitgrad import background
 from jitgrad.ops.table import Op, infer
 from jitgrad.settings import config
+from jitgrad.signals import importing
 from jitgrad.tape import NOTHING, Leaf, Row, Tape
 
 FASTER = frozenset({
@@ -141,7 +142,7 @@ def _changed() -> None:
 
 def _whole(op: Op, shape: tuple[int, ...], dtype: np.dtype, params: dict[str, Any]) -> Run | None:
     """The compiled op for arrays of one shape; None if it is not machine code as a whole, or gives memory of its input."""
-    with background.imports:
+    with importing("jitgrad.sweeps.program"):
         from jitgrad.simplifying import simplify
         from jitgrad.sweeps.program import Native, Program
         from jitgrad.tensor import Tensor
@@ -158,7 +159,7 @@ def _whole(op: Op, shape: tuple[int, ...], dtype: np.dtype, params: dict[str, An
 
 def _kernel(op: Op, dtype: np.dtype) -> Run:
     """The compiled loop of an op, for arrays of any size: the size is an argument of the machine code."""
-    with background.imports:
+    with importing("jitgrad.sweeps.program"):
         from jitgrad.sweeps.native import trampolines
         from jitgrad.sweeps.program import LONG, Native, Program
 

@@ -7,6 +7,8 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from jitgrad.signals import importing
+
 if TYPE_CHECKING:
     from jitgrad.compiled import NativeFunction
 
@@ -24,7 +26,8 @@ def load_compiled(path: str | os.PathLike[str]) -> NativeFunction:
     >>> jitgrad.load_compiled(path)(jitgrad.tensor(2.0))
     tensor(12.)
     """
-    from jitgrad.compiled import load
+    with importing("jitgrad.compiled"):
+        from jitgrad.compiled import load
 
     return load(path)
 
@@ -48,7 +51,8 @@ def elementwise(function: Any = None, *, derivative: Any = None) -> Callable:
     """
     if function is None:
         return functools.partial(elementwise, derivative=derivative)
-    from jitgrad.numba_functions import scalar_function
+    with importing("jitgrad.numba_functions"):
+        from jitgrad.numba_functions import scalar_function
 
     return scalar_function(function, derivative)
 
@@ -75,6 +79,7 @@ def from_njit(function: Any = None, *, vjp: Any = None) -> Callable:
     """
     if function is None:
         return functools.partial(from_njit, vjp=vjp)
-    from jitgrad.numba_functions import array_function
+    with importing("jitgrad.numba_functions"):
+        from jitgrad.numba_functions import array_function
 
     return array_function(function, vjp)

@@ -23,7 +23,7 @@ from jitgrad.ops.linalg import matmul
 from jitgrad.ops.movement import reshape
 from jitgrad.ops.movement import sum as add_up
 from jitgrad.ops.table import OUTPUT, REST, Op, Spec
-from jitgrad.record import FLOATS, apply, grad_mode, number_row, quiet, spread_number_row
+from jitgrad.record import FLOATS, again, apply, grad_mode, number_row, quiet, spread_number_row
 from jitgrad.settings import config
 from jitgrad.tape import NOTHING, Row
 from jitgrad.tracing import lifting
@@ -63,10 +63,13 @@ def quick_unary(op: Op) -> Callable:
         if lifting or (dtype is None and (x.__class__ is not ndarray or (x.dtype not in FLOATS and not any_dtype))):
             out = traced(self) if x is None else None
             return apply(op, (self,)) if out is None else out
-        if large is not None and dtype is None and x.size >= limits["large"]:
-            value = quiet.run(large.run, x)
-        else:
-            value = quiet.run(run, x)
+        try:
+            if large is not None and dtype is None and x.size >= limits["large"]:
+                value = quiet.run(large.run, x)
+            else:
+                value = quiet.run(run, x)
+        except RuntimeError:
+            value = again(run, x)
         row = self._row
         if plan is None or row is None or not row.requires or not recording():
             return make(self.__class__, value, None)
@@ -91,7 +94,10 @@ def quick_with_parameters(op: Op) -> Callable:
         dtype = SCALARS.get(x.__class__)
         if lifting or (dtype is None and (x.__class__ is not ndarray or x.dtype not in FLOATS)):
             return apply(op, (self,), params)
-        value = quiet.run(run, x, **params)
+        try:
+            value = quiet.run(run, x, **params)
+        except RuntimeError:
+            value = again(run, x, **params)
         row = self._row
         if plan is None or row is None or not row.requires or not recording():
             return make(self.__class__, value, None)
@@ -119,8 +125,8 @@ def quick_one(op: Op) -> Callable:
             return apply(op, (self,), params)
         try:
             value = run(x, **params) if view else quiet.run(run, x, **params)
-        except ValueError:
-            return apply(op, (self,), params)  # which says what is wrong
+        except (ValueError, RuntimeError):
+            return apply(op, (self,), params)  # which says what is wrong, or runs it inside of another operation
         row, dtype = self._row, value.dtype
         if plan is None or row is None or not row.requires or not recording() or dtype not in FLOATS:
             out = make(self.__class__, value, None)
@@ -159,7 +165,10 @@ def quick_binary(op: Op) -> Callable:
         ):  # fmt: skip
             out = traced(self, other) if x is None else None
             return apply(op, (self, other)) if out is None else out
-        value = quiet.run(run, x, y)
+        try:
+            value = quiet.run(run, x, y)
+        except RuntimeError:
+            value = again(run, x, y)
         left, right = self._row, other._row
         plan: Any
         if left is not None and left.requires:
@@ -202,7 +211,10 @@ def _with_number(op: Op, reflected: bool) -> Callable:
             if out is None and _is_operand(other):
                 return apply(op, (other, self) if reflected else (self, other))
             return NotImplemented if out is None else out
-        value = quiet.run(run, other, x) if reflected else quiet.run(run, x, other)
+        try:
+            value = quiet.run(run, other, x) if reflected else quiet.run(run, x, other)
+        except RuntimeError:
+            value = again(run, other, x) if reflected else again(run, x, other)
         row = self._row
         if plan is None or row is None or not row.requires or not recording():
             return make(self.__class__, value, None)
@@ -227,7 +239,10 @@ def _with_number(op: Op, reflected: bool) -> Callable:
 def quick_product(self: Any, other: Any) -> Any:
     """The product of two tensors of one floating dtype, matrices or vectors whose sizes fit."""
     x, y = self._value, other._value
-    value = quiet.run(matmul.run, x, y)
+    try:
+        value = quiet.run(matmul.run, x, y)
+    except RuntimeError:
+        value = again(matmul.run, x, y)
     cls, left, right = self.__class__, self._row, other._row
     a = left is not None and left.requires
     b = right is not None and right.requires

@@ -9,7 +9,7 @@ import contextvars
 import functools
 import threading
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -30,16 +30,31 @@ FLOATS = frozenset({np.dtype(np.float32), np.dtype(np.float64), np.dtype(np.floa
 class _Quiet(threading.local):
     """`run(function, *args)` with NumPy's floating-point warnings off: inf and nan are values here, as in PyTorch.
 
-    Entering a prepared context costs a few nanoseconds where `np.errstate` costs a microsecond.
+    Entering a prepared context costs a few nanoseconds where `np.errstate` costs a microsecond. It is an empty one, in which
+    nothing is being recorded, and nobody enters it twice: what runs inside of `run` goes through `quietly`, or `again`.
     """
 
     def __init__(self) -> None:
-        context = contextvars.copy_context()
+        context = contextvars.Context()
         context.run(np.seterr, all="ignore")
+        context.run(_inside.set, True)
         self.run = context.run
 
 
+_inside: contextvars.ContextVar[bool] = contextvars.ContextVar("inside of quiet.run", default=False)
 quiet = _Quiet()
+
+
+def quietly(run: Callable, *args: Any, **params: Any) -> Any:
+    """`quiet.run`, also inside of it: there are signal handlers and finalizers, which may run between any two steps."""
+    return run(*args, **params) if _inside.get() else quiet.run(run, *args, **params)
+
+
+def again(run: Callable, *args: Any, **params: Any) -> Any:
+    """The same for the quick ways, where `quiet.run` has just raised a `RuntimeError`: it goes on unless that was the reason."""
+    if not _inside.get():
+        raise
+    return run(*args, **params)
 
 
 @functools.lru_cache(maxsize=4096)
@@ -92,6 +107,8 @@ def apply(op: Op, operands: Sequence[Any], params: dict[str, Any] = NOTHING) -> 
         value = quiet.run(op.run if op.kernel else runner(op), *values, **params)
     except ValueError as error:
         raise _shape_error(op, values, error) from error
+    except RuntimeError:
+        value = again(op.run, *values, **params)
     if wanted and op.differentiable and grad_mode.get():
         out = recorded(cls, op, operands, values, params, value)
     else:

@@ -125,7 +125,13 @@ class Sweep:
         values = self.values(row)
         if op.pullback is not None or op.composite:
             pull = op.pullback or through_lower
-            for x, part in zip(row.inputs, pull(self, row, g, values)):
+            was = grad_mode.get()
+            try:
+                grad_mode.set(self.recorded)
+                parts = pull(self, row, g, values)
+            finally:
+                grad_mode.set(was)
+            for x, part in zip(row.inputs, parts):
                 if part is not None and x in self.needed:
                     self.add(x, part, False)
             return
@@ -257,12 +263,13 @@ def through_lower(sweep: Sweep, row: Row, g: Any, values: Sequence[Any]) -> list
     """The cotangents of the inputs of an op that has no rule: those of the simpler rows it is made of."""
     handles = [v if isinstance(v, Handle) else make(sweep.cls, v, None) for v in values]
     inputs = [watched(v) if x in sweep.needed else v for v, x in zip(handles, row.inputs)]
-    token = grad_mode.set(True)
+    was = grad_mode.get()
     try:
+        grad_mode.set(True)
         assert row.op.lower is not None
         out = row.op.lower(*inputs, **row.params)
     finally:
-        grad_mode.reset(token)
+        grad_mode.set(was)
     ends = [x._row for x in inputs]
     wanted = {end for end, x in zip(ends, row.inputs) if x in sweep.needed}
     history = beyond([out._row], wanted) if sweep.recorded else None
@@ -274,7 +281,12 @@ def _extras(row: Row, g: Any, cls: type, recorded: bool) -> Any:
     """Run the hooks of a row and keep its gradient if asked to."""
     for hook in list(row.extra.get("hooks", {}).values()):
         handle = g if recorded else make(cls, g, None)
-        changed = hook(handle)
+        was = grad_mode.get()
+        try:
+            grad_mode.set(recorded)
+            changed = hook(handle)
+        finally:
+            grad_mode.set(was)
         if changed is not None:
             if not isinstance(changed, Handle):
                 raise TypeError(f"a hook must return a tensor or None, not {type(changed).__name__}")

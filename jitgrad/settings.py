@@ -87,8 +87,12 @@ class _Changed:
 
     def __enter__(self) -> Config:
         self._before.append({name: getattr(self._config, name) for name in self._changes})
-        for name, value in self._changes.items():
-            setattr(self._config, name, value)
+        try:
+            for name, value in self._changes.items():
+                setattr(self._config, name, value)
+        except BaseException:  # an interrupt, after which the block is not entered
+            self.__exit__()
+            raise
         return self._config
 
     def __exit__(self, *_: object) -> None:

@@ -15,8 +15,9 @@ from jitgrad.ops.linalg import matmul
 from jitgrad.ops.movement import expand, permute, reshape, sum
 from jitgrad.ops.reductions import amax, cumsum
 from jitgrad.ops.table import Op, infer
-from jitgrad.record import Trace, current_trace
+from jitgrad.record import Trace
 from jitgrad.tape import CONST, CONTROL, LEAF, Leaf, Row, Tape, reachable, with_tapes
+from jitgrad.tracing import recording
 
 
 def simplify(tape: Tape, cls: type, lowers: Callable[[Row], bool], outside: dict[Row, Row] | None = None) -> Tape:
@@ -27,11 +28,7 @@ def simplify(tape: Tape, cls: type, lowers: Callable[[Row], bool], outside: dict
     """
     tracing = Trace()
     tracing.rows.update(dict.fromkeys(tape.rows))
-    token = current_trace.set(tracing)
-    try:
-        new = _Simplifier(cls, lowers, tracing, outside).simplified(tape.rows, {})
-    finally:
-        current_trace.reset(token)
+    new = recording(tracing, lambda: _Simplifier(cls, lowers, tracing, outside).simplified(tape.rows, {}))
     return Tape([*(outside or ()), *tape.inputs], [new[row] for row in tape.outputs], among=tracing.rows)
 
 

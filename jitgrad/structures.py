@@ -13,19 +13,19 @@ with `reverse` to a few units in the last place, as the sweeps under `jit` do.
 from __future__ import annotations
 
 import random
-import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from jitgrad import background
+from jitgrad import background, locks
 from jitgrad.handle import make
 from jitgrad.ops.table import Op
 from jitgrad.record import Trace, current_trace
 from jitgrad.reverse import reverse
 from jitgrad.settings import config
+from jitgrad.signals import importing
 from jitgrad.simplifying import simplify
 from jitgrad.tape import FREED, ITEM, LEAF, Leaf, Row, Tape
 from jitgrad.walk import Saved, Step, write_entry
@@ -83,7 +83,6 @@ class _State:
         self.compiled = 0
         self.strangers = 0
         self.long = False
-        self.lock = threading.Lock()
 
 
 state = _State()
@@ -92,7 +91,6 @@ state = _State()
 @background.forgotten.append
 def _after_fork() -> None:
     state.known.clear()
-    state.lock = threading.Lock()
 
 
 def forget() -> None:
@@ -124,7 +122,7 @@ def look_up(outcome: Row, cls: type, seed: Any = None) -> Structure | None:
         return None
     key = (seed is None, *outlined)
     known = state.known
-    with state.lock:
+    with locks.structures:
         found = known.get(key)
         if found is None:
             found = known[key] = Structure()
@@ -152,8 +150,6 @@ def _submit(structure: Structure, outcome: Row, cls: type, given: bool) -> None:
     steps = describe(outcome)
     if steps is None:
         return
-    state.compiled += 1
-    structure.compiling = True
 
     def compile_it() -> None:
         entry = compiled(steps, cls, given)
@@ -163,7 +159,10 @@ def _submit(structure: Structure, outcome: Row, cls: type, given: bool) -> None:
         structure.seconds = 0.0
         structure.compiling = False
 
-    background.submit("a recurring reverse sweep", compile_it)
+    state.compiled += 1
+    structure.compiling = True
+    if not background.submit("a recurring reverse sweep", compile_it):
+        structure.compiling = False
 
 
 def outline(outcome: Row) -> tuple | None:
@@ -263,7 +262,7 @@ def _rebuilt(steps: list[Step]) -> tuple[list[Row], dict[Row, tuple[Any, ...]]]:
 
 def compiled(steps: list[Step], cls: type, given: bool) -> Entry:
     """The entry of a structure: its sweep as a tape, compiled and tried out, behind the checks."""
-    with background.imports:
+    with importing("jitgrad.sweeps.program"):
         from jitgrad.sweeps.program import Program
 
     tape, arrived, constants = traced(steps, cls, given)
@@ -297,13 +296,14 @@ def traced(steps: list[Step], cls: type, given: bool) -> tuple[Tape, list[int], 
     if given:
         leaves.append(Leaf(rows[0].shape, rows[0].dtype, False))
     trace.rows.update(dict.fromkeys(leaves))
-    token = current_trace.set(trace)
+    was = current_trace.get()
     try:
+        current_trace.set(trace)
         start = leaves[-1] if given else trace.constant(np.ones(rows[0].shape, rows[0].dtype)[()])
         seeds = {rows[0]: make(cls, None, start)}
         found = reverse(seeds, None, cls=cls, recorded=True, retain=True, values=arguments.__getitem__)
     finally:
-        current_trace.reset(token)
+        current_trace.set(was)
     arrived = [i for i, row in enumerate(rows) if row.op is LEAF and row in found]
     outputs = [found[rows[i]]._row for i in arrived]
     for i, out in zip(arrived, outputs):

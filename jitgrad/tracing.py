@@ -5,18 +5,38 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
+from jitgrad import signals
 from jitgrad.errors import TracedValueError
 from jitgrad.handle import Handle, make, own_memory
 from jitgrad.tape import Leaf, Row, constant
+
+T = TypeVar("T")
 
 grad_mode: ContextVar[bool] = ContextVar("grad_mode", default=True)
 current_trace: ContextVar[Trace | None] = ContextVar("current_trace", default=None)
 lifting: list[Trace] = []
 """The traces, of any thread, that `lifts` is true of: while there is one, no operation may take a short cut past them."""
+
+
+def recording(trace: Trace, work: Callable[[], T]) -> T:
+    """`work()`, whose operations go on that trace; those of signal handlers meanwhile do not.
+
+    A context variable is set where it will be set back for sure: an interrupt may come between any two steps.
+    """
+    was = current_trace.get()
+    replaced: dict[int, Any] = {}
+    try:
+        if was is None and signals.is_main_thread():
+            signals.apart(replaced)
+        current_trace.set(trace)
+        return work()
+    finally:
+        current_trace.set(was)
+        signals.restored(replaced)
 
 
 class OrderedSet(dict[Any, None]):
@@ -75,7 +95,7 @@ class Trace:
         self.captured: dict[int, tuple[Leaf, Handle]] = {}
         self.rows = OrderedSet()
         self.views: list[weakref.ref] = []
-        self.arrays: dict[int, Handle] = {}
+        self.arrays: dict[int, tuple[np.ndarray, Handle]] = {}
         self.numbers: set[Row] = set()  # inputs that are Python numbers: they do not promote tensors
         self.owned: set[Row] = set()  # inputs that nobody else holds, so that they may be changed in place
         self.lifts: bool = self.outer is not None and self.outer.lifts  # operations on tensors with values are recorded too
@@ -191,7 +211,7 @@ class Trace:
 
     def capture_array(self, array: np.ndarray) -> Leaf:
         """The leaf that stands for an array of the caller, which may change between calls."""
-        handle = self.arrays.setdefault(id(array), make(Handle, np.asarray(array), None))
+        _, handle = self.arrays.setdefault(id(array), (array, make(Handle, np.asarray(array), None)))
         own_memory(handle).exported = -1  # the caller can write to it
         return self.capture(handle)
 

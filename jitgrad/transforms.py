@@ -8,9 +8,9 @@ from typing import Any
 from jitgrad.errors import MutatedArgumentError
 from jitgrad.handle import Handle, make
 from jitgrad.outside import Outside, contents
-from jitgrad.record import Trace, current_trace
+from jitgrad.record import Trace
 from jitgrad.tape import Leaf, Row, Tape
-from jitgrad.tracing import Known, KnownAttribute
+from jitgrad.tracing import Known, KnownAttribute, recording
 from jitgrad.tree import flatten
 
 COMPUTED = object()
@@ -46,8 +46,8 @@ def trace(
         inputs.append(leaf)
     outside = Outside(function)
     before = outside.tensors()
-    token = current_trace.set(tracing)
-    try:
+
+    def record() -> tuple[Any, list[Any], list[Row | None], list[Row]]:
         args, kwargs = rebuild([make(cls, None, leaf) for leaf in inputs])
         result = function(*args, **kwargs)
         if any(contents(tensor) != known for tensor, known in before):
@@ -60,9 +60,9 @@ def trace(
         rows = [_result_row(tracing, leaf) for leaf in leaves]
         if tracing.outermost is tracing and tracing.lifts:
             tracing.note_arrays(outside.memory([args, kwargs]))
-        checks = tracing.checks()
-    finally:
-        current_trace.reset(token)
+        return structure, leaves, rows, tracing.checks()
+
+    structure, leaves, rows, checks = recording(tracing, record)
     captured: dict[Row, Handle] = dict(tracing.captured.values())
     tape = Tape(inputs, [row for row in rows if row is not None] + checks, tracing.names, among=tracing.rows)
     outputs = [COMPUTED if row is not None else leaf for row, leaf in zip(rows, leaves)]

@@ -214,7 +214,9 @@ class _Text:
                 self.lines.append(f"        {g} = {g}.copy()")
             self.lines += [
                 f"        if r{number}.grad is None:", "            t = new(cls)", f"            t._value = {g}",
-                "            t._row = t._storage = t._view = None", f"            r{number}.grad = t",
+                "            t._row = t._storage = t._view = None",
+                f"            if r{number}.grad is None:", f"                r{number}.grad = t",  # no signal handler came first
+                "            else:", f"                add(r{number}, {g}, cls)",
                 "        else:", f"            add(r{number}, {g}, cls)",
             ]  # fmt: skip
         self.lines.append("    return True")

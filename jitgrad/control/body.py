@@ -125,12 +125,13 @@ def body(function: Callable[[list[Any]], Tensors], specs: Sequence[Spec]) -> Bod
         recording.owned.update(x._row for x in xs)
         return list(function(list(xs)))
 
-    token = grad_mode.set(True)
+    was = grad_mode.get()
     try:
+        grad_mode.set(True)
         recording.differentiable = True
         found = trace(call, [(*s, False) for s in specs], lambda xs: (xs, {}), Tensor, recording)
     finally:
-        grad_mode.reset(token)
+        grad_mode.set(was)
     captured = [outer_tensor(handle) for handle in found.captured.values()]
     return Body(Tape([*found.captured, *found.tape.inputs], found.tape.outputs), captured)
 

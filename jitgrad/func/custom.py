@@ -144,14 +144,15 @@ def _transpose_of(push: Callable) -> Callable:
 
     def pull(xs: Tensors, g: Any) -> list[Any]:
         ends = [dummy(Tensor, x._held) if x.dtype.is_floating_point else None for x in xs]
-        token = grad_mode.set(True)
+        was = grad_mode.get()
         try:
+            grad_mode.set(True)
             out = push(xs, ends)
             wanted = {end._row for end in ends if end is not None}
             found = reverse({out._row: g}, wanted, cls=Tensor, recorded=True, retain=True) if requires(out) else {}
             forget(wanted)
         finally:
-            grad_mode.reset(token)
+            grad_mode.set(was)
         return [None if end is None else found.get(end._row) for end in ends]
 
     return pull
@@ -254,8 +255,9 @@ class _Call:
     def eager(self) -> Any:
         """Run the function on values, and record one row if a gradient may be wanted."""
         wanted = grad_mode.get() and any(map(requires, self.xs))
-        token = grad_mode.set(False)
+        was = grad_mode.get()
         try:
+            grad_mode.set(False)
             result = self.run([x.detach() if requires(x) else x for x in self.xs])
             if not wanted:
                 return result
@@ -263,7 +265,7 @@ class _Call:
             self.results = _Results(leaves, flatten(result, leaves))
             packed = self.results.packed(result, "the result")
         finally:
-            grad_mode.reset(token)
+            grad_mode.set(was)
         if packed._value is None:  # the function met traced tensors outside of its arguments
             return self.traced()
         op = self._op(None)
@@ -306,12 +308,13 @@ class _Call:
 
 def _trace(function: Callable, operands: Tensors) -> Traced:
     """The tape of a function of tensors like the operands."""
-    token = grad_mode.set(True)
+    was = grad_mode.get()
     try:
+        grad_mode.set(True)
         specs = [(tuple(x.shape), x._held.dtype, False) for x in operands]
         return trace(function, specs, lambda inputs: (inputs, {}), Tensor, InnerTrace(operands))
     finally:
-        grad_mode.reset(token)
+        grad_mode.set(was)
 
 
 def _closed(found: Traced, operands: Tensors) -> tuple[Tape, list[Any]]:
@@ -385,11 +388,12 @@ def _batched(op: Op, count: int, pull: Callable, push: Callable | None, row: Row
 
 
 def _within(recorded: bool, call: Callable[[], Any]) -> Any:
-    token = grad_mode.set(recorded)
+    was = grad_mode.get()
     try:
+        grad_mode.set(recorded)
         return call()
     finally:
-        grad_mode.reset(token)
+        grad_mode.set(was)
 
 
 def _handles(values: Sequence[Any]) -> list[Any]:

@@ -40,8 +40,9 @@ class Point:
         given = list(args)
         self.inputs: list[Tensor] = []
         self.structures = []
-        token = grad_mode.set(True)
+        was = grad_mode.get()
         try:
+            grad_mode.set(True)
             for i in where:
                 leaves: list[Any] = []
                 self.structures.append(flatten(args[i], leaves))
@@ -50,7 +51,7 @@ class Point:
                 given[i] = unflatten(self.structures[-1], iter(fresh))
             result = function(*given, **kwargs)
         finally:
-            grad_mode.reset(token)
+            grad_mode.set(was)
         forget(x._row for x in self.inputs)  # but for the sweeps of this point
         value, aux = _split(result) if has_aux else (result, None)
         leaves = []
@@ -119,12 +120,14 @@ class Point:
         return grad_mode.get() and (bool(self.history) or any(map(requires, seeds)))
 
     def _swept(self, recorded: bool, sweep: Callable[[], dict]) -> dict[Row, Any]:
-        token = grad_mode.set(recorded)
+        was = grad_mode.get()
         try:
+            if recorded:
+                grad_mode.set(True)
             with np.errstate(all="ignore"):
                 return sweep()
         finally:
-            grad_mode.reset(token)
+            grad_mode.set(was)
 
 
 def _fresh(leaf: Any, argument: int) -> Tensor:

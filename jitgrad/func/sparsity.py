@@ -43,11 +43,12 @@ def jacobian_sparsity(function: Callable, *args: Any, argnum: int = 0) -> Any:
         given = iter(inputs)
         return [next(given) if isinstance(x, Tensor) else x for x in xs], {}
 
-    token = grad_mode.set(True)
+    was = grad_mode.get()
     try:
+        grad_mode.set(True)
         found = trace(function, specs, rebuild, Tensor)
     finally:
-        grad_mode.reset(token)
+        grad_mode.set(was)
     if found.structure is not None or len(found.tape.outputs) != 1:
         raise TypeError("the function must return one tensor to have a sparse Jacobian")
     values = dict(zip(found.tape.inputs, tensors)) | found.captured

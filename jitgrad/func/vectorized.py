@@ -89,13 +89,14 @@ class BatchTrace(InnerTrace):
         if self.randomness == "error":
             raise TracedValueError("random numbers are drawn inside a function under vmap: pass randomness='different' for "
                                    "other numbers for every example, or 'same' for the same")  # fmt: skip
-        token = current_trace.set(self.outer)
+        was = current_trace.get()
         try:
+            current_trace.set(self.outer)
             if self.randomness == "same":
                 return function()
             many = Batch(stack([function() for _ in range(max(self.size, 1))]))
         finally:
-            current_trace.reset(token)
+            current_trace.set(was)
         held = many.value._held
         leaf = self.capture(make(Tensor, np.broadcast_to(np.zeros((), held.dtype), held.shape[1:]), None))
         self.drawn[leaf] = many
@@ -153,13 +154,14 @@ def _run(
         given = iter(inputs)
         return unflatten(structure, iter([next(given) if isinstance(x, Batch) else x for x in many])), kwargs
 
-    token = grad_mode.set(True)
+    was = grad_mode.get()
     try:
+        grad_mode.set(True)
         tracing = BatchTrace(size, randomness)
         specs = [(tuple(x.value.shape[1:]), x.value._held.dtype, False) for x in mapped]
         traced = trace(function, specs, rebuild, Tensor, tracing)
     finally:
-        grad_mode.reset(token)
+        grad_mode.set(was)
     known: dict[Row, Any] = {row: outer_tensor(handle) for row, handle in traced.captured.items()}
     known |= dict(zip(traced.tape.inputs, mapped)) | tracing.drawn
     computed = iter(replay(traced.tape, known, size))

@@ -16,11 +16,12 @@ import stat
 import struct
 import sys
 import tempfile
-import threading
 import time
 import warnings
 from pathlib import Path
 from typing import NamedTuple
+
+from jitgrad.locks import disk
 
 __all__ = ["CacheInfo", "clear", "info", "key_of", "load", "store"]
 
@@ -31,9 +32,6 @@ _TEMPORARY = ".part"
 _DEFAULT_MB = 256
 _TRIM_EVERY = 64  # stores between two looks at the size: a listing of the folder costs more than a store
 
-_lock = threading.RLock()
-if hasattr(os, "register_at_fork"):  # a child must not inherit the lock from a thread that it does not have
-    os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
 _warned: set[str] = set()
 _counts = {"hits": 0, "misses": 0, "stored": 0}
 _until_trim = 0
@@ -65,7 +63,7 @@ def load(key: str) -> bytes | None:
     """The bytes stored under ``key``; None where there are none, or what is there is not exactly what was stored."""
     folder = _folder()
     payload = None if folder is None else _read(folder / (key + _SUFFIX), bytes.fromhex(key))
-    with _lock:
+    with disk:
         _counts["misses" if payload is None else "hits"] += 1
     return payload
 
@@ -84,7 +82,7 @@ def store(key: str, payload: bytes) -> bool:
     except OSError:  # a full disk, a read-only folder, or (Windows) another process holding the entry open
         return False
     global _until_trim
-    with _lock:
+    with disk:
         _counts["stored"] += 1
         _until_trim -= 1
         due = _until_trim < 0
@@ -210,7 +208,7 @@ def _limit() -> int:
 
 
 def _warn_once(what: str, message: str) -> None:
-    with _lock:
+    with disk:
         if what in _warned:
             return
         _warned.add(what)

@@ -29,6 +29,7 @@ from jitgrad.sweeps.indexed import emit_indexed
 from jitgrad.sweeps.lanes import Lane
 from jitgrad.sweeps.layouts import Access, contiguous, is_number, place, space, stand_in
 from jitgrad.sweeps.loops import LoopEmitter
+from jitgrad.sweeps.native import Kernel
 from jitgrad.sweeps.plan import Nest, Phase, Plan
 from jitgrad.sweeps.products import emit_product
 from jitgrad.sweeps.running import emit_running
@@ -60,7 +61,7 @@ class Emitter(Function):
         self.numbers: dict[Row, Lane] = {}
         self.flagged = False  # whether the table ends with a pointer to a flag
         self.chunks = 0  # into how many pieces the nest of a chunked phase is cut
-        self.symbols: dict[str, int] = {}  # functions that the text calls, and where they are
+        self.symbols: dict[str, Kernel] = {}  # functions that the text calls, and where they are
         self.items: dict[Row, list[Row]] = defaultdict(list)  # the results of loops and switches, by these
         for row in (row for level in phase.ordered() for row in level.products if row.op is ITEM):
             self.items[row.inputs[0]].append(row)

@@ -11,7 +11,8 @@ from typing import NamedTuple
 import llvmlite.binding as llvm
 from llvmlite.binding import orcjit
 
-from jitgrad.sweeps.native import CompileError, held_at_fork, lock
+from jitgrad.locks import compiling, held_at_fork, once
+from jitgrad.sweeps.native import CompileError
 
 held_at_fork(getattr(llvm.ffi.lib, "_lock", None))  # llvmlite's own, which has no public name
 
@@ -32,14 +33,14 @@ def host() -> Host:
 
 def object_code(text: str, names: Sequence[str], optimise: bool = True) -> bytes:
     """The object file of a module that defines the functions `names`. CompileError where LLVM does not accept it."""
-    with lock:
+    with compiling:
         machine = _target_machine(*host())
         return machine.emit_object(_optimised(text, names, machine, optimise))
 
 
 def assembly(text: str, symbol: str, *, optimise: bool = True, cpu: str = "", features: str = "") -> str:
     """The assembly that ``compile_text`` would make, to read; for another CPU of this architecture if one is named."""
-    with lock:
+    with compiling:
         triple = host().triple
         machine = _target_machine(triple, cpu, features) if cpu else _target_machine(*host())
         return machine.emit_assembly(_optimised(text, (symbol,), machine, optimise))
@@ -104,7 +105,7 @@ def _optimised(text: str, names: Sequence[str], machine: llvm.TargetMachine, opt
 _libraries_made = 0
 
 
-@cache
+@once
 def _linker() -> orcjit.LLJIT:
     """The one ORC JIT of the process. Against an MCJIT engine a kernel: 0.16 instead of 1.35 ms to load an object file,
     14 instead of 70 kB of memory held, and a missing symbol is an exception instead of a jump to nowhere.

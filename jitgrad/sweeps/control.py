@@ -17,6 +17,7 @@ import numpy as np
 from jitgrad.ops.indexing import index_add, index_put
 from jitgrad.sweeps.function import moved
 from jitgrad.sweeps.layouts import is_number
+from jitgrad.sweeps.native import Kernel
 from jitgrad.sweeps.plan import Plan
 from jitgrad.sweeps.scalars import written_out
 from jitgrad.sweeps.segments import left_to_numpy, whole_plan
@@ -34,7 +35,7 @@ class Called(NamedTuple):
     text: set[str]
     memory: int
     flagged: bool
-    symbols: dict[str, int]
+    symbols: dict[str, Kernel]
 
 
 def emit_control(f: Any, row: Row) -> None:
@@ -83,7 +84,7 @@ class _Text:
         self.allocas: list[str] = []
         self.lines: list[str] = []
         self.text: set[str] = set()
-        self.symbols: dict[str, int] = {}
+        self.symbols: dict[str, Kernel] = {}
         self.count = 0
         self.buffers = 0  # bytes of memory for more than one call
         self.memory = 0  # bytes of memory that each call may use

@@ -12,11 +12,11 @@ way is taken.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from jitgrad.locks import once
 from jitgrad.sweeps.calls import METH_FASTCALL, builtin, layout_known
 from jitgrad.sweeps.native import compile_text
 from jitgrad.sweeps.objects import NUMBERS, allocator, offsets
@@ -343,7 +343,7 @@ end:
 """
 
 
-@cache
+@once
 def enter(cls: type) -> Any:
     """The C function for tensors of class `cls`; see `write_plan`.
 

@@ -25,6 +25,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from jitgrad.locks import compiling, once
 from jitgrad.ops.elementwise import clamp, pow, pow_scalar
 from jitgrad.ops.table import Op
 from jitgrad.sweeps.expressions import POWERS, evaluate
@@ -108,9 +109,10 @@ def handler(kind: Kind) -> Kernel:
     key = repr(kind)
     found = _handlers.get(key)
     if found is None:
-        f = Handler()
-        _BODIES[type(kind)](f, kind)
-        found = _handlers[key] = compile_text(f.text(), "handler")
+        with compiling:
+            f = Handler()
+            _BODIES[type(kind)](f, kind)
+            found = _handlers.get(key) or _handlers.setdefault(key, compile_text(f.text(), "handler"))
     return found
 
 
@@ -130,11 +132,10 @@ define void @stop(ptr %ip, ptr %memory) {
 """
 
 
+@once
 def entry() -> tuple[Kernel, int]:
     """`machine(instructions, memory)` runs instructions until it comes to one whose handler is at the second address."""
-    found = _handlers.get(ENTRY)
-    if found is None:
-        found = _handlers[ENTRY] = compile_text(ENTRY, "machine", also=("stop",))
+    found = compile_text(ENTRY, "machine", also=("stop",))
     return found, found.also["stop"]
 
 

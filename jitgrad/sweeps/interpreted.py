@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from jitgrad.record import quiet
+from jitgrad.record import quietly
 from jitgrad.tape import CONST, CONTROL, Row, Tape, results_read, with_tapes
 
 
@@ -70,7 +70,7 @@ class Interpreter:
 
     def run(self, *values: Any) -> list[Any]:
         """The values of the outputs for values of the leaves; NumPy's floating-point warnings are off."""
-        return quiet.run(self.plainly, *values)
+        return quietly(self.plainly, *values)
 
     def plainly(self, *values: Any) -> list[Any]:
         """`run` for callers that have seen to the warnings."""

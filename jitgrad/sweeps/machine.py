@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from jitgrad.record import quiet
+from jitgrad.record import quietly
 from jitgrad.sweeps.assembly import Assembly, Numpy
 from jitgrad.sweeps.native import trampolines
 from jitgrad.sweeps.segments import MOST_ROWS
@@ -87,7 +87,7 @@ class Machine:
             if numpy is None:
                 call(enter, code, memory)
             else:
-                found = quiet.run(numpy, *[view if view.ndim else view[()] for view in code])
+                found = quietly(numpy, *[view if view.ndim else view[()] for view in code])
                 for view, value in zip(write, found):
                     view[...] = value
         results = [view.copy() if view.ndim else view[()] for view in space.outputs]

@@ -14,54 +14,24 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import itertools
-import os
 import platform
 import re
 import sys
-import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
 from functools import cache
 from typing import Any
 
 import llvmlite
 import numpy as np
 
+from jitgrad.locks import compiling, once
+from jitgrad.signals import importing
 from jitgrad.sweeps import cache as disk
 from jitgrad.sweeps import elf
 from jitgrad.sweeps.calls import Trampolines, make_trampolines
 
 __all__ = ["CompileError", "Kernel", "Trampolines", "compile_text", "publish", "trampolines"]
-
-lock = threading.RLock()
-"""One compilation at a time."""
-
-_locks: list[AbstractContextManager[object]] = [lock]
-
-
-def held_at_fork(other: AbstractContextManager[object] | None) -> None:
-    """A fork also waits for this lock, which is taken after ours, as in a compilation.
-
-    It waits for whoever is inside LLVM (Numba, or a kernel being released), or the child would wait for ever for a lock
-    held by a thread that it does not have.
-    """
-    if other is not None:
-        _locks.append(other)
-
-
-def _before_fork() -> None:
-    for each in _locks:
-        each.__enter__()
-
-
-def _after_fork() -> None:
-    for each in reversed(_locks):
-        each.__exit__(None, None, None)
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork)
 
 # Goes into the cache's key: change it together with the passes below.
 _PASSES = "always-inline sroa instcombine simplifycfg; codegen 2"
@@ -74,18 +44,22 @@ class CompileError(RuntimeError):
 class Kernel:
     """Machine code. ``address`` (of ``symbol``) is valid as long as this object lives, and so are those in ``also``.
 
-    ``seconds`` is what making it took, ``cached`` whether its code came from disk. A kernel called with integers and
-    arrays calls the function with a table of them; see ``Trampolines.call``.
+    ``kept`` are other kernels and arrays whose addresses are in the code: they live as long. ``seconds`` is what making it
+    took, ``cached`` whether its code came from disk. A kernel called with integers and arrays calls the function with a
+    table of them; see ``Trampolines.call``.
     """
 
-    __slots__ = ("__weakref__", "_library", "address", "also", "cached", "seconds", "symbol")
+    __slots__ = ("__weakref__", "_library", "address", "also", "cached", "kept", "seconds", "symbol")
 
-    def __init__(self, names: Sequence[str], library: Any, seconds: float, cached: bool) -> None:
+    def __init__(
+        self, names: Sequence[str], library: Any, seconds: float, cached: bool, kept: Iterable[object] = ()
+    ) -> None:
         self.symbol = names[0]
         self.address: int = library[names[0]]
         self.also: dict[str, int] = {name: library[name] for name in names[1:]}
         self.seconds = seconds
         self.cached = cached
+        self.kept = tuple(kept)
         self._library = library
 
     def __call__(self, *arguments: int | np.ndarray) -> None:
@@ -96,13 +70,16 @@ class Kernel:
         return f"<Kernel {self.symbol} at {self.address:#x}, {origin} in {self.seconds * 1e3:.1f} ms>"
 
 
+Symbols = Mapping[str, "int | Kernel | np.ndarray"]
+
+
 def compile_text(
     text: str,
     symbol: str,
     *,
     also: Sequence[str] = (),
     optimise: bool = True,
-    symbols: Mapping[str, int] | None = None,
+    symbols: Symbols | None = None,
     store: bool = True,
 ) -> Kernel:
     """Machine code of the LLVM module ``text``, which defines the function ``symbol`` and those named in ``also``.
@@ -110,41 +87,43 @@ def compile_text(
     It comes from disk where it has been made before, unless ``store=False``, which neither reads nor writes there. The
     text names no target triple or data layout. Helper functions in it are inlined if marked ``alwaysinline``; nothing
     is vectorised. Functions (and ``external global``s) that it declares and that are no LLVM intrinsics are found in
-    ``symbols`` (name to address), in libm and the C library, and, if named Py..., in CPython. ``optimise=False`` skips
-    the passes, not the inlining. Raises CompileError. Any thread may call this.
+    ``symbols``, in libm and the C library, and, if named Py..., in CPython; ``symbols`` gives addresses, or the kernels and
+    arrays that are there, which then live as long as the code. ``optimise=False`` skips the passes, not the inlining.
+    Raises CompileError. Any thread may call this.
     """
     start = time.perf_counter()
-    names = (symbol, *also)
-    imports = _addresses(imports_of(text), symbols or {})
+    names, symbols = (symbol, *also), symbols or {}
+    imports = _addresses(imports_of(text), symbols)
     key = ""
     if store:
         import jitgrad  # here: jitgrad imports this module
 
         version = getattr(jitgrad, "__version__", "")
         key = disk.key_of(text, *names, version, llvmlite.__version__, *_machine(), f"{_PASSES}; {optimise=}")
-    with lock:
+    with compiling:
         code = disk.load(key) if store else None
         if code is not None:
             try:
-                return Kernel(names, _loaded(code, names, imports), time.perf_counter() - start, True)
+                return Kernel(names, _loaded(code, names, imports), time.perf_counter() - start, True, _owners(symbols))
             except CompileError:
                 pass  # an object file that this LLVM cannot link is as good as none
-        from jitgrad.sweeps.compiler import object_code
+        with importing("jitgrad.sweeps.compiler"):
+            from jitgrad.sweeps.compiler import object_code
 
         code = object_code(text, names, optimise)
         library = _loaded(code, names, imports)
         seconds = time.perf_counter() - start
     if store:
         disk.store(key, code)
-    return Kernel(names, library, seconds, False)
+    return Kernel(names, library, seconds, False, _owners(symbols))
 
 
-def link_object(code: bytes, symbol: str, imports: Sequence[str], symbols: Mapping[str, int]) -> Kernel:
+def link_object(code: bytes, symbol: str, imports: Sequence[str], symbols: Symbols) -> Kernel:
     """The kernel of an object file; `imports` are found as in `compile_text`. CompileError where LLVM cannot link it."""
     start = time.perf_counter()
     found = _addresses(imports, symbols)
-    with lock:
-        return Kernel((symbol,), _loaded(code, (symbol,), found), time.perf_counter() - start, True)
+    with compiling:
+        return Kernel((symbol,), _loaded(code, (symbol,), found), time.perf_counter() - start, True, _owners(symbols))
 
 
 def _loaded(code: bytes, names: Sequence[str], imports: Mapping[str, int]) -> Any:
@@ -152,7 +131,8 @@ def _loaded(code: bytes, names: Sequence[str], imports: Mapping[str, int]) -> An
     found = elf.load(code, names, imports)
     if found is not None:
         return found
-    from jitgrad.sweeps.compiler import link
+    with importing("jitgrad.sweeps.compiler"):
+        from jitgrad.sweeps.compiler import link
 
     return link(code, names, imports)
 
@@ -164,7 +144,8 @@ def _machine() -> tuple[str, ...]:
         lines = [line.split(":", 1)[1] for line in itertools.takewhile(str.strip, file) if line.startswith(_CPU_LINES)]
         if len(lines) == len(_CPU_LINES):
             return (platform.machine(), *lines)
-    from jitgrad.sweeps.compiler import host
+    with importing("jitgrad.sweeps.compiler"):
+        from jitgrad.sweeps.compiler import host
 
     return host()
 
@@ -183,9 +164,10 @@ def publish(kernel: Kernel, *kept: object) -> tuple:
 
     Returns the kernel of that symbol, with what it keeps, that was published first: only that one is never unloaded.
     """
-    with lock:
+    with compiling:
         if kernel.symbol not in _published:
-            import llvmlite.binding as llvm
+            with importing("llvmlite.binding"):
+                import llvmlite.binding as llvm
 
             find = llvm.ffi.lib.LLVMPY_SearchAddressOfSymbol._cfn
             llvm.add_symbol(FIND, ctypes.cast(find, ctypes.c_void_p).value)
@@ -199,7 +181,7 @@ def is_published(symbol: str) -> bool:
     return symbol in _published
 
 
-@cache
+@once
 def trampolines() -> Trampolines:
     """``call``, ``call_nogil`` and ``address_of``, made at the first call: in 25 ms, or 1 where they are on disk."""
     return make_trampolines(compile_text)
@@ -222,15 +204,27 @@ def imports_of(text: str) -> list[str]:
     return found
 
 
-def _addresses(names: Iterable[str], symbols: Mapping[str, int]) -> dict[str, int]:
-    return {name: symbols.get(name) or _symbol_address(name) for name in names}
+def _addresses(names: Iterable[str], symbols: Symbols) -> dict[str, int]:
+    return {name: _address(symbols[name]) if name in symbols else _symbol_address(name) for name in names}
+
+
+def _address(of: int | Kernel | np.ndarray) -> int:
+    if isinstance(of, np.ndarray):
+        return of.ctypes.data
+    return of.address if isinstance(of, Kernel) else of
+
+
+def _owners(symbols: Symbols) -> list[object]:
+    """The kernels and arrays whose addresses are taken."""
+    return [of for of in symbols.values() if not isinstance(of, int)]
 
 
 @cache
 def _symbol_address(name: str) -> int:
     """Address of a function of CPython (Py...), libm, the C library, or one of the user's (jitgrad_user...); or CompileError."""
     if name.startswith("jitgrad_user"):
-        import llvmlite.binding as llvm
+        with importing("llvmlite.binding"):
+            import llvmlite.binding as llvm
 
         if found := llvm.address_of_symbol(name):
             return found

@@ -7,7 +7,6 @@ along k, W steps of k are done at once instead, for a few columns together.
 
 from __future__ import annotations
 
-import functools
 import math
 import operator
 from collections.abc import Callable
@@ -15,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from jitgrad.locks import once
 from jitgrad.sweeps.blocks import Block
 from jitgrad.sweeps.function import Function, moved
 from jitgrad.sweeps.lanes import Lane
@@ -35,7 +35,7 @@ def emit_product(f: Any, row: Row) -> None:
     """Append the calls for a row `matmul`, one for each pair of matrices, to the text of the `Emitter` `f`."""
     kind = kind_of(row.dtype)
     symbol = f"jitgrad.product.{kind}"
-    f.symbols[symbol] = _kernel(kind).address
+    f.symbols[symbol] = _kernel(kind)
     f.declares.add(f"declare void @{symbol}(ptr)")
     (x, x_part), (y, y_part) = (f.operand(i) for i in row.inputs)
     z_part = f.plan.layouts.view(row)[1]
@@ -76,7 +76,7 @@ def product_text(symbol: str) -> set[str]:
     return {*product.declares, product.function(symbol, POINTERS, sort="internal ")}
 
 
-@functools.cache
+@once
 def _kernel(kind: str) -> Kernel:
     name = f"product_{kind}"
     return compile_text(_Product(kind).define(name, POINTERS), name)

@@ -7,14 +7,15 @@ import math
 import sys
 from collections import deque
 from collections.abc import Callable, Sequence
-from functools import cached_property, partial
+from functools import partial
 from typing import Any, NamedTuple
 from weakref import WeakValueDictionary
 
 import numpy as np
 
+from jitgrad.locks import lazily
 from jitgrad.ops.linalg import matmul
-from jitgrad.record import quiet
+from jitgrad.record import quietly
 from jitgrad.sweeps.chunks import split_large
 from jitgrad.sweeps.codegen import Emitter
 from jitgrad.sweeps.control import work
@@ -125,12 +126,12 @@ class Program:
         """The values of the outputs for values of the leaves."""
         return self._run(*values)
 
-    @cached_property
+    @lazily
     def driver(self) -> str:
         """The text of what `run` runs, which is written when it is first needed: see `direct`."""
         return self._write_driver(self._leaves)
 
-    @cached_property
+    @lazily
     def _run(self) -> Callable:
         return self._load_driver()
 
@@ -215,7 +216,7 @@ class Program:
         made |= {place for place, shape, *_ in step.arrays if shape is not None}
         arrays = "".join(f"v{place}, " for place, *_ in step.arrays)
         if step.chunks:
-            lines.append(f"    run_chunks(call_nogil, address{i}, {step.chunks}, ({arrays}*tail{i}))")
+            lines.append(f"    run_chunks(call_nogil, kernel{i}, {step.chunks}, ({arrays}*tail{i}))")
         else:
             call = "call_nogil" if step.longest >= LONG else "call"
             lines.append(f"    {call}(address{i}, {arrays}*tail{i})")
@@ -255,7 +256,7 @@ class Program:
     def _load_driver(self) -> Callable:
         names: dict[str, Any] = {
             "spare": self._spare, "workspace": lambda: Workspace.of(self), "empty": np.empty,
-            "ascontiguousarray": np.ascontiguousarray, "asarray": np.asarray, "full": np.full, "quiet": _quietly,
+            "ascontiguousarray": np.ascontiguousarray, "asarray": np.asarray, "full": np.full, "quiet": quietly,
             "call": trampolines().call, "call_nogil": trampolines().call_nogil, "run_chunks": run_chunks,
             "out_of_bounds": out_of_bounds,
         }  # fmt: skip
@@ -266,7 +267,7 @@ class Program:
         names |= {f"v{self._place(row)}": value for row, value in self.constants.items()}
         for i, step in enumerate(self.steps):
             if isinstance(step, Native):
-                names[f"address{i}"] = step.kernel.address
+                names |= {f"address{i}": step.kernel.address, f"kernel{i}": step.kernel}
                 names |= {f"fresh{p}": pool(s, d) for p, s, d, escapes in step.arrays if s is not None and escapes}
             elif _is_written_into(step):
                 names |= {f"run{i}": np.matmul, f"fresh{step.write}": pool(step.row.shape, step.row.dtype)}
@@ -359,10 +360,6 @@ def pool(shape: tuple[int, ...], dtype: np.dtype) -> Callable[[], np.ndarray]:
 def out_of_bounds(flag: np.ndarray) -> None:
     """Raise what the flag of a native step says. Its workspace is not used again."""
     raise IndexError(f"index {flag[1]} is out of bounds for a dimension of size {flag[2]}")
-
-
-def _quietly(run: Callable, *values: Any) -> Any:
-    return quiet.run(run, *values)
 
 
 def _is_written_into(step: Interpreted) -> bool:

@@ -6,16 +6,26 @@ idle, and end with the process; after a fork the child starts its own.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
+import queue
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
-_lock = threading.Lock()
-_pool: ThreadPoolExecutor | None = None
+from jitgrad import locks
+
 _count: int | None = None
+
+
+class _State:
+    def __init__(self) -> None:
+        self.waiting: queue.SimpleQueue[_Share] = queue.SimpleQueue()
+        self.started = 0  # threads that take shares from there
+
+
+_state = _State()
 
 
 def get_num_threads() -> int:
@@ -46,57 +56,81 @@ def set_num_threads(count: int) -> None:
     >>> jitgrad.get_num_threads()
     1
     """
-    global _count, _pool
+    global _count
     if isinstance(count, bool) or not isinstance(count, int):
         raise TypeError(f"set_num_threads takes an int, not {type(count).__name__}")
     if count < 1:
         raise RuntimeError(f"set_num_threads takes a positive number, not {count}")
-    with _lock:
-        _count = count
-        old, _pool = _pool, None
-    if old is not None:
-        old.shutdown(wait=False)  # what it was given it still does
+    _count = count
 
 
-def run_chunks(call: Callable, address: int, chunks: int, arguments: tuple) -> None:
+def run_chunks(call: Callable, kernel: Any, chunks: int, arguments: tuple) -> None:
     """Run all chunks of a nest, shared out between the threads, then put them together."""
     workers = min(get_num_threads(), chunks)
     ends = [chunks * i // workers for i in range(workers + 1)]
-    started: list[Future] = []
+    given: list[_Share] = []
     try:
         for a, b in itertools.pairwise(ends[1:]):
-            started.append(_submit(call, address, *arguments, a, b))
-        call(address, *arguments, 0, ends[1])
+            _give(_Share(call, kernel, (*arguments, a, b)), given)
+        call(kernel.address, *arguments, 0, ends[1])
     finally:  # their memory is ours to give back only when they are done
-        for future in started:
-            _wait(future)
-    call(address, *arguments, chunks, chunks)
+        _wait(given)
+    call(kernel.address, *arguments, chunks, chunks)
 
 
-def _submit(*work: Any) -> Future:
-    global _pool
-    with _lock:
-        if _pool is None:
-            _pool = ThreadPoolExecutor(get_num_threads(), thread_name_prefix="jitgrad")
+class _Share:
+    """Some chunks of a nest. It keeps alive what it runs on, for an interrupt may come before it is known as given."""
+
+    __slots__ = ("_call", "arguments", "done", "failed", "finished", "kernel")
+
+    def __init__(self, call: Callable, kernel: Any, arguments: tuple) -> None:
+        self._call, self.kernel, self.arguments = call, kernel, arguments
+        self.failed: BaseException | None = None
+        self.finished = False
+        self.done = threading.Lock()
+        self.done.acquire()
+
+    def run(self) -> None:
         try:
-            return _pool.submit(*work)
-        except RuntimeError:  # no thread to be had, or the interpreter is about to end
-            done: Future = Future()
-            done.set_result(work[0](*work[1:]))
-            return done
+            self._call(self.kernel.address, *self.arguments)
+        except BaseException as error:
+            self.failed = error
+        finally:
+            self.finished = True
+            self.done.release()
 
 
-def _wait(future: Future) -> None:
+def _give(share: _Share, given: list[_Share]) -> None:
+    """Put a share before the threads, or run it where there are none. A signal handler may come in here and do the same:
+    putting into the queue is one step, and no lock is held that it would wait for."""
+    if _state.started < get_num_threads() - 1:
+        with locks.workers, contextlib.suppress(RuntimeError):  # no thread to be had, or the interpreter is about to end
+            threading.Thread(target=_work, args=(_state.waiting,), name="jitgrad", daemon=True).start()
+            _state.started += 1
+    if _state.started:
+        _state.waiting.put(share)
+        given.append(share)
+    else:
+        share.run()
+
+
+def _work(waiting: queue.SimpleQueue) -> None:
+    while True:
+        waiting.get().run()
+
+
+def _wait(given: list[_Share]) -> None:
     """Wait, through interrupts, which are raised when the work is done."""
     interrupted: BaseException | None = None
-    while not future.done():
-        try:
-            future.exception()
-        except KeyboardInterrupt as error:
-            interrupted = error
+    for share in given:
+        while not share.finished:
+            try:
+                share.done.acquire()
+            except BaseException as error:  # of a signal handler
+                interrupted = error
+        interrupted = interrupted or share.failed
     if interrupted is not None:
         raise interrupted
-    future.result()
 
 
 def _cores() -> int:
@@ -104,10 +138,5 @@ def _cores() -> int:
     return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
-def _after_fork() -> None:
-    global _pool, _lock
-    _pool, _lock = None, threading.Lock()
-
-
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+    os.register_at_fork(after_in_child=_state.__init__)  # type: ignore[misc]

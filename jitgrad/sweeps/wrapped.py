@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jitgrad.sweeps.layouts import is_number
+from jitgrad.sweeps.native import Kernel
 from jitgrad.sweeps.plan import Plan
 from jitgrad.sweeps.words import SIZES, kind_of, literal, word_of
 from jitgrad.tape import CONST, Row, Tape
@@ -66,7 +67,7 @@ class Wrapped(NamedTuple):
     outputs: list[Value]
     memory: int  # bytes that the caller must bring; if 0, the function takes no pointer to them
     flagged: bool  # whether it takes a pointer to a flag, last of all
-    symbols: dict[str, int]  # functions that the text calls, and where they are
+    symbols: dict[str, Kernel]  # functions that the text calls, and where they are
     data: bytes
 
 

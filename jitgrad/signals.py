@@ -1,0 +1,101 @@
+"""Signal handlers at times that are bad for what they may do.
+
+A handler runs in the main thread between any two steps of what it interrupts, and in its context: while a function is
+recorded, everything that a handler computes would be put on the tape; while a module is imported, it would find half of it.
+So in the first case handlers run in a context of their own (`apart`), and in the second they wait (`importing`).
+"""
+
+from __future__ import annotations
+
+import contextvars
+import signal
+import sys
+import threading
+from collections.abc import Callable, MutableMapping
+from typing import Any
+
+from jitgrad import locks
+
+getsignal: Callable[[int], Any] = getattr(sys.modules.get("_signal"), "getsignal", signal.getsignal)  # no enum for each answer
+_NUMBERS = sorted(signal.valid_signals())
+
+
+class _Instead:
+    """What is called instead of a handler."""
+
+    def __init__(self, handler: Callable) -> None:
+        self.handler = handler
+
+
+class _Apart(_Instead):
+    """The handler in a copy of the context that there was before."""
+
+    def __init__(self, handler: Callable) -> None:
+        super().__init__(handler.handler if isinstance(handler, _Apart) else handler)  # an interrupt kept it there
+        self.context = contextvars.copy_context()
+
+    def __call__(self, *arguments: Any) -> None:
+        self.context.copy().run(self.handler, *arguments)
+
+
+class _Later(_Instead):
+    """Notes that the handler is to be called."""
+
+    def __init__(self, handler: Callable) -> None:
+        super().__init__(handler)
+        self.calls: list[tuple] = []
+
+    def __call__(self, *arguments: Any) -> None:
+        self.calls.append(arguments)
+
+
+def is_main_thread() -> bool:
+    """Whether this is the thread in which signal handlers run."""
+    return threading.get_ident() == threading.main_thread().ident
+
+
+def apart(replaced: MutableMapping[int, _Instead]) -> None:
+    """Let handlers run in the context that there is now, until `restored`; notes in `replaced` which these are."""
+    for number in _NUMBERS:
+        if callable(handler := getsignal(number)) and handler is not signal.default_int_handler:
+            replaced[number] = instead = _Apart(handler)
+            signal.signal(number, instead)
+
+
+def restored(replaced: MutableMapping[int, Any]) -> None:
+    """Let handlers run again as before, but for those that have been exchanged meanwhile."""
+    for number, instead in replaced.items():
+        if getsignal(number) is instead:
+            signal.signal(number, instead.handler)
+
+
+class importing:
+    """`with importing(name):` around the import of a module that is not needed at first, and is not there yet.
+
+    Signal handlers run when it is over, interrupts by the user (Ctrl-C) among them, and forks of other threads wait.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.needed = name not in sys.modules
+        self.replaced: dict[int, _Later] = {}
+
+    def __enter__(self) -> None:
+        if not self.needed:
+            return
+        try:
+            for number in _NUMBERS if is_main_thread() else ():
+                if callable(handler := getsignal(number)):
+                    self.replaced[number] = later = _Later(handler)
+                    signal.signal(number, later)
+            locks.imports.acquire()
+        except BaseException:
+            restored(self.replaced)
+            raise
+
+    def __exit__(self, *_: object) -> None:
+        if self.needed:
+            locks.imports.release()
+            restored(self.replaced)
+            for later in self.replaced.values():
+                for arguments in later.calls:
+                    later.handler(*arguments)
