@@ -241,7 +241,7 @@ class _Mode:
         if inspect.isgeneratorfunction(function):
             return functools.wraps(function)(lambda *args, **kwargs: self._steps(function(*args, **kwargs)))
         if inspect.isasyncgenfunction(function):
-            raise TypeError(f"{function.__name__} is an asynchronous generator: say `with jitgrad.{type(self).__name__}():` in it")
+            raise TypeError(f"{function.__name__} is an async generator: use `with jitgrad.{type(self).__name__}():` in it")
         if inspect.iscoroutinefunction(function):  # the mode is one of its task
 
             @functools.wraps(function)

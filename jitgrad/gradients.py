@@ -55,11 +55,13 @@ def _replaced(row: Row, old: Any, new: Any) -> bool:
             return False
         row.grad = new
         return True
-    extra = row.extra or {}
-    found = extra["grad"] if "grad" in extra else None
-    if found is not old:
+    extra = row.extra
+    if gradient(row) is not old:
         return False
-    row.extra = extra | {"grad": new}
+    changed = (extra or {}) | {"grad": new}
+    if row.extra is not extra:
+        return False
+    row.extra = changed
     return True
 
 

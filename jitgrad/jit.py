@@ -293,8 +293,7 @@ class Jitted:
 
     def report(self) -> str:
         """Which rows run how, what was compiled and how long it took, for every kind of arguments seen."""
-        with importing("jitgrad.sweeps.report"):
-            from jitgrad.sweeps.report import describe
+        from jitgrad.sweeps.report import describe
 
         if not self._compiled:
             return f"{self.__name__}: not called yet"
@@ -392,12 +391,7 @@ def _call_op(function: Jitted, compiled: Compiled) -> Op:
     def pullback(sweep_: Any, row: Row, g: dict, values: Any) -> list:
         inputs = [v if isinstance(v, Handle) else make(Tensor, v, None) for v in values]
         cotangents = {k: c if isinstance(c, Handle) else make(Tensor, c, None) for k, c in g.items()}
-        was = grad_mode.get()
-        try:
-            grad_mode.set(sweep_.recorded)
-            parts = backward(inputs, cotangents)
-        finally:
-            grad_mode.set(was)
+        parts = backward(inputs, cotangents)
         return [p if p is None or sweep_.recorded else p._value for p in parts]
 
     op = Op(lambda *_: None, kind="call", inputs=("*xs",), pullback=pullback)

@@ -64,10 +64,7 @@ def quick_unary(op: Op) -> Callable:
             out = traced(self) if x is None else None
             return apply(op, (self,)) if out is None else out
         try:
-            if large is not None and dtype is None and x.size >= limits["large"]:
-                value = quiet.run(large.run, x)
-            else:
-                value = quiet.run(run, x)
+            value = quiet.run(large.run if large is not None and dtype is None and x.size >= limits["large"] else run, x)
         except RuntimeError:
             value = again(run, x)
         row = self._row

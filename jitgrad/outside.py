@@ -30,11 +30,12 @@ class Watch:
         self._take()
 
     def _take(self) -> None:
-        self._looks = self._find()
-        values = [look() for look in self._looks]
-        self._fixed = [(look, v) for look, v in zip(self._looks, values) if _stays(v)]
-        self._moving = [(look, state(v), _copy(v)) for look, v in zip(self._looks, values) if not _stays(v)]
-        self._state = tuple([state(v) for v in values])
+        looks = self._find()
+        values = [look() for look in looks]
+        fixed = [(look, v) for look, v in zip(looks, values) if _stays(v)]
+        moving = [(look, state(v), _copy(v)) for look, v in zip(looks, values) if not _stays(v)]
+        now = tuple([state(v) for v in values])
+        self._looks, self._fixed, self._moving, self._state = looks, fixed, moving, now  # in one step: they must agree
 
     def conditions(self, known: Callable[[Any], str]) -> list[str]:
         """Expressions of which one is true if a value is another than now."""

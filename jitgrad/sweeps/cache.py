@@ -1,10 +1,11 @@
 """Compiled kernels on disk: one file of object code a kernel, in a folder only its owner can write to.
 
 The folder is ``jitgrad`` in the user's folder for caches; ``JITGRAD_CACHE_DIR`` names another one, and set to the empty
-string it turns the disk cache off. ``JITGRAD_CACHE_SIZE`` bounds it, in MB (256). Machine code from a folder that
-somebody else can write to would be their code run as you, so such a folder is refused: one warning, no disk cache.
-Nothing here raises for a folder that is read-only or full, or an entry that is cut short, damaged or not ours: the
-kernel is then compiled again.
+string it turns the disk cache off. ``JITGRAD_CACHE_SIZE`` bounds it, in MB (256). Machine code that somebody else can write
+to would be their code run as you. So a folder is refused if others can write to it, or exchange it because they can write to
+one above it: one warning, no disk cache. And an entry is code only if it is a file that is the user's own, and that nobody
+else can write to. Nothing here raises for a folder that is read-only or full, or an entry that is cut short, damaged or not
+ours: the kernel is then compiled again.
 """
 
 from __future__ import annotations
@@ -126,11 +127,14 @@ def info() -> CacheInfo:
 
 
 def _read(path: Path, key: bytes) -> bytes | None:
-    """The payload of an entry, or None unless magic, key, length and checksum are all right; marks it as used now."""
+    """The payload of an entry, or None unless owner, magic, key, length and checksum are all right; marks it as used now."""
     try:
         # O_NONBLOCK so that a pipe of that name cannot hang us, O_NOFOLLOW so that only a file of this folder is read
         flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
         with open(path, "rb", opener=lambda name, _: os.open(name, flags)) as file:
+            found = os.fstat(file.fileno())  # of what is read, whatever has that name by now
+            if not stat.S_ISREG(found.st_mode) or _others_can_write(found):
+                return None
             data = file.read()
     except OSError:
         return None
@@ -151,24 +155,27 @@ def _folder(create: bool = False) -> Path | None:
     if named == "":
         return None
     try:
-        if named is None:
-            folder = _user_caches() / "jitgrad"
-        else:
-            folder = Path(named).expanduser().absolute()
-        try:
-            found = os.lstat(folder)
-        except FileNotFoundError:
-            if not create:
-                return None
-            os.makedirs(folder, mode=0o700, exist_ok=True)
-            found = os.lstat(folder)
+        folder = _user_caches() / "jitgrad" if named is None else Path(named).expanduser().absolute()
+        # The way there is looked at without the links in it, and it is that which is used.
+        folder = Path(os.path.realpath(folder.parent)) / folder.name
+        objection = _objection_above(folder)
+        if create and not objection:
+            _make(folder)
+        objection = objection or _objection(os.lstat(folder))
     except (OSError, RuntimeError):  # no permission, a file in the way, a read-only home, no home at all
         return None
-    objection = _objection(found)
     if objection:
         _warn_once(f"{folder}\0{objection}", f"jitgrad keeps no kernels on disk: the cache folder {folder} {objection}")
         return None
     return folder
+
+
+def _make(folder: Path) -> None:
+    """Make the folder and those above it that are missing, for the user alone whatever the umask."""
+    for path in (*reversed(folder.parents), folder):
+        if not os.path.lexists(path):
+            with contextlib.suppress(FileExistsError):  # made meanwhile
+                path.mkdir(0o700)
 
 
 def _user_caches() -> Path:
@@ -182,17 +189,45 @@ def _user_caches() -> Path:
 
 
 def _objection(found: os.stat_result) -> str:
-    """Why this folder cannot be trusted with machine code; empty where it can."""
+    """Why this folder cannot be trusted with machine code; empty where it can.
+
+    What is in a folder that others could write to may be theirs whatever is done about that now, so the advice is to remove it.
+    """
     if stat.S_ISLNK(found.st_mode):
-        return "is a symbolic link"
+        return "is a symbolic link: set JITGRAD_CACHE_DIR to the folder itself"
     if not stat.S_ISDIR(found.st_mode):
         return "is not a folder"
-    if hasattr(os, "getuid"):  # POSIX; on Windows the user's own folders are protected by their access lists
-        if found.st_uid != os.getuid():
-            return "belongs to another user"
-        if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-            return "can be written to by other users (chmod 700 would do)"
+    if hasattr(os, "getuid") and found.st_uid != os.getuid():
+        return "belongs to another user: set JITGRAD_CACHE_DIR to a folder of your own"
+    if _others_can_write(found):
+        return "can be written to by other users: remove it with all that is in it, and one that only you can write to is made"
     return ""
+
+
+def _objection_above(folder: Path) -> str:
+    """Why the way to this folder cannot be trusted: who can write to a folder can exchange the folders in it, but where its
+    sticky bit is set."""
+    for above in folder.parents:
+        try:
+            found = os.stat(above)
+        except FileNotFoundError:
+            continue
+        if hasattr(os, "getuid") and found.st_uid not in (0, os.getuid()):
+            return f"is in {above}, which belongs to another user: set JITGRAD_CACHE_DIR to a folder elsewhere"
+        if _can_be_written(found) and not found.st_mode & stat.S_ISVTX:
+            return (f"is in {above}, which can be written to by other users: set JITGRAD_CACHE_DIR to a folder elsewhere, or "
+                    "take that right away (chmod go-w) and remove the cache folder, and a new one is made")  # fmt: skip
+    return ""
+
+
+def _others_can_write(found: os.stat_result) -> bool:
+    """Whether anybody but the user (and root) decides what is in a file or folder."""
+    return hasattr(os, "getuid") and (found.st_uid != os.getuid() or _can_be_written(found))
+
+
+def _can_be_written(found: os.stat_result) -> bool:
+    """By those who do not own it; on Windows the user's own folders are protected by their access lists."""
+    return hasattr(os, "getuid") and bool(found.st_mode & (stat.S_IWGRP | stat.S_IWOTH))
 
 
 def _limit() -> int:
