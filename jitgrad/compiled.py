@@ -21,7 +21,7 @@ from jitgrad.handle import Handle, make, requires
 from jitgrad.locks import lazily
 from jitgrad.record import grad_mode
 from jitgrad.signals import importing
-from jitgrad.signature import Tree, argument_labels, from_plain, plain, result_labels
+from jitgrad.signature import Tree, argument_labels, described, from_plain, plain, result_labels
 from jitgrad.sweeps import artefact, compiler, native
 from jitgrad.sweeps.adapters import adapter
 from jitgrad.sweeps.export import OUT_OF_BOUNDS, OUT_OF_MEMORY, export
@@ -52,7 +52,9 @@ class Origin(NamedTuple):
     imports: Sequence[str] = ()
 
     def object_file(self, symbol: str, text: str) -> Origin:
-        return self if self.code else Origin(text, compiler.object_code(self.text, (symbol,)), native.imports_of(self.text))
+        if self.code:
+            return self
+        return Origin(text, compiler.object_code(self.text + artefact.SEAL, (symbol,)), native.imports_of(self.text))
 
 
 class NativeFunction:
@@ -284,7 +286,8 @@ class NativeFunction:
             "name": self.name, "symbol": self.symbol, "imports": list(origin.imports), "text": origin.text,
             "arguments": plain(self.arguments, self.name), "results": plain(self.results, self.name),
         }  # fmt: skip
-        return artefact.packed(manifest, self._data.tobytes(), origin.code)
+        data = self._data.tobytes()
+        return artefact.packed(manifest, data, artefact.sealed(manifest, data, origin.code))
 
     def __reduce__(self) -> tuple:
         return _unpickled, (self._packed(),)
@@ -328,11 +331,14 @@ def _unpickled(content: bytes) -> NativeFunction:
 
 def _loaded(content: bytes, name: str, public: bool = True) -> NativeFunction:
     manifest, data, code = artefact.unpacked(content, name)
+    try:
+        label, symbol, imports, text = described(manifest)
+        arguments, results = from_plain(manifest.get("arguments"), True), from_plain(manifest.get("results"))
+    except (ValueError, RecursionError) as error:
+        raise artefact.damaged(name, str(error)) from None
     memory = _aligned(data)
-    origin = Origin(manifest["text"], code, manifest["imports"])
-    kernel = native.link_object(code, manifest["symbol"], origin.imports, {DATA: memory})
-    arguments, results = from_plain(manifest["arguments"]), from_plain(manifest["results"])
-    return NativeFunction(manifest["name"], arguments, results, kernel, memory, origin, public)
+    kernel = native.link_object(code, symbol, imports, {DATA: memory})
+    return NativeFunction(label, arguments, results, kernel, memory, Origin(text, code, imports), public)
 
 
 def _aligned(data: bytes) -> np.ndarray:

@@ -116,3 +116,19 @@ class HoleError(JitgradError, NotImplementedError):
 
     `jitgrad ops` lists the holes with their reasons.
     """
+
+
+class DamagedFileError(JitgradError, ValueError):
+    """`load_compiled` was given a file that is no native function, or is not as it was saved.
+
+    Fails::
+
+        g.save("g.native")
+        content = pathlib.Path("g.native").read_bytes()
+        pathlib.Path("g.native").write_bytes(content[:-1])
+        jitgrad.load_compiled("g.native")
+
+    The file holds machine code, which is called by what the file says of its arguments and results, so all of it must be
+    there and belong together.
+    Fix: compile the function and save it again.
+    """

@@ -5,12 +5,15 @@ and C headers. In files they are JSON.
 from __future__ import annotations
 
 import inspect
+import itertools
+import math
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from jitgrad.sweeps.export import EXPORTED
 from jitgrad.sweeps.wrapped import Value
 
 
@@ -57,25 +60,81 @@ def _plain_key(key: Any, name: str) -> Any:
                     "only numbers, strings, None and tuples of them have a place in the file")  # fmt: skip
 
 
+def from_plain(written: Any, of_arguments: bool = False) -> Tree:
+    """The tree that `plain` wrote; `ValueError` if this is none, since machine code is called by what it says."""
+    if not _is_dict(written, "structure", "leaves", "labels"):
+        raise ValueError("arguments and results have a structure, leaves and labels")
+    count = itertools.count()
+    structure, leaves, labels = _structure(written["structure"], count), written["leaves"], written["labels"]
+    if of_arguments and (structure is None or structure[0] is not tuple):
+        raise ValueError("arguments are a tuple")
+    if not isinstance(leaves, list) or not isinstance(labels, list) or not len(leaves) == len(labels) == next(count):
+        raise ValueError("there are as many leaves and labels as places for them")
+    if not all(isinstance(label, str) and _NAME.fullmatch(label) for label in labels):
+        raise ValueError(f"labels are names, and these are {labels}")
+    return Tree(structure, [_leaf(leaf) for leaf in leaves], labels)
+
+
+def _structure(written: Any, count: Iterator[int]) -> Any:
+    if written is None:
+        next(count)
+        return None
+    if not _is_dict(written, "kind", "keys", "parts") or not isinstance(written["parts"], list):
+        raise ValueError(f"a structure has a kind, keys and parts, and this is {written!r:.80}")
+    kinds: dict[Any, type] = {"list": list, "tuple": tuple, "dict": dict}
+    kind = kinds.get(written["kind"]) if isinstance(written["kind"], str) else None
+    parts = tuple([_structure(part, count) for part in written["parts"]])
+    if kind is None:
+        raise ValueError(f"there are lists, tuples and dicts, and no {written['kind']!r:.80}")
+    if kind is not dict:
+        return kind, parts
+    keys = tuple([_key(key) for key in written["keys"]]) if isinstance(written["keys"], list) else ()
+    if len(set(keys)) != len(parts):
+        raise ValueError(f"a dict of {len(parts)} parts has as many keys, and not {keys!r:.80}")
+    return dict, keys, parts
+
+
 def _key(written: Any) -> Any:
-    return tuple(map(_key, written)) if isinstance(written, list) else written
+    if isinstance(written, list):
+        return tuple(map(_key, written))
+    return _fixed(written)
 
 
-def from_plain(written: dict[str, Any]) -> Tree:
-    """The tree that `plain` wrote."""
+def _fixed(value: Any) -> Any:
+    if value is None or type(value) in (bool, int, float, str):
+        return value
+    raise ValueError(f"keys and what is fixed are numbers, strings and None, and not {value!r:.80}")
 
-    def part(structure: Any) -> Any:
-        if structure is None:
-            return None
-        parts = tuple(part(p) for p in structure["parts"])
-        if structure["kind"] == "dict":
-            return (dict, tuple(map(_key, structure["keys"])), parts)
-        return (list if structure["kind"] == "list" else tuple, parts)
 
-    def value(leaf: dict[str, Any]) -> Any:
-        return leaf["fixed"] if "fixed" in leaf else Value(tuple(leaf["shape"]), np.dtype(leaf["dtype"]))
+def _leaf(written: Any) -> Any:
+    if _is_dict(written, "fixed"):
+        return _fixed(written["fixed"])
+    if not _is_dict(written, "shape", "dtype") or written["dtype"] not in EXPORTED or not isinstance(written["shape"], list):
+        raise ValueError(f"a value has a shape, and a dtype among {', '.join(EXPORTED)}, and this is {written!r:.80}")
+    shape = tuple(written["shape"])
+    sizes = [n for n in shape if type(n) is int and 0 <= n < LARGEST]
+    if len(shape) > MOST_DIMENSIONS or len(sizes) != len(shape) or math.prod(sizes) >= LARGEST:
+        raise ValueError(f"{shape!r:.80} is no shape")
+    return Value(shape, np.dtype(written["dtype"]))
 
-    return Tree(part(written["structure"]), [value(leaf) for leaf in written["leaves"]], written["labels"])
+
+def described(manifest: dict[str, Any]) -> tuple[str, str, list[str], str]:
+    """Name, symbol, imports and text of a function in a file; `ValueError` if they are not what they should be."""
+    name, symbol, imports, text = (manifest.get(what) for what in ("name", "symbol", "imports", "text"))
+    if not (isinstance(name, str) and isinstance(text, str) and isinstance(symbol, str) and _NAME.fullmatch(symbol)):
+        raise ValueError("a function has a name, a symbol and a text")
+    if not isinstance(imports, list) or not all(isinstance(x, str) for x in imports):
+        raise ValueError("imports are names")
+    return name, symbol, imports, text
+
+
+def _is_dict(written: Any, *names: str) -> bool:
+    return isinstance(written, dict) and set(written) == set(names)
+
+
+_NAME = re.compile(r"[A-Za-z_0-9]+")
+MOST_DIMENSIONS, LARGEST = 64, 1 << 48
+"""Of an array: dimensions, for NumPy, and elements."""
 
 
 # Names.

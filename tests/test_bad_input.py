@@ -326,7 +326,7 @@ def test_nan_and_inf_flow() -> None:
 def test_own_exceptions_have_a_common_base_and_teach() -> None:
     own = [e for e in vars(jitgrad.errors).values() if isinstance(e, type) and issubclass(e, JitgradError)]
     for error in own:
-        assert error is JitgradError or issubclass(error, (RuntimeError, TypeError))
+        assert error is JitgradError or issubclass(error, (RuntimeError, TypeError, ValueError))
         assert error.__doc__
         if error.__doc__.count("\n") > 4:
             assert "Fix:" in error.__doc__

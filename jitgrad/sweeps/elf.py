@@ -28,6 +28,8 @@ _WRITE, _ALLOC, _EXECUTE, _THREAD_LOCAL = 1, 2, 4, 0x400
 _ABSOLUTE = 1  # R_X86_64_64
 _UNDEFINED, _FIRST_RESERVED = 0, 0xFF00
 _UNWINDING = ".eh_frame"
+LARGEST = 1 << 30
+"""Bytes in memory; the code of no tape comes near, and what is said to be larger is left to LLVM."""
 
 
 class _Section(NamedTuple):
@@ -65,7 +67,7 @@ def load(code: bytes, names: Sequence[str], imports: Mapping[str, int]) -> Loade
         return None
     try:
         return _load(code, names, imports)
-    except (_Unfamiliar, struct.error, IndexError, ValueError, KeyError, OSError):
+    except (_Unfamiliar, struct.error, IndexError, ValueError, KeyError, OSError, OverflowError):
         return None
 
 
@@ -86,6 +88,8 @@ def _load(code: bytes, names: Sequence[str], imports: Mapping[str, int]) -> Load
             fixed = end = _up(end, mmap.PAGESIZE)
         offsets[k] = end = _up(end, sections[k].align)
         end += sections[k].size
+        if end > LARGEST:
+            raise _Unfamiliar
     fixed = end if fixed is None else fixed
     memory = mmap.mmap(-1, max(end, 1), prot=mmap.PROT_READ | mmap.PROT_WRITE)
     view = (ctypes.c_char * len(memory)).from_buffer(memory)
@@ -102,8 +106,9 @@ def _load(code: bytes, names: Sequence[str], imports: Mapping[str, int]) -> Load
     for section in sections:
         if section.type in (_PLACES, _PLACES_WITHOUT_ADDENDS) and section.info in offsets:
             _relocate(code, section, memory, offsets[section.info], sections[section.info].size, symbols)
+    code_ends = [(places[k], places[k] + sections[k].size) for k in kept if sections[k].flags & _EXECUTE]
     addresses = {name: address for name, address in symbols if name in names and address is not None}
-    if addresses.keys() != set(names):
+    if addresses.keys() != set(names) or not all(any(a <= x < b for a, b in code_ends) for x in addresses.values()):
         raise _Unfamiliar
     if fixed and _mprotect()(base, fixed, mmap.PROT_READ | mmap.PROT_EXEC):
         raise _Unfamiliar  # not allowed here
@@ -114,7 +119,9 @@ def _symbols(
     code: bytes, sections: list[_Section], places: dict[int, int], imports: Mapping[str, int]
 ) -> list[tuple[str, int | None]]:
     """The names and addresses of all symbols; None for those in parts that are not in memory."""
-    table = next(section for section in sections if section.type == _SYMBOLS)
+    table = next((section for section in sections if section.type == _SYMBOLS), None)
+    if table is None:
+        raise _Unfamiliar
     found: list[tuple[str, int | None]] = []
     for name, _, _, where, value, _ in _SYMBOL.iter_unpack(code[table.offset : table.offset + table.size]):
         title = _text(code, sections[table.link], name)
@@ -122,6 +129,8 @@ def _symbols(
             found.append((title, None))
         elif where == _UNDEFINED:
             found.append((title, imports.get(title) or _of_process(title)))
+        elif where in places and value > sections[where].size:
+            raise _Unfamiliar
         else:
             found.append((title, places[where] + value if where in places else None))
     return found

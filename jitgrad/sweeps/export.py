@@ -49,9 +49,9 @@ def export(label: str, tape: Tape, captured: dict[Row, np.ndarray], form: str = 
     Raises `NotCompilableError` if NumPy has to run a row, for a dtype that machine code does not know, and for very long tapes.
     """
     for row in [*tape.inputs, *tape.outputs, *captured]:
-        if str(row.dtype) not in _EXPORTED:
+        if str(row.dtype) not in EXPORTED:
             raise NotCompilableError(f"{label} has a value of dtype {row.dtype} among its arguments or results, and there are "
-                                     f"C functions of {', '.join(_EXPORTED)} alone: convert with .to(...)")  # fmt: skip
+                                     f"C functions of {', '.join(EXPORTED)} alone: convert with .to(...)")  # fmt: skip
     if len(tape) > MOST_ROWS:
         raise NotCompilableError(f"the tape of {label} has {len(tape)} rows, and more than {MOST_ROWS} would take minutes to "
                                  "compile: write its loop with scan, fori_loop or while_loop, which are one row")  # fmt: skip
@@ -95,7 +95,7 @@ def _exported(label: str, inner: Wrapped, form: str) -> Exported:
     return Exported(name, whole.replace("@jitgrad_function(", f"@{name}("), inner.data, inner.inputs, inner.outputs)
 
 
-_EXPORTED = ("float32", "float64", "int32", "int64", "bool")
+EXPORTED = ("float32", "float64", "int32", "int64", "bool")
 
 
 def _refuse_numpy(label: str, plan: Plan) -> None:
