@@ -263,7 +263,7 @@ class _Planner:
         level = last = 0
         for value, part, adds in self._parts(row):
             if value is not None and self.home.get(value) is row and _is_whole(part, row):
-                level = max(level, self._level_after(value, row))
+                level = last = max(level, self._level_after(value, row))
                 continue
             access = None if value is None else self.layouts.access(value)
             over = space(part.shape)
