@@ -18,7 +18,7 @@ from jitgrad.errors import MutatedArgumentError
 from jitgrad.handle import Handle, make, own_memory, requires
 from jitgrad.index import Step
 from jitgrad.ops.elementwise import cast, detach
-from jitgrad.ops.indexing import filled, getitem, index_put
+from jitgrad.ops.indexing import filled, getitem, index_put, put
 from jitgrad.ops.movement import expand, permute, reshape
 from jitgrad.ops.table import infer
 from jitgrad.record import apply, current_trace, grad_mode
@@ -121,7 +121,7 @@ def assign(target: Any, steps: Sequence[Step], value: Any) -> None:
         place = place[filled(template, arrays)]
     template, arrays = steps[-1]
     try:
-        place[filled(template, arrays)] = value._value
+        put(place, value._value, arrays, template)
     except ValueError:
         shape = list(_getitem_shape(make(type(target), place, None), steps[-1]))
         raise _misfit(value, shape) from None

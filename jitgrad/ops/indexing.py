@@ -7,7 +7,9 @@ array of the row. `index_add` is the transpose of `getitem`; where cotangents me
 
 from __future__ import annotations
 
+import builtins
 import functools
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -52,8 +54,66 @@ def _index_add(x: Any, g: Any, *arrays: Any, index: tuple) -> Any:
 
 def _index_put(x: Any, value: Any, *arrays: Any, index: tuple) -> Any:
     out = np.array(x)
-    out[filled(index, arrays)] = value
+    put(out, value, arrays, index)
     return out
+
+
+def put(out: np.ndarray, value: Any, arrays: tuple, index: tuple) -> None:
+    """`out[index] = value`; of several that are written to one place, the last in order stays."""
+    if arrays:  # NumPy goes through memory in the order of its strides, by which another one might be the last
+        arrays, value = tuple([_in_order(a) for a in arrays]), _in_order(value)
+    out[filled(index, arrays)] = value
+
+
+def _in_order(a: Any) -> Any:
+    """The array, copied if its memory is not in the order of its elements."""
+    if np.ndim(a) == 0 or a.flags.c_contiguous:
+        return a
+    steps = [step for step in a.strides if step]
+    return a if all(more >= less > 0 for more, less in zip(steps, [*steps[1:], 1])) else a.copy("C")
+
+
+def _stays(arrays: tuple, x_shape: tuple[int, ...], index: tuple) -> Any:
+    """Which elements stay when they are put at an index, as a mask; None if no place is named twice.
+
+    Every element writes its number there, and stays if that is what is read afterwards.
+    """
+    missing = len(x_shape) - builtins.sum(item is not None and item is not Ellipsis for item in index)
+    items = [part for item in index for part in ([slice(None)] * missing if item is Ellipsis else [item])]
+    items += [slice(None)] * (len(x_shape) - builtins.sum(item is not None for item in items))
+    at = [item for item in items if item is not None]
+    shape = tuple([1 if item == slice(None) else n for item, n in zip(at, x_shape)])
+    known = tuple([_value_of(a) for a in arrays])
+    if builtins.all(a is not None for a in known):
+        numbers = np.zeros(shape, np.int64)
+        picked = numbers[filled(index, known)]
+        own = np.arange(picked.size).reshape(picked.shape)
+        put(numbers, own, known, index)
+        stays = numbers[filled(index, known)] == own
+        return None if stays.all() else stays
+    picked = _picked_shape(arrays, shape, index)
+    own = np.arange(math.prod(picked), dtype=np.int32).reshape(picked)
+    written = index_put(_zeros(shape, own.dtype), own, *arrays, index=index)
+    return eq(getitem(written, *arrays, index=index), own)
+
+
+def _picked_shape(arrays: tuple, shape: tuple[int, ...], index: tuple) -> tuple[int, ...]:
+    stand_ins = tuple([np.broadcast_to(np.int64(0), a.shape) for a in arrays])
+    return np.broadcast_to(np.int8(0), shape)[filled(index, stand_ins)].shape
+
+
+def _value_of(a: Any) -> Any:
+    """An array, also one that a tape holds as a constant; None for what comes later."""
+    if not hasattr(a, "__record__"):
+        return np.asarray(a)
+    return a._row.params.get("value") if a._value is None else a._value
+
+
+def _put_back(g: Any, arrays: tuple, x_shape: tuple[int, ...], index: tuple) -> Any:
+    """The cotangent of what is put at an index; none for an element that a later one overwrites."""
+    found = getitem(g, *arrays, index=index)
+    stays = _stays(arrays, x_shape, index) if len(arrays) else None
+    return found if stays is None else where(expand(stays, shape=tuple(found.shape)), found, 0)
 
 
 def part_at(x: np.ndarray, index: tuple) -> np.ndarray:
@@ -96,12 +156,13 @@ index_put = Op(
     vjp=(
         lambda g, arrays, value_shape, value_dtype, index: index_put(
             g, _zeros(value_shape, value_dtype), *arrays, index=index),
-        lambda g, arrays, index: getitem(g, *arrays, index=index),
+        lambda g, arrays, x_shape, index: _put_back(g, arrays, x_shape, index),
     ),
     shape=lambda x, value, *arrays, index: Spec(x.shape, x.dtype),
     parts=lambda out, x, value, *arrays, index: _parts(out, x, value, arrays, index, False),
     samples=lambda: [
         ([(4, 3), (2, 3), np.array([3, 0])], {"index": (Slot(0), ...)}),
+        ([(4, 3), (3, 3), NAMES], {"index": (Slot(0), ...)}),
         ([(4, 3), (3,)], {"index": (2, ...)}),
     ],
 )  # fmt: skip
