@@ -31,7 +31,7 @@ class Exponential(NamedTuple):
     flat: Any  # n from which on 2**-n is nothing beside 2**n
     tanh: tuple  # (tanh(a) - a) / a^3, in a^2, for a < 0.55, tanh(a) = 1/2; relative error of tanh: 2^-29, 2^-58
     tanh_near_0: Any
-    tanh_max: Any
+    tanh_max: Any  # from here on the derivative is 0, or subnormal
 
 
 E32 = Exponential(
@@ -46,7 +46,7 @@ E32 = Exponential(
     singles(0.0013935438, 0.04166646),
     *singles(89.6, 1.5 * 2**23 + 125, 40),
     singles(-0.0062428494, 0.021050714, -0.053847548, 0.13332544, -0.33333316),
-    *singles(0.5495, 10),
+    *singles(0.5495, 44),
 )  # fmt: skip
 E64 = Exponential(
     F64,
@@ -69,7 +69,7 @@ E64 = Exponential(
     (-1.9494716141641986e-05, 8.331649990319787e-05, -0.00023338160674066523, 0.0005884445046325862,
      -0.0014555428508036552, 0.0035920920313175886, -0.008863232601538873, 0.021869488385862473,
      -0.05396825396376087, 0.13333333333326622, -0.333333333333333),
-    0.5495, 20.0,
+    0.5495, 354.0,
 )  # fmt: skip
 EXPONENTIALS = (E32, E64)
 
@@ -163,25 +163,55 @@ def _double_in_powers(x: Any, c: Any) -> Any:
     return b, fma(b, c.t.log2e, c.one_round)
 
 
+def _lacks(x: Any, r: Any, s: Any, c: Any) -> Any:
+    """What tanh(a) lacks to 1, 2 / (e**2a + 1), a = |x|."""
+    power = power_of_two(x, bits(s), c.t)
+    return c.t.two / fma(exp_less_1(r, c), power, power + c.t.one)
+
+
 def _tanh(x: Any, r: Any, s: Any, c: Any) -> Any:
-    """1 - 2 / (e**2a + 1), a = |x|, and a polynomial below 1/2, where the difference would lose digits."""
-    t, a = c.t, abs(x)
+    """A polynomial below 1/2, where the difference to 1 would lose digits."""
+    a = abs(x)
     z = a * a
     near = fma(a * z, horner(z, c.tanh), a)
-    power = power_of_two(x, bits(s), t)
-    far = t.one - t.two / fma(exp_less_1(r, c), power, power + t.one)
+    far = c.t.one - _lacks(x, r, s, c)
     return copysign(select(a < c.tanh_near_0, near, far), x)
 
 
-def tanh_f32(x: Any) -> Any:
+def _tanh_slope(x: Any, r: Any, s: Any, c: Any) -> Any:
+    """1 - tanh^2 = q (2 - q) for what tanh lacks to 1; beside a tanh of the same x it costs an instruction or two."""
+    q = _lacks(x, r, s, c)
+    return select(abs(x) > c.tanh_max, c.t.zero, q * (c.t.two - q))
+
+
+def _rest_f32(x: Any) -> Any:
     b, s = _double_in_powers(x, E32)
-    r = fma(s - E32.one_round, -F32.ln2, b)  # what ln2 lacks would count only where tanh has become flat
+    return fma(s - E32.one_round, -F32.ln2, b), s  # what ln2 lacks would count only where tanh has become flat
+
+
+def _rest_f64(x: Any) -> Any:
+    b, s = _double_in_powers(x, E64)
+    return less_whole_ln2(b, s - E64.one_round, F64), s
+
+
+def tanh_f32(x: Any) -> Any:
+    r, s = _rest_f32(x)
     return _tanh(x, r, s, E32)
 
 
 def tanh_f64(x: Any) -> Any:
-    b, s = _double_in_powers(x, E64)
-    return _tanh(x, less_whole_ln2(b, s - E64.one_round, F64), s, E64)
+    r, s = _rest_f64(x)
+    return _tanh(x, r, s, E64)
+
+
+def tanh_slope_f32(x: Any) -> Any:
+    r, s = _rest_f32(x)
+    return _tanh_slope(x, r, s, E32)
+
+
+def tanh_slope_f64(x: Any) -> Any:
+    r, s = _rest_f64(x)
+    return _tanh_slope(x, r, s, E64)
 
 
 def sigmoid(x: Any, c: Any) -> Any:
@@ -189,7 +219,14 @@ def sigmoid(x: Any, c: Any) -> Any:
     return select(x < c.t.zero, z, c.t.one) / (z + c.t.one)
 
 
+def sigmoid_slope(x: Any, c: Any) -> Any:
+    """sigmoid(x) sigmoid(-x)."""
+    z = exp_of_negative(-abs(x), c)
+    u = z + c.t.one
+    return z / (u * u)
+
+
 KERNELS = {
-    **{f.__name__: both(f, EXPONENTIALS) for f in (exp, exp2, expm1, sinh, cosh, sigmoid)},
-    "tanh": {"f32": tanh_f32, "f64": tanh_f64},
+    **{f.__name__: both(f, EXPONENTIALS) for f in (exp, exp2, expm1, sinh, cosh, sigmoid, sigmoid_slope)},
+    "tanh": {"f32": tanh_f32, "f64": tanh_f64}, "tanh_slope": {"f32": tanh_slope_f32, "f64": tanh_slope_f64},
 }

@@ -168,6 +168,18 @@ def bessel_far(n: int, end: float, **sizes: int) -> Fit:
     return Fit(f, lambda v: 1 / f(v), 0, 1 / mp.mpf(end), sizes)
 
 
+def bessel_difference(slope: bool, end: float, **sizes: int) -> Fit:
+    """(I_0(a) - I_1(a)) e^-a a^(3/2) in v = 1/a; or the derivative of (I_0 - I_1) e^-a, times a^(5/2)."""
+
+    def f(v: Any) -> Any:
+        with mp.workdps(80):
+            zero, one = mp.besseli(0, 1 / v), mp.besseli(1, 1 / v)
+            found = v * one - 2 * (zero - one) if slope else zero - one
+            return found * mp.exp(-1 / v) / mp.sqrt(v) / v ** (1 + slope)
+
+    return Fit(f, lambda v: 1 / f(v), 0, 1 / mp.mpf(end), sizes)
+
+
 def log2_rest(z: Any) -> Any:
     """(log2((1 + s)/(1 - s)) - 2 s / ln 2 - 2 s^3 / (3 ln 2)) / s^5, z = s^2."""
     with mp.workdps(100):
@@ -202,6 +214,14 @@ FITS: dict[str, Fit] = {
     "i0_far64": bessel_far(0, 14, f64=16),
     "i1_near64": bessel_near(1, 14, f64=20),
     "i1_far64": bessel_far(1, 14, f64=16),
+    "i2_near": bessel_near(2, 7.75, f32=10),
+    "i2_far": bessel_far(2, 7.75, f32=6),
+    "i2_near64": bessel_near(2, 14, f64=20),
+    "i2_far64": bessel_far(2, 14, f64=16),
+    "difference_far": bessel_difference(False, 7.75, f32=7),
+    "difference_far64": bessel_difference(False, 14, f64=16),
+    "slope_far": bessel_difference(True, 7.75, f32=7),
+    "slope_far64": bessel_difference(True, 14, f64=16),
 }
 
 if __name__ == "__main__":

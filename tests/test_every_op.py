@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 import scipy.special
+from scipy.special import iv, ive
 
 import jitgrad as jg
 from jitgrad.ops import Op, rows
@@ -54,6 +55,15 @@ ORACLES: dict[str, Callable] = {
     "zeros_like": lambda x: x * 0, "sigmoid": scipy.special.expit, "softplus": lambda x: np.log1p(np.exp(x)),
     "binary_cross_entropy": lambda x, y: -(y * np.maximum(np.log(x), -100) + (1 - y) * np.maximum(np.log(1 - x), -100)),
     "erf": scipy.special.erf, "erfc": scipy.special.erfc, "erfinv": scipy.special.erfinv, "xlogy": scipy.special.xlogy,
+    "sigmoid_slope": lambda x: scipy.special.expit(x) * scipy.special.expit(-x), "tanh_slope": lambda x: np.cosh(x) ** -2.0,
+    "asin_slope": lambda x: (1 - x * x) ** -0.5, "atan_slope": lambda x: 1 / (1 + x * x),
+    "atanh_slope": lambda x: 1 / (1 - x * x), "cosine": lambda x, y: x / np.hypot(x, y),
+    "binary_cross_entropy_with_logits": lambda x, y: y * np.logaddexp(0, -x) + (1 - y) * np.logaddexp(0, x),
+    "i1_over_x": lambda x: (iv(0, x) - iv(2, x)) / 2, "i2_over_x": lambda x: (iv(1, x) - iv(3, x)) / 4,
+    "i1e_over_x": lambda x: (ive(0, x) - ive(2, x)) / 2,
+    "i1e_over_x_slope": lambda x: (ive(1, abs(x)) - ive(3, abs(x))) / 4 - (ive(0, x) - ive(2, x)) / 2,
+    "i0e_less_i1e": lambda x: ive(0, x) - ive(1, abs(x)),
+    "i0e_less_i1e_slope": lambda x: (ive(0, x) - ive(2, x)) / 2 - 2 * (ive(0, x) - ive(1, abs(x))),
     "i0": scipy.special.i0, "i0e": scipy.special.i0e, "i1": scipy.special.i1, "i1e": scipy.special.i1e,
     "lgamma": scipy.special.gammaln, "digamma": scipy.special.psi,
     "trigamma": lambda x: scipy.special.polygamma(1, x),

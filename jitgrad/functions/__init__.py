@@ -24,7 +24,6 @@ from jitgrad.record import apply
 from jitgrad.tensor import Tensor
 
 _KINDS = ("elementwise", "reduction", "movement")
-_HIDDEN = ("alias", "binary_cross_entropy", "clone", "detach", "cast", "pow_scalar", "zeros_like", "pad")
 
 
 def _own(module: Any) -> dict[str, Callable]:
@@ -63,7 +62,7 @@ def _polygamma(n: int, input: Tensor) -> Tensor:
 
 
 for _op in TABLE.values():
-    if _op.kind in _KINDS and _op.name not in _HIDDEN:
+    if _op.kind in _KINDS and not _op.internal:
         for _name in (_op.name, *_op.aliases):
             FUNCTIONS[_name] = bound(_op, _accepting_arrays)
 FUNCTIONS["polygamma"] = _polygamma
@@ -85,7 +84,7 @@ for _name, _function in FUNCTIONS.items():
         setattr(Tensor, _name, _function)
 
 for _op in TABLE.values():
-    if _op.kind != "elementwise" or _op.prepare is not None or _op.name in _HIDDEN or not _op.method:
+    if _op.kind != "elementwise" or _op.prepare is not None or not _op.method:
         continue
     for _name in (_op.name, *_op.aliases):
         if _op.result == "integer":  # has no quick way: that is for floats
@@ -162,7 +161,7 @@ def _inplace(name: str, function: Callable) -> Callable:
 
 
 for _op in TABLE.values():
-    if _op.kind == "elementwise" and _op.name not in _HIDDEN and _op.name != "where":
+    if _op.kind == "elementwise" and not _op.internal and _op.name != "where":
         for _name in (_op.name, *_op.aliases):
             _ATTACHED[_name + "_"] = _inplace(_name, FUNCTIONS[_name])
 for _name in ("pow", "clamp", "round", "masked_fill", "scatter_add", "index_add", "cumsum"):

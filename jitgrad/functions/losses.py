@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from jitgrad.functions.numeric import softplus
 from jitgrad.functions.shaping import gather, unsqueeze
 from jitgrad.methods import bound
 from jitgrad.ops import TABLE
@@ -48,7 +47,7 @@ def binary_cross_entropy(input: Tensor, target: Tensor, reduction: str = "mean")
 def binary_cross_entropy_with_logits(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
     """`binary_cross_entropy` of sigmoid(input), exact for large inputs."""
     _of_one_shape("binary_cross_entropy_with_logits", input, target)
-    return _reduced(softplus(input) - target * input, reduction)
+    return _reduced(apply(ew.binary_cross_entropy_with_logits, (input, target)), reduction)
 
 
 def nll_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:

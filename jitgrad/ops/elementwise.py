@@ -14,113 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from jitgrad.kernels.gamma import G64
+from jitgrad.ops import special
 from jitgrad.ops.table import NOT_DIFFERENTIABLE, Op, binary, predicate, register, unary
 
 POSITIVE = (0.1, 4.0)
 INSIDE = (-0.9, 0.9)
 AWAY = ((0.2, 3.0), (0.2, 3.0))
-
-
-def each(function: Callable[[float], float]) -> Callable:
-    """A function of Python floats as a function of arrays, for what NumPy lacks. Slow, and exact to a rounding."""
-    ufunc = np.frompyfunc(function, 1, 1)
-    return lambda x: np.asarray(ufunc(x), dtype=x.dtype)[()]
-
-
-_erf, _erfc = each(math.erf), each(math.erfc)
-
-
-def _lgamma(x: float) -> float:
-    try:
-        return math.lgamma(x)
-    except (ValueError, OverflowError):  # the poles 0, -1, -2, …; and the end of the range
-        return math.inf if x == x else x
-
-
-def _digamma(x: np.ndarray) -> Any:
-    """Recurrence up to x >= 10, then the asymptotic series; reflection for x < 0 (Abramowitz & Stegun 6.3.5-18).
-
-    Around the root at 1.46 the kernel's polynomial, since the sum would lose its digits.
-    """
-    z = np.asarray(x, np.float64)
-    y = np.where(z < 0, 1 - z, z)
-    total = np.zeros_like(y)
-    for _ in range(10):
-        small = y < 10
-        total -= np.where(small, 1 / y, 0)
-        y = np.where(small, y + 1, y)
-    w = 1 / (y * y)
-    series = w * (1 / 12 - w * (1 / 120 - w * (1 / 252 - w * (1 / 240 - w * (1 / 132 - w * 691 / 32760)))))
-    total += np.log(y) - 0.5 / y - series
-    y = np.where(z < 0, 1 - z, z)
-    v = (y - G64.root[0]) - G64.root[1]
-    total = np.where((y > 1) & (y < 2.25), np.polyval(G64.digamma, v) * v, total)
-    total = np.where(z < 0, total - math.pi / np.tan(math.pi * (z - np.rint(z))), total)
-    total = np.where((z < 0) & (z == np.floor(z)), np.nan, total)
-    return total.astype(x.dtype)[()]
-
-
-_EULER_MACLAURIN = (1 / 12, -1 / 720, 1 / 30240, -1 / 1209600, 1 / 47900160, -691 / 1307674368000)  # B_2j / (2j)!
-
-
-def _polygamma(x: np.ndarray, n: int) -> Any:
-    """(-1)^(n+1) n! zeta(n + 1, x), the Hurwitz zeta function summed by Euler and Maclaurin (DLMF 25.11.5).
-
-    For x < 0 the reflection formula (DLMF 5.15.6): derivatives of cot(pi x) are polynomials in it.
-    """
-    x64, s = np.asarray(x, np.float64), n + 1
-    z = np.where(x64 < 0, 1 - x64, x64)
-    total = np.zeros_like(z)
-    for _ in range(16):
-        total += z**-s
-        z = z + 1
-    total += z ** (1 - s) / (s - 1) + 0.5 * z**-s
-    rising = float(s)
-    for j, coefficient in enumerate(_EULER_MACLAURIN):
-        total += coefficient * rising * z ** (-s - 2 * j - 1)
-        rising *= (s + 2 * j + 1) * (s + 2 * j + 2)
-    sign = (-1) ** (n + 1)
-    total *= sign * math.factorial(n)
-    derivative = np.polynomial.Polynomial([0, math.pi])
-    for _ in range(n):
-        derivative = derivative.deriv() * np.polynomial.Polynomial([-math.pi, 0, -math.pi])
-    cot = 1 / np.tan(math.pi * (x64 - np.rint(x64)))
-    total = np.where(x64 < 0, -sign * total - derivative(cot), total)
-    total = np.where((x64 < 0) & (x64 == np.floor(x64)), sign * math.inf, total)
-    return total.astype(x.dtype)[()]
-
-
-def _erfinv(x: np.ndarray) -> Any:
-    """Winitzki's closed formula, good to 0.3%, then Halley's method for erf(y) = x, or erfc where that is exact."""
-    a = np.asarray(abs(x), np.float64)
-    log = np.log1p(-a * a)
-    half = 2 / (math.pi * 0.147) + log / 2
-    y = np.sqrt(np.sqrt(half * half - log / 0.147) - half)
-    for _ in range(3):
-        excess = np.where(a < 0.5, _erf(y) - a, (1 - a) - _erfc(y))
-        step = excess * (math.sqrt(math.pi) / 2) * np.exp(y * y)
-        y = y - step / (1 + y * step)
-    y = np.where(a < 1e-8, a * (math.sqrt(math.pi) / 2), np.where(a == 1, math.inf, y))
-    return np.copysign(y, x).astype(x.dtype)[()]
-
-
-def _bessel(x: np.ndarray, n: int, shrunk: bool) -> Any:
-    """I_n(x), n = 0 or 1, times e**-|x| if `shrunk`: the power series (DLMF 10.25.2) or Hankel's expansion (10.40.1)."""
-    a = np.asarray(abs(x), np.float64)
-    b, far = np.minimum(a, 20), np.clip(a, 20, math.inf if shrunk else 800)  # I_n(800) is infinite
-    near_value = np.ones_like(a)
-    for k in range(55, 0, -1):
-        near_value = 1 + near_value * (b * b / (4 * k * (k + n)))
-    near_value *= (b / 2) ** n * (np.exp(-b) if shrunk else 1)
-    far_value = np.ones_like(a)
-    for k in range(30, 0, -1):
-        far_value = 1 - far_value * (4 * n * n - (2 * k - 1) ** 2) / (8 * k * far)
-    far_value /= math.sqrt(2 * math.pi) * np.sqrt(far)
-    if not shrunk:
-        far_value = far_value * np.exp(far / 2) * np.exp(far / 2)  # the exponential alone would be infinite earlier
-    value = np.where(a < 20, near_value, np.where(a == a, far_value, a))
-    return (np.copysign(value, x) if n else value).astype(x.dtype)[()]
 
 
 def _xlogy(x: Any, y: Any) -> Any:
@@ -187,8 +86,29 @@ def _relu(x: Any) -> Any:
 
 
 def _turned(moved: Any, x: Any, y: Any) -> Any:
-    square = x * x + y * y
-    return where(square == 0, 0, moved / square)
+    """moved / (x^2 + y^2), 0 in the origin; the squares might be 0 or infinite."""
+    away = hypot(x, y)
+    away = where(away == 0, 1, away)
+    return moved / away / away
+
+
+def _sigmoid(x: Any) -> Any:
+    z = np.exp(-np.abs(x))
+    return _where(x < 0, z, 1) / (1 + z)
+
+
+def _sigmoid_slope(x: Any) -> Any:
+    z = np.exp(-np.abs(x))
+    return z / ((1 + z) * (1 + z))
+
+
+def _with_logits(x: Any, y: Any) -> Any:
+    return np.log1p(np.exp(-np.abs(x))) + np.where(x > 0, (1 - y) * x, -y * x)
+
+
+def _log_times(g: Any, x: Any, none: Any) -> Any:
+    """g log(x), and 0 where there is none; the logarithm is that of 1 there, since 0 * inf would spoil further derivatives."""
+    return where(none, 0, g * log(where(none, 1, x)))
 
 
 def _won(g: Any, larger: Any, smaller: Any) -> Any:
@@ -215,11 +135,11 @@ pow = binary(
     "pow(x, y)", operator.pow, domain=(POSITIVE, (-2.0, 2.0)),
     vjp=(
         lambda g, x, y: where(y == 0, 0, g * (y * x ** (y - 1))),
-        lambda g, x, y, z: where(logical_and(x == 0, y >= 0), 0, g * (z * log(x))),
+        lambda g, x, y, z: _log_times(g * z, x, logical_and(x == 0, y >= 0)),
     ),
 )  # fmt: skip
 pow_scalar = unary(
-    "power(x, exponent)", _pow_scalar, label="pow", method=False, domain=POSITIVE,
+    "power(x, exponent)", _pow_scalar, label="pow", internal=True, domain=POSITIVE,
     d=lambda x, exponent: zeros_like(x) if exponent == 0 else exponent * power_of(x, exponent - 1),
     samples=lambda: [{"exponent": e} for e in (2, 3, -1, 0.5, 1.7, 0, 1)],
 )  # fmt: skip
@@ -228,10 +148,10 @@ abs = unary("abs(x)", operator.abs, vjp=lambda g, x: g * sign(x), aliases=("abso
 sign = unary("sign(x)", np.sign, vjp=lambda g: zeros_like(g))
 square = unary("x * x", np.square, d=lambda x: 2 * x)
 reciprocal = unary("1 / x", lambda x: 1 / x, d=lambda y: -y * y, domain=POSITIVE, result="float")
-alias = unary("x", lambda x: x, vjp=lambda g: g, method=False)
-clone = unary("x", lambda x: np.array(x)[()], vjp=lambda g: g, method=False)
-detach = unary("x", lambda x: x, d=NOT_DIFFERENTIABLE, method=False)
-zeros_like = unary("0", lambda x: np.zeros_like(x) if x.__class__ is np.ndarray else x.__class__(0), method=False,
+alias = unary("x", lambda x: x, vjp=lambda g: g, internal=True)
+clone = unary("x", lambda x: np.array(x)[()], vjp=lambda g: g, internal=True)
+detach = unary("x", lambda x: x, d=NOT_DIFFERENTIABLE, internal=True)
+zeros_like = unary("0", lambda x: np.zeros_like(x) if x.__class__ is np.ndarray else x.__class__(0), internal=True,
                    vjp=lambda g: zeros_like(g), label="zero")  # fmt: skip
 
 # Roots, exponentials, logarithms.
@@ -240,7 +160,7 @@ rsqrt = unary("1 / sqrt(x)", lambda x: 1 / np.sqrt(x), d=lambda y: -0.5 * y * y 
 cbrt = unary("cbrt(x)", np.cbrt, d=lambda y: 1 / (3 * y * y), domain=POSITIVE, result="float")
 exp = unary("exp(x)", np.exp, d=lambda y: y, result="float")
 exp2 = unary("exp2(x)", np.exp2, d=lambda y: y * math.log(2), result="float")
-expm1 = unary("expm1(x)", np.expm1, d=lambda y: y + 1, result="float")
+expm1 = unary("expm1(x)", np.expm1, d=lambda x: exp(x), result="float")
 log = unary("log(x)", np.log, vjp=lambda g, x: g / x, domain=POSITIVE, result="float")
 log1p = unary("log1p(x)", np.log1p, vjp=lambda g, x: g / (1 + x), domain=POSITIVE, result="float")
 log2 = unary("log2(x)", np.log2, vjp=lambda g, x: g / (x * math.log(2)), domain=POSITIVE, result="float")
@@ -248,7 +168,7 @@ log10 = unary("log10(x)", np.log10, vjp=lambda g, x: g / (x * math.log(10)), dom
 xlogy = binary(
     "select((x == 0) & (y == y), 0, x * log(y))", _xlogy, result="float", domain=((-3.0, 3.0), POSITIVE),
     vjp=(
-        lambda g, x, y: where(logical_and(x == 0, y <= 0), 0, g * log(y)),
+        lambda g, x, y: _log_times(g, y, logical_and(x == 0, y <= 0)),
         lambda g, x, y: g * x / y,
     ),
 )  # fmt: skip
@@ -257,55 +177,92 @@ xlogy = binary(
 sin = unary("sin(x)", np.sin, d=lambda x: cos(x), result="float")
 cos = unary("cos(x)", np.cos, d=lambda x: -sin(x), result="float")
 tan = unary("tan(x)", np.tan, d=lambda y: 1 + y * y, domain=(-1.2, 1.2), result="float")
-asin = unary("asin(x)", np.arcsin, d=lambda x: rsqrt(1 - x * x), domain=INSIDE, result="float", aliases=("arcsin",))
-acos = unary("acos(x)", np.arccos, d=lambda x: -rsqrt(1 - x * x), domain=INSIDE, result="float", aliases=("arccos",))
-atan = unary("atan(x)", np.arctan, d=lambda x: 1 / (1 + x * x), result="float", aliases=("arctan",))
+asin = unary("asin(x)", np.arcsin, d=lambda x: asin_slope(x), domain=INSIDE, result="float", aliases=("arcsin",))
+acos = unary("acos(x)", np.arccos, d=lambda x: -asin_slope(x), domain=INSIDE, result="float", aliases=("arccos",))
+asin_slope = unary("1 / sqrt((1 - x) * (1 + x))", lambda x: 1 / np.sqrt((1 - x) * (1 + x)), domain=INSIDE, result="float",
+                   d=lambda x, y: x * y * y * y, internal=True)  # fmt: skip
+atan = unary("atan(x)", np.arctan, d=lambda x: atan_slope(x), result="float", aliases=("arctan",))
+atan_slope = unary("1 / (1 + x * x)", lambda x: 1 / (1 + x * x), d=lambda x, y: -2 * (x * y * y), result="float", internal=True)
 atan2 = binary(
     "atan2(x, y)", np.arctan2, result="float", domain=AWAY, aliases=("arctan2",),
-    vjp=(lambda g, x, y: _turned(g * y, x, y), lambda g, x, y: _turned(-g * x, x, y)),
+    vjp=(lambda g, x, y: g * _turned(y, x, y), lambda g, x, y: -g * _turned(x, x, y)),
 )  # fmt: skip
-hypot = binary("hypot(x, y)", np.hypot, vjp=(lambda g, x, z: g * (x / z), lambda g, y, z: g * (y / z)), domain=AWAY,
+hypot = binary("hypot(x, y)", np.hypot, vjp=(lambda g, x, y: g * cosine(x, y), lambda g, x, y: g * cosine(y, x)), domain=AWAY,
                result="float")  # fmt: skip
+cosine = binary(
+    "x / hypot(x, y)", lambda x, y: x / np.hypot(x, y), domain=AWAY, result="float", internal=True,
+    vjp=(
+        lambda g, x, y: g * (cosine(y, x) * cosine(y, x) / hypot(x, y)),
+        lambda g, x, y, z: -g * (z * cosine(y, x) / hypot(x, y)),
+    ),
+)  # fmt: skip
+"""Of the angle between (x, y) and the first axis: the derivative of hypot in x."""
 sinh = unary("sinh(x)", np.sinh, d=lambda x: cosh(x), result="float")
 cosh = unary("cosh(x)", np.cosh, d=lambda x: sinh(x), result="float")
-tanh = unary("tanh(x)", np.tanh, d=lambda y: 1 - y * y, result="float")
+tanh = unary("tanh(x)", np.tanh, d=lambda x: tanh_slope(x), result="float")
+tanh_slope = unary("tanh_slope(x)", lambda x: 4 * _sigmoid_slope(x + x), d=lambda x, y: -2 * (tanh(x) * y), result="float",
+                   internal=True)  # fmt: skip
+"""1 - tanh(x)^2, also where tanh(x) is rounded to 1."""
 asinh = unary("asinh(x)", np.arcsinh, d=lambda x: 1 / hypot(x, 1.0), result="float", aliases=("arcsinh",))
-acosh = unary("acosh(x)", np.arccosh, d=lambda x: rsqrt((x - 1) * (x + 1)), domain=(1.1, 4.0), result="float",
+acosh = unary("acosh(x)", np.arccosh, d=lambda x: rsqrt(x - 1) * rsqrt(x + 1), domain=(1.1, 4.0), result="float",
               aliases=("arccosh",))  # fmt: skip
-atanh = unary("atanh(x)", np.arctanh, d=lambda x: 1 / (1 - x * x), domain=INSIDE, result="float", aliases=("arctanh",))
+atanh = unary("atanh(x)", np.arctanh, d=lambda x: atanh_slope(x), domain=INSIDE, result="float", aliases=("arctanh",))
+atanh_slope = unary("1 / ((1 - x) * (1 + x))", lambda x: 1 / ((1 - x) * (1 + x)), d=lambda x, y: 2 * (x * y * y), domain=INSIDE,
+                    result="float", internal=True)  # fmt: skip
 
 # Activations and special functions.
-sigmoid = unary("sigmoid(x)", lambda x: 1 / (1 + np.exp(-x)), d=lambda y: y * (1 - y), result="float")
+sigmoid = unary("sigmoid(x)", _sigmoid, d=lambda x: sigmoid_slope(x), result="float")
+sigmoid_slope = unary("sigmoid_slope(x)", _sigmoid_slope, d=lambda x, y: -y * tanh(0.5 * x), result="float", internal=True)
+"""sigmoid(x) * sigmoid(-x): the derivative of sigmoid, also where 1 - sigmoid(x) has lost its digits."""
 softplus = unary("softplus(x)", lambda x: np.logaddexp(x, x.dtype.type(0)), d=lambda x: sigmoid(x), result="float",
                  method=False)  # fmt: skip
-silu = unary("x * sigmoid(x)", lambda x: x / (1 + np.exp(-x)), result="float",
-             d=lambda x: sigmoid(x) * (1 + x * (1 - sigmoid(x))))  # fmt: skip
+silu = unary("x * sigmoid(x)", lambda x: x * _sigmoid(x), result="float",
+             d=lambda x: sigmoid(x) + x * sigmoid_slope(x))  # fmt: skip
 relu = unary("select((x > 0) | (x != x), x, 0)", _relu, vjp=lambda g, y: where(y <= 0, 0, g))
-erf = unary("erf(x)", _erf, d=lambda x: (2 / math.sqrt(math.pi)) * exp(-x * x), result="float")
-erfc = unary("erfc(x)", _erfc, d=lambda x: (-2 / math.sqrt(math.pi)) * exp(-x * x), result="float")
-erfinv = unary("erfinv(x)", _erfinv, d=lambda y: (math.sqrt(math.pi) / 2) * exp(y * y), domain=INSIDE, result="float")
-lgamma = unary("lgamma(x)", each(_lgamma), d=lambda x: digamma(x), domain=POSITIVE, result="float")
-digamma = unary("digamma(x)", _digamma, d=lambda x: trigamma(x), domain=POSITIVE, result="float")
-trigamma = unary("trigamma(x)", lambda x: _polygamma(x, 1), d=lambda x: polygamma(x, n=2), domain=(0.5, 4.0),
+erf = unary("erf(x)", special.erf, d=lambda x: (2 / math.sqrt(math.pi)) * exp(-x * x), result="float")
+erfc = unary("erfc(x)", special.erfc, d=lambda x: (-2 / math.sqrt(math.pi)) * exp(-x * x), result="float")
+erfinv = unary("erfinv(x)", special.erfinv, d=lambda y: (math.sqrt(math.pi) / 2) * exp(y * y), domain=INSIDE, result="float")
+lgamma = unary("lgamma(x)", special.lgamma, d=lambda x: digamma(x), domain=POSITIVE, result="float")
+digamma = unary("digamma(x)", special.digamma, d=lambda x: trigamma(x), domain=POSITIVE, result="float")
+trigamma = unary("trigamma(x)", lambda x: special.polygamma(x, 1), d=lambda x: polygamma(x, n=2), domain=(0.5, 4.0),
                  result="float", label="polygamma")  # fmt: skip
 polygamma = Op(
-    _polygamma, kind="elementwise", inputs=("x",), output="y", d=(lambda x, n: polygamma(x, n=n + 1),),
+    special.polygamma, kind="elementwise", inputs=("x",), output="y", d=(lambda x, n: polygamma(x, n=n + 1),),
     result="float", domain=((0.5, 4.0),), method=False, samples=lambda: [{"n": 1}, {"n": 2}],
 )  # fmt: skip
-i0 = unary("i0(x)", lambda x: _bessel(x, 0, False), d=lambda x: i1(x), result="float")
-i0e = unary("i0e(x)", lambda x: _bessel(x, 0, True), d=lambda x, y: i1e(x) - sign(x) * y, result="float")
-i1 = unary("i1(x)", lambda x: _bessel(x, 1, False), result="float",
-           d=lambda x, y: where(x == 0, 0.5, i0(x) - y / where(x == 0, 1, x)))  # fmt: skip
-i1e = unary("i1e(x)", lambda x: _bessel(x, 1, True), result="float",
-            d=lambda x, y: where(x == 0, 0.5, i0e(x) - y * (sign(x) + 1 / where(x == 0, 1, x))))  # fmt: skip
+i0 = unary("i0(x)", lambda x: special.bessel(x, 0), d=lambda x: i1(x), result="float")
+i0e = unary("i0e(x)", lambda x: special.bessel(x, 0, shrunk=True), d=lambda x: -sign(x) * i0e_less_i1e(x), result="float")
+i1 = unary("i1(x)", lambda x: special.bessel(x, 1), d=lambda x: i0(x) - i1_over_x(x), result="float")
+i1e = unary("i1e(x)", lambda x: special.bessel(x, 1, shrunk=True), result="float",
+            d=lambda x: i0e_less_i1e(x) - i1e_over_x(x))  # fmt: skip
+i1_over_x = unary("i1_over_x(x)", lambda x: special.bessel(x, 1, over=True), d=lambda x: i2_over_x(x), result="float",
+                  internal=True)  # fmt: skip
+i2_over_x = unary("i2_over_x(x)", lambda x: special.bessel(x, 2, over=True), result="float", internal=True,
+                  d=lambda x, y: where(x == 0, 0.125, i1_over_x(x) - 3 * (y / where(x == 0, 1, x))))  # fmt: skip
+i1e_over_x = unary("i1e_over_x(x)", lambda x: special.bessel(x, 1, shrunk=True, over=True), result="float", internal=True,
+                   d=lambda x: sign(x) * i1e_over_x_slope(x))  # fmt: skip
+i1e_over_x_slope = unary(
+    "i1e_over_x_slope(x)", special.bessel_over_slope, result="float", internal=True,
+    d=lambda x, y: -sign(x) * (2 * y + 3 * (y + i1e_over_x(x)) / where(x == 0, 1, abs(x))),
+)  # fmt: skip
+i0e_less_i1e = unary("i0e_less_i1e(x)", lambda x: special.bessel_less(x, slope=False), result="float", internal=True,
+                     d=lambda x: sign(x) * i0e_less_i1e_slope(x))  # fmt: skip
+"""i0e(a) - i1e(a) for a = |x|; the two are nearly equal where a is large."""
+i0e_less_i1e_slope = unary("i0e_less_i1e_slope(x)", lambda x: special.bessel_less(x, slope=True), result="float", internal=True,
+                           d=lambda x, y: sign(x) * (i1e_over_x_slope(x) - 2 * y))  # fmt: skip
 binary_cross_entropy = Op(
-    _cross_entropy, kind="elementwise", inputs=("x", "y"), output="z", result="float", method=False,
+    _cross_entropy, kind="elementwise", inputs=("x", "y"), output="z", result="float", internal=True,
     lower=lambda x, y: (y - 1) * _at_least(log1p(-x), -100.0) - y * _at_least(log(x), -100.0),
     domain=((0.1, 0.9), (0.1, 0.9)),
     vjp=(
         lambda g, x, y: g * (x - y) / _at_least((1 - x) * x, 1e-12),
         lambda g, x: g * (_at_least(log1p(-x), -100.0) - _at_least(log(x), -100.0)),
     ),
+)  # fmt: skip
+binary_cross_entropy_with_logits = binary(
+    "softplus(-abs(x)) + select(x > 0, (1 - y) * x, -y * x)", _with_logits, result="float", internal=True,
+    domain=((-3.0, 3.0), (0.1, 0.9)),
+    vjp=(lambda g, x, y: g * ((1 - y) * sigmoid(x) - y * sigmoid(-x)), lambda g, x: -g * x),
 )  # fmt: skip
 
 # Choices and bounds.
@@ -363,7 +320,7 @@ bitwise_not = _bitwise("~x", operator.invert, ("x",))
 # Between dtypes.
 cast = Op(
     lambda x, dtype: x.astype(dtype), kind="elementwise", inputs=("x",), output="y", kernel="to(x, dtype)",
-    vjp=(lambda g, x_dtype: cast(g, dtype=x_dtype),), domain=((-3.0, 3.0),), label="to_copy", method=False,
+    vjp=(lambda g, x_dtype: cast(g, dtype=x_dtype),), domain=((-3.0, 3.0),), label="to_copy", internal=True,
     samples=lambda: [{"dtype": np.dtype(np.float64)}],
 )  # fmt: skip
 

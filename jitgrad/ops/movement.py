@@ -156,7 +156,7 @@ narrow = linear(
     samples=lambda: [((4, 3), {"dim": 0, "start": 1, "length": 2})],
 )  # fmt: skip
 pad = linear(
-    _pad, method=False,
+    _pad, internal=True,
     transpose=lambda g, x_shape, dim, start: narrow(g, dim=dim, start=start, length=x_shape[dim]),
     parts=lambda out, x, dim, start, size: [(None, out, False), (x, _narrow(out, dim, start, x.shape[dim]), False)],
     samples=lambda: [((2, 3), {"dim": 0, "start": 1, "size": 5})],

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from jitgrad.ops.elementwise import abs, exp, log, logical_or, mul, power_of, sign, sqrt, where, zeros_like
+from jitgrad.ops.elementwise import abs, exp, log, log1p, logical_or, mul, power_of, sign, sqrt, where, zeros_like
 from jitgrad.ops.movement import SAMPLES, cat, count, flip, narrow, over_dims, reduced, reshape, spread, sum
 from jitgrad.ops.sums import running, summed
 from jitgrad.ops.table import Spec, axes, axis, reduced_shape, reduction, register
@@ -119,15 +119,21 @@ def _finite_peak(x: Any, dim: Any) -> Any:
 
 
 def _logsumexp(x: Any, dim: tuple[int, ...], keepdim: bool) -> Any:
+    """log1p of what the others add to the largest: the logarithm of 1 and little would have lost that."""
     top = _finite_peak(x, dim)
-    out = np.log(summed(np.exp(x - top), dim, True)) + top
+    largest = x == top
+    others = summed(np.where(largest, x.dtype.type(0), np.exp(x - top)), dim, True)
+    out = np.log1p(others + (summed(largest.astype(x.dtype), dim, True) - 1)) + top
     return out if keepdim else np.reshape(out, reduced_shape(x.shape, dim, False))[()]
 
 
 def _lower_logsumexp(x: Any, dim: tuple[int, ...], keepdim: bool) -> Any:
     top = amax(x, dim=dim, keepdim=True)
     top = where(abs(top) == math.inf, 0, top)
-    out = log(sum(exp(x - spread(top, x.shape, dim, True)), dim=dim, keepdim=True)) + top
+    peak = spread(top, x.shape, dim, True)
+    others = sum(where(x == peak, 0, exp(x - peak)), dim=dim, keepdim=True)
+    ties = sum(where(x == peak, zeros_like(x) + 1, zeros_like(x)), dim=dim, keepdim=True)
+    out = log1p(others + (ties - 1)) + top
     return out if keepdim else reshape(out, shape=reduced_shape(x.shape, dim, False))
 
 
@@ -157,10 +163,15 @@ def _lower_log_softmax(x: Any, dim: int) -> Any:
     return shifted - spread(log(sum(exp(shifted), dim=(dim,), keepdim=True)), x.shape, (dim,), True)
 
 
+def _shares(x: Any, y: Any, dim: tuple[int, ...], keepdim: bool) -> Any:
+    """softmax, from the result of logsumexp, whose rounding would tell where x is large: dividing by the sum removes it."""
+    e = exp(x - spread(y, x.shape, dim, keepdim))
+    return e / total(e, dim)
+
+
 logsumexp = reduction(
     _logsumexp, lower=_lower_logsumexp, prepare=over_dims, shape=reduced, result="floating", samples=lambda: SAMPLES,
-    vjp=lambda g, x, y, dim, keepdim: (
-        spread(g, x.shape, dim, keepdim) * exp(x - spread(y, x.shape, dim, keepdim))),
+    vjp=lambda g, x, y, dim, keepdim: spread(g, x.shape, dim, keepdim) * _shares(x, y, dim, keepdim),
 )  # fmt: skip
 softmax = reduction(
     _softmax, lower=_lower_softmax, prepare=_along, shape=lambda x, dim: Spec(x.shape, x.dtype), result="floating",
@@ -210,13 +221,6 @@ var = reduction(
     vjp=lambda g, x, dim, keepdim, correction: (
         spread(g * (2 * _per_degree(x.shape, dim, correction)), x.shape, dim, keepdim) * _centred(x, dim)),
 )  # fmt: skip
-std = reduction(
-    lambda x, **over: np.sqrt(_var(x, **over)), lower=lambda x, **over: sqrt(var(x, **over)), prepare=_spread_params,
-    shape=reduced, result="floating", samples=lambda: VAR_SAMPLES,
-    vjp=lambda g, x, y, dim, keepdim, correction: (
-        spread(where(y == 0, 0, g / y) * _per_degree(x.shape, dim, correction), x.shape, dim, keepdim) * _centred(x, dim)),
-)  # fmt: skip
-
 
 def _norm_params(x: Any, p: Any = 2, dim: Any = None, keepdim: bool = False) -> dict[str, Any]:
     if not isinstance(p, (int, float)):
@@ -226,15 +230,56 @@ def _norm_params(x: Any, p: Any = 2, dim: Any = None, keepdim: bool = False) -> 
     return over_dims(x, dim, keepdim) | {"p": float(p)}
 
 
+SQUARED = {4: (2.0**-50, 2.0**40, 2.0**90, 2.0**-80), 8: (2.0**-500, 2.0**500, 2.0**600, 2.0**-600)}
+"""By the size of a float: between which numbers squares add up, and factors for what is smaller and what is larger."""
+
+
+def _factor(size: Any, dim: tuple[int, ...]) -> Any:
+    """A power of two, 1 for most numbers, times which the largest of `size` has a square that adds up."""
+    low, high, up, down = SQUARED[size.dtype.itemsize]
+    top = amax(size, dim=dim, keepdim=True)
+    one = zeros_like(top) + 1
+    return where(top < low, up * one, where(top > high, down * one, one))
+
+
+def _lower_root(x: Any, dim: tuple[int, ...], keepdim: bool, degrees: float = 1.0) -> Any:
+    """The root of the sum of squares over `degrees`, of numbers that are scaled if their squares would be infinite or 0."""
+    if not count(x.shape, dim) or x.dtype.itemsize not in SQUARED:
+        return sqrt(sum(x * x, dim=dim, keepdim=keepdim) / degrees)
+    factor = _factor(abs(x), dim)
+    scaled = x * spread(factor, x.shape, dim, True)
+    root = sqrt(sum(scaled * scaled, dim=dim, keepdim=True) / degrees) / factor
+    return root if keepdim else reshape(root, shape=reduced_shape(x.shape, dim, False))
+
+
+def _root(x: Any, dim: tuple[int, ...], keepdim: bool, degrees: float = 1.0) -> Any:
+    """`_lower_root` of arrays, which most often need not be scaled."""
+    squares = summed(x * x, dim, keepdim)
+    low, high, _, _ = SQUARED[x.dtype.itemsize]
+    if np.all((squares > low * low) & (squares < high * high)):
+        return np.sqrt(squares / x.dtype.type(degrees))
+    return _lower_root(x, dim, keepdim, degrees)
+
+
 def _norm(x: Any, dim: tuple[int, ...], keepdim: bool, p: float) -> Any:
+    if p == 2:
+        return _root(x, dim, keepdim)
     size = np.abs(x)
     if math.isinf(p):
         return (np.maximum if p > 0 else np.minimum).reduce(size, axis=dim, keepdims=keepdim)
     if p == 0:
         return summed((x != 0).astype(x.dtype), dim, keepdim)
-    if p == 2:
-        return np.sqrt(summed(x * x, dim, keepdim))
-    return np.power(summed(size ** x.dtype.type(p), dim, keepdim), x.dtype.type(1 / p))
+    if p == 1 or not count(x.shape, dim):
+        return np.power(summed(size ** x.dtype.type(p), dim, keepdim), x.dtype.type(1 / p))
+    unit = (np.maximum if p > 0 else np.minimum).reduce(size, axis=dim, keepdims=True)  # what counts most
+    unit = np.where((unit == 0) | np.isinf(unit), x.dtype.type(1), unit)
+    powers = summed((size / unit) ** x.dtype.type(p), dim, True)
+    return np.reshape(unit * powers ** x.dtype.type(1 / p), reduced_shape(x.shape, dim, keepdim))[()]
+
+
+def _over(x: Any, y: Any, dim: tuple[int, ...], keepdim: bool) -> Any:
+    """x / y for the y of a reduction over x; 0 where y is 0, and so are all derivatives."""
+    return x / spread(where(y == 0, math.inf, y), x.shape, dim, keepdim)
 
 
 def _norm_vjp(g: Any, x: Any, y: Any, dim: tuple[int, ...], keepdim: bool, p: float) -> Any:
@@ -245,17 +290,30 @@ def _norm_vjp(g: Any, x: Any, y: Any, dim: tuple[int, ...], keepdim: bool, p: fl
         return sign(x) * _tied(g, abs(x), y, dim, keepdim)
     if p == 1:
         return spread(g, x.shape, dim, keepdim) * sign(x)
-    scaled = spread(where(y == 0, 0, g / power_of(where(y == 0, 1, y), p - 1)), x.shape, dim, keepdim)
-    return scaled * x if p == 2 else where(x == 0, 0, scaled * sign(x) * power_of(where(x == 0, 1, abs(x)), p - 1))
+    part = _over(x, y, dim, keepdim)
+    if p != 2:
+        part = where(part == 0, 0, sign(x) * power_of(where(part == 0, 1, abs(part)), p - 1))
+    return spread(g, x.shape, dim, keepdim) * part
 
 
 norm = reduction(
     _norm, prepare=_norm_params, shape=reduced, result="floating", vjp=_norm_vjp,
     samples=lambda: [(s, k | {"p": p}) for s, k in SAMPLES for p in (0.0, 1.0, 2.0, 3.0, math.inf)],
     lower=lambda x, dim, keepdim, p: (
-        sqrt(sum(x * x, dim=dim, keepdim=keepdim)) if p == 2
+        _lower_root(x, dim, keepdim) if p == 2
         else sum(abs(x), dim=dim, keepdim=keepdim) if p == 1
         else norm(x, dim=dim, keepdim=keepdim, p=p)),
+)  # fmt: skip
+
+
+std = reduction(
+    lambda x, dim, keepdim, correction: _root(
+        x - summed(x, dim, True) / x.dtype.type(count(x.shape, dim)), dim, keepdim, _degrees(x.shape, dim, correction)),
+    lower=lambda x, dim, keepdim, correction: _lower_root(
+        _centred(x, dim), dim, keepdim, float(_degrees(x.shape, dim, correction))),
+    prepare=_spread_params, shape=reduced, result="floating", samples=lambda: VAR_SAMPLES,
+    vjp=lambda g, x, y, dim, keepdim, correction: (
+        spread(g * _per_degree(x.shape, dim, correction), x.shape, dim, keepdim) * _over(_centred(x, dim), y, dim, keepdim)),
 )  # fmt: skip
 
 

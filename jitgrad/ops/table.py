@@ -110,6 +110,7 @@ class Op:
         view: bool = False,
         samples: Callable | None = None,
         method: bool = True,
+        internal: bool = False,
         accumulate: Callable | None = None,
         pullback: Callable | None = None,
         pushforward: Callable | None = None,
@@ -132,7 +133,8 @@ class Op:
         self.aliases = aliases
         self.view = view
         self.samples = samples
-        self.method = method
+        self.method = method and not internal
+        self.internal = internal  # used by other rows or functions, and no function of its own
         self.accumulate = accumulate
         self.parts = parts
         self.rules = self._rules(d, vjp)
