@@ -17,6 +17,8 @@ class Exponential(NamedTuple):
     negative_round: Any
     negative_scale: Any
     one_round: Any  # for a single power of two
+    unit_round: Any  # for one times `unit`
+    unit: Any  # so small that unit * e**2a is finite where tanh' is 0
     exp2: tuple  # (2^r - 1) / r for |r| <= 1/2; relative error of 2^r: 2^-28, 2^-57
     exp2_min: Any
     exp2_max: Any
@@ -31,13 +33,14 @@ class Exponential(NamedTuple):
     flat: Any  # n from which on 2**-n is nothing beside 2**n
     tanh: tuple  # (tanh(a) - a) / a^3, in a^2, for a < 0.55, tanh(a) = 1/2; relative error of tanh: 2^-29, 2^-58
     tanh_near_0: Any
-    tanh_max: Any  # from here on the derivative is 0, or subnormal
+    tanh_max: Any  # from here on the derivative is 0
 
 
 E32 = Exponential(
     F32,
     singles(0.0013838004, 0.0083691655, 0.041668102, 0.16666517, 0.49999994),
     *singles(-104, 89, 1.5 * 2**23 + 254, 1.5 * 2**23 + 127 + 63, 2.0**-63, 1.5 * 2**23 + 127),
+    *singles(1.5 * 2**23 + 127 - 26, 2.0**-26),
     singles(0.00013343222, 0.0013388005, 0.009625425, 0.055503663, 0.24022594, 0.6931472),
     *singles(-151, 129),
     singles(0.00020564845, 0.0014010919, 0.008331231, 0.041664943, 0.1666668, 0.50000006),
@@ -46,7 +49,7 @@ E32 = Exponential(
     singles(0.0013935438, 0.04166646),
     *singles(89.6, 1.5 * 2**23 + 125, 40),
     singles(-0.0062428494, 0.021050714, -0.053847548, 0.13332544, -0.33333316),
-    *singles(0.5495, 44),
+    *singles(0.5495, 53),
 )  # fmt: skip
 E64 = Exponential(
     F64,
@@ -54,6 +57,7 @@ E64 = Exponential(
      0.00019841269505764956, 0.0013888888943760645, 0.008333333333494987, 0.041666666666529725, 0.1666666666666641,
      0.5000000000000011),
     -746.0, 710.0, 1.5 * 2.0**52 + 2046, 1.5 * 2.0**52 + 1023 + 511, 2.0**-511, 1.5 * 2.0**52 + 1023,
+    1.5 * 2.0**52 + 1023 - 57, 2.0**-57,
     (4.519680811354896e-10, 7.075608153911184e-09, 1.0177653958501835e-07, 1.321542453034608e-06,
      1.5252734742199427e-05, 0.00015403530478770602, 0.001333355814556428, 0.009618129107577119, 0.05550410866482458,
      0.24022650695910172, 0.6931471805599453),
@@ -69,7 +73,7 @@ E64 = Exponential(
     (-1.9494716141641986e-05, 8.331649990319787e-05, -0.00023338160674066523, 0.0005884445046325862,
      -0.0014555428508036552, 0.0035920920313175886, -0.008863232601538873, 0.021869488385862473,
      -0.05396825396376087, 0.13333333333326622, -0.333333333333333),
-    0.5495, 354.0,
+    0.5495, 373.5,
 )  # fmt: skip
 EXPONENTIALS = (E32, E64)
 
@@ -156,17 +160,17 @@ def cosh(x: Any, c: Any) -> Any:
 
 
 def _double_in_powers(x: Any, c: Any) -> Any:
-    """b = 2 |x|, bounded, and n + c.one_round for the n of b = n ln 2 + r."""
+    """b = 2 |x|, bounded, and n + c.unit_round for the n of b = n ln 2 + r."""
     a = abs(x)
     b = select(a > c.tanh_max, c.tanh_max, a)
     b = b + b
-    return b, fma(b, c.t.log2e, c.one_round)
+    return b, fma(b, c.t.log2e, c.unit_round)
 
 
 def _lacks(x: Any, r: Any, s: Any, c: Any) -> Any:
     """What tanh(a) lacks to 1, 2 / (e**2a + 1), a = |x|."""
     power = power_of_two(x, bits(s), c.t)
-    return c.t.two / fma(exp_less_1(r, c), power, power + c.t.one)
+    return (c.unit + c.unit) / fma(exp_less_1(r, c), power, power + c.unit)
 
 
 def _tanh(x: Any, r: Any, s: Any, c: Any) -> Any:
@@ -181,17 +185,17 @@ def _tanh(x: Any, r: Any, s: Any, c: Any) -> Any:
 def _tanh_slope(x: Any, r: Any, s: Any, c: Any) -> Any:
     """1 - tanh^2 = q (2 - q) for what tanh lacks to 1; beside a tanh of the same x it costs an instruction or two."""
     q = _lacks(x, r, s, c)
-    return select(abs(x) > c.tanh_max, c.t.zero, q * (c.t.two - q))
+    return q * (c.t.two - q)
 
 
 def _rest_f32(x: Any) -> Any:
     b, s = _double_in_powers(x, E32)
-    return fma(s - E32.one_round, -F32.ln2, b), s  # what ln2 lacks would count only where tanh has become flat
+    return fma(s - E32.unit_round, -F32.ln2, b), s  # what ln2 lacks would count only where tanh has become flat
 
 
 def _rest_f64(x: Any) -> Any:
     b, s = _double_in_powers(x, E64)
-    return less_whole_ln2(b, s - E64.one_round, F64), s
+    return less_whole_ln2(b, s - E64.unit_round, F64), s
 
 
 def tanh_f32(x: Any) -> Any:

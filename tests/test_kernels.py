@@ -12,6 +12,7 @@ import pytest
 import scipy.special
 
 from jitgrad.kernels import primitives, scalar
+from jitgrad.ops import TABLE
 from jitgrad.sweeps.blocks import Block
 from jitgrad.sweeps.lanes import Lane
 from jitgrad.sweeps.native import compile_text
@@ -106,17 +107,27 @@ def logistic(x):
 
 NUMPY = {"asin": "arcsin", "acos": "arccos", "atan": "arctan", "atan2": "arctan2", "pow": "power",
          "asinh": "arcsinh", "acosh": "arccosh", "atanh": "arctanh"}  # fmt: skip
+def logistic_slope(x):
+    z = np.exp(-abs(x))
+    return z / (1 + z) ** 2
+
+
+DIFFERENCES = ("i1_over_x", "i2_over_x", "i1e_over_x", "i1e_over_x_slope", "i0e_less_i1e", "i0e_less_i1e_slope")
+"""What SciPy does not have, and NumPy's way is by other series: float64 is compared with mpmath."""
 EXACT = {
-    "sigmoid": logistic, "softplus": lambda x: np.maximum(x, 0) + np.log1p(np.exp(-abs(x))),
+    "sigmoid": logistic, "sigmoid_slope": logistic_slope, "tanh_slope": lambda x: 4 * logistic_slope(2 * x), "softplus": lambda x: np.maximum(x, 0) + np.log1p(np.exp(-abs(x))),
     "erf": scipy.special.erf, "erfc": scipy.special.erfc, "erfinv": scipy.special.erfinv, "digamma": scipy.special.psi,
     "lgamma": np.frompyfunc(lambda x: math.lgamma(x) if math.isfinite(x) and (x > 0 or x % 1) else abs(x), 1, 1),
     "trigamma": functools.partial(scipy.special.polygamma, 1),
     "i0": scipy.special.i0, "i0e": scipy.special.i0e, "i1": scipy.special.i1, "i1e": scipy.special.i1e,
+    **{name: TABLE[name].run for name in DIFFERENCES},
 }  # fmt: skip
-DOUBLE = frozenset(EXACT) - {"sigmoid", "softplus"}
+DOUBLE = frozenset(EXACT) - {"sigmoid", "sigmoid_slope", "softplus", "tanh_slope"}
 """Known in double only: float64 is compared with mpmath, at fewer points."""
 BOUNDS = {"sigmoid": 2.5, "softplus": 2.0, "atan2": 1.6, "asinh": 1.8, "acosh": 2.6, "atanh": 2.0, "erfc": 4, "erfinv": 3,
-          "lgamma": 4, "digamma": 4, "trigamma": 4, "i0": 4, "i0e": 4, "i1": 4, "i1e": 4}  # fmt: skip
+          "lgamma": 4, "digamma": 4, "trigamma": 4, "i0": 4, "i0e": 4, "i1": 4, "i1e": 4,
+          "sigmoid_slope": 4.5, "tanh_slope": 9, "i1_over_x": 5, "i2_over_x": 5, "i1e_over_x": 4, "i1e_over_x_slope": 40,
+          "i0e_less_i1e": 80, "i0e_less_i1e_slope": 500}  # fmt: skip
 
 
 def error(got, exact):
@@ -175,6 +186,12 @@ PRECISE = {
     "trigamma": lambda x: mp.polygamma(1, x) if x < 1e3 else 1 / x + 1 / (2 * x**2) + 1 / (6 * x**3) - 1 / (30 * x**5),
     "i0": lambda x: mp.besseli(0, x), "i0e": lambda x: mp.besseli(0, x) * mp.exp(-abs(x)),
     "i1": lambda x: mp.besseli(1, x), "i1e": lambda x: mp.besseli(1, x) * mp.exp(-abs(x)),
+    "i1_over_x": lambda x: mp.besseli(1, x) / x, "i2_over_x": lambda x: mp.besseli(2, x) / x,
+    "i1e_over_x": lambda x: mp.besseli(1, x) / x * mp.exp(-abs(x)),
+    "i1e_over_x_slope": lambda x: (mp.besseli(2, x) - mp.besseli(1, abs(x))) / abs(x) * mp.exp(-abs(x)),
+    "i0e_less_i1e": lambda x: (mp.besseli(0, x) - mp.besseli(1, abs(x))) * mp.exp(-abs(x)),
+    "i0e_less_i1e_slope": lambda x: (
+        mp.besseli(1, x) / x - 2 * mp.besseli(0, x) + 2 * mp.besseli(1, abs(x))) * mp.exp(-abs(x)),
 }  # fmt: skip
 
 
@@ -203,6 +220,9 @@ ENDS = {
     "trigamma": ([0.0, -0.0, -1, -1e30, INF, -INF], [INF, INF, INF, INF, 0.0, INF]),
     "i0": ([0.0, INF, -INF, 800], [1, INF, INF, INF]), "i0e": ([0.0, INF, -INF], [1, 0.0, 0.0]),
     "i1": ([0.0, -0.0, INF, -800], [0.0, -0.0, INF, -INF]), "i1e": ([0.0, -0.0, INF, -INF], [0.0, -0.0, 0.0, -0.0]),
+    "i1_over_x": ([0.0, -0.0, INF, -800], [0.5, 0.5, INF, INF]), "i2_over_x": ([0.0, -0.0, INF, -800], [0.0, -0.0, INF, -INF]),
+    "i1e_over_x": ([0.0, INF, -INF], [0.5, 0.0, 0.0]), "i1e_over_x_slope": ([0.0, INF, -INF], [-0.5, -0.0, -0.0]),
+    "i0e_less_i1e": ([0.0, INF, -INF], [1, 0.0, 0.0]), "i0e_less_i1e_slope": ([0.0, INF, -INF], [-1.5, -0.0, -0.0]),
 }  # fmt: skip
 
 
