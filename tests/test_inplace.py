@@ -232,9 +232,9 @@ def test_overwriting_a_saved_value_is_an_error(saves: Any) -> None:
 
 @quick
 def test_results_that_a_tensor_took_over_are_guarded() -> None:
-    """`sigmoid_` keeps its result for the sweep, and the tensor takes that very array as its own."""
+    """`exp_` keeps its result for the sweep, and the tensor takes that very array as its own."""
     for change in (lambda y: y[1:].add_(1), lambda y: y.mul_(y.detach()), lambda y: y.detach().numpy().fill(0)):
-        y = (leaf(0.5, 1.5) * 1).sigmoid_()
+        y = (leaf(0.5, 1.5) * 1).exp_()
         change(y)
         with pytest.raises(OverwrittenError):
             y.sum().backward()
