@@ -1,8 +1,9 @@
 """Signal handlers at times that are bad for what they may do.
 
 A handler runs in the main thread between any two steps of what it interrupts, and in its context: while a function is
-recorded, everything that a handler computes would be put on the tape; while a module is imported, it would find half of it.
-So in the first case handlers run in a context of their own (`apart`), and in the second they wait (`importing`).
+recorded, everything that a handler computes would be put on the tape; while a module is imported, it would find half of it;
+and an interrupt between two steps of llvmlite has it free memory twice. So in the first case handlers run in a context of
+their own (`apart`), and in the others they wait (`undisturbed`).
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, MutableMapping
+from contextlib import AbstractContextManager
 from typing import Any
 
 from jitgrad import locks
@@ -69,14 +71,12 @@ def restored(replaced: MutableMapping[int, Any]) -> None:
             signal.signal(number, instead.handler)
 
 
-class importing:
-    """`with importing(name):` around the import of a module that is not needed at first, and is not there yet.
+class undisturbed:
+    """`with undisturbed(lock):` for what must not be left in the middle: signal handlers run when it is over, interrupts by
+    the user (Ctrl-C) among them. Nothing at all happens unless it is `needed`."""
 
-    Signal handlers run when it is over, interrupts by the user (Ctrl-C) among them, and forks of other threads wait.
-    """
-
-    def __init__(self, name: str) -> None:
-        self.needed = name not in sys.modules
+    def __init__(self, lock: AbstractContextManager[object], needed: bool = True) -> None:
+        self.lock, self.needed = lock, needed
         self.replaced: dict[int, _Later] = {}
 
     def __enter__(self) -> None:
@@ -87,15 +87,20 @@ class importing:
                 if callable(handler := getsignal(number)):
                     self.replaced[number] = later = _Later(handler)
                     signal.signal(number, later)
-            locks.imports.acquire()
+            self.lock.__enter__()
         except BaseException:
             restored(self.replaced)
             raise
 
     def __exit__(self, *_: object) -> None:
         if self.needed:
-            locks.imports.release()
+            self.lock.__exit__(None, None, None)
             restored(self.replaced)
             for later in self.replaced.values():
                 for arguments in later.calls:
                     later.handler(*arguments)
+
+
+def importing(name: str) -> undisturbed:
+    """`with importing(name):` around the import of a module that is not needed at first, if it is not there yet."""
+    return undisturbed(locks.imports, name not in sys.modules)

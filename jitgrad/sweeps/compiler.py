@@ -12,6 +12,7 @@ import llvmlite.binding as llvm
 from llvmlite.binding import orcjit
 
 from jitgrad.locks import compiling, held_at_fork, once
+from jitgrad.signals import undisturbed
 from jitgrad.sweeps.native import CompileError
 
 held_at_fork(getattr(llvm.ffi.lib, "_lock", None))  # llvmlite's own, which has no public name
@@ -33,14 +34,14 @@ def host() -> Host:
 
 def object_code(text: str, names: Sequence[str], optimise: bool = True) -> bytes:
     """The object file of a module that defines the functions `names`. CompileError where LLVM does not accept it."""
-    with compiling:
+    with undisturbed(compiling):
         machine = _target_machine(*host())
         return machine.emit_object(_optimised(text, names, machine, optimise))
 
 
 def assembly(text: str, symbol: str, *, optimise: bool = True, cpu: str = "", features: str = "") -> str:
     """The assembly that ``compile_text`` would make, to read; for another CPU of this architecture if one is named."""
-    with compiling:
+    with undisturbed(compiling):
         triple = host().triple
         machine = _target_machine(triple, cpu, features) if cpu else _target_machine(*host())
         return machine.emit_assembly(_optimised(text, (symbol,), machine, optimise))
@@ -119,7 +120,12 @@ def _linker() -> orcjit.LLJIT:
 
 
 def link(code: bytes, names: Sequence[str], imports: Mapping[str, int]) -> orcjit.ResourceTracker:
-    """Object code into memory; CompileError where LLVM cannot. The caller holds the lock."""
+    """Object code into memory; CompileError where LLVM cannot."""
+    with undisturbed(compiling):
+        return _link(code, names, imports)
+
+
+def _link(code: bytes, names: Sequence[str], imports: Mapping[str, int]) -> orcjit.ResourceTracker:
     global _libraries_made
     _libraries_made += 1
     # the process itself, for what code generation adds on its own: memset, or fma on a CPU that has none

@@ -11,6 +11,8 @@ from collections.abc import Iterable
 
 import llvmlite.binding as llvm
 
+from jitgrad.locks import compiling
+from jitgrad.signals import undisturbed
 from jitgrad.sweeps.native import imports_of
 from jitgrad.sweeps.wrapped import ALIGN, DATA, Value
 
@@ -36,4 +38,5 @@ def inlinable(text: str, symbol: str, data: bytes, values: Iterable[Value]) -> s
 
 
 def _is_everywhere(name: str) -> bool:
-    return not name.startswith(("jitgrad", "Py", "_Py")) and bool(llvm.address_of_symbol(name))
+    with undisturbed(compiling):
+        return not name.startswith(("jitgrad", "Py", "_Py")) and bool(llvm.address_of_symbol(name))

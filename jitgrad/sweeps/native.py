@@ -26,7 +26,7 @@ import llvmlite
 import numpy as np
 
 from jitgrad.locks import compiling, once
-from jitgrad.signals import importing
+from jitgrad.signals import importing, undisturbed
 from jitgrad.sweeps import cache as disk
 from jitgrad.sweeps import elf
 from jitgrad.sweeps.calls import Trampolines, make_trampolines
@@ -164,10 +164,9 @@ def publish(kernel: Kernel, *kept: object) -> tuple:
 
     Returns the kernel of that symbol, with what it keeps, that was published first: only that one is never unloaded.
     """
-    with compiling:
+    with undisturbed(compiling):
         if kernel.symbol not in _published:
-            with importing("llvmlite.binding"):
-                import llvmlite.binding as llvm
+            import llvmlite.binding as llvm
 
             find = llvm.ffi.lib.LLVMPY_SearchAddressOfSymbol._cfn
             llvm.add_symbol(FIND, ctypes.cast(find, ctypes.c_void_p).value)
@@ -223,11 +222,11 @@ def _owners(symbols: Symbols) -> list[object]:
 def _symbol_address(name: str) -> int:
     """Address of a function of CPython (Py...), libm, the C library, or one of the user's (jitgrad_user...); or CompileError."""
     if name.startswith("jitgrad_user"):
-        with importing("llvmlite.binding"):
+        with undisturbed(compiling):
             import llvmlite.binding as llvm
 
-        if found := llvm.address_of_symbol(name):
-            return found
+            if found := llvm.address_of_symbol(name):
+                return found
     for library in (ctypes.pythonapi,) if name.startswith(("Py", "_Py")) else _c_libraries():
         try:
             return ctypes.cast(getattr(library, name), ctypes.c_void_p).value or 0
