@@ -31,30 +31,36 @@ class _Quiet(threading.local):
     """`run(function, *args)` with NumPy's floating-point warnings off: inf and nan are values here, as in PyTorch.
 
     Entering a prepared context costs a few nanoseconds where `np.errstate` costs a microsecond. It is an empty one, in which
-    nothing is being recorded, and nobody enters it twice: what runs inside of `run` goes through `quietly`, or `again`.
+    nothing is being recorded. Nobody can enter it twice: signal handlers and finalizers, which may run between any two steps
+    of an operation, need `again`.
     """
 
     def __init__(self) -> None:
         context = contextvars.Context()
         context.run(np.seterr, all="ignore")
-        context.run(_inside.set, True)
         self.run = context.run
 
 
-_inside: contextvars.ContextVar[bool] = contextvars.ContextVar("inside of quiet.run", default=False)
 quiet = _Quiet()
 
 
 def quietly(run: Callable, *args: Any, **params: Any) -> Any:
-    """`quiet.run`, also inside of it: there are signal handlers and finalizers, which may run between any two steps."""
-    return run(*args, **params) if _inside.get() else quiet.run(run, *args, **params)
+    """`quiet.run`, also inside of it."""
+    try:
+        return quiet.run(run, *args, **params)
+    except RuntimeError:
+        return again(run, *args, **params)
 
 
 def again(run: Callable, *args: Any, **params: Any) -> Any:
-    """The same for the quick ways, where `quiet.run` has just raised a `RuntimeError`: it goes on unless that was the reason."""
-    if not _inside.get():
-        raise
-    return run(*args, **params)
+    """What `quiet.run`, which has just raised a `RuntimeError`, should have given, if the reason was that we are inside of it;
+    otherwise the error goes on."""
+    try:
+        quiet.run(bool)
+    except RuntimeError:
+        with np.errstate(all="ignore"):
+            return run(*args, **params)
+    raise
 
 
 @functools.lru_cache(maxsize=4096)

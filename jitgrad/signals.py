@@ -23,17 +23,19 @@ _NUMBERS = sorted(signal.valid_signals())
 
 
 class _Instead:
-    """What is called instead of a handler."""
+    """What is called instead of a handler, and what to call again afterwards."""
 
     def __init__(self, handler: Callable) -> None:
-        self.handler = handler
+        self.handler = self.before = handler
 
 
 class _Apart(_Instead):
     """The handler in a copy of the context that there was before."""
 
     def __init__(self, handler: Callable) -> None:
-        super().__init__(handler.handler if isinstance(handler, _Apart) else handler)  # an interrupt kept it there
+        super().__init__(handler)
+        if isinstance(handler, _Apart):  # a handler is recording, too, or an interrupt kept it there
+            self.handler = handler.handler
         self.context = contextvars.copy_context()
 
     def __call__(self, *arguments: Any) -> None:
@@ -68,7 +70,7 @@ def restored(replaced: MutableMapping[int, Any]) -> None:
     """Let handlers run again as before, but for those that have been exchanged meanwhile."""
     for number, instead in replaced.items():
         if getsignal(number) is instead:
-            signal.signal(number, instead.handler)
+            signal.signal(number, instead.before)
 
 
 class undisturbed:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict
 from typing import Any, NamedTuple
-from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -64,17 +63,15 @@ def left_to_numpy(plan: Plan) -> list[Row]:
     return [row for phase in plan.phases for row in phase.others]
 
 
-_whole: WeakKeyDictionary[Tape, dict[Any, tuple[Tape, Plan]]] = WeakKeyDictionary()
-
-
 def whole_plan(tape: Tape, largest_product: float, given_up: frozenset[Row] = frozenset()) -> tuple[Tape, Plan]:
     """A tape whose outputs are what one function can hand out, and its plan; made once."""
-    known = _whole.setdefault(tape, {})
+    known: dict[Any, tuple[Tape, Plan]] = vars(tape).setdefault("whole_plans", {})
     key = largest_product, given_up
     if key not in known:
         handed = _with_numbers_out(tape)
-        known[key] = handed, make_plan(handed, largest_product, given_up)
-        recompute(known[key][1])
+        plan = make_plan(handed, largest_product, given_up)
+        recompute(plan)
+        known[key] = handed, plan
     return known[key]
 
 
