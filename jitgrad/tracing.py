@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import weakref
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
@@ -15,11 +16,21 @@ from jitgrad.handle import Handle, make, own_memory
 from jitgrad.tape import Leaf, Row, constant
 
 T = TypeVar("T")
-
 grad_mode: ContextVar[bool] = ContextVar("grad_mode", default=True)
 current_trace: ContextVar[Trace | None] = ContextVar("current_trace", default=None)
 lifting: list[Trace] = []
 """The traces, of any thread, that `lifts` is true of: while there is one, no operation may take a short cut past them."""
+
+
+def _after_fork() -> None:
+    """In the child those of other threads are over."""
+    here = current_trace.get()
+    ours = [] if here is None else [here, *here.around()]
+    lifting[:] = [trace for trace in lifting if trace in ours]
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def recording(trace: Trace, work: Callable[[], T]) -> T:
