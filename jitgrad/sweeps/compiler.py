@@ -36,7 +36,10 @@ def object_code(text: str, names: Sequence[str], optimise: bool = True) -> bytes
     """The object file of a module that defines the functions `names`. CompileError where LLVM does not accept it."""
     with undisturbed(compiling):
         machine = _target_machine(*host())
-        return machine.emit_object(_optimised(text, names, machine, optimise))
+        # A module is to be gone before its context is, which the garbage collector does not see to; our own context, since
+        # the global one only grows, and belongs to Numba.
+        with llvm.create_context() as context, _optimised(text, names, machine, optimise, context) as module:
+            return machine.emit_object(module)
 
 
 def assembly(text: str, symbol: str, *, optimise: bool = True, cpu: str = "", features: str = "") -> str:
@@ -44,7 +47,8 @@ def assembly(text: str, symbol: str, *, optimise: bool = True, cpu: str = "", fe
     with undisturbed(compiling):
         triple = host().triple
         machine = _target_machine(triple, cpu, features) if cpu else _target_machine(*host())
-        return machine.emit_assembly(_optimised(text, (symbol,), machine, optimise))
+        with llvm.create_context() as context, _optimised(text, (symbol,), machine, optimise, context) as module:
+            return machine.emit_assembly(module)
 
 
 @cache
@@ -58,7 +62,9 @@ def _target_machine(triple: str, cpu: str, features: str) -> llvm.TargetMachine:
     return _target().create_target_machine(cpu=cpu, features=features, opt=2, jit=True)
 
 
-def _optimised(text: str, names: Sequence[str], machine: llvm.TargetMachine, optimise: bool) -> llvm.ModuleRef:
+def _optimised(
+    text: str, names: Sequence[str], machine: llvm.TargetMachine, optimise: bool, context: llvm.ContextRef
+) -> llvm.ModuleRef:
     """The module of the text, verified, for this machine, its functions inlined and its passes run.
 
     The passes, on loops written with <16 x float>, every 8th row an inlined exp (EPYC Zen 3, LLVM 22; passes + code
@@ -76,17 +82,26 @@ def _optimised(text: str, names: Sequence[str], machine: llvm.TargetMachine, opt
     constants and addresses, the writer of the text puts the rest before the loop. No function attribute sets a vector
     width: without "min-legal-vector-width" LLVM takes 512-bit registers for <16 x float> on every AVX-512 CPU.
     """
-    context = llvm.create_context()  # our own: the global one only grows, and belongs to Numba
+    module = None
     try:
         module = llvm.parse_assembly(text, context)
         module.triple = machine.triple
         module.data_layout = str(machine.target_data)
         module.verify()
+        defined = {f.name for f in module.functions if not f.is_declaration and f.linkage == llvm.Linkage.external}
+        if not defined.issuperset(names):
+            raise CompileError(f"the text defines no external function {set(names) - defined}, only {defined}")
+        _run_passes(module, machine, optimise)
     except RuntimeError as error:
+        if module is not None:
+            module.close()
+        if isinstance(error, CompileError):
+            raise
         raise CompileError(f"LLVM does not accept the text of {names[0]}: {error}") from None
-    defined = {f.name for f in module.functions if not f.is_declaration and f.linkage == llvm.Linkage.external}
-    if not defined.issuperset(names):
-        raise CompileError(f"the text defines no external function {set(names) - defined}, only {defined}")
+    return module
+
+
+def _run_passes(module: llvm.ModuleRef, machine: llvm.TargetMachine, optimise: bool) -> None:
     builder = llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options(speed_level=1))
     whole = llvm.create_new_module_pass_manager()
     whole.add_always_inliner_pass()
@@ -100,7 +115,6 @@ def _optimised(text: str, names: Sequence[str], machine: llvm.TargetMachine, opt
         for function in module.functions:
             if not function.is_declaration:
                 passes.run(function, builder)
-    return module
 
 
 _libraries_made = 0
