@@ -38,8 +38,8 @@ def places(value, at=()):
     for key, inner in (value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()):
         yield from places(inner, (*at, key))
 
-STRANGE = [None, True, -1, 0, 1, 10, 300, 2**31, 2**63, 2**70, 1.5, float("nan"), "", "float64", "int8", "object", "tuple", "dict",
-           "a b", "a\0b", [], [10], [[]], [-1], ["x"], {}, {"fixed": 1}, {"shape": [10], "dtype": "float64"}, "\ud800", "free"]
+STRANGE = [None, True, -1, 0, 1, 10, 300, 2**31, 2**63, 2**70, 1.5, float("nan"), "", "float64", "int8", "object", "tuple",
+           "dict", "a b", "a\0b", [], [10], [[]], [-1], ["x"], {}, {"fixed": 1}, {"shape": [10], "dtype": "float64"}, "\ud800", "free"]
 
 def other_json():
     found = json.loads(json.dumps(manifest))
@@ -81,7 +81,8 @@ for _ in range(count):
     try:
         if how == "checksum":  # any bytes, or the description, under a checksum that is right
             changed = rng.choice([
-                lambda: renewed(other_bytes(content[start:])), lambda: renewed(other_bytes(content[start : start + 60]) + content[start + 60 :]),
+                lambda: renewed(other_bytes(content[start:])),
+                lambda: renewed(other_bytes(content[start : start + 60]) + content[start + 60 :]),
                 lambda: artefact.packed(other_json(), data, code), lambda: artefact.packed(manifest, other_bytes(data), code),
                 lambda: artefact.packed(manifest, data, other_bytes(code)), lambda: artefact.packed(manifest, data[:-64], code),
             ])()
