@@ -18,6 +18,7 @@ import numpy as np
 from jitgrad.entry import MISS, write_entry
 from jitgrad.errors import TracedValueError
 from jitgrad.handle import Handle, make, requires
+from jitgrad.leaving import refuse_masked
 from jitgrad.locks import lazily
 from jitgrad.record import grad_mode
 from jitgrad.signals import importing
@@ -160,6 +161,7 @@ class NativeFunction:
                                        "be recorded: call the function that it was compiled from")  # fmt: skip
         elif isinstance(leaf, float) and kind.dtype.kind == "f":
             leaf = kind.dtype.type(leaf)
+        refuse_masked(leaf)
         array = np.asarray(leaf)
         if array.dtype != kind.dtype:
             raise TypeError(f"{label} of {self.name} has dtype {array.dtype}, and it was compiled for {kind.dtype}: convert it")

@@ -5,6 +5,10 @@ All of them derive from the built-in type that PyTorch or NumPy raises in the sa
 """
 
 
+LEAKED = ("a tensor that was made while jit or vmap was tracing, after the trace ended: return it from the function instead of "
+          "keeping it")  # fmt: skip
+
+
 class JitgradError(Exception):
     """The common base: `except jitgrad.errors.JitgradError` catches everything that only jitgrad raises."""
 
@@ -52,6 +56,33 @@ class TracedValueError(JitgradError, TypeError):
     Under `jit` (and `vmap`) a function runs once to record its tape; there are no numbers yet to branch on.
     Fix: `jitgrad.where(x > 0, x, -x)`, `jitgrad.cond`, or `jit(f, guard=True)`, which records the function once for each
     way that it takes; or take the branch outside of the function under `jit`.
+    """
+
+
+class FrozenValueWarning(UserWarning):
+    """A function under `jit` reads a clock, a file or the environment, and what it read then stays part of the tape.
+
+    Warns::
+
+        @jitgrad.jit
+        def f(x):
+            return x * time.time()
+
+    The function runs once, while it is recorded; later calls repeat what was read then. (Random numbers, iterators that
+    the function advances, and `input()` are errors.) Fix: read it outside and pass it as an argument.
+    """
+
+
+class LostGradientWarning(UserWarning):
+    """A tensor whose gradient is being taken becomes a Python number, a NumPy array or a new tensor without history.
+
+    Warns::
+
+        jitgrad.grad(lambda x: jitgrad.tensor([x[0], 2 * x[1]]).sum())(x)
+
+    What is computed of that no longer depends on `x`, so the gradient lacks it, without an error.
+    Fix: stay with tensors (`jitgrad.stack([x[0], 2 * x[1]])`, `jitgrad.exp` instead of `math.exp`); or say that you mean it:
+    `x.detach().item()`.
     """
 
 

@@ -21,6 +21,7 @@ from jitgrad.errors import LeakedTraceError
 from jitgrad.handle import Handle, make
 from jitgrad.ops.elementwise import clone, ne, where
 from jitgrad.ops.movement import reshape
+from jitgrad.outside import Outside
 from jitgrad.record import apply, current_trace, quietly
 from jitgrad.simplifying import frozen
 from jitgrad.tape import CONST, LEAF, Row, reachable
@@ -105,21 +106,25 @@ class InnerTrace(Trace):
         return make(Tensor, None, self.outer.constant(row.params["value"]))
 
 
-def trace_guarded(function: Callable, specs: Sequence[tuple], rebuild: Callable, values: Sequence[Any]) -> Traced:
+def trace_guarded(
+    function: Callable, specs: Sequence[tuple], rebuild: Callable, values: Sequence[Any], outside: Outside
+) -> Traced:
     """`trace` for the way through the function that these values of its inputs take."""
     tracing = GuardedTrace(values)
-    traced = trace_lifted(function, specs, rebuild, tracing)
+    traced = trace_lifted(function, specs, rebuild, tracing, outside)
     traced.guards = list(tracing.guards.items())
     return traced
 
 
-def trace_lifted(function: Callable, specs: Sequence[tuple], rebuild: Callable, tracing: Trace) -> Traced:
+def trace_lifted(
+    function: Callable, specs: Sequence[tuple], rebuild: Callable, tracing: Trace, outside: Outside | None = None
+) -> Traced:
     """`trace` in which operations on tensors from outside are recorded too, although these have values: they may have others
     at the next call."""
     tracing.lifts = True
     try:
         lifting.append(tracing)
-        return trace(function, specs, rebuild, Tensor, tracing)
+        return trace(function, specs, rebuild, Tensor, tracing, outside)
     finally:
         if tracing in lifting:
             lifting.remove(tracing)

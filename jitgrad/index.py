@@ -13,6 +13,7 @@ import numpy as np
 
 from jitgrad.errors import TracedValueError
 from jitgrad.handle import Handle
+from jitgrad.leaving import refuse_masked
 from jitgrad.ops.indexing import Slot
 from jitgrad.tracing import captured_here, comes_later
 
@@ -77,6 +78,7 @@ def _item(item: Any) -> Any:
         item = np.array(known, dtype=None if known else np.int64)
     if not isinstance(item, (np.ndarray, np.generic)):
         return _int(item)
+    refuse_masked(item)
     if item.dtype == np.bool_:
         return item if item.ndim else bool(item)
     if item.dtype == np.uint8 and item.ndim:

@@ -17,6 +17,7 @@ from jitgrad import dtypes
 from jitgrad.errors import MutatedArgumentError
 from jitgrad.handle import Handle, make, own_memory, requires
 from jitgrad.index import Step
+from jitgrad.leaving import refuse_masked
 from jitgrad.ops.elementwise import cast, detach
 from jitgrad.ops.indexing import filled, getitem, index_put, put
 from jitgrad.ops.movement import expand, permute, reshape
@@ -83,6 +84,7 @@ def numbers(value: Any, dtype: np.dtype) -> Any:
 
     RuntimeError for Python's numbers that do not fit; those of an array wrap around, as in NumPy.
     """
+    refuse_masked(value)
     try:
         array = np.asarray(value)
         if array.dtype != object or not isinstance(value, int):  # an object is an int beyond int64

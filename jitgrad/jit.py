@@ -164,8 +164,7 @@ class Jitted:
             captured = list(zip(compiled.captured, compiled.captured_kinds))
             results = (compiled.traced.structure, compiled.traced.outputs)
             direct = compiled.direct(run, [kind for kind in kinds if spec_of(kind) is not None])
-            objects = [kind[1] for kind in kinds if not plainly_checked(kind)]
-            conditions = functools.partial(self._conditions, compiled, objects)
+            conditions = functools.partial(self._conditions, compiled, [k[1] for k in kinds if not plainly_checked(k)])
             entry = write_entry(structure, kinds, captured, run, direct, results, conditions, compiled.others)
             self._prefer(compiled, entry)
             if values is None and (result := entry(args)) is not MISS:
@@ -200,11 +199,13 @@ class Jitted:
         structure = flatten((args, kwargs), leaves) if kwargs else flatten(args, leaves)
         tensors: list[Tensor] = []
         kinds = [kind_of(leaf, tensors) for leaf in leaves]
-        objects = [self._outside.of_argument(leaf).state() for leaf, k in zip(leaves, kinds) if not plainly_checked(k)]
-        now = (self._outside.state(), *objects)
-        key = [(structure, now), *kinds]
+        objects = [leaf for leaf, kind in zip(leaves, kinds) if not plainly_checked(kind)]
+        key = [(structure, now := self._outside.state_with(objects)), *kinds]
         try:
             found = self._compiled.get(tuple(key))
+            if found is None:  # what is outside may have come to be there since it was searched for
+                key[0] = (structure, now := self._outside.state_with(objects, anew=True))
+                found = self._compiled.get(tuple(key))
         except TypeError:
             bad = next(leaf for leaf, kind in zip(leaves, key[1:]) if not hashable(kind))
             raise StaticArgumentError(
@@ -254,9 +255,9 @@ class Jitted:
         try:
             grad_mode.set(True)
             if values is None:
-                traced = trace_lifted(self._function, specs, rebuild, Trace())
+                traced = trace_lifted(self._function, specs, rebuild, Trace(), self._outside)
             else:
-                traced = trace_guarded(self._function, specs, rebuild, values)
+                traced = trace_guarded(self._function, specs, rebuild, values, self._outside)
         finally:
             grad_mode.set(was)
         return Compiled(traced, time.perf_counter() - start)
@@ -344,8 +345,7 @@ def compilable(function: Callable) -> Callable:
 def _assembled(compiled: Compiled, results: list[Tensor]) -> Any:
     """The results in the structure that the function returned."""
     given = iter(results)
-    leaves = [next(given) if o is COMPUTED else o for o in compiled.traced.outputs]
-    return unflatten(compiled.traced.structure, iter(leaves))
+    return unflatten(compiled.traced.structure, iter([next(given) if o is COMPUTED else o for o in compiled.traced.outputs]))
 
 
 # Gradients of compiled functions: the call is one row.

@@ -9,6 +9,7 @@ import numpy as np
 from jitgrad import dtypes
 from jitgrad.errors import LeakedTraceError
 from jitgrad.handle import Handle, make, own_memory
+from jitgrad.leaving import refuse_masked
 from jitgrad.tensor import Tensor
 
 _SCALAR_TYPES = frozenset({np.float16, np.float32, np.float64, np.int64, np.int32, np.bool_})
@@ -23,6 +24,7 @@ def kind_of(leaf: Any, tensors: list[Tensor]) -> Any:
         if not isinstance(leaf, (np.ndarray, np.generic)):
             return (leaf.__class__, leaf)
         dtypes.of(leaf.dtype)
+        refuse_masked(leaf)
         leaf = make(Tensor, leaf if isinstance(leaf, np.generic) else np.asarray(leaf), None)
         if isinstance(leaf._value, np.ndarray):
             own_memory(leaf).exported = -1  # the caller can write to it

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from jitgrad.leaving import plain_numpy
 from jitgrad.ops import TABLE
 from jitgrad.record import apply
 
@@ -37,8 +38,7 @@ def array_ufunc(self: Any, ufunc: Any, method: str, *inputs: Any, **kwargs: Any)
     """`ufunc(*inputs)` as a recorded operation; TypeError for what has no row in the op table."""
     if method != "__call__" or kwargs or ufunc not in UFUNCS:
         raise TypeError(f"np.{ufunc.__name__} {'' if method == '__call__' else method + ' '}is not an operation of "
-                        f"jitgrad{' with ' + ', '.join(kwargs) if kwargs else ''}: use tensor.detach().numpy() for "
-                        "plain NumPy")  # fmt: skip
+                        f"jitgrad{' with ' + ', '.join(kwargs) if kwargs else ''}: {plain_numpy((inputs, kwargs))}")  # fmt: skip
     if UFUNCS[ufunc] is None:
         return FUNCTIONS["matmul"](*inputs)
     return apply(UFUNCS[ufunc], inputs)
@@ -48,8 +48,7 @@ def array_function(self: Any, function: Callable, types: Any, args: Any, kwargs:
     """`np.function(tensor)` as a recorded operation; TypeError if there is none."""
     found = NUMPY.get(function.__name__)
     if found is None:
-        raise TypeError(f"np.{function.__name__} is not an operation of jitgrad: use tensor.detach().numpy() for "
-                        "plain NumPy")
+        raise TypeError(f"np.{function.__name__} is not an operation of jitgrad: {plain_numpy((args, kwargs))}")
     return found(*args, **kwargs)
 
 

@@ -13,11 +13,13 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.ma import MaskedArray
 
 from jitgrad import dtypes
-from jitgrad.errors import LeakedTraceError
+from jitgrad.errors import LEAKED, LeakedTraceError
 from jitgrad.handle import Handle, keep, make, make_recorded, note_view, own_memory, row_of
 from jitgrad.large import runner
+from jitgrad.leaving import refuse_masked
 from jitgrad.ops.elementwise import alias, cast, detach, where
 from jitgrad.ops.movement import expand
 from jitgrad.ops.table import Op, Spec, infer
@@ -94,6 +96,8 @@ def apply(op: Op, operands: Sequence[Any], params: dict[str, Any] = NOTHING) -> 
     values = []
     for operand in operands:
         if not isinstance(operand, Handle):
+            if operand.__class__ is MaskedArray:
+                refuse_masked(operand)
             values.append(operand)
             continue
         cls = operand.__class__
@@ -251,8 +255,7 @@ def _apply_traced(cls: type, op: Op, operands: Sequence[Any], params: dict[str, 
     """Append a row to the tape that is being traced."""
     trace = current_trace.get()
     if trace is None:
-        raise LeakedTraceError(f"{op.name}: a tensor made while jit or vmap was tracing is used after the trace ended: "
-                               "return it from the function instead of keeping it")  # fmt: skip
+        raise LeakedTraceError(f"{op.name} of {LEAKED}")
     if op.kind == "elementwise" and op is not cast:
         operands = same_dtype(op, operands, numbers=True)
     rows = [_lift(trace, o) for o in operands]
@@ -370,7 +373,8 @@ def watched(handle: Any) -> Any:
         handle = make(handle.__class__, None, trace.capture(handle))
         value, row = None, handle._row
     if value is None:
-        assert trace is not None
+        if trace is None:
+            raise LeakedTraceError(f"a derivative in {LEAKED}")
         fresh = Row(alias, (_lift(trace, handle),), NOTHING, row.shape, row.dtype, True)
         trace.rows.add(fresh)
     elif row is not None and row.requires:

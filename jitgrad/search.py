@@ -1,26 +1,40 @@
 """Where a function finds what it uses from outside: a search through its code and through what that reaches.
 
-It follows names: of globals, of cells of the closure, and of attributes of `self`, of objects and of modules that it reaches
-in these ways; and special methods, which are reached by syntax. Values reached otherwise (by `getattr` with a name that is
-computed, say) are not found.
+It starts at the function and goes on to every function, object, class and module of the user that is reached: from globals,
+cells of closures, defaults, and attributes. Of an object it takes those attributes whose names are read anywhere in the code
+that was found, of whatever object; so it does not matter how an object comes to the code that reads it. Where code reads
+attributes whose names are strings (`getattr`), the strings in the code and in what it reads count as names; where it puts
+names together, or asks for all attributes (`vars`), all count.
 """
 
 from __future__ import annotations
 
 import array
+import builtins
+import contextvars
 import functools
+import gc
+import importlib.util
+import operator
+import os
+import random
 import sys
 import types
-from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+import weakref
+from collections import abc, deque
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from jitgrad.handle import Handle
+from jitgrad.reading import reads
 
-CONTAINERS = (list, dict, set, tuple, deque, bytearray, array.array)
+MAPPINGS: tuple[Any, ...] = (dict, types.MappingProxyType)
+OCTETS = (bytearray, array.array, memoryview)
+CONTAINERS: tuple[Any, ...] = (*MAPPINGS, list, set, tuple, deque, *OCTETS, type({}.keys()), type({}.values()), type({}.items()))
 PLAIN = frozenset({bool, int, float, complex, str, bytes, type(None)})
+MISSING = object()
 
 
 class _Of:
@@ -32,8 +46,26 @@ class _Of:
         self.owner = owner
 
     def __call__(self, name: str) -> Any:
-        found = getattr(self.owner, name, None)
+        found = getattr(self.owner, name, MISSING)
         return getattr(found, "__func__", found)
+
+
+class _Held(_Of):
+    """The same of an object whose class says itself what its attributes are: what it holds, without asking the class."""
+
+    __slots__ = ()
+
+    def __call__(self, name: str) -> Any:
+        return _part(self.owner, name, MISSING)
+
+
+def _part(value: Any, name: str, default: Any = None) -> Any:
+    """An attribute, without the `__getattr__` or `__getattribute__` of the user."""
+    own: Any = type(value).__getattribute__
+    try:
+        return object.__getattribute__(value, name) if isinstance(own, types.FunctionType) else own(value, name)
+    except AttributeError:
+        return default
 
 
 class Look(NamedTuple):
@@ -54,31 +86,62 @@ class Look(NamedTuple):
         """The same as an expression, where `value` is there now; `known` gives the names of objects."""
         if isinstance(self.holder, types.CellType):
             return f"{known(self.holder)}.cell_contents"
-        if isinstance(self.holder, _Of) and not isinstance(value, types.FunctionType):
-            return f"getattr({known(self.holder.owner)}, {self.name!r}, None)"
+        if self.holder.__class__ is _Of and not isinstance(value, types.FunctionType):
+            return f"getattr({known(self.holder.owner)}, {self.name!r}, {known(MISSING)})"
         return f"{known(self.holder)}({self.name!r})"
 
 
-def items_of(container: Any) -> Iterable[Any]:
-    """What is in a container; of a dict its values."""
-    return container.values() if isinstance(container, dict) else container
+def items_of(container: Any) -> Any:
+    """What is in a container; of a mapping its values."""
+    return container.values() if isinstance(container, MAPPINGS) else container
 
 
 class Search:
-    """The state of looking for everything that a function reads, and the functions that it calls."""
+    """Looking for everything that a function reads, and for what it may call. `looks` grow."""
 
     def __init__(self, looks: list[Look], function: Any) -> None:
         self.looks = looks
         self.places: set[tuple[int, str]] = set()  # where these look
         self.seen: set[tuple] = set()
         self.home = _package(getattr(function, "__module__", ""))
-        self.names: dict[str, None] = {}  # in all code so far
+        self.owners: dict[int, Any] = {}  # what may have attributes that are read
+        self.values: set[str] = set()  # names of attributes that are read
+        self.called: set[str] = set()  # and of those that are called
+        self.strings: set[str] = set()
+        self.by_name = self.everything = self.writes_text = self.identity = self.inherits = False
+        self.asked: set[str] = set()  # strings in code that reads attributes by strings
+        self.sources: list[Any] = []  # generators of random numbers and iterators
+        self.environment = False  # the variables of the environment are among what is looked at
+        self.suspect = False  # it may call what gives something else each time
 
-    def _is_fixed(self, held: dict[str, Any]) -> bool:
+    def of(self, *roots: Any) -> None:
+        """Everything that is reached from functions and other values."""
+        for root in roots:
+            self.within(root)
+        known: Any = None
+        while known != (known := (len(self.values), len(self.called), len(self.owners), len(self.strings), self._all())):
+            for owner in list(self.owners.values()):
+                self._attributes(owner)
+
+    def _all(self) -> bool:
+        """Whether all attributes are read, since their names cannot be known."""
+        return self.everything or (self.by_name and self.writes_text)
+
+    def _is_read(self, name: str, value: Any) -> bool:
+        """Whether an attribute of that name and value is read somewhere."""
+        if name in self.values or (self.by_name and name in self.strings) or (callable(value) and name in self.called):
+            return True
+        return self._all() and name[:2] != "__"
+
+    def _is_fixed(self, held: Mapping[str, Any]) -> bool:
         """Whether a module, with these globals, is of a library other than the function's own: nobody changes that."""
         package = _package(held.get("__name__", ""))
         installed = any(place in str(held.get("__file__")) for place in ("site-packages", "dist-packages"))
         return package == "jitgrad" or package in sys.stdlib_module_names or (installed and package != self.home)
+
+    def is_users(self, held: Mapping[str, Any]) -> bool:
+        """Whether a module with these globals is of the user."""
+        return not self._is_fixed(held)
 
     def _is_new(self, *found: Any) -> bool:
         new = found not in self.seen
@@ -87,40 +150,67 @@ class Search:
 
     def function(self, function: Any) -> None:
         """What a function reads; it may be wrapped, bound to an object, or be an object that can be called."""
-        owners: list[Any] = []
         given: dict[str, Any] = {}
         while not isinstance(function, types.FunctionType):
             if isinstance(function, functools.partial):
                 given |= {f"argument {i}": value for i, value in enumerate(function.args)} | function.keywords
-            owners.append(getattr(function, "__self__", None))
-            inner = next((found for found in (getattr(function, name, None) for name in _WRAPPED) if found is not None), None)
+            self._own(_part(function, "__self__"))
+            inner = next((found for found in (_part(function, name) for name in _WRAPPED) if found is not None), None)
             if inner is None:
                 inner = getattr(type(function), "__call__", None)  # noqa: B004
-                owners.append(function)
+                self._own(function)
                 if not isinstance(inner, types.FunctionType):
-                    return
+                    inner = None
+            if inner is None:
+                break
             function = inner
-        if not self._is_new(id(function), *map(id, [*owners, *given.values()])):
-            return
-        code, held = function.__code__, function.__globals__
-        fixed = self._is_fixed(held)
-        names = () if fixed else _names(code)
-        self.names |= dict.fromkeys(names)
-        for cell, name in zip(function.__closure__ or (), code.co_freevars):
-            # What libraries, and our own transforms, close over is followed, since it may be a function of the user.
-            self.value(Look(cell, name), names, followed=fixed)
-        for name in names:
-            if name in held:
-                self.value(Look(held.get, name), names)
-        given |= {} if fixed else _defaults(function)
+        fixed = True
+        if isinstance(function, types.FunctionType) and self._is_new("code", id(function)):
+            fixed = self._is_fixed(function.__globals__)
+            if function.__dict__ and not fixed:
+                self.owners[id(function)] = function
+            for cell, name in zip(function.__closure__ or (), function.__code__.co_freevars):
+                # What libraries, and our own transforms, close over is followed, since it may be a function of the user.
+                self.value(Look(cell, name), followed=fixed)
+            if not fixed:
+                self.code(function.__code__, function.__globals__)
+                given |= _defaults(function)
         for name, value in given.items():
-            if type(value) not in PLAIN:
-                self.value(Look(given.get, name), names, followed=fixed)
-        for owner in owners if names else ():
-            self.attributes(owner, names)
+            if type(value) not in PLAIN and self._is_new(id(value), name):
+                self.value(Look(given.get, name), followed=fixed and not isinstance(value, CONTAINERS))
 
-    def value(self, look: Look, names: tuple[str, ...], followed: bool = False) -> None:
-        """A value that code with these names may read; it is not watched if it is just `followed`."""
+    def code(self, code: types.CodeType, held: dict[str, Any]) -> None:
+        """What code with these globals reads."""
+        found = reads(code)
+        self.values |= found.attributes
+        self.called |= found.methods
+        self.strings |= found.strings
+        self.asked |= found.strings if found.by_name else set()
+        self.inherits |= "super" in found.globals
+        self.by_name |= found.by_name
+        self.everything |= found.everything
+        self.writes_text |= found.writes_text
+        self.identity |= found.identity
+        by_string = not found.globals.isdisjoint(("globals", "eval", "exec"))
+        for name in found.globals | (found.strings if by_string else set()):
+            if name in held or not hasattr(builtins, name):  # it may come to be there
+                self.value(Look(held.get, name))
+            else:
+                self.suspect |= name in ("open", "input")
+        if not _ENVIRONMENT.isdisjoint(found.globals | found.attributes | found.methods):
+            self.environment = True
+            self.value(Look(vars(os).get, "environ"))
+        for name, level in found.modules:
+            package = held.get("__package__") or _package(held.get("__name__"))
+            full = importlib.util.resolve_name("." * level + name, package) if level else name
+            for module in (full, _package(full)):
+                self.within(sys.modules.get(module))
+        if by_string:
+            for name in [name for name, value in held.items() if name[:2] != "__" and isinstance(value, _WATCHED)]:
+                self.value(Look(held.get, name))
+
+    def value(self, look: Look, followed: bool = False) -> None:
+        """A value that is read; it is not watched if it is just `followed`."""
         try:
             value = look()
         except ValueError:  # a closure cell that is not filled yet
@@ -129,67 +219,153 @@ class Search:
         if not fixed and look.place() not in self.places:
             self.places.add(look.place())
             self.looks.append(look)
-        self.within(value, names)
+            if isinstance(value, str):
+                self.strings.add(value)
+        self.within(value)
 
-    def within(self, value: Any, names: tuple[str, ...]) -> None:
+    def within(self, value: Any) -> None:
         """What there is to read in a value: in a container, in attributes, by calling it."""
         if isinstance(value, CONTAINERS):
-            items = items_of(value)
-            if not set(map(type, items)) <= PLAIN and self._is_new(id(value), names):
-                for item in items:
-                    self.within(item, names)
-        elif not isinstance(value, _WATCHED):
+            if not isinstance(value, OCTETS) and self._is_new(id(value), len(value)):
+                self.strings |= {text for text in value if isinstance(text, str)}
+                for item in [item for item in items_of(value) if type(item) not in PLAIN]:
+                    self.within(item)
+                self.strings |= {text for text in items_of(value) if isinstance(text, str)}
+        elif isinstance(value, np.ndarray) and value.dtype.hasobject:
+            self.within(value.tolist())
+        elif not isinstance(value, _WATCHED) and self._is_new(id(value)):
+            self._own(value)
+            self.suspect |= self._is_suspect(value)
+            if is_source(value) or is_source(_part(value, "__self__")):
+                self.sources.append(value if is_source(value) else value.__self__)
+                self.suspect = True
+            elif isinstance(value, contextvars.ContextVar):
+                self.value(Look(value.get, value.name))
+            elif isinstance(value, weakref.ref):
+                self.within(value())
+            elif isinstance(value, functools.partialmethod):
+                self.within((value.func, value.args, value.keywords))
+            elif isinstance(value, _HOLDERS):
+                self._held_by(value)
             if callable(value) and not isinstance(value, type):
                 self.function(value)
-            self.attributes(value, names)
+
+    def _held_by(self, value: Any) -> None:
+        """What is in an object that shows nothing of it."""
+        for held in gc.get_referents(value):
+            if isinstance(held, str):
+                self.values |= set(held.split("."))
+            elif isinstance(held, tuple):
+                self._held_by(held)
+            elif not isinstance(held, type | types.ModuleType | types.FunctionType):
+                self._held_by(held) if type(held).__name__ == "_lru_list_elem" else self.within(held)
+
+    def _is_suspect(self, value: Any) -> bool:
+        """Whether a value is of a library that may give something else each time it is asked."""
+        bound = _part(value, "__self__")
+        value = value if bound is None or isinstance(bound, types.ModuleType) else bound
+        name = value.__name__ if isinstance(value, types.ModuleType) else _part(value, "__module__")
+        name = name if isinstance(name, str) else str(type(value).__module__)
+        module = sys.modules.get(name)
+        if name.startswith("numpy.random"):
+            return True
+        return _package(name) not in _CALM and (module is None or self._is_fixed(vars(module)))
 
     def _is_of_library(self, value: Any) -> bool:
         """Whether a value is a class or a module that nobody changes."""
         module = sys.modules.get(value.__module__) if isinstance(value, type) else value
         return isinstance(module, types.ModuleType) and self._is_fixed(vars(module))
 
-    def attributes(self, owner: Any, names: tuple[str, ...]) -> None:
-        """Those attributes of an object, a class or a module that code with these names may mean, and special methods."""
-        if self._is_of_library(owner) or not self._is_new(id(owner), names):
+    def _own(self, owner: Any) -> None:
+        """Note something whose attributes may be read."""
+        if owner is None or isinstance(owner, (types.FunctionType, types.BuiltinFunctionType, *_WATCHED)):
+            return
+        of_ours = _package(type(owner).__module__) == "jitgrad"
+        library = self._is_of_library(owner) if isinstance(owner, types.ModuleType) else of_ours
+        if owner is np or not library:
+            self.owners[id(owner)] = owner
+
+    def _attributes(self, owner: Any) -> None:
+        """Those attributes of an object, a class or a module that are read, and its special methods."""
+        if owner is np:
+            self.suspect |= not _UNCALM_IN_NUMPY.isdisjoint(self.values | self.called)
             return
         if isinstance(owner, types.ModuleType):
-            for name in names:
-                if name in vars(owner):
-                    self.value(Look(_Of(owner), name), names)
+            for name in list(vars(owner)):
+                by_string = (self.by_name or self.everything) and name in self.strings
+                if name in self.values or name in self.called or by_string:
+                    self.value(Look(_Of(owner), name))
             return
-        for name in list(vars(owner)) if hasattr(owner, "__dict__") and not isinstance(owner, type) else ():
-            if name in names:
-                self.value(Look(_Of(owner), name), names)
-        for base in (owner if isinstance(owner, type) else type(owner)).__mro__:
+        held = None if isinstance(owner, type) else _part(owner, "__dict__")
+        if isinstance(held, dict):
+            whole = isinstance(owner, abc.Collection) and self._keeps_items(type(owner))
+            names = {name for name, value in list(held.items()) if whole or self._is_read(name, value)}
+            if self.by_name and not hasattr(type(owner), "__getattr__"):
+                names |= {name for name in self.asked if not hasattr(type(owner), name)}  # it may come to be there
+            for name in names:
+                self.value(Look(self._of(owner), name))
+        bases = [base for kind in ([owner] if isinstance(owner, type) else []) + [type(owner)] for base in kind.__mro__]
+        for base in bases:
             if not self._is_of_library(base):
-                self._of_class(owner, vars(base), names)
+                self._of_class(owner, base)
 
-    def _of_class(self, owner: Any, defined: Mapping[str, Any], names: tuple[str, ...]) -> None:
-        """What a class, that of an object or one that it inherits from, defines under these names."""
-        for name, found in list(defined.items()):
-            if name in names:
-                getter = found.fget if isinstance(found, property) else getattr(found, "func", None)  # of a cached_property
-                if isinstance(found, property | functools.cached_property):
-                    if getter is not None and not isinstance(owner, type):
-                        self.function(functools.partial(getter, owner))
-                elif _is_plainly_read(found) or (isinstance(found, types.MemberDescriptorType) and hasattr(owner, name)):
-                    self.value(Look(_Of(owner), name), names)
-                    if "super" in names:  # it may be overridden
-                        self.value(Look(defined.get, name), ())
-            if isinstance(found, types.FunctionType) and (name in names or (name[:2] == name[-2:] == "__")):
+    def _of(self, owner: Any) -> _Of:
+        own = type(owner).__getattribute__
+        plain = isinstance(owner, type) or not (isinstance(own, types.FunctionType) or hasattr(type(owner), "__getattr__"))
+        return _Of(owner) if plain else _Held(owner)
+
+    def _keeps_items(self, kind: type) -> bool:
+        """Whether the items of a class are kept by a library, whose code is not searched, as those of a `UserDict` are."""
+        return any(base.__module__ in ("collections", "weakref", "os") for base in kind.__mro__)
+
+    def _of_class(self, owner: Any, base: type) -> None:
+        """What a class, that of an object or one that it inherits from, defines under names that are read."""
+        for name, found in list(vars(base).items()):
+            special = name[:2] == name[-2:] == "__"
+            if isinstance(found, types.FunctionType) and (special or self._is_read(name, found)):
                 self.function(types.MethodType(found, owner))
+            if special or not (self._is_read(name, found) or (isinstance(found, _METHODS) and name in self.called)):
+                continue
+            getter = found.fget if isinstance(found, property) else getattr(found, "func", None)  # of a cached_property
+            if isinstance(found, property | functools.cached_property):
+                if getter is not None:
+                    self.function(getter)
+            elif isinstance(getattr(type(found), "__get__", None), types.FunctionType):  # a descriptor of the user's
+                self.value(Look(functools.partial(_defined, base), name))
+            elif _is_plainly_read(found) or (isinstance(found, types.MemberDescriptorType) and hasattr(owner, name)):
+                self.value(Look(self._of(owner), name))
+                if self.inherits:  # it may be overridden
+                    self.value(Look(functools.partial(_defined, base), name))
 
 
-_WRAPPED = ("_function", "__func__", "func")
+_ENVIRONMENT = frozenset({"environ", "getenv", "environb", "getenvb"})
+_WRAPPED = ("_function", "__func__", "func", "__wrapped__")
+_METHODS = (staticmethod, classmethod, functools.partialmethod)
+_HOLDERS = (
+    functools._lru_cache_wrapper, functools.partial, operator.attrgetter, operator.methodcaller, operator.itemgetter,
+)  # fmt: skip
+_CALM = frozenset({
+    "abc", "array", "builtins", "cmath", "collections", "_collections_abc", "contextlib", "contextvars", "_contextvars", "copy",
+    "dataclasses", "decimal", "enum", "fractions", "functools", "_functools", "importlib", "inspect", "itertools", "jitgrad",
+    "math", "ml_dtypes", "numba", "numbers", "numpy", "operator", "_operator", "string", "types", "typing", "_thread", "weakref",
+    "_weakref", "_weakrefset", "__future__", "None", "",
+})  # fmt: skip
+"""Libraries in which the same question has the same answer, but for these names of NumPy's."""
+_UNCALM_IN_NUMPY = frozenset({"random", "load", "loadtxt", "genfromtxt", "fromfile", "memmap", "open_memmap", "fromregex"})
 
 
-def _names(code: types.CodeType) -> tuple[str, ...]:
-    """The names of globals and attributes in a piece of code, and in the functions within."""
-    found = dict.fromkeys(code.co_names)
-    for const in code.co_consts:
-        if isinstance(const, types.CodeType):
-            found |= dict.fromkeys(_names(const))
-    return tuple(found)
+def is_source(value: Any) -> bool:
+    """Whether a value gives something else each time, and cannot be looked into: random numbers, iterators of Python's own."""
+    if isinstance(value, type):
+        return False
+    if isinstance(value, Iterator):
+        return not isinstance(getattr(type(value), "__next__", None), types.FunctionType)
+    return type(value).__module__.startswith("numpy.random.") or isinstance(value, random.Random)
+
+
+def _defined(base: type, name: str) -> Any:
+    """What a class itself defines."""
+    return vars(base).get(name)
 
 
 def _defaults(function: types.FunctionType) -> dict[str, Any]:
@@ -201,7 +377,7 @@ def _defaults(function: types.FunctionType) -> dict[str, Any]:
 
 def _is_plainly_read(found: Any) -> bool:
     """Whether to read what a class defines runs no code of the user."""
-    return isinstance(found, types.FunctionType | staticmethod | classmethod) or not hasattr(type(found), "__get__")
+    return isinstance(found, (types.FunctionType, *_METHODS)) or not hasattr(type(found), "__get__")
 
 
 def _package(module: Any) -> str:

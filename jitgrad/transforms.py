@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 from jitgrad.errors import MutatedArgumentError
 from jitgrad.handle import Handle, make
+from jitgrad.hidden import refuse_hidden
 from jitgrad.outside import Outside, contents
 from jitgrad.record import Trace
 from jitgrad.tape import Leaf, Row, Tape
@@ -30,9 +32,11 @@ class Traced:
 
 
 def trace(
-    function: Callable, specs: Sequence[tuple], rebuild: Callable[[list], tuple], cls: type, tracing: Trace | None = None
-) -> Traced:
+    function: Callable, specs: Sequence[tuple], rebuild: Callable[[list], tuple], cls: type, tracing: Trace | None = None,
+    outside: Outside | None = None,
+) -> Traced:  # fmt: skip
     """Record `function` for inputs of the given `(shape, dtype, is a Python number)`, in `tracing` if that is given.
+    `outside` is what it reads, if that is known already.
 
     `rebuild` makes the arguments from the list of input tensors. Results that are not tensors stay what they are.
     """
@@ -44,12 +48,16 @@ def trace(
         if is_number:
             tracing.numbers.add(leaf)
         inputs.append(leaf)
-    outside = Outside(function)
+    if outside is None:
+        outside = Outside(function)
+        outside.search()
     before = outside.tensors()
 
     def record() -> tuple[Any, list[Any], list[Row | None], list[Row]]:
         args, kwargs = rebuild([make(cls, None, leaf) for leaf in inputs])
-        result = function(*args, **kwargs)
+        recorded = tracing.lifts and tracing.outermost is tracing
+        with outside.watching((args, kwargs)) if recorded else nullcontext():
+            result = function(*args, **kwargs)
         if any(contents(tensor) != known for tensor, known in before):
             raise MutatedArgumentError(
                 "a function that is recorded changes a tensor from outside in place; that would happen once, while it is "
@@ -57,9 +65,11 @@ def trace(
             )
         leaves: list[Any] = []
         structure = flatten(result, leaves)
+        refuse_hidden(structure, leaves)
         rows = [_result_row(tracing, leaf) for leaf in leaves]
-        if tracing.outermost is tracing and tracing.lifts:
+        if recorded:
             tracing.note_arrays(outside.memory([args, kwargs]))
+            outside.search_after()
         return structure, leaves, rows, tracing.checks()
 
     structure, leaves, rows, checks = recording(tracing, record)

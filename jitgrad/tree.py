@@ -73,6 +73,14 @@ def size(structure: Any) -> int:
     return 1 if structure is None else sum(map(size, structure[-1]))
 
 
+def keys(structure: Any) -> list[Any]:
+    """All keys of dicts in a structure."""
+    if structure is None:
+        return []
+    found = list(structure[1]) if structure[0] is dict else []
+    return found + [key for part in structure[-1] for key in keys(part)]
+
+
 def spread(prefix: Any, structure: Any, what: str) -> Iterator[Any]:
     """The int or None that `prefix` gives for each leaf: one for a whole subtree, or a tree of them.
 

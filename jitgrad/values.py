@@ -9,8 +9,9 @@ import numpy as np
 
 from jitgrad import dtypes
 from jitgrad.declared import Declared
-from jitgrad.errors import TracedValueError
+from jitgrad.errors import LEAKED, LeakedTraceError, TracedValueError
 from jitgrad.handle import Handle, own_memory
+from jitgrad.leaving import as_number
 from jitgrad.ops import elementwise as ew
 from jitgrad.printing import format_tensor
 from jitgrad.protocols import array_function, array_ufunc, numba_type
@@ -26,6 +27,8 @@ class Values(Declared):
 
     def _concrete(self, what: str) -> Any:
         if self._value is None:
+            if current_trace.get() is None:
+                raise LeakedTraceError(f"{what} of {LEAKED}")
             raise TracedValueError(
                 f"{what} needs the value of a tensor of shape {list(self._row.shape)}, and under jit and vmap there is none "
                 "yet: the function is recorded once and run later. Use where(condition, a, b) or jitgrad.cond for a choice, "
@@ -50,7 +53,11 @@ class Values(Declared):
 
     def item(self) -> Any:
         """The value of a tensor of one element as a Python number; RuntimeError for several elements."""
-        value = self._known("item()")
+        as_number(self, "item()")
+        return self._item("item()")
+
+    def _item(self, what: str) -> Any:
+        value = self._known(what)
         if value.size != 1:
             raise RuntimeError(f"a tensor with {value.size} elements (shape {list(value.shape)}) is not one number: "
                                "reduce or index it first, or use tolist()")  # fmt: skip
@@ -58,14 +65,17 @@ class Values(Declared):
 
     def tolist(self) -> Any:
         """The values as nested lists of Python numbers."""
-        return self._known("tolist()").tolist()
+        value = self._known("tolist()")
+        as_number(self, "tolist()")
+        return value.tolist()
 
     def numpy(self, *, force: bool = False) -> np.ndarray:
         """The values as a NumPy array that shares memory; RuntimeError if the tensor requires grad, unless `force`."""
         self._concrete("numpy()")
         if self.requires_grad and not force:
-            raise RuntimeError("a tensor that requires grad cannot become a NumPy array, whose changes would go "
-                               "unseen: use tensor.detach().numpy()")  # fmt: skip
+            raise RuntimeError("a tensor that requires grad cannot become a NumPy array, through which no gradient goes: use "
+                               "operations of jitgrad's, such as stack([x, y]) for np.array([x, y]). (Where no gradient is "
+                               "meant to go, say so with tensor.detach())")  # fmt: skip
         storage = own_memory(self)
         storage.export()
         trace = current_trace.get() if lifting else None
@@ -95,6 +105,7 @@ class Values(Declared):
 
     def _number(self, what: str) -> Any:
         value = self._known(what)
+        as_number(self, what)
         if value.size != 1:
             raise ValueError(f"{what} takes one number, and this tensor has {value.size} elements (shape "
                              f"{list(value.shape)})")
@@ -132,7 +143,7 @@ class Values(Declared):
 
     def __format__(self, spec: str) -> str:
         if self.ndim == 0 and self._value is not None:
-            return format(self.item(), spec)
+            return format(self._item("a format"), spec)
         if spec and self.ndim == 0:
             self._concrete("a format")
         if spec:

@@ -12,6 +12,7 @@ from jitgrad.batching import Batch, replay, spread
 from jitgrad.func.vectorized import outer_tensor
 from jitgrad.functions.data import as_tensor
 from jitgrad.handle import Handle, make
+from jitgrad.hidden import refuse_keys
 from jitgrad.ops.elementwise import cast, clone
 from jitgrad.ops.movement import expand
 from jitgrad.ops.table import Op, Spec
@@ -54,6 +55,7 @@ class Tree(NamedTuple):
         """`tree` with arrays and numbers as tensors; None stays. Raises `TypeError` for anything else."""
         leaves: list[Any] = []
         structure = flatten(tree, leaves)
+        refuse_keys(structure)
         given = [leaf for leaf in leaves if leaf is not None]
         others = tuple(leaf if leaf is None else COMPUTED for leaf in leaves)
         return cls([_tensor(leaf, what) for leaf in given], structure, others, tuple(map(_is_number, given)))

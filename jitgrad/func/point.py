@@ -17,10 +17,12 @@ from jitgrad.forward import forget, forward
 from jitgrad.functions.creation import zeros_like
 from jitgrad.functions.data import as_tensor
 from jitgrad.handle import make, requires
+from jitgrad.hidden import refuse_keys
+from jitgrad.leaving import taken_since
 from jitgrad.ops.elementwise import cast
 from jitgrad.record import apply, current_trace, grad_mode, watched
 from jitgrad.reverse import reverse
-from jitgrad.tape import Row, beyond
+from jitgrad.tape import Row, beyond, serials
 from jitgrad.tensor import Tensor
 from jitgrad.tree import flatten, tree_map, unflatten
 
@@ -40,9 +42,10 @@ class Point:
         given = list(args)
         self.inputs: list[Tensor] = []
         self.structures = []
-        was = grad_mode.get()
+        was, since = grad_mode.get(), taken_since.get()
         try:
             grad_mode.set(True)
+            taken_since.set(serials() if since is None else since)
             for i in where:
                 leaves: list[Any] = []
                 self.structures.append(flatten(args[i], leaves))
@@ -52,10 +55,12 @@ class Point:
             result = function(*given, **kwargs)
         finally:
             grad_mode.set(was)
+            taken_since.set(since)
         forget(x._row for x in self.inputs)  # but for the sweeps of this point
         value, aux = _split(result) if has_aux else (result, None)
         leaves = []
         self.structure = flatten(value, leaves)
+        refuse_keys(self.structure)
         for leaf in leaves:
             if not isinstance(leaf, Tensor):
                 what = "a tensor" if self.structure is None else "tensors"

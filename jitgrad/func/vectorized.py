@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from jitgrad.batching import Batch, replay, spread
-from jitgrad.errors import TracedValueError
+from jitgrad.errors import LEAKED, LeakedTraceError, TracedValueError
 from jitgrad.functions.data import as_tensor
 from jitgrad.functions.shaping import cat, movedim, stack
 from jitgrad.guards import InnerTrace
@@ -141,6 +141,8 @@ def _to_front(leaf: Any, dim: int | None) -> Any:
     if dim is None:
         return leaf
     x = leaf if isinstance(leaf, Tensor) else as_tensor(leaf)
+    if x._value is None and current_trace.get() is None:
+        raise LeakedTraceError(f"vmap over {LEAKED}")
     return Batch(movedim(x, dim, 0) if dim else x)
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from jitgrad import dtypes
 from jitgrad.device import only_cpu
 from jitgrad.handle import Handle
+from jitgrad.leaving import as_data
 from jitgrad.record import current_trace
 from jitgrad.tensor import Tensor, wrap
 from jitgrad.tracing import made_here
@@ -57,8 +58,11 @@ def _dtype(dtype: Any) -> np.dtype:
 
 def _number(what: str, name: str, value: Any) -> Any:
     """A Python number, from one or from a tensor or NumPy scalar of one element."""
-    if isinstance(value, (Handle, np.generic)):
-        value = value.item()  # type: ignore[union-attr]
+    if isinstance(value, Handle):
+        as_data(value, what)
+        value = value._known(what).item()  # type: ignore[attr-defined]
+    elif isinstance(value, np.generic):
+        value = value.item()
     if not isinstance(value, (bool, int, float)):
         raise TypeError(f"{what}: {name} must be a number, not {type(value).__name__}")
     return value

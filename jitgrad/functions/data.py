@@ -10,6 +10,7 @@ import numpy as np
 from jitgrad import dtypes
 from jitgrad.device import only_cpu
 from jitgrad.handle import Handle, own_memory
+from jitgrad.leaving import as_data, refuse_masked
 from jitgrad.ops.elementwise import cast
 from jitgrad.record import apply
 from jitgrad.tensor import Tensor, wrap
@@ -30,6 +31,7 @@ def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: b
     """
     only_cpu(device)
     if isinstance(data, Tensor):
+        as_data(data, "tensor()")
         data = data._known("tensor()")
     made = made_here(wrap(np.array(_array(data, dtype), order="C")[()]))
     return made if requires_grad is False else made.requires_grad_(requires_grad)
@@ -39,6 +41,7 @@ def _array(data: Any, dtype: Any) -> np.ndarray:
     wanted = None if dtype is None else dtypes.to_numpy(dtype)
     if not isinstance(data, (np.ndarray, np.generic)):
         return _from_python(data, wanted)
+    refuse_masked(data)
     array = np.asarray(data)
     dtypes.of(array.dtype)
     copied_here(array)
@@ -83,9 +86,11 @@ def _plain(data: Any, kinds: set[Any], depth: int) -> Any:
         if value.size != 1:
             raise ValueError(f"a tensor of shape {list(value.shape)} inside of a list is not one number: put tensors "
                              "together with stack() or cat()")  # fmt: skip
+        as_data(data, "tensor()")
         kinds.add(value.dtype)
         return value.reshape(())[()]
     if isinstance(data, (np.ndarray, np.generic)):
+        refuse_masked(data)
         kinds.add(dtypes.of(data.dtype).numpy)
         copied_here(data)
         return data
@@ -137,6 +142,7 @@ def from_numpy(array: np.ndarray) -> Tensor:
     if not isinstance(array, np.ndarray):
         raise TypeError(f"from_numpy takes a NumPy array, not {type(array).__name__}: use tensor()")
     dtypes.of(array.dtype)
+    refuse_masked(array)
     made = wrap(np.asarray(array))
     own_memory(made).exported = -1
     return made

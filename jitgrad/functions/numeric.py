@@ -8,6 +8,7 @@ import numpy as np
 
 from jitgrad import dtypes
 from jitgrad.functions.shaping import in_dtype_of, times, unsqueeze
+from jitgrad.leaving import refuse_masked
 from jitgrad.methods import SCALARS, bound, quick_one, quick_product, quick_with_parameters
 from jitgrad.ops import TABLE
 from jitgrad.ops import elementwise as ew
@@ -78,6 +79,7 @@ def matmul(input: Tensor, other: Tensor) -> Tensor:
     for x in (input, other):
         if not isinstance(x, (Tensor, np.ndarray)):
             raise TypeError(f"matmul takes tensors, not {type(x).__name__}")
+        refuse_masked(x)
         if not x.ndim:
             raise RuntimeError("matmul: both operands need at least one dimension; multiply by a number with *")
     x, y = (v if isinstance(v, Tensor) else wrap(v) for v in (input, other))
@@ -302,6 +304,8 @@ def isclose(input: Tensor, other: Tensor, rtol: float = 1e-5, atol: float = 1e-8
     if isinstance(input, Tensor) and isinstance(other, Tensor) and input._held.dtype != other._held.dtype:
         raise RuntimeError(f"isclose compares tensors of one dtype, and these are {input.dtype.name} and {other.dtype.name}: "
                            "convert one")  # fmt: skip
+    refuse_masked(input)
+    refuse_masked(other)
     both = [v if isinstance(v, Tensor) else wrap(np.asarray(v)[()]) for v in (input, other)]
     x, y = (apply(ew.cast, (v,), {"dtype": np.dtype(np.float64)}).detach() for v in both)
     close = (x == y) | (((x - y).abs() <= y.abs() * rtol + atol) & y.isfinite())

@@ -1,0 +1,47 @@
+"""Results that hold tensors where nobody finds them: as keys of dicts, in sets, in objects."""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from jitgrad.handle import Handle
+from jitgrad.search import CONTAINERS, MAPPINGS, PLAIN
+from jitgrad.tree import keys
+
+_WHERE = "return tensors in tuples, lists, values of dicts and dataclasses"
+
+
+def refuse_keys(structure: Any) -> None:
+    """TypeError if tensors, or tuples with such, are keys of dicts in a structure."""
+    for key in keys(structure):
+        if isinstance(key, Handle) or (isinstance(key, tuple) and any(isinstance(part, Handle) for part in key)):
+            raise TypeError(f"a tensor is a key of a dict in what a function returns, where it cannot be found: {_WHERE}")
+
+
+def refuse_hidden(structure: Any, leaves: list[Any]) -> None:
+    """TypeError for a result of a function that is recorded, if it holds tensors that would stay without values."""
+    refuse_keys(structure)
+    waiting, seen = [(leaf, type(leaf)) for leaf in leaves if not isinstance(leaf, Handle)], set()
+    while waiting:
+        value, kind = waiting.pop()
+        if isinstance(value, Handle):
+            if value._value is None:
+                raise TypeError(f"a function that is recorded returns a tensor in an object of type {kind.__name__}, where it "
+                                f"cannot be found: {_WHERE}")  # fmt: skip
+        elif value.__class__ not in PLAIN and id(value) not in seen and not isinstance(value, type | ModuleType):
+            seen.add(id(value))
+            waiting += [(x, kind) for x in _held_in(value)]
+
+
+def _held_in(value: Any) -> Any:
+    if isinstance(value, MAPPINGS):
+        return [*value, *value.values()]
+    if isinstance(value, (*CONTAINERS, frozenset)):
+        return value
+    if isinstance(value, np.ndarray):
+        return value.tolist() if value.dtype.hasobject else ()
+    slots = [name for kind in type(value).__mro__ for name in getattr(kind, "__slots__", ())]
+    return [*[getattr(value, name, None) for name in slots], *getattr(value, "__dict__", {}).values()]
