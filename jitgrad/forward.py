@@ -71,7 +71,7 @@ def _through(sweep: Sweep, row: Row, ts: Tangents, items: dict[Row, list[Row]]) 
         return _transposed(sweep, row, ts, ends, ends)
     if op.pushforward is not None:
         return op.pushforward(sweep, row, ts)
-    if op.kind == "elementwise":
+    if op.kind == "elementwise" and not op.composite:
         return _diagonal(sweep, row, ts)
     if op.linear or op.kind in ("cat", "index"):
         operands = _linear_operands(sweep, row, ts)

@@ -216,6 +216,7 @@ def array_function(function: Any, vjp: Any) -> Callable:
         return parts
 
     op = Op(forward, kind="njit", inputs=tuple(names), method=False, shape=lambda *xs: _on_ones(forward, xs),
+            checks=lambda row: row.inputs,
             pullback=None if vjp is None else pullback,
             d=(todo(f"{function.__name__} was wrapped by from_njit without a vjp"),) * len(names))  # fmt: skip
     op.name = function.__name__
@@ -262,6 +263,7 @@ def _packed_op(vjp: Any, name: str, names: Sequence[str]) -> Op:
     def shape(g: Any, *xs: Any) -> Spec:
         return Spec((sum(math.prod(x.shape) for x in xs if is_floating(x.dtype)),), g.dtype)
 
-    op = Op(run, kind="njit", inputs=("g", *names), method=False, shape=shape, d=(todo(_NO_DERIVATIVE),) * (len(names) + 1))
+    op = Op(run, kind="njit", inputs=("g", *names), method=False, shape=shape, d=(todo(_NO_DERIVATIVE),) * (len(names) + 1),
+            checks=lambda row: row.inputs)  # fmt: skip
     op.name = f"vjp_of_{name}"
     return op

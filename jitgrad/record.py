@@ -369,7 +369,7 @@ def watched(handle: Any) -> Any:
     """A tensor with the value of `handle` and a row of its own, behind which sweeps that want that row do not look."""
     value, row = handle._value, handle._row
     trace = current_trace.get()
-    if value is not None and trace is not None and trace.lifts:  # what is computed of it will be recorded
+    if value is not None and trace is not None:  # the rows of what is recorded have to lead to it
         handle = make(handle.__class__, None, trace.capture(handle))
         value, row = None, handle._row
     if value is None:

@@ -162,6 +162,10 @@ class _Simplifier:
         factor = self._new(div, (ones, under), {}, row.dtype, under.shape)
         return self._new(mul, (numerator, self._spread(factor, row.shape)), {}, row.dtype, row.shape)
 
+    def _either(self, row: Row, inputs: tuple[Row, ...]) -> Row | None:
+        """What is the same either way."""
+        return inputs[1] if inputs[1] is inputs[2] else None
+
     def _shaped(self, row: Row, inputs: tuple[Row, ...]) -> Row | None:
         """One change of shape for two."""
         if inputs[0].op is not row.op:
@@ -282,7 +286,7 @@ _SIMPLER: dict[Op, Callable[[_Simplifier, Row, tuple[Row, ...]], Row | None]] = 
     reshape: _Simplifier._shaped, permute: _Simplifier._permuted, matmul: _Simplifier._product,
     gather: _Simplifier._gathered, places: _Simplifier._counted, within: _Simplifier._checked,
     index_add: _Simplifier._written, index_put: _Simplifier._written, sum: _Simplifier._summed,
-    cumsum: _Simplifier._summed_up,
+    cumsum: _Simplifier._summed_up, where: _Simplifier._either,
 }  # fmt: skip
 _CHANGING = _COPIES | {LEAF, CONST, cast, getitem, *_SIMPLER}
 """The ops that `_Simplifier` knows something about; the others it can only lower, or share."""

@@ -2,7 +2,7 @@
 
 Its first operand says which of its branches, functions of the other operands, gives the results; a number below 0 means
 the first, one beyond the last the last. Derivatives are switches between the derivatives of the branches. Where the
-choice differs from example to example, all branches are computed and their results picked from.
+choice differs from example to example, all branches that one of them takes are computed and their results picked from.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ from jitgrad.control.body import (
     uniform,
     zeros,
 )
+from jitgrad.control.examples import as_wide, standing_in
 from jitgrad.forward import forward
-from jitgrad.ops.elementwise import where
-from jitgrad.ops.movement import reshape
+from jitgrad.ops.elementwise import cast, where
 from jitgrad.ops.table import Spec
 from jitgrad.record import apply
 from jitgrad.tape import Row, Tape, beyond
@@ -108,7 +108,8 @@ def _batch(row: Row, operands: Operands, size: int) -> list[Any]:
     index, *rest = operands
     tapes = row.params["branches"]
     if isinstance(index, Batch):
-        return _picked(index.value, [replay(tape, dict(zip(tape.inputs, rest)), size) for tape in tapes], size)
+        ours = _shares(index.value, len(tapes))
+        return _picked(ours, [_for_some(tape, rest, some, size) for tape, some in zip(tapes, ours)], size)
     flags = [isinstance(x, Batch) for x in rest]
     out_flags = [any(many) for many in zip(*[differing(tape, flags) for tape in tapes])]
 
@@ -123,15 +124,43 @@ def _batch(row: Row, operands: Operands, size: int) -> list[Any]:
     return [Batch(out) if flag else out for out, flag in zip(results, out_flags)]
 
 
-def _picked(index: Any, outputs: Sequence[list[Any]], size: int) -> list[Any]:
+def _shares(index: Any, count: int) -> list[Any]:
+    """For each branch, which examples take it."""
+    if count == 1:
+        return [index == index]
+    return [index <= 0, *[index == k for k in range(1, count - 1)], index >= count - 1]
+
+
+def _for_some(tape: Tape, operands: Operands, ours: Any, size: int) -> list[Any]:
+    """The results of a branch for the examples that take it, and anything for the others. Where these had to be given the
+    operands of one that takes it, the branch runs if there is one."""
+    given, place = standing_in(tape, operands, ours, size)
+    if place is None:
+        return replay(tape, dict(zip(tape.inputs, given)), size)
+    flags = [isinstance(x, Batch) for x in given]
+    out_flags = differing(tape, flags)
+
+    def taken(xs: list[Any]) -> list[Any]:
+        known = [Batch(x) if flag else x for x, flag in zip(xs, flags)]
+        return [unbatched(x) for x in uniform(replay(tape, dict(zip(tape.inputs, known)), size), out_flags, size)]
+
+    def left(xs: list[Any]) -> list[Any]:
+        shapes = [(size, *row.shape) if flag else row.shape for row, flag in zip(tape.outputs, out_flags)]
+        return [zeros(Spec(shape, row.dtype)) for row, shape in zip(tape.outputs, shapes)]
+
+    nobody = apply(cast, (place < 0,), {"dtype": np.dtype(np.int64)})
+    results = _switched(nobody, [taken, left], [unbatched(x) for x in given])
+    return [Batch(out) if flag else out for out, flag in zip(results, out_flags)]
+
+
+def _picked(ours: Sequence[Any], outputs: Sequence[list[Any]], size: int) -> list[Any]:
     """Of the results of all branches, for each example those of its own."""
     found = []
     for many in zip(*outputs):
         choices = [unbatched(x) for x in uniform(many, [True] * len(many), size)]
         out = choices[-1]
         for k in reversed(range(len(choices) - 1)):
-            ours = index <= k
-            out = where(apply(reshape, (ours,), {"shape": (size, *(1,) * (out.ndim - 1))}), choices[k], out)
+            out = where(as_wide(ours[k], out), choices[k], out)
         found.append(Batch(out))
     return found
 

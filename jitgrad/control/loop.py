@@ -39,11 +39,11 @@ from jitgrad.control.body import (
     uniform,
     zeros,
 )
+from jitgrad.control.examples import as_wide, only_looked_up, standing_in
 from jitgrad.errors import HoleError
 from jitgrad.forward import forward
 from jitgrad.functions.shaping import movedim, stack
 from jitgrad.ops.elementwise import cast, where
-from jitgrad.ops.movement import reshape
 from jitgrad.ops.table import Spec
 from jitgrad.record import apply
 from jitgrad.tape import Row, Tape, beyond
@@ -314,16 +314,21 @@ def _batch(row: Row, operands: Operands, size: int) -> list[Any]:
         found = replay(cond, dict(zip(cond.inputs, [*asked, *batch(given[:n], flags)])), size)
         return unbatched(uniform(found, [ragged], size)[0])
 
+    tables = only_looked_up(inner, inner.inputs[: layout.consts])  # to copy them at every step would take long
+
     def step(given: list[Any]) -> list[Any]:
         c, numbers, x = given[:n], given[n : n + len(counters)], given[n + len(counters) :]
-        out = replay(inner, dict(zip(inner.inputs, [*consts, *batch(c, flags), *batch(x, x_flags)])), size)
+        operands = [*consts, *batch(c, flags), *batch(x, x_flags)]
+        if ragged:
+            t = numbers[1] if not p["reverse"] else last - 1 - numbers[1]
+            active = asks(c) if cond is not None else t < most
+            operands = standing_in(inner, operands, active, size, tables)[0]
+        out = replay(inner, dict(zip(inner.inputs, operands)), size)
         out = [unbatched(t) for t in uniform(out, [*flags, *y_flags], size)]
         if not ragged:
             return out
-        t = numbers[1] if not p["reverse"] else last - 1 - numbers[1]
-        active = asks(c) if cond is not None else t < most
         old = [*c, *[zeros(y) for y in out[n:]]]
-        out = [where(_as_wide(active, new), new, before) for new, before in zip(out, old)]
+        out = [where(as_wide(active, new), new, before) for new, before in zip(out, old)]
         return [*out[:n], numbers[0] + active, numbers[1] + 1, *out[n:]]
 
     made = body(step, [*map(spec, [*carried, *counters]), *_elements(over)])
@@ -339,11 +344,6 @@ def _batch(row: Row, operands: Operands, size: int) -> list[Any]:
     return [
         *batch(done.carry[:n], flags), *[Batch(movedim(y, 1, 0)) if flag else y for y, flag in stacked], steps,
     ]  # fmt: skip
-
-
-def _as_wide(flag: Any, x: Any) -> Any:
-    """A flag for each example, to stand beside something of each example."""
-    return apply(reshape, (flag,), {"shape": (*flag.shape, *(1,) * (x.ndim - 1))})
 
 
 LOOP = Control(_run, _plainly, kind="loop", pullback=_pullback, pushforward=_pushforward, batch=_batch)

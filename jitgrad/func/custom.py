@@ -356,7 +356,7 @@ def _op(name: str, tape: Tape | None, count: int, pull: Callable, push: Callable
         ]
         return _out([_within(sweep.recorded, lambda: push(xs, tangents))], sweep.recorded)[0]
 
-    op = Op(lambda *_: None, kind="custom", inputs=("*xs",), pullback=pullback,
+    op = Op(lambda *_: None, kind="custom", inputs=("*xs",), pullback=pullback, checks=lambda row: row.inputs,
             pushforward=pushforward if push is not None else None)  # fmt: skip
     op.name = name
     if tape is not None:

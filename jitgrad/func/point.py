@@ -148,8 +148,6 @@ def _fresh(leaf: Any, argument: int) -> Tensor:
     if not leaf.dtype.is_floating_point:
         raise TypeError(f"argument {argument} is {leaf.dtype.name}, and gradients exist for floating dtypes only: "
                         "convert it, or leave it out of argnums")  # fmt: skip
-    if leaf._value is not None and trace is not None:  # what it meets has no value, nor has it then
-        leaf = make(Tensor, None, trace.capture(leaf))
     return watched(leaf)
 
 

@@ -46,6 +46,11 @@ def _divides(divide: Any) -> Any:
     return run
 
 
+def _divisor(row: Any) -> Any:
+    """The inputs that make a row raise an error: of whole numbers, what they are divided by, or their exponent."""
+    return row.inputs[1:] if row.dtype.kind in "iu" else ()
+
+
 def _clamp(x: Any, min: Any = None, max: Any = None) -> Any:
     if x.__class__ is not np.ndarray:  # np.clip takes microseconds for a number
         if min is not None and (x < min or min != min):
@@ -126,13 +131,14 @@ div = binary(
 )  # fmt: skip
 floor_divide = binary(
     "floor_divide(x, y)", _divides(np.floor_divide), vjp=(lambda g: zeros_like(g), lambda g: zeros_like(g)), domain=AWAY,
+    checks=_divisor,
 )  # fmt: skip
 remainder = binary(
     "remainder(x, y)", _divides(np.remainder), vjp=(lambda g: g, lambda g, x, y: -g * floor_divide(x, y)),
-    domain=((-3.0, 3.0), (3.2, 5.0)),
+    domain=((-3.0, 3.0), (3.2, 5.0)), checks=_divisor,
 )  # fmt: skip
 pow = binary(
-    "pow(x, y)", operator.pow, domain=(POSITIVE, (-2.0, 2.0)),
+    "pow(x, y)", operator.pow, domain=(POSITIVE, (-2.0, 2.0)), checks=_divisor,
     vjp=(
         lambda g, x, y: where(y == 0, 0, g * (y * x ** (y - 1))),
         lambda g, x, y, z: _log_times(g * z, x, logical_and(x == 0, y >= 0)),

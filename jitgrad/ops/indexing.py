@@ -133,6 +133,7 @@ def _zeros(shape: tuple[int, ...], dtype: np.dtype) -> Any:
 
 getitem = Op(
     _getitem, kind="index", inputs=("x", "*arrays"), output="y", label="slice", method=False, view=True,
+    checks=lambda row: row.inputs[1:],
     vjp=(lambda g, arrays, x_shape, x_dtype, index: index_add(_zeros(x_shape, x_dtype), g, *arrays, index=index),),
     accumulate=lambda out, g, arrays, x_shape, x_dtype, index: add_at(out, g, arrays, index),
     samples=lambda: [
@@ -143,6 +144,7 @@ getitem = Op(
 )  # fmt: skip
 index_add = Op(
     _index_add, kind="index", inputs=("x", "g", "*arrays"), output="y", method=False,
+    checks=lambda row: row.inputs[2:],
     vjp=(lambda g: g, lambda g, arrays, index: getitem(g, *arrays, index=index)),
     shape=lambda x, g, *arrays, index: Spec(x.shape, x.dtype),
     parts=lambda out, x, g, *arrays, index: _parts(out, x, g, arrays, index, True),
@@ -153,6 +155,7 @@ index_add = Op(
 )  # fmt: skip
 index_put = Op(
     _index_put, kind="index", inputs=("x", "value", "*arrays"), output="y", label="copy_slices", method=False,
+    checks=lambda row: row.inputs[2:],
     vjp=(
         lambda g, arrays, value_shape, value_dtype, index: index_put(
             g, _zeros(value_shape, value_dtype), *arrays, index=index),
@@ -203,7 +206,7 @@ def _within(index: Any, size: int) -> Any:
 
 
 within = Op(
-    _within, kind="index", inputs=("x",), output="y", method=False,
+    _within, kind="index", inputs=("x",), output="y", method=False, checks=lambda row: row.inputs,
     shape=lambda x, size: Spec(x.shape, np.dtype(np.int32)),
     samples=lambda: [([NAMES], {"size": 3})],
 )  # fmt: skip
@@ -244,12 +247,14 @@ def _lower_scatter_add(x: Any, index: Any, src: Any, dim: int) -> Any:
 
 gather = Op(
     _gather, kind="index", inputs=("x", "index"), output="y", method=False, prepare=_gather_params, lower=_lower_gather,
+    checks=lambda row: row.inputs[1:2],
     vjp=(lambda g, index, x_shape, x_dtype, dim: scatter_add(_zeros(x_shape, x_dtype), index, g, dim=dim), None),
     shape=lambda x, index, dim: Spec(index.shape, x.dtype),
     samples=lambda: [([(3, 4), PLACES], {"dim": 1}), ([(3, 4), PLACES], {"dim": 0})],
 )  # fmt: skip
 scatter_add = Op(
     _scatter_add, kind="index", inputs=("x", "index", "src"), output="y", method=False, lower=_lower_scatter_add,
+    checks=lambda row: row.inputs[1:2],
     vjp=(lambda g: g, None, lambda g, index, src_shape, src_dtype, dim: _gathered(g, index, src_shape, src_dtype, dim)),
     shape=lambda x, index, src, dim: Spec(x.shape, x.dtype),
     samples=lambda: [([(3, 4), PLACES, (2, 3)], {"dim": 1}), ([(3, 4), PLACES, (3, 4)], {"dim": 0})],

@@ -47,7 +47,7 @@ def _solve(x: Any, y: Any) -> Any:
 
 
 solve = Op(
-    _solve, kind="linalg", inputs=("x", "y"), output="z", method=False, result="floating",
+    _solve, kind="linalg", inputs=("x", "y"), output="z", method=False, result="floating", checks=lambda row: row.inputs,
     vjp=(
         lambda g, x, z: -matmul(solve(transposed(x), g), transposed(z)),
         lambda g, x: solve(transposed(x), g),

@@ -116,6 +116,7 @@ class Op:
         pushforward: Callable | None = None,
         batch: Callable | None = None,
         parts: Callable | None = None,
+        checks: Callable = lambda row: (),
     ) -> None:
         self.name = ""
         self.run = run
@@ -137,6 +138,7 @@ class Op:
         self.internal = internal  # used by other rows or functions, and no function of its own
         self.accumulate = accumulate
         self.parts = parts
+        self.checks = checks  # the inputs of a row for some values of which it raises an error, or never ends
         self.rules = self._rules(d, vjp)
         self.composite = lower is not None and not any(r is not None for r in self.rules)
         self.pullback = pullback
