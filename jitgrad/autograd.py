@@ -78,7 +78,7 @@ def run(
     if wanted is not None and not wanted:
         raise RuntimeError("inputs is empty: pass the tensors whose gradient is wanted, or None for all leaves")
     cls = type(outputs[0])
-    recorded = create_graph or None in [o._value for o in outputs if o._value is None]
+    recorded = create_graph or _without_values(outputs) or _without_values(gradients)
     was = grad_mode.get()
     try:
         if recorded:  # otherwise rules compute with arrays, and user code is told so where it is called
@@ -88,6 +88,11 @@ def run(
             return reverse(seeds, wanted, cls=cls, recorded=recorded, retain=retain)
     finally:
         grad_mode.set(was)
+
+
+def _without_values(tensors: Sequence[Any]) -> bool:
+    """Whether there are traced tensors among these."""
+    return any(isinstance(x, Handle) and x._value is None for x in tensors)
 
 
 def _several(x: Any) -> list[Any]:
@@ -145,6 +150,9 @@ def _backward(tensors: Any, grad_tensors: Any, retain_graph: bool | None, create
     gradients = _several(grad_tensors) if grad_tensors is not None else [None] * len(outputs)
     ends = None if inputs is None else {_wanted(i, x) for i, x in enumerate(_several(inputs))}
     retain = create_graph if retain_graph is None else retain_graph
+    if _without_values(gradients):
+        raise TracedValueError("backward() adds to the grad of tensors, and under jit and vmap there are no values to add: use "
+                               "autograd.grad(), which returns them")  # fmt: skip
     found = run(outputs, gradients, ends, create_graph=create_graph, retain=retain)
     cls = type(outputs[0])
     with accumulating:
@@ -197,6 +205,8 @@ def grad(
         if g is None and not allow_unused:
             raise RuntimeError(f"input {i} was not used to compute the outputs: pass allow_unused=True to get None "
                                "for it")
+        if isinstance(g, Handle) and not create_graph:  # recorded, as there are no values yet
+            g = g.detach()
         results.append(g if g is None or isinstance(g, Handle) else make(cls, g, None))
     return tuple(results)
 

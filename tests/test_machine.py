@@ -14,8 +14,9 @@ from test_every_op import SPECIAL, applied, legal, prepared, tensors
 from test_random_tapes import COMMON
 
 import jitgrad as jg
+from jitgrad.errors import NotCompilableError
 from jitgrad.ops.elementwise import clamp
-from jitgrad.sweeps import handlers
+from jitgrad.sweeps import assembly, handlers
 from jitgrad.sweeps.machine import MANY_ROWS, Machine, is_better
 from jitgrad.sweeps.segments import MOST_ROWS
 from jitgrad.tree import flatten
@@ -345,3 +346,22 @@ def test_results_are_not_overwritten_by_later_calls() -> None:
         first = f(jg.ones(4))
         f(jg.zeros(4))
     assert [t.numpy().tolist() for t in first] == [[2.0] * 4, [1.0] * 4, [[1.0] * 2] * 2, 4.0]
+
+
+# Arrays that instructions cannot count.
+
+
+def test_numpy_runs_rows_of_arrays_that_are_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(assembly, "MOST_COUNTED", 50)
+    x = jg.tensor(np.arange(120.0).reshape(60, 2))
+    function = lambda x: (x[-1] * 2 + x.sum(), x[3:5].sum(0), x.sum(1).amax(), (x.sum() * 2).expand(70).sum())
+    with jg.sweep("machine"):
+        f = jg.jit(function)
+        for got, want in zip(f(x), function(x)):
+            np.testing.assert_allclose(got.numpy(), want.numpy())
+
+
+def test_a_tape_that_needs_too_much_memory_is_an_error_that_says_so() -> None:
+    f = jg.jit(lambda x: (x.expand(2**32).sum(), x + 1))
+    with jg.sweep("machine"), pytest.raises(NotCompilableError, match=r"32 GiB.*sweep\('jit'\)"):
+        f(jg.tensor(1.0, dtype=jg.float64))

@@ -22,7 +22,8 @@ def cond(pred: Any, true_fun: Callable, false_fun: Callable, *operands: Any) -> 
     """`true_fun(*operands)` if the 0-d bool `pred` is true, else `false_fun(*operands)`; only that one runs.
 
     Under `jit` both are recorded, and must return results that are nested alike, with the same shapes and dtypes. Under `vmap`
-    with a `pred` that differs from example to example both run, and results are picked (as `where` does).
+    with a `pred` that differs from example to example both run, and results are picked; errors and derivatives are those of the
+    side that an example takes.
 
     Raises `TypeError` if `pred` is no 0-d bool, or the results differ in nesting, shape or dtype.
 

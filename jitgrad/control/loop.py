@@ -304,7 +304,7 @@ def _batch(row: Row, operands: Operands, size: int) -> list[Any]:
     over = [movedim(x.value, 0, 1) if isinstance(x, Batch) else x for x in xs]
     counters = [wrap(np.zeros(size, np.int64)), wrap(np.int64(0))] if ragged else []
     most = None if not isinstance(count, Batch) else count.value
-    last = count if most is None else most.amax()
+    last = count if most is None else most.amax() if size else wrap(np.int64(0))
 
     def batch(given: Tensors, which: Sequence[bool]) -> list[Any]:
         return [Batch(x) if flag else x for x, flag in zip(given, which)]
@@ -335,7 +335,7 @@ def _batch(row: Row, operands: Operands, size: int) -> list[Any]:
 
     def goes_on(given: list[Any]) -> list[Any]:
         found = asks(given)
-        return [apply(cast, (found,), {"dtype": np.dtype(np.float32)}).amax() > 0 if ragged else found]
+        return [apply(cast, (found,), {"dtype": np.dtype(np.float32)}).sum() > 0 if ragged else found]
 
     question = None if cond is None else body(goes_on, list(map(spec, [*carried, *counters])))
     done = record(made, [*carried, *counters], over, length=p["length"], reverse=p["reverse"], cond=question, count=last)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from jitgrad.errors import NotCompilableError
 from jitgrad.ops.elementwise import alias
 from jitgrad.ops.indexing import getitem
 from jitgrad.ops.linalg import matmul
@@ -27,6 +28,10 @@ MOST_PICKED = 1 << 14
 
 MOST_VECTORS = 1 << 11
 """The steps of 8 numbers beyond which a product of matrices is left to BLAS."""
+
+
+MOST_COUNTED = MOST_SLOTS = (1 << 31) - 1
+"""What a word of an instruction can say: elements of an array, and slots of the memory. NumPy runs rows of longer arrays."""
 
 
 class Numpy:
@@ -139,6 +144,8 @@ class Assembly:
     def _add(self, row: Row) -> int:
         """Instructions for one row; returns the slot of its value."""
         op = row.op
+        if any(math.prod(x.shape) > MOST_COUNTED for x in (row, *row.inputs)) and op is not CONST:
+            return self._numpy(row, "more elements than an instruction can count")
         if op.kind == "elementwise":
             return self._elementwise(row)
         if op is CONST:
@@ -281,6 +288,9 @@ class Assembly:
         self.work += len(self._addresses)
         code = np.zeros((len(self._addresses) + 1, WORDS), np.int32)
         code.view(np.int64)[:, 0] = [*self._addresses, self._stop]
+        if self.slots > MOST_SLOTS:
+            raise NotCompilableError(f"the machine would need {self.slots / 2**27:.0f} GiB for all values of the tape, and its "
+                                     "instructions reach 16: use sweep('jit') or sweep('interpreted')")  # fmt: skip
         code[:-1, 2:] = np.array(self._words, np.int32).reshape(-1, WORDS - 2)
         self.steps.append(code)
         self._addresses.clear()
