@@ -58,6 +58,7 @@ ORACLES: dict[str, Callable] = {
     "sigmoid_slope": lambda x: scipy.special.expit(x) * scipy.special.expit(-x), "tanh_slope": lambda x: np.cosh(x) ** -2.0,
     "asin_slope": lambda x: (1 - x * x) ** -0.5, "atan_slope": lambda x: 1 / (1 + x * x),
     "atanh_slope": lambda x: 1 / (1 - x * x), "cosine": lambda x, y: x / np.hypot(x, y),
+    "inverse": lambda x, y: x / np.hypot(x, y) ** 2,
     "binary_cross_entropy_with_logits": lambda x, y: y * np.logaddexp(0, -x) + (1 - y) * np.logaddexp(0, x),
     "i1_over_x": lambda x: (iv(0, x) - iv(2, x)) / 2, "i2_over_x": lambda x: (iv(1, x) - iv(3, x)) / 4,
     "i1e_over_x": lambda x: (ive(0, x) - ive(2, x)) / 2,

@@ -90,11 +90,9 @@ def _relu(x: Any) -> Any:
     return np.maximum(x, x.dtype.type(0))
 
 
-def _turned(moved: Any, x: Any, y: Any) -> Any:
-    """moved / (x^2 + y^2), 0 in the origin; the squares might be 0 or infinite."""
-    away = hypot(x, y)
-    away = where(away == 0, 1, away)
-    return moved / away / away
+def _but_origin(x: Any, y: Any) -> Any:
+    """x, but 1 where x and y are 0."""
+    return where(logical_and(x == 0, y == 0), 1, x)
 
 
 def _sigmoid(x: Any) -> Any:
@@ -191,18 +189,27 @@ atan = unary("atan(x)", np.arctan, d=lambda x: atan_slope(x), result="float", al
 atan_slope = unary("1 / (1 + x * x)", lambda x: 1 / (1 + x * x), d=lambda x, y: -2 * (x * y * y), result="float", internal=True)
 atan2 = binary(
     "atan2(x, y)", np.arctan2, result="float", domain=AWAY, aliases=("arctan2",),
-    vjp=(lambda g, x, y: g * _turned(y, x, y), lambda g, x, y: -g * _turned(x, x, y)),
+    vjp=(lambda g, x, y: g * inverse(y, _but_origin(x, y)), lambda g, x, y: -g * inverse(x, _but_origin(y, x))),
 )  # fmt: skip
 hypot = binary("hypot(x, y)", np.hypot, vjp=(lambda g, x, y: g * cosine(x, y), lambda g, x, y: g * cosine(y, x)), domain=AWAY,
                result="float")  # fmt: skip
 cosine = binary(
     "x / hypot(x, y)", lambda x, y: x / np.hypot(x, y), domain=AWAY, result="float", internal=True,
     vjp=(
-        lambda g, x, y: g * (cosine(y, x) * cosine(y, x) / hypot(x, y)),
-        lambda g, x, y, z: -g * (z * cosine(y, x) / hypot(x, y)),
+        lambda g, x, y: g * (cosine(y, x) / hypot(x, y) * cosine(y, x)),
+        lambda g, x, y, z: -g * (cosine(y, x) / hypot(x, y) * z),
     ),
 )  # fmt: skip
 """Of the angle between (x, y) and the first axis: the derivative of hypot in x."""
+inverse = binary(
+    "x / hypot(x, y) / hypot(x, y)", lambda x, y: x / np.hypot(x, y) / np.hypot(x, y), domain=AWAY, result="float",
+    internal=True,
+    vjp=(
+        lambda g, x, y: g * ((cosine(y, x) - cosine(x, y)) * (cosine(y, x) + cosine(x, y)) / hypot(x, y) / hypot(x, y)),
+        lambda g, x, y: -g * (2 * (cosine(x, y) * cosine(y, x)) / hypot(x, y) / hypot(x, y)),
+    ),
+)  # fmt: skip
+"""x / (x^2 + y^2), though the squares might be 0 or infinite: what the derivatives of atan2 are made of."""
 sinh = unary("sinh(x)", np.sinh, d=lambda x: cosh(x), result="float")
 cosh = unary("cosh(x)", np.cosh, d=lambda x: sinh(x), result="float")
 tanh = unary("tanh(x)", np.tanh, d=lambda x: tanh_slope(x), result="float")
