@@ -56,6 +56,9 @@ ALL: dict[str, DType] = {"bool": DType("bool", np.dtype(np.bool_), BOOL)}
 ALL |= {n: DType(n, np.dtype(n), INTEGER) for n in ("uint8", "int8", "int16", "int32", "int64")}
 ALL |= {n: DType(n, d, FLOATING) for n, d in _floats().items()}
 
+HALF = frozenset(d.numpy for d in ALL.values() if d.is_floating_point and d.itemsize == 2)
+"""Half precision: what is computed of it is computed in single precision, and rounded once."""
+
 _BY_NUMPY = {d.numpy: d for d in ALL.values()}
 _ALIASES = {
     "half": "float16", "float": "float32", "double": "float64", "short": "int16", "int": "int32", "long": "int64",

@@ -28,7 +28,7 @@ from jitgrad.settings import config
 from jitgrad.tape import NOTHING, Row
 from jitgrad.tracing import lifting
 
-SCALARS = {kind: np.dtype(kind) for kind in (np.float32, np.float64, np.float16)}
+SCALARS = {kind: np.dtype(kind) for kind in (np.float32, np.float64)}
 RENAMED = {"axis": "dim", "keepdims": "keepdim", "input": "x", "other": "y"}
 
 recording = grad_mode.get

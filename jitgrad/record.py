@@ -16,6 +16,8 @@ import numpy as np
 from numpy.ma import MaskedArray
 
 from jitgrad import dtypes
+from jitgrad.broadcasting import broadcast_shape, shape_error
+from jitgrad.dtypes import HALF
 from jitgrad.errors import LEAKED, LeakedTraceError
 from jitgrad.handle import Handle, keep, make, make_recorded, note_view, own_memory, row_of
 from jitgrad.large import runner
@@ -23,11 +25,12 @@ from jitgrad.leaving import refuse_masked
 from jitgrad.ops.elementwise import alias, cast, detach, where
 from jitgrad.ops.movement import expand
 from jitgrad.ops.table import Op, Spec, infer
+from jitgrad.precision import SINGLE, converted_to, half_among, rounded, widened
 from jitgrad.tape import ITEM, NOTHING, Leaf, Row, constant
 from jitgrad.tracing import Trace, current_trace, grad_mode
 
-FLOATS = frozenset({np.dtype(np.float32), np.dtype(np.float64), np.dtype(np.float16)})
-
+FLOATS = frozenset({np.dtype(np.float32), np.dtype(np.float64)})
+"""What most operations are on; they know of no other in their quick ways."""
 
 class _Quiet(threading.local):
     """`run(function, *args)` with NumPy's floating-point warnings off: inf and nan are values here, as in PyTorch.
@@ -107,16 +110,21 @@ def apply(op: Op, operands: Sequence[Any], params: dict[str, Any] = NOTHING) -> 
         values.append(value)
     if traced:
         return _apply_traced(cls, op, operands, params)
-    if op.kind == "elementwise" and op is not cast and not _uniform(op, values):
-        operands = same_dtype(op, operands)
-        values = [o._value if isinstance(o, Handle) else o for o in operands]
+    if op.kind == "elementwise":
+        if op is not cast and not _uniform(op, values):
+            operands, half = same_dtype(op, operands)
+            if half is not None:
+                return rounded(apply(op, operands, params), half)
+            values = [o._value if isinstance(o, Handle) else o for o in operands]
+    elif op.single and (half := half_among(values)) is not None:
+        return rounded(apply(op, widened(operands), params), half)
     if op.view and not isinstance(values[0], np.ndarray):
         own_memory(operands[0])
         values[0] = operands[0]._value
     try:
         value = quiet.run(op.run if op.kernel else runner(op), *values, **params)
     except ValueError as error:
-        raise _shape_error(op, values, error) from error
+        raise shape_error(op, values, error) from error
     except RuntimeError:
         value = again(op.run, *values, **params)
     if wanted and op.differentiable and grad_mode.get():
@@ -189,8 +197,12 @@ _NUMBERS_ONLY = frozenset({
 })  # fmt: skip
 
 
-def same_dtype(op: Op, operands: Sequence[Any], *, numbers: bool = False) -> list[Any]:
-    """Operands of an elementwise op with one dtype, as PyTorch promotes them; with `numbers` also Python's."""
+def same_dtype(op: Op, operands: Sequence[Any], *, numbers: bool = False) -> tuple[list[Any], np.dtype | None]:
+    """Operands of an elementwise op with one dtype, as PyTorch promotes them; with `numbers` also Python's.
+
+    Where that dtype is float16 or bfloat16 they come in float32 if the op rounds, and second is what its result is to be
+    rounded to.
+    """
     first = 1 if op.name == "where" else 0
     numbers = numbers or first == 1
     known = [_dtype_rank(o) for o in operands[first:]]
@@ -204,11 +216,14 @@ def same_dtype(op: Op, operands: Sequence[Any], *, numbers: bool = False) -> lis
         raise NotImplementedError(f"{op.name} works on bool and integer tensors, not on {dtypes.of(common).name}")
     elif op.name in _NUMBERS_ONLY and (common == np.bool_ or (op.name == "sub" and any(d == np.bool_ for d, _ in known))):
         raise RuntimeError(f"{op.name} is not for bool tensors: use logical operations, ~ and ^, or convert with .int()")
-    return [
+    half = common if op.single and common in HALF else None
+    common = SINGLE if half is not None and not op.jumps else common
+    converted = [
         *operands[:first],
-        *[common.type(o) if numbers and r < 0 and not isinstance(o, Handle) else _converted(o, d, r, common)
-          for o, (d, r) in zip(operands[first:], known)],
+        *[common.type(o) if numbers and r < 0 and not isinstance(o, Handle) and common not in HALF
+          else _converted(o, d, r, common) for o, (d, r) in zip(operands[first:], known)],
     ]  # fmt: skip
+    return converted if half is None or common == SINGLE else widened(converted), half
 
 
 def _dtype_rank(operand: Any) -> tuple[np.dtype, int]:
@@ -233,22 +248,11 @@ def _converted(operand: Any, dtype: np.dtype, rank: int, common: np.dtype) -> An
         return operand
     if rank < 0 and not isinstance(operand, Handle):
         plain = common in FLOATS and operand.__class__ in (int, float)  # others are stronger than the tensor to NumPy
-        return operand if plain else np.array(operand).astype(common)[()]
-    if isinstance(operand, Handle):
-        return apply(cast, (operand,), {"dtype": common})
-    return operand.astype(common)
-
-
-def _shape_error(op: Op, values: Sequence[Any], error: ValueError) -> Exception:
-    shapes = " and ".join(str(list(np.shape(v))) for v in values)
-    if op.kind == "elementwise":
-        return RuntimeError(
-            f"{op.name}: shapes {shapes} do not broadcast: aligned at the right, sizes must be equal, or one of them 1"
-        )
-    if op.kind == "matmul":
-        return RuntimeError(f"matmul: shapes {shapes} do not fit: the last size of the first must be the last but one "
-                            "of the second")  # fmt: skip
-    return RuntimeError(f"{op.name}: shapes {shapes}: {error}")
+        if plain:
+            return operand
+        with np.errstate(all="ignore"):
+            return np.array(operand).astype(common)[()]
+    return converted_to(common, operand)
 
 
 def _apply_traced(cls: type, op: Op, operands: Sequence[Any], params: dict[str, Any]) -> Any:
@@ -256,8 +260,13 @@ def _apply_traced(cls: type, op: Op, operands: Sequence[Any], params: dict[str, 
     trace = current_trace.get()
     if trace is None:
         raise LeakedTraceError(f"{op.name} of {LEAKED}")
+    half = None
     if op.kind == "elementwise" and op is not cast:
-        operands = same_dtype(op, operands, numbers=True)
+        operands, half = same_dtype(op, operands, numbers=True)
+    elif op.single and (half := half_among(operands)) is not None:
+        operands = widened(operands)
+    if half is not None:
+        return rounded(apply(op, operands, params), half)
     rows = [_lift(trace, o) for o in operands]
     if op.kind == "elementwise":
         shape = broadcast_shape(op, [r.shape for r in rows])
@@ -385,13 +394,3 @@ def watched(handle: Any) -> Any:
     if isinstance(value, np.ndarray):
         out._storage = own_memory(handle)
     return out
-
-
-def broadcast_shape(op: Op, shapes: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
-    """The shape that `shapes` broadcast to; `RuntimeError` if they do not."""
-    if len(set(shapes)) == 1:
-        return shapes[0]
-    try:
-        return np.broadcast_shapes(*shapes)
-    except ValueError as error:
-        raise _shape_error(op, [np.broadcast_to(0, s) for s in shapes], error) from error

@@ -153,7 +153,7 @@ class _Simplifier:
 
     def _exponential(self, row: Row, inputs: tuple[Row, ...]) -> Row | None:
         """The softmax from its logarithm, by the exponentials that were computed for that, and one division a sum."""
-        under = _log_softmax_total(inputs[0]) if row.dtype.itemsize > 2 else None  # 1 / sum may be subnormal in float16
+        under = _log_softmax_total(inputs[0])
         numerator = self.known.get((exp, inputs[0].inputs[0])) if under is not None else None
         if under is None or numerator is None:
             return None

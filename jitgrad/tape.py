@@ -81,7 +81,8 @@ class Row:
         return len(self.shape)
 
     def __repr__(self) -> str:
-        return f"<{self.op.grad_name}>"
+        named = self.inputs[0] if "rounds" in self.params else self  # what was rounded to half precision
+        return f"<{named.op.grad_name}>"
 
 
 class Leaf(Row):

@@ -20,6 +20,12 @@ from jitgrad.tape import short_type
 from jitgrad.tracing import current_trace, lifting
 
 
+def _python(value: Any) -> Any:
+    """The Python number that an array of one element, or NumPy's number, is."""
+    number = value.item()
+    return number if value.dtype.kind != "V" else float(number)  # bfloat16 has no number of Python's for `item`
+
+
 class Values(Declared):
     """The part of `Tensor` that gives its values."""
 
@@ -61,13 +67,13 @@ class Values(Declared):
         if value.size != 1:
             raise RuntimeError(f"a tensor with {value.size} elements (shape {list(value.shape)}) is not one number: "
                                "reduce or index it first, or use tolist()")  # fmt: skip
-        return value.item() if value.dtype.kind != "V" else float(value)
+        return _python(value)
 
     def tolist(self) -> Any:
         """The values as nested lists of Python numbers."""
         value = self._known("tolist()")
         as_number(self, "tolist()")
-        return value.tolist()
+        return value.tolist() if value.ndim else _python(value)
 
     def numpy(self, *, force: bool = False) -> np.ndarray:
         """The values as a NumPy array that shares memory; RuntimeError if the tensor requires grad, unless `force`."""
@@ -109,7 +115,7 @@ class Values(Declared):
         if value.size != 1:
             raise ValueError(f"{what} takes one number, and this tensor has {value.size} elements (shape "
                              f"{list(value.shape)})")
-        return value.item() if value.dtype.kind != "V" else float(value)
+        return _python(value)
 
     def __float__(self) -> float:
         return float(self._number("float()"))

@@ -212,7 +212,9 @@ def expected(case: Case) -> tuple[np.ndarray, np.dtype]:
     oracle = ORACLES.get(op.name) or UFUNC[op]
     with np.errstate(all="ignore"):
         value = np.asarray(oracle(*[np.array(x) for x in wide], **case.params))
-        return value, np.asarray(op.run(*given, **case.params)).dtype
+        half = given[-1].dtype if op.single and given[-1].dtype in jg.dtypes.HALF else None
+        dtype = np.asarray(op.run(*given if half is None else [x.astype(np.float32) for x in given], **case.params)).dtype
+        return value, half if half is not None and dtype == np.float32 else dtype
 
 
 def close(got: Any, want: Any, ulps: float, what: str, floor: float = 0.0) -> None:

@@ -8,6 +8,7 @@ from jitgrad.functions.shaping import gather, unsqueeze
 from jitgrad.methods import bound
 from jitgrad.ops import TABLE
 from jitgrad.ops import elementwise as ew
+from jitgrad.precision import in_single
 from jitgrad.record import apply
 from jitgrad.tensor import Tensor
 
@@ -26,12 +27,14 @@ def _of_one_shape(name: str, input: Tensor, target: Tensor) -> None:
                          "loss is nearly always a mistake")  # fmt: skip
 
 
+@in_single
 def mse_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
     """The squared difference of two tensors of equal shape."""
     _of_one_shape("mse_loss", input, target)
     return _reduced((input - target) ** 2, reduction)
 
 
+@in_single
 def binary_cross_entropy(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
     """-(t log p + (1 - t) log(1 - p)) of probabilities `input`; logarithms are bounded below by -100, as in PyTorch.
 
@@ -44,12 +47,14 @@ def binary_cross_entropy(input: Tensor, target: Tensor, reduction: str = "mean")
     return _reduced(apply(ew.binary_cross_entropy, (input, target)), reduction)
 
 
+@in_single
 def binary_cross_entropy_with_logits(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
     """`binary_cross_entropy` of sigmoid(input), exact for large inputs."""
     _of_one_shape("binary_cross_entropy_with_logits", input, target)
     return _reduced(apply(ew.binary_cross_entropy_with_logits, (input, target)), reduction)
 
 
+@in_single
 def nll_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
     """Minus the log-probability of the class in `target` (int64).
 
@@ -65,6 +70,7 @@ def nll_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
     return _reduced(-gather(input, classes, unsqueeze(target, classes)).squeeze(classes), reduction)
 
 
+@in_single
 def cross_entropy(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
     """`nll_loss` of log_softmax(input), for logits and classes of the same shapes."""
     return nll_loss(_log_softmax(input, _classes(input)), target, reduction)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from jitgrad import dtypes
+from jitgrad.dtypes import HALF
 from jitgrad.functions.shaping import in_dtype_of, times, unsqueeze
 from jitgrad.leaving import refuse_masked
 from jitgrad.methods import SCALARS, bound, quick_one, quick_product, quick_with_parameters
@@ -17,6 +19,7 @@ from jitgrad.ops.linalg import matmul as matmul_op
 from jitgrad.ops.linalg import transposed
 from jitgrad.ops.movement import expand, reshape
 from jitgrad.ops.table import axis
+from jitgrad.precision import in_single
 from jitgrad.record import FLOATS, apply
 from jitgrad.tensor import Tensor, wrap
 from jitgrad.tracing import lifting
@@ -146,6 +149,8 @@ def dot(input: Tensor, other: Tensor) -> Tensor:
         raise RuntimeError(f"dot needs two 1-d tensors of one length, got {list(input.shape)} and {list(other.shape)}")
     if input._held.dtype != other._held.dtype:
         raise RuntimeError(f"dot needs two tensors of one dtype, got {input.dtype.name} and {other.dtype.name}")
+    if input._held.dtype in HALF:
+        return in_single(dot)(input, other)
     return in_dtype_of(input, (input * other).sum())
 
 
@@ -176,8 +181,7 @@ def pow(input: Any, exponent: Any) -> Tensor:
             whole = isinstance(exponent, int)
             if not whole or input.dtype.name == "bool":
                 input = apply(ew.cast, (input,), {"dtype": np.dtype(np.int64) if whole else dtypes.default()})
-        if input.dtype.name != "bfloat16":  # whose powers NumPy computes in float32
-            return apply(ew.pow_scalar, (input,), {"exponent": exponent})
+        return apply(ew.pow_scalar, (input,), {"exponent": exponent})
     whole_base = isinstance(input, int) or (isinstance(input, Tensor) and not input.dtype.is_floating_point)
     whole_exponent = isinstance(exponent, Tensor) and not exponent.dtype.is_floating_point
     if whole_base and whole_exponent and exponent._value is not None:
@@ -192,18 +196,19 @@ def _no_fractions(exponent: Any) -> None:
 
 def add(input: Any, other: Any, *, alpha: Any = 1) -> Tensor:
     """`input + alpha * other` elementwise."""
-    return _add(input, other if alpha == 1 else _scaled(input, other, alpha))
+    return _add(input, other) if alpha == 1 else _with_scaled(_add, input, other, alpha)
 
 
 def sub(input: Any, other: Any, *, alpha: Any = 1) -> Tensor:
     """`input - alpha * other` elementwise."""
-    return _sub(input, other if alpha == 1 else _scaled(input, other, alpha))
+    return _sub(input, other) if alpha == 1 else _with_scaled(_sub, input, other, alpha)
 
 
-def _scaled(input: Any, other: Any, alpha: Any) -> Any:
-    """`alpha * other` for a sum with `input`: of fractions, if that has them."""
+@in_single
+def _with_scaled(op: Callable, input: Any, other: Any, alpha: Any) -> Tensor:
+    """A sum of `input` and `alpha * other`, which is of fractions if `input` is."""
     floats = isinstance(input, Tensor) and input.dtype.is_floating_point
-    return other * alpha if floats else times(other, alpha)
+    return op(input, other * alpha if floats else times(other, alpha))
 
 
 def div(input: Any, other: Any, *, rounding_mode: str | None = None) -> Tensor:
@@ -216,10 +221,16 @@ def div(input: Any, other: Any, *, rounding_mode: str | None = None) -> Tensor:
         raise RuntimeError(f"div: rounding_mode must be None, 'trunc' or 'floor', not {rounding_mode!r}")
     whole = apply(ew.floor_divide, (input, other))
     if whole.dtype.is_floating_point:
-        return apply(ew.trunc, (_div(input, other),))
+        return _truncated(input, other)
     uneven = apply(ew.ne, (apply(ew.remainder, (input, other)), 0))
     below = apply(ew.lt, (whole, 0))  # the quotient towards minus infinity is one too low where it is negative and uneven
     return apply(ew.add, (whole, apply(ew.cast, (apply(ew.logical_and, (uneven, below)),), {"dtype": whole.dtype.numpy})))
+
+
+@in_single
+def _truncated(input: Any, other: Any) -> Tensor:
+    """The quotient rounded towards zero, once."""
+    return apply(ew.trunc, (_div(input, other),))
 
 
 _clamp, _pow_scalar = quick_with_parameters(ew.clamp), quick_with_parameters(ew.pow_scalar)
@@ -273,10 +284,12 @@ def round(input: Tensor, *, decimals: int = 0) -> Tensor:
     """Rounded to the nearest integer (halves to even), or to `decimals` decimal places."""
     if not input.dtype.is_floating_point and input.dtype.name != "bool":
         return input.clone()
-    if not decimals:
-        return apply(ew.round, (input,))
-    wide = apply(ew.cast, (input,), {"dtype": np.dtype(np.float32)}) if input.dtype.itemsize == 2 else input
-    return in_dtype_of(input, apply(ew.round, (wide * 10.0**decimals,)) / 10.0**decimals)
+    return _to_decimals(input, decimals) if decimals else apply(ew.round, (input,))
+
+
+@in_single
+def _to_decimals(input: Tensor, decimals: int) -> Tensor:
+    return apply(ew.round, (input * 10.0**decimals,)) / 10.0**decimals
 
 
 def logsumexp(input: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
@@ -288,7 +301,12 @@ def logsumexp(input: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
 
 def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
     """log(1 + exp(beta x)) / beta, exact on both tails; `threshold` is accepted and not needed."""
-    return apply(ew.softplus, (input,)) if beta == 1 else apply(ew.softplus, (input * beta,)) / beta
+    return apply(ew.softplus, (input,)) if beta == 1 else _softplus(input, beta)
+
+
+@in_single
+def _softplus(input: Tensor, beta: float) -> Tensor:
+    return apply(ew.softplus, (input * beta,)) / beta
 
 
 def allclose(input: Tensor, other: Tensor, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> bool:

@@ -23,6 +23,7 @@ from jitgrad.ops.movement import narrow
 from jitgrad.ops.movement import permute as permute_op
 from jitgrad.ops.movement import reshape as reshape_op
 from jitgrad.ops.table import Spec, axes, axis
+from jitgrad.precision import in_single
 from jitgrad.record import apply
 from jitgrad.tensor import Tensor
 from jitgrad.tracing import comes_later
@@ -325,7 +326,12 @@ def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
     if any(i > n for i, n in zip(index.shape, src.shape)) or src.ndim != index.ndim:
         raise RuntimeError(f"scatter_add: index of shape {list(index.shape)} is larger than src of shape "
                            f"{list(src.shape)}")
-    return apply(scatter_op, (input, checked, src), {"dim": d})
+    return _scattered(input, checked, src, d)
+
+
+@in_single
+def _scattered(input: Tensor, index: Tensor, src: Tensor, dim: int) -> Tensor:
+    return apply(scatter_op, (input, index, src), {"dim": dim})
 
 
 def index_add(input: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: Any = 1) -> Tensor:
@@ -336,8 +342,13 @@ def index_add(input: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: 
     if tuple(source.shape) != wanted or source._held.dtype != input._held.dtype:
         raise RuntimeError(f"index_add: source must be {input.dtype.name} of shape {list(wanted)}, and it is "
                            f"{source.dtype.name} of shape {list(source.shape)}")  # fmt: skip
-    where_ = (*(slice(None),) * d, Slot(0))
-    return apply(index_add_op, (input, source if alpha == 1 else times(source, alpha), checked), {"index": where_})
+    return _added_at(input, source, checked, d, alpha)
+
+
+@in_single
+def _added_at(input: Tensor, source: Tensor, index: Tensor, dim: int, alpha: Any) -> Tensor:
+    where_ = (*(slice(None),) * dim, Slot(0))
+    return apply(index_add_op, (input, source if alpha == 1 else times(source, alpha), index), {"index": where_})
 
 
 def times(other: Any, alpha: Any) -> Any:

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from jitgrad.dtypes import HALF
 from jitgrad.ops import special
 from jitgrad.ops.table import NOT_DIFFERENTIABLE, Op, binary, predicate, register, unary
 
@@ -63,6 +64,10 @@ def _clamp(x: Any, min: Any = None, max: Any = None) -> Any:
 def _bounds(x: Any, min: Any = None, max: Any = None) -> dict[str, Any]:
     if min is None and max is None:
         raise RuntimeError("clamp needs min, max or both")
+    held = getattr(x.dtype, "numpy", x.dtype)  # of a tensor, or of an array
+    if held in HALF:  # whose elements equal to a bound are to be equal to the bound that is kept
+        with np.errstate(over="ignore"):
+            min, max = (None if bound is None else float(held.type(bound)) for bound in (min, max))
     return {"min": min, "max": max}
 
 
@@ -70,11 +75,6 @@ def _in_bounds(x: Any, min: Any, max: Any) -> Any:
     if min is None:
         return x <= max
     return x >= min if max is None else (x >= min) & (x <= max)
-
-
-def _pow_scalar(x: Any, exponent: float) -> Any:
-    z = x**exponent
-    return z if z.dtype == x.dtype or x.dtype.kind != "V" else z.astype(x.dtype)  # bfloat16 comes back as float32
 
 
 def _cross_entropy(x: Any, y: Any) -> Any:
@@ -129,11 +129,11 @@ div = binary(
 )  # fmt: skip
 floor_divide = binary(
     "floor_divide(x, y)", _divides(np.floor_divide), vjp=(lambda g: zeros_like(g), lambda g: zeros_like(g)), domain=AWAY,
-    checks=_divisor,
+    checks=_divisor, jumps=True,
 )  # fmt: skip
 remainder = binary(
     "remainder(x, y)", _divides(np.remainder), vjp=(lambda g: g, lambda g, x, y: -g * floor_divide(x, y)),
-    domain=((-3.0, 3.0), (3.2, 5.0)), checks=_divisor,
+    domain=((-3.0, 3.0), (3.2, 5.0)), checks=_divisor, jumps=True,
 )  # fmt: skip
 pow = binary(
     "pow(x, y)", operator.pow, domain=(POSITIVE, (-2.0, 2.0)), checks=_divisor,
@@ -143,20 +143,20 @@ pow = binary(
     ),
 )  # fmt: skip
 pow_scalar = unary(
-    "power(x, exponent)", _pow_scalar, label="pow", internal=True, domain=POSITIVE,
+    "power(x, exponent)", lambda x, exponent: x**exponent, label="pow", internal=True, domain=POSITIVE,
     d=lambda x, exponent: zeros_like(x) if exponent == 0 else exponent * power_of(x, exponent - 1),
     samples=lambda: [{"exponent": e} for e in (2, 3, -1, 0.5, 1.7, 0, 1)],
 )  # fmt: skip
-neg = unary("-x", operator.neg, vjp=lambda g: -g, aliases=("negative",))
-abs = unary("abs(x)", operator.abs, vjp=lambda g, x: g * sign(x), aliases=("absolute",))
-sign = unary("sign(x)", np.sign, vjp=lambda g: zeros_like(g))
+neg = unary("-x", operator.neg, vjp=lambda g: -g, aliases=("negative",), exact=True)
+abs = unary("abs(x)", operator.abs, vjp=lambda g, x: g * sign(x), aliases=("absolute",), exact=True)
+sign = unary("sign(x)", np.sign, vjp=lambda g: zeros_like(g), exact=True)
 square = unary("x * x", np.square, d=lambda x: 2 * x)
 reciprocal = unary("1 / x", lambda x: 1 / x, d=lambda y: -y * y, domain=POSITIVE, result="float")
-alias = unary("x", lambda x: x, vjp=lambda g: g, internal=True)
-clone = unary("x", lambda x: np.array(x)[()], vjp=lambda g: g, internal=True)
-detach = unary("x", lambda x: x, d=NOT_DIFFERENTIABLE, internal=True)
+alias = unary("x", lambda x: x, vjp=lambda g: g, internal=True, exact=True)
+clone = unary("x", lambda x: np.array(x)[()], vjp=lambda g: g, internal=True, exact=True)
+detach = unary("x", lambda x: x, d=NOT_DIFFERENTIABLE, internal=True, exact=True)
 zeros_like = unary("0", lambda x: np.zeros_like(x) if x.__class__ is np.ndarray else x.__class__(0), internal=True,
-                   vjp=lambda g: zeros_like(g), label="zero")  # fmt: skip
+                   vjp=lambda g: zeros_like(g), label="zero", exact=True)  # fmt: skip
 
 # Roots, exponentials, logarithms.
 sqrt = unary("sqrt(x)", np.sqrt, vjp=lambda g, y: g / (2 * y), domain=POSITIVE, result="float")
@@ -231,7 +231,7 @@ softplus = unary("softplus(x)", lambda x: np.logaddexp(x, x.dtype.type(0)), d=la
                  method=False)  # fmt: skip
 silu = unary("x * sigmoid(x)", lambda x: x * _sigmoid(x), result="float",
              d=lambda x: sigmoid(x) + x * sigmoid_slope(x))  # fmt: skip
-relu = unary("select((x > 0) | (x != x), x, 0)", _relu, vjp=lambda g, y: where(y <= 0, 0, g))
+relu = unary("select((x > 0) | (x != x), x, 0)", _relu, vjp=lambda g, y: where(y <= 0, 0, g), exact=True)
 erf = unary("erf(x)", special.erf, d=lambda x: (2 / math.sqrt(math.pi)) * exp(-x * x), result="float")
 erfc = unary("erfc(x)", special.erfc, d=lambda x: (-2 / math.sqrt(math.pi)) * exp(-x * x), result="float")
 erfinv = unary("erfinv(x)", special.erfinv, d=lambda y: (math.sqrt(math.pi) / 2) * exp(y * y), domain=INSIDE, result="float")
@@ -288,21 +288,21 @@ minimum = binary(
     vjp=(lambda g, x, y: _won(g, y, x), lambda g, x, y: _won(g, x, y)),
 )  # fmt: skip
 clamp = unary(
-    "clamp(x, min, max)", _clamp, d=lambda x, min, max: _in_bounds(x, min, max), aliases=("clip",), prepare=_bounds,
+    "clamp(x, min, max)", _clamp, d=lambda x, min, max: _in_bounds(x, min, max), aliases=("clip",), prepare=_bounds, exact=True,
     samples=lambda: [{"min": -1.0, "max": 1.5}, {"min": 0.5, "max": None}, {"min": None, "max": 0.5},
                      {"min": 1, "max": 2}],
 )  # fmt: skip
 where = Op(
     _where, kind="elementwise", inputs=("c", "x", "y"), output="z", kernel="select(c, x, y)",
     vjp=(NOT_DIFFERENTIABLE, lambda g, c: where(c, g, 0), lambda g, c: where(c, 0, g)),
-    domain=((0.0, 1.0), (-3.0, 3.0), (-3.0, 3.0)), method=False,
+    domain=((0.0, 1.0), (-3.0, 3.0), (-3.0, 3.0)), method=False, exact=True,
 )  # fmt: skip
 
 # Rounding: piecewise constant, so the derivative is zero.
-floor = unary("floor(x)", np.floor, vjp=lambda g: zeros_like(g))
-ceil = unary("ceil(x)", np.ceil, vjp=lambda g: zeros_like(g))
-round = unary("rint(x)", np.rint, vjp=lambda g: zeros_like(g), method=False)
-trunc = unary("trunc(x)", np.trunc, vjp=lambda g: zeros_like(g), aliases=("fix",))
+floor = unary("floor(x)", np.floor, vjp=lambda g: zeros_like(g), exact=True)
+ceil = unary("ceil(x)", np.ceil, vjp=lambda g: zeros_like(g), exact=True)
+round = unary("rint(x)", np.rint, vjp=lambda g: zeros_like(g), method=False, exact=True)
+trunc = unary("trunc(x)", np.trunc, vjp=lambda g: zeros_like(g), aliases=("fix",), exact=True)
 
 # Comparisons and logic: no derivative.
 eq = predicate("x == y", operator.eq)
@@ -332,10 +332,11 @@ bitwise_not = _bitwise("~x", operator.invert, ("x",))
 
 # Between dtypes.
 cast = Op(
-    lambda x, dtype: x.astype(dtype), kind="elementwise", inputs=("x",), output="y", kernel="to(x, dtype)",
-    vjp=(lambda g, x_dtype: cast(g, dtype=x_dtype),), domain=((-3.0, 3.0),), label="to_copy", internal=True,
+    lambda x, dtype, rounds=False: x.astype(dtype), kind="elementwise", inputs=("x",), output="y", kernel="to(x, dtype)",
+    vjp=(lambda g, x_dtype: cast(g, dtype=x_dtype),), domain=((-3.0, 3.0),), label="to_copy", internal=True, exact=True,
     samples=lambda: [{"dtype": np.dtype(np.float64)}],
 )  # fmt: skip
+"""With `rounds`, the end of an operation on half precision, under whose name it goes (see precision.py)."""
 
 
 def power_of(x: Any, exponent: float) -> Any:

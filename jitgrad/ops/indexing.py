@@ -10,12 +10,15 @@ from __future__ import annotations
 import builtins
 import functools
 import math
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from jitgrad.ops.elementwise import eq, where, zeros_like
+from jitgrad.dtypes import HALF
+from jitgrad.ops.elementwise import cast, eq, where, zeros_like
 from jitgrad.ops.movement import expand, reshape, sum
+from jitgrad.ops.sums import added_at
 from jitgrad.ops.table import Op, Spec, axis, register
 
 NAMES = np.array([0, 2, 2])  # what samples index with: elements named twice, and not
@@ -39,11 +42,10 @@ def _getitem(x: Any, *arrays: Any, index: tuple) -> Any:
 
 def add_at(out: np.ndarray, g: Any, arrays: tuple, index: tuple) -> None:
     """`out[index] += g`, elements named twice counted twice."""
-    where = filled(index, arrays)
     if arrays:
-        np.add.at(out, where, g)
+        added_at(out, filled(index, arrays), g)
     else:
-        out[where] += g
+        out[index] += g
 
 
 def _index_add(x: Any, g: Any, *arrays: Any, index: tuple) -> Any:
@@ -131,10 +133,19 @@ def _zeros(shape: tuple[int, ...], dtype: np.dtype) -> Any:
     return np.broadcast_to(np.zeros((), dtype), shape)
 
 
+def _into_zeros(adds: Callable, g: Any, shape: tuple[int, ...], dtype: np.dtype, arrays: tuple) -> Any:
+    """`g` added into zeros; where arrays say at which places, half precision is added up in float32."""
+    if not arrays or dtype not in HALF:
+        return adds(_zeros(shape, dtype), g)
+    wide = np.dtype(np.float32)
+    return cast(adds(_zeros(shape, wide), cast(g, dtype=wide)), dtype=dtype)
+
+
 getitem = Op(
     _getitem, kind="index", inputs=("x", "*arrays"), output="y", label="slice", method=False, view=True,
     checks=lambda row: row.inputs[1:],
-    vjp=(lambda g, arrays, x_shape, x_dtype, index: index_add(_zeros(x_shape, x_dtype), g, *arrays, index=index),),
+    vjp=(lambda g, arrays, x_shape, x_dtype, index: _into_zeros(
+        lambda zeros, g: index_add(zeros, g, *arrays, index=index), g, x_shape, x_dtype, arrays),),
     accumulate=lambda out, g, arrays, x_shape, x_dtype, index: add_at(out, g, arrays, index),
     samples=lambda: [
         ([(4, 3)], {"index": (slice(1, None, 2), None, ..., -1)}),
@@ -189,7 +200,7 @@ def _scatter_add(x: Any, index: Any, src: Any, dim: int) -> Any:
     out = np.array(x)
     index = np.asarray(index)
     part = np.asarray(src)[tuple(slice(n) for n in index.shape)]
-    np.add.at(out, _grid(index, dim) if out.ndim else (), part)
+    added_at(out, _grid(index, dim) if out.ndim else (), part)
     return out
 
 
@@ -248,7 +259,8 @@ def _lower_scatter_add(x: Any, index: Any, src: Any, dim: int) -> Any:
 gather = Op(
     _gather, kind="index", inputs=("x", "index"), output="y", method=False, prepare=_gather_params, lower=_lower_gather,
     checks=lambda row: row.inputs[1:2],
-    vjp=(lambda g, index, x_shape, x_dtype, dim: scatter_add(_zeros(x_shape, x_dtype), index, g, dim=dim), None),
+    vjp=(lambda g, index, x_shape, x_dtype, dim: _into_zeros(
+        lambda zeros, g: scatter_add(zeros, index, g, dim=dim), g, x_shape, x_dtype, (index,)), None),
     shape=lambda x, index, dim: Spec(index.shape, x.dtype),
     samples=lambda: [([(3, 4), PLACES], {"dim": 1}), ([(3, 4), PLACES], {"dim": 0})],
 )  # fmt: skip

@@ -16,11 +16,6 @@ def transposed(x: Any) -> Any:
     return permute(x, dims=(*range(n - 2), n - 1, n - 2))
 
 
-def _matmul(x: Any, y: Any) -> Any:
-    z = np.matmul(x, y)
-    return z if z.dtype == x.dtype else z.astype(x.dtype)  # bfloat16 comes back as float32
-
-
 def _lower_matmul(x: Any, y: Any) -> Any:
     """A product of a row and a column is a sum, and one over a dimension of size 1 no sum at all: loops do both."""
     if x.shape[-1] == 1:
@@ -32,7 +27,7 @@ def _lower_matmul(x: Any, y: Any) -> Any:
 
 
 matmul = Op(
-    _matmul, kind="matmul", inputs=("x", "y"), output="z", method=False, label="mm",
+    np.matmul, kind="matmul", inputs=("x", "y"), output="z", method=False, label="mm",
     vjp=(lambda g, y: matmul(g, transposed(y)), lambda g, x: matmul(transposed(x), g)),
     lower=_lower_matmul, shape=lambda x, y: (x.shape[:-1] + y.shape[-1:], x.dtype),
     samples=lambda: [([(2, 3), (3, 4)], {}), ([(2, 1, 3), (2, 3, 2)], {})],
@@ -40,14 +35,8 @@ matmul = Op(
 
 WELL_CONDITIONED = np.array([[4.0, 1.0, -1.0], [0.5, 3.0, 1.0], [-1.0, 0.5, 5.0]])
 
-
-def _solve(x: Any, y: Any) -> Any:
-    z = np.linalg.solve(x, y)
-    return z if z.dtype == y.dtype else z.astype(y.dtype)  # bfloat16 is computed in float64
-
-
 solve = Op(
-    _solve, kind="linalg", inputs=("x", "y"), output="z", method=False, result="floating", checks=lambda row: row.inputs,
+    np.linalg.solve, kind="linalg", inputs=("x", "y"), output="z", method=False, result="floating", checks=lambda row: row.inputs,
     vjp=(
         lambda g, x, z: -matmul(solve(transposed(x), g), transposed(z)),
         lambda g, x: solve(transposed(x), g),

@@ -80,11 +80,11 @@ amin = reduction(
     vjp=lambda g, x, y, dim, keepdim: _tied(g, x, y, dim, keepdim), samples=lambda: SAMPLES,
 )  # fmt: skip
 any = reduction(
-    lambda x, dim, keepdim: np.logical_or.reduce(x, axis=dim, keepdims=keepdim), prepare=over_dims,
+    lambda x, dim, keepdim: np.logical_or.reduce(x, axis=dim, keepdims=keepdim), prepare=over_dims, exact=True,
     shape=lambda x, dim, keepdim: Spec(reduced_shape(x.shape, dim, keepdim), np.dtype(bool)), samples=lambda: SAMPLES,
 )  # fmt: skip
 all = reduction(
-    lambda x, dim, keepdim: np.logical_and.reduce(x, axis=dim, keepdims=keepdim), prepare=over_dims,
+    lambda x, dim, keepdim: np.logical_and.reduce(x, axis=dim, keepdims=keepdim), prepare=over_dims, exact=True,
     shape=lambda x, dim, keepdim: Spec(reduced_shape(x.shape, dim, keepdim), np.dtype(bool)), samples=lambda: SAMPLES,
 )  # fmt: skip
 
@@ -109,8 +109,8 @@ def _arg_shape(x: Any, dim: int | None, keepdim: bool) -> Spec:
 
 
 ARG_SAMPLES = [((3, 4), {"dim": 1, "keepdim": False}), ((3, 4), {"dim": None, "keepdim": False})]
-argmax = reduction(_arg(np.argmax), prepare=_one_or_all, shape=_arg_shape, samples=lambda: ARG_SAMPLES)
-argmin = reduction(_arg(np.argmin), prepare=_one_or_all, shape=_arg_shape, samples=lambda: ARG_SAMPLES)
+argmax = reduction(_arg(np.argmax), prepare=_one_or_all, shape=_arg_shape, samples=lambda: ARG_SAMPLES, exact=True)
+argmin = reduction(_arg(np.argmin), prepare=_one_or_all, shape=_arg_shape, samples=lambda: ARG_SAMPLES, exact=True)
 
 
 def _finite_peak(x: Any, dim: Any) -> Any:
@@ -322,7 +322,7 @@ def _flipped(x: Any, dim: int) -> Any:
 
 
 cumsum = reduction(
-    running, prepare=_along, samples=lambda: ALONG,
+    running, prepare=_along, exact=True, samples=lambda: ALONG,
     vjp=lambda g, dim: _flipped(cumsum(_flipped(g, dim), dim=dim), dim), linear=True, result="sum",
     shape=lambda x, dim: Spec(x.shape, x.dtype),
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Sums of many float32 numbers by NumPy, as accurate along every dimension as along the last."""
+"""Sums of many numbers by NumPy: of half precision in float32, of float32 as accurate along every dimension as along the last."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from jitgrad.dtypes import HALF
 from jitgrad.ops.table import reduced_shape
 
 FEW = 256
@@ -18,6 +19,8 @@ def summed(x: Any, dim: int | tuple[int, ...], keepdim: bool = False) -> Any:
     NumPy adds in pairs along the dimension that is contiguous in memory, and elsewhere one after the other, by which
     float32 loses digits: 2**24 ones would be the most that it can count. There the sum is taken of sums of `FEW`.
     """
+    if x.dtype != np.float32 and x.dtype in HALF:
+        return summed(x.astype(np.float32), dim, keepdim).astype(x.dtype)
     if x.size <= FEW or x.dtype != np.float32:
         return np.add.reduce(x, axis=dim, keepdims=keepdim, dtype=x.dtype)
     dims = (dim,) if isinstance(dim, int) else dim
@@ -41,8 +44,18 @@ def _along(x: Any, d: int) -> Any:
 
 
 def running(x: Any, dim: int) -> Any:
-    """The running sum along a dimension, that of float32 held in float64."""
+    """The running sum along a dimension, that of float32 and of half precision held in float64."""
     if not x.ndim:
         return np.array(x)[()]
-    held = np.dtype(np.float64) if x.dtype == np.float32 else x.dtype
-    return np.cumsum(x, axis=dim, dtype=held).astype(x.dtype, copy=False)
+    held = np.dtype(np.float64) if x.dtype == np.float32 or x.dtype in HALF else x.dtype
+    return np.cumsum(x.astype(held, copy=False), axis=dim, dtype=held).astype(x.dtype, copy=False)
+
+
+def added_at(out: np.ndarray, where: Any, g: Any) -> None:
+    """`out[where] += g`, elements named twice counted twice; those of half precision are added up in float32."""
+    if out.dtype not in HALF:
+        np.add.at(out, where, g)
+        return
+    wide = out.astype(np.float32)
+    np.add.at(wide, where, np.asarray(g).astype(np.float32))
+    out[...] = wide

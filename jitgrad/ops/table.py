@@ -31,6 +31,10 @@ TABLE: dict[str, Op] = {}
 _RAW = frozenset({np.ndarray, np.float16, np.float32, np.float64, np.bool_, np.int64, int, float, bool})
 
 
+_COMPUTED = frozenset({"elementwise", "reduction", "matmul", "linalg", "njit"})
+"""The kinds of ops whose results are rounded; the others move numbers, or say what is to be done with other tapes."""
+
+
 class Hole:
     """A rule that is not there, and why; asking for it raises `HoleError`."""
 
@@ -117,6 +121,8 @@ class Op:
         batch: Callable | None = None,
         parts: Callable | None = None,
         checks: Callable = lambda row: (),
+        exact: bool = False,
+        jumps: bool = False,
     ) -> None:
         self.name = ""
         self.run = run
@@ -138,6 +144,10 @@ class Op:
         self.internal = internal  # used by other rows or functions, and no function of its own
         self.accumulate = accumulate
         self.parts = parts
+        # Whether half precision is computed in single precision, and rounded once: not where nothing is rounded (`exact`).
+        self.single = kind in _COMPUTED and result not in ("bool", "integer") and not exact
+        # Whether a Python number beside half precision is rounded to it first, so that the jumps are where NumPy has them.
+        self.jumps = jumps
         self.checks = checks  # the inputs of a row for some values of which it raises an error, or never ends
         self.rules = self._rules(d, vjp)
         self.composite = lower is not None and not any(r is not None for r in self.rules)
@@ -231,19 +241,7 @@ def predicate(formula: str, run: Callable, *, inputs: tuple[str, ...] = ("x", "y
 
 def reduction(run: Callable, *, vjp: Any = None, **more: Any) -> Op:
     """An op over the dimensions `dim` (a tuple of non-negative ints) of `x`, with `keepdim`, result `y`."""
-    return Op(_in_single(run), kind="reduction", inputs=("x",), output="y", vjp=None if vjp is None else (vjp,), **more)
-
-
-def _in_single(run: Callable) -> Callable:
-    """The same, with float16 and bfloat16 reduced in float32: they have no room for a sum of many."""
-
-    def reduce(x: Any, **params: Any) -> Any:
-        if x.dtype.itemsize != 2 or x.dtype.kind in "iu":
-            return run(x, **params)
-        found = run(x.astype(np.float32), **params)
-        return found.astype(x.dtype) if found.dtype == np.float32 else found
-
-    return reduce
+    return Op(run, kind="reduction", inputs=("x",), output="y", vjp=None if vjp is None else (vjp,), **more)
 
 
 def linear(run: Callable, *, transpose: Any, **more: Any) -> Op:
