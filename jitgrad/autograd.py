@@ -14,8 +14,8 @@ import numpy as np
 from jitgrad.errors import TracedValueError
 from jitgrad.gradients import accumulating, add_tensor, add_value
 from jitgrad.handle import Handle, make, requires
-from jitgrad.ops.elementwise import cast
-from jitgrad.record import grad_mode
+from jitgrad.ops.elementwise import cast, detach
+from jitgrad.record import apply, grad_mode
 from jitgrad.reverse import reverse
 from jitgrad.structures import entries, look_up, note, seeded
 from jitgrad.tape import Row
@@ -206,7 +206,7 @@ def grad(
             raise RuntimeError(f"input {i} was not used to compute the outputs: pass allow_unused=True to get None "
                                "for it")
         if isinstance(g, Handle) and not create_graph:  # recorded, as there are no values yet
-            g = g.detach()
+            g = apply(detach, (g,))
         results.append(g if g is None or isinstance(g, Handle) else make(cls, g, None))
     return tuple(results)
 
