@@ -109,6 +109,7 @@ class Jitgrad:
     logsumexp = staticmethod(lambda x: x.logsumexp(0))
     first = staticmethod(lambda pulled: pulled[0] if isinstance(pulled, tuple) else pulled)
     hvp = staticmethod(lambda f, x, v: jg.jvp(jg.grad(f), (x,), (v,))[1])
+    while_loop = staticmethod(lambda go_on, step, x: jg.while_loop(go_on, step, x, max_steps=12))
 
     def __getattr__(self, name: str) -> Any:
         return getattr(jg, name)
