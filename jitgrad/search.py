@@ -273,6 +273,8 @@ class Search:
 
     def _is_of_library(self, value: Any) -> bool:
         """Whether a value is a class or a module that nobody changes."""
+        if isinstance(value, type) and value.__module__ == "builtins":  # as says a class that was made where there is no module
+            return not value.__flags__ & _MADE_BY_CODE
         module = sys.modules.get(value.__module__) if isinstance(value, type) else value
         return isinstance(module, types.ModuleType) and self._is_fixed(vars(module))
 
@@ -338,6 +340,7 @@ class Search:
                     self.value(Look(functools.partial(_defined, base), name))
 
 
+_MADE_BY_CODE = 1 << 9  # Py_TPFLAGS_HEAPTYPE
 _ENVIRONMENT = frozenset({"environ", "getenv", "environb", "getenvb"})
 _WRAPPED = ("_function", "__func__", "func", "__wrapped__")
 _METHODS = (staticmethod, classmethod, functools.partialmethod)

@@ -249,3 +249,11 @@ def _eval():
 @pytest.mark.parametrize("make", CASES, ids=lambda make: make.__name__)
 def test_what_a_function_reads_is_looked_at_again(make, guard):
     check(make, guard)
+
+
+def test_classes_that_are_made_where_there_is_no_module_are_looked_at_again():
+    scope = {}
+    exec("class Made:\n    k = 2.0\n    @classmethod\n    def scaled(cls, x): return x * cls.k\n", scope)
+    made = scope["Made"]
+    assert made.__module__ == "builtins"
+    check(lambda: (lambda x: made.scaled(x), setting(made)), guard=False)
