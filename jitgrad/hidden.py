@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from jitgrad.handle import Handle
-from jitgrad.search import CONTAINERS, MAPPINGS, PLAIN
+from jitgrad.search import CONTAINERS, MAPPINGS, OCTETS, PLAIN, part
 from jitgrad.tree import keys
 
 _WHERE = "return tensors in tuples, lists, values of dicts and dataclasses"
@@ -40,8 +40,12 @@ def _held_in(value: Any) -> Any:
     if isinstance(value, MAPPINGS):
         return [*value, *value.values()]
     if isinstance(value, (*CONTAINERS, frozenset)):
-        return value
+        items: list[Any] = [] if isinstance(value, OCTETS) else list(value)
+        return [] if {type(item) for item in items} <= PLAIN else items
     if isinstance(value, np.ndarray):
         return value.tolist() if value.dtype.hasobject else ()
-    slots = [name for kind in type(value).__mro__ for name in getattr(kind, "__slots__", ())]
-    return [*[getattr(value, name, None) for name in slots], *getattr(value, "__dict__", {}).values()]
+    if type(value).__module__.startswith("jitgrad."):
+        return ()
+    slots = [name for kind in type(value).__mro__ for name in vars(kind).get("__slots__", ())]
+    held = part(value, "__dict__")
+    return [*[part(value, name) for name in slots], *(held.values() if isinstance(held, dict) else ())]

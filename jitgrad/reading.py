@@ -44,7 +44,7 @@ def reads(code: types.CodeType) -> Reads:
         elif name in ("LOAD_ATTR", "IMPORT_FROM", "LOAD_SUPER_ATTR"):
             held["attributes"].add(value)
         elif name == "IMPORT_NAME":
-            held["modules"].add((value, found[i - 2].argval or 0))
+            held["modules"].add((value, int(found[i - 2].argval or 0)))  # its level stands before the names
         elif name in ("BUILD_STRING", "FORMAT_VALUE", "FORMAT_SIMPLE", "FORMAT_WITH_SPEC"):
             writes_text = True
         elif name == "IS_OP":

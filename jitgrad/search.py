@@ -56,10 +56,10 @@ class _Held(_Of):
     __slots__ = ()
 
     def __call__(self, name: str) -> Any:
-        return _part(self.owner, name, MISSING)
+        return part(self.owner, name, MISSING)
 
 
-def _part(value: Any, name: str, default: Any = None) -> Any:
+def part(value: Any, name: str, default: Any = None) -> Any:
     """An attribute, without the `__getattr__` or `__getattribute__` of the user."""
     own: Any = type(value).__getattribute__
     try:
@@ -103,6 +103,7 @@ class Search:
         self.looks = looks
         self.places: set[tuple[int, str]] = set()  # where these look
         self.seen: set[tuple] = set()
+        self.alive: list[Any] = []  # what `seen` knows by its id
         self.home = _package(getattr(function, "__module__", ""))
         self.owners: dict[int, Any] = {}  # what may have attributes that are read
         self.values: set[str] = set()  # names of attributes that are read
@@ -154,8 +155,8 @@ class Search:
         while not isinstance(function, types.FunctionType):
             if isinstance(function, functools.partial):
                 given |= {f"argument {i}": value for i, value in enumerate(function.args)} | function.keywords
-            self._own(_part(function, "__self__"))
-            inner = next((found for found in (_part(function, name) for name in _WRAPPED) if found is not None), None)
+            self._own(part(function, "__self__"))
+            inner = next((found for found in (part(function, name) for name in _WRAPPED) if found is not None), None)
             if inner is None:
                 inner = getattr(type(function), "__call__", None)  # noqa: B004
                 self._own(function)
@@ -196,7 +197,7 @@ class Search:
             if name in held or not hasattr(builtins, name):  # it may come to be there
                 self.value(Look(held.get, name))
             else:
-                self.suspect |= name in ("open", "input")
+                self.suspect |= name in ("open", "input", "__import__")
         if not _ENVIRONMENT.isdisjoint(found.globals | found.attributes | found.methods):
             self.environment = True
             self.value(Look(vars(os).get, "environ"))
@@ -227,16 +228,19 @@ class Search:
         """What there is to read in a value: in a container, in attributes, by calling it."""
         if isinstance(value, CONTAINERS):
             if not isinstance(value, OCTETS) and self._is_new(id(value), len(value)):
-                self.strings |= {text for text in value if isinstance(text, str)}
-                for item in [item for item in items_of(value) if type(item) not in PLAIN]:
-                    self.within(item)
-                self.strings |= {text for text in items_of(value) if isinstance(text, str)}
+                self.alive.append(value)
+                for items in (value, items_of(value)) if isinstance(value, MAPPINGS) else (value,):
+                    kinds = set(map(type, items))
+                    self.strings |= {text for text in items if isinstance(text, str)} if str in kinds else set()
+                    for item in [item for item in items if type(item) not in PLAIN] if not kinds <= PLAIN else ():
+                        self.within(item)
         elif isinstance(value, np.ndarray) and value.dtype.hasobject:
             self.within(value.tolist())
         elif not isinstance(value, _WATCHED) and self._is_new(id(value)):
+            self.alive.append(value)
             self._own(value)
             self.suspect |= self._is_suspect(value)
-            if is_source(value) or is_source(_part(value, "__self__")):
+            if is_source(value) or is_source(part(value, "__self__")):
                 self.sources.append(value if is_source(value) else value.__self__)
                 self.suspect = True
             elif isinstance(value, contextvars.ContextVar):
@@ -262,9 +266,9 @@ class Search:
 
     def _is_suspect(self, value: Any) -> bool:
         """Whether a value is of a library that may give something else each time it is asked."""
-        bound = _part(value, "__self__")
+        bound = part(value, "__self__")
         value = value if bound is None or isinstance(bound, types.ModuleType) else bound
-        name = value.__name__ if isinstance(value, types.ModuleType) else _part(value, "__module__")
+        name = value.__name__ if isinstance(value, types.ModuleType) else part(value, "__module__")
         name = name if isinstance(name, str) else str(type(value).__module__)
         module = sys.modules.get(name)
         if name.startswith("numpy.random"):
@@ -298,7 +302,7 @@ class Search:
                 if name in self.values or name in self.called or by_string:
                     self.value(Look(_Of(owner), name))
             return
-        held = None if isinstance(owner, type) else _part(owner, "__dict__")
+        held = None if isinstance(owner, type) else part(owner, "__dict__")
         if isinstance(held, dict):
             whole = isinstance(owner, abc.Collection) and self._keeps_items(type(owner))
             names = {name for name, value in list(held.items()) if whole or self._is_read(name, value)}
@@ -349,7 +353,7 @@ _HOLDERS = (
 )  # fmt: skip
 _CALM = frozenset({
     "abc", "array", "builtins", "cmath", "collections", "_collections_abc", "contextlib", "contextvars", "_contextvars", "copy",
-    "dataclasses", "decimal", "enum", "fractions", "functools", "_functools", "importlib", "inspect", "itertools", "jitgrad",
+    "dataclasses", "decimal", "enum", "fractions", "functools", "_functools", "inspect", "itertools", "jitgrad",
     "math", "ml_dtypes", "numba", "numbers", "numpy", "operator", "_operator", "string", "types", "typing", "_thread", "weakref",
     "_weakref", "_weakrefset", "__future__", "None", "",
 })  # fmt: skip

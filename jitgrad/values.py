@@ -59,7 +59,8 @@ class Values(Declared):
 
     def item(self) -> Any:
         """The value of a tensor of one element as a Python number; RuntimeError for several elements."""
-        as_number(self, "item()")
+        if self._row is not None:
+            as_number(self, "item()")
         return self._item("item()")
 
     def _item(self, what: str) -> Any:
@@ -111,7 +112,8 @@ class Values(Declared):
 
     def _number(self, what: str) -> Any:
         value = self._known(what)
-        as_number(self, what)
+        if self._row is not None:
+            as_number(self, what)
         if value.size != 1:
             raise ValueError(f"{what} takes one number, and this tensor has {value.size} elements (shape "
                              f"{list(value.shape)})")
