@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from jitgrad.handle import Handle
-from jitgrad.search import CONTAINERS, MAPPINGS, OCTETS, PLAIN, part
+from jitgrad.search import CONTAINERS, MAPPINGS, OCTETS, PLAIN, items_of, part
 from jitgrad.tree import keys
 
 _WHERE = "return tensors in tuples, lists, values of dicts and dataclasses"
@@ -40,7 +40,7 @@ def _held_in(value: Any) -> Any:
     if isinstance(value, MAPPINGS):
         return [*value, *value.values()]
     if isinstance(value, (*CONTAINERS, frozenset)):
-        items: list[Any] = [] if isinstance(value, OCTETS) else list(value)
+        items: list[Any] = [] if isinstance(value, OCTETS) else list(items_of(value))
         return [] if {type(item) for item in items} <= PLAIN else items
     if isinstance(value, np.ndarray):
         return value.tolist() if value.dtype.hasobject else ()
