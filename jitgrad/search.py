@@ -240,10 +240,10 @@ class Search:
             self.alive.append(value)
             self._own(value)
             self.suspect |= self._is_suspect(value)
-            if is_source(value) or is_source(part(value, "__self__")):
-                self.sources.append(value if is_source(value) else value.__self__)
-                self.suspect = True
-            elif isinstance(value, contextvars.ContextVar):
+            found = [source for source in (value, part(value, "__self__")) if self._is_source(source)]
+            self.sources += found
+            self.suspect |= bool(found)
+            if isinstance(value, contextvars.ContextVar):
                 self.value(Look(value.get, value.name))
             elif isinstance(value, weakref.ref):
                 self.within(value())
@@ -263,6 +263,13 @@ class Search:
                 self._held_by(held)
             elif not isinstance(held, type | types.ModuleType | types.FunctionType):
                 self._held_by(held) if type(held).__name__ == "_lru_list_elem" else self.within(held)
+
+    def _is_source(self, value: Any) -> bool:
+        """Whether a value gives something else each time, and cannot be looked into: random numbers, iterators of libraries."""
+        if isinstance(value, Iterator) and not isinstance(value, type):
+            step = getattr(type(value), "__next__", None)
+            return not isinstance(step, types.FunctionType) or self._is_fixed(step.__globals__)
+        return type(value).__module__.startswith("numpy.random.") or isinstance(value, random.Random)
 
     def _is_suspect(self, value: Any) -> bool:
         """Whether a value is of a library that may give something else each time it is asked."""
@@ -359,15 +366,6 @@ _CALM = frozenset({
 })  # fmt: skip
 """Libraries in which the same question has the same answer, but for these names of NumPy's."""
 _UNCALM_IN_NUMPY = frozenset({"random", "load", "loadtxt", "genfromtxt", "fromfile", "memmap", "open_memmap", "fromregex"})
-
-
-def is_source(value: Any) -> bool:
-    """Whether a value gives something else each time, and cannot be looked into: random numbers, iterators of Python's own."""
-    if isinstance(value, type):
-        return False
-    if isinstance(value, Iterator):
-        return not isinstance(getattr(type(value), "__next__", None), types.FunctionType)
-    return type(value).__module__.startswith("numpy.random.") or isinstance(value, random.Random)
 
 
 def _defined(base: type, name: str) -> Any:

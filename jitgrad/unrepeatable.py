@@ -71,6 +71,7 @@ class _Watcher:
         self._environment = () if search.environment else _ENVIRONMENT
         self._randoms = {id(source) for source in sources if isinstance(source, random.Random)}
         self._codes = {generator.gi_code: generator for generator in generators}
+        self._steps = {step.__code__: source for source in sources if (step := _written_step(source)) is not None}
         self._told: set[tuple[str, str, int]] = set()
         self.error: Exception | None = None
 
@@ -89,6 +90,8 @@ class _Watcher:
                 self._note(_DRAWN, frame)
             elif code in self._codes and self._codes[code].gi_frame is frame:
                 self.error = TracedValueError(_ADVANCED)  # raised in the end: here it would finish the generator
+            elif code in self._steps and frame.f_locals.get(code.co_varnames[0]) is self._steps[code]:
+                self._note(_ADVANCED, frame)
 
     def _method(self, function: Any) -> str | None:
         owner = getattr(function, "__self__", None)
@@ -124,6 +127,12 @@ class _Watcher:
             )  # fmt: skip
 
 
+def _written_step(source: Any) -> types.FunctionType | None:
+    """The `__next__` of an iterator, if that is written in Python."""
+    step = getattr(type(source), "__next__", None)
+    return step if isinstance(step, types.FunctionType) else None
+
+
 @contextmanager
 def watching(search: Search) -> Iterator[None]:
     """Raise `TracedValueError`, or warn, where what runs inside, which was searched, does what cannot be repeated."""
@@ -153,7 +162,7 @@ def _position(source: Any) -> Any:
         return None if isinstance(source, random.SystemRandom) else source.getstate()
     if isinstance(source, np.random.RandomState):
         return str(source.get_state())
-    if not isinstance(source, Iterator):
+    if not isinstance(source, Iterator) or _written_step(source) is not None:
         return str(getattr(getattr(source, "bit_generator", source), "state", None))
     try:
         return tuple([_part(x) for x in source.__reduce__()])

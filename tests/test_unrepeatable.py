@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import cProfile
+import csv
 import datetime
 import functools
 import io
@@ -207,3 +208,29 @@ def test_ordinary_functions_are_recorded_without_a_hook():
 
     jg.jit(lambda x: f(x))(jg.ones(2))
     assert len(found) == 1
+
+
+def test_advancing_an_iterator_by_a_library_is_an_error(tmp_path):
+    (tmp_path / "a.csv").write_text("a,b\n1,2\n3,4\n")
+    with (tmp_path / "a.csv").open() as file:
+        rows = csv.DictReader(file)
+        with pytest.raises(TracedValueError, match="iterator"):
+            jg.jit(lambda x: x * float(next(rows)["a"]))(jg.ones(2))
+        assert jg.jit(lambda x: x * len(rows.fieldnames))(jg.ones(2)).tolist() == [2.0, 2.0]
+
+
+def test_an_iterator_of_the_users_own_is_looked_into():
+    class Count:
+        def __init__(self):
+            self.n = 0
+
+        def __iter__(self):
+            return self
+
+        def __next__(self):
+            self.n += 1
+            return self.n
+
+    count = Count()
+    f = jg.jit(lambda x: x * next(count))
+    assert [float(f(jg.tensor(1.0))) for _ in range(4)] == [1.0, 2.0, 3.0, 4.0]
