@@ -122,12 +122,15 @@ def assign(target: Any, steps: Sequence[Step], value: Any) -> None:
     for template, arrays in steps[:-1]:
         place = place[filled(template, arrays)]
     template, arrays = steps[-1]
+    storage.version += 1  # before, as an interrupt may come after
     try:
         put(place, value._value, arrays, template)
-    except ValueError:
+    except Exception as error:
+        storage.version -= 1
+        if not isinstance(error, ValueError):
+            raise
         shape = list(_getitem_shape(make(type(target), place, None), steps[-1]))
         raise _misfit(value, shape) from None
-    storage.version += 1
 
 
 def _with(x: Any, steps: Sequence[Step], value: Any) -> Any:
@@ -195,8 +198,8 @@ def _write(target: Any, new: Any, name: str) -> None:
         return
     storage = own_memory(target)
     writable(target._value, name)
+    storage.version += 1  # before, as an interrupt may come after
     target._value[...] = value
-    storage.version += 1
 
 
 def _before_change(target: Any) -> None:

@@ -274,9 +274,9 @@ class Tensor(Values):
                 self._value = value.__class__(0)
                 return self
             if isinstance(value, np.ndarray) and value.flags.writeable:
-                value.fill(0)
                 if storage is not None:
                     storage.version += 1
+                value.fill(0)
                 return self
         return inplace.overwrite(self, apply(ew.zeros_like, (self,)), "zero_")
 

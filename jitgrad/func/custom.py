@@ -308,13 +308,8 @@ class _Call:
 
 def _trace(function: Callable, operands: Tensors) -> Traced:
     """The tape of a function of tensors like the operands."""
-    was = grad_mode.get()
-    try:
-        grad_mode.set(True)
-        specs = [(tuple(x.shape), x._held.dtype, False) for x in operands]
-        return trace(function, specs, lambda inputs: (inputs, {}), Tensor, InnerTrace(operands))
-    finally:
-        grad_mode.set(was)
+    specs = [(tuple(x.shape), x._held.dtype, False) for x in operands]
+    return _within(True, lambda: trace(function, specs, lambda inputs: (inputs, {}), Tensor, InnerTrace(operands)))
 
 
 def _closed(found: Traced, operands: Tensors) -> tuple[Tape, list[Any]]:

@@ -39,7 +39,8 @@ def places(value, at=()):
         yield from places(inner, (*at, key))
 
 STRANGE = [None, True, -1, 0, 1, 10, 300, 2**31, 2**63, 2**70, 1.5, float("nan"), "", "float64", "int8", "object", "tuple",
-           "dict", "a b", "a\0b", [], [10], [[]], [-1], ["x"], {}, {"fixed": 1}, {"shape": [10], "dtype": "float64"}, "\ud800", "free"]
+           "dict", "a b", "a\0b", [], [10], [[]], [-1], ["x"], {}, {"fixed": 1}, {"shape": [10], "dtype": "float64"}, "\ud800",
+           "free"]
 
 def other_json():
     found = json.loads(json.dumps(manifest))
