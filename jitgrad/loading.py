@@ -17,8 +17,8 @@ def load_compiled(path: str | os.PathLike[str]) -> NativeFunction:
     """The native function that `save` wrote to a file: no tracing, no compiling, about a millisecond.
 
     The file holds machine code, which is run as it is: load what you, or somebody you trust, has saved. It is no pickle.
-    Raises `RuntimeError` if it was saved on another kind of machine or by another version of jitgrad, `ValueError` if it
-    is damaged or another file, and `OSError` if it cannot be read.
+    Raises `RuntimeError` if it was saved on another kind of machine or by another version of jitgrad, `DamagedFileError` (a
+    `ValueError`) if it is damaged or another file, and `OSError` if it cannot be read.
 
     >>> import jitgrad, pathlib, tempfile
     >>> path = pathlib.Path(tempfile.mkdtemp()) / "cube.native"
