@@ -11,7 +11,7 @@ import os
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
-from functools import update_wrapper
+from functools import cache, update_wrapper
 from typing import Any, Generic, TypeVar, overload
 
 T = TypeVar("T")
@@ -67,14 +67,10 @@ def once(function: Callable[..., T]) -> Callable[..., T]:
     made: dict[tuple, T] = {}
 
     def found(*given: Any) -> T:
-        try:
-            return made[given]
-        except KeyError:
-            with compiling:
-                return made[given] if given in made else made.setdefault(given, function(*given))
+        with compiling:
+            return made[given] if given in made else made.setdefault(given, function(*given))
 
-    update_wrapper(found, function)
-    return found
+    return cache(update_wrapper(found, function))
 
 
 class lazily(Generic[T]):
