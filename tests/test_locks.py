@@ -178,7 +178,8 @@ def test_an_interrupt_waits_while_something_is_imported_or_compiled():
                 signal.raise_signal(signal.SIGINT)
                 reached.append(1)
 
-        pytest.raises(KeyboardInterrupt, interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            interrupted()
         assert reached == [1]
         assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     finally:
