@@ -115,7 +115,8 @@ def logistic_slope(x):
 DIFFERENCES = ("i1_over_x", "i2_over_x", "i1e_over_x", "i1e_over_x_slope", "i0e_less_i1e", "i0e_less_i1e_slope")
 """What SciPy does not have, and NumPy's way is by other series: float64 is compared with mpmath."""
 EXACT = {
-    "sigmoid": logistic, "sigmoid_slope": logistic_slope, "tanh_slope": lambda x: 4 * logistic_slope(2 * x), "softplus": lambda x: np.maximum(x, 0) + np.log1p(np.exp(-abs(x))),
+    "sigmoid": logistic, "sigmoid_slope": logistic_slope, "tanh_slope": lambda x: 4 * logistic_slope(2 * x),
+    "softplus": lambda x: np.maximum(x, 0) + np.log1p(np.exp(-abs(x))),
     "erf": scipy.special.erf, "erfc": scipy.special.erfc, "erfinv": scipy.special.erfinv, "digamma": scipy.special.psi,
     "lgamma": np.frompyfunc(lambda x: math.lgamma(x) if math.isfinite(x) and (x > 0 or x % 1) else abs(x), 1, 1),
     "trigamma": functools.partial(scipy.special.polygamma, 1),

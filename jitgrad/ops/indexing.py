@@ -80,11 +80,10 @@ def _stays(arrays: tuple, x_shape: tuple[int, ...], index: tuple) -> Any:
 
     Every element writes its number there, and stays if that is what is read afterwards.
     """
-    missing = len(x_shape) - builtins.sum(item is not None and item is not Ellipsis for item in index)
-    items = [part for item in index for part in ([slice(None)] * missing if item is Ellipsis else [item])]
-    items += [slice(None)] * (len(x_shape) - builtins.sum(item is not None for item in items))
-    at = [item for item in items if item is not None]
-    shape = tuple([1 if item == slice(None) else n for item, n in zip(at, x_shape)])
+    count = math.prod(np.broadcast_shapes(*[a.shape for a in arrays]))
+    if count < 2:
+        return None
+    shape = tuple([1 if item == slice(None) else n for item, n in zip(_by_dimension(index, len(x_shape)), x_shape)])
     known = tuple([_value_of(a) for a in arrays])
     if builtins.all(a is not None for a in known):
         numbers = np.zeros(shape, np.int64)
@@ -93,10 +92,25 @@ def _stays(arrays: tuple, x_shape: tuple[int, ...], index: tuple) -> Any:
         put(numbers, own, known, index)
         stays = numbers[filled(index, known)] == own
         return None if stays.all() else stays
+    if builtins.any(a is not None and a.size == count and _apart(a) for a in known):
+        return None
     picked = _picked_shape(arrays, shape, index)
     own = np.arange(math.prod(picked), dtype=np.int32).reshape(picked)
     written = index_put(_zeros(shape, own.dtype), own, *arrays, index=index)
     return eq(getitem(written, *arrays, index=index), own)
+
+
+def _by_dimension(index: tuple, ndim: int) -> list:
+    """The items of an index that are about a dimension, one for each."""
+    items = [item for item in index if item is not None]
+    at = items.index(Ellipsis) if Ellipsis in items else len(items)
+    whole = [slice(None)] * (ndim - len(items) + (at < len(items)))
+    return [*items[:at], *whole, *items[at + 1 :]]
+
+
+def _apart(a: np.ndarray) -> bool:
+    """Whether an index array surely names no place twice, as the numbers of a batch do not."""
+    return bool(a.min() >= 0) and np.unique(a).size == a.size
 
 
 def _picked_shape(arrays: tuple, shape: tuple[int, ...], index: tuple) -> tuple[int, ...]:
