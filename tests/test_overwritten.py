@@ -79,7 +79,7 @@ def test_every_form_in_every_mode(shape: tuple[int, ...], index: Any) -> None:
             back, ahead = (mode(form, argument)(v, b).numpy() for mode in (jg.jacrev, jg.jacfwd))
             np.testing.assert_allclose(back, ahead, err_msg=name)
             np.testing.assert_allclose(np.tensordot(w.numpy(), back, w.ndim), got[argument].numpy(), atol=1e-12)
-        cubed = lambda v, b, form=form: (form(v, b) ** 3).sum()  # noqa: E731
+        cubed = lambda v, b, form=form: (form(v, b) ** 3).sum()
         twice = jg.hessian(cubed)(v, b).numpy()
         np.testing.assert_allclose(jg.jit(jg.hessian(cubed))(v, b).numpy(), twice)
         np.testing.assert_allclose(jg.jacrev(jg.jacrev(cubed))(v, b).numpy(), twice)
