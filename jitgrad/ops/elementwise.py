@@ -224,13 +224,21 @@ atanh_slope = unary("1 / ((1 - x) * (1 + x))", lambda x: 1 / ((1 - x) * (1 + x))
                     result="float", internal=True)  # fmt: skip
 
 # Activations and special functions.
-sigmoid = unary("sigmoid(x)", _sigmoid, d=lambda x: sigmoid_slope(x), result="float")
+sigmoid = unary("sigmoid(x)", _sigmoid, d=lambda x, y: rounded_sigmoid_slope(x, y), result="float")
+rounded_sigmoid_slope = binary(
+    "select(y < 1, y * (1 - y), exp(-x))", lambda x, y: np.where(y < 1, y * (1 - y), np.exp(-x)), result="float", internal=True,
+    vjp=(lambda g, x, y: -g * (sigmoid_slope(x) * tanh(0.5 * x)), None),
+)  # fmt: skip
+"""The derivative of sigmoid by the result y that it gave: so the digits that 1 - y has lost cancel where a loss takes the
+logarithm of 1 - sigmoid(x). Where none is left, and for derivatives of its own, it is that of exact numbers."""
 sigmoid_slope = unary("sigmoid_slope(x)", _sigmoid_slope, d=lambda x, y: -y * tanh(0.5 * x), result="float", internal=True)
 """sigmoid(x) * sigmoid(-x): the derivative of sigmoid, also where 1 - sigmoid(x) has lost its digits."""
-softplus = unary("softplus(x)", lambda x: np.logaddexp(x, x.dtype.type(0)), d=lambda x: sigmoid(x), result="float",
+logistic = unary("sigmoid(x)", _sigmoid, d=lambda x: sigmoid_slope(x), result="float", internal=True)
+"""sigmoid in the derivatives of others, where its own is the exact one."""
+softplus = unary("softplus(x)", lambda x: np.logaddexp(x, x.dtype.type(0)), d=lambda x: logistic(x), result="float",
                  method=False)  # fmt: skip
 silu = unary("x * sigmoid(x)", lambda x: x * _sigmoid(x), result="float",
-             d=lambda x: sigmoid(x) + x * sigmoid_slope(x))  # fmt: skip
+             d=lambda x: logistic(x) + x * sigmoid_slope(x))  # fmt: skip
 relu = unary("select((x > 0) | (x != x), x, 0)", _relu, vjp=lambda g, y: where(y <= 0, 0, g), exact=True)
 erf = unary("erf(x)", special.erf, d=lambda x: (2 / math.sqrt(math.pi)) * exp(-x * x), result="float")
 erfc = unary("erfc(x)", special.erfc, d=lambda x: (-2 / math.sqrt(math.pi)) * exp(-x * x), result="float")
@@ -275,7 +283,7 @@ binary_cross_entropy = Op(
 binary_cross_entropy_with_logits = binary(
     "softplus(-abs(x)) + select(x > 0, (1 - y) * x, -y * x)", _with_logits, result="float", internal=True,
     domain=((-3.0, 3.0), (0.1, 0.9)),
-    vjp=(lambda g, x, y: g * ((1 - y) * sigmoid(x) - y * sigmoid(-x)), lambda g, x: -g * x),
+    vjp=(lambda g, x, y: g * ((1 - y) * logistic(x) - y * logistic(-x)), lambda g, x: -g * x),
 )  # fmt: skip
 
 # Choices and bounds.
