@@ -256,7 +256,7 @@ def _root(x: Any, dim: tuple[int, ...], keepdim: bool, degrees: float = 1.0) -> 
     """`_lower_root` of arrays, which most often need not be scaled."""
     squares = summed(x * x, dim, keepdim)
     low, high, _, _ = SQUARED[x.dtype.itemsize]
-    if np.all((squares > low * low) & (squares < high * high)):
+    if ((squares > low * low) & (squares < high * high)).all():
         return np.sqrt(squares / x.dtype.type(degrees))
     return _lower_root(x, dim, keepdim, degrees)
 
