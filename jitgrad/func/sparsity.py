@@ -234,8 +234,12 @@ class _Patterns:
             sources = np.broadcast_to(sources, np.shape(targets))
         kept, new = parts[0], parts[2 if row.op is scatter_add else 1]
         targets, sources = np.ravel(targets), np.ravel(sources)
-        if row.op is index_put and kept is not None:
-            kept = kept.without(targets)
+        if row.op is index_put:
+            last = np.zeros(size, np.int64)  # of several that are written to one place, the last in order stays
+            last[targets] = np.arange(targets.size)
+            stays = last[targets] == np.arange(targets.size)
+            targets, sources = targets[stays], sources[stays]
+            kept = None if kept is None else kept.without(targets)
         return union([kept, None if new is None else new.taken(sources).together(targets, size)])
 
 
