@@ -8,7 +8,8 @@ of that kind (else it returns `MISS`, and the general way is taken), runs the ta
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -39,6 +40,7 @@ def write_entry(
     results: tuple,
     conditions: Callable[[Callable[[Any], str]], list[str]],
     others: Callable | None = None,
+    laid: Mapping[int, Any] = MappingProxyType({}),
 ) -> Callable:
     """`entry(args)` for arguments of that structure and those kinds; see `jit` for what a kind is.
 
@@ -47,6 +49,8 @@ def write_entry(
     it is given a function that makes names for objects. `direct` is how to run the tape in one C function that looks at
     arguments and makes tensors itself (see `sweeps.program`), or None: then `run` is called with values. It is called, too,
     for what the C function does not take, such as arrays with gaps.
+
+    `laid` says how some of the leaves must lie in memory: see `memory.lies`.
 
     With `others` the tape has a further output, the number of a guard that failed or 0 (see `guards`). If it is not 0 the
     result is that of `others(args, number)`, or with `entry(args, True)` a `Failed`.
@@ -71,7 +75,7 @@ def write_entry(
     @functools.cache
     def by_values() -> Callable:
         text = begun.copy()
-        text.run_values(moving, run, count, others)
+        text.run_values(moving, run, count, others, laid)
         text.results(*results)
         return text.function()
 
@@ -147,9 +151,14 @@ class _Text:
         if others is not None:
             self.turn_if("failed._value", others)
 
-    def run_values(self, leaves: list[tuple[str, Any]], run: Callable, count: int, others: Callable | None) -> None:
+    def run_values(
+        self, leaves: list[tuple[str, Any]], run: Callable, count: int, others: Callable | None, laid: Mapping[int, Any]
+    ) -> None:
         """Lines that look at the leaves one by one, run the tape with their values and wrap its results."""
         values = [self._value(i, name, kind) for i, (name, kind) in enumerate(leaves)]
+        for i, how in laid.items():
+            alike = f"v{i}.flags.c_contiguous" if how is None else f"v{i}.strides == {self.known(how)}"
+            self.miss_if(f"not {alike}")
         self.names["run"] = run
         call = f"r = run({', '.join(values)})"
         if others is None:

@@ -107,24 +107,25 @@ class InnerTrace(Trace):
 
 
 def trace_guarded(
-    function: Callable, specs: Sequence[tuple], rebuild: Callable, values: Sequence[Any], outside: Outside
+    function: Callable, specs: Sequence[tuple], rebuild: Callable, values: Sequence[Any], outside: Outside, examples: Sequence[Any]
 ) -> Traced:
     """`trace` for the way through the function that these values of its inputs take."""
     tracing = GuardedTrace(values)
-    traced = trace_lifted(function, specs, rebuild, tracing, outside)
+    traced = trace_lifted(function, specs, rebuild, tracing, outside, examples)
     traced.guards = list(tracing.guards.items())
     return traced
 
 
 def trace_lifted(
-    function: Callable, specs: Sequence[tuple], rebuild: Callable, tracing: Trace, outside: Outside | None = None
+    function: Callable, specs: Sequence[tuple], rebuild: Callable, tracing: Trace, outside: Outside | None = None,
+    examples: Sequence[Any] = (),
 ) -> Traced:
     """`trace` in which operations on tensors from outside are recorded too, although these have values: they may have others
     at the next call."""
     tracing.lifts = True
     try:
         lifting.append(tracing)
-        return trace(function, specs, rebuild, Tensor, tracing, outside)
+        return trace(function, specs, rebuild, Tensor, tracing, outside, examples)
     finally:
         if tracing in lifting:
             lifting.remove(tracing)

@@ -18,7 +18,8 @@ from jitgrad.errors import MutatedArgumentError
 from jitgrad.handle import Handle, make, own_memory, requires
 from jitgrad.index import Step
 from jitgrad.leaving import refuse_masked
-from jitgrad.ops.elementwise import cast, detach
+from jitgrad.memory import decide, look, views_of
+from jitgrad.ops.elementwise import alias, cast, detach
 from jitgrad.ops.indexing import filled, getitem, index_put, put
 from jitgrad.ops.movement import expand, permute, reshape
 from jitgrad.ops.table import infer
@@ -29,6 +30,8 @@ from jitgrad.tracing import Trace, copied_here
 
 def overwrite(target: Any, new: Any, name: str) -> Any:
     """Make `target` hold the value of `new` (a tensor of any dtype that broadcasts to it), in place."""
+    if target._value is None:
+        decide(target)
     tracking = grad_mode.get() and (requires(target) or requires(new))
     root = target._view[0] if target._view is not None else target
     if tracking and root._row is not None and root._row.op is LEAF and root._row.requires:
@@ -104,6 +107,8 @@ def assign(target: Any, steps: Sequence[Step], value: Any) -> None:
     held = target._held
     if value._held.dtype != held.dtype:
         value = apply(cast, (value,), {"dtype": held.dtype})
+    if held is target._row:
+        decide(target)
     tracking = grad_mode.get() and (requires(target) or requires(value))
     _refuse_unrecorded(target, target._view[0] if target._view is not None else target, "setitem")
     if tracking or target._value is None or value._value is None:
@@ -192,7 +197,8 @@ def _fitted(target: Any, new: Any, name: str) -> Any:
 def _write(target: Any, new: Any, name: str) -> None:
     value = new._value
     _before_change(target)
-    if target._storage is None and not (isinstance(value, np.ndarray) and value.base is not None):
+    alone = target._storage is None and not (isinstance(value, np.ndarray) and value.base is not None)
+    if alone and value.strides == target._value.strides:
         target._value = value  # nobody else sees this memory, so the new array can simply take its place
         target._storage = new._storage  # and what the tape keeps of it is guarded there
         return
@@ -265,11 +271,14 @@ def _overwrite_traced(target: Any, root: Any, new: Any, name: str) -> Any:
             f"{name}: a function under jit or vmap changes a tensor that its caller holds; the change would be recorded once "
             "and lost at every later call: return the new value instead"
         )
+    if trace is not None and root is target and next(reversed(trace.rows)) is not new._row:
+        new = apply(alias, (new,))  # a row of its own, since that of another tensor may lie in memory otherwise
     changed = new if root is target else _put(root, target._view[1], new)
-    root._row = changed._row
+    before, root._row = root._row, changed._row
     target._row = new._row
     if trace is not None:
-        for view in trace.views_of(root):
+        trace.like[root._row] = before
+        for view in views_of(trace, root):
             handle = make(type(root), None, root._row)
             for op, params in view._view[1]:
                 handle = apply(op, (handle,), params)
@@ -301,10 +310,7 @@ def detached(handle: Handle) -> Any:
     """A tensor that shares the memory of `handle` and has no history."""
     if handle._value is None:
         out = apply(detach, (handle,))
-        root, chain = handle._view or (handle, ())
-        out._view = (root, (*chain, (detach, NOTHING)))
-        if (trace := current_trace.get()) is not None:
-            trace.views.append(weakref.ref(out))
+        look(handle, out, detach, NOTHING)
         return out
     storage = own_memory(handle)
     out = make(type(handle), handle._value, None)

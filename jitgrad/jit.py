@@ -20,6 +20,7 @@ from jitgrad.guards import Paths, replayed, trace_guarded, trace_lifted
 from jitgrad.handle import Handle, keep, make, requires, row_of
 from jitgrad.kinds import hashable, kind_of, plainly_checked, spec_of, told_apart
 from jitgrad.locks import lazily
+from jitgrad.memory import lies
 from jitgrad.ops.table import Op
 from jitgrad.outside import Outside
 from jitgrad.record import Trace, current_trace, grad_mode, watched
@@ -63,7 +64,9 @@ class Compiled:
         """Whether what it read from outside is still as it was recorded: the shapes and dtypes of the captured tensors, and
         the values of those that became Python numbers."""
         alike = not self.captured or [kind_of(handle, []) for handle in self.captured] == self.captured_kinds
-        return alike and not self.is_outdated()
+        start = len(self.tape.inputs)
+        laid = all(lies(self.captured[k - start]._value) == how for k, how in self.traced.laid if k >= start)
+        return alike and laid and not self.is_outdated()
 
     def is_outdated(self) -> bool:
         """Whether a tensor from outside that became a Python number has another value now."""
@@ -92,8 +95,8 @@ class Compiled:
 
     def direct(self, run: Any, kinds: list[Any]) -> Any:
         """How `run` goes in one C function for inputs of those kinds; None where it does not."""
-        if run is not self._runners.get("jit"):
-            return None
+        if run is not self._runners.get("jit") or any(how for _, how in self.traced.laid):
+            return None  # the C function takes arrays whose elements lie in order
         return self.program.direct([kind if isinstance(kind, type) else None for kind in [*kinds, *self.captured_kinds]], Tensor)
 
     def simplified(self) -> Tape:
@@ -137,6 +140,7 @@ class Jitted:
         self._entries: list[Callable] = []
         self._outside = Outside(function)
         self._states: list[tuple] = []  # of what is outside, those with tapes
+        self._laid: set[int] = set()  # arguments of which it made a difference how they lie in memory
         self._replaced = 0  # tapes that were right for tensors and arrays from outside as they were
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -165,7 +169,8 @@ class Jitted:
             results = (compiled.traced.structure, compiled.traced.outputs)
             direct = compiled.direct(run, [kind for kind in kinds if spec_of(kind) is not None])
             conditions = functools.partial(self._conditions, compiled, [k[1] for k in kinds if not plainly_checked(k)])
-            entry = write_entry(structure, kinds, captured, run, direct, results, conditions, compiled.others)
+            laid = dict(compiled.traced.laid)
+            entry = write_entry(structure, kinds, captured, run, direct, results, conditions, compiled.others, laid)
             self._prefer(compiled, entry)
             if values is None and (result := entry(args)) is not MISS:
                 return result
@@ -202,10 +207,10 @@ class Jitted:
         objects = [leaf for leaf, kind in zip(leaves, kinds) if not plainly_checked(kind)]
         key = [(structure, now := self._outside.state_with(objects)), *kinds]
         try:
-            found = self._compiled.get(tuple(key))
+            found = self._compiled.get(self._place(key, tensors))
             if found is None:  # what is outside may have come to be there since it was searched for
                 key[0] = (structure, now := self._outside.state_with(objects, anew=True))
-                found = self._compiled.get(tuple(key))
+                found = self._compiled.get(self._place(key, tensors))
         except TypeError:
             bad = next(leaf for leaf, kind in zip(leaves, key[1:]) if not hashable(kind))
             raise StaticArgumentError(
@@ -215,8 +220,13 @@ class Jitted:
         record = functools.partial(self._trace, structure, leaves, key[1:], bool(kwargs))
         if found is None or not found.is_right():
             self._make_room(now) if found is None else self._count_replaced()
-            found = self._compiled[tuple(key)] = Paths(self.__name__, self._prefer) if self._guard else record()
+            found = Paths(self.__name__, self._prefer) if self._guard else record()
+            self._compiled[self._place(key, tensors)] = found
         return *found.chosen(tensors, chosen_sweep.get(), record), tensors, key[1:], structure
+
+    def _place(self, key: list[Any], tensors: list[Tensor]) -> tuple:
+        """Where the tapes for these arguments are kept: where it made a difference, also by how these lie in memory."""
+        return (*key, *[lies(tensors[k]._value) for k in sorted(self._laid) if k < len(tensors)])
 
     def _make_room(self, state: tuple) -> None:
         """Forget all tapes, with a warning, if there are some for many states of what is outside, and now this new one."""
@@ -245,6 +255,7 @@ class Jitted:
     def _trace(self, structure: Any, leaves: list, kinds: list, with_kwargs: bool, values: list | None = None) -> Compiled:
         start = time.perf_counter()
         specs = [(k[1], k[0], k[2]) for k in (spec_of(kind) for kind in kinds) if k is not None]
+        examples = [leaf._value if isinstance(leaf, Handle) else leaf for leaf, k in zip(leaves, kinds) if spec_of(k) is not None]
 
         def rebuild(inputs: list) -> tuple:
             given = iter(inputs)
@@ -255,11 +266,12 @@ class Jitted:
         try:
             grad_mode.set(True)
             if values is None:
-                traced = trace_lifted(self._function, specs, rebuild, Trace(), self._outside)
+                traced = trace_lifted(self._function, specs, rebuild, Trace(), self._outside, examples)
             else:
-                traced = trace_guarded(self._function, specs, rebuild, values, self._outside)
+                traced = trace_guarded(self._function, specs, rebuild, values, self._outside, examples)
         finally:
             grad_mode.set(was)
+        self._laid |= {k for k, _ in traced.laid if k < len(specs)}
         return Compiled(traced, time.perf_counter() - start)
 
     def compile(self, *args: Any) -> NativeFunction:

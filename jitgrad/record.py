@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextvars
 import functools
 import threading
-import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -22,7 +21,8 @@ from jitgrad.errors import LEAKED, LeakedTraceError
 from jitgrad.handle import Handle, keep, make, make_recorded, note_view, own_memory, row_of
 from jitgrad.large import runner
 from jitgrad.leaving import refuse_masked
-from jitgrad.ops.elementwise import alias, cast, detach, where
+from jitgrad.memory import lie_in_order, look
+from jitgrad.ops.elementwise import alias, cast, clone, detach, where
 from jitgrad.ops.movement import expand
 from jitgrad.ops.table import Op, Spec, infer
 from jitgrad.precision import SINGLE, converted_to, half_among, rounded, widened
@@ -276,9 +276,17 @@ def _apply_traced(cls: type, op: Op, operands: Sequence[Any], params: dict[str, 
         row = _append(trace, detach, (row,), NOTHING)
     out = make(cls, None, row)
     if op.view and len(operands) == 1:  # what index arrays pick is a copy
-        root, chain = operands[0]._view or (operands[0], ())
-        out._view = (root, (*chain, (op, params)))
-        trace.views.append(weakref.ref(out))
+        look(operands[0], out, op, params)
+    return out
+
+
+def copied(x: Any) -> Any:
+    """A copy of a tensor whose elements lie in memory in order, with memory of its own; gradients flow through."""
+    out = apply(clone, (x,))
+    if out._value is None:
+        lie_in_order(out)
+    elif not out._value.flags.c_contiguous:
+        out._value = np.ascontiguousarray(out._value)  # a clone keeps the order that its source has in memory
     return out
 
 

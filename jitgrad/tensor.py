@@ -16,6 +16,7 @@ from jitgrad.device import CPU, Device
 from jitgrad.gradients import gradient, set_gradient
 from jitgrad.handle import Handle, make, row_of
 from jitgrad.index import parse, plain
+from jitgrad.memory import decide, of
 from jitgrad.methods import quick_one
 from jitgrad.ops import elementwise as ew
 from jitgrad.ops.indexing import getitem
@@ -125,7 +126,7 @@ class Tensor(Values):
             inplace.rebind(self, value)
             return
         with autograd.no_grad():
-            inplace.overwrite(self, value, "data")
+            inplace.overwrite(self, value.clone(), "data")
 
     @property
     def itemsize(self) -> int:
@@ -155,7 +156,8 @@ class Tensor(Values):
 
     def is_contiguous(self) -> bool:
         """Whether the elements lie in memory in row-major order."""
-        return not isinstance(self._value, np.ndarray) or self._value.flags.c_contiguous
+        value = of(self) if self._value is None or lifting else self._value
+        return bool(value.flags.c_contiguous)
 
     __hash__ = object.__hash__
 
@@ -230,6 +232,8 @@ class Tensor(Values):
 
     def detach_(self) -> Any:
         """Forget the history of this tensor; RuntimeError for a view, whose base would keep it."""
+        if self._value is None:
+            decide(self)
         if self._view is not None:
             raise RuntimeError("detach_() of a view would leave the tensor that it looks into as it is: use detach()")
         if isinstance(self._row, Leaf):

@@ -89,7 +89,7 @@ class KnownAttribute(NamedTuple):
         return getattr(self.owner, self.name) is self.value
 
 
-def _memory(value: Any) -> int:
+def memory_of(value: Any) -> int:
     """What is the same for arrays and tensors that are views of one memory."""
     value = value._value if isinstance(value, Handle) else value
     while isinstance(value, np.ndarray) and value.base is not None:
@@ -115,6 +115,10 @@ class Trace:
         self.looked_at: dict[Any, Known | KnownAttribute] = {}  # what Python read of tensors from outside
         self.exported: list[np.ndarray] = []  # the memory of tensors from outside that NumPy may have read
         self.copied: list[Any] = []  # arrays and numbers by NumPy that became part of the tape
+        self.examples: dict[Row, Any] = {}  # for inputs, arrays or tensors that lie in memory as they do (see `memory`)
+        self.memory: dict[Row, np.ndarray] = {}  # how the values of rows lie in memory, as far as somebody asked
+        self.like: dict[Row, Row] = {}  # rows that were written into the memory of others, and these
+        self.laid: dict[Row, tuple[int, ...] | None] = {}  # inputs of which it made a difference how they lie, and how that is
 
     @property
     def outermost(self) -> Trace:
@@ -159,18 +163,13 @@ class Trace:
         knows just what came of it. Operands of tensors, whole or in part, are read at every call; but if an array or number
         of unknown origin is among these, it may have come from any."""
         arrays = [*[x for x in found if isinstance(x, np.ndarray)], *self.exported]
-        outside = {_memory(x) for x in [*found, *self.exported]}
+        outside = {memory_of(x) for x in [*found, *self.exported]}
         operands = [x for x in (handle for _, handle in self.captured.values()) if not self.has_made(x)]
-        live, copied = {_memory(x) for x in operands}, {_memory(x) for x in self.copied}
+        live, copied = {memory_of(x) for x in operands}, {memory_of(x) for x in self.copied}
         unknown = not (live | copied) <= outside
         for x in arrays:
-            if unknown or _memory(x) in copied or _memory(x) not in live:
+            if unknown or memory_of(x) in copied or memory_of(x) not in live:
                 self.looked_at[id(x)] = Known(x)
-
-    def views_of(self, root: Handle) -> list[Handle]:
-        """The living views of a traced tensor."""
-        living = [v for v in (reference() for reference in self.views) if v is not None]
-        return [v for v in living if v._view is not None and v._view[0] is root]
 
     def capture(self, handle: Handle) -> Leaf:
         """The leaf that stands in this trace for a tensor from outside: one with a value, or of a trace around this one."""

@@ -28,17 +28,19 @@ class Traced:
         self.captured = captured
         self.outputs = outputs
         self.guards: list[tuple[Row, bool]] = []  # see `jitgrad.guards`
+        self.laid: list[tuple[int, Any]] = []  # for which inputs and captured tensors it is right as these lie in memory
         self.looked_at: list[Known | KnownAttribute] = []  # what it took Python numbers of: with others it would be another tape
 
 
 def trace(
     function: Callable, specs: Sequence[tuple], rebuild: Callable[[list], tuple], cls: type, tracing: Trace | None = None,
-    outside: Outside | None = None,
+    outside: Outside | None = None, examples: Sequence[Any] = (),
 ) -> Traced:  # fmt: skip
     """Record `function` for inputs of the given `(shape, dtype, is a Python number)`, in `tracing` if that is given.
     `outside` is what it reads, if that is known already.
 
-    `rebuild` makes the arguments from the list of input tensors. Results that are not tensors stay what they are.
+    `rebuild` makes the arguments from the list of input tensors, which lie in memory as the `examples` do, or without these in
+    order. Results that are not tensors stay what they are.
     """
     tracing = tracing or Trace()
     inputs = []
@@ -48,6 +50,7 @@ def trace(
         if is_number:
             tracing.numbers.add(leaf)
         inputs.append(leaf)
+    tracing.examples.update(zip(inputs, examples))
     if outside is None:
         outside = Outside(function)
         outside.search()
@@ -78,6 +81,7 @@ def trace(
     outputs = [COMPUTED if row is not None else leaf for row, leaf in zip(rows, leaves)]
     traced = Traced(tape, structure, captured, outputs)
     traced.looked_at = list(tracing.looked_at.values())
+    traced.laid = [(k, tracing.laid[leaf]) for k, leaf in enumerate([*inputs, *captured]) if leaf in tracing.laid]
     return traced
 
 

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 import jitgrad as jg
-from jitgrad.sweeps.control import CHANGING
 from jitgrad.simplifying import simplify
+from jitgrad.sweeps.control import CHANGING
 from jitgrad.sweeps.layouts import REDUCTIONS, Access, is_number, same_elements
 from jitgrad.sweeps.plan import Plan, Write
 from jitgrad.sweeps.recompute import recompute

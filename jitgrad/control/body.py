@@ -13,10 +13,10 @@ from jitgrad.func.vectorized import outer_tensor
 from jitgrad.functions.data import as_tensor
 from jitgrad.handle import Handle, make
 from jitgrad.hidden import refuse_keys
-from jitgrad.ops.elementwise import cast, clone
+from jitgrad.ops.elementwise import cast
 from jitgrad.ops.movement import expand
 from jitgrad.ops.table import Op, Spec
-from jitgrad.record import Trace, apply, apply_many, current_trace, grad_mode, watched
+from jitgrad.record import Trace, apply, apply_many, copied, current_trace, grad_mode, watched
 from jitgrad.reverse import reverse
 from jitgrad.tape import ITEM, Row, Tape, beyond
 from jitgrad.tensor import Tensor
@@ -141,7 +141,7 @@ def body(function: Callable[[list[Any]], Tensors], specs: Sequence[Spec]) -> Bod
 
 def own(xs: Tensors) -> list[Any]:
     """Copies, to be changed in place."""
-    return [apply(clone, (x,)) for x in xs]
+    return [copied(x) for x in xs]
 
 
 def again(tape: Tape, operands: Tensors) -> list[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -12,8 +13,9 @@ from jitgrad.control.branch import record
 from jitgrad.control.loops import truth
 from jitgrad.functions.data import as_tensor
 from jitgrad.ops.elementwise import cast, logical_not
-from jitgrad.record import apply, current_trace
+from jitgrad.record import apply, copied, current_trace
 from jitgrad.tensor import Tensor
+from jitgrad.tree import tree_map
 
 INT = np.dtype(np.int64)
 
@@ -34,7 +36,7 @@ def cond(pred: Any, true_fun: Callable, false_fun: Callable, *operands: Any) -> 
     """
     chosen = truth(pred, "cond: pred must be")
     if current_trace.get() is None:
-        return (true_fun if bool(chosen) else false_fun)(*operands)
+        return _taken(true_fun if bool(chosen) else false_fun, operands)
     return _switch("cond", apply(cast, (apply(logical_not, (chosen,)),), {"dtype": INT}), (true_fun, false_fun), operands)
 
 
@@ -54,8 +56,14 @@ def switch(index: Any, branches: Sequence[Callable], *operands: Any) -> Any:
     if at.ndim or spec(at).dtype.kind not in "iu":
         raise TypeError(f"switch: index must be an int or a 0-d int tensor, not {spec(at).dtype.name}{list(at.shape)}")
     if current_trace.get() is None:
-        return branches[min(max(int(at), 0), len(branches) - 1)](*operands)
+        return _taken(branches[min(max(int(at), 0), len(branches) - 1)], operands)
     return _switch("switch", apply(cast, (at,), {"dtype": INT}), branches, operands)
+
+
+def _taken(branch: Callable, operands: tuple) -> Any:
+    """The results of a branch, which changes in place what it gets as the row does: copies; and hands out copies."""
+    own = functools.partial(tree_map, lambda leaf: copied(leaf) if isinstance(leaf, Tensor) else leaf)
+    return own(branch(*own(operands)))
 
 
 def _switch(what: str, index: Tensor, branches: Sequence[Callable], operands: tuple) -> Any:

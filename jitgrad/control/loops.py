@@ -15,7 +15,7 @@ from jitgrad.functions.shaping import cat, stack
 from jitgrad.ops.elementwise import cast
 from jitgrad.ops.movement import narrow, reshape
 from jitgrad.ops.table import Spec
-from jitgrad.record import apply, current_trace
+from jitgrad.record import apply, copied, current_trace
 from jitgrad.tensor import Tensor, wrap
 from jitgrad.tree import flatten
 
@@ -85,11 +85,11 @@ class _Step:
         """The steps one after the other."""
         if n == 0:  # only a trace can say what the ys would be
             found = self.recorded(carry, xs, 0, reverse)
-            return carry, found[1]
+            return own(carry), found[1]
         ys: list[list[Any]] = [[]] * n
         for i in reversed(range(n)) if reverse else range(n):
             carry, ys[i] = self(own(carry), own([x[i] for x in xs]))
-        return carry, [stack(many) for many in zip(*ys)]
+        return own(carry), [copied(stack(many)) for many in zip(*ys)]
 
 
 def _length(over: Tree, length: int | None) -> int:
@@ -230,7 +230,7 @@ def _while(cond_fun: Callable, body_fun: Callable, carry: Tree, max_steps: int |
         state, i = carry.tensors, 0
         while (max_steps is None or i < max_steps) and bool(asks(state)):
             state, i = step(own(state)), i + 1
-        return carry.filled(state)
+        return carry.filled(own(state))
     specs = list(map(spec, carry.tensors))
     question = body(lambda given: [asks(given)], specs)
     return carry.filled(record(body(step, specs), carry.tensors, [], length=max_steps, cond=question).carry)

@@ -309,7 +309,8 @@ class _Call:
 def _trace(function: Callable, operands: Tensors) -> Traced:
     """The tape of a function of tensors like the operands."""
     specs = [(tuple(x.shape), x._held.dtype, False) for x in operands]
-    return _within(True, lambda: trace(function, specs, lambda inputs: (inputs, {}), Tensor, InnerTrace(operands)))
+    rebuild: Callable = lambda inputs: (inputs, {})
+    return _within(True, lambda: trace(function, specs, rebuild, Tensor, InnerTrace(operands), None, operands))
 
 
 def _closed(found: Traced, operands: Tensors) -> tuple[Tape, list[Any]]:

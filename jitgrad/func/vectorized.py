@@ -15,9 +15,10 @@ from jitgrad.functions.shaping import cat, movedim, stack
 from jitgrad.guards import InnerTrace
 from jitgrad.handle import Handle, make
 from jitgrad.ops.movement import narrow
-from jitgrad.record import apply, current_trace, grad_mode
+from jitgrad.record import apply, copied, current_trace, grad_mode
 from jitgrad.tape import Row
 from jitgrad.tensor import Tensor
+from jitgrad.tracing import memory_of
 from jitgrad.transforms import COMPUTED, Traced, trace
 from jitgrad.tree import flatten, unflatten
 from jitgrad.tree import spread as spread_prefix
@@ -161,7 +162,7 @@ def _run(
         grad_mode.set(True)
         tracing = BatchTrace(size, randomness)
         specs = [(tuple(x.value.shape[1:]), x.value._held.dtype, False) for x in mapped]
-        traced = trace(function, specs, rebuild, Tensor, tracing)
+        traced = trace(function, specs, rebuild, Tensor, tracing, None, [x.value for x in mapped])
     finally:
         grad_mode.set(was)
     known: dict[Row, Any] = {row: outer_tensor(handle) for row, handle in traced.captured.items()}
@@ -169,7 +170,20 @@ def _run(
     computed = iter(replay(traced.tape, known, size))
     leaves = [next(computed) if out is COMPUTED else out for out in traced.outputs]
     dims = _out_dims(out_dims, traced)
-    return [_result(leaf, dim, size) for leaf, dim in zip(leaves, dims)], dims, traced.structure
+    results = [_result(leaf, dim, size) for leaf, dim in zip(leaves, dims)]
+    return _apart(results, [x.value if isinstance(x, Batch) else x for x in known.values()]), dims, traced.structure
+
+
+def _apart(results: list[Any], known: Sequence[Any]) -> list[Any]:
+    """The results, each with memory of its own, as if those of all examples had been stacked."""
+    taken = {memory_of(x) for x in known}
+    out = []
+    for x in results:
+        if x is not None and (x._value is None or memory_of(x) in taken):
+            x = copied(x)
+        taken.add(memory_of(x))
+        out.append(x)
+    return out
 
 
 def outer_tensor(handle: Handle) -> Tensor:

@@ -9,8 +9,9 @@ import numpy as np
 from jitgrad import dtypes
 from jitgrad.device import Device, only_cpu
 from jitgrad.functions import creation, data
+from jitgrad.memory import of
 from jitgrad.ops import elementwise as ew
-from jitgrad.record import apply
+from jitgrad.record import apply, copied
 from jitgrad.tensor import Tensor
 
 
@@ -53,10 +54,7 @@ def contiguous(self: Tensor) -> Tensor:
     """This tensor, or a copy whose elements lie in memory in row-major order."""
     if self.is_contiguous():
         return self
-    out = apply(ew.clone, (self,))
-    if out._value is not None:  # a row has no order in memory
-        out._value = np.ascontiguousarray(out._value)  # a clone keeps the order that its source has in memory
-    return out
+    return copied(self)
 
 
 def cpu(self: Tensor) -> Tensor:
@@ -86,8 +84,7 @@ def new_full(self: Tensor, size: Any, fill_value: Any, *, dtype: Any = None, req
 
 def stride(self: Tensor, dim: int | None = None) -> Any:
     """How many elements of memory lie between neighbours along each dimension."""
-    value = self._concrete("stride()")
-    steps = tuple(n // value.itemsize for n in value.strides)
+    steps = of(self).strides
     return steps if dim is None else steps[dim]
 
 

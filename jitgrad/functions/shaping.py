@@ -11,6 +11,7 @@ import numpy as np
 
 from jitgrad import dtypes
 from jitgrad.inplace import numbers
+from jitgrad.memory import decide
 from jitgrad.methods import bound, quick_one
 from jitgrad.ops import TABLE
 from jitgrad.ops.elementwise import cast, where
@@ -24,7 +25,7 @@ from jitgrad.ops.movement import permute as permute_op
 from jitgrad.ops.movement import reshape as reshape_op
 from jitgrad.ops.table import Spec, axes, axis
 from jitgrad.precision import in_single
-from jitgrad.record import apply
+from jitgrad.record import apply, copied
 from jitgrad.tensor import Tensor
 from jitgrad.tracing import comes_later
 
@@ -74,7 +75,8 @@ def expand(input: Tensor, *size: Any, **kwargs: Any) -> Tensor:
 def view(input: Tensor, *shape: Any, **kwargs: Any) -> Tensor:
     """The same memory in another shape; RuntimeError where that takes a copy, which `reshape` makes."""
     out = reshape(input, *shape, **kwargs)
-    if input._value is not None and out._view is None and input.numel():
+    decide(out)
+    if out._view is None and input.numel():
         raise RuntimeError(f"view: elements of this tensor of shape {list(input.shape)} are not in memory in an order "
                            f"that shape {list(out.shape)} can look at: use reshape(), which copies")  # fmt: skip
     return out
@@ -110,7 +112,7 @@ def repeat(input: Tensor, *repeats: Any) -> Tensor:
     sizes = [1] * lead + list(input.shape)
     apart = reshape(input, [n for size in sizes for n in (1, size)])
     wide = expand(apart, [n for pair in zip(times, sizes) for n in pair])
-    return reshape(wide, [k * size for k, size in zip(times, sizes)])
+    return reshape(copied(wide), [k * size for k, size in zip(times, sizes)])
 
 
 def select(input: Tensor, dim: int, index: int) -> Tensor:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from jitgrad.ops.elementwise import alias, detach
 from jitgrad.record import quietly
 from jitgrad.tape import CONST, CONTROL, Row, Tape, results_read, with_tapes
 
@@ -39,6 +40,10 @@ def runner_of(row: Row) -> Callable:
     return checked
 
 
+_SAME = (alias, detach)
+"""Ops whose result is their operand itself."""
+
+
 class Interpreter:
     """A tape ready to run row by row; values that no later row reads are dropped on the way."""
 
@@ -61,12 +66,12 @@ class Interpreter:
                 last[place] = len(self._steps)
             params = run_by(interpreted, row, read) if row.op.kind in CONTROL else row.params
             self._steps.append((runner_of(row), reads, params, places[row]))
-        self._outputs = [places[row] for row in tape.outputs]
-        kept = set(self._outputs) | set(range(len(leaves)))
+        kept = {places[row] for row in tape.outputs} | set(range(len(leaves)))
         self._dead = [[p for p in set(s[1]) if last[p] == i and p not in kept] for i, s in enumerate(self._steps)]
         self._size = len(places)
-        shared = {row for row in tape.outputs if (row.shape if row in leaves else row.op.view and row not in ends)}
-        self._copies = {places[row] for row in shared}
+        shared = [row.shape if row in ends else row.op.view or row.op in _SAME or row in tape.outputs[:k]
+                  for k, row in enumerate(tape.outputs)]  # fmt: skip
+        self._results = [(places[row], bool(copies)) for row, copies in zip(tape.outputs, shared)]
 
     def run(self, *values: Any) -> list[Any]:
         """The values of the outputs for values of the leaves; NumPy's floating-point warnings are off."""
@@ -78,7 +83,7 @@ class Interpreter:
         for place, value in self._constants:
             env[place] = value
         self._sweep(env)
-        return [np.array(env[p]) if p in self._copies else env[p] for p in self._outputs]
+        return [np.array(env[p]) if copies else env[p] for p, copies in self._results]
 
     def _sweep(self, env: list[Any]) -> None:
         for (run, reads, params, write), dead in zip(self._steps, self._dead):

@@ -12,18 +12,19 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from numpy.lib.stride_tricks import as_strided
 
+from jitgrad.memory import ANYTHING, part_of, stand_in
+from jitgrad.memory import in_order as contiguous
 from jitgrad.ops.elementwise import add, maximum, minimum, mul
-from jitgrad.ops.indexing import getitem, part_at
 from jitgrad.ops.movement import reshape, sum
 from jitgrad.ops.reductions import amax, amin, prod
 from jitgrad.tape import Row
 
+__all__ = ["contiguous", "stand_in"]
+
 FOLDS = {sum: add, prod: mul, amax: maximum, amin: minimum}
 """The reductions, by what makes one of two parts."""
 REDUCTIONS = tuple(FOLDS)
-_ANYTHING = np.zeros(1, np.int8)  # one byte an element: strides in bytes are strides in elements
 
 
 class Access(NamedTuple):
@@ -45,25 +46,10 @@ def is_number(row: Row) -> bool:
     return math.prod(row.shape) == 1
 
 
-@functools.lru_cache(4096)
-def contiguous(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """The strides of an array of this shape whose elements are in order without gaps."""
-    steps, step = [], 1
-    for n in reversed(shape):
-        steps.append(step)
-        step *= n or 1
-    return tuple(reversed(steps))
-
-
-def stand_in(shape: tuple[int, ...], strides: tuple[int, ...] | None = None) -> np.ndarray:
-    """An array of bytes with these strides, never to be read or written."""
-    return as_strided(_ANYTHING, shape, contiguous(shape) if strides is None else strides)
-
-
 def place(part: np.ndarray) -> tuple[int, tuple[int, ...]]:
     """Offset and strides, without dimensions of size 1, of what was sliced out of a stand-in."""
     step = tuple(s for n, s in zip(part.shape, part.strides) if n != 1)
-    return part.__array_interface__["data"][0] - _ANYTHING.__array_interface__["data"][0], step
+    return part.__array_interface__["data"][0] - ANYTHING.__array_interface__["data"][0], step
 
 
 class Layouts:
@@ -122,14 +108,7 @@ def _reduces_nothing(row: Row) -> bool:
 
 def moved(row: Row, x: np.ndarray) -> np.ndarray | None:
     """The part of the stand-in `x` that `row` makes of it; None for a reshape that has to copy."""
-    if row.op is reshape or row.op in REDUCTIONS:
-        try:
-            return np.reshape(x, row.shape, copy=False)
-        except ValueError:
-            return None
-    if row.op is getitem:
-        return part_at(x, row.params["index"])
-    return row.op.run(x, **row.params)
+    return part_of(x, *((reshape, {"shape": row.shape}) if row.op in REDUCTIONS else (row.op, row.params)))
 
 
 def reduced_strides(row: Row) -> tuple[int, ...]:

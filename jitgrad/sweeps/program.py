@@ -14,6 +14,7 @@ from weakref import WeakValueDictionary
 import numpy as np
 
 from jitgrad.locks import lazily
+from jitgrad.ops.elementwise import clone
 from jitgrad.ops.linalg import matmul
 from jitgrad.record import quietly
 from jitgrad.sweeps.chunks import split_large
@@ -27,7 +28,7 @@ from jitgrad.sweeps.recompute import recompute
 from jitgrad.sweeps.segments import make_plan, why_not_native
 from jitgrad.sweeps.threads import run_chunks
 from jitgrad.sweeps.words import NUMPY
-from jitgrad.tape import CONST, CONTROL, Row, Tape, results_read
+from jitgrad.tape import CONST, CONTROL, NOTHING, Row, Tape, results_read
 
 _kernels: WeakValueDictionary[str, Kernel] = WeakValueDictionary()  # those of living programs, by their text
 _recent: deque[Kernel] = deque(maxlen=100)  # and the last ones, for functions that are made and dropped in a loop
@@ -88,6 +89,17 @@ class Workspace(tuple):
         return cls((*cells.values(), *tails, {}))
 
 
+def _with_outputs_apart(tape: Tape) -> Tape:
+    """The tape with a copy where an array is an output twice: each result has memory of its own."""
+    seen: set[Row] = set()
+    outputs = []
+    for row in tape.outputs:
+        again = row in seen and row.shape
+        outputs.append(Row(clone, (row,), NOTHING, row.shape, row.dtype, False) if again else row)
+        seen.add(row)
+    return tape if outputs == tape.outputs else Tape(tape.inputs, outputs)
+
+
 class Program:
     """A tape ready to run: `run(values)` gives the values of its outputs for the values of inputs and captured leaves.
 
@@ -95,7 +107,7 @@ class Program:
     """
 
     def __init__(self, tape: Tape, leaves: Sequence[Row]) -> None:
-        self.tape = tape
+        self.tape = tape = _with_outputs_apart(tape)
         self.plan: Plan = make_plan(tape)
         recompute(self.plan)
         split_large(self.plan)

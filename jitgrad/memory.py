@@ -1,0 +1,210 @@
+"""Where in memory the elements of a tensor are, and whether a result shares memory with what it was made of.
+
+Both follow from shapes and strides, and NumPy decides: in eager code by what it returns (`handle.note_view`); for tensors
+that have no value yet it is asked, on stand-ins with the same strides (`part_of`, `result_of`). So traced code changes in
+place what eager code changes, and no more.
+
+A row has the memory that its value would have in eager code. What an argument's is the example knows for which the function
+is recorded; where that made a difference the trace notes it (`Trace.laid`), and the tape is right for arguments that lie in
+memory alike. So a traced reshape is not asked whether it copies before somebody changes memory in place.
+"""
+
+from __future__ import annotations
+
+import functools
+import weakref
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.lib.stride_tricks import as_strided
+
+from jitgrad.handle import Handle
+from jitgrad.ops.elementwise import alias, detach
+from jitgrad.ops.indexing import getitem, part_at
+from jitgrad.ops.movement import reshape
+from jitgrad.ops.table import Op
+from jitgrad.tape import CONST, CONTROL, ITEM, LEAF, Row
+from jitgrad.tracing import Trace, current_trace
+
+ANYTHING = np.zeros(1, np.int8)  # one byte an element: strides in bytes are strides in elements
+_IN_ORDER = frozenset((*CONTROL, ITEM.kind, "call", "linalg", "matmul", "njit"))
+"""The kinds of ops whose results lie in memory in order, whatever their operands do."""
+
+
+class Undecided(NamedTuple):
+    """Stands for the `_view` of a traced tensor that looks at the memory of `base`, unless that takes a copy."""
+
+    base: Any
+    op: Op
+    params: dict[str, Any]
+
+
+def stand_in(shape: tuple[int, ...], strides: tuple[int, ...] | None = None) -> np.ndarray:
+    """An array of bytes with these strides, in elements, or with its elements in order; never to be read or written."""
+    return as_strided(ANYTHING, shape, in_order(shape) if strides is None else strides)
+
+
+@functools.lru_cache(4096)
+def in_order(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The strides of an array of this shape whose elements are in order without gaps."""
+    steps, step = [], 1
+    for n in reversed(shape):
+        steps.append(step)
+        step *= n or 1
+    return tuple(reversed(steps))
+
+
+def part_of(x: np.ndarray, op: Op, params: dict[str, Any]) -> np.ndarray | None:
+    """The part of the stand-in `x` that a view looks at; None for a reshape that has to copy."""
+    if op is reshape:
+        try:
+            return np.reshape(x, params["shape"], copy=False)
+        except ValueError:
+            return None
+    if op is getitem:
+        return part_at(x, params["index"])
+    return x if op is detach else op.run(x, **params)
+
+
+def result_of(row: Row, operands: list[np.ndarray]) -> np.ndarray:
+    """The stand-in for what `row` computes of stand-ins."""
+    op, shape = row.op, row.shape
+    if op.kind in _IN_ORDER or len(shape) < 2 or (op.kind == "elementwise" and all(x.flags.c_contiguous for x in operands)):
+        return stand_in(shape)
+    if op.kind != "elementwise":
+        with np.errstate(all="ignore"):
+            out = np.asarray(op.run(*map(_numbers, operands, row.inputs), **row.params))
+        return stand_in(shape, _steps(out))
+    flags = [["readonly"]] * len(operands) + [["writeonly", "allocate"]]
+    out = np.nditer([*operands, None], ["zerosize_ok"], flags, [np.dtype(np.int8)] * (len(operands) + 1)).operands[-1]  # type: ignore[list-item]
+    return stand_in(shape, out.strides)
+
+
+def _numbers(x: np.ndarray, row: Row) -> np.ndarray:
+    """An array of zeros with the strides of a stand-in."""
+    ends = [(n - 1) * s for n, s in zip(x.shape, x.strides)] if x.size else []
+    low, high = -sum(e for e in ends if e < 0), sum(e for e in ends if e > 0)
+    room = np.zeros(low + high + 1, row.dtype)
+    return as_strided(room[low:], x.shape, [s * row.dtype.itemsize for s in x.strides])
+
+
+def _steps(value: Any) -> tuple[int, ...]:
+    return tuple([s // value.itemsize for s in value.strides])
+
+
+def lies(value: Any) -> tuple[int, ...] | None:
+    """How an array lies in memory, for a key: None if in order."""
+    return None if not isinstance(value, np.ndarray) or value.flags.c_contiguous else value.strides
+
+
+def of(handle: Any) -> np.ndarray:
+    """The stand-in for a tensor. Where it comes from outside of what is recorded, that is noted: see `Trace.laid`."""
+    value, trace = handle._value, current_trace.get()
+    if value is None:
+        assert trace is not None
+        home = next(t for t in (trace, *trace.around()) if handle._row in t.rows)
+        return _of_row(home, handle._row)
+    if trace is not None and trace.lifts and value.ndim and trace.comes_from_outside(handle):
+        outermost = trace.outermost
+        outermost.laid[outermost.capture(handle)] = lies(value)
+    return stand_in(value.shape, _steps(value))
+
+
+def _of_row(trace: Trace, row: Row) -> np.ndarray:
+    known, waiting = trace.memory, [row]
+    while waiting:
+        row = waiting[-1]
+        same = trace.like.get(row)
+        needed = (same,) if same is not None else () if row.op.kind in _IN_ORDER else row.inputs
+        missing = [x for x in needed if x not in known]
+        if row in known or not missing:
+            waiting.pop()
+            if row not in known:
+                known[row] = _found(trace, row, same, known)
+        waiting += missing if row not in known else []
+    return known[row]
+
+
+def _found(trace: Trace, row: Row, same: Row | None, known: dict[Row, np.ndarray]) -> np.ndarray:
+    if same is not None:
+        return known[same]
+    if row.op is LEAF:
+        return _of_leaf(trace, row)
+    if row.op is CONST:
+        return stand_in(row.shape, _steps(row.params["value"]))
+    if row.op in (alias, detach):
+        return known[row.inputs[0]]
+    if row.op.kind in _IN_ORDER:
+        return stand_in(row.shape)
+    if row.op.view and len(row.inputs) == 1:
+        part = part_of(known[row.inputs[0]], row.op, row.params)
+        return stand_in(row.shape) if part is None else part
+    return result_of(row, [known[x] for x in row.inputs])
+
+
+def _of_leaf(trace: Trace, leaf: Row) -> np.ndarray:
+    """What stands for something from outside: an argument, which may be an example out of many, or what was captured."""
+    example = trace.examples.get(leaf)
+    if example is None:
+        example = next((handle for row, handle in trace.captured.values() if row is leaf), None)
+    if isinstance(example, Handle):
+        token = current_trace.set(trace)
+        try:
+            return stand_in(leaf.shape, of(example).strides[-leaf.ndim :])
+        finally:
+            current_trace.reset(token)
+    if not isinstance(example, np.ndarray) or not leaf.ndim:
+        return stand_in(leaf.shape)
+    trace.laid[leaf] = lies(example)
+    return stand_in(leaf.shape, _steps(example))
+
+
+def look(base: Any, out: Any, op: Op, params: dict[str, Any]) -> None:
+    """Note that the traced tensor `out` is what the view operation `op` makes of `base`."""
+    trace, view = current_trace.get(), base._view
+    assert trace is not None
+    if view.__class__ is Undecided or (op is reshape and not _never_copies(base._held.shape, params)):
+        out._view = Undecided(base, op, params)
+    else:
+        root, chain = view or (base, ())
+        out._view = (root, (*chain, (op, params)))
+    trace.views.append(weakref.ref(out))
+
+
+def lie_in_order(out: Any) -> None:
+    """Note that a traced tensor, just made, has elements that lie in memory in order."""
+    trace = current_trace.get()
+    assert trace is not None
+    trace.memory[out._row] = stand_in(out._row.shape)
+
+
+def _never_copies(shape: tuple[int, ...], params: dict[str, Any]) -> bool:
+    """Whether a reshape is a view of memory in whatever order: it does no more than part dimensions."""
+    return part_of(stand_in(tuple(shape), (1,) * len(shape)), reshape, params) is not None
+
+
+def decide(handle: Any) -> None:
+    """Find out whether a traced tensor shares memory with what it was made of, if that is still open."""
+    waiting = []
+    while handle._view.__class__ is Undecided:
+        waiting.append(handle)
+        handle = handle._view.base
+    for handle in reversed(waiting):
+        base, op, params = handle._view
+        if part_of(of(base), op, params) is None:
+            handle._view = None
+        else:
+            root, chain = base._view or (base, ())
+            handle._view = (root, (*chain, (op, params)))
+
+
+def views_of(trace: Trace, root: Any) -> list[Any]:
+    """The living views of a traced tensor."""
+    living = [view for view in (reference() for reference in trace.views) if view is not None]
+    for view in living:
+        base = view
+        while base._view.__class__ is Undecided:
+            base = base._view.base
+        if base is not view and (base is root or (base._view is not None and base._view[0] is root)):
+            decide(view)
+    return [view for view in living if view._view.__class__ is tuple and view._view[0] is root]
