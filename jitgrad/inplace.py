@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from jitgrad import dtypes
-from jitgrad.errors import MutatedArgumentError
+from jitgrad.errors import LeakedTraceError, MutatedArgumentError
 from jitgrad.handle import Handle, make, own_memory, requires
 from jitgrad.index import Step
 from jitgrad.leaving import refuse_masked
@@ -271,18 +271,19 @@ def _overwrite_traced(target: Any, root: Any, new: Any, name: str) -> Any:
             f"{name}: a function under jit or vmap changes a tensor that its caller holds; the change would be recorded once "
             "and lost at every later call: return the new value instead"
         )
-    if trace is not None and root is target and next(reversed(trace.rows)) is not new._row:
+    if trace is None:
+        raise LeakedTraceError(f"{name}: a tensor made while jit or vmap was tracing is changed after the trace ended")
+    views = views_of(trace, root)
+    if root is target and next(reversed(trace.rows)) is not new._row:
         new = apply(alias, (new,))  # a row of its own, since that of another tensor may lie in memory otherwise
     changed = new if root is target else _put(root, target._view[1], new)
-    before, root._row = root._row, changed._row
-    target._row = new._row
-    if trace is not None:
-        trace.like[root._row] = before
-        for view in views_of(trace, root):
-            handle = make(type(root), None, root._row)
-            for op, params in view._view[1]:
-                handle = apply(op, (handle,), params)
-            view._row = handle._row
+    before, root._row, target._row = root._row, changed._row, new._row
+    trace.like[root._row] = before
+    for view in views:
+        handle = make(type(root), None, root._row)
+        for op, params in view._view[1]:
+            handle = apply(op, (handle,), params)
+        view._row = handle._row
     return target
 
 

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
+from jitgrad.errors import LeakedTraceError
 from jitgrad.handle import Handle
 from jitgrad.ops.elementwise import alias, detach
 from jitgrad.ops.indexing import getitem, part_at
@@ -75,9 +76,9 @@ def result_of(row: Row, operands: list[np.ndarray]) -> np.ndarray:
         with np.errstate(all="ignore"):
             out = np.asarray(op.run(*map(_numbers, operands, row.inputs), **row.params))
         return stand_in(shape, _steps(out))
-    flags = [["readonly"]] * len(operands) + [["writeonly", "allocate"]]
-    out = np.nditer([*operands, None], ["zerosize_ok"], flags, [np.dtype(np.int8)] * (len(operands) + 1)).operands[-1]  # type: ignore[list-item]
-    return stand_in(shape, out.strides)
+    given: Any = [*operands, None]
+    flags: Any = [*[["readonly"]] * len(operands), ["writeonly", "allocate"]]
+    return stand_in(shape, np.nditer(given, ["zerosize_ok"], flags, [np.dtype(np.int8)] * len(given)).operands[-1].strides)
 
 
 def _numbers(x: np.ndarray, row: Row) -> np.ndarray:
@@ -101,8 +102,10 @@ def of(handle: Any) -> np.ndarray:
     """The stand-in for a tensor. Where it comes from outside of what is recorded, that is noted: see `Trace.laid`."""
     value, trace = handle._value, current_trace.get()
     if value is None:
-        assert trace is not None
-        home = next(t for t in (trace, *trace.around()) if handle._row in t.rows)
+        home = None if trace is None else next((t for t in (trace, *trace.around()) if handle._row in t.rows), None)
+        if home is None:
+            raise LeakedTraceError("a tensor made while jit or vmap was tracing is used after the trace ended: return it from "
+                                   "the function instead of keeping it")  # fmt: skip
         return _of_row(home, handle._row)
     if trace is not None and trace.lifts and value.ndim and trace.comes_from_outside(handle):
         outermost = trace.outermost

@@ -24,13 +24,15 @@ from jitgrad.tensor import Tensor
 
 STEPS = [
     "jg.stack([{a}])[0]", "jg.stack([{a}], -1)[..., 0]", "jg.stack([{a} * 2])[0]", "jg.stack([{a}, {b}])[1]",
-    "jg.stack([{a}, {b}], 1).sum(1)", "jg.cat([{a}])", "jg.cat([{a}], -1)", "jg.cat([{a}, {b}])[:{n}]", "jg.cat([{a}[1:], {b}[:1]])",
-    "jg.cat([{a}[:0], {b}])", "{a}.flip(0)", "{a}.flip(-1)", "put({a}, 0, {b}[1])", "put({a}, slice(1, None), 2.0)",
-    "put({a}, slice(None), {b})", "put({a}, Ellipsis, {b}.flip(0))", "put({a}, 1, {b}.sum(0))", "put({a}, [0, 1, 0], {b}[:3])",
-    "added({a}, slice(0, 2), {b}[:2])", "added({a}, [1, 1], {b}[:2])", "{a} * {b}", "{a} + 1", "{a}.exp()", "{a} - {b}",
-    "{a}.sum(0).expand({a}.shape)", "{a} - {a}.mean()", "{a}.amax(-1, keepdim=True) + {b}", "{a}.cumsum(0)", "mix({a}, {b})",
-    "turned({a})", "{a}.reshape(-1).flip(0).reshape({a}.shape)", "jg.where({a} > {b}, {a}, {b}.flip(0))", "{a}.t().clone().t() if {a}.ndim == 2 else {a}",
-    "{a}[[1, 0, *range(2, {n})]]", "jg.scan(lambda c, s: (c + s, c), {a}[0], {b})[1]", "jg.cat([{a}.sum(0, keepdim=True)] * {n})",
+    "jg.stack([{a}, {b}], 1).sum(1)", "jg.cat([{a}])", "jg.cat([{a}], -1)", "jg.cat([{a}, {b}])[:{n}]",
+    "jg.cat([{a}[1:], {b}[:1]])", "jg.cat([{a}[:0], {b}])", "{a}.flip(0)", "{a}.flip(-1)", "put({a}, 0, {b}[1])",
+    "put({a}, slice(1, None), 2.0)", "put({a}, slice(None), {b})", "put({a}, Ellipsis, {b}.flip(0))",
+    "put({a}, 1, {b}.sum(0))", "put({a}, [0, 1, 0], {b}[:3])", "added({a}, slice(0, 2), {b}[:2])",
+    "added({a}, [1, 1], {b}[:2])", "{a} * {b}", "{a} + 1", "{a}.exp()", "{a} - {b}", "{a}.sum(0).expand({a}.shape)",
+    "{a} - {a}.mean()", "{a}.amax(-1, keepdim=True) + {b}", "{a}.cumsum(0)", "mix({a}, {b})", "turned({a})",
+    "{a}.reshape(-1).flip(0).reshape({a}.shape)", "jg.where({a} > {b}, {a}, {b}.flip(0))",
+    "{a}.t().clone().t() if {a}.ndim == 2 else {a}", "{a}[[1, 0, *range(2, {n})]]",
+    "jg.scan(lambda c, s: (c + s, c), {a}[0], {b})[1]", "jg.cat([{a}.sum(0, keepdim=True)] * {n})",
     "jg.fori_loop(0, 2, lambda i, c: put(c, 0, {b}[0]), jg.stack([{a}])[0])",
 ]  # fmt: skip
 SHAPES = [(3,), (4, 4), (3, 2), (5, 3), (3, 3, 2)]
@@ -103,7 +105,8 @@ def faults(plan: Plan, given: set[Row]) -> list[str]:
     for when, item in doing:
         row = item.row if isinstance(item, Write) else item
         for a in plan.operands(item) if row in plan.native else [Access(x, 0, ()) for x in item.inputs]:
-            wrong += [f"{row.op.name} reads {a.source.op.name}: {why}" for why in _clash(plan, given, written, moved_in, when, item, a)]
+            why = _clash(plan, given, written, moved_in, when, item, a)
+            wrong += [f"{row.op.name} reads {a.source.op.name}: {reason}" for reason in why]
     return wrong
 
 
