@@ -52,7 +52,8 @@ def reverse(
         if row.extra is not None:
             g = _extras(row, g, cls, recorded)
         if row.op is LEAF or (wanted is not None and row in wanted):
-            arrived[row] = g if recorded or row in sweep.owned or not isinstance(g, np.ndarray) else g.copy()
+            fresh = recorded or not isinstance(g, np.ndarray) or (row in sweep.owned and g.flags.c_contiguous)
+            arrived[row] = g if fresh else g.copy()  # in order
         if row.inputs:
             plan = row.plan
             if not recorded and plan is not None and plan.plain:

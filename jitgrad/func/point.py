@@ -19,10 +19,11 @@ from jitgrad.functions.data import as_tensor
 from jitgrad.handle import make, requires
 from jitgrad.hidden import refuse_keys
 from jitgrad.leaving import taken_since
+from jitgrad.memory import lie_in_order
 from jitgrad.ops.elementwise import cast
-from jitgrad.record import apply, current_trace, grad_mode, watched
+from jitgrad.record import apply, copied, current_trace, grad_mode, watched
 from jitgrad.reverse import reverse
-from jitgrad.tape import Row, beyond, serials
+from jitgrad.tape import LEAF, Row, beyond, serials
 from jitgrad.tensor import Tensor
 from jitgrad.tree import flatten, tree_map, unflatten
 
@@ -40,6 +41,7 @@ class Point:
         if not callable(function):
             raise TypeError(f"a function can be differentiated, not {type(function).__name__}")
         given = list(args)
+        self.begun = serials()
         self.inputs: list[Tensor] = []
         self.structures = []
         was, since = grad_mode.get(), taken_since.get()
@@ -76,15 +78,24 @@ class Point:
 
     def plain(self, value: Any) -> Any:
         """A result as the caller sees it: without its history if that leads to the fresh rows alone."""
-        if not isinstance(value, Tensor) or value._value is None or value._row is None:
+        if not isinstance(value, Tensor):
             return value
-        row = value._row
+        value, row = self._apart(value), value._row
+        if value._value is None or row is None:
+            return value
         ours = row in self.wanted or row.requires
         if not ours or (grad_mode.get() and row in self.history):
             return value
         out = make(Tensor, value._value, None)
         out._storage = value._storage
         return out
+
+    def _apart(self, value: Any) -> Any:
+        """A result, in memory of its own if it may be that of an argument or of what was there before."""
+        row = value._row
+        made = row is not None and row.requires and row.op is not LEAF and row not in self.wanted and row.serial > self.begun
+        shared = not made or value._view is not None
+        return copied(value) if shared and (value._value is None or isinstance(value._value, np.ndarray)) else value
 
     def value(self) -> Any:
         """The result of the function, for the caller."""
@@ -98,7 +109,7 @@ class Point:
     def pull(self, cotangents: Sequence[Any], again: bool = True) -> list[Tensor]:
         """The cotangents of the inputs from those of the outputs: a reverse sweep, and unless `again` the last one."""
         seeds: dict[Row, Any] = {}
-        recorded = self._recorded(cotangents)
+        recorded, begun = self._recorded(cotangents), serials()
         for y, g in zip(self.outputs, cotangents):
             row = y._row
             if row is not None and (row.requires or row in self.wanted):
@@ -107,16 +118,17 @@ class Point:
         found = self._swept(recorded, lambda: reverse(
             seeds, self.wanted, cls=Tensor, recorded=recorded, retain=recorded or again,
             history=self.history))  # fmt: skip
-        return [_arrived(found.get(x._row), x) for x in self.inputs]
+        return arrived([found.get(x._row) for x in self.inputs], self.inputs, begun, seeds)
 
     def push(self, tangents: Sequence[Any]) -> list[Tensor]:
         """The tangents of the outputs from those of the inputs: a forward sweep. None counts as zero."""
-        recorded = self._recorded(tangents)
+        recorded, begun = self._recorded(tangents), serials()
         seeds = {x._row: _seed(t, recorded) for x, t in zip(self.inputs, tangents) if t is not None}
         rows = [y._row for y in self.outputs if y._row is not None]
         found = self._swept(recorded, lambda: forward(
             seeds, rows, cls=Tensor, recorded=recorded, history=self.history))  # fmt: skip
-        return [_arrived(found.get(y._row) if y._row is not None else None, y) for y in self.outputs]
+        given = [found.get(y._row) if y._row is not None else None for y in self.outputs]
+        return arrived(given, self.outputs, begun, seeds)
 
     def _recorded(self, seeds: Sequence[Any]) -> bool:
         """Whether a sweep is recorded: a trace is recording, or somebody outside may differentiate again."""
@@ -161,11 +173,33 @@ def _seed(g: Any, recorded: bool) -> Any:
     return g if recorded else g._value
 
 
-def _arrived(g: Any, x: Tensor) -> Tensor:
-    """What arrived at `x`: zeros if nothing did, because one does not depend on the other."""
-    if g is None:
-        return zeros_like(x)
-    return g if isinstance(g, Tensor) else make(Tensor, g, None)
+def arrived(found: Sequence[Any], xs: Sequence[Tensor], begun: int, seeds: dict[Row, Any]) -> list[Tensor]:
+    """What a sweep that began then brought to `xs`: zeros where nothing arrived, because one does not depend on the other.
+
+    Each has memory of its own, in order. What the sweep did not make, or brought to several, is copied for that.
+    """
+    out: list[Tensor] = []
+    taken: set[Any] = {id(seed) for seed in seeds.values()}
+    for g, x in zip(found, xs):
+        if g is None:
+            out.append(zeros_like(x))
+            continue
+        if isinstance(g, np.ndarray):
+            fresh = g.base is None and g.flags.c_contiguous and id(g) not in taken
+            taken.add(id(g))
+            out.append(make(Tensor, g if fresh else g.copy(), None))
+        elif not isinstance(g, Tensor):
+            out.append(make(Tensor, g, None))
+        else:
+            ours = g._row is not None and g._row.serial > begun and g._row not in taken
+            taken.add(g._row)
+            if ours and g._value is None:
+                g = make(Tensor, None, g._row)
+                lie_in_order(g)
+            elif not ours or g._view is not None or not g._value.flags.c_contiguous:
+                g = copied(g)
+            out.append(g)
+    return out
 
 
 def one(x: Tensor) -> Tensor:

@@ -175,11 +175,11 @@ def _run(
 
 
 def _apart(results: list[Any], known: Sequence[Any]) -> list[Any]:
-    """The results, each with memory of its own, as if those of all examples had been stacked."""
+    """The results, each in order in memory of its own, as if those of all examples had been stacked."""
     taken = {memory_of(x) for x in known}
     out = []
     for x in results:
-        if x is not None and (x._value is None or memory_of(x) in taken):
+        if x is not None and (x._value is None or memory_of(x) in taken or not x._value.flags.c_contiguous):
             x = copied(x)
         taken.add(memory_of(x))
         out.append(x)
