@@ -151,11 +151,12 @@ def _of_leaf(trace: Trace, leaf: Row) -> np.ndarray:
     if example is None:
         example = next((handle for row, handle in trace.captured.values() if row is leaf), None)
     if isinstance(example, Handle):
-        token = current_trace.set(trace)
+        was = current_trace.get()
         try:
+            current_trace.set(trace)
             return stand_in(leaf.shape, of(example).strides[-leaf.ndim :])
         finally:
-            current_trace.reset(token)
+            current_trace.set(was)
     if not isinstance(example, np.ndarray) or not leaf.ndim:
         return stand_in(leaf.shape)
     trace.laid[leaf] = lies(example)
