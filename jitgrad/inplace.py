@@ -25,7 +25,7 @@ from jitgrad.ops.movement import expand, permute, reshape
 from jitgrad.ops.table import infer
 from jitgrad.record import apply, current_trace, grad_mode
 from jitgrad.tape import LEAF, NOTHING, Leaf
-from jitgrad.tracing import Trace, copied_here
+from jitgrad.tracing import Trace, captured_here, copied_here
 
 
 def overwrite(target: Any, new: Any, name: str) -> Any:
@@ -66,6 +66,20 @@ def rebind(target: Any, source: Any) -> None:
     storage.look(target)
     if target._row is not None and (held.shape, held.dtype) != (source._held.shape, source._held.dtype):
         target._row = Leaf(target._value.shape, target._value.dtype, requires(target), weakref.ref(target))
+
+
+def rebind_traced(target: Any, source: Any) -> None:
+    """`rebind` while a trace records: from now on `target` is a detached view of `source`."""
+    trace = current_trace.get()
+    if trace is None or target._value is not None or (target._row.op is LEAF and target._row not in trace.owned):
+        raise MutatedArgumentError("data: a function under jit or vmap changes a tensor that its caller holds: return the new "
+                                   "value instead")  # fmt: skip
+    before = make(type(target), None, target._row)
+    for view in views_of(trace, target):
+        view._view = (before, view._view[1])
+    seen = detached(captured_here(source))
+    target._row, target._view = seen._row, seen._view
+    trace.views.append(weakref.ref(target))
 
 
 def _becomes(handle: Any, row: Any) -> None:

@@ -278,7 +278,8 @@ class Jitted:
         """A native function for arguments like these, to be called without Python: from `@njit` code, from C.
 
         Tensors, arrays and floats become parameters; ints, strings and other fixed things stay fixed, and tensors that
-        the function uses from outside keep the values that they have now. Raises `NotCompilableError` (the message has
+        the function uses from outside keep the values that they have now. Where the function changes views in place, what is
+        a view follows from how these arguments lie in memory. Raises `NotCompilableError` (the message has
         the rows) if NumPy would have to run a part of it.
 
         >>> import jitgrad

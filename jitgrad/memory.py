@@ -154,7 +154,8 @@ def _of_leaf(trace: Trace, leaf: Row) -> np.ndarray:
         was = current_trace.get()
         try:
             current_trace.set(trace)
-            return stand_in(leaf.shape, of(example).strides[-leaf.ndim :])
+            steps = of(example).strides
+            return stand_in(leaf.shape, steps[len(steps) - leaf.ndim :])  # those of an example come after that of the batch
         finally:
             current_trace.set(was)
     if not isinstance(example, np.ndarray) or not leaf.ndim:

@@ -124,9 +124,8 @@ class Tensor(Values):
             raise RuntimeError(f"data of a tensor that requires grad must be floating, not {value.dtype.name}")
         if self._value is not None and value._value is not None:
             inplace.rebind(self, value)
-            return
-        with autograd.no_grad():
-            inplace.overwrite(self, value.clone(), "data")
+        else:
+            inplace.rebind_traced(self, value)
 
     @property
     def itemsize(self) -> int:
