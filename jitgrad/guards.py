@@ -107,8 +107,9 @@ class InnerTrace(Trace):
 
 
 def trace_guarded(
-    function: Callable, specs: Sequence[tuple], rebuild: Callable, values: Sequence[Any], outside: Outside, examples: Sequence[Any]
-) -> Traced:
+    function: Callable, specs: Sequence[tuple], rebuild: Callable, values: Sequence[Any], outside: Outside,
+    examples: Sequence[Any],
+) -> Traced:  # fmt: skip
     """`trace` for the way through the function that these values of its inputs take."""
     tracing = GuardedTrace(values)
     traced = trace_lifted(function, specs, rebuild, tracing, outside, examples)

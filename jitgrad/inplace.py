@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from jitgrad import dtypes
-from jitgrad.errors import LeakedTraceError, MutatedArgumentError
+from jitgrad.errors import LEAKED, LeakedTraceError, MutatedArgumentError
 from jitgrad.handle import Handle, make, own_memory, requires
 from jitgrad.index import Step
 from jitgrad.leaving import refuse_masked
@@ -286,7 +286,7 @@ def _overwrite_traced(target: Any, root: Any, new: Any, name: str) -> Any:
             "and lost at every later call: return the new value instead"
         )
     if trace is None:
-        raise LeakedTraceError(f"{name}: a tensor made while jit or vmap was tracing is changed after the trace ended")
+        raise LeakedTraceError(f"{name}: a change of {LEAKED}")
     views = views_of(trace, root)
     if root is target and next(reversed(trace.rows)) is not new._row:
         new = apply(alias, (new,))  # a row of its own, since that of another tensor may lie in memory otherwise

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
-from jitgrad.errors import LeakedTraceError
+from jitgrad.errors import LEAKED, LeakedTraceError
 from jitgrad.handle import Handle
 from jitgrad.ops.elementwise import alias, detach
 from jitgrad.ops.indexing import getitem, part_at
@@ -104,8 +104,7 @@ def of(handle: Any) -> np.ndarray:
     if value is None:
         home = None if trace is None else next((t for t in (trace, *trace.around()) if handle._row in t.rows), None)
         if home is None:
-            raise LeakedTraceError("a tensor made while jit or vmap was tracing is used after the trace ended: return it from "
-                                   "the function instead of keeping it")  # fmt: skip
+            raise LeakedTraceError(f"the strides of {LEAKED}")
         return _of_row(home, handle._row)
     if trace is not None and trace.lifts and value.ndim and trace.comes_from_outside(handle):
         outermost = trace.outermost
