@@ -67,6 +67,6 @@ int: DType
 long: DType
 
 tensor: Callable[..., Tensor]
-jit: Callable[[Callable[..., Any]], Any]
+jit: Callable[..., Any]
 
 def __getattr__(name: str) -> Any: ...

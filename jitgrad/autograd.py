@@ -77,6 +77,9 @@ def run(
         raise RuntimeError("there are no outputs to differentiate: pass at least one tensor")
     if wanted is not None and not wanted:
         raise RuntimeError("inputs is empty: pass the tensors whose gradient is wanted, or None for all leaves")
+    for i, x in enumerate(outputs):
+        if not isinstance(x, Handle):
+            raise TypeError(f"output {i} must be a tensor, not {type(x).__name__}: what was computed from leaves")
     cls = type(outputs[0])
     recorded = create_graph or _without_values(outputs) or _without_values(gradients)
     was = grad_mode.get()

@@ -36,6 +36,11 @@ class DType:
         self.is_complex = False
         self.is_signed = category == FLOATING or numpy.kind == "i"
 
+    @property
+    def dtype(self) -> np.dtype:
+        """The NumPy dtype, which NumPy looks for here: `np.zeros(3, dtype=tensor.dtype)`."""
+        return self.numpy
+
     def __repr__(self) -> str:
         return f"jitgrad.{self.name}"
 
@@ -100,11 +105,9 @@ def to_numpy(dtype: Any) -> np.dtype:
     """The NumPy dtype that `dtype` means: a `DType`, a NumPy dtype or scalar type, or Python's bool, int, float."""
     if isinstance(dtype, DType):
         return dtype.numpy
-    if dtype in _PYTHON:
-        return ALL[_PYTHON[dtype]].numpy
     try:
-        return of(np.dtype(dtype)).numpy
-    except TypeError as error:
+        return ALL[_PYTHON[dtype]].numpy if dtype in _PYTHON else of(np.dtype(dtype)).numpy
+    except (TypeError, ValueError) as error:
         raise TypeError(f"dtype must be a jitgrad dtype such as jitgrad.float32, not {dtype!r}") from error
 
 

@@ -26,7 +26,7 @@ from jitgrad.record import apply, current_trace, quietly
 from jitgrad.simplifying import frozen
 from jitgrad.tape import CONST, LEAF, Row, reachable
 from jitgrad.tensor import Tensor, wrap
-from jitgrad.tracing import Trace, lifting
+from jitgrad.tracing import Trace, example_of, lifting
 from jitgrad.transforms import Traced, trace
 
 MOST_PATHS = 32
@@ -39,8 +39,7 @@ class GuardedTrace(Trace):
 
     def __init__(self, values: Sequence[Any]) -> None:
         super().__init__()
-        self.values = values
-        self.known: dict[Row, Any] = {}
+        self.at_hand = lambda: values
         self.guards: dict[Row, bool] = {}
 
     def truth(self, handle: Any) -> bool:
@@ -52,19 +51,9 @@ class GuardedTrace(Trace):
         if row not in self.rows:
             raise LeakedTraceError("a branch on a tensor of an earlier trace: return it from its function instead")
         if row not in self.guards:
-            self.guards[row] = bool(quietly(self._value, row))
+            self.guards[row] = bool(quietly(self.example, row))
             self.names[row] = f"guard {len(self.guards)}: {self.guards[row]}"
         return self.guards[row]
-
-    def _value(self, row: Row) -> Any:
-        """The value of a row; those of the rows that it comes from are kept, so that each is computed once."""
-        known = self.known
-        known.update(zip(self.rows, self.values))  # the inputs are the first rows
-        known.update((leaf, handle._value) for leaf, handle in self.captured.values())
-        for x in reachable([row], known.__contains__):
-            if x not in known:
-                known[x] = x.params["value"] if x.op is CONST else x.op.run(*[known[y] for y in x.inputs], **x.params)
-        return known[row]
 
     def checks(self) -> list[Row]:
         """The row with the number of the first guard that fails; none if the function had no branch."""
@@ -82,6 +71,7 @@ class InnerTrace(Trace):
     def __init__(self, given: Sequence[Any] = ()) -> None:
         super().__init__()
         self.given = given
+        self.at_hand = lambda: [example_of(x) for x in given]
         self.outside: dict[Row, Any] = {}
 
     def truth(self, handle: Any) -> bool | None:

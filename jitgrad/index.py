@@ -75,7 +75,10 @@ def _item(item: Any) -> Any:
         item = item._known("an index")  # type: ignore[attr-defined]
     elif isinstance(item, (list, tuple, range)):
         known = [i._known("an index") if isinstance(i, Handle) else i for i in item]  # type: ignore[attr-defined]
-        item = np.array(known, dtype=None if known else np.int64)
+        try:
+            item = np.array(known, dtype=None if known else np.int64)
+        except ValueError:
+            raise IndexError(f"an index array cannot be made of nested sequences of different lengths: {item!r}") from None
     if not isinstance(item, (np.ndarray, np.generic)):
         return _int(item)
     refuse_masked(item)
@@ -92,6 +95,8 @@ def _item(item: Any) -> Any:
 def _int(item: Any) -> int:
     try:
         return item.__index__()
+    except TracedValueError:
+        raise
     except (AttributeError, TypeError):
         kind: type[Exception] = TypeError if isinstance(item, str) else IndexError
         raise kind(f"cannot index with {type(item).__name__}: use ints, slices, None, ..., integer or bool "

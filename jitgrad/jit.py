@@ -6,7 +6,6 @@ import functools
 import operator
 import sys
 import time
-import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -18,10 +17,12 @@ from jitgrad.entry import MISS, write_entry
 from jitgrad.errors import NotCompilableError, StaticArgumentError
 from jitgrad.guards import Paths, replayed, trace_guarded, trace_lifted
 from jitgrad.handle import Handle, keep, make, requires, row_of
+from jitgrad.kept import Kept
 from jitgrad.kinds import hashable, kind_of, plainly_checked, spec_of, told_apart
 from jitgrad.locks import lazily
 from jitgrad.memory import lies
 from jitgrad.ops.table import Op
+from jitgrad.options import with_options
 from jitgrad.outside import Outside
 from jitgrad.record import Trace, current_trace, grad_mode, watched
 from jitgrad.reverse import reverse
@@ -37,8 +38,6 @@ if TYPE_CHECKING:
     from jitgrad.compiled import NativeFunction
 
 MOST_ENTRIES = 8
-MOST_STATES = 32
-"""For how many states of what a function reads from outside its tapes are kept."""
 
 
 class Compiled:
@@ -99,6 +98,12 @@ class Compiled:
             return None  # the C function takes arrays whose elements lie in order
         return self.program.direct([kind if isinstance(kind, type) else None for kind in [*kinds, *self.captured_kinds]], Tensor)
 
+    def release(self) -> None:
+        """Give the memory back that runs left for the next one."""
+        for made in (getattr(self, "program", None), getattr(self, "machine", None)):
+            if made is not None:
+                made.release()
+
     def simplified(self) -> Tape:
         """The tape in the rows that are compiled."""
         if self.simple is None:
@@ -136,12 +141,10 @@ class Jitted:
         self.__name__ = getattr(function, "__name__", type(function).__name__)
         self._function = function
         self._guard = guard
-        self._compiled: dict[Any, Any] = {}  # Compiled, or Paths
+        self._compiled = Kept()
         self._entries: list[Callable] = []
         self._outside = Outside(function)
-        self._states: list[tuple] = []  # of what is outside, those with tapes
         self._laid: set[int] = set()  # arguments of which it made a difference how they lie in memory
-        self._replaced = 0  # tapes that were right for tensors and arrays from outside as they were
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if not kwargs:
@@ -205,54 +208,37 @@ class Jitted:
         tensors: list[Tensor] = []
         kinds = [kind_of(leaf, tensors) for leaf in leaves]
         objects = [leaf for leaf, kind in zip(leaves, kinds) if not plainly_checked(kind)]
-        key = [(structure, now := self._outside.state_with(objects)), *kinds]
+        key = ((structure, now := self._outside.state_with(objects)), *kinds)
         try:
             found = self._compiled.get(self._place(key, tensors))
             if found is None:  # what is outside may have come to be there since it was searched for
-                key[0] = (structure, now := self._outside.state_with(objects, anew=True))
+                key = ((structure, now := self._outside.state_with(objects, anew=True)), *kinds)
                 found = self._compiled.get(self._place(key, tensors))
         except TypeError:
-            bad = next(leaf for leaf, kind in zip(leaves, key[1:]) if not hashable(kind))
+            bad = next(leaf for leaf, kind in zip(leaves, kinds) if not hashable(kind))
             raise StaticArgumentError(
                 f"an argument of type {type(bad).__name__} is neither a tensor, an array, a number nor hashable: what is "
                 "not a tensor becomes part of the key of the compiled function, so pass a tuple, a string or the like"
             ) from None
-        record = functools.partial(self._trace, structure, leaves, key[1:], bool(kwargs))
+        record = functools.partial(self._trace, structure, leaves, kinds, bool(kwargs), tensors)
         if found is None or not found.is_right():
-            self._make_room(now) if found is None else self._count_replaced()
+            if found is not None:
+                self._compiled.count_replaced(self.__name__)
+            elif self._compiled.makes_room(self.__name__, now, self._outside.names):
+                self._entries = []
             found = Paths(self.__name__, self._prefer) if self._guard else record()
             self._compiled[self._place(key, tensors)] = found
-        return *found.chosen(tensors, chosen_sweep.get(), record), tensors, key[1:], structure
+        chosen = found.chosen(tensors, chosen_sweep.get(), record)
+        self._compiled.used(self._place(key, tensors), found)
+        return *chosen, tensors, kinds, structure
 
-    def _place(self, key: list[Any], tensors: list[Tensor]) -> tuple:
+    def _place(self, key: tuple, tensors: list[Tensor]) -> tuple:
         """Where the tapes for these arguments are kept: where it made a difference, also by how these lie in memory."""
         return (*key, *[lies(tensors[k]._value) for k in sorted(self._laid) if k < len(tensors)])
 
-    def _make_room(self, state: tuple) -> None:
-        """Forget all tapes, with a warning, if there are some for many states of what is outside, and now this new one."""
-        if state in self._states:
-            return
-        if len(self._states) == MOST_STATES:
-            moved = self._outside.names(self._states[-1][0]) or "an attribute of an argument"
-            self._states, self._compiled, self._entries = [], {}, []
-            warnings.warn(
-                f"{self.__name__} has been recorded {MOST_STATES} times because what it reads from outside changes ({moved} the "
-                "last time), which is slow: pass it as an argument, or make it a tensor, which is read at every call",
-                RuntimeWarning, stacklevel=5,
-            )  # fmt: skip
-        self._states.append(state)
-
-    def _count_replaced(self) -> None:
-        """Count the tapes that had to be recorded again for the same arguments, with a warning if there are many."""
-        self._replaced += 1
-        if self._replaced == MOST_STATES:
-            warnings.warn(
-                f"{self.__name__} has been recorded {MOST_STATES} times because the shape of a tensor from outside changes, or "
-                "the contents of one that it reads other than as an operand (item(), numpy(), grad, NumPy's own functions), "
-                "which is slow: pass it as an argument", RuntimeWarning, stacklevel=5,
-            )  # fmt: skip
-
-    def _trace(self, structure: Any, leaves: list, kinds: list, with_kwargs: bool, values: list | None = None) -> Compiled:
+    def _trace(
+        self, structure: Any, leaves: list, kinds: list, with_kwargs: bool, tensors: list, values: list | None = None
+    ) -> Compiled:
         start = time.perf_counter()
         specs = [(k[1], k[0], k[2]) for k in (spec_of(kind) for kind in kinds) if k is not None]
         examples = [leaf._value if isinstance(leaf, Handle) else leaf for leaf, k in zip(leaves, kinds) if spec_of(k) is not None]
@@ -263,15 +249,18 @@ class Jitted:
             return tree if with_kwargs else (tree, {})
 
         was = grad_mode.get()
+        tracing = Trace()
+        tracing.at_hand = lambda: [x._value for x in tensors]
         try:
             grad_mode.set(True)
             if values is None:
-                traced = trace_lifted(self._function, specs, rebuild, Trace(), self._outside, examples)
+                traced = trace_lifted(self._function, specs, rebuild, tracing, self._outside, examples)
             else:
                 traced = trace_guarded(self._function, specs, rebuild, values, self._outside, examples)
         finally:
             grad_mode.set(was)
         self._laid |= {k for k, _ in traced.laid if k < len(specs)}
+        self._compiled.recorded += 1
         return Compiled(traced, time.perf_counter() - start)
 
     def compile(self, *args: Any) -> NativeFunction:
@@ -306,13 +295,15 @@ class Jitted:
         return self._find(args, kwargs)[0].tape
 
     def report(self) -> str:
-        """Which rows run how, what was compiled and how long it took, for every kind of arguments seen."""
+        """Which rows run how, what was compiled and how long it took, for every kind of arguments of which the tape is kept.
+
+        Those are the ones used last, at most `jitgrad.config.tapes`."""
         from jitgrad.sweeps.report import describe
 
         if not self._compiled:
             return f"{self.__name__}: not called yet"
-        found = [compiled for one in self._compiled.values() for compiled in getattr(one, "paths", [one])]
-        return "\n\n".join(describe(self.__name__, compiled) for compiled in found)
+        found = [describe(self.__name__, compiled) for compiled in self._compiled.tapes()]
+        return "\n\n".join([*found, self._compiled.summary(self.__name__)] if len(found) > 1 else found)
 
     def source(self, *args: Any, **kwargs: Any) -> str:
         """The compiled segments as readable Python for `@njit`, rows as comments; it runs."""
@@ -324,6 +315,7 @@ class Jitted:
         return python_source(compiled.program.plan, compiled.simplified().rows, self.__name__)
 
 
+@with_options
 def jit(function: Callable, *, guard: bool = False) -> Jitted:
     """Compile `function` (of tensors) to machine code on its first call for each kind of arguments.
 
@@ -335,6 +327,8 @@ def jit(function: Callable, *, guard: bool = False) -> Jitted:
     tensor is true). A branch is decided by the values of the call that is recorded; every later call computes the
     condition again, and where it comes out otherwise the function is recorded for that case too. `item()`, `float()` and
     the like stay errors. After 32 cases there is a `RuntimeWarning`, and further ones are slow.
+
+    As a decorator it takes its options alone: `@jit(guard=True)`.
 
     >>> import jitgrad
     >>> f = jitgrad.jit(jitgrad.value_and_grad(lambda x: (x * x).sum()))

@@ -7,6 +7,7 @@ place, as those of compiled functions do.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -26,6 +27,8 @@ FASTER = frozenset({
 
 ENOUGH = 1_000_000
 """Elements after which an op is compiled: NumPy has then taken about as long as compiling does."""
+
+limits = config.values
 
 Run = Callable[[np.ndarray], Any]
 
@@ -94,11 +97,11 @@ class Recurring:
     def _note(self, key: tuple, x: np.ndarray, params: dict[str, Any]) -> None:
         if key in self.kernels or not (config.large_kernels and config.background_compile):
             return
-        if len(self.seen) >= config.structures or len(self.kernels) >= config.structures:
-            self.seen.clear()
-            self.kernels.clear()
-        self.seen[key] = self.seen.get(key, 0) + x.size + CALL
-        if self.seen[key] >= LONGER * config.hot_after:
+        seen = self.seen.pop(key, 0) + x.size + CALL
+        _drop_first(self.seen)
+        self.seen[key] = seen
+        if seen >= LONGER * config.hot_after:
+            _drop_first(self.kernels)
             self.kernels[key] = None
             background.submit(f"{self.op.name} of arrays of shape {x.shape}", lambda: self._compile(key, params))
 
@@ -106,6 +109,13 @@ class Recurring:
         kernel = _whole(self.op, key[0], key[1], params)
         if config.large_kernels and kernel is not None:
             self.kernels[key] = kernel
+
+
+def _drop_first(kept: dict[tuple, Any]) -> None:
+    """Make room in a dict of at most `config.structures` items: what came first has to go."""
+    while len(kept) >= max(limits["structures"], 1):
+        with contextlib.suppress(KeyError, RuntimeError):  # another thread has just made room, or filled it
+            del kept[next(iter(kept))]
 
 
 _FLOATS = frozenset({np.dtype(np.float32), np.dtype(np.float64)})

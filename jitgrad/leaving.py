@@ -47,23 +47,6 @@ def as_data(handle: Handle, what: str) -> None:
               "where that is meant, write x.detach()")  # fmt: skip
 
 
-def plain_numpy(found: Any) -> str:
-    """What to do instead of a function of NumPy's that has no equal here, for these arguments."""
-    waiting, handles = [found], []
-    while waiting:
-        x = waiting.pop()
-        if isinstance(x, Handle):
-            handles.append(x)
-        elif isinstance(x, (list, tuple)):
-            waiting += x
-        elif isinstance(x, dict):
-            waiting += x.values()
-    if any(x._value is None or (x._row is not None and x._row.requires) for x in handles):
-        return ("write it with operations of jitgrad's, through which gradients go, or give a function of yours its derivative "
-                "with jitgrad.custom_vjp or jitgrad.from_njit")  # fmt: skip
-    return "use tensor.numpy() for plain NumPy"
-
-
 def refuse_masked(array: Any) -> None:
     """TypeError for an array of `np.ma`, whose mask would be lost."""
     if isinstance(array, np.ma.MaskedArray):

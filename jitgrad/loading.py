@@ -57,14 +57,16 @@ def elementwise(function: Any = None, *, derivative: Any = None) -> Callable:
     return scalar_function(function, derivative)
 
 
-def from_njit(function: Any = None, *, vjp: Any = None) -> Callable:
+def from_njit(function: Any = None, *, vjp: Any = None, shape: Any = None) -> Callable:
     """An `@njit` function of arrays and numbers, with one array or number as its result, as an operation on tensors.
 
     `vjp(g, *arguments)`, an `@njit` function too, takes the cotangent of the result to those of the arguments: an array
     of the shape of the argument, or a tuple with one for each argument (what it gives for integer arguments is not
     looked at). Without it, asking for a gradient raises `HoleError`; so do second derivatives. Arrays come in C order.
+
     Under `jit` the function is called between the compiled loops, and its result must have a shape that depends on the shapes
-    of the arguments alone: it is run once on ones to find out.
+    of the arguments alone: `shape=lambda *shapes: ...` gives it; without, the function is run once more while the call that is
+    recorded goes on, on its values (for `vmap` on those of the first example).
 
     >>> import jitgrad, numba, numpy
     >>> @numba.njit
@@ -78,8 +80,8 @@ def from_njit(function: Any = None, *, vjp: Any = None) -> Callable:
     tensor([8., 6.])
     """
     if function is None:
-        return functools.partial(from_njit, vjp=vjp)
+        return functools.partial(from_njit, vjp=vjp, shape=shape)
     with importing("jitgrad.numba_functions"):
         from jitgrad.numba_functions import array_function
 
-    return array_function(function, vjp)
+    return array_function(function, vjp, shape)

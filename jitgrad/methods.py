@@ -17,6 +17,8 @@ import numpy as np
 
 from jitgrad import dtypes, quick_traced
 from jitgrad import large as large_arrays
+from jitgrad.checking import is_meant
+from jitgrad.errors import TracedValueError
 from jitgrad.handle import Handle, keep_arrays, make, make_recorded, note_view, row_of
 from jitgrad.ops.elementwise import cast, mul
 from jitgrad.ops.linalg import matmul
@@ -212,6 +214,8 @@ def _with_number(op: Op, reflected: bool) -> Callable:
             value = quiet.run(run, other, x) if reflected else quiet.run(run, x, other)
         except RuntimeError:
             value = again(run, other, x) if reflected else again(run, x, other)
+        except (OverflowError, TypeError):
+            return apply(op, (other, self) if reflected else (self, other))  # which says what is wrong
         row = self._row
         if plan is None or row is None or not row.requires or not recording():
             return make(self.__class__, value, None)
@@ -359,6 +363,10 @@ def _call(op: Op, args: tuple, kwargs: dict[str, Any]) -> Any:
         operands.append(kwargs.pop(op.inputs[len(operands)]))
     if len(operands) < n:
         raise TypeError(f"{op.name} takes {n} operand{'s' * (n > 1)} ({', '.join(op.inputs)}), {len(operands)} given")
+    if op.kind != "elementwise":
+        for name, operand in zip(op.inputs, operands):
+            if not isinstance(operand, Handle):
+                raise TypeError(f"{op.name}: {name} must be a tensor, not {type(operand).__name__}")
     dtype = kwargs.pop("dtype", None) if kwargs else None
     if dtype is not None:
         operands[0] = apply(cast, (operands[0],), {"dtype": dtypes.to_numpy(dtype)})
@@ -371,8 +379,13 @@ def _call(op: Op, args: tuple, kwargs: dict[str, Any]) -> Any:
     held = [o._held if isinstance(o, Handle) else o for o in operands]
     try:
         params = op.prepare(*held, *rest, **kwargs)
+    except TracedValueError:
+        raise
     except TypeError as error:
-        raise TypeError(f"{op.name}{signature(op)}: {re.sub(r'^.*?[(][)] ', '', str(error))}") from None
+        beyond = error.__traceback__ and error.__traceback__.tb_next
+        calls = beyond is None or is_meant(error)  # Python did not accept the arguments, or the op did not
+        why = re.sub(r"^.*?[(][)] ", "", str(error)) if calls else f"these are no arguments for it: {[*rest, *kwargs.values()]}"
+        raise TypeError(f"{op.name}{signature(op)}: {why}") from (None if calls else error)
     return apply(op, operands, params)
 
 

@@ -12,13 +12,15 @@ import math
 import re
 import types as python_types
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import llvmlite.binding as llvm
 import numba
 import numpy as np
 from numba import types
+from numba.np.numpy_support import as_dtype, from_dtype
 
+from jitgrad.batching import Batch
 from jitgrad.dtypes import default, is_floating
 from jitgrad.errors import TracedValueError
 from jitgrad.functions.data import as_tensor
@@ -28,6 +30,7 @@ from jitgrad.ops import TABLE
 from jitgrad.ops.elementwise import cast
 from jitgrad.ops.table import Op, Spec, todo
 from jitgrad.record import apply
+from jitgrad.tape import Row
 from jitgrad.tensor import Tensor
 from jitgrad.tracing import current_trace
 from jitgrad.transforms import trace
@@ -193,43 +196,108 @@ def _recordable(function: Any, count: int) -> Callable:
                         "jitgrad.elementwise(derivative=...)") from error  # fmt: skip
     return recorded
 
-
 # Functions of arrays.
 
 
-def array_function(function: Any, vjp: Any) -> Callable:
+def array_function(function: Any, vjp: Any, shape: Any) -> Callable:
     """See `jitgrad.from_njit`."""
     names = _parameters(_checked(function, "from_njit").py_func)
-    forward = _as_arrays(function, names)
-    backward = None if vjp is None else _packed_op(_checked(vjp, "vjp"), function.__name__, names)
+    if shape is not None and not callable(shape):
+        raise TypeError(f"shape must be a function from the shapes of the arguments to that of the result, not "
+                        f"{type(shape).__name__}")  # fmt: skip
+    name = function.__name__
+    results = _Results(name, _as_arrays(function, names), shape)
+    backward = None if vjp is None else _packed(_checked(vjp, "vjp"), name, names)
+    return _caller(_array_op(_Code(name, names, results.run, results.of, backward), ()), function)
 
-    def pullback(sweep: Any, row: Any, g: Any, values: Sequence[Any]) -> list:
-        assert backward is not None
+
+class _Code(NamedTuple):
+    """A function of arrays and numbers: how it is run, shape and dtype of its result for rows, and its vjp, if it has one."""
+
+    name: str
+    names: Sequence[str]
+    run: Callable
+    shape: Callable
+    backward: _Code | None
+
+
+Mask = tuple[bool, ...]
+
+
+def _array_op(code: _Code, masks: tuple[Mask, ...]) -> Op:
+    """The op of a function of arrays, for one example or, with `masks`, for many of many (the outermost first): these say in
+    which inputs the examples differ."""
+    why = _NO_DERIVATIVE if code.name.startswith("vjp_of_") else f"{code.name} was wrapped by from_njit without a vjp"
+
+    def pullback(sweep: Any, row: Row, g: Any, values: Sequence[Any]) -> list:
+        assert code.backward is not None
         inputs = [v if isinstance(v, Handle) else make(Tensor, v, None) for v in (g, *values)]
-        packed = apply(backward, inputs)
-        parts, at = [], 0
-        for x in row.inputs:
-            size = math.prod(x.shape) if is_floating(x.dtype) else 0
-            part = packed[at : at + size].reshape(x.shape) if is_floating(x.dtype) else None
-            parts.append(part if part is None or sweep.recorded else part._value)
+        packed = apply(_array_op(code.backward, tuple([(True, *mask) for mask in masks])), inputs)
+        parts: list[Any] = []
+        at = 0
+        for i, x in enumerate(row.inputs):
+            if not is_floating(x.dtype):
+                parts.append(None)
+                continue
+            shared = tuple([level for level, mask in enumerate(masks) if not mask[i]])
+            shape = x.shape[len(masks) - len(shared) :]
+            size = math.prod(shape)
+            part = packed[..., at : at + size].reshape((*packed.shape[:-1], *shape))
+            part = part.sum(shared) if shared else part
+            parts.append(part if sweep.recorded else part._value)
             at += size
         return parts
 
-    op = Op(forward, kind="njit", inputs=tuple(names), method=False, shape=lambda *xs: _on_ones(forward, xs),
-            checks=lambda row: row.inputs,
-            pullback=None if vjp is None else pullback,
-            d=(todo(f"{function.__name__} was wrapped by from_njit without a vjp"),) * len(names))  # fmt: skip
-    op.name = function.__name__
-    return _caller(op, function)
+    op = Op(_for_many(code.run, code.shape, masks), kind="njit", inputs=tuple(code.names), method=False,
+            shape=_shape_of_many(code.shape, masks), checks=lambda row: row.inputs,
+            pullback=None if code.backward is None else pullback,
+            d=(todo(why),) * len(code.names))  # fmt: skip
+
+    def batched(row: Row, operands: Sequence[Any], size: int) -> Any:
+        mask = tuple([isinstance(x, Batch) for x in operands])
+        return apply(_array_op(code, (mask, *masks)), [x.value if isinstance(x, Batch) else x for x in operands])
+
+    op.name, op.batch = code.name, batched
+    return op
 
 
-def _as_arrays(function: Any, names: Sequence[str]) -> Callable:
-    """The function with a result that is an array or a NumPy number, of the dtype that it has in `@njit` code."""
+def _for_many(run: Callable, shape: Callable, masks: tuple[Mask, ...]) -> Callable:
+    """The function for one example after the other."""
+    if not masks:
+        return run
+    mask, one, whole = masks[0], _for_many(run, shape, masks[1:]), _shape_of_many(shape, masks)
+
+    def many(*xs: Any) -> Any:
+        count = _count(xs, mask)
+        found = [one(*[x[i] if differs else x for x, differs in zip(xs, mask)]) for i in range(count)]
+        return np.stack(found) if found else np.empty(*whole(*xs))
+
+    return many
+
+
+def _shape_of_many(shape: Callable, masks: tuple[Mask, ...]) -> Callable:
+    """The shape rule for many examples."""
+    if not masks:
+        return shape
+    mask, one = masks[0], _shape_of_many(shape, masks[1:])
+
+    def many(*xs: Any) -> Spec:
+        found = one(*[Spec(x.shape[1:], x.dtype) if differs else x for x, differs in zip(xs, mask)])
+        return Spec((_count(xs, mask), *found.shape), found.dtype)
+
+    return many
+
+
+def _count(xs: Sequence[Any], mask: Mask) -> int:
+    return next(x.shape[0] for x, differs in zip(xs, mask) if differs)
+
+
+def _as_arrays(function: Any, names: Sequence[str]) -> Any:
+    """The function as `@njit` code with a result that is an array or a NumPy number, of the dtype that it has there."""
     given = ", ".join(names)
     scope: dict[str, Any] = {"function": function, "asarray": np.asarray}
     exec(f"def typed({given}): return asarray(function({given}))", scope)
-    typed = numba.njit(scope["typed"])
-    return lambda *xs: typed(*_copies(xs))[()]
+    return numba.njit(scope["typed"])
 
 
 def _copies(xs: Sequence[Any]) -> list[Any]:
@@ -237,14 +305,59 @@ def _copies(xs: Sequence[Any]) -> list[Any]:
     return [np.array(x, order="C") if np.ndim(x) else x for x in xs]
 
 
-def _on_ones(run: Callable, xs: Sequence[Any]) -> Spec:
-    """Shape and dtype of a result, found by running the function on ones."""
-    out = run(*[np.ones(x.shape, x.dtype)[()] for x in xs])
-    return Spec(out.shape, out.dtype)
+MOST_SHAPES = 1024
 
 
-def _packed_op(vjp: Any, name: str, names: Sequence[str]) -> Op:
-    """The op that runs a vjp: the cotangents of the floating inputs, one after another in one array."""
+class _Results:
+    """What a function of arrays gives, and what is known of that before it is run in earnest: dtype and dimensions from Numba's
+    types; the shape from the user's rule, or from the values of the call that is being recorded, on which it is run once."""
+
+    def __init__(self, name: str, typed: Any, rule: Callable | None) -> None:
+        self.name, self.typed, self.rule = name, typed, rule
+        self.known: dict[tuple, Spec] = {}
+
+    def run(self, *xs: Any) -> Any:
+        """The result for arrays and numbers."""
+        return self.typed(*_copies(xs))[()]
+
+    def of(self, *xs: Any) -> Spec:
+        """Shape and dtype of the result for rows."""
+        key = tuple([(x.shape, x.dtype) for x in xs])
+        found = self.known.get(key)
+        if found is None:
+            found = self._found(xs)
+            while len(self.known) >= MOST_SHAPES:
+                self.known.pop(next(iter(self.known)), None)
+            self.known[key] = found
+        return found
+
+    def _found(self, xs: Sequence[Any]) -> Spec:
+        kinds = tuple([types.Array(from_dtype(x.dtype), len(x.shape), "C") if x.shape else from_dtype(x.dtype) for x in xs])
+        self.typed.compile(kinds)
+        result = self.typed.overloads[kinds].signature.return_type
+        dtype = as_dtype(result.dtype)
+        if not result.ndim:
+            return Spec((), dtype)
+        if self.rule is not None:
+            shape = tuple(self.rule(*[tuple(x.shape) for x in xs]))
+            if len(shape) != result.ndim:
+                raise ValueError(f"the shape rule of {self.name} gives {shape}, and its result has {result.ndim} dimensions")
+            return Spec(shape, dtype)
+        trace = current_trace.get()
+        values = [trace.example(x) if trace is not None and isinstance(x, Row) else None for x in xs]
+        if any(value is None for value in values):
+            raise TypeError(f"the shape of what {self.name} returns is not known where its arguments have no values: say "
+                            "how it follows from their shapes, as in jitgrad.from_njit(shape=lambda a: a)")  # fmt: skip
+        try:
+            return Spec(self.run(*values).shape, dtype)
+        except Exception as error:
+            error.add_note(f"{self.name} was run while it is recorded, to find the shape of its result; with "
+                           "jitgrad.from_njit(shape=...) that is not done")  # fmt: skip
+            raise
+
+
+def _packed(vjp: Any, name: str, names: Sequence[str]) -> _Code:
+    """What runs a vjp: the cotangents of the floating inputs, one after another in one array."""
 
     def run(g: Any, *xs: Any) -> Any:
         found = vjp(*_copies((g, *xs)))
@@ -263,7 +376,4 @@ def _packed_op(vjp: Any, name: str, names: Sequence[str]) -> Op:
     def shape(g: Any, *xs: Any) -> Spec:
         return Spec((sum(math.prod(x.shape) for x in xs if is_floating(x.dtype)),), g.dtype)
 
-    op = Op(run, kind="njit", inputs=("g", *names), method=False, shape=shape, d=(todo(_NO_DERIVATIVE),) * (len(names) + 1),
-            checks=lambda row: row.inputs)  # fmt: skip
-    op.name = f"vjp_of_{name}"
-    return op
+    return _Code(f"vjp_of_{name}", ("g", *names), run, shape, None)

@@ -1,16 +1,24 @@
-"""NumPy's protocols: `np.sin(tensor)` and `array * tensor` record like `tensor.sin()` and `tensor * array`."""
+"""NumPy's protocols: `np.sin(tensor)` and `array * tensor` record like `tensor.sin()` and `tensor * array`.
+
+The rule: what jitgrad has as an operation is that operation, and gives a tensor. Every other function of NumPy (or one with
+arguments that the operation lacks: `where=`, `out=`) runs as NumPy's own and gives what NumPy gives, on tensors that have a
+value and do not require grad; with others it is a `TypeError`.
+"""
 
 from __future__ import annotations
 
+import inspect
 import operator
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from jitgrad.leaving import plain_numpy
+from jitgrad.checking import RAW, is_meant, told
+from jitgrad.handle import Handle
 from jitgrad.ops import TABLE
 from jitgrad.record import apply
+from jitgrad.tree import flatten, unflatten
 
 _OPERATORS = {
     operator.add: np.add, operator.sub: np.subtract, operator.mul: np.multiply, operator.truediv: np.divide,
@@ -35,21 +43,61 @@ NUMPY: dict[str, Callable] = {}
 
 
 def array_ufunc(self: Any, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
-    """`ufunc(*inputs)` as a recorded operation; TypeError for what has no row in the op table."""
-    if method != "__call__" or kwargs or ufunc not in UFUNCS:
-        raise TypeError(f"np.{ufunc.__name__} {'' if method == '__call__' else method + ' '}is not an operation of "
-                        f"jitgrad{' with ' + ', '.join(kwargs) if kwargs else ''}: {plain_numpy((inputs, kwargs))}")  # fmt: skip
-    if UFUNCS[ufunc] is None:
-        return FUNCTIONS["matmul"](*inputs)
-    return apply(UFUNCS[ufunc], inputs)
+    """`ufunc(*inputs)`: as a recorded operation where the op table has it, else as NumPy's own; see `_plain`."""
+    if method == "__call__" and not kwargs and ufunc in UFUNCS:
+        return FUNCTIONS["matmul"](*inputs) if UFUNCS[ufunc] is None else apply(UFUNCS[ufunc], inputs)
+    name = f"np.{ufunc.__name__}{'' if method == '__call__' else '.' + method}"
+    return _plain(name, ufunc in UFUNCS and method == "__call__", getattr(ufunc, method), inputs, kwargs)
 
 
 def array_function(self: Any, function: Callable, types: Any, args: Any, kwargs: Any) -> Any:
-    """`np.function(tensor)` as a recorded operation; TypeError if there is none."""
+    """`np.function(tensor)`: as a recorded operation if there is one that takes these arguments, else as NumPy's own."""
     found = NUMPY.get(function.__name__)
-    if found is None:
-        raise TypeError(f"np.{function.__name__} is not an operation of jitgrad: {plain_numpy((args, kwargs))}")
-    return found(*args, **kwargs)
+    if kwargs and found is not None:
+        kwargs = {key: value for key, value in kwargs.items() if key != "out" or value is not None}
+    if found is not None and _PARAMETERS[found].issuperset(kwargs):
+        try:
+            out = found(*args, **kwargs)
+        except RAW as error:
+            name = f"np.{function.__name__}"
+            raise told(function, error, args, kwargs, name) from (None if is_meant(error) else error)
+        if out is not NotImplemented:
+            return out
+    name = f"{function.__module__.replace('numpy', 'np', 1)}.{function.__name__}"
+    return _plain(name, found is not None, function, args, kwargs)
+
+
+class _Parameters(dict[Callable, frozenset[str]]):
+    """The names of the parameters of a function, looked up once."""
+
+    def __missing__(self, function: Callable) -> frozenset[str]:
+        found = self[function] = frozenset(inspect.signature(function).parameters)
+        return found
+
+
+_PARAMETERS = _Parameters()
+
+
+def _plain(name: str, is_operation: bool, call: Callable, args: Any, kwargs: Any) -> Any:
+    """What is no operation of jitgrad runs as NumPy's own, on the arrays of tensors that no gradient can be asked of.
+
+    Tensors that require grad are refused, since their gradient would end there, and those without a value as well.
+    """
+    leaves: list[Any] = []
+    structure = flatten((args, kwargs), leaves)
+    tensors = [x for x in leaves if isinstance(x, Handle)]
+    what = f"{name} with {', '.join(kwargs)}" if is_operation and kwargs else name
+    if any(x._value is None for x in tensors):
+        tensors[[x._value is None for x in tensors].index(True)]._concrete(what)  # type: ignore[attr-defined]
+    if any(x.requires_grad for x in tensors):  # type: ignore[attr-defined]
+        raise TypeError(
+            f"{what} is not an operation of jitgrad, and through NumPy's own function no gradient flows to a tensor that "
+            "requires it: write it in jitgrad's operations, or give a function of yours its derivative with jitgrad.custom_vjp "
+            "or jitgrad.from_njit; where it is a constant of the computation, pass tensor.detach()"
+        )
+    given = iter([x.numpy() if isinstance(x, Handle) else x for x in leaves])  # type: ignore[attr-defined]
+    args, kwargs = unflatten(structure, given)
+    return call(*args, **kwargs)
 
 
 def numba_type(tensor: Any) -> Any:

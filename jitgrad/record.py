@@ -16,6 +16,7 @@ from numpy.ma import MaskedArray
 
 from jitgrad import dtypes
 from jitgrad.broadcasting import broadcast_shape, shape_error
+from jitgrad.checking import is_meant
 from jitgrad.dtypes import HALF
 from jitgrad.errors import LEAKED, LeakedTraceError
 from jitgrad.handle import Handle, keep, make, make_recorded, note_view, own_memory, row_of
@@ -127,6 +128,11 @@ def apply(op: Op, operands: Sequence[Any], params: dict[str, Any] = NOTHING) -> 
         raise shape_error(op, values, error) from error
     except RuntimeError:
         value = again(op.run, *values, **params)
+    except (TypeError, OverflowError) as error:
+        if is_meant(error):
+            raise
+        shown = ", ".join(v.dtype.name if isinstance(v, np.ndarray) else type(v).__name__ for v in values)
+        raise RuntimeError(f"{op.name} cannot compute with {shown}: a number is beyond the dtype, or is none") from error
     if wanted and op.differentiable and grad_mode.get():
         out = recorded(cls, op, operands, values, params, value)
     else:
@@ -327,6 +333,8 @@ def _quickly_traced(trace: Trace, op: Op, operands: Sequence[Any], params: dict[
         rows.append(row)
     found = _RESULTS.get((op, dtype))
     if found is None:
+        if op.kind != "elementwise":  # some are made for one call, and hold its tape
+            return None
         found = _RESULTS[op, dtype] = result_of_floats(op, dtype, params)
     result, carries = found
     if result is None:

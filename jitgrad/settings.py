@@ -1,4 +1,4 @@
-"""`jitgrad.config`: the limits of what happens behind eager code, to look at and to set."""
+"""`jitgrad.config`: the limits of what is kept, and of what happens behind eager code, to look at and to set."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ SETTINGS = {
     "large": Setting(1024, 1, "elements from which on an array is large"),
     "structures": Setting(256, 0, "how many kinds of reverse sweeps, and shapes of a reduction, are remembered and compiled"),
     "structure_rows": Setting(512, 1, "rows of a reverse sweep beyond which it is not compiled"),
+    "tapes": Setting(128, 1, "tapes, each for one kind of arguments, that a function under jit keeps: those used last"),
     "hot_after": Setting(1.0, 0, "compile when something has cost this many times what compiling takes"),
 }
 

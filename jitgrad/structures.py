@@ -80,7 +80,6 @@ class _State:
 
     def __init__(self) -> None:
         self.known: OrderedDict[tuple, Structure] = OrderedDict()
-        self.compiled = 0
         self.strangers = 0
         self.long = False
 
@@ -98,7 +97,7 @@ def forget() -> None:
     entries.clear()
     seeded.clear()
     state.known.clear()
-    state.compiled = state.strangers = 0
+    state.strangers = 0
 
 
 @config.watch
@@ -132,7 +131,7 @@ def look_up(outcome: Row, cls: type, seed: Any = None) -> Structure | None:
             state.strangers = 0
             known.move_to_end(key)
     expected = (COMPILING[0] + COMPILING[1] * len(key)) * 2 ** min(found.compiled, 40)
-    if not found.compiling and found.seconds >= limits["hot_after"] * expected and state.compiled < limits["structures"]:
+    if not found.compiling and found.seconds >= limits["hot_after"] * expected and limits["structures"]:
         _submit(found, outcome, cls, seed is not None)
     return found
 
@@ -156,13 +155,21 @@ def _submit(structure: Structure, outcome: Row, cls: type, given: bool) -> None:
         if config.structure_cache:
             op, places = steps[0].op, seeded if given else entries
             places[op] = [entry, *places.get(op, [])[: MOST_ALIKE - 1]]
+            _forget_some()
         structure.seconds = 0.0
         structure.compiling = False
 
-    state.compiled += 1
     structure.compiling = True
     if not background.submit("a recurring reverse sweep", compile_it):
         structure.compiling = False
+
+
+def _forget_some() -> None:
+    """Forget the entries beyond `config.structures`: of the ops that have most of them, those used longest ago."""
+    kept = [(places, op) for places in (entries, seeded) for op in places]
+    for _ in range(sum(len(places[op]) for places, op in kept) - limits["structures"]):
+        places, op = max(kept, key=lambda at: len(at[0][at[1]]))
+        places[op] = places[op][:-1]
 
 
 def outline(outcome: Row) -> tuple | None:

@@ -20,6 +20,7 @@ from jitgrad.memory import decide, of
 from jitgrad.methods import quick_one
 from jitgrad.ops import elementwise as ew
 from jitgrad.ops.indexing import getitem
+from jitgrad.ops.table import axis
 from jitgrad.record import apply
 from jitgrad.size import Size
 from jitgrad.tape import Leaf, Row, Tape
@@ -142,7 +143,7 @@ class Tensor(Values):
 
     def size(self, dim: int | None = None) -> Any:
         """The shape, or the size of one dimension."""
-        return self.shape if dim is None else self.shape[dim]
+        return self.shape if dim is None else self.shape[axis(dim, self.ndim)]
 
     @property
     def nbytes(self) -> int:
@@ -158,7 +159,14 @@ class Tensor(Values):
         value = of(self) if self._value is None or lifting else self._value
         return bool(value.flags.c_contiguous)
 
-    __hash__ = object.__hash__
+    def __hash__(self) -> int:
+        if self._value is None:
+            raise TypeError("a tensor without a value yet, under jit or vmap, has no hash: as a key or in a set it would outlive "
+                            "the recording; use a list, or its name as the key")  # fmt: skip
+        return object.__hash__(self)
+
+    def __round__(self, ndigits: int | None = None) -> Any:
+        return self.round(decimals=ndigits or 0)
 
     def __deepcopy__(self, memo: dict) -> Any:
         if not self.is_leaf:

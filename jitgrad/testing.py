@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from jitgrad.autograd import grad
+from jitgrad.checking import checked
 from jitgrad.dtypes import is_floating, of
 from jitgrad.functions.data import as_tensor, tensor
 from jitgrad.tensor import Tensor
@@ -16,6 +17,7 @@ from jitgrad.tensor import Tensor
 __all__ = ["gradcheck", "gradgradcheck", "jvp"]
 
 
+@checked
 def gradcheck(
     function: Callable, inputs: Any, *, eps: float = 1e-6, atol: float = 1e-5, rtol: float = 1e-3,
     projections: int | None = None,
@@ -54,6 +56,7 @@ def gradcheck(
     return True
 
 
+@checked
 def gradgradcheck(function: Callable, inputs: Any, grad_outputs: Any = None, **options: Any) -> bool:
     """`gradcheck` of the gradient of `function`, in its inputs and in the cotangents that the sweep starts from.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
 from typing import Any, NamedTuple, TypeVar
 
@@ -13,7 +13,7 @@ import numpy as np
 from jitgrad import signals
 from jitgrad.errors import TracedValueError
 from jitgrad.handle import Handle, make, own_memory
-from jitgrad.tape import Leaf, Row, constant
+from jitgrad.tape import CONST, LEAF, Leaf, Row, constant, reachable
 
 T = TypeVar("T")
 grad_mode: ContextVar[bool] = ContextVar("grad_mode", default=True)
@@ -119,6 +119,8 @@ class Trace:
         self.memory: dict[Row, np.ndarray] = {}  # how the values of rows lie in memory, as far as somebody asked
         self.like: dict[Row, Row] = {}  # rows that were written into the memory of others, and these
         self.laid: dict[Row, tuple[int, ...] | None] = {}  # inputs of which it made a difference how they lie, and how that is
+        self.at_hand: Callable[[], Sequence[Any]] = tuple  # the values of the inputs in the call at hand, None where unknown
+        self.known: dict[Row, Any] = {}  # the values of rows, as far as somebody asked
 
     @property
     def outermost(self) -> Trace:
@@ -170,6 +172,22 @@ class Trace:
         for x in arrays:
             if unknown or memory_of(x) in copied or memory_of(x) not in live:
                 self.looked_at[id(x)] = Known(x)
+
+    def example(self, row: Row) -> Any:
+        """The value of a row in the call that is being recorded; None if nothing is known of it. Those of the rows that it
+        comes from are kept, so that each is computed once."""
+        known = self.known
+        if not known:
+            inputs = zip(self.rows, self.at_hand())  # these are the first rows
+            known.update((leaf, value) for leaf, value in inputs if value is not None)
+        found = ((leaf, example_of(handle)) for leaf, handle in self.captured.values())
+        known.update((leaf, value) for leaf, value in found if value is not None)
+        for x in reachable([row], known.__contains__):
+            if x not in known:
+                if x.op is LEAF:
+                    return None
+                known[x] = x.params["value"] if x.op is CONST else x.op.run(*[known[y] for y in x.inputs], **x.params)
+        return known[row]
 
     def capture(self, handle: Handle) -> Leaf:
         """The leaf that stands in this trace for a tensor from outside: one with a value, or of a trace around this one."""
@@ -230,6 +248,20 @@ class Trace:
         row = constant(value)
         self.rows.add(row)
         return row
+
+
+def example_of(handle: Any) -> Any:
+    """The value of a tensor, or what it is in the call that is being recorded; None if nothing is known of that."""
+    trace = current_trace.get()
+    if handle._value is not None or trace is None:
+        return handle._value
+    home = next((t for t in (trace, *trace.around()) if handle._row in t.rows), None)
+    return None if home is None else home.example(handle._row)
+
+
+def first_of(many: Any) -> Any:
+    """The first of many examples, if there is one."""
+    return many[0] if many is not None and len(many) else None
 
 
 def made_here(handle: Any) -> Any:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from jitgrad import dtypes
+from jitgrad.cures import cure
 from jitgrad.declared import Declared
 from jitgrad.errors import LEAKED, LeakedTraceError, TracedValueError
 from jitgrad.handle import Handle, own_memory
@@ -35,11 +36,10 @@ class Values(Declared):
         if self._value is None:
             if current_trace.get() is None:
                 raise LeakedTraceError(f"{what} of {LEAKED}")
+            asked, instead = cure(what)
             raise TracedValueError(
-                f"{what} needs the value of a tensor of shape {list(self._row.shape)}, and under jit and vmap there is none "
-                "yet: the function is recorded once and run later. Use where(condition, a, b) or jitgrad.cond for a choice, "
-                "jitgrad.while_loop or scan for a loop, or jit(f, guard=True), which records a branch each way by value; keep "
-                "what must be a Python number out of the function, or pass it as an int, bool or str argument"
+                f"{asked} needs the value of a tensor of shape {list(self._row.shape)}, and under jit and vmap there is none "
+                f"yet, since the function is recorded once and run later: {instead}"
             )
         return self._value
 
@@ -124,6 +124,9 @@ class Values(Declared):
 
     def __int__(self) -> int:
         return int(self._number("int()"))
+
+    def __trunc__(self) -> int:
+        return int(self._number("math.trunc()"))
 
     def __complex__(self) -> complex:
         return complex(self._number("complex()"))

@@ -247,8 +247,11 @@ def test_a_division_by_zero_is_that_of_numpy():
 def test_a_result_of_another_shape_than_recorded_is_an_error():
     positive = jg.from_njit(numba.njit(lambda x: x[x > 0]))
     for name in ("jit", "machine", "interpreted"):
-        with jg.sweep(name), pytest.raises(RuntimeError, match=r"shape \[0\] of float32, and \[5\]"):
-            jg.jit(lambda x: positive(x) * 2)(-jg.ones(5))
+        f = jg.jit(lambda x: positive(x) * 2)
+        with jg.sweep(name):
+            assert f(jg.ones(5)).tolist() == [2.0] * 5
+            with pytest.raises(RuntimeError, match=r"shape \[0\] of float32, and \[5\]"):
+                f(-jg.ones(5))
 
 
 def test_functions_of_arrays_neither_share_nor_change_what_they_are_given():
@@ -288,3 +291,93 @@ def test_a_vjp_that_writes_into_its_cotangent_changes_no_other_gradient():
     g = jg.grad(lambda a, b: ((double(a) + b) * jg.tensor([1.0, 3.0])).sum(), argnums=(0, 1))
     for f in (g, jg.jit(g)):
         assert [x.tolist() for x in f(jg.ones(2), jg.ones(2))] == [[2.0, 6.0], [1.0, 3.0]]
+
+
+@numba.njit
+def cholesky_back(g, a):
+    factor = np.linalg.cholesky(a)
+    inner = factor.T @ g
+    for i in range(a.shape[0]):
+        inner[i, i] *= 0.5
+        inner[i, i + 1 :] = 0.0
+    inverse = np.linalg.inv(factor)
+    found = inverse.T @ inner @ inverse
+    return 0.5 * (found + found.T)
+
+
+def cholesky(**options):
+    return jg.from_njit(vjp=cholesky_back, **options)(numba.njit(lambda a: np.linalg.cholesky(a)))
+
+
+def positive_matrices(*many):
+    b = np.random.default_rng(0).normal(size=(*many, 3, 3))
+    return b @ b.swapaxes(-1, -2) + 3 * np.eye(3)
+
+
+@pytest.mark.parametrize("options", [{}, {"shape": lambda a: a}])
+def test_functions_that_fail_on_ones_under_every_transform(options):
+    def f(a):
+        return (factor(a) ** 3).sum()
+
+    a, many = positive_matrices(), positive_matrices(2, 3)
+    slope = np.asarray(jg.grad(lambda a, factor=cholesky(**options): (factor(a) ** 3).sum())(a))
+    assert gradcheck(lambda a: (cholesky(**options)((a + a.T) / 2) ** 3).sum(), (jg.tensor(a, requires_grad=True),))
+    for name in SWEEPS:
+        factor = cholesky(**options)  # of which nothing is known yet
+        with jg.sweep(name):
+            np.testing.assert_allclose(float(jg.jit(f)(a)), (np.linalg.cholesky(a) ** 3).sum())
+            np.testing.assert_allclose(np.asarray(jg.jit(jg.grad(f))(a)), slope)
+    for transform in (lambda f: f, jg.jit, jg.jit(guard=True)):
+        for g, want in ((f, (np.linalg.cholesky(many) ** 3).sum((-1, -2))), (jg.grad(f), None)):
+            factor = cholesky(**options)
+            found = np.asarray(transform(jg.vmap(jg.vmap(g)))(many))
+            each = want if want is not None else [[np.asarray(jg.grad(f)(a)) for a in some] for some in many]
+            np.testing.assert_allclose(found, each)
+    factor = cholesky(**options)
+    np.testing.assert_allclose(np.asarray(jg.jit(jg.jacrev(factor))(a)), np.asarray(jg.jacrev(factor)(a)))
+
+
+def test_functions_that_fail_on_ones_in_loops_and_branches():
+    a = positive_matrices(4)
+    want = np.linalg.cholesky(a).sum()
+
+    def by_scan(a):
+        factor = cholesky()
+        return jg.scan(lambda s, m: (s + factor(m).sum(), None), jg.zeros((), dtype=jg.float64), a)[0]
+
+    def by_branch(m):
+        factor = cholesky()
+        return jg.cond(m.sum() > -100, lambda m: factor(m).sum(), lambda m: m.sum(), m)
+
+    np.testing.assert_allclose(float(jg.jit(by_scan)(a)), want)
+    np.testing.assert_allclose(float(jg.jit(jg.vmap(by_branch))(a).sum()), want)
+    factor = cholesky()
+    shrunk = jg.jit(lambda m: jg.fori_loop(0, 2, lambda i, x: factor(x) @ factor(x).T, m))(a[0])
+    np.testing.assert_allclose(np.asarray(shrunk), a[0])
+
+
+def test_inputs_that_the_examples_share():
+    product = jg.from_njit(vjp=numba.njit(lambda g, a, b: (np.outer(g, b), a.T @ g)))(numba.njit(lambda a, b: a @ b))
+    rng = np.random.default_rng(1)
+    a, b = rng.normal(size=(4, 3, 2)), rng.normal(size=(5, 2))
+
+    def nested(f):
+        return jg.vmap(jg.vmap(f, (None, 0)), (0, None))
+
+    for wrap in (lambda f: f, jg.jit):
+        for k in (0, 1):
+            for make in (lambda f, k=k: nested(jg.grad(lambda a, b: f(a, b).sum() ** 2, k)),
+                         lambda f, k=k: jg.grad(lambda a, b: (nested(lambda a, b: f(a, b).sum() ** 2)(a, b)).sum(), k)):  # fmt: skip
+                found, want = (np.asarray(wrap(make(f))(a, b)) for f in (product, lambda a, b: a @ b))
+                np.testing.assert_allclose(found, want)
+    assert jg.vmap(product, (None, 0))(a[0], b[:0]).shape == (0, 3)
+
+
+def test_what_is_not_known_of_a_result_is_asked_for():
+    with pytest.raises(np.linalg.LinAlgError) as caught:
+        jg.jit(cholesky())(-np.eye(3))
+    assert "shape=" in caught.value.__notes__[0]
+    with pytest.raises(TypeError, match="shape must be a function"):
+        cholesky(shape=3)
+    with pytest.raises(ValueError, match="shape rule.*2 dimensions"):
+        jg.jit(cholesky(shape=lambda a: (3,)))(np.eye(3))

@@ -20,6 +20,7 @@ from jitgrad.record import Trace, apply, apply_many, copied, current_trace, grad
 from jitgrad.reverse import reverse
 from jitgrad.tape import ITEM, Row, Tape, beyond
 from jitgrad.tensor import Tensor
+from jitgrad.tracing import example_of, first_of
 from jitgrad.transforms import COMPUTED, trace
 from jitgrad.tree import flatten, shown, unflatten
 
@@ -120,9 +121,13 @@ class Body(NamedTuple):
     captured: list[Any]
 
 
-def body(function: Callable[[list[Any]], Tensors], specs: Sequence[Spec]) -> Body:
-    """The tape of a function from a list of tensors to tensors, which may change in place what it gets."""
+def body(function: Callable[[list[Any]], Tensors], specs: Sequence[Spec], given: Tensors = (), over: Tensors = ()) -> Body:
+    """The tape of a function from a list of tensors to tensors, which may change in place what it gets.
+
+    For a function that must be tried out, `given` are tensors that it may get, and `over` those whose elements it gets next.
+    """
     recording = Trace()
+    recording.at_hand = lambda: [*map(example_of, given), *map(first_of, map(example_of, over))]
 
     def call(*xs: Any) -> list[Any]:
         recording.owned.update(x._row for x in xs)

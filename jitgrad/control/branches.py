@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from jitgrad.checking import checked
 from jitgrad.control.body import Tree, body, spec
 from jitgrad.control.branch import record
 from jitgrad.control.loops import truth
@@ -20,6 +21,7 @@ from jitgrad.tree import tree_map
 INT = np.dtype(np.int64)
 
 
+@checked
 def cond(pred: Any, true_fun: Callable, false_fun: Callable, *operands: Any) -> Any:
     """`true_fun(*operands)` if the 0-d bool `pred` is true, else `false_fun(*operands)`; only that one runs.
 
@@ -40,6 +42,7 @@ def cond(pred: Any, true_fun: Callable, false_fun: Callable, *operands: Any) -> 
     return _switch("cond", apply(cast, (apply(logical_not, (chosen,)),), {"dtype": INT}), (true_fun, false_fun), operands)
 
 
+@checked
 def switch(index: Any, branches: Sequence[Callable], *operands: Any) -> Any:
     """`branches[index](*operands)`; an index below 0 means the first, one beyond the last the last.
 
@@ -75,7 +78,7 @@ def _switch(what: str, index: Tensor, branches: Sequence[Callable], operands: tu
             found.append(Tree.of(branch(*given.filled(tensors)), f"the results of {what}"))
             return found[-1].tensors
 
-        return body(call, list(map(spec, given.tensors)))
+        return body(call, list(map(spec, given.tensors)), given.tensors)
 
     bodies = [traced(branch) for branch in branches]
     kinds = [[(row.shape, row.dtype) for row in b.tape.outputs] for b in bodies]

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from jitgrad.checking import checked
 from jitgrad.control.body import Tree, body, floating, own, spec
 from jitgrad.control.loop import Looped, record
 from jitgrad.functions.data import as_tensor
@@ -20,6 +21,7 @@ from jitgrad.tensor import Tensor, wrap
 from jitgrad.tree import flatten
 
 
+@checked
 def scan(
     f: Callable, init: Any, xs: Any = None, length: int | None = None, reverse: bool = False, unroll: int | bool = 1, *,
     checkpoint: int | None = None,
@@ -77,7 +79,7 @@ class _Step:
     def recorded(self, carry: list[Any], xs: list[Any], n: int, reverse: bool) -> tuple[list[Any], list[Any]]:
         count = len(carry)
         specs = [*map(spec, carry), *[Spec(tuple(x.shape[1:]), spec(x).dtype) for x in xs]]
-        made = body(lambda given: [t for part in self(given[:count], given[count:]) for t in part], specs)
+        made = body(lambda given: [t for part in self(given[:count], given[count:]) for t in part], specs, carry, xs)
         found: Looped = record(made, carry, xs, length=n, reverse=reverse)
         return found.carry, found.ys
 
@@ -168,6 +170,7 @@ def _in_blocks(inner: Callable, carry: list[Any], over: list[Any], n: int, size:
     return carry, [cat(list(many)) if len(many) > 1 else many[0] for many in zip(*(pieces[::-1] if reverse else pieces))]
 
 
+@checked
 def fori_loop(lower: Any, upper: Any, body_fun: Callable, init_val: Any, *, unroll: int | bool = 1) -> Any:
     """`value = body_fun(i, value)` for i from `lower` up to `upper`; the last value.
 
@@ -201,6 +204,7 @@ def _bound(bound: Any, name: str) -> Any:
         raise TypeError(f"fori_loop: {name} must be an int or a 0-d int tensor, not {type(bound).__name__}") from None
 
 
+@checked
 def while_loop(cond_fun: Callable, body_fun: Callable, init_val: Any, *, max_steps: int | None = None) -> Any:
     """`while cond_fun(value): value = body_fun(value)`; the last value.
 
@@ -232,8 +236,8 @@ def _while(cond_fun: Callable, body_fun: Callable, carry: Tree, max_steps: int |
             state, i = step(own(state)), i + 1
         return carry.filled(own(state))
     specs = list(map(spec, carry.tensors))
-    question = body(lambda given: [asks(given)], specs)
-    return carry.filled(record(body(step, specs), carry.tensors, [], length=max_steps, cond=question).carry)
+    question = body(lambda given: [asks(given)], specs, carry.tensors)
+    return carry.filled(record(body(step, specs, carry.tensors), carry.tensors, [], length=max_steps, cond=question).carry)
 
 
 def truth(found: Any, what: str) -> Tensor:

@@ -14,6 +14,7 @@ from jitgrad.functions.creation import zeros_like
 from jitgrad.functions.data import as_tensor
 from jitgrad.handle import Handle, make
 from jitgrad.jit import compilable
+from jitgrad.options import with_options
 from jitgrad.tensor import Tensor
 from jitgrad.tree import flatten, shown
 
@@ -30,6 +31,7 @@ def places(argnums: int | tuple[int, ...], count: int) -> tuple[int, ...]:
     return tuple(where)
 
 
+@with_options
 def value_and_grad(function: Callable, argnums: int | tuple[int, ...] = 0, has_aux: bool = False) -> Callable:
     """A function that returns `(value, gradient)` of a scalar `function` in the arguments at `argnums`.
 
@@ -53,6 +55,7 @@ def value_and_grad(function: Callable, argnums: int | tuple[int, ...] = 0, has_a
     return compilable(transformed)
 
 
+@with_options
 def grad(function: Callable, argnums: int | tuple[int, ...] = 0, has_aux: bool = False) -> Callable:
     """A function that returns the gradient of a scalar `function`; with `has_aux` the pair (gradient, aux).
 
@@ -72,6 +75,7 @@ def grad(function: Callable, argnums: int | tuple[int, ...] = 0, has_aux: bool =
     return compilable(transformed)
 
 
+@with_options
 def grad_and_value(function: Callable, argnums: int | tuple[int, ...] = 0, has_aux: bool = False) -> Callable:
     """`value_and_grad` by torch.func's name, with the gradient first: `(gradient, value)`, or `(gradient, (value, aux))`."""
     both = value_and_grad(function, argnums, has_aux)

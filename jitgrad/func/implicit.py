@@ -38,6 +38,10 @@ def implicit_root(residual: Callable, solve: Callable) -> Callable:
     (tensor(2.), tensor(0.2500))
     """
 
+    for given in (residual, solve):
+        if not callable(given):
+            raise TypeError(f"implicit_root takes two functions, not {type(given).__name__}")
+
     @custom_vjp
     @functools.wraps(solve)
     def root(*args: Any) -> Tensor:

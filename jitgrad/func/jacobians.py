@@ -16,11 +16,13 @@ from jitgrad.func.vectorized import vmap
 from jitgrad.functions.shaping import movedim, reshape, unsqueeze
 from jitgrad.jit import Jitted, compilable
 from jitgrad.ops.movement import narrow
+from jitgrad.options import with_options
 from jitgrad.record import apply
 from jitgrad.tensor import Tensor
 from jitgrad.tree import unflatten
 
 
+@with_options
 def jacrev(
     function: Callable, argnums: int | tuple[int, ...] = 0, has_aux: bool = False, *, chunk_size: int | None = None,
     sparsity: Any = None,
@@ -48,6 +50,7 @@ def jacrev(
     return _dense(function, argnums, has_aux, chunk_size, pushing=False)
 
 
+@with_options
 def jacfwd(
     function: Callable, argnums: int | tuple[int, ...] = 0, has_aux: bool = False, *, chunk_size: int | None = None,
     sparsity: Any = None,
@@ -68,6 +71,7 @@ def jacfwd(
     return _dense(function, argnums, has_aux, chunk_size, pushing=True)
 
 
+@with_options
 def hessian(
     function: Callable, argnums: int | tuple[int, ...] = 0, *, chunk_size: int | None = None, sparsity: Any = None
 ) -> Callable:

@@ -8,16 +8,18 @@ from typing import Any
 
 import numpy as np
 
-from jitgrad.func.gradients import grad
+from jitgrad.checking import checked
+from jitgrad.func.gradients import grad, places
 from jitgrad.func.pattern import Pattern, stacked, union
 from jitgrad.functions.data import as_tensor
 from jitgrad.ops.indexing import filled, gather, getitem, index_add, index_put, scatter_add
-from jitgrad.record import grad_mode
+from jitgrad.record import Trace, grad_mode
 from jitgrad.tape import CONST, CONTROL, ITEM, LEAF, Row, Tape, reachable
 from jitgrad.tensor import Tensor
 from jitgrad.transforms import trace
 
 
+@checked
 def jacobian_sparsity(function: Callable, *args: Any, argnum: int = 0) -> Any:
     """Which elements of the Jacobian of `function` in one tensor argument can be other than zero, as a SciPy CSR matrix.
 
@@ -32,6 +34,7 @@ def jacobian_sparsity(function: Callable, *args: Any, argnum: int = 0) -> Any:
            [0, 1, 1, 0],
            [0, 0, 1, 1]])
     """
+    (argnum,) = places(argnum, len(args))
     xs = [as_tensor(x) if i == argnum % len(args) else x for i, x in enumerate(args)]
     tensors = [x for x in xs if isinstance(x, Tensor)]
     target = xs[argnum]
@@ -46,7 +49,9 @@ def jacobian_sparsity(function: Callable, *args: Any, argnum: int = 0) -> Any:
     was = grad_mode.get()
     try:
         grad_mode.set(True)
-        found = trace(function, specs, rebuild, Tensor)
+        tracing = Trace()
+        tracing.at_hand = lambda: [x._value for x in tensors]
+        found = trace(function, specs, rebuild, Tensor, tracing)
     finally:
         grad_mode.set(was)
     if found.structure is not None or len(found.tape.outputs) != 1:
@@ -61,6 +66,7 @@ def jacobian_sparsity(function: Callable, *args: Any, argnum: int = 0) -> Any:
     return matrix_of(patterns.found.get(end) or Pattern(size, n))
 
 
+@checked
 def hessian_sparsity(function: Callable, *args: Any, argnum: int = 0) -> Any:
     """`jacobian_sparsity` of the gradient of a scalar `function`, for `hessian(function, sparsity=...)`.
 
@@ -70,6 +76,7 @@ def hessian_sparsity(function: Callable, *args: Any, argnum: int = 0) -> Any:
            [1, 0, 1],
            [0, 1, 0]])
     """
+    (argnum,) = places(argnum, len(args))
     return jacobian_sparsity(grad(function, argnum % len(args)), *args, argnum=argnum)
 
 

@@ -15,10 +15,11 @@ from jitgrad.functions.shaping import cat, movedim, stack
 from jitgrad.guards import InnerTrace
 from jitgrad.handle import Handle, make
 from jitgrad.ops.movement import narrow
+from jitgrad.options import with_options
 from jitgrad.record import apply, copied, current_trace, grad_mode
 from jitgrad.tape import Row
 from jitgrad.tensor import Tensor
-from jitgrad.tracing import memory_of
+from jitgrad.tracing import example_of, first_of, memory_of
 from jitgrad.transforms import COMPUTED, Traced, trace
 from jitgrad.tree import flatten, unflatten
 from jitgrad.tree import spread as spread_prefix
@@ -26,6 +27,7 @@ from jitgrad.tree import spread as spread_prefix
 RANDOMNESS = ("error", "different", "same")
 
 
+@with_options
 def vmap(
     function: Callable, in_dims: Any = 0, out_dims: Any = 0, randomness: str = "error", *, chunk_size: int | None = None
 ) -> Callable:
@@ -161,6 +163,7 @@ def _run(
     try:
         grad_mode.set(True)
         tracing = BatchTrace(size, randomness)
+        tracing.at_hand = lambda: [first_of(example_of(x.value)) for x in mapped]
         specs = [(tuple(x.value.shape[1:]), x.value._held.dtype, False) for x in mapped]
         traced = trace(function, specs, rebuild, Tensor, tracing, None, [x.value for x in mapped])
     finally:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from jitgrad.checking import RAW, checked, is_meant, told
 from jitgrad.functions import converting, creation, data, losses, numeric, numpy_names, shaping
 from jitgrad.handle import Handle
 from jitgrad.inplace import overwrite
@@ -34,40 +35,45 @@ def _own(module: Any) -> dict[str, Callable]:
     }  # fmt: skip
 
 
-def _accepting_arrays(args: tuple) -> tuple:
-    """The arguments of a call, with a NumPy array or number in the first place made into a tensor if there is none."""
-    if args and not isinstance(args[0], Handle) and not any(isinstance(a, Handle) for a in args):
-        return (data.as_tensor(args[0]), *args[1:])
-    return args
-
-
 def _renaming(function: Callable) -> Callable:
-    """The function, with NumPy's `axis` and `keepdims` accepted."""
+    """The function, with NumPy's `axis` and `keepdims` accepted, and errors told as `checked` tells them."""
 
     def call(*args: Any, **kwargs: Any) -> Any:
         if "axis" in kwargs:
             kwargs["dim"] = kwargs.pop("axis")
         if "keepdims" in kwargs:
             kwargs["keepdim"] = kwargs.pop("keepdims")
-        return function(*args, **kwargs)
+        try:
+            return function(*args, **kwargs)
+        except RAW as error:
+            raise told(function, error, args, kwargs) from (None if is_meant(error) else error)
 
     call.__name__ = call.__qualname__ = function.__name__
     call.__doc__ = function.__doc__
     return call
 
 
-def _polygamma(n: int, input: Tensor) -> Tensor:
+def polygamma(n: int, input: Tensor) -> Tensor:
     """The n-th derivative of `digamma`."""
+    if not isinstance(n, int) or not 0 <= n <= 170:
+        raise TypeError(f"polygamma: n must be an int from 0 to 170 (n! is beyond float64 then), not {n!r}")
+    if not isinstance(input, Tensor):
+        raise TypeError(f"polygamma: input must be a tensor, not {type(input).__name__}")
     return apply(ew.polygamma, (input,), {"n": n}) if n > 1 else apply((ew.digamma, ew.trigamma)[n], (input,))
 
 
 for _op in TABLE.values():
     if _op.kind in _KINDS and not _op.internal:
         for _name in (_op.name, *_op.aliases):
-            FUNCTIONS[_name] = bound(_op, _accepting_arrays)
-FUNCTIONS["polygamma"] = _polygamma
+            FUNCTIONS[_name] = bound(_op, data._accepting_arrays)
+FUNCTIONS["polygamma"] = checked(polygamma)
+_HOT = frozenset({
+    "add", "clamp", "div", "expand", "matmul", "permute", "pow", "reshape", "sub", "transpose", "view", "where",
+})  # fmt: skip
+"""Functions that are called as they are, because one more call of Python would be a tenth of what they take."""
+
 FUNCTIONS |= {
-    name: _renaming(f) if "dim" in f.__code__.co_varnames else f
+    name: _renaming(f) if "dim" in f.__code__.co_varnames else f if name in _HOT else checked(f)
     for name, f in (_own(numeric) | _own(shaping)).items()
 }  # fmt: skip
 _ALIASES = {
@@ -177,15 +183,18 @@ def _where(self: Tensor, condition: Any, other: Any) -> Tensor:
 
 def _polygamma_method(self: Tensor, n: int) -> Tensor:
     """The n-th derivative of `digamma`."""
-    return _polygamma(n, self)
+    return FUNCTIONS["polygamma"](n, self)
 
 
 _ATTACHED |= converting.METHODS | {
     "where": _where, "polygamma": _polygamma_method, "nonzero": numeric.nonzero, "repeat": shaping.repeat,
 }  # fmt: skip
 
+for _named in (_where, _polygamma_method):
+    _named.__name__ = _named.__qualname__ = _named.__name__.removesuffix("_method").lstrip("_")
 for _name, _attribute in _ATTACHED.items():
     setattr(Tensor, _name, _attribute)
 
-LOSSES = _own(losses)
-CREATION = converting.FUNCTIONS | _own(data) | _own(creation)
+LOSSES = {name: checked(f) for name, f in _own(losses).items()}
+CREATION = {name: checked(f) if inspect.isfunction(f) else f for name, f in converting.FUNCTIONS.items()}
+CREATION |= _own(data) | _own(creation)

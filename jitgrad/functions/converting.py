@@ -7,10 +7,12 @@ from typing import Any
 import numpy as np
 
 from jitgrad import dtypes
+from jitgrad.checking import checked
 from jitgrad.device import Device, only_cpu
 from jitgrad.functions import creation, data
 from jitgrad.memory import of
 from jitgrad.ops import elementwise as ew
+from jitgrad.ops.table import axis
 from jitgrad.record import apply, copied
 from jitgrad.tensor import Tensor
 
@@ -85,11 +87,11 @@ def new_full(self: Tensor, size: Any, fill_value: Any, *, dtype: Any = None, req
 def stride(self: Tensor, dim: int | None = None) -> Any:
     """How many elements of memory lie between neighbours along each dimension."""
     steps = of(self).strides
-    return steps if dim is None else steps[dim]
+    return steps if dim is None else steps[axis(dim, self.ndim)]
 
 
 METHODS: dict[str, Any] = {
-    "to": to, "type": type_, "type_as": type_as, "contiguous": contiguous, "cpu": cpu, "new_tensor": new_tensor,
+    "to": to, "type": type_, "type_as": checked(type_as), "contiguous": contiguous, "cpu": cpu, "new_tensor": new_tensor,
     "new_zeros": new_zeros, "new_ones": new_ones, "new_full": new_full, "stride": stride, "nelement": Tensor.numel,
     "ndimension": Tensor.dim, "is_floating_point": lambda self: self.dtype.is_floating_point,
 }  # fmt: skip
@@ -136,6 +138,9 @@ def result_type(tensor1: Any, tensor2: Any) -> dtypes.DType:
     >>> jitgrad.result_type(jitgrad.zeros(2, dtype=jitgrad.int8), 1.5)
     jitgrad.float32
     """
+    for x in (tensor1, tensor2):
+        if not isinstance(x, (Tensor, int, float, np.number, np.bool_)):
+            raise TypeError(f"result_type takes tensors and numbers, not {type(x).__name__}")
     known = [
         (x._held.dtype, x.ndim) if isinstance(x, Tensor) else (dtypes.of_python(np.asarray(x).item()), -1)
         for x in (tensor1, tensor2)

@@ -12,8 +12,10 @@ import numpy as np
 
 from jitgrad import dtypes
 from jitgrad.device import only_cpu
+from jitgrad.errors import TracedValueError
 from jitgrad.handle import Handle
 from jitgrad.leaving import as_data
+from jitgrad.ops.movement import MOST_ELEMENTS
 from jitgrad.record import current_trace
 from jitgrad.tensor import Tensor, wrap
 from jitgrad.tracing import made_here
@@ -24,6 +26,8 @@ _random = np.random.default_rng()
 def _size(what: str, n: Any) -> int:
     try:
         return operator.index(n)
+    except TracedValueError:
+        raise
     except TypeError:
         raise TypeError(f"{what}: sizes are ints, not {type(n).__name__}") from None
 
@@ -37,7 +41,13 @@ def _shape(what: str, sizes: tuple, size: Any = None) -> tuple[int, ...]:
     shape = tuple([_size(what, n) for n in found])
     if any(n < 0 for n in shape):
         raise RuntimeError(f"{what}: a tensor cannot have a negative size, and the shape asked for is {list(shape)}")
+    _possible(what, math.prod(shape))
     return shape
+
+
+def _possible(what: str, count: int) -> None:
+    if count >= MOST_ELEMENTS:
+        raise RuntimeError(f"{what}: a tensor of {count} elements is more than memory can have")
 
 
 def _one_shape(what: str, size: Any) -> tuple[int, ...]:
@@ -112,6 +122,9 @@ def arange(
         if not by:
             raise ValueError(f"arange: a step of {step} is none in {dtypes.of(wanted).name}")
     count = -((low - high) // by) if whole else math.ceil((high - low) / by)
+    _possible("arange", count)
+    if whole and not all(-(1 << 63) <= n < 1 << 63 for n in (low, high, by)):
+        raise RuntimeError(f"arange: from {low} to {high} there are ints beyond int64: write them as floats")
     return _finish((low + np.arange(count) * by).astype(wanted), requires_grad, device)
 
 
@@ -121,6 +134,7 @@ def linspace(
     """`steps` numbers from `start` to `end`, both included, evenly spaced."""
     low, high = _number("linspace", "start", start), _number("linspace", "end", end)
     count = _size("linspace", steps)
+    _possible("linspace", count)
     if count < 0:
         raise RuntimeError(f"linspace: the number of steps cannot be negative, and it is {count}")
     return _finish(np.linspace(low, high, count).astype(_dtype(dtype)), requires_grad, device)
@@ -138,6 +152,8 @@ def eye(n: int, m: int | None = None, *, dtype: Any = None, device: Any = None, 
 def manual_seed(seed: int) -> np.random.Generator:
     """Start the random numbers anew from `seed`. They are NumPy's PCG64 and not the ones that PyTorch draws."""
     global _random
+    if not isinstance(seed, (int, float, np.number)):
+        raise TypeError(f"manual_seed takes an int, not {type(seed).__name__}")
     _random = np.random.default_rng(int(seed) % 2**64)
     return _random
 

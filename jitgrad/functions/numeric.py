@@ -9,6 +9,7 @@ import numpy as np
 
 from jitgrad import dtypes
 from jitgrad.dtypes import HALF
+from jitgrad.functions.data import _accepting_arrays, as_tensor
 from jitgrad.functions.shaping import in_dtype_of, times, unsqueeze
 from jitgrad.leaving import refuse_masked
 from jitgrad.methods import SCALARS, bound, quick_one, quick_product, quick_with_parameters
@@ -25,7 +26,7 @@ from jitgrad.tensor import Tensor, wrap
 from jitgrad.tracing import lifting
 
 amax, amin, argmax, argmin = (bound(TABLE[n]) for n in ("amax", "amin", "argmax", "argmin"))
-_add, _sub, _div, _floor_divide = (bound(TABLE[n]) for n in ("add", "sub", "div", "floor_divide"))
+_add, _sub, _div, _floor_divide = (bound(TABLE[n], _accepting_arrays) for n in ("add", "sub", "div", "floor_divide"))
 _logsumexp = bound(TABLE["logsumexp"])
 
 
@@ -173,6 +174,7 @@ def pow(input: Any, exponent: Any) -> Tensor:
         value = input._value
         if value is not None and value.dtype in FLOATS:  # what most powers are
             return _pow_scalar(input, exponent=exponent)
+    input, exponent = _accepting_arrays((input, exponent))
     if isinstance(exponent, np.generic):
         exponent = exponent.item()
     if isinstance(input, Tensor) and isinstance(exponent, (int, float)) and not isinstance(exponent, bool):
@@ -242,6 +244,9 @@ def clamp(input: Tensor, min: Any = None, max: Any = None) -> Tensor:
         value = input._value
         if value.__class__ in SCALARS or (value is not None and value.dtype in FLOATS):
             return _clamp(input, min=min, max=max)  # what most calls are
+    if not isinstance(input, Tensor):
+        raise TypeError(f"clamp: input must be a tensor, not {type(input).__name__}")
+    min, max = (as_tensor(bound) if isinstance(bound, np.ndarray) else bound for bound in (min, max))
     if isinstance(min, Tensor) or isinstance(max, Tensor):
         out = input if min is None else _bounded(input, min, ew.lt)
         return out if max is None else _bounded(out, max, ew.gt)
@@ -274,6 +279,9 @@ def where(condition: Any, input: Any = None, other: Any = None) -> Any:
 
 def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
     """Where the elements that are not zero stand: a row of indices each, or with `as_tuple` a tensor a dimension."""
+    if not isinstance(input, Tensor):
+        raise TypeError(f"the places that are not zero are those of a tensor, not of {type(input).__name__}: where and nonzero "
+                        "take one, where also a condition and two choices")  # fmt: skip
     found = np.nonzero(np.atleast_1d(input._known("nonzero()")))
     if as_tuple:
         return tuple([wrap(f) for f in found])
@@ -282,6 +290,8 @@ def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
 
 def round(input: Tensor, *, decimals: int = 0) -> Tensor:
     """Rounded to the nearest integer (halves to even), or to `decimals` decimal places."""
+    if not isinstance(decimals, int) or not -308 <= decimals <= 308:
+        raise TypeError(f"round: decimals must be an int from -308 to 308, not {decimals!r}")
     if not input.dtype.is_floating_point and input.dtype.name != "bool":
         return input.clone()
     return _to_decimals(input, decimals) if decimals else apply(ew.round, (input,))
@@ -324,7 +334,7 @@ def isclose(input: Tensor, other: Tensor, rtol: float = 1e-5, atol: float = 1e-8
                            "convert one")  # fmt: skip
     refuse_masked(input)
     refuse_masked(other)
-    both = [v if isinstance(v, Tensor) else wrap(np.asarray(v)[()]) for v in (input, other)]
+    both = [as_tensor(v) for v in (input, other)]
     x, y = (apply(ew.cast, (v,), {"dtype": np.dtype(np.float64)}).detach() for v in both)
     close = (x == y) | (((x - y).abs() <= y.abs() * rtol + atol) & y.isfinite())
     return close | (x.isnan() & y.isnan()) if equal_nan else close

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from jitgrad.functions import creation, numeric, shaping
+from jitgrad.functions.data import as_tensor
 from jitgrad.methods import bound
 from jitgrad.ops import TABLE
 from jitgrad.tensor import Tensor
@@ -53,10 +54,9 @@ def _split(a: Tensor, indices_or_sections: int | Sequence[int], axis: int = 0) -
     return list(shaping.split(a, [after - before for before, after in itertools.pairwise(cuts)], axis))
 
 
-def _norm(x: Tensor, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Tensor:
+def _norm(x: Tensor, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
     if ord is not None and not (x.ndim == 1 or isinstance(axis, int)):
-        raise TypeError("np.linalg.norm of a matrix with ord is not an operation of jitgrad: flatten it, or give an "
-                        "axis")
+        return NotImplemented
     return bound(TABLE["norm"])(x, 2 if ord is None else ord, axis, keepdims)
 
 
@@ -69,8 +69,8 @@ NUMPY: dict[str, Callable] = {
     "squeeze": lambda a, axis=None: shaping.squeeze(a, axis), "expand_dims": lambda a, axis: shaping.unsqueeze(a, axis),
     "broadcast_to": shaping.broadcast_to, "moveaxis": shaping.movedim, "swapaxes": shaping.transpose,
     "flip": lambda m, axis=None: bound(TABLE["flip"])(m, tuple(range(m.ndim)) if axis is None else axis),
-    "concatenate": lambda arrays, axis=0: shaping.cat(arrays, axis),
-    "stack": lambda arrays, axis=0: shaping.stack(arrays, axis),
+    "concatenate": lambda arrays, axis=0: shaping.cat(list(map(as_tensor, arrays)), axis),
+    "stack": lambda arrays, axis=0: shaping.stack(list(map(as_tensor, arrays)), axis),
     "where": numeric.where, "nonzero": lambda a: numeric.nonzero(a, as_tuple=True),
     "clip": lambda a, a_min=None, a_max=None, *, min=None, max=None: numeric.clamp(
         a, min if a_min is None else a_min, max if a_max is None else a_max),

@@ -23,6 +23,7 @@ from jitgrad.ops.movement import cat as cat_op
 from jitgrad.ops.movement import narrow
 from jitgrad.ops.movement import permute as permute_op
 from jitgrad.ops.movement import reshape as reshape_op
+from jitgrad.ops.movement import sizes as sizes_of
 from jitgrad.ops.table import Spec, axes, axis
 from jitgrad.precision import in_single
 from jitgrad.record import apply, copied
@@ -52,7 +53,7 @@ def _with_keyword(name: str, keyword: str) -> Callable:
             return quick(input, params)
         if keyword in kwargs:
             given = (kwargs.pop(keyword),)
-        if not given and input.ndim:
+        if not given and isinstance(input, Tensor) and input.ndim:
             raise TypeError(f"{name} needs {keyword}, as in x.{name}(...) or {keyword}=(...)")
         return call(input, *given, **kwargs)
 
@@ -103,7 +104,7 @@ def movedim(input: Tensor, source: int, destination: int) -> Tensor:
 
 def repeat(input: Tensor, *repeats: Any) -> Tensor:
     """The tensor laid side by side, `repeats` times along each dimension; more of them add dimensions in front."""
-    times = list(repeats[0] if len(repeats) == 1 and isinstance(repeats[0], (tuple, list)) else repeats)
+    times = sizes_of(repeats)
     lead = len(times) - input.ndim
     if lead < 0:
         raise RuntimeError(f"repeat: {len(times)} numbers for a tensor of {input.ndim} dimensions: give one for each")
@@ -122,7 +123,7 @@ def select(input: Tensor, dim: int, index: int) -> Tensor:
 
 def squeeze(input: Tensor, dim: Any = None) -> Tensor:
     """Drop dimensions of size 1: all, or those in `dim`."""
-    drop = None if dim is None else () if dim == () else axes(dim, input.ndim)
+    drop = None if dim is None else () if isinstance(dim, tuple) and not dim else axes(dim, input.ndim)
     shape = [n for i, n in enumerate(input._held.shape) if n != 1 or (drop is not None and i not in drop)]
     return _reshape(input, {"shape": tuple(shape)})
 
@@ -169,6 +170,8 @@ def _together(tensors: Sequence[Tensor], what: str) -> list[Tensor]:
     if isinstance(tensors, Tensor):
         raise TypeError(f"{what} takes a list or tuple of tensors, not one tensor: {what}(list(x), dim) takes its "
                         "slices")
+    if not isinstance(tensors, (list, tuple)) and not hasattr(tensors, "__iter__"):
+        raise TypeError(f"{what} takes a list or tuple of tensors, not {type(tensors).__name__}")
     many = list(tensors)
     if not many:
         raise (ValueError if what == "cat" else RuntimeError)(f"{what} needs at least one tensor")

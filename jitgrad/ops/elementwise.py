@@ -24,7 +24,8 @@ AWAY = ((0.2, 3.0), (0.2, 3.0))
 
 
 def _xlogy(x: Any, y: Any) -> Any:
-    return np.where((x == 0) & (y == y), x.dtype.type(0), x * np.log(y)).astype(x.dtype)[()]
+    dtype = (x if hasattr(x, "dtype") else y).dtype
+    return np.where((x == 0) & (y == y), dtype.type(0), x * np.log(y)).astype(dtype)[()]
 
 
 def _where(c: Any, x: Any, y: Any) -> Any:
@@ -64,6 +65,9 @@ def _clamp(x: Any, min: Any = None, max: Any = None) -> Any:
 def _bounds(x: Any, min: Any = None, max: Any = None) -> dict[str, Any]:
     if min is None and max is None:
         raise RuntimeError("clamp needs min, max or both")
+    for bound in (min, max):
+        if bound is not None and not isinstance(bound, (int, float, np.number, np.bool_)):
+            raise TypeError(f"a bound must be a number or a tensor, not {type(bound).__name__}")
     held = getattr(x.dtype, "numpy", x.dtype)  # of a tensor, or of an array
     if held in HALF:  # whose elements equal to a bound are to be equal to the bound that is kept
         with np.errstate(over="ignore"):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import math
 import operator
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -15,10 +16,27 @@ import numpy as np
 from jitgrad.ops.sums import summed
 from jitgrad.ops.table import Op, Spec, axes, axis, linear, reduced_shape, reduction, register
 
+MOST_ELEMENTS = 1 << 60  # no array has as many
+
+
+def sizes(shape: Sequence[Any]) -> list[int]:
+    """Sizes, given one after the other or as one tuple, as ints; `RuntimeError` for more elements than memory can have."""
+    wanted = list(shape[0] if len(shape) == 1 and isinstance(shape[0], (tuple, list)) else shape)
+    if {n.__class__ for n in wanted} <= {int}:
+        found = wanted
+    else:
+        for n in wanted:
+            if isinstance(n, type) or not hasattr(n, "__index__"):
+                raise TypeError(f"sizes are ints, not {type(n).__name__}")
+        found = list(map(operator.index, wanted))
+    if abs(math.prod([n or 1 for n in found])) >= MOST_ELEMENTS:
+        raise RuntimeError(f"a tensor of shape {tuple(found)} is larger than memory can be")
+    return found
+
 
 def _target_shape(x: Any, *shape: Any) -> dict[str, Any]:
     """The shape of a reshape with its -1 filled in; `RuntimeError` if the sizes do not fit, as in PyTorch."""
-    wanted = list(shape[0] if len(shape) == 1 and isinstance(shape[0], (tuple, list)) else shape)
+    wanted = sizes(shape)
     size = math.prod(x.shape)
     known = math.prod(wanted)
     if -1 in wanted:
@@ -33,7 +51,7 @@ def _target_shape(x: Any, *shape: Any) -> dict[str, Any]:
 
 
 def _expanded_shape(x: Any, *shape: Any) -> dict[str, Any]:
-    wanted = list(shape[0] if len(shape) == 1 and isinstance(shape[0], (tuple, list)) else shape)
+    wanted = sizes(shape)
     lead = len(wanted) - x.ndim
     full = [n if n != -1 or i < lead else x.shape[i - lead] for i, n in enumerate(wanted)]
     if lead < 0 or any(have not in (1, want) for have, want in zip(x.shape, full[lead:])) or -1 in full:

@@ -188,6 +188,8 @@ def _spread_params(x: Any, dim: Any = None, correction: float = 1, keepdim: bool
         dim, unbiased = None, dim
     if unbiased is not None:
         correction = 1 if unbiased else 0
+    if not isinstance(correction, (int, float, np.number)):
+        raise TypeError(f"correction must be a number, not {type(correction).__name__}")
     return over_dims(x, dim, keepdim) | {"correction": correction}
 
 

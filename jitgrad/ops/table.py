@@ -23,6 +23,7 @@ import numpy as np
 
 from jitgrad.errors import HoleError
 
+MOST_PLANS = 64
 OUTPUT, REST = -1, -2  # slots beside the inputs: the result, and all inputs from the starred one on
 
 TABLE: dict[str, Op] = {}
@@ -193,6 +194,8 @@ class Op:
         """The `Plan` for rows of which just the inputs in `mask` require grad."""
         found = self.plans.get(mask)
         if found is None:
+            if len(self.plans) >= MOST_PLANS:  # of an op of any number of inputs
+                self.plans.clear()
             found = self.plans[mask] = self._make_plan(mask)
         return found
 
@@ -314,7 +317,7 @@ def axes(dim: Any, ndim: int, *, what: str = "dim") -> tuple[int, ...]:
 
 def axis(dim: Any, ndim: int, *, what: str = "dim") -> int:
     """One dimension as a non-negative int; `IndexError` out of range. A 0-d tensor accepts 0 and -1."""
-    if isinstance(dim, bool) or not hasattr(dim, "__index__"):
+    if isinstance(dim, (bool, type)) or not hasattr(dim, "__index__"):
         raise TypeError(f"{what} must be an int, not {type(dim).__name__}")
     d = operator.index(dim)
     bound = max(ndim, 1)

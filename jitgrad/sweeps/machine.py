@@ -73,6 +73,10 @@ class Machine:
         self.steps, self.handlers, self.slots = code.steps, code.handlers, code.slots
         self._spare: list[Workspace] = []
 
+    def release(self) -> None:
+        """Give the memory back that is kept for the next run."""
+        self._spare.clear()
+
     def run(self, *values: Any) -> list[Any]:
         """The values of the outputs."""
         try:

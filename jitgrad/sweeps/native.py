@@ -49,7 +49,7 @@ class Kernel:
     table of them; see ``Trampolines.call``.
     """
 
-    __slots__ = ("__weakref__", "_library", "address", "also", "cached", "kept", "seconds", "symbol")
+    __slots__ = ("__weakref__", "_library", "address", "also", "cached", "kept", "seconds", "symbol", "text")
 
     def __init__(
         self, names: Sequence[str], library: Any, seconds: float, cached: bool, kept: Iterable[object] = ()
@@ -60,6 +60,7 @@ class Kernel:
         self.seconds = seconds
         self.cached = cached
         self.kept = tuple(kept)
+        self.text = ""  # where programs look for one by its text
         self._library = library
 
     def __call__(self, *arguments: int | np.ndarray) -> None:

@@ -132,11 +132,22 @@ class Program:
         ]
         self.constants = {row: np.asarray(row.params["value"], order="C")[()] for row in constants}
         self._spare: list[Workspace] = []
+        self._pools: dict[int, tuple[Callable, deque]] = {}  # by the place of what they give, temporaries before 0
         self._leaves = list(leaves)
 
     def run(self, *values: Any) -> tuple:
         """The values of the outputs for values of the leaves."""
         return self._run(*values)
+
+    def release(self) -> None:
+        """Give the memory back that is kept for the next run. Other threads may be running meanwhile."""
+        self._spare.clear()
+        for _, queue in list(self._pools.values()):
+            queue.clear()
+
+    def _pool(self, place: int, shape: tuple[int, ...], dtype: np.dtype) -> Callable[[], np.ndarray]:
+        queue: deque[np.ndarray] = deque()
+        return self._pools.setdefault(place, (pool(shape, dtype, queue), queue))[0]
 
     @lazily
     def driver(self) -> str:
@@ -160,6 +171,7 @@ class Program:
         kernel = _kernels.get(text)
         if kernel is None:
             kernel = _kernels[text] = compile_text(text, name, symbols=emitter.symbols)
+            kernel.text = text
             _recent.append(kernel)
         arrays = [
             (self._place(row), self._shapes.get(row, row.shape) if row in emitter.written else None, row.dtype, row in escaping)
@@ -170,7 +182,7 @@ class Program:
         loops = phase.loops()
         rows = phase.native_rows()
         longest = max([math.prod(loop.space) for loop in loops] + [work(x) for x in rows if x.op.kind in CONTROL], default=0)
-        more = (len(rows), len(loops), longest, emitter.chunks, emitter.flagged, text)
+        more = (len(rows), len(loops), longest, emitter.chunks, emitter.flagged, kernel.text)  # one text for all
         return Native(kernel, arrays, constants, sizes, emitter.temporaries, *more)
 
     def _interpreted(self, row: Row) -> Interpreted:
@@ -280,9 +292,9 @@ class Program:
         for i, step in enumerate(self.steps):
             if isinstance(step, Native):
                 names |= {f"address{i}": step.kernel.address, f"kernel{i}": step.kernel}
-                names |= {f"fresh{p}": pool(s, d) for p, s, d, escapes in step.arrays if s is not None and escapes}
+                names |= {f"fresh{p}": self._pool(p, s, d) for p, s, d, escapes in step.arrays if s is not None and escapes}
             elif _is_written_into(step):
-                names |= {f"run{i}": np.matmul, f"fresh{step.write}": pool(step.row.shape, step.row.dtype)}
+                names |= {f"run{i}": np.matmul, f"fresh{step.write}": self._pool(step.write, step.row.shape, step.row.dtype)}
             else:
                 names[f"run{i}"] = step.run
         exec(compile(self.driver, "<driver of a compiled tape>", "exec"), names)
@@ -307,15 +319,15 @@ class Program:
         slots += [Slot(base, in_cells=True) for base in bases.values()]
         slots += [Slot(step.constants.ctypes.data), Slot(step.sizes.ctypes.data)]
         entries = {place: i for i, (place, *_) in enumerate(step.arrays)}
-        made = [(i, shape, dtype) for i, (_, shape, dtype, _) in enumerate(step.arrays) if shape is not None]
-        made += [(len(step.arrays) + i, (max(n, 1),), dtype) for i, (dtype, n) in enumerate(step.temporaries)]
+        made = [(i, place, shape, dtype) for i, (place, shape, dtype, _) in enumerate(step.arrays) if shape is not None]
+        made += [(len(step.arrays) + i, -1 - i, (max(n, 1),), dtype) for i, (dtype, n) in enumerate(step.temporaries)]
         inputs = [self._input(row, number, bases, entries) for row, number in zip(self._leaves, numbers)]
         arguments = {entry: 1 + len(inputs) + i for i, (entry, *_) in enumerate(made)}
         outputs = [o for row in self.tape.outputs if (o := self._output(row, bases, entries, arguments)) is not None]
         if end > 8 * ROOM or len(slots) >= NOWHERE or len(outputs) < len(self.tape.outputs):
             return None
         plan = write_plan(step.kernel.address, inputs, list(arguments), slots, outputs)
-        return Direct(enter(cls), plan, [pool(shape, dtype) for _, shape, dtype in made], self)
+        return Direct(enter(cls), plan, [self._pool(place, shape, dtype) for _, place, shape, dtype in made], self)
 
     def _input(self, row: Row, number: type | None, bases: dict[str, int], entries: dict[int, int]) -> Input:
         cell, dtype = self._cell(row), None if number is float else row.dtype
@@ -344,12 +356,11 @@ class Direct(NamedTuple):
     program: Program  # whose code and constants the plan points to
 
 
-def pool(shape: tuple[int, ...], dtype: np.dtype) -> Callable[[], np.ndarray]:
-    """A function that gives an array: one that it gave before and that nobody refers to any more, or a new one.
+def pool(shape: tuple[int, ...], dtype: np.dtype, queue: deque[np.ndarray]) -> Callable[[], np.ndarray]:
+    """A function that gives an array: one of the `queue` that nobody refers to any more, or a new one.
 
     An array is out of the queue while it is looked at, so that two threads cannot find the same one unused.
     """
-    queue: deque[np.ndarray] = deque()
 
     def fresh() -> np.ndarray:
         for _ in range(len(queue)):
