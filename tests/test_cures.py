@@ -55,7 +55,7 @@ NUMBERS = [
     (lambda x: sorted([x, x]), "sorted"), (lambda x: any([x > 0]), r"\.any\(\)"), (lambda x: x in LIST, r"\(x == y\).any\(\)"),
     (lambda x: int(x), "jitgrad.int64"), (lambda x: float(x), "jitgrad.float64"), (lambda x: bool(x), "x != 0"),
     (lambda x: x.item(), "the tensor itself"), (lambda x: x.tolist(), "unbind"), (lambda x: x.numpy(), "the tensor itself"),
-    (lambda x: f"{x:.3f}", "outside"), (lambda x: "{:.3f}".format(x), "outside"), (lambda x: "%.3f" % x, "outside"),  # noqa: UP030, UP031, UP032
+    (lambda x: f"{x:.3f}", "outside"), (lambda x: "{:.3f}".format(x), "outside"), (lambda x: "%.3f" % x, "outside"),  # noqa: UP031, UP032
     (lambda x: jg.full((2,), x), r"ones\(shape\) \* x"), (lambda x: jg.tensor([x, x]), "jitgrad.stack"),
     (lambda x: jg.linspace(0, x, 3), "linspace"), (lambda x: jg.equal(x, x), r"\(a == b\).all\(\)"),
     (lambda x: np.unique(x), "where.mask"), (lambda x: x.nonzero(), "where.mask"),
