@@ -16,7 +16,7 @@ import numpy as np
 
 from jitgrad.handle import Handle
 
-RAW = (AttributeError, TypeError, ValueError, KeyError, IndexError, OverflowError, MemoryError, ZeroDivisionError, RuntimeError)
+RAW = (AttributeError, TypeError, ValueError, KeyError, IndexError, OverflowError, ZeroDivisionError)
 _INTS = "an int or a tuple of ints"
 
 
@@ -60,7 +60,7 @@ def told(function: Any, error: BaseException, args: tuple, kwargs: dict[str, Any
         return error
     name = name or function.__name__
     kind: Any = type(error) if type(error) in (TypeError, ValueError, IndexError) else TypeError
-    if isinstance(error, (MemoryError, OverflowError, RuntimeError, ZeroDivisionError)):
+    if isinstance(error, (OverflowError, ZeroDivisionError)):
         kind = RuntimeError
     try:
         signature = inspect.signature(function)

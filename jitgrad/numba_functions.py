@@ -344,7 +344,8 @@ class _Results:
                 raise ValueError(f"the shape rule of {self.name} gives {shape}, and its result has {result.ndim} dimensions")
             return Spec(shape, dtype)
         trace = current_trace.get()
-        values = [trace.example(x) if trace is not None and isinstance(x, Row) else None for x in xs]
+        with np.errstate(all="ignore"):
+            values = [trace.example(x) if trace is not None and isinstance(x, Row) else None for x in xs]
         if any(value is None for value in values):
             raise TypeError(f"the shape of what {self.name} returns is not known where its arguments have no values: say "
                             "how it follows from their shapes, as in jitgrad.from_njit(shape=lambda a: a)")  # fmt: skip

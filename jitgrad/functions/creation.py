@@ -39,9 +39,10 @@ def _shape(what: str, sizes: tuple, size: Any = None) -> tuple[int, ...]:
         raise TypeError(f"{what} needs a size, as in {what}(2, 3) or {what}((2, 3)); {what}(()) has no dimensions")
     found = sizes[0] if len(sizes) == 1 and isinstance(sizes[0], (tuple, list)) else sizes
     shape = tuple([_size(what, n) for n in found])
-    if any(n < 0 for n in shape):
+    if shape and min(shape) < 0:
         raise RuntimeError(f"{what}: a tensor cannot have a negative size, and the shape asked for is {list(shape)}")
-    _possible(what, math.prod(shape))
+    if shape and max(shape) > 1000:
+        _possible(what, math.prod(shape))
     return shape
 
 
