@@ -3,6 +3,7 @@
 import gc
 import sys
 import threading
+from collections import deque
 
 import numpy as np
 import pytest
@@ -169,7 +170,7 @@ def test_threads_at_once():
 
 
 def test_a_pool_gives_nothing_that_is_in_use():
-    fresh = programs.pool((2,), np.dtype(np.float32))
+    fresh = programs.pool((2,), np.dtype(np.float32), deque())
     first = fresh()
     second = fresh()
     assert first is not second
