@@ -44,12 +44,15 @@ def stored(x):
 
 NUMBERS = [
     (branch, "jitgrad.where.*cond.*guard=True"), (loop, "while_loop"), (names["asserted"], "assertion.*guard=True"),
-    (lambda x: x if x > 0 else -x, "jitgrad.where"), (lambda x: (x > 0) and x, "jitgrad.where"), (lambda x: not x, "jitgrad.where"),
+    (lambda x: x if x > 0 else -x, "jitgrad.where"), (lambda x: (x > 0) and x, "jitgrad.where"),
+    (lambda x: not x, "jitgrad.where"),
     (math.sqrt, r"float\(\)"), (lambda x: math.sqrt(x), r"math.sqrt\(\) needs.*jitgrad.sqrt"),
-    (lambda x: math.floor(x), "jitgrad.floor"), (lambda x: math.gamma(x), "lgamma"), (lambda x: math.atan2(x, 1), "jitgrad.atan2"),
+    (lambda x: math.floor(x), "jitgrad.floor"), (lambda x: math.gamma(x), "lgamma"),
+    (lambda x: math.atan2(x, 1), "jitgrad.atan2"),
     (lambda x: math.trunc(x), "jitgrad.trunc"), (lambda x: math.isnan(x), "jitgrad.isnan"),
     (lambda x: np.array([x, x]), r"np.array\(\) needs.*jitgrad.stack"), (lambda x: np.hstack([x, x]), "jitgrad.stack"),
-    (lambda x: np.interp(x, [0, 1], [0, 1]), "np.interp needs"), (lambda x: np.linalg.solve(jg.eye(2) * x, [1, 2]), "linalg.solve"),
+    (lambda x: np.interp(x, [0, 1], [0, 1]), "np.interp needs"),
+    (lambda x: np.linalg.solve(jg.eye(2) * x, [1, 2]), "linalg.solve"),
     (lambda x: np.sort(x), "np.sort needs.*NumPy's own"), (lambda x: np.float64(x), "jitgrad.float64"),
     (lambda x: max(x, 0), r"max\(\) needs.*jitgrad.maximum"), (lambda x: min(x, 0), "jitgrad.minimum"),
     (lambda x: sorted([x, x]), "sorted"), (lambda x: any([x > 0]), r"\.any\(\)"), (lambda x: x in LIST, r"\(x == y\).any\(\)"),
@@ -62,7 +65,8 @@ NUMBERS = [
 ]  # fmt: skip
 INTS = [
     (lambda i: TABLE[i], r"jitgrad.tensor\(table\)\[i\]"), (lambda i: LIST[i], r"jitgrad.tensor\(table\)\[i\]"),
-    (lambda i: LIST[:i], "slice is fixed"), (lambda i: jg.ones(3)[i:], "slice is fixed"), (counted, r"range\(\) needs.*fori_loop"),
+    (lambda i: LIST[:i], "slice is fixed"), (lambda i: jg.ones(3)[i:], "slice is fixed"),
+    (counted, r"range\(\) needs.*fori_loop"),
     (lambda i: jg.zeros(i), "sizes are fixed"), (lambda i: jg.ones(4).reshape(i), "sizes are fixed"), (stored, "zeros.*stack"),
     (lambda i: jg.ones(2, 2).sum(i), "Python int"),
 ]  # fmt: skip
