@@ -369,7 +369,7 @@ def test_inputs_that_the_examples_share():
         for k in (0, 1):
             both = []
             for f in (product, lambda a, b: a @ b):
-                square = lambda a, b, f=f: f(a, b).sum() ** 2  # noqa: E731
+                square = lambda a, b, f=f: f(a, b).sum() ** 2
                 outer = jg.grad(lambda a, b, square=square: nested(square)(a, b).sum(), k)
                 both.append([np.asarray(wrap(g)(a, b)) for g in (nested(jg.grad(square, k)), outer)])
             for found, want in zip(*both):
