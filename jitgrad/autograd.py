@@ -204,7 +204,7 @@ def grad(
     for i, x in enumerate(ins):
         g = found.get(x._row)
         if g is None and materialize_grads:
-            g = np.zeros(x._held.shape, x._held.dtype)[()]
+            g = make(cls, np.zeros(x._held.shape, x._held.dtype)[()], None).requires_grad_(create_graph)
         if g is None and not allow_unused:
             raise RuntimeError(f"input {i} was not used to compute the outputs: pass allow_unused=True to get None "
                                "for it")

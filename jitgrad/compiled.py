@@ -142,7 +142,7 @@ class NativeFunction:
         if None in kinds or tuple(kinds) in self._entries or len(self._entries) >= MOST_ENTRIES:
             return
         results = self.results.structure, [COMPUTED if isinstance(leaf, Value) else leaf for leaf in self.results.leaves]
-        entry = write_entry(self.arguments.structure, kinds, [], self._run, None, results, lambda known: [])
+        entry = write_entry(self.arguments.structure, kinds, [], self._run, None, results, lambda known: [], loose=True)
         self._entries = {**self._entries, tuple(kinds): entry}  # another thread may be looking through them
 
     def _take(self, label: str, kind: Any, leaf: Any, given: list[np.ndarray]) -> None:

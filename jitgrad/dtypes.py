@@ -147,10 +147,26 @@ def promote(a: np.dtype, b: np.dtype) -> np.dtype:
     return np.promote_types(a, b)
 
 
+def weak(kind: type) -> np.dtype:
+    """The dtype that a number of some type, by Python or NumPy, adds to the promotion of tensors: bool, int64 or the default
+    float."""
+    if kind is float:
+        return default()
+    if issubclass(kind, (bool, np.bool_)):
+        return ALL["bool"].numpy
+    return ALL["int64"].numpy if issubclass(kind, (int, np.integer)) else default()
+
+
+def of_number(number: Any) -> np.dtype:
+    """The dtype of a number where a function gets no tensor beside it: as exact as the number is."""
+    if isinstance(number, np.generic):
+        return of(number.dtype).numpy
+    return ALL[_PYTHON[next(kind for kind in _PYTHON if isinstance(number, kind))]].numpy
+
+
 def of_python(number: bool | int | float) -> np.dtype:
-    """The dtype that a Python number has when nothing else decides: bool, int64 or the default float."""
-    kind = type(number)
-    return ALL["bool"].numpy if kind is bool else ALL["int64"].numpy if issubclass(kind, int) else default()
+    """The dtype of a new tensor of a Python number: bool, int64 or the default float."""
+    return weak(type(number))
 
 
 def of_kind(kind: type) -> np.dtype:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from jitgrad.kinds import told_apart
+from jitgrad.kinds import INT_BOUND, Scalar, told_apart
 from jitgrad.tensor import Tensor
 from jitgrad.transforms import COMPUTED
 from jitgrad.tree import builder
@@ -41,6 +41,7 @@ def write_entry(
     conditions: Callable[[Callable[[Any], str]], list[str]],
     others: Callable | None = None,
     laid: Mapping[int, Any] = MappingProxyType({}),
+    loose: bool = False,
 ) -> Callable:
     """`entry(args)` for arguments of that structure and those kinds; see `jit` for what a kind is.
 
@@ -53,9 +54,10 @@ def write_entry(
     `laid` says how some of the leaves must lie in memory: see `memory.lies`.
 
     With `others` the tape has a further output, the number of a guard that failed or 0 (see `guards`). If it is not 0 the
-    result is that of `others(args, number)`, or with `entry(args, True)` a `Failed`.
+    result is that of `others(args, number)`, or with `entry(args, True)` a `Failed`. If it is `loose` a number by NumPy is as
+    good as a tensor that holds one.
     """
-    text = _Text()
+    text = _Text(loose)
     names = iter([f"x{i}" for i in range(len(kinds))])
     used: list[str] = []
     text.unpack("args", structure, names, used, given=True)
@@ -69,6 +71,9 @@ def write_entry(
         else:
             text.miss_if(f"{name}.__class__ is not {text.known(cls)} or {name} != {text.known(value)}")
     moving = [leaf for leaf in leaves if leaf not in static]
+    for name, kind in moving:
+        if kind is int:
+            text.take_int(name)
     count = sum(output is COMPUTED for output in results[1])
     begun = text.copy()
 
@@ -89,15 +94,17 @@ def write_entry(
 class _Text:
     """The function under construction: its lines, and the objects that they name."""
 
-    def __init__(self) -> None:
+    def __init__(self, loose: bool) -> None:
+        self.loose = loose
         self.lines = ["def entry(args, one=False):"]
         self.names: dict[str, Any] = {
             "MISS": MISS, "Failed": Failed, "Tensor": Tensor, "new": Tensor.__new__, "ndarray": np.ndarray, "float64": np.float64,
+            "int64": np.int64,
         }  # fmt: skip
 
     def copy(self) -> _Text:
         """The same beginning, to be gone on with in another way."""
-        text = _Text()
+        text = _Text(self.loose)
         text.lines, text.names = list(self.lines), dict(self.names)
         return text
 
@@ -109,6 +116,11 @@ class _Text:
 
     def miss_if(self, condition: str) -> None:
         self.lines += [f"    if {condition}:", "        return MISS"]
+
+    def take_int(self, name: str) -> None:
+        """Lines that make an int that is an input a number by NumPy."""
+        self.miss_if(f"{name}.__class__ is not int or not {-INT_BOUND} < {name} < {INT_BOUND}")
+        self.lines.append(f"    {name} = int64({name})")
 
     def unpack(self, name: str, structure: Any, fresh: Iterator[str], used: list[str], given: bool = False) -> None:
         """Lines that take a tree of the given structure apart; its leaves get names, in order. Arguments are a tuple."""
@@ -176,6 +188,11 @@ class _Text:
         if kind is float:
             self.miss_if(f"{name}.__class__ is not float")
             return f"float64({name})"
+        if kind is int:
+            return name
+        if isinstance(kind, Scalar):
+            self.miss_if(f"{name}.__class__ is not {self.known(kind.type)}")
+            return name
         dtype, shape = (np.dtype(kind), ()) if isinstance(kind, type) else kind
         unlike = f"(v{i}.__class__ is not ndarray or v{i}.dtype is not {self.known(dtype)} or v{i}.shape != {self.known(shape)})"
         if shape == ():  # a number, or an array without dimensions
@@ -183,6 +200,8 @@ class _Text:
         self.lines += [f"    v{i} = {name}", f"    if {name}.__class__ is Tensor:", f"        v{i} = {name}._value",
                        f"        row = {name}._row", "        if row is not None and row.requires:",
                        "            return MISS"]  # fmt: skip
+        if isinstance(kind, type) and not self.loose:
+            self.lines += [f"    elif {name}.__class__ is {self.known(kind)}:", "        return MISS"]
         self.miss_if(unlike)
         return f"v{i}"
 

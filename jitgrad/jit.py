@@ -6,30 +6,28 @@ import functools
 import operator
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from jitgrad import dtypes
 from jitgrad.choice import chosen_sweep
 from jitgrad.entry import MISS, write_entry
 from jitgrad.errors import NotCompilableError, StaticArgumentError
 from jitgrad.guards import Paths, replayed, trace_guarded, trace_lifted
-from jitgrad.handle import Handle, keep, make, requires, row_of
+from jitgrad.handle import requires
+from jitgrad.ints import ChangingInts
 from jitgrad.kept import Kept
-from jitgrad.kinds import hashable, kind_of, plainly_checked, spec_of, told_apart
+from jitgrad.kinds import hashable, kind_of, number_of, plainly_checked, spec_of, told_apart
 from jitgrad.locks import lazily
 from jitgrad.memory import lies
-from jitgrad.ops.table import Op
 from jitgrad.options import with_options
 from jitgrad.outside import Outside
-from jitgrad.record import Trace, current_trace, grad_mode, watched
-from jitgrad.reverse import reverse
+from jitgrad.record import Trace, current_trace, grad_mode
+from jitgrad.recorded_call import recorded_call
 from jitgrad.signals import importing
 from jitgrad.simplifying import simplify
 from jitgrad.sweeps.interpreted import Interpreter
-from jitgrad.tape import ITEM, NOTHING, Row, Tape, beyond
+from jitgrad.tape import Tape
 from jitgrad.tensor import Tensor, wrap
 from jitgrad.transforms import COMPUTED, Traced
 from jitgrad.tree import flatten, unflatten
@@ -67,6 +65,11 @@ class Compiled:
         laid = all(lies(self.captured[k - start]._value) == how for k, how in self.traced.laid if k >= start)
         return alike and laid and not self.is_outdated()
 
+    def returns_like(self, other: Compiled) -> bool:
+        """Whether there are tensors at the same places of the results, and nothing else is different."""
+        same = [(a is COMPUTED) == (b is COMPUTED) for a, b in zip(self.traced.outputs, other.traced.outputs)]
+        return self.traced.structure == other.traced.structure and all(same)
+
     def is_outdated(self) -> bool:
         """Whether a tensor from outside that became a Python number has another value now."""
         return not all(known.holds() for known in self.traced.looked_at)
@@ -96,7 +99,7 @@ class Compiled:
         """How `run` goes in one C function for inputs of those kinds; None where it does not."""
         if run is not self._runners.get("jit") or any(how for _, how in self.traced.laid):
             return None  # the C function takes arrays whose elements lie in order
-        return self.program.direct([kind if isinstance(kind, type) else None for kind in [*kinds, *self.captured_kinds]], Tensor)
+        return self.program.direct([number_of(kind) for kind in [*kinds, *self.captured_kinds]], Tensor)
 
     def release(self) -> None:
         """Give the memory back that runs left for the next one."""
@@ -145,6 +148,7 @@ class Jitted:
         self._entries: list[Callable] = []
         self._outside = Outside(function)
         self._laid: set[int] = set()  # arguments of which it made a difference how they lie in memory
+        self._ints = ChangingInts(self.__name__, self._outside.asks_types)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if not kwargs:
@@ -164,7 +168,7 @@ class Jitted:
         if not compiled.kept:
             return _assembled(compiled, replayed(compiled, handles))
         if grad_mode.get() and any(requires(h) for h in handles):
-            return _recorded_call(self, compiled, handles, values)
+            return _assembled(compiled, recorded_call(self, compiled, handles, values))
         name = chosen_sweep.get()
         run = compiled.runner(name)
         if not kwargs and all(plainly_checked(k) or told_apart(k) for k in kinds):
@@ -201,14 +205,15 @@ class Jitted:
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         return self if instance is None else functools.partial(self, instance)
 
-    def _find(self, args: tuple, kwargs: dict) -> tuple[Compiled, Any, list[Tensor], list[Any], Any]:
-        """The tape for these arguments, the values of its outputs if they are known, and what the arguments are."""
+    def _find(self, args: tuple, kwargs: dict, fixed: bool = False) -> tuple[Compiled, Any, list[Tensor], list[Any], Any]:
+        """The tape for these arguments, the values of its outputs if they are known, and what the arguments are. Ints are
+        part of the key if they are `fixed`."""
         leaves: list[Any] = []
         structure = flatten((args, kwargs), leaves) if kwargs else flatten(args, leaves)
         tensors: list[Tensor] = []
         kinds = [kind_of(leaf, tensors) for leaf in leaves]
         objects = [leaf for leaf, kind in zip(leaves, kinds) if not plainly_checked(kind)]
-        key = ((structure, now := self._outside.state_with(objects)), *kinds)
+        key: tuple = ((structure, now := self._outside.state_with(objects)), *kinds)
         try:
             found = self._compiled.get(self._place(key, tensors))
             if found is None:  # what is outside may have come to be there since it was searched for
@@ -220,28 +225,60 @@ class Jitted:
                 f"an argument of type {type(bad).__name__} is neither a tensor, an array, a number nor hashable: what is "
                 "not a tensor becomes part of the key of the compiled function, so pass a tuple, a string or the like"
             ) from None
-        record = functools.partial(self._trace, structure, leaves, kinds, bool(kwargs), tensors)
+        recorder = functools.partial(self._trace, structure, leaves, bool(kwargs))
+        if found is None and not fixed:
+            key, tensors = self._with_inputs(key, leaves, tensors, recorder)
+            found = self._compiled.get(self._place(key, tensors))
+        record = functools.partial(recorder, key[1:], tensors)
         if found is None or not found.is_right():
             if found is not None:
                 self._compiled.count_replaced(self.__name__)
             elif self._compiled.makes_room(self.__name__, now, self._outside.names):
                 self._entries = []
+                self._ints.forget()
             found = Paths(self.__name__, self._prefer) if self._guard else record()
             self._compiled[self._place(key, tensors)] = found
         chosen = found.chosen(tensors, chosen_sweep.get(), record)
         self._compiled.used(self._place(key, tensors), found)
-        return *chosen, tensors, kinds, structure
+        return *chosen, tensors, list(key[1:]), structure
+
+    def _with_inputs(self, key: tuple, leaves: list, tensors: list[Tensor], recorder: Callable) -> tuple[tuple, list[Tensor]]:
+        """The key and the tensors of a call with those ints as inputs that have become such."""
+
+        def with_inputs(places: frozenset[int]) -> tuple[tuple, list[Tensor]]:
+            given: list[Tensor] = []
+            return (key[0], *[kind_of(leaf, given, i in places) for i, leaf in enumerate(leaves, 1)]), given
+
+        def works(places: frozenset[int], before: tuple) -> bool:
+            other, given = with_inputs(places)
+            found = self._compiled.get(self._place(before, tensors))
+            paths = getattr(found, "paths", [found])
+            try:
+                made = recorder(other[1:], given, [x._value for x in given] if self._guard else None)
+            except Exception:  # the function needs the value, and says so in any way: the int stays in the key
+                return False
+            if not paths or paths[0] is None or not paths[0].returns_like(made):
+                return False
+            if not self._guard:
+                self._compiled[self._place(other, given)] = made
+            return True
+
+        places = self._ints.known(key)
+        found = with_inputs(places) if places else (key, tensors)
+        if self._place(*found) not in self._compiled and (more := self._ints.noted(key, works)) != places:
+            found = with_inputs(more)
+        return found
 
     def _place(self, key: tuple, tensors: list[Tensor]) -> tuple:
         """Where the tapes for these arguments are kept: where it made a difference, also by how these lie in memory."""
         return (*key, *[lies(tensors[k]._value) for k in sorted(self._laid) if k < len(tensors)])
 
     def _trace(
-        self, structure: Any, leaves: list, kinds: list, with_kwargs: bool, tensors: list, values: list | None = None
+        self, structure: Any, leaves: list, with_kwargs: bool, kinds: Sequence, tensors: list, values: list | None = None
     ) -> Compiled:
         start = time.perf_counter()
-        specs = [(k[1], k[0], k[2]) for k in (spec_of(kind) for kind in kinds) if k is not None]
-        examples = [leaf._value if isinstance(leaf, Handle) else leaf for leaf, k in zip(leaves, kinds) if spec_of(k) is not None]
+        specs = [spec for spec in map(spec_of, kinds) if spec is not None]
+        examples = [x._value for x in tensors]
 
         def rebuild(inputs: list) -> tuple:
             given = iter(inputs)
@@ -279,7 +316,7 @@ class Jitted:
         with importing("jitgrad.compiled"):
             from jitgrad.compiled import compile_tape
 
-        compiled, _, _, kinds, structure = self._find(args, {})
+        compiled, _, _, kinds, structure = self._find(args, {}, fixed=True)
         if compiled.outcomes:
             raise NotCompilableError(f"{self.__name__} branches on values, and native code cannot record the other branch: use "
                                      "where, jitgrad.cond or jitgrad.while_loop, which become part of the code")  # fmt: skip
@@ -319,9 +356,11 @@ class Jitted:
 def jit(function: Callable, *, guard: bool = False) -> Jitted:
     """Compile `function` (of tensors) to machine code on its first call for each kind of arguments.
 
-    Arguments may be tensors, arrays, numbers and nested tuples, lists and dicts; floats are passed on as numbers, while
-    ints, strings and other hashable things are fixed at their value (another value records anew). Tensors that the
-    function uses from outside are read at every call. Raises `TracedValueError` where the function needs a value.
+    Arguments may be tensors, arrays, numbers and nested tuples, lists and dicts. An array is a tensor. A float, or a number by
+    NumPy, is passed on as a number: what is computed of numbers alone is as exact as in Python, and beside a tensor they take
+    its dtype. Ints, strings and other hashable things are fixed at their value (another value records anew); an int with a
+    third value becomes a number that is passed on, if the function does without its value. Tensors that the function uses from
+    outside are read at every call. Raises `TracedValueError` where the function needs a value.
 
     With `guard` the function may branch on values (`if`, `while`, `assert`, `and`, `min`, `sorted`, whatever asks whether a
     tensor is true). A branch is decided by the values of the call that is recorded; every later call computes the
@@ -353,55 +392,3 @@ def _assembled(compiled: Compiled, results: list[Tensor]) -> Any:
     """The results in the structure that the function returned."""
     given = iter(results)
     return unflatten(compiled.traced.structure, iter([next(given) if o is COMPUTED else o for o in compiled.traced.outputs]))
-
-
-# Gradients of compiled functions: the call is one row.
-
-
-def _recorded_call(function: Jitted, compiled: Compiled, handles: list[Any], values: Any) -> Any:
-    if values is None:
-        values = compiled.runner(chosen_sweep.get())(*[h._value for h in handles])
-    rows = tuple([row_of(h) for h in handles])
-    op = _call_op(function, compiled)
-    saved, guards = keep(op, range(len(handles)), handles, [h._value for h in handles], None)
-    call = Row(op, rows, NOTHING, (), np.dtype(np.float32), True, op.plan((True,) * len(rows)), saved, guards)
-    results = [wrap(value) for value in values]
-    wanted = sum([1 << i for i, h in enumerate(handles) if requires(h)])
-    for k, (out, value) in enumerate(zip(results, values)):
-        if wanted & compiled.reaches[k]:
-            out._row = Row(ITEM, (call,), {"k": k}, value.shape, value.dtype, True)
-    return _assembled(compiled, results)
-
-
-def _call_op(function: Jitted, compiled: Compiled) -> Op:
-    """The op of a compiled call: its pullback is itself a compiled function of the same arguments and the cotangents."""
-    found = getattr(compiled, "op", None)
-    if found is not None:
-        return found
-
-    def pulled(inputs: list, cotangents: dict) -> list:
-        """Run the tape again on `inputs` and sweep back from its outputs."""
-        fresh = [watched(x) if x.dtype.is_floating_point else x for x in inputs]
-        outputs = compiled.tape.replay(*fresh[: len(compiled.tape.inputs)], captured=dict(
-            zip(compiled.leaves, fresh)).__getitem__)  # fmt: skip
-        seeds: dict[Row, Any] = {}
-        for k, g in cotangents.items():
-            row = outputs[k]._row
-            seeds[row] = seeds[row] + g if row in seeds else g
-        ends = {x._row for x in fresh}
-        found = reverse(seeds, ends, cls=Tensor, recorded=True, retain=True, history=beyond(seeds, ends))
-        return [found.get(x._row) for x in fresh]
-
-    backward = Jitted(pulled)
-    backward.__name__ = f"pullback of {function.__name__}"
-
-    def pullback(sweep_: Any, row: Row, g: dict, values: Any) -> list:
-        inputs = [v if isinstance(v, Handle) else make(Tensor, v, None) for v in values]
-        cotangents = {k: c if isinstance(c, Handle) else make(Tensor, c, None) for k, c in g.items()}
-        parts = backward(inputs, cotangents)
-        return [p if p is None or sweep_.recorded else p._value for p in parts]
-
-    op = Op(lambda *_: None, kind="call", inputs=("*xs",), pullback=pullback)
-    op.name = f"jit_{function.__name__}"
-    compiled.op = op  # type: ignore[attr-defined]
-    return op

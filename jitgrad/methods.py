@@ -50,8 +50,8 @@ _PICK: dict[tuple[int, ...], Callable] = {
 }
 
 
-def quick_unary(op: Op) -> Callable:
-    """The method of an elementwise op of one floating input, without parameters."""
+def quick_unary(op: Op, general: Callable = apply) -> Callable:
+    """The method of an elementwise op of one floating input, without parameters. `general` takes what is not quick."""
     run = op.run
     plan = op.plan((True,)) if op.differentiable else None
     pick: Any = _PICK[plan.slots] if plan else None
@@ -64,7 +64,7 @@ def quick_unary(op: Op) -> Callable:
         dtype = SCALARS.get(x.__class__)
         if lifting or (dtype is None and (x.__class__ is not ndarray or (x.dtype not in FLOATS and not any_dtype))):
             out = traced(self) if x is None else None
-            return apply(op, (self,)) if out is None else out
+            return general(op, (self,)) if out is None else out
         try:
             value = quiet.run(large.run if large is not None and dtype is None and x.size >= limits["large"] else run, x)
         except RuntimeError:
@@ -140,14 +140,15 @@ def quick_one(op: Op) -> Callable:
     return method
 
 
-def quick_binary(op: Op) -> Callable:
-    """The method of an elementwise op of two operands: tensors of one dtype and shape, or a tensor and a number."""
+def quick_binary(op: Op, general: Callable = apply) -> Callable:
+    """The method of an elementwise op of two operands: tensors of one dtype and shape, or a tensor and a number. `general`
+    takes what is not quick."""
     run = op.run
     plans = {(a, b): op.plan((a, b)) for a in (True, False) for b in (True, False)} if op.differentiable else {}
     both, first, second = (plans.get(mask) for mask in ((True, True), (True, False), (False, True)))
     pick_both, pick_first, pick_second = (_PICK[plan.slots] if plan else None for plan in (both, first, second))
     any_dtype = op.result == "bool"
-    with_number = _with_number(op, False)
+    with_number = _with_number(op, False, general)
     traced = quick_traced.binary(op)
 
     def method(self: Any, other: Any) -> Any:
@@ -163,7 +164,7 @@ def quick_binary(op: Op) -> Callable:
             and (kind is not ndarray or x.dtype is not y.dtype or x.shape != y.shape or (x.dtype not in FLOATS and not any_dtype))
         ):  # fmt: skip
             out = traced(self, other) if x is None else None
-            return apply(op, (self, other)) if out is None else out
+            return general(op, (self, other)) if out is None else out
         try:
             value = quiet.run(run, x, y)
         except RuntimeError:
@@ -189,12 +190,12 @@ def quick_binary(op: Op) -> Callable:
     return _named(method, op)
 
 
-def quick_reflected(op: Op) -> Callable:
+def quick_reflected(op: Op, general: Callable = apply) -> Callable:
     """`number op tensor`, as in `1 - x`."""
-    return _named(_with_number(op, True), op, f"__r{op.name}__")
+    return _named(_with_number(op, True, general), op, f"__r{op.name}__")
 
 
-def _with_number(op: Op, reflected: bool) -> Callable:
+def _with_number(op: Op, reflected: bool, general: Callable) -> Callable:
     """The method for a tensor and a number; if `reflected`, the number is the first operand."""
     run, traced = op.run, quick_traced.binary(op)
     plan = op.plan((not reflected, reflected)) if op.differentiable else None
@@ -208,7 +209,7 @@ def _with_number(op: Op, reflected: bool) -> Callable:
         ):  # fmt: skip
             out = traced(self, other, reflected) if x is None else None
             if out is None and _is_operand(other):
-                return apply(op, (other, self) if reflected else (self, other))
+                return general(op, (other, self) if reflected else (self, other))
             return NotImplemented if out is None else out
         try:
             value = quiet.run(run, other, x) if reflected else quiet.run(run, x, other)

@@ -21,13 +21,14 @@ from numba import types
 from numba.np.numpy_support import as_dtype, from_dtype
 
 from jitgrad.batching import Batch
-from jitgrad.dtypes import default, is_floating
+from jitgrad.dtypes import is_floating
 from jitgrad.errors import TracedValueError
 from jitgrad.functions.data import as_tensor
+from jitgrad.functions.operands import operand
 from jitgrad.functions.shaping import in_dtype_of
 from jitgrad.handle import Handle, make
 from jitgrad.ops import TABLE
-from jitgrad.ops.elementwise import cast
+from jitgrad.ops.elementwise import clone
 from jitgrad.ops.table import Op, Spec, todo
 from jitgrad.record import apply
 from jitgrad.tape import Row
@@ -57,7 +58,7 @@ def _caller(op: Op, function: Any) -> Callable:
         if len(xs) != len(op.inputs):
             raise TypeError(f"{function.__name__} takes {len(op.inputs)} arguments, and {len(xs)} were given")
         if not any(isinstance(x, Handle) and not _is_number(x) for x in xs):  # the first decides, as it does by itself
-            first = apply(cast, (xs[0],), {"dtype": default()}) if isinstance(xs[0], Handle) else as_tensor(xs[0])
+            first = apply(clone, (xs[0],)) if isinstance(xs[0], Handle) else operand(xs[0])
             return apply(op, [first, *xs[1:]])
         return apply(op, xs)
 
@@ -190,7 +191,7 @@ def _recordable(function: Any, count: int) -> Callable:
             scope[name] = _MATH[name]
     recorded = python_types.FunctionType(python.__code__, scope, python.__name__, python.__defaults__, python.__closure__)
     try:
-        trace(recorded, [((2,), np.dtype(np.float64), False)] * count, lambda inputs: (inputs, {}), Tensor)
+        trace(recorded, [((2,), np.dtype(np.float64), None)] * count, lambda inputs: (inputs, {}), Tensor)
     except (TracedValueError, TypeError, ValueError, AttributeError) as error:
         raise TypeError(f"{python.__name__} cannot be recorded to find its derivative ({error}): give it, as in "
                         "jitgrad.elementwise(derivative=...)") from error  # fmt: skip

@@ -108,6 +108,10 @@ class Outside(Watch):
             self.search()
         return (self.state(), *[self.of_argument(x).state() for x in objects])
 
+    def asks_types(self) -> bool:
+        """Whether the function, or one that it calls, may do something else for an object of another type."""
+        return self._search.asks_types
+
     def of_argument(self, value: Any) -> Watch:
         """What the function may read of an object that it is given."""
         known = self._objects.get(id(value))

@@ -17,8 +17,8 @@ import numpy as np
 from jitgrad.checking import RAW, is_meant, told
 from jitgrad.handle import Handle
 from jitgrad.ops import TABLE
-from jitgrad.record import apply
 from jitgrad.tree import flatten, unflatten
+from jitgrad.weak import of_numpy
 
 _OPERATORS = {
     operator.add: np.add, operator.sub: np.subtract, operator.mul: np.multiply, operator.truediv: np.divide,
@@ -45,7 +45,7 @@ NUMPY: dict[str, Callable] = {}
 def array_ufunc(self: Any, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
     """`ufunc(*inputs)`: as a recorded operation where the op table has it, else as NumPy's own; see `_plain`."""
     if method == "__call__" and not kwargs and ufunc in UFUNCS:
-        return FUNCTIONS["matmul"](*inputs) if UFUNCS[ufunc] is None else apply(UFUNCS[ufunc], inputs)
+        return FUNCTIONS["matmul"](*inputs) if UFUNCS[ufunc] is None else of_numpy(ufunc, UFUNCS[ufunc], inputs)
     name = f"np.{ufunc.__name__}{'' if method == '__call__' else '.' + method}"
     return _plain(name, ufunc in UFUNCS and method == "__call__", getattr(ufunc, method), inputs, kwargs)
 

@@ -212,6 +212,8 @@ def same_dtype(op: Op, operands: Sequence[Any], *, numbers: bool = False) -> tup
     first = 1 if op.name == "where" else 0
     numbers = numbers or first == 1
     known = [_dtype_rank(o) for o in operands[first:]]
+    if numbers and all(rank < 0 for _, rank in known) and not any(map(_is_tensor, operands[:first])):
+        known[0] = (_own_dtype(operands[first]), 0)  # a function of numbers alone makes a tensor of the first
     if first and _dtype_rank(operands[0])[0] != np.bool_:
         raise RuntimeError(f"where: the condition must be bool, not {dtypes.of(_dtype_rank(operands[0])[0]).name}: "
                         "compare, as in where(x > 0, ...)")  # fmt: skip
@@ -226,7 +228,7 @@ def same_dtype(op: Op, operands: Sequence[Any], *, numbers: bool = False) -> tup
     common = SINGLE if half is not None and not op.jumps else common
     converted = [
         *operands[:first],
-        *[common.type(o) if numbers and r < 0 and not isinstance(o, Handle) and common not in HALF
+        *[common.type(o) if numbers and not isinstance(o, (Handle, np.ndarray)) and common not in HALF
           else _converted(o, d, r, common) for o, (d, r) in zip(operands[first:], known)],
     ]  # fmt: skip
     return converted if half is None or common == SINGLE else widened(converted), half
@@ -237,16 +239,25 @@ def _dtype_rank(operand: Any) -> tuple[np.dtype, int]:
         if operand._value is not None:
             return operand._value.dtype, operand._value.ndim
         trace = current_trace.get()
-        if trace is not None and trace.is_number(operand._row):
-            return dtypes.default(), -1
+        if trace is not None and (number := trace.number(operand._row)) is not None:
+            return dtypes.weak(number.kind), -1
         return operand._row.dtype, operand._row.ndim
     if isinstance(operand, np.ndarray):
         return operand.dtype, operand.ndim
     if isinstance(operand, np.generic) and (operand.dtype.kind in "biuf" or dtypes.is_known(operand.dtype)):  # a number
-        return dtypes.of_python(operand.item()), -1
+        return dtypes.weak(operand.__class__), -1
     if isinstance(operand, (bool, int, float)):
-        return dtypes.of_python(operand), -1
+        return dtypes.weak(operand.__class__), -1
     raise TypeError(f"cannot compute with {type(operand).__name__}: operands are tensors, NumPy arrays and numbers")
+
+
+def _is_tensor(operand: Any) -> bool:
+    return _dtype_rank(operand)[1] >= 0
+
+
+def _own_dtype(number: Any) -> np.dtype:
+    """The dtype that the tensor of a number has."""
+    return number._row.dtype if isinstance(number, Handle) else dtypes.of_number(number)
 
 
 def _converted(operand: Any, dtype: np.dtype, rank: int, common: np.dtype) -> Any:
@@ -273,13 +284,13 @@ def _apply_traced(cls: type, op: Op, operands: Sequence[Any], params: dict[str, 
         operands = widened(operands)
     if half is not None:
         return rounded(apply(op, operands, params), half)
-    rows = [_lift(trace, o) for o in operands]
+    rows = [lift(trace, o) for o in operands]
     if op.kind == "elementwise":
         shape = broadcast_shape(op, [r.shape for r in rows])
-        rows = [r if r.shape == shape else _append(trace, expand, (r,), {"shape": shape}) for r in rows]
-    row = _append(trace, op, tuple(rows), params)
+        rows = [r if r.shape == shape else append(trace, expand, (r,), {"shape": shape}) for r in rows]
+    row = append(trace, op, tuple(rows), params)
     if trace.differentiable and not grad_mode.get() and op is not detach and dtypes.is_floating(row.dtype):
-        row = _append(trace, detach, (row,), NOTHING)
+        row = append(trace, detach, (row,), NOTHING)
     out = make(cls, None, row)
     if op.view and len(operands) == 1:  # what index arrays pick is a copy
         look(operands[0], out, op, params)
@@ -300,7 +311,7 @@ def apply_many(cls: type, op: Op, operands: Sequence[Any], params: dict[str, Any
     """Append a row with several results to the tape that is being traced; the tensors that stand for them."""
     trace = current_trace.get()
     assert trace is not None
-    row = _append(trace, op, tuple([_lift(trace, o) for o in operands]), params)
+    row = append(trace, op, tuple([lift(trace, o) for o in operands]), params)
     call = make(cls, None, row)
     return [_apply_traced(cls, ITEM, (call,), {"k": k}) for k in range(len(params["results"]))]
 
@@ -350,7 +361,7 @@ def number_of(trace: Trace, number: float, dtype: Any, shape: Any) -> Row:
     """The row of a Python number among tensors of this dtype and shape."""
     row = number_row(number, dtype.type)
     trace.rows.add(row)
-    return _append(trace, expand, (row,), {"shape": shape}) if shape else row
+    return append(trace, expand, (row,), {"shape": shape}) if shape else row
 
 
 _RESULTS: dict[tuple[Op, Any], tuple[np.dtype | None, bool]] = {}
@@ -365,7 +376,7 @@ def result_of_floats(op: Op, dtype: Any, params: dict[str, Any]) -> tuple[np.dty
     return result, op.differentiable and dtypes.is_floating(result)
 
 
-def _append(trace: Trace, op: Op, rows: tuple[Row, ...], params: dict[str, Any]) -> Row:
+def append(trace: Trace, op: Op, rows: tuple[Row, ...], params: dict[str, Any]) -> Row:
     spec: Spec = infer(op, list(rows), params)
     wanted = op.differentiable and dtypes.is_floating(spec.dtype) and any(r.requires for r in rows)
     row = Row(op, rows, params, tuple(spec.shape), spec.dtype, wanted)
@@ -373,7 +384,7 @@ def _append(trace: Trace, op: Op, rows: tuple[Row, ...], params: dict[str, Any])
     return row
 
 
-def _lift(trace: Trace, operand: Any) -> Row:
+def lift(trace: Trace, operand: Any) -> Row:
     if isinstance(operand, Handle):
         if operand._value is None and operand._row in trace.rows:
             return operand._row
@@ -385,9 +396,9 @@ def _lift(trace: Trace, operand: Any) -> Row:
             trace.note_copied(operand)
         if operand.ndim and not any(operand.strides):  # one number, repeated
             one = trace.constant(operand.flat[0] if operand.size else operand.dtype.type(0))
-            return _append(trace, expand, (one,), {"shape": operand.shape})
+            return append(trace, expand, (one,), {"shape": operand.shape})
         return trace.constant(operand) if isinstance(operand, np.generic) else trace.capture_array(operand)
-    return trace.constant(dtypes.of_python(operand).type(operand))
+    return trace.constant(dtypes.of_number(operand).type(operand))
 
 
 def watched(handle: Any) -> Any:
@@ -400,7 +411,7 @@ def watched(handle: Any) -> Any:
     if value is None:
         if trace is None:
             raise LeakedTraceError(f"a derivative in {LEAKED}")
-        fresh = Row(alias, (_lift(trace, handle),), NOTHING, row.shape, row.dtype, True)
+        fresh = Row(alias, (lift(trace, handle),), NOTHING, row.shape, row.dtype, True)
         trace.rows.add(fresh)
     elif row is not None and row.requires:
         fresh = Row(alias, (row,), NOTHING, value.shape, value.dtype, True, alias.plan((True,)), ())

@@ -114,6 +114,7 @@ class Search:
         self.sources: list[Any] = []  # generators of random numbers and iterators
         self.environment = False  # the variables of the environment are among what is looked at
         self.suspect = False  # it may call what gives something else each time
+        self.asks_types = False  # it may do something else for an object of another type
 
     def of(self, *roots: Any) -> None:
         """Everything that is reached from functions and other values."""
@@ -184,6 +185,7 @@ class Search:
         """What code with these globals reads."""
         found = reads(code)
         self.values |= found.attributes
+        self.asks_types |= "__class__" in found.attributes
         self.called |= found.methods
         self.strings |= found.strings
         self.asked |= found.strings if found.by_name else set()
@@ -198,6 +200,7 @@ class Search:
                 self.value(Look(held.get, name))
             else:
                 self.suspect |= name in ("open", "input", "__import__")
+                self.asks_types |= name in ("isinstance", "issubclass", "type")
         if not _ENVIRONMENT.isdisjoint(found.globals | found.attributes | found.methods):
             self.environment = True
             self.value(Look(vars(os).get, "environ"))

@@ -56,6 +56,14 @@ class OrderedSet(dict[Any, None]):
     add = dict.setdefault
 
 
+class Number(NamedTuple):
+    """What a row that stands for a Python number is a number of (`float`, `int`, `numpy.float32`), and of an int how large it
+    can be at most."""
+
+    kind: type
+    bound: int = 0
+
+
 class Known:
     """A tensor or an array, and the value that it had."""
 
@@ -107,7 +115,7 @@ class Trace:
         self.rows = OrderedSet()
         self.views: list[weakref.ref] = []
         self.arrays: dict[int, tuple[np.ndarray, Handle]] = {}
-        self.numbers: set[Row] = set()  # inputs that are Python numbers: they do not promote tensors
+        self.numbers: dict[Row, Number] = {}  # rows that are Python numbers: they do not promote tensors
         self.owned: set[Row] = set()  # inputs that nobody else holds, so that they may be changed in place
         self.lifts: bool = self.outer is not None and self.outer.lifts  # operations on tensors with values are recorded too
         self.names: dict[Row, str] = {}  # what the printed tape says of some rows
@@ -213,9 +221,14 @@ class Trace:
                     del trace.captured[key]
                     trace.captured[id(kept)] = (leaf, kept)
 
+    def number(self, row: Row) -> Number | None:
+        """What Python number a row of this trace or one around it stands for; None if it is a tensor's."""
+        found = self.numbers.get(row)
+        return found if found or self.outer is None else self.outer.number(row)
+
     def is_number(self, row: Row) -> bool:
         """Whether a row of this trace or one around it stands for a Python number."""
-        return row in self.numbers or any(row in trace.numbers for trace in self.around())
+        return self.number(row) is not None
 
     def around(self) -> Iterator[Trace]:
         """The traces around this one that are still recording, the nearest first."""

@@ -36,19 +36,19 @@ def trace(
     function: Callable, specs: Sequence[tuple], rebuild: Callable[[list], tuple], cls: type, tracing: Trace | None = None,
     outside: Outside | None = None, examples: Sequence[Any] = (),
 ) -> Traced:  # fmt: skip
-    """Record `function` for inputs of the given `(shape, dtype, is a Python number)`, in `tracing` if that is given.
-    `outside` is what it reads, if that is known already.
+    """Record `function` for inputs of the given `(shape, dtype, number)`, in `tracing` if that is given. `outside` is what it
+    reads, if that is known already; `number` is the `Number` that an input stands for, None if it is a tensor.
 
     `rebuild` makes the arguments from the list of input tensors, which lie in memory as the `examples` do, or without these in
     order. Results that are not tensors stay what they are.
     """
     tracing = tracing or Trace()
     inputs = []
-    for shape, dtype, is_number in specs:
+    for shape, dtype, number in specs:
         leaf = Leaf(shape, dtype, False)
         tracing.rows.add(leaf)
-        if is_number:
-            tracing.numbers.add(leaf)
+        if number is not None:
+            tracing.numbers[leaf] = number
         inputs.append(leaf)
     tracing.examples.update(zip(inputs, examples))
     if outside is None:

@@ -32,7 +32,7 @@ def test_value_and_gradient() -> None:
     assert not value.requires_grad
     assert not gradient.requires_grad
     assert jg.grad(lambda x: x**2)(3.0).item() == 6
-    assert jg.grad(lambda x: x**2)(3).dtype is jg.float32
+    assert jg.grad(lambda x: x**2)(3).dtype is jg.float64
     assert jg.grad(lambda x: (x * x).sum())(np.array([1.0, 2.0])).tolist() == [2, 4]
 
 

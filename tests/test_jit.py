@@ -264,7 +264,7 @@ def test_one_entry_is_written_for_tensors_and_whatever_else_holds_the_same(name,
     viewed.reshape(1)  # which keeps it in memory from now on
     arrays = [x, jg.tensor(x), np.arange(0, 6.0)[::2] / 2, jg.tensor(np.repeat(x, 2))[::2]]
     for function in (lambda x, s: (x.exp() * s).sum(), lambda x, s: x.cumsum(0) * s):
-        for numbers in ([2.0], [np.float64(2), two, np.array(2.0), viewed]):
+        for numbers in ([2.0], [np.float64(2)], [two, np.array(2.0), viewed]):
             f = jg.jit(function)
             written.clear()
             with jg.sweep(name):

@@ -306,10 +306,10 @@ def test_an_error_while_tracing_leaves_nothing_behind():
     assert jg.jit(lambda x: x + 1)(jg.tensor(1.0)).item() == 2
 
 
-def test_a_gradient_in_a_python_number_has_the_dtype_it_has_without_jit():
+def test_a_gradient_in_a_python_number_is_a_float64_as_the_number_is():
     both = jg.value_and_grad(lambda x: x * x)
-    for value in (*both(3.0), *jg.jit(both)(3.0)):
-        assert value.dtype is jg.float32
+    for value in (*both(3.0), *jg.jit(both)(3.0), *both(3), *jg.jit(both)(3)):
+        assert value.dtype is jg.float64
 
 
 @pytest.mark.parametrize("make", [lambda a: a.view(np.matrix), lambda a: a.view(np.recarray), lambda a: a[:, ::2]])

@@ -141,9 +141,9 @@ def test_a_derivative_may_be_a_number_or_of_another_dtype():
     assert gradcheck(product, (x, y))
 
 
-def test_numbers_have_the_default_dtype_also_under_jit():
+def test_numbers_are_as_exact_under_jit():
     same = jg.from_njit(numba.njit(lambda x: x * x))
-    assert same(2.0).dtype is jg.jit(same)(2.0).dtype is jg.float32
+    assert same(2.0).dtype is jg.jit(same)(2.0).dtype is jg.float64
     assert same(np.float64(2.0)).dtype is jg.jit(same)(np.float64(2.0)).dtype is jg.float64
 
 

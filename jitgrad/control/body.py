@@ -20,9 +20,10 @@ from jitgrad.record import Trace, apply, apply_many, copied, current_trace, grad
 from jitgrad.reverse import reverse
 from jitgrad.tape import ITEM, Row, Tape, beyond
 from jitgrad.tensor import Tensor
-from jitgrad.tracing import example_of, first_of
+from jitgrad.tracing import Number, example_of, first_of
 from jitgrad.transforms import COMPUTED, trace
 from jitgrad.tree import flatten, shown, unflatten
+from jitgrad.weak import number
 
 Tensors = Sequence[Any]
 
@@ -50,7 +51,8 @@ class Tree(NamedTuple):
     tensors: list[Any]
     structure: Any
     others: tuple[Any, ...]  # what stands at each leaf, COMPUTED for tensors
-    numbers: tuple[bool, ...]  # which of the tensors were Python numbers, whose dtype adapts
+    numbers: tuple[Number | None, ...]  # of the tensors that were Python numbers, whose dtype adapts, what numbers
+    given: list[Any]  # what the tensors were made of
 
     @classmethod
     def of(cls, tree: Any, what: str) -> Tree:
@@ -60,7 +62,7 @@ class Tree(NamedTuple):
         refuse_keys(structure)
         given = [leaf for leaf in leaves if leaf is not None]
         others = tuple(leaf if leaf is None else COMPUTED for leaf in leaves)
-        return cls([_tensor(leaf, what) for leaf in given], structure, others, tuple(map(_is_number, given)))
+        return cls([as_operand(leaf, what) for leaf in given], structure, others, tuple(map(_number, given)), given)
 
     def filled(self, tensors: Tensors) -> Any:
         """The same tree of other tensors."""
@@ -75,23 +77,24 @@ class Tree(NamedTuple):
         return shown(self.structure)
 
 
-def _is_number(leaf: Any) -> bool:
-    recording = current_trace.get()
-    if isinstance(leaf, Tensor):
-        return recording is not None and leaf._value is None and recording.is_number(leaf._row)
-    return isinstance(leaf, (int, float)) and not isinstance(leaf, (bool, np.generic))
+def _number(leaf: Any) -> Number | None:
+    found = number(leaf)
+    return found if found is not None and found.kind in (int, float) else None
 
 
-def _tensor(leaf: Any, what: str) -> Tensor:
+def as_operand(leaf: Any, what: str, dtype: np.dtype | None = None) -> Tensor:
+    """An array, number or tensor as a tensor; a Python number in the dtype given."""
     if not isinstance(leaf, Tensor):
         try:
-            made, recording = as_tensor(leaf), current_trace.get()
+            made, recording = as_tensor(leaf, dtype), current_trace.get()
             fixed = recording is not None and not isinstance(leaf, np.ndarray)
             return make(Tensor, None, recording.constant(made._value)) if fixed else made  # type: ignore[union-attr]
         except (TypeError, RuntimeError):
             raise TypeError(f"{what} must be tensors, arrays and numbers, nested; not {type(leaf).__name__}") from None
-    if _is_number(leaf):
-        return apply(cast, (leaf,), {"dtype": dtypes.default()})
+    found = number(leaf)
+    if found is not None:  # a tensor, as it would be without jit
+        wanted = dtypes.weak(found.kind) if found.kind in (int, float) else leaf._held.dtype
+        return apply(cast, (leaf,), {"dtype": dtype or wanted})
     return leaf
 
 
@@ -121,8 +124,11 @@ class Body(NamedTuple):
     captured: list[Any]
 
 
-def body(function: Callable[[list[Any]], Tensors], specs: Sequence[Spec], given: Tensors = (), over: Tensors = ()) -> Body:
-    """The tape of a function from a list of tensors to tensors, which may change in place what it gets.
+def body(
+    function: Callable[[list[Any]], Tensors], specs: Sequence[Spec], given: Tensors = (), over: Tensors = (),
+    numbers: Sequence[Number | None] | None = None,
+) -> Body:  # fmt: skip
+    """The tape of a function from a list of tensors to tensors, which may change in place what it gets. Some may be `numbers`.
 
     For a function that must be tried out, `given` are tensors that it may get, and `over` those whose elements it gets next.
     """
@@ -137,7 +143,8 @@ def body(function: Callable[[list[Any]], Tensors], specs: Sequence[Spec], given:
     try:
         grad_mode.set(True)
         recording.differentiable = True
-        found = trace(call, [(*s, False) for s in specs], lambda xs: (xs, {}), Tensor, recording)
+        inputs = [(*s, n) for s, n in zip(specs, numbers or [None] * len(specs))]
+        found = trace(call, inputs, lambda xs: (xs, {}), Tensor, recording)
     finally:
         grad_mode.set(was)
     captured = [outer_tensor(handle) for handle in found.captured.values()]

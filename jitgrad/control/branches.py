@@ -9,14 +9,17 @@ from typing import Any
 import numpy as np
 
 from jitgrad.checking import checked
-from jitgrad.control.body import Tree, body, spec
+from jitgrad.control.body import Body, Tree, as_operand, body, spec
 from jitgrad.control.branch import record
 from jitgrad.control.loops import truth
 from jitgrad.functions.data import as_tensor
+from jitgrad.kinds import arguments
 from jitgrad.ops.elementwise import cast, logical_not
 from jitgrad.record import apply, copied, current_trace
 from jitgrad.tensor import Tensor
-from jitgrad.tree import tree_map
+from jitgrad.tracing import Number
+from jitgrad.tree import flatten, tree_map, unflatten
+from jitgrad.weak import common, number
 
 INT = np.dtype(np.int64)
 
@@ -38,7 +41,7 @@ def cond(pred: Any, true_fun: Callable, false_fun: Callable, *operands: Any) -> 
     """
     chosen = truth(pred, "cond: pred must be")
     if current_trace.get() is None:
-        return _taken(true_fun if bool(chosen) else false_fun, operands)
+        return _taken(true_fun if bool(chosen) else false_fun, arguments(operands))
     return _switch("cond", apply(cast, (apply(logical_not, (chosen,)),), {"dtype": INT}), (true_fun, false_fun), operands)
 
 
@@ -59,7 +62,7 @@ def switch(index: Any, branches: Sequence[Callable], *operands: Any) -> Any:
     if at.ndim or spec(at).dtype.kind not in "iu":
         raise TypeError(f"switch: index must be an int or a 0-d int tensor, not {spec(at).dtype.name}{list(at.shape)}")
     if current_trace.get() is None:
-        return _taken(branches[min(max(int(at), 0), len(branches) - 1)], operands)
+        return _taken(branches[min(max(int(at), 0), len(branches) - 1)], arguments(operands))
     return _switch("switch", apply(cast, (at,), {"dtype": INT}), branches, operands)
 
 
@@ -70,23 +73,56 @@ def _taken(branch: Callable, operands: tuple) -> Any:
 
 
 def _switch(what: str, index: Tensor, branches: Sequence[Callable], operands: tuple) -> Any:
-    given = Tree.of(operands, f"the operands of {what}")
-    found: list[Tree] = []
+    """Numbers among the operands stay numbers, as in eager code, and so do results that are numbers in all branches; a result
+    that is one in some branches takes the dtype that it has in the others."""
+    leaves: list[Any] = []
+    structure = flatten(arguments(operands), leaves)
+    tensors = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
 
-    def traced(branch: Callable) -> Any:
-        def call(tensors: list[Any]) -> list[Any]:
-            found.append(Tree.of(branch(*given.filled(tensors)), f"the results of {what}"))
-            return found[-1].tensors
+    def traced(branch: Callable, wanted: Sequence[Any] | None = None) -> tuple[Body, Tree, list[Any]]:
+        """A branch, what it returns, and which of that are what numbers."""
+        found: list[Tree] = []
+        numbers: list[Any] = []
 
-        return body(call, list(map(spec, given.tensors)), given.tensors)
+        def call(inputs: list[Any]) -> list[Any]:
+            given = iter(inputs)
+            args = unflatten(structure, iter([next(given) if isinstance(leaf, Tensor) else leaf for leaf in leaves]))
+            found.append(Tree.of(branch(*args), f"the results of {what}"))
+            numbers.extend(map(number, found[0].given))
+            return found[0].tensors if wanted is None else [
+                t if n is None else as_operand(x, what, dtype)
+                for x, n, t, dtype in zip(found[0].given, numbers, found[0].tensors, wanted)
+            ]  # fmt: skip
 
-    bodies = [traced(branch) for branch in branches]
-    kinds = [[(row.shape, row.dtype) for row in b.tape.outputs] for b in bodies]
-    for k, (tree, kind) in enumerate(zip(found, kinds)):
-        if not tree.same(found[0]) or kind != kinds[0]:
-            raise TypeError(f"{what}: branch 0 returns {_shown(found[0], kinds[0])}, and branch {k} {_shown(tree, kind)}: all "
+        return body(call, list(map(spec, tensors)), tensors, numbers=list(map(number, tensors))), found[0], numbers
+
+    made = [traced(branch) for branch in branches]
+    first = made[0][1]
+    if any(any(numbers) for _, _, numbers in made) and all(tree.same(first) for _, tree, _ in made):
+        wanted = [_common(slot) for slot in zip(*[zip(numbers, b.tape.outputs) for b, _, numbers in made])]
+        made = [traced(branch, wanted) for branch in branches]
+    kinds = [[(row.shape, row.dtype) for row in b.tape.outputs] for b, _, _ in made]
+    for k, ((_, tree, _), kind) in enumerate(zip(made, kinds)):
+        if not tree.same(first) or kind != kinds[0]:
+            raise TypeError(f"{what}: branch 0 returns {_shown(first, kinds[0])}, and branch {k} {_shown(tree, kind)}: all "
                             "must return results that are nested alike, with the same shapes and dtypes")  # fmt: skip
-    return found[0].filled(record(index, bodies, given.tensors))
+    results = record(index, [b for b, _, _ in made], tensors)
+    recording = current_trace.get()
+    for out, numbers in zip(results, zip(*[numbers for _, _, numbers in made])):
+        if None not in numbers and recording is not None:
+            recording.numbers[out._row] = Number(_kind(numbers), max(n.bound for n in numbers))
+    return first.filled(results)
+
+
+def _common(slot: Sequence[tuple[Any, Any]]) -> np.dtype:
+    """The dtype of a result that is a number in some branches or all, from what number it is and its row in each."""
+    decided = [row.dtype for number, row in slot if number is None]
+    return decided[0] if decided else np.dtype(_kind([number for number, _ in slot]))
+
+
+def _kind(numbers: Sequence[Any]) -> type:
+    kinds = {number.kind for number in numbers}
+    return kinds.pop() if len(kinds) == 1 else common(sorted(kinds, key=str))
 
 
 def _shown(tree: Tree, kinds: Sequence[tuple]) -> str:

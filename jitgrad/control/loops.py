@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from jitgrad.checking import checked
-from jitgrad.control.body import Tree, body, floating, own, spec
+from jitgrad.control.body import Tree, as_operand, body, floating, own, spec
 from jitgrad.control.loop import Looped, record
 from jitgrad.functions.data import as_tensor
 from jitgrad.functions.shaping import cat, stack
@@ -119,7 +119,7 @@ def adapting(carry: Tree, run: Callable[[Tree], Any]) -> Any:
         except _OtherDtype as found:
             k, dtype = found.args
             tensors, numbers = list(carry.tensors), list(carry.numbers)
-            tensors[k], numbers[k] = apply(cast, (tensors[k],), {"dtype": dtype}), False
+            tensors[k], numbers[k] = as_operand(carry.given[k], "a number", dtype), None
             carry = carry._replace(tensors=tensors, numbers=tuple(numbers))
 
 

@@ -21,6 +21,7 @@ from jitgrad.functions.creation import zeros_like
 from jitgrad.functions.data import as_tensor
 from jitgrad.guards import InnerTrace
 from jitgrad.handle import Handle, requires
+from jitgrad.kinds import arguments
 from jitgrad.ops.elementwise import cast, detach
 from jitgrad.ops.movement import cat, narrow, reshape
 from jitgrad.ops.table import Op, Spec
@@ -30,6 +31,7 @@ from jitgrad.tape import NOTHING, Row, Tape
 from jitgrad.tensor import Tensor, wrap
 from jitgrad.transforms import COMPUTED, Traced, trace
 from jitgrad.tree import flatten, shown, size, unflatten
+from jitgrad.weak import number
 
 Tensors = Sequence[Any]
 
@@ -216,7 +218,7 @@ class _Call:
     def __init__(self, custom: Custom, args: tuple, kwargs: dict) -> None:
         self.custom = custom
         self.leaves: list[Any] = []
-        self.structure = flatten((args, kwargs), self.leaves)
+        self.structure = flatten(arguments((args, kwargs)), self.leaves)
         self.xs = [leaf for leaf in self.leaves if isinstance(leaf, Tensor)]
 
     def rebuilt(self, xs: Tensors, **otherwise: Any) -> tuple[tuple, dict]:
@@ -308,7 +310,7 @@ class _Call:
 
 def _trace(function: Callable, operands: Tensors) -> Traced:
     """The tape of a function of tensors like the operands."""
-    specs = [(tuple(x.shape), x._held.dtype, False) for x in operands]
+    specs = [(tuple(x.shape), x._held.dtype, number(x)) for x in operands]
     rebuild: Callable = lambda inputs: (inputs, {})
     return _within(True, lambda: trace(function, specs, rebuild, Tensor, InnerTrace(operands), None, operands))
 

@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from jitgrad import dtypes
 from jitgrad.forward import forget, forward
 from jitgrad.functions.creation import zeros_like
-from jitgrad.functions.data import as_tensor
+from jitgrad.functions.operands import operand
 from jitgrad.handle import make, requires
 from jitgrad.hidden import refuse_keys
+from jitgrad.kinds import arguments
 from jitgrad.leaving import taken_since
 from jitgrad.memory import lie_in_order
 from jitgrad.ops.elementwise import cast
@@ -40,7 +40,9 @@ class Point:
     ) -> None:
         if not callable(function):
             raise TypeError(f"a function can be differentiated, not {type(function).__name__}")
-        given = list(args)
+        ours = {i % len(args) for i in where}
+        given = [arg if i in ours else arguments(arg) for i, arg in enumerate(args)]
+        kwargs = {name: arguments(arg) for name, arg in kwargs.items()}
         self.begun = serials()
         self.inputs: list[Tensor] = []
         self.structures = []
@@ -151,12 +153,13 @@ def _fresh(leaf: Any, argument: int) -> Tensor:
     """A tensor with the value of `leaf` and a row of its own, behind which the sweeps do not look."""
     if not isinstance(leaf, Tensor):
         try:
-            leaf = as_tensor(float(leaf) if isinstance(leaf, int) and not isinstance(leaf, bool) else leaf)
+            leaf = operand(float(leaf) if isinstance(leaf, int) and not isinstance(leaf, bool) else leaf)
         except TypeError as error:
             raise TypeError(f"argument {argument} cannot be differentiated: {error}") from None
     trace = current_trace.get()
-    if trace is not None and leaf._value is None and trace.is_number(leaf._row):  # a tensor, as it would be without jit
-        leaf = apply(cast, (leaf,), {"dtype": dtypes.default()})
+    number = None if trace is None or leaf._value is not None else trace.number(leaf._row)
+    if number is not None and number.kind is int:
+        leaf = apply(cast, (leaf,), {"dtype": np.dtype(np.float64)})
     if not leaf.dtype.is_floating_point:
         raise TypeError(f"argument {argument} is {leaf.dtype.name}, and gradients exist for floating dtypes only: "
                         "convert it, or leave it out of argnums")  # fmt: skip

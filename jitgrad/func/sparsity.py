@@ -40,7 +40,7 @@ def jacobian_sparsity(function: Callable, *args: Any, argnum: int = 0) -> Any:
     target = xs[argnum]
     if not target.dtype.is_floating_point:
         raise TypeError(f"argument {argnum} is {target.dtype.name}, and derivatives exist for floating dtypes only")
-    specs = [(tuple(x.shape), x._held.dtype, False) for x in tensors]
+    specs = [(tuple(x.shape), x._held.dtype, None) for x in tensors]
 
     def rebuild(inputs: list) -> tuple:
         given = iter(inputs)

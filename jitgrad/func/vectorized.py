@@ -14,6 +14,7 @@ from jitgrad.functions.data import as_tensor
 from jitgrad.functions.shaping import cat, movedim, stack
 from jitgrad.guards import InnerTrace
 from jitgrad.handle import Handle, make
+from jitgrad.kinds import argument, arguments
 from jitgrad.ops.movement import narrow
 from jitgrad.options import with_options
 from jitgrad.record import apply, copied, current_trace, grad_mode
@@ -64,10 +65,11 @@ def vmap(
         structure = flatten(args, leaves)
         dims = _in_dims(in_dims, structure, leaves)
         size = _size(leaves, dims)
+        shared = arguments(kwargs)
         fronts = [_to_front(leaf, dim) for leaf, dim in zip(leaves, dims)]
 
         def call(many: list[Any], count: int) -> tuple[list[Any], list[Any], Any]:
-            return _run(function, many, structure, kwargs, count, randomness, out_dims)
+            return _run(function, many, structure, shared, count, randomness, out_dims)
 
         if chunk_size is None or chunk_size >= size:
             results, _, built = call(fronts, size)
@@ -142,7 +144,7 @@ def _size(leaves: list[Any], dims: list[int | None]) -> int:
 
 def _to_front(leaf: Any, dim: int | None) -> Any:
     if dim is None:
-        return leaf
+        return argument(leaf)
     x = leaf if isinstance(leaf, Tensor) else as_tensor(leaf)
     if x._value is None and current_trace.get() is None:
         raise LeakedTraceError(f"vmap over {LEAKED}")
@@ -164,7 +166,7 @@ def _run(
         grad_mode.set(True)
         tracing = BatchTrace(size, randomness)
         tracing.at_hand = lambda: [first_of(example_of(x.value)) for x in mapped]
-        specs = [(tuple(x.value.shape[1:]), x.value._held.dtype, False) for x in mapped]
+        specs = [(tuple(x.value.shape[1:]), x.value._held.dtype, None) for x in mapped]
         traced = trace(function, specs, rebuild, Tensor, tracing, None, [x.value for x in mapped])
     finally:
         grad_mode.set(was)

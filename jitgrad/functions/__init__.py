@@ -14,15 +14,17 @@ import numpy as np
 
 from jitgrad.checking import RAW, checked, is_meant, told
 from jitgrad.functions import converting, creation, data, losses, numeric, numpy_names, shaping
+from jitgrad.functions.operands import accepting_arrays
 from jitgrad.handle import Handle
 from jitgrad.inplace import overwrite
-from jitgrad.methods import bound, quick_binary, quick_one, quick_reflected, quick_unary
+from jitgrad.methods import bound, quick_binary, quick_one, quick_reflected, quick_unary, quick_with_parameters
 from jitgrad.ops import TABLE
 from jitgrad.ops import elementwise as ew
 from jitgrad.ops.table import Op
 from jitgrad.protocols import FUNCTIONS, NUMPY
-from jitgrad.record import apply
+from jitgrad.record import FLOATS, apply
 from jitgrad.tensor import Tensor
+from jitgrad.weak import are_numbers, number, operate
 
 _KINDS = ("elementwise", "reduction", "movement")
 
@@ -65,7 +67,7 @@ def polygamma(n: int, input: Tensor) -> Tensor:
 for _op in TABLE.values():
     if _op.kind in _KINDS and not _op.internal:
         for _name in (_op.name, *_op.aliases):
-            FUNCTIONS[_name] = bound(_op, data._accepting_arrays)
+            FUNCTIONS[_name] = bound(_op, accepting_arrays)
 FUNCTIONS["polygamma"] = checked(polygamma)
 _HOT = frozenset({
     "add", "clamp", "div", "expand", "matmul", "permute", "pow", "reshape", "sub", "transpose", "view", "where",
@@ -107,7 +109,7 @@ def _bitwise(op: Op, reflected: bool) -> Callable:
     def method(self: Tensor, other: Any) -> Any:
         if not isinstance(other, (Handle, np.ndarray, np.generic, bool, int, float)):
             return NotImplemented
-        return apply(op, (other, self) if reflected else (self, other))
+        return operate(op, (other, self) if reflected else (self, other))
 
     return method
 
@@ -116,20 +118,36 @@ _DUNDERS = {
     "add": "add", "sub": "sub", "mul": "mul", "truediv": "div", "floordiv": "floor_divide", "mod": "remainder",
 }  # fmt: skip
 for _dunder, _name in _DUNDERS.items():
-    setattr(Tensor, f"__{_dunder}__", quick_binary(TABLE[_name]))
-    setattr(Tensor, f"__r{_dunder}__", quick_reflected(TABLE[_name]))
+    setattr(Tensor, f"__{_dunder}__", quick_binary(TABLE[_name], operate))
+    setattr(Tensor, f"__r{_dunder}__", quick_reflected(TABLE[_name], operate))
 for _dunder in ("and", "or", "xor"):
     setattr(Tensor, f"__{_dunder}__", _bitwise(TABLE[f"bitwise_{_dunder}"], False))
     setattr(Tensor, f"__r{_dunder}__", _bitwise(TABLE[f"bitwise_{_dunder}"], True))
     _DUNDERS[_dunder] = f"bitwise_{_dunder}"
 for _dunder in ("eq", "ne", "lt", "le", "gt", "ge"):
-    setattr(Tensor, f"__{_dunder}__", quick_binary(TABLE[_dunder]))
+    setattr(Tensor, f"__{_dunder}__", quick_binary(TABLE[_dunder], operate))
 for _name in ("neg", "abs"):
-    setattr(Tensor, f"__{_name}__", quick_unary(TABLE[_name]))
+    setattr(Tensor, f"__{_name}__", quick_unary(TABLE[_name], operate))
+
+
+def _power(self: Tensor, exponent: Any) -> Tensor:
+    value = self._value
+    if value is None and are_numbers(self, exponent):
+        return operate(ew.pow, (self, exponent))
+    if value is not None and (exponent.__class__ is int or exponent.__class__ is float) and value.dtype in FLOATS:
+        return _pow_scalar(self, exponent=exponent)
+    return numeric.pow(self, exponent)
+
+
+_pow_scalar = quick_with_parameters(ew.pow_scalar)
 
 
 def _rpow(self: Tensor, base: Any) -> Tensor:
-    return numeric.pow(base, self)
+    return operate(ew.pow, (base, self)) if self._value is None and are_numbers(base, self) else numeric.pow(base, self)
+
+
+def _inverted(self: Tensor) -> Tensor:
+    return operate(ew.bitwise_not, (self,))
 
 
 def _reversed_dims(self: Tensor) -> Tensor:
@@ -150,8 +168,8 @@ def _rmatmul(self: Tensor, other: Any) -> Tensor:
 
 
 _ATTACHED: dict[str, Any] = {
-    "__pow__": numeric.pow, "__rpow__": _rpow, "__matmul__": FUNCTIONS["matmul"], "__rmatmul__": _rmatmul,
-    "__invert__": FUNCTIONS["bitwise_not"], "__pos__": lambda self: self,
+    "__pow__": _power, "__rpow__": _rpow, "__matmul__": FUNCTIONS["matmul"], "__rmatmul__": _rmatmul,
+    "__invert__": _inverted, "__pos__": lambda self: self,
     "T": property(_reversed_dims),
     "mT": property(numeric.matrix_transpose),
 }  # fmt: skip
@@ -172,8 +190,23 @@ for _op in TABLE.values():
             _ATTACHED[_name + "_"] = _inplace(_name, FUNCTIONS[_name])
 for _name in ("pow", "clamp", "round", "masked_fill", "scatter_add", "index_add", "cumsum"):
     _ATTACHED[_name + "_"] = _inplace(_name, FUNCTIONS[_name])
+
+
+def _assignment(name: str, function: Callable, plain: Callable) -> Callable:
+    """`x += y`: in place, but for a number on a tape, of which it makes another as in Python."""
+
+    def method(self: Tensor, other: Any) -> Tensor:
+        if self._value is None and number(self) is not None:
+            return plain(self, other)
+        return overwrite(self, function(self, other), name + "_")
+
+    method.__doc__ = f"`{name}` in place: this tensor takes the result."
+    return method
+
+
 for _dunder, _name in (_DUNDERS | {"pow": "pow"}).items():
-    _ATTACHED[f"__i{_dunder}__"] = _ATTACHED[_name + "_"]
+    _plain = _ATTACHED.get(f"__{_dunder}__") or getattr(Tensor, f"__{_dunder}__")
+    _ATTACHED[f"__i{_dunder}__"] = _assignment(_name, FUNCTIONS[_name], _plain)
 
 
 def _where(self: Tensor, condition: Any, other: Any) -> Tensor:

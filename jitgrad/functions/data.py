@@ -133,13 +133,6 @@ def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
     return tensor(data, dtype=dtype)
 
 
-def _accepting_arrays(args: tuple) -> tuple:
-    """The arguments of a call, with a NumPy array or number in the first place made into a tensor if there is none."""
-    if args and not isinstance(args[0], Handle) and not any(isinstance(a, Handle) for a in args):
-        return (as_tensor(args[0]), *args[1:])
-    return args
-
-
 def from_numpy(array: np.ndarray) -> Tensor:
     """A tensor that shares the memory of a NumPy array: changes to one are seen in the other.
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from jitgrad import dtypes
 from jitgrad.dtypes import HALF
-from jitgrad.functions.data import _accepting_arrays, as_tensor
-from jitgrad.functions.shaping import in_dtype_of, times, unsqueeze
+from jitgrad.functions.operands import accepting_arrays, operand
+from jitgrad.functions.shaping import in_dtype_of, unsqueeze
+from jitgrad.inplace import numbers
 from jitgrad.leaving import refuse_masked
 from jitgrad.methods import SCALARS, bound, quick_one, quick_product, quick_with_parameters
 from jitgrad.ops import TABLE
@@ -20,13 +20,14 @@ from jitgrad.ops.linalg import matmul as matmul_op
 from jitgrad.ops.linalg import transposed
 from jitgrad.ops.movement import expand, reshape
 from jitgrad.ops.table import axis
-from jitgrad.precision import in_single
-from jitgrad.record import FLOATS, apply
+from jitgrad.precision import in_single, rounded
+from jitgrad.record import FLOATS, apply, same_dtype
 from jitgrad.tensor import Tensor, wrap
 from jitgrad.tracing import lifting
+from jitgrad.weak import are_numbers
 
-amax, amin, argmax, argmin = (bound(TABLE[n]) for n in ("amax", "amin", "argmax", "argmin"))
-_add, _sub, _div, _floor_divide = (bound(TABLE[n], _accepting_arrays) for n in ("add", "sub", "div", "floor_divide"))
+amax, amin, argmax, argmin = (bound(TABLE[n], accepting_arrays) for n in ("amax", "amin", "argmax", "argmin"))
+_add, _sub, _div, _floor_divide = (bound(TABLE[n], accepting_arrays) for n in ("add", "sub", "div", "floor_divide"))
 _logsumexp = bound(TABLE["logsumexp"])
 
 
@@ -71,6 +72,26 @@ def max(input: Tensor, dim: Any = None, keepdim: bool = False, *, other: Any = N
 def min(input: Tensor, dim: Any = None, keepdim: bool = False, *, other: Any = None) -> Any:
     """The smallest element; along `dim` the pair (values, indices); of two tensors the smaller one elementwise."""
     return _extreme(input, amin, argmin, ew.minimum, dim if other is None else other, keepdim, "min")
+
+
+def any(input: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
+    """Whether any element is true, over `dim` or all; with `dim=()` each by itself. bool, of uint8 uint8 as in PyTorch."""
+    return _truths("any", input, dim, keepdim)
+
+
+def all(input: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
+    """Whether all elements are true, over `dim` or all; with `dim=()` each by itself. bool, of uint8 uint8 as in PyTorch."""
+    return _truths("all", input, dim, keepdim)
+
+
+def _truths(name: str, input: Any, dim: Any, keepdim: bool) -> Tensor:
+    x = input if isinstance(input, Tensor) else operand(input)
+    none = isinstance(dim, (tuple, list)) and not dim
+    out = apply(ew.ne, (x, 0)) if none else _TRUTHS[name](x, dim, keepdim)
+    return in_dtype_of(x, out) if x.dtype.name == "uint8" else out
+
+
+_TRUTHS = {name: bound(TABLE[name]) for name in ("any", "all")}
 
 
 def matmul(input: Tensor, other: Tensor) -> Tensor:
@@ -174,7 +195,7 @@ def pow(input: Any, exponent: Any) -> Tensor:
         value = input._value
         if value is not None and value.dtype in FLOATS:  # what most powers are
             return _pow_scalar(input, exponent=exponent)
-    input, exponent = _accepting_arrays((input, exponent))
+    input, exponent = accepting_arrays((input, exponent))
     if isinstance(exponent, np.generic):
         exponent = exponent.item()
     if isinstance(input, Tensor) and isinstance(exponent, (int, float)) and not isinstance(exponent, bool):
@@ -198,19 +219,30 @@ def _no_fractions(exponent: Any) -> None:
 
 def add(input: Any, other: Any, *, alpha: Any = 1) -> Tensor:
     """`input + alpha * other` elementwise."""
-    return _add(input, other) if alpha == 1 else _with_scaled(_add, input, other, alpha)
+    return _add(input, other) if alpha.__class__ is int and alpha == 1 else _with_scaled("add", input, other, alpha)
 
 
 def sub(input: Any, other: Any, *, alpha: Any = 1) -> Tensor:
     """`input - alpha * other` elementwise."""
-    return _sub(input, other) if alpha == 1 else _with_scaled(_sub, input, other, alpha)
+    return _sub(input, other) if alpha.__class__ is int and alpha == 1 else _with_scaled("sub", input, other, alpha)
 
 
-@in_single
-def _with_scaled(op: Callable, input: Any, other: Any, alpha: Any) -> Tensor:
-    """A sum of `input` and `alpha * other`, which is of fractions if `input` is."""
-    floats = isinstance(input, Tensor) and input.dtype.is_floating_point
-    return op(input, other * alpha if floats else times(other, alpha))
+def _with_scaled(what: str, input: Any, other: Any, alpha: Any) -> Any:
+    """The sum or difference of `input` and `alpha * other`, both in the dtype that they have together."""
+    if not isinstance(input, Tensor) and not isinstance(other, Tensor):
+        input = operand(input)
+    (x, y), half = same_dtype(TABLE[what], (input, other))
+    common = next(v._held.dtype for v in (x, y) if isinstance(v, Tensor))
+    kind = alpha._held.dtype if isinstance(alpha, Tensor) else np.asarray(alpha).dtype
+    if dtypes.of(kind).category == dtypes.FLOATING and not dtypes.is_floating(common):
+        raise RuntimeError(f"{what}: alpha={alpha} would make {dtypes.of(common).name} values fractions: convert one with "
+                           ".float(), or pass an integer alpha")  # fmt: skip
+    if kind == np.bool_ and common != np.bool_:
+        raise RuntimeError(f"{what}: a bool alpha is for bool operands, and these are {dtypes.of(common).name} together")
+    y = y if isinstance(y, Tensor) else wrap(numbers(y, common))
+    scale = alpha if isinstance(alpha, Tensor) else wrap(numbers(alpha, common))
+    out = apply(TABLE[what], (x, in_dtype_of(y, apply(ew.mul, (y, scale)))))
+    return out if half is None else rounded(out, half)
 
 
 def div(input: Any, other: Any, *, rounding_mode: str | None = None) -> Tensor:
@@ -244,9 +276,7 @@ def clamp(input: Tensor, min: Any = None, max: Any = None) -> Tensor:
         value = input._value
         if value.__class__ in SCALARS or (value is not None and value.dtype in FLOATS):
             return _clamp(input, min=min, max=max)  # what most calls are
-    if not isinstance(input, Tensor):
-        raise TypeError(f"clamp: input must be a tensor, not {type(input).__name__}")
-    min, max = (as_tensor(bound) if isinstance(bound, np.ndarray) else bound for bound in (min, max))
+    input, min, max = accepting_arrays((input,))[0], *[b.item() if isinstance(b, np.generic) else b for b in (min, max)]
     if isinstance(min, Tensor) or isinstance(max, Tensor):
         out = input if min is None else _bounded(input, min, ew.lt)
         return out if max is None else _bounded(out, max, ew.gt)
@@ -274,7 +304,9 @@ def where(condition: Any, input: Any = None, other: Any = None) -> Any:
         return nonzero(condition, as_tuple=True)
     if input is None or other is None:
         raise TypeError("where takes a condition alone, or a condition and two choices")
-    return apply(ew.where, (condition, input, other))
+    if are_numbers(condition, input, other):
+        condition, input = operand(condition), operand(input)
+    return apply(ew.where, accepting_arrays((condition, input, other)))
 
 
 def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
@@ -304,6 +336,7 @@ def _to_decimals(input: Tensor, decimals: int) -> Tensor:
 
 def logsumexp(input: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
     """log(sum(exp(x))) over `dim`, without overflow. Integers are computed in the default float dtype."""
+    input = input if isinstance(input, Tensor) else operand(input)
     if not input.dtype.is_floating_point:
         input = apply(ew.cast, (input,), {"dtype": dtypes.default()})
     return _logsumexp(input, dim, keepdim)
@@ -334,7 +367,7 @@ def isclose(input: Tensor, other: Tensor, rtol: float = 1e-5, atol: float = 1e-8
                            "convert one")  # fmt: skip
     refuse_masked(input)
     refuse_masked(other)
-    both = [as_tensor(v) for v in (input, other)]
+    both = [v if isinstance(v, Tensor) else operand(v) for v in (input, other)]
     x, y = (apply(ew.cast, (v,), {"dtype": np.dtype(np.float64)}).detach() for v in both)
     close = (x == y) | (((x - y).abs() <= y.abs() * rtol + atol) & y.isfinite())
     return close | (x.isnan() & y.isnan()) if equal_nan else close

@@ -189,10 +189,13 @@ def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     """Put tensors one after the other along `dim`; the other sizes must be equal."""
     many = _together(tensors, "cat")
     shapes = [tuple(x._held.shape) for x in many]
-    if (0,) in shapes and len(many) > 1:  # PyTorch skips empty 1-d tensors
-        many = [x for x, shape in zip(many, shapes) if shape != (0,)] or many[:1]
+    if (0,) in shapes and len(set(map(len, shapes))) > 1:  # PyTorch takes 1-d tensors of nothing beside those of any shape
+        like = next(shape for shape in shapes if shape != (0,))
+        d = axis(dim, len(like))
+        empty = {"shape": (*like[:d], 0, *like[d + 1 :])}
+        many = [_reshape(x, empty) if shape == (0,) else x for x, shape in zip(many, shapes)]
         shapes = [tuple(x._held.shape) for x in many]
-    if not shapes[0]:
+    if () in shapes:
         raise RuntimeError("cat: 0-d tensors have no dimension to join along: use stack")
     d = axis(dim, len(shapes[0]))
     if len({(len(shape), shape[:d], shape[d + 1 :]) for shape in shapes}) > 1:

@@ -32,7 +32,8 @@ NOWHERE = ROOM - 1  # the place in the table where the address of an argument go
 class Input(NamedTuple):
     """An argument: a value of type `number`, or an array (C-contiguous) of the dtype and shape; not both are needed.
 
-    If `bytes` is not 0, that many go to `to` among the cells; else the address goes to entry `to` of the table.
+    If `bytes` is not 0, that many go to `to` among the cells; else the address goes to entry `to` of the table. A number is
+    the argument itself if it is `bare`, or else what a tensor holds.
     """
 
     number: type | None
@@ -40,6 +41,7 @@ class Input(NamedTuple):
     shape: tuple[int, ...]
     to: int
     bytes: int
+    bare: bool = False
 
 
 class Slot(NamedTuple):
@@ -74,7 +76,7 @@ def write_plan(
     words = [function, len(inputs), len(arrays), len(slots), len(outputs)]
     for i, shape in zip(inputs, shapes):
         kinds = (0 if i.number is None else id(i.number), 0 if i.dtype is None else id(i.dtype))
-        words += [*kinds, len(i.shape), shape.ctypes.data, i.to, i.bytes]
+        words += [*kinds, len(i.shape), shape.ctypes.data, i.to, i.bytes, int(i.bare)]
     words += arrays
     for slot in slots:
         words += [slot.value, int(slot.in_cells)]
@@ -134,8 +136,8 @@ done:
   ret ptr %result
 }}
 
-; Where the data of a value of the kind at %p is; null for a value of another kind.
-define internal ptr @data_of(ptr %v, ptr %p) alwaysinline {{
+; Where the data of an argument %x with the value %v is, if it is of the kind at %p; null if it is not.
+define internal ptr @data_of(ptr %x, ptr %v, ptr %p) alwaysinline {{
 entry:
   %is = icmp ne ptr %v, null
   br i1 %is, label %value, label %no
@@ -146,7 +148,12 @@ value:
   br i1 %is_number, label %yes, label %other
 yes:
   %inside = getelementptr i8, ptr %v, i64 {number}
-  ret ptr %inside
+  %is_bare = icmp eq ptr %v, %x
+  %bare_word = call i64 @word(ptr %p, i64 6)
+  %must_be_bare = icmp ne i64 %bare_word, 0
+  %wrong = xor i1 %is_bare, %must_be_bare
+  %taken = select i1 %wrong, ptr null, ptr %inside
+  ret ptr %taken
 other:
   %is_array = icmp eq ptr %type, @jitgrad_ndarray
   br i1 %is_array, label %array, label %no
@@ -243,7 +250,7 @@ entry:
   %slots = call i64 @word(ptr %plan, i64 3)
   %outputs = call i64 @word(ptr %plan, i64 4)
   %first = getelementptr i64, ptr %plan, i64 5
-  %inputs_words = mul i64 %inputs, 6
+  %inputs_words = mul i64 %inputs, 7
   %places = getelementptr i64, ptr %first, i64 %inputs_words
   %p_slots = getelementptr i64, ptr %places, i64 %arrays
   %slots_words = mul i64 %slots, 2
@@ -275,13 +282,13 @@ look:
   %x_at = getelementptr ptr, ptr %args, i64 %i1
   %x = load ptr, ptr %x_at
   %v = call ptr @value_of(ptr %x)
-  %data = call ptr @data_of(ptr %v, ptr %p)
+  %data = call ptr @data_of(ptr %x, ptr %v, ptr %p)
   %fits = icmp ne ptr %data, null
   br i1 %fits, label %take, label %miss
 take:
   %to = call i64 @word(ptr %p, i64 4)
   %bytes = call i64 @word(ptr %p, i64 5)
-  %p1 = getelementptr i64, ptr %p, i64 6
+  %p1 = getelementptr i64, ptr %p, i64 7
   %has_cell = icmp ne i64 %bytes, 0
   br i1 %has_cell, label %copy, label %point
 copy:

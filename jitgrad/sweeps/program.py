@@ -302,10 +302,11 @@ class Program:
 
     # The way around the driver, for programs of machine code alone.
 
-    def direct(self, numbers: Sequence[type | None], cls: type) -> Direct | None:
+    def direct(self, numbers: Sequence[tuple[type | None, bool]], cls: type) -> Direct | None:
         """How `enter` runs this program; None where it cannot.
 
-        `numbers` are the types of the leaves that are numbers, `cls` is the class of tensors.
+        `numbers` are the types of the leaves that are numbers, and whether a number is given as it is or held by a tensor; `cls`
+        is the class of tensors.
         """
         step = self.steps[0] if len(self.steps) == 1 else None
         if enter(cls) is None or not isinstance(step, Native) or step.longest >= LONG or step.chunks or step.flagged:
@@ -321,7 +322,7 @@ class Program:
         entries = {place: i for i, (place, *_) in enumerate(step.arrays)}
         made = [(i, place, shape, dtype) for i, (place, shape, dtype, _) in enumerate(step.arrays) if shape is not None]
         made += [(len(step.arrays) + i, -1 - i, (max(n, 1),), dtype) for i, (dtype, n) in enumerate(step.temporaries)]
-        inputs = [self._input(row, number, bases, entries) for row, number in zip(self._leaves, numbers)]
+        inputs = [self._input(row, *number, bases, entries) for row, number in zip(self._leaves, numbers)]
         arguments = {entry: 1 + len(inputs) + i for i, (entry, *_) in enumerate(made)}
         outputs = [o for row in self.tape.outputs if (o := self._output(row, bases, entries, arguments)) is not None]
         if end > 8 * ROOM or len(slots) >= NOWHERE or len(outputs) < len(self.tape.outputs):
@@ -329,11 +330,13 @@ class Program:
         plan = write_plan(step.kernel.address, inputs, list(arguments), slots, outputs)
         return Direct(enter(cls), plan, [self._pool(place, shape, dtype) for _, place, shape, dtype in made], self)
 
-    def _input(self, row: Row, number: type | None, bases: dict[str, int], entries: dict[int, int]) -> Input:
-        cell, dtype = self._cell(row), None if number is float else row.dtype
+    def _input(
+        self, row: Row, number: type | None, bare: bool, bases: dict[str, int], entries: dict[int, int]
+    ) -> Input:
+        cell, dtype = self._cell(row), None if bare else row.dtype
         if cell is None:
-            return Input(number, dtype, row.shape, entries.get(self._place(row), NOWHERE), 0)
-        return Input(number, dtype, row.shape, bases[cell[0]] + cell[1] * row.dtype.itemsize, row.dtype.itemsize)
+            return Input(number, dtype, row.shape, entries.get(self._place(row), NOWHERE), 0, bare)
+        return Input(number, dtype, row.shape, bases[cell[0]] + cell[1] * row.dtype.itemsize, row.dtype.itemsize, bare)
 
     def _output(self, row: Row, bases: dict[str, int], entries: dict[int, int], arguments: dict[int, int]) -> Output | None:
         if row in self._leaves or row.op is CONST:

@@ -1,0 +1,238 @@
+"""What a number among the arguments is: exact, and adapting to the tensors that it meets, in eager code and under jit."""
+
+import itertools
+import math
+import warnings
+
+import numpy as np
+import pytest
+from scipy import integrate, optimize
+
+import jitgrad as jg
+
+NUMBERS = [2.5, 0.1, -3.0, np.float64(2.5), np.float32(0.1), np.float16(0.5), np.int64(3), np.int32(3), np.int8(3)]
+OF_ONE = {
+    "doubled": lambda c: c * 2, "as a fraction": lambda c: c / 7, "less one": lambda c: 1 - c, "negative": lambda c: -c,
+    "size": lambda c: abs(c), "power": lambda c: 2.5**c, "square": lambda c: c**2, "root": lambda c: abs(c) ** 0.5,
+    "rest": lambda c: c % 0.7, "whole": lambda c: c // 0.7, "long": lambda c: (c * 365.25 * 24 + 8193) - 8192,
+    "larger": lambda c: c > 1, "same": lambda c: c == 2.5, "function": lambda c: jg.sin(c), "of two": lambda c: jg.add(c, 0.3),
+    "of NumPy": lambda c: np.exp(c) * c, "reflected": lambda c: jg.atan2(c, 2.0),
+}  # fmt: skip
+WITH_A_TENSOR = {
+    "product": lambda x, c: x * c, "sum": lambda x, c: c + x, "of numbers first": lambda x, c: x * (c * 3 - 0.2),
+    "quotient": lambda x, c: c / (x + 2), "power": lambda x, c: (x + 2) ** c, "base": lambda x, c: abs(c) ** x,
+    "choice": lambda x, c: jg.where(x > 0, x, c), "maximum": lambda x, c: jg.maximum(x, c),
+    "of a function": lambda x, c: x * jg.exp(c),
+    "comparison": lambda x, c: x > c, "assigned": lambda x, c: assigned(c, x),
+    "clamped": lambda x, c: x.clamp(max=c), "scaled": lambda x, c: jg.add(x, x, alpha=c),
+    "loop": lambda x, c: jg.scan(lambda a, s: (a + s, a), c, x.reshape(-1))[0],
+    "branch": lambda x, c: jg.cond(x.sum() > 1, lambda c: c * 2, lambda c: c - 1, c) * x, "batch": lambda x, c: jg.vmap(
+        lambda s: s * (c + 0.1))(x.reshape(-1)), "gradient": lambda x, c: jg.grad(lambda x: (x * x * c).sum())(x),
+}  # fmt: skip
+
+
+def assigned(c, x):
+    """`+=` and the like, which make another number."""
+    c += 1
+    c *= 2.5
+    d = c
+    c -= x
+    d **= 2
+    d /= 3
+    return c * d
+
+
+def result_of(call, *args):
+    """A value and its dtype, also of a Python number; or the kind of error."""
+    try:
+        out = call(*args)
+    except (RuntimeError, TypeError) as error:
+        return type(error).__name__
+    value = out.detach().numpy() if isinstance(out, jg.Tensor) else np.asarray(out)
+    return value.dtype, value.astype(np.float64).tolist()
+
+
+def close(one, other):
+    if isinstance(one, str) or isinstance(other, str):
+        return one == other
+    rtol = 1e-14 if one[0] == np.float64 else 1e-3 if one[0] == np.float16 else 1e-6
+    return one[0] == other[0] and np.allclose(one[1], other[1], rtol=rtol, atol=0)
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("name", OF_ONE)
+def test_numbers_alone_are_what_python_makes_of_them(name):
+    for c in NUMBERS:
+        want = result_of(OF_ONE[name], c)
+        for sweep in ("interpreted", "machine", "jit") if c in (2.5, 3) else ("interpreted",):
+            with jg.sweep(sweep):
+                assert close(result_of(jg.jit(OF_ONE[name]), c), want), (name, c, sweep)
+        assert close(result_of(jg.jit(lambda d: OF_ONE[name](d["c"][0])), {"c": [c]}), want)
+
+
+@pytest.mark.parametrize("name", WITH_A_TENSOR)
+def test_numbers_adapt_to_the_tensors_that_they_meet(name):
+    function = WITH_A_TENSOR[name]
+    for c, dtype, shape in itertools.product(NUMBERS, ("float32", "float64", "float16", "int64"), [(3,), ()]):
+        x = jg.tensor(np.arange(1, 4) if shape else np.int64(2)).to(getattr(jg, dtype))
+        want = result_of(function, x, c)
+        with jg.sweep("interpreted"):
+            assert close(result_of(jg.jit(function), x, c), want), (name, c, dtype, shape)
+        if c == 0.1 and dtype == "float64" and shape:
+            assert close(result_of(jg.jit(function), x, c), want)
+
+
+@pytest.mark.quick
+def test_a_number_beside_float64_is_exact_in_every_way_to_run():
+    w, c = np.ones(3), 16777217.0
+
+    def f(w, c):
+        return (w * (c - 16777216.0)).sum()
+
+    for call in (f, jg.jit(f), jg.jit(f).compile(w, 1.0)):
+        assert float(call(jg.tensor(w), c)) == 3
+    assert jg.vmap(f, (0, None))(w[None], c).tolist() == [3]
+    for call in (jg.grad(f), jg.jit(jg.grad(f)), jg.grad(f).compile(w, 1.0)):
+        assert call(w, c).tolist() == [1, 1, 1]
+
+
+@pytest.mark.quick
+def test_gradients_in_numbers_have_their_dtype():
+    for c, dtype in ((0.3, "float64"), (np.float64(0.3), "float64"), (np.float32(0.3), "float32"), (np.array(0.3), "float64")):
+        for f in (lambda c: c * c, lambda c: jg.sin(c) * c, lambda c: (jg.ones(3) * c).sum()):
+            for call in (jg.grad(f), jg.jit(jg.grad(f))):
+                assert call(c).dtype is getattr(jg, dtype)
+            assert abs(float(jg.grad(f)(c)) - float(jg.jit(jg.grad(f))(c))) < 1e-7
+
+
+def test_callbacks_of_solvers_are_exact():
+    for f in (lambda x: jg.cos(x) - x, jg.jit(lambda x: jg.cos(x) - x)):
+        assert abs(optimize.brentq(f, 0, 1) - 0.7390851332151607) < 1e-13
+    bell = jg.jit(lambda x: jg.exp(-x * x))
+    for f in (bell, bell.compile(1.0).low_level_callable()):
+        assert abs(integrate.quad(f, 0, 2)[0] - math.sqrt(math.pi) / 2 * math.erf(2)) < 1e-13
+
+
+# Ints that change.
+
+STEPS = {
+    "product": lambda x, t: x * t, "power": lambda x, t: x / (1 - 0.9**t), "sums": lambda x, t: x * (2 * t - 1) + t // 2 - t % 3,
+    "index": lambda x, t: x[t % 3], "loop": lambda x, t: jg.fori_loop(0, t, lambda i, v: v * 1.5, x),
+    "choice": lambda x, t: jg.cond(t > 4, jg.sin, jg.cos, x), "comparison": lambda x, t: jg.where(x > t, x, t),
+    "in a list": lambda x, t: x * {"t": [t]}["t"][0],
+}  # fmt: skip
+NEEDED = {
+    "range": lambda x, t: sum([x] * t, x), "shape": lambda x, t: jg.ones(t + 1) * x[0], "branch": lambda x, t: x if t % 2 else -x,
+    "type": lambda x, t: x * 2 if isinstance(t, int) else x, "key": lambda x, t: x * dict.fromkeys(range(99), 2.0)[t],
+    "dimension": lambda x, t: x.reshape(1, 3).sum(t % 2), "text": lambda x, t: x * float(f"{t}"), "power": lambda x, t: x * 2**t,
+}  # fmt: skip
+
+
+def recordings(f):
+    return len(f._compiled)
+
+
+@pytest.mark.parametrize("name", STEPS)
+@pytest.mark.parametrize("guard", [False, True])
+def test_an_int_that_changes_is_recorded_a_few_times(name, guard):
+    f, x = jg.jit(STEPS[name], guard=guard), jg.tensor([0.5, 1.5, 2.5])
+    for t in [*range(1, 12), 3, 200, 7]:
+        t = t % 8 if name == "loop" else t
+        want = STEPS[name](x, t)
+        got = f(x, t)
+        assert got.dtype is want.dtype
+        np.testing.assert_allclose(got.numpy(), want.numpy(), rtol=1e-6)
+    assert recordings(f) == 3
+
+
+@pytest.mark.parametrize("name", NEEDED)
+def test_an_int_whose_value_is_needed_stays_in_the_key(name):
+    f, x = jg.jit(NEEDED[name]), jg.tensor([0.5, 1.5, 2.5])
+    for t in range(1, 8):
+        np.testing.assert_allclose(f(x, t).numpy(), NEEDED[name](x, t).numpy(), rtol=1e-6)
+    assert recordings(f) == 7
+
+
+def test_results_are_of_the_same_kind_at_every_call():
+    f = jg.jit(lambda x, t: {"x": x * t, "t": t, "next": [t + 1]})
+    for t in range(6):
+        found = f(jg.ones(1), t)
+        assert (found["t"], found["next"]) == (t, [t + 1])
+        assert type(found["t"]) is int
+    for t in range(6):
+        assert type(jg.jit(lambda c, t: c * t)(2.0, t)) is jg.Tensor
+
+
+def test_ints_that_grow_and_ints_that_are_large():
+    x = jg.ones(2, dtype=jg.float64)
+    f = jg.jit(lambda x, t: x * (t * t * t))
+    for t in (2, 3, 4, 5, 3_000_000, -3_000_001):
+        assert f(x, t).tolist() == [float(t**3)] * 2
+    g = jg.jit(lambda x, t: x * t)
+    for t in (1, 2, 3, 2**40, -(2**40), 2**31, 2**31 - 1, True):
+        assert g(x, t).tolist() == [float(t)] * 2
+
+
+def test_many_values_of_an_int_that_is_needed_are_worth_a_warning():
+    f = jg.jit(lambda x, n: sum([x] * n, x))
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        with jg.sweep("interpreted"):
+            for n in range(40):
+                f(jg.ones(1), n)
+    assert [str(w.message).startswith("<lambda> has been recorded 32 times") for w in found] == [True]
+
+
+def test_only_the_ints_that_change_are_inputs_and_native_code_keeps_them_fixed():
+    f = jg.jit(lambda x, n, t: sum([x * t] * n, x))
+    x = jg.ones(2)
+    for t in range(9):
+        assert f(x, 1 + t % 2, t).tolist() == [1.0 + (1 + t % 2) * t] * 2
+    assert recordings(f) <= 6
+    assert len(f.compile(x, 2, 3).arguments.values()) == 1
+
+
+# Arrays.
+
+OF_ARRAYS = {
+    "grad": lambda f, x, y: jg.grad(f)(x, y), "value_and_grad": lambda f, x, y: jg.value_and_grad(f)(x, y)[0],
+    "keyword": lambda f, x, y: jg.grad(f)(x, y=y), "vjp": lambda f, x, y: jg.vjp(lambda x: f(x, y), x)[0],
+    "jvp": lambda f, x, y: jg.jvp(f, (x, y), (x, y))[1], "hvp": lambda f, x, y: jg.hvp(f, (x, y), (x, y))[0],
+    "jacrev": lambda f, x, y: jg.jacrev(f)(x, y), "jacfwd": lambda f, x, y: jg.jacfwd(f)(x, y),
+    "hessian": lambda f, x, y: jg.hessian(f)(x, y), "linearize": lambda f, x, y: jg.linearize(f, x, y)[0],
+    "vmap": lambda f, x, y: jg.vmap(f, (0, None))(x[None], y), "vmap, keyword": lambda f, x, y: jg.vmap(f)(x[None], y=y),
+    "nested": lambda f, x, y: jg.grad(lambda x, d: f(x, d["y"][0]))(x, {"y": [y]}),
+    "cond": lambda f, x, y: jg.cond(True, f, f, x, y), "switch": lambda f, x, y: jg.switch(0, [f], x, y),
+    "scan": lambda f, x, y: jg.scan(lambda c, s: (c, f(s, s)), x, y[None])[1],
+    "custom_vjp": lambda f, x, y: with_rule(jg.custom_vjp(f))(x, y),
+    "custom_jvp": lambda f, x, y: with_rule(jg.custom_jvp(f))(x, y),
+}  # fmt: skip
+
+
+def with_rule(custom):
+    """The function, with a rule that nothing here asks for."""
+    if isinstance(custom, jg.custom_vjp):
+        custom.defvjp(lambda *args: (custom(*args), None), lambda residuals, g: (g, g))
+    else:
+        custom.defjvp(lambda primals, tangents: (custom(*primals), tangents[0]))
+    return custom
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("name", OF_ARRAYS)
+def test_arrays_are_tensors_in_every_transform(name):
+    seen = []
+
+    def f(x, y):
+        seen.append(type(y))
+        return (x * x * y.std(0)).sum()
+
+    x, y = np.array([0.5, -1.0]), np.arange(6.0).reshape(3, 2) if name != "scan" else np.array([1.0, 4.0])
+    if name in ("jvp", "hvp"):
+        y = np.array([1.0, 4.0])
+    call = OF_ARRAYS[name]
+    outside = {"vjp"}  # the array is not an argument there
+    got = call(f, x, jg.tensor(y) if name in outside else y)
+    assert set(seen) == {jg.Tensor}
+    np.testing.assert_allclose(got.detach().numpy(), call(f, jg.tensor(x), jg.tensor(y)).detach().numpy(), rtol=1e-12)
+    np.testing.assert_allclose(got.detach().numpy(), jg.jit(lambda x, y: call(f, x, y))(x, y).detach().numpy(), rtol=1e-12)
