@@ -212,8 +212,9 @@ def same_dtype(op: Op, operands: Sequence[Any], *, numbers: bool = False) -> tup
     first = 1 if op.name == "where" else 0
     numbers = numbers or first == 1
     known = [_dtype_rank(o) for o in operands[first:]]
-    if numbers and all(rank < 0 for _, rank in known) and not any(map(_is_tensor, operands[:first])):
-        known[0] = (_own_dtype(operands[first]), 0)  # a function of numbers alone makes a tensor of the first
+    if numbers and all(rank < 0 for _, rank in known) and not any(_dtype_rank(o)[1] >= 0 for o in operands[:first]):
+        one = operands[first]  # a function of numbers alone makes a tensor of the first
+        known[0] = (one._row.dtype if isinstance(one, Handle) else dtypes.of_number(one)), 0
     if first and _dtype_rank(operands[0])[0] != np.bool_:
         raise RuntimeError(f"where: the condition must be bool, not {dtypes.of(_dtype_rank(operands[0])[0]).name}: "
                         "compare, as in where(x > 0, ...)")  # fmt: skip
@@ -244,20 +245,10 @@ def _dtype_rank(operand: Any) -> tuple[np.dtype, int]:
         return operand._row.dtype, operand._row.ndim
     if isinstance(operand, np.ndarray):
         return operand.dtype, operand.ndim
-    if isinstance(operand, np.generic) and (operand.dtype.kind in "biuf" or dtypes.is_known(operand.dtype)):  # a number
-        return dtypes.weak(operand.__class__), -1
-    if isinstance(operand, (bool, int, float)):
+    known = isinstance(operand, np.generic) and (operand.dtype.kind in "biuf" or dtypes.is_known(operand.dtype))
+    if known or isinstance(operand, (bool, int, float)):
         return dtypes.weak(operand.__class__), -1
     raise TypeError(f"cannot compute with {type(operand).__name__}: operands are tensors, NumPy arrays and numbers")
-
-
-def _is_tensor(operand: Any) -> bool:
-    return _dtype_rank(operand)[1] >= 0
-
-
-def _own_dtype(number: Any) -> np.dtype:
-    """The dtype that the tensor of a number has."""
-    return number._row.dtype if isinstance(number, Handle) else dtypes.of_number(number)
 
 
 def _converted(operand: Any, dtype: np.dtype, rank: int, common: np.dtype) -> Any:

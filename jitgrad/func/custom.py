@@ -216,9 +216,8 @@ class _Call:
     results: _Results
 
     def __init__(self, custom: Custom, args: tuple, kwargs: dict) -> None:
-        self.custom = custom
-        self.leaves: list[Any] = []
-        self.structure = flatten(arguments((args, kwargs)), self.leaves)
+        self.custom, leaves = custom, []  # type: ignore[var-annotated]
+        self.structure, self.leaves = flatten(arguments((args, kwargs)), leaves), leaves
         self.xs = [leaf for leaf in self.leaves if isinstance(leaf, Tensor)]
 
     def rebuilt(self, xs: Tensors, **otherwise: Any) -> tuple[tuple, dict]:
