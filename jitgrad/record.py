@@ -212,7 +212,7 @@ def same_dtype(op: Op, operands: Sequence[Any], *, numbers: bool = False) -> tup
     first = 1 if op.name == "where" else 0
     numbers = numbers or first == 1
     known = [_dtype_rank(o) for o in operands[first:]]
-    if numbers and all(rank < 0 for _, rank in known) and not any(_dtype_rank(o)[1] >= 0 for o in operands[:first]):
+    if all(rank < 0 for _, rank in known) and not any(_dtype_rank(o)[1] >= 0 for o in operands[:first]):
         one = operands[first]  # a function of numbers alone makes a tensor of the first
         known[0] = (one._row.dtype if isinstance(one, Handle) else dtypes.of_number(one)), 0
     if first and _dtype_rank(operands[0])[0] != np.bool_:

@@ -24,7 +24,7 @@ WITH_A_TENSOR = {
     "choice": lambda x, c: jg.where(x > 0, x, c), "maximum": lambda x, c: jg.maximum(x, c),
     "of a function": lambda x, c: x * jg.exp(c),
     "comparison": lambda x, c: x > c, "assigned": lambda x, c: assigned(c, x),
-    "clamped": lambda x, c: x.clamp(max=c), "scaled": lambda x, c: jg.add(x, x, alpha=c),
+    "clamped": lambda x, c: x.clamp(max=c), "scaled": lambda x, c: jg.add(x, x, alpha=c) * jg.add(c, c, alpha=-2.0),
     "loop": lambda x, c: jg.scan(lambda a, s: (a + s, a), c, x.reshape(-1))[0],
     "branch": lambda x, c: jg.cond(x.sum() > 1, lambda c: c * 2, lambda c: c - 1, c) * x, "batch": lambda x, c: jg.vmap(
         lambda s: s * (c + 0.1))(x.reshape(-1)), "gradient": lambda x, c: jg.grad(lambda x: (x * x * c).sum())(x),

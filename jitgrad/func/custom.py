@@ -223,8 +223,8 @@ class _Call:
     def rebuilt(self, xs: Tensors, **otherwise: Any) -> tuple[tuple, dict]:
         """The arguments with other tensors, and, if `others` is given, that in the place of what is no tensor."""
         given = iter(xs)
-        leaves = [next(given) if isinstance(x, Tensor) else otherwise.get("others", x) for x in self.leaves]
-        return unflatten(self.structure, iter(leaves))
+        return unflatten(self.structure, iter([
+            next(given) if isinstance(x, Tensor) else otherwise.get("others", x) for x in self.leaves]))  # fmt: skip
 
     def run(self, xs: Tensors) -> Any:
         args, kwargs = self.rebuilt(xs)
