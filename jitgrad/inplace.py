@@ -92,8 +92,8 @@ def _becomes(handle: Any, row: Any) -> None:
 def _refuse_unrecorded(target: Any, root: Any, name: str) -> None:
     """RuntimeError for a view that was made under `no_grad` of what has a history, which would not know of the change."""
     if root is not target and grad_mode.get() and requires(root) and not requires(target):
-        raise RuntimeError(f"{name}: this is a view, made under no_grad(), of a tensor that requires grad, and changing it would "
-                           "be lost to the gradient: change it under no_grad() too, or make the view outside")  # fmt: skip
+        raise RuntimeError(f"{name}: this is a view, made by detach() or under no_grad(), of a tensor that requires grad, and "
+                           "changing it would be lost to the gradient: change it under no_grad() too, or clone() it")  # fmt: skip
 
 
 def numbers(value: Any, dtype: np.dtype) -> Any:
