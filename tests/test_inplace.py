@@ -354,7 +354,7 @@ def test_a_view_made_under_no_grad_is_not_changed_outside_of_it(change):
     for whole in (x, y):
         with jg.no_grad():
             view = whole[:1]
-        with pytest.raises(RuntimeError, match="made under no_grad"):
+        with pytest.raises(RuntimeError, match="under no_grad"):
             change(view)
     with jg.no_grad():
         change(view)

@@ -317,7 +317,8 @@ def test_numpy_functions_mean_what_they_mean_to_numpy() -> None:
 @quick
 def test_every_row_is_a_function_and_a_method() -> None:
     hidden = {
-        "binary_cross_entropy", "binary_cross_entropy_with_logits", "cast", "pad", "getitem", "index_put", "solve", "places", "within",
+        "binary_cross_entropy", "binary_cross_entropy_with_logits", "cast", "pad", "getitem", "index_put", "solve", "places",
+        "within",
     }  # fmt: skip
     for name, op in TABLE.items():
         if name in hidden or op.internal or op.kind in ("leaf", "const", "call", "item"):
