@@ -148,8 +148,7 @@ def test_errors_do_not_recommend_what_loses_the_gradient():
         with pytest.raises(TypeError) as told:
             jg.jit(call)(X)
         assert "detach" not in str(told.value)
-    with pytest.raises(TypeError, match=r"tensor\.numpy\(\) for plain NumPy"):
-        np.cumprod(w.detach())
+    assert np.cumprod(w.detach()).tolist() == [1, 2]
 
 
 MASKED = np.ma.array(X, mask=[False, True])

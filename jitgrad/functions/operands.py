@@ -23,5 +23,5 @@ def accepting_arrays(args: tuple) -> tuple:
 def operand(data: Any) -> Tensor:
     """The first argument of a function that got no tensor, as one: a number in a dtype that is as exact as it."""
     if isinstance(data, (bool, int, float)):
-        return made_here(as_tensor(np.asarray(data, dtypes.of_number(data))[()]))
+        return made_here(as_tensor(data, dtype=dtypes.of(dtypes.of_number(data))))
     return as_tensor(data)

@@ -104,6 +104,13 @@ def _sigmoid(x: Any) -> Any:
     return _where(x < 0, z, 1) / (1 + z)
 
 
+def _rounded_sigmoid_slope(x: Any, y: Any) -> Any:
+    if not isinstance(y, np.ndarray):
+        return y * (1 - y) if y < 1 else np.exp(-x)
+    slope = y * (1 - y)
+    return slope if np.all(y < 1) else np.where(y < 1, slope, np.exp(-x))
+
+
 def _sigmoid_slope(x: Any) -> Any:
     z = np.exp(-np.abs(x))
     return z / ((1 + z) * (1 + z))
@@ -230,8 +237,8 @@ atanh_slope = unary("1 / ((1 - x) * (1 + x))", lambda x: 1 / ((1 - x) * (1 + x))
 # Activations and special functions.
 sigmoid = unary("sigmoid(x)", _sigmoid, d=lambda x, y: rounded_sigmoid_slope(x, y), result="float")
 rounded_sigmoid_slope = binary(
-    "select(y < 1, y * (1 - y), exp(-x))", lambda x, y: np.where(y < 1, y * (1 - y), np.exp(-x)), result="float", internal=True,
-    vjp=(lambda g, x, y: -g * (sigmoid_slope(x) * tanh(0.5 * x)), None),
+    "select(y < 1, y * (1 - y), exp(-x))", _rounded_sigmoid_slope, result="float", internal=True,
+    hint="y", vjp=(lambda g, x, y: -g * (sigmoid_slope(x) * tanh(0.5 * x)), None),
 )  # fmt: skip
 """The derivative of sigmoid by the result y that it gave: so the digits that 1 - y has lost cancel where a loss takes the
 logarithm of 1 - sigmoid(x). Where none is left, and for derivatives of its own, it is that of exact numbers."""

@@ -116,6 +116,7 @@ class Op:
         samples: Callable | None = None,
         method: bool = True,
         internal: bool = False,
+        hint: str = "",
         accumulate: Callable | None = None,
         pullback: Callable | None = None,
         pushforward: Callable | None = None,
@@ -142,6 +143,7 @@ class Op:
         self.view = view
         self.samples = samples
         self.method = method and not internal
+        self.hint = hint  # an operand that is known to be a function of the others, and only helps to compute
         self.internal = internal  # used by other rows or functions, and no function of its own
         self.accumulate = accumulate
         self.parts = parts
