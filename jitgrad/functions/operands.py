@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from jitgrad import dtypes
 from jitgrad.functions.data import as_tensor
 from jitgrad.handle import Handle
