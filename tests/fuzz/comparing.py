@@ -113,7 +113,7 @@ def _close(got: np.ndarray, want: np.ndarray, around: np.ndarray | None, eps: fl
     with np.errstate(all="ignore"):
         finite = np.isfinite(want)
         scale = np.max(np.abs(want[finite]), initial=1e-30)
-        allowed = 64 * eps * np.maximum(scale, 1e-3 if eps < 1e-4 else 0.1) + (100 * around if around is not None else 0)
+        allowed = 64 * eps * np.maximum(scale, 1.0 if eps < 1e-4 else 0.1) + (100 * around if around is not None else 0)
         return bool(np.all(same | (np.abs(got - want) <= allowed) | (np.isnan(around) if around is not None else False)))
 
 
