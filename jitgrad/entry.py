@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from jitgrad.fresh import fresh, is_mutable
 from jitgrad.kinds import INT_BOUND, Scalar, told_apart
 from jitgrad.tensor import Tensor
 from jitgrad.transforms import COMPUTED
@@ -208,8 +209,12 @@ class _Text:
     def results(self, structure: Any, outputs: list[Any]) -> None:
         """The line that returns the results in their structure; an output is COMPUTED, or a fixed object."""
         computed = iter([f"t{i}" for i in range(len(outputs))])
-        leaves = [next(computed) if output is COMPUTED else self.known(output) for output in outputs]
+        leaves = [next(computed) if output is COMPUTED else self._fixed(output) for output in outputs]
         self.lines.append(f"    return {self._built(structure, iter(leaves))}")
+
+    def _fixed(self, output: Any) -> str:
+        """The expression for a fixed result."""
+        return f"{self.known(fresh)}({self.known(output)})" if is_mutable(output) else self.known(output)
 
     def _built(self, structure: Any, leaves: Iterator[str]) -> str:
         """The expression that builds a tree."""

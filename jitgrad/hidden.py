@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Awaitable, ItemsView, Iterator, KeysView, ValuesView
 from types import ModuleType
 from typing import Any
 
@@ -11,6 +12,7 @@ from jitgrad.handle import Handle
 from jitgrad.search import CONTAINERS, MAPPINGS, OCTETS, PLAIN, items_of, part
 from jitgrad.tree import keys
 
+_LATER = (Iterator, AsyncIterator, Awaitable, KeysView, ValuesView, ItemsView)
 _WHERE = "return tensors in tuples, lists, values of dicts and dataclasses"
 
 
@@ -24,6 +26,10 @@ def refuse_keys(structure: Any) -> None:
 def refuse_hidden(structure: Any, leaves: list[Any]) -> None:
     """TypeError for a result of a function that is recorded, if it holds tensors that would stay without values."""
     refuse_keys(structure)
+    for leaf in leaves:
+        if isinstance(leaf, _LATER):
+            raise TypeError(f"a function that is recorded returns a {type(leaf).__name__}, which could be gone through only once "
+                            "and would compute outside of the function: return a list or a tuple")  # fmt: skip
     waiting, seen = [(leaf, type(leaf)) for leaf in leaves if not isinstance(leaf, Handle)], set()
     while waiting:
         value, kind = waiting.pop()

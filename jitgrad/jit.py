@@ -13,6 +13,7 @@ from jitgrad import dtypes
 from jitgrad.choice import chosen_sweep
 from jitgrad.entry import MISS, write_entry
 from jitgrad.errors import NotCompilableError, StaticArgumentError
+from jitgrad.fresh import fresh
 from jitgrad.guards import Paths, replayed, trace_guarded, trace_lifted
 from jitgrad.handle import requires
 from jitgrad.ints import ChangingInts
@@ -391,4 +392,4 @@ def compilable(function: Callable) -> Callable:
 def _assembled(compiled: Compiled, results: list[Tensor]) -> Any:
     """The results in the structure that the function returned."""
     given = iter(results)
-    return unflatten(compiled.traced.structure, iter([next(given) if o is COMPUTED else o for o in compiled.traced.outputs]))
+    return unflatten(compiled.traced.structure, iter([next(given) if o is COMPUTED else fresh(o) for o in compiled.traced.outputs]))
