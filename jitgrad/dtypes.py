@@ -190,6 +190,19 @@ def cast_numbers(array: np.ndarray, wanted: np.dtype) -> np.ndarray:
         return array.astype(wanted, copy=False)
 
 
+def number(value: Any, wanted: np.dtype) -> Any:
+    """A number as one by NumPy of the dtype of the tensors beside it. One of an integer dtype wraps around, as in PyTorch;
+    `RuntimeError` for an int beyond int64 there."""
+    if wanted.kind not in "iu" or isinstance(value, np.generic):
+        with np.errstate(all="ignore"):
+            return wanted.type(value)
+    try:
+        return np.int64(value).astype(wanted)
+    except OverflowError:
+        raise RuntimeError(f"an int of {value.bit_length()} bits is beyond int64, and cannot stand beside a tensor of dtype "
+                           f"{of(wanted).name}: convert the tensor to float64 first") from None
+
+
 def promote_types(type1: DType, type2: DType) -> DType:
     """The smallest dtype that results of both dtypes fit into, as PyTorch promotes them.
 

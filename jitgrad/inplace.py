@@ -302,17 +302,21 @@ def _overwrite_traced(target: Any, root: Any, new: Any, name: str) -> Any:
 
 
 def _take_into(trace: Trace, root: Any) -> None:
-    """A tensor that was made of nothing but numbers while the trace records, and its views, as tensors of the trace.
+    """A tensor with a value that was made while the trace records, and its views, as tensors of the trace.
 
     Not where something shares the memory that would not see the change.
     """
     storage = root._storage
     views = [] if storage is None else [view for view in storage.living() if view is not root]
     alone = storage is None or (storage.exported is None and all(v._view is not None and v._view[0] is root for v in views))
-    if root._value is None or root._row is not None or not alone or not trace.has_made(root):
+    if root._value is None or not alone or not trace.owns(root):
         return
     trace.before_change(root)
-    root._row, root._value, root._storage = trace.constant(np.array(root._value)[()]), None, None
+    value = np.array(root._value)[()]
+    same = root._row is None and trace.has_made(root)  # at every call
+    row = trace.constant(value) if same else trace.capture(make(type(root), value, root._row))
+    trace.owned.add(row)
+    root._row, root._value, root._storage = row, None, None
     for view in views:
         handle = make(type(root), None, root._row)
         for op, params in view._view[1]:

@@ -125,11 +125,13 @@ def apply(op: Op, operands: Sequence[Any], params: dict[str, Any] = NOTHING) -> 
     try:
         value = quiet.run(op.run if op.kernel else runner(op), *values, **params)
     except ValueError as error:
+        if op.kind == "njit":  # the user's own
+            raise
         raise shape_error(op, values, error) from error
     except RuntimeError:
         value = again(op.run, *values, **params)
     except (TypeError, OverflowError) as error:
-        if is_meant(error):
+        if is_meant(error) or op.kind == "njit":
             raise
         shown = ", ".join(v.dtype.name if isinstance(v, np.ndarray) else type(v).__name__ for v in values)
         raise RuntimeError(f"{op.name} cannot compute with {shown}: a number is beyond the dtype, or is none") from error
@@ -141,6 +143,8 @@ def apply(op: Op, operands: Sequence[Any], params: dict[str, Any] = NOTHING) -> 
         note_view(operands[0], out, op, params)
     if lifts:
         trace.note_made(out)  # type: ignore[union-attr]
+    elif trace is not None and not op.view:
+        trace.note_computed(out)
     return out
 
 
@@ -229,7 +233,7 @@ def same_dtype(op: Op, operands: Sequence[Any], *, numbers: bool = False) -> tup
     common = SINGLE if half is not None and not op.jumps else common
     converted = [
         *operands[:first],
-        *[common.type(o) if numbers and not isinstance(o, (Handle, np.ndarray)) and common not in HALF
+        *[dtypes.number(o, common) if numbers and not isinstance(o, (Handle, np.ndarray)) and common not in HALF
           else _converted(o, d, r, common) for o, (d, r) in zip(operands[first:], known)],
     ]  # fmt: skip
     return converted if half is None or common == SINGLE else widened(converted), half
@@ -252,6 +256,8 @@ def _dtype_rank(operand: Any) -> tuple[np.dtype, int]:
 
 
 def _converted(operand: Any, dtype: np.dtype, rank: int, common: np.dtype) -> Any:
+    if rank < 0 and common.kind in "iu" and not isinstance(operand, Handle):
+        return dtypes.number(operand, common)
     if dtype == common and not (rank < 0 and isinstance(operand, (Handle, np.generic))):
         return operand
     if rank < 0 and not isinstance(operand, Handle):

@@ -120,6 +120,7 @@ class Trace:
         self.lifts: bool = self.outer is not None and self.outer.lifts  # operations on tensors with values are recorded too
         self.names: dict[Row, str] = {}  # what the printed tape says of some rows
         self.made: dict[int, weakref.ref] = {}  # tensors with values that were made meanwhile, of nothing from outside
+        self.computed: dict[int, weakref.ref] = {}  # tensors with values that operations made meanwhile, of whatever
         self.looked_at: dict[Any, Known | KnownAttribute] = {}  # what Python read of tensors from outside
         self.exported: list[np.ndarray] = []  # the memory of tensors from outside that NumPy may have read
         self.copied: list[Any] = []  # arrays and numbers by NumPy that became part of the tape
@@ -143,6 +144,16 @@ class Trace:
         """Whether `note_made` was told of a tensor."""
         found = self.made.get(id(handle))
         return found is not None and found() is handle
+
+    def note_computed(self, handle: Handle) -> None:
+        """Remember a tensor that an operation made, of values that may be others at the next call: nobody outside holds it,
+        so that it may be changed in place, and that is all."""
+        self.computed[id(handle)] = weakref.ref(handle)
+
+    def owns(self, handle: Handle) -> bool:
+        """Whether a tensor with a value was made while this trace records, in whatever way."""
+        found = self.computed.get(id(handle))
+        return (found is not None and found() is handle) or self.has_made(handle)
 
     def comes_from_outside(self, handle: Handle) -> bool:
         """Whether a tensor with a value may have another at the next call."""
@@ -217,7 +228,7 @@ class Trace:
             for key, (leaf, held) in list(trace.captured.items()):
                 shared = held is handle or (held._storage is not None and held._storage is handle._storage)
                 if shared and held._value is not None and not (trace.lifts and trace.comes_from_outside(held)):
-                    kept = make(held.__class__, np.array(held._value)[()], None)
+                    kept = make(held.__class__, np.array(held._value)[()], held._row)
                     del trace.captured[key]
                     trace.captured[id(kept)] = (leaf, kept)
 

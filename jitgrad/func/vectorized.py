@@ -20,7 +20,7 @@ from jitgrad.options import with_options
 from jitgrad.record import apply, copied, current_trace, grad_mode
 from jitgrad.tape import Row
 from jitgrad.tensor import Tensor
-from jitgrad.tracing import example_of, first_of, memory_of
+from jitgrad.tracing import example_of, first_of, lifting, memory_of
 from jitgrad.transforms import COMPUTED, Traced, trace
 from jitgrad.tree import flatten, unflatten
 from jitgrad.tree import spread as spread_prefix
@@ -167,8 +167,10 @@ def _run(
         tracing = BatchTrace(size, randomness)
         tracing.at_hand = lambda: [first_of(example_of(x.value)) for x in mapped]
         specs = [(tuple(x.value.shape[1:]), x.value._held.dtype, None) for x in mapped]
+        lifting.append(tracing)  # what the function makes is noted, by operations that take no short cut
         traced = trace(function, specs, rebuild, Tensor, tracing, None, [x.value for x in mapped])
     finally:
+        lifting[:] = [other for other in lifting if other is not tracing]
         grad_mode.set(was)
     known: dict[Row, Any] = {row: outer_tensor(handle) for row, handle in traced.captured.items()}
     known |= dict(zip(traced.tape.inputs, mapped)) | tracing.drawn
