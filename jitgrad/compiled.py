@@ -324,7 +324,8 @@ def compile_tape(
 
 def load(path: str | os.PathLike[str]) -> NativeFunction:
     """See `jitgrad.load_compiled`."""
-    return _loaded(Path(path).read_bytes(), str(path))
+    where = Path(os.fsdecode(path))
+    return _loaded(where.read_bytes(), str(where))
 
 
 def _unpickled(content: bytes) -> NativeFunction:

@@ -52,7 +52,9 @@ _TOLD: dict[str, str] = {
              "jitgrad.where(jitgrad.arange(n) < i, x, 0)",
     "store": f"an array of NumPy cannot hold what has no value: make it a tensor (jitgrad.zeros(n)), or {_JOIN}",
     "gamma": "for x > 0 use jitgrad.lgamma(x).exp(); elsewhere the sign is lost",
-    "select": "use jitgrad.where(condition, a, b), one in another for several conditions",
+    "np.select": "use jitgrad.where(condition, a, b), one in another for several conditions",
+    "softmax": "use jitgrad.softmax(x, dim)",
+    "logsumexp": "use jitgrad.logsumexp(x, dim)",
     "remainder": "use a - b * jitgrad.round(a / b)",
     "factorial": "use jitgrad.lgamma(x + 1).exp()",
     "fsum": "use x.sum()",
@@ -82,12 +84,14 @@ CURES |= {name: f"use x.{name}()" for name in ("sum", "mean", "std", "var", "nor
 
 _INTS = frozenset({_SIZE, CURES["range"], CURES["arange"], CURES["linspace"]})
 _NUMBERS = frozenset({"math", "np", "numpy", "scipy", "special", "cmath", "linalg"})
+_OTHERS = frozenset({"where", "nonzero", "allclose", "equal", "remainder", "select"})  # other functions than jitgrad's
 _BRANCHES = ("POP_JUMP", "JUMP_IF", "TO_BOOL", "UNARY_NOT")
 
 
 def cure(what: str) -> tuple[str, str]:
     """What asked for the value and what to do instead. `what` is the method that was asked, or the function of NumPy."""
-    called = _asked() if not what.startswith("np.") else what
+    own = what.startswith(("np.", "scipy."))  # functions that said their names
+    called = what if own else _asked()
     short = called.rpartition(".")[2]
     if called == "branch":
         return what, BRANCH
@@ -95,23 +99,24 @@ def cure(what: str) -> tuple[str, str]:
         return what, CURES[called]
     from jitgrad.protocols import FUNCTIONS
 
-    asked = f"{called}()" if called and not what.startswith("np.") else what
-    if called.partition(".")[0] in _NUMBERS and short in FUNCTIONS and short not in ("where", "nonzero", "allclose", "equal"):
+    asked = f"{called}()" if called and not own else what
+    if called.partition(".")[0] in _NUMBERS and short in FUNCTIONS and short not in _OTHERS:
         return asked, f"use jitgrad.{short}"
     if what == "an index" and CURES.get(short) not in _INTS:  # a dimension, say
         return asked or what, _FIXED
-    found = CURES.get(called.partition(".")[2]) or CURES.get(short) or CURES.get(what.removesuffix("()"))
+    found = CURES.get(called) or CURES.get(called.partition(".")[2]) or CURES.get(short) or CURES.get(what.removesuffix("()"))
     if found is not None:
         return asked, found
-    if what.startswith("np."):
-        return what, "it is NumPy's own function: write it in jitgrad's operations, or call it outside of the function"
+    if own:
+        whose = "NumPy" if what.startswith("np.") else "SciPy"
+        return what, f"it is {whose}'s own function: write it in jitgrad's operations, or call it outside of the function"
     return (what, BRANCH) if what == "bool()" else (asked, f"{_ITSELF}; {_NUMBER}")
 
 
 def _asked() -> str:
     """What the nearest caller outside of jitgrad is doing: the dotted name of what it calls, or one of a few words."""
     frame: FrameType | None = sys._getframe(1)
-    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] in ("jitgrad", "numpy"):
+    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] in ("jitgrad", "numpy", "scipy"):
         frame = frame.f_back
     if frame is None:
         return ""

@@ -191,16 +191,17 @@ def cast_numbers(array: np.ndarray, wanted: np.dtype) -> np.ndarray:
 
 
 def number(value: Any, wanted: np.dtype) -> Any:
-    """A number as one by NumPy of the dtype of the tensors beside it. One of an integer dtype wraps around, as in PyTorch;
-    `RuntimeError` for an int beyond int64 there."""
-    if wanted.kind not in "iu" or isinstance(value, np.generic):
-        with np.errstate(all="ignore"):
-            return wanted.type(value)
+    """A number as one by NumPy of the dtype of the tensors beside it. In an integer dtype it wraps around, as in PyTorch;
+    `RuntimeError` for an int that is beyond int64, or beyond every float."""
     try:
-        return np.int64(value).astype(wanted)
+        with np.errstate(all="ignore"):
+            if wanted.kind not in "iu":
+                return wanted.type(value)
+            return (value if isinstance(value, np.generic) else np.int64(value)).astype(wanted)
     except OverflowError:
-        raise RuntimeError(f"an int of {value.bit_length()} bits is beyond int64, and cannot stand beside a tensor of dtype "
-                           f"{of(wanted).name}: convert the tensor to float64 first") from None
+        beyond = "int64" if wanted.kind in "iu" else "float64"
+        raise RuntimeError(f"an int of {value.bit_length()} bits is beyond {beyond}, and cannot stand beside a tensor of dtype "
+                           f"{of(wanted).name}") from None  # fmt: skip
 
 
 def promote_types(type1: DType, type2: DType) -> DType:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from jitgrad import dtypes
-from jitgrad.errors import LEAKED, LeakedTraceError, MutatedArgumentError
+from jitgrad.errors import LeakedTraceError, MutatedArgumentError
 from jitgrad.handle import Handle, make, own_memory, requires
 from jitgrad.index import Step
 from jitgrad.leaving import refuse_masked
@@ -25,7 +25,7 @@ from jitgrad.ops.movement import expand, permute, reshape
 from jitgrad.ops.table import infer
 from jitgrad.record import apply, current_trace, grad_mode
 from jitgrad.tape import LEAF, NOTHING, Leaf
-from jitgrad.tracing import Trace, captured_here, copied_here
+from jitgrad.tracing import Trace, captured_here, copied_here, leaked
 
 
 def overwrite(target: Any, new: Any, name: str) -> Any:
@@ -107,6 +107,9 @@ def numbers(value: Any, dtype: np.dtype) -> Any:
         if array.dtype != object or not isinstance(value, int):  # an object is an int beyond int64
             dtypes.of(array.dtype)
     except (TypeError, ValueError):
+        if isinstance(value, int):
+            raise RuntimeError(f"an int of {value.bit_length()} bits is beyond int64, and does not fit into a tensor of dtype "
+                               f"{dtypes.of(dtype).name}") from None  # fmt: skip
         raise TypeError(f"a tensor of dtype {dtypes.of(dtype).name} cannot take {type(value).__name__}: assign "
                         "numbers, arrays or tensors") from None  # fmt: skip
     if not isinstance(value, np.ndarray):
@@ -286,7 +289,7 @@ def _overwrite_traced(target: Any, root: Any, new: Any, name: str) -> Any:
             "and lost at every later call: return the new value instead"
         )
     if trace is None:
-        raise LeakedTraceError(f"{name}: a change of {LEAKED}")
+        raise LeakedTraceError(f"{name}: a change of {leaked(target._row)}")
     views = views_of(trace, root)
     if root is target and next(reversed(trace.rows)) is not new._row:
         new = apply(alias, (new,))  # a row of its own, since that of another tensor may lie in memory otherwise

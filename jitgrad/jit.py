@@ -220,7 +220,7 @@ class Jitted:
             if found is None:  # what is outside may have come to be there since it was searched for
                 key = ((structure, now := self._outside.state_with(objects, anew=True)), *kinds)
                 found = self._compiled.get(self._place(key, tensors))
-        except TypeError:
+        except (TypeError, ValueError):  # a view of memory that can be written to raises the latter
             bad = next(leaf for leaf, kind in zip(leaves, kinds) if not hashable(kind))
             raise StaticArgumentError(
                 f"an argument of type {type(bad).__name__} is neither a tensor, an array, a number nor hashable: what is "
@@ -392,4 +392,5 @@ def compilable(function: Callable) -> Callable:
 def _assembled(compiled: Compiled, results: list[Tensor]) -> Any:
     """The results in the structure that the function returned."""
     given = iter(results)
-    return unflatten(compiled.traced.structure, iter([next(given) if o is COMPUTED else fresh(o) for o in compiled.traced.outputs]))
+    leaves = [next(given) if o is COMPUTED else fresh(o) for o in compiled.traced.outputs]
+    return unflatten(compiled.traced.structure, iter(leaves))

@@ -118,7 +118,7 @@ def hashable(kind: Any) -> bool:
     """Whether a part of a key can be one."""
     try:
         hash(kind)
-    except TypeError:
+    except (TypeError, ValueError):
         return False
     return True
 

@@ -18,6 +18,7 @@ import llvmlite.binding as llvm
 import numba
 import numpy as np
 from numba import types
+from numba.core.errors import TypingError
 from numba.np.numpy_support import as_dtype, from_dtype
 
 from jitgrad.batching import Batch
@@ -319,7 +320,18 @@ class _Results:
 
     def run(self, *xs: Any) -> Any:
         """The result for arrays and numbers."""
-        return self.typed(*_copies(xs))[()]
+        try:
+            return self.typed(*_copies(xs))[()]
+        except TypingError as error:
+            self._refuse_tuple(error)
+            raise
+
+    def _refuse_tuple(self, error: TypingError) -> None:
+        """TypeError, if Numba's error comes of a function that returns a tuple."""
+        made = self.typed.py_func.__globals__["function"].overloads.values()
+        if any(isinstance(code.signature.return_type, types.BaseTuple) for code in made):
+            raise TypeError(f"{self.name} returns a tuple: from_njit takes functions that return one array or number, so put the "
+                            "parts in one array, or wrap a function for each") from error  # fmt: skip
 
     def of(self, *xs: Any) -> Spec:
         """Shape and dtype of the result for rows."""
@@ -334,7 +346,11 @@ class _Results:
 
     def _found(self, xs: Sequence[Any]) -> Spec:
         kinds = tuple([types.Array(from_dtype(x.dtype), len(x.shape), "C") if x.shape else from_dtype(x.dtype) for x in xs])
-        self.typed.compile(kinds)
+        try:
+            self.typed.compile(kinds)
+        except TypingError as error:
+            self._refuse_tuple(error)
+            raise
         result = self.typed.overloads[kinds].signature.return_type
         dtype = as_dtype(result.dtype)
         if not result.ndim:

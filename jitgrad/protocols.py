@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import inspect
 import operator
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -35,6 +36,8 @@ for _op in TABLE.values():
         if isinstance(_key, np.ufunc):
             UFUNCS[_key] = _op
 
+_HOMES = ("numpy", "np."), ("scipy.special", "scipy.special.")  # where ufuncs are found, and how they are named
+
 FUNCTIONS: dict[str, Callable] = {}
 """Public functions by name, filled by `jitgrad.functions`."""
 
@@ -46,7 +49,8 @@ def array_ufunc(self: Any, ufunc: Any, method: str, *inputs: Any, **kwargs: Any)
     """`ufunc(*inputs)`: as a recorded operation where the op table has it, else as NumPy's own; see `_plain`."""
     if method == "__call__" and not kwargs and ufunc in UFUNCS:
         return FUNCTIONS["matmul"](*inputs) if UFUNCS[ufunc] is None else of_numpy(ufunc, UFUNCS[ufunc], inputs)
-    name = f"np.{ufunc.__name__}{'' if method == '__call__' else '.' + method}"
+    home = next((short for module, short in _HOMES if getattr(sys.modules.get(module), ufunc.__name__, None) is ufunc), "")
+    name = f"{home}{ufunc.__name__}{'' if method == '__call__' else '.' + method}"
     return _plain(name, ufunc in UFUNCS and method == "__call__", getattr(ufunc, method), inputs, kwargs)
 
 

@@ -18,7 +18,7 @@ from jitgrad import dtypes
 from jitgrad.broadcasting import broadcast_shape, shape_error
 from jitgrad.checking import is_meant
 from jitgrad.dtypes import HALF
-from jitgrad.errors import LEAKED, LeakedTraceError
+from jitgrad.errors import LeakedTraceError
 from jitgrad.handle import Handle, keep, make, make_recorded, note_view, own_memory, row_of
 from jitgrad.large import runner
 from jitgrad.leaving import refuse_masked
@@ -28,10 +28,13 @@ from jitgrad.ops.movement import expand
 from jitgrad.ops.table import Op, Spec, infer
 from jitgrad.precision import SINGLE, converted_to, half_among, rounded, widened
 from jitgrad.tape import ITEM, NOTHING, Leaf, Row, constant
-from jitgrad.tracing import Trace, current_trace, grad_mode
+from jitgrad.tracing import Trace, current_trace, grad_mode, leaked
 
 FLOATS = frozenset({np.dtype(np.float32), np.dtype(np.float64)})
 """What most operations are on; they know of no other in their quick ways."""
+
+_NO_OPERAND = "cannot compute with {}: operands are tensors, NumPy arrays and numbers"
+
 
 class _Quiet(threading.local):
     """`run(function, *args)` with NumPy's floating-point warnings off: inf and nan are values here, as in PyTorch.
@@ -71,7 +74,7 @@ def again(run: Callable, *args: Any, **params: Any) -> Any:
 
 @functools.lru_cache(maxsize=4096)
 def _kept_constant(number: float, kind: type) -> Row:
-    return constant(kind(number))
+    return constant(dtypes.number(number, np.dtype(kind)))
 
 
 @functools.lru_cache(maxsize=1024)
@@ -130,9 +133,12 @@ def apply(op: Op, operands: Sequence[Any], params: dict[str, Any] = NOTHING) -> 
         raise shape_error(op, values, error) from error
     except RuntimeError:
         value = again(op.run, *values, **params)
-    except (TypeError, OverflowError) as error:
+    except (TypeError, OverflowError, AttributeError) as error:
         if is_meant(error) or op.kind == "njit":
             raise
+        strange = next((v for v in values if not isinstance(v, (np.ndarray, np.generic, bool, int, float))), None)
+        if strange is not None:
+            raise TypeError(_NO_OPERAND.format(type(strange).__name__)) from None
         shown = ", ".join(v.dtype.name if isinstance(v, np.ndarray) else type(v).__name__ for v in values)
         raise RuntimeError(f"{op.name} cannot compute with {shown}: a number is beyond the dtype, or is none") from error
     if wanted and op.differentiable and grad_mode.get():
@@ -252,7 +258,7 @@ def _dtype_rank(operand: Any) -> tuple[np.dtype, int]:
     known = isinstance(operand, np.generic) and (operand.dtype.kind in "biuf" or dtypes.is_known(operand.dtype))
     if known or isinstance(operand, (bool, int, float)):
         return dtypes.weak(operand.__class__), -1
-    raise TypeError(f"cannot compute with {type(operand).__name__}: operands are tensors, NumPy arrays and numbers")
+    raise TypeError(_NO_OPERAND.format(type(operand).__name__))
 
 
 def _converted(operand: Any, dtype: np.dtype, rank: int, common: np.dtype) -> Any:
@@ -273,7 +279,8 @@ def _apply_traced(cls: type, op: Op, operands: Sequence[Any], params: dict[str, 
     """Append a row to the tape that is being traced."""
     trace = current_trace.get()
     if trace is None:
-        raise LeakedTraceError(f"{op.name} of {LEAKED}")
+        lost = next(o for o in operands if isinstance(o, Handle) and o._value is None)
+        raise LeakedTraceError(f"{op.name} of {leaked(lost._row)}")
     half = None
     if op.kind == "elementwise" and op is not cast:
         operands, half = same_dtype(op, operands, numbers=True)
@@ -407,7 +414,7 @@ def watched(handle: Any) -> Any:
         value, row = None, handle._row
     if value is None:
         if trace is None:
-            raise LeakedTraceError(f"a derivative in {LEAKED}")
+            raise LeakedTraceError(f"a derivative in {leaked(row)}")
         fresh = Row(alias, (lift(trace, handle),), NOTHING, row.shape, row.dtype, True)
         trace.rows.add(fresh)
     elif row is not None and row.requires:

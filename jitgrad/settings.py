@@ -74,6 +74,9 @@ class Config:
         wide = max(map(len, SETTINGS))
         return "\n".join(f"{name:<{wide}}  {self.values[name]!s:<6} {s.meaning}" for name, s in SETTINGS.items())
 
+    def __reduce__(self) -> str:
+        return "config"
+
     def watch(self, changed: Callable[[], None]) -> Callable[[], None]:
         """Call `changed()` after every change; as decorator."""
         self._watchers.append(changed)

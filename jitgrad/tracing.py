@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 
 from jitgrad import signals
-from jitgrad.errors import TracedValueError
+from jitgrad.errors import LEAKED, TracedValueError
 from jitgrad.handle import Handle, make, own_memory
 from jitgrad.tape import CONST, LEAF, Leaf, Row, constant, reachable
 
@@ -272,6 +272,14 @@ class Trace:
         row = constant(value)
         self.rows.add(row)
         return row
+
+
+def leaked(row: Row) -> str:
+    """What is said of a tensor without a value, where no trace records."""
+    if any(row in trace.rows for trace in list(lifting)):
+        return ("a tensor that belongs to another thread, in which jit or vmap is recording: compute with it in that thread, and "
+                "start threads outside of the function")  # fmt: skip
+    return LEAKED
 
 
 def example_of(handle: Any) -> Any:

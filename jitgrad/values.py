@@ -10,7 +10,7 @@ import numpy as np
 from jitgrad import dtypes
 from jitgrad.cures import cure
 from jitgrad.declared import Declared
-from jitgrad.errors import LEAKED, LeakedTraceError, TracedValueError
+from jitgrad.errors import LeakedTraceError, TracedValueError
 from jitgrad.handle import Handle, own_memory
 from jitgrad.leaving import as_number
 from jitgrad.ops import elementwise as ew
@@ -18,7 +18,7 @@ from jitgrad.printing import format_tensor
 from jitgrad.protocols import array_function, array_ufunc, numba_type
 from jitgrad.record import apply
 from jitgrad.tape import short_type
-from jitgrad.tracing import current_trace, lifting
+from jitgrad.tracing import current_trace, leaked, lifting
 
 
 def _python(value: Any) -> Any:
@@ -35,7 +35,7 @@ class Values(Declared):
     def _concrete(self, what: str) -> Any:
         if self._value is None:
             if current_trace.get() is None:
-                raise LeakedTraceError(f"{what} of {LEAKED}")
+                raise LeakedTraceError(f"{what} of {leaked(self._row)}")
             asked, instead = cure(what)
             raise TracedValueError(
                 f"{asked} needs the value of a tensor of shape {list(self._row.shape)}, and under jit and vmap there is none "

@@ -39,9 +39,10 @@ Tensors = Sequence[Any]
 class Custom:
     """A function with a derivative of its own, as a decorator makes it; called like the function."""
 
-    def __init__(self, function: Callable) -> None:
+    def __init__(self, function: Callable | None = None) -> None:
         if not callable(function):
-            raise TypeError(f"{type(self).__name__} takes a function, not {type(function).__name__}")
+            given = "nothing" if function is None else type(function).__name__
+            raise TypeError(f"{type(self).__name__} takes a function, not {given}: as a decorator it stands without parentheses")
         functools.update_wrapper(self, function)
         self._function = function
 

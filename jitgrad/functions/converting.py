@@ -90,17 +90,23 @@ def stride(self: Tensor, dim: int | None = None) -> Any:
     return steps if dim is None else steps[axis(dim, self.ndim)]
 
 
+def _is_floating_point(self: Tensor) -> bool:
+    """Whether the dtype is a floating one."""
+    return self.dtype.is_floating_point
+
+
+_is_floating_point.__name__ = "is_floating_point"
+
 METHODS: dict[str, Any] = {
     "to": to, "type": type_, "type_as": checked(type_as), "contiguous": contiguous, "cpu": cpu, "new_tensor": new_tensor,
     "new_zeros": new_zeros, "new_ones": new_ones, "new_full": new_full, "stride": stride, "nelement": Tensor.numel,
-    "ndimension": Tensor.dim, "is_floating_point": lambda self: self.dtype.is_floating_point,
+    "ndimension": Tensor.dim, "is_floating_point": checked(_is_floating_point),
 }  # fmt: skip
 _NAMES = {
     "half": "float16", "bfloat16": "bfloat16", "float": "float32", "double": "float64", "char": "int8",
     "short": "int16", "int": "int32", "long": "int64", "byte": "uint8", "bool": "bool",
 }  # fmt: skip
 METHODS |= {name: _converter(name, dtype) for name, dtype in _NAMES.items()}
-METHODS["is_floating_point"].__doc__ = "Whether the dtype is a floating one."
 
 
 # Functions of the same kind.

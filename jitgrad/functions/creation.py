@@ -155,6 +155,8 @@ def manual_seed(seed: int) -> np.random.Generator:
     global _random
     if not isinstance(seed, (int, float, np.number)):
         raise TypeError(f"manual_seed takes an int, not {type(seed).__name__}")
+    if seed != seed or seed in (np.inf, -np.inf):
+        raise ValueError(f"manual_seed takes an int, not {seed}")
     _random = np.random.default_rng(int(seed) % 2**64)
     return _random
 
