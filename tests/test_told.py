@@ -98,6 +98,7 @@ def setting():
 WRONG = [
     (lambda: jg.arctan2(jg.ones(2), jg.float32), TypeError, "DType"), (setting, RuntimeError, "beyond int64"),
     (lambda: jg.ones(2).is_floating_point(3), TypeError, "^is_floating_point"),
+    (lambda: pow(jg.tensor(3), 2, 5), TypeError, r"x \*\* y % z"),
     (lambda: jg.custom_vjp(), TypeError, "parentheses"), (lambda: jg.custom_jvp(), TypeError, "parentheses"),
     (lambda: jg.jit(lambda m: m)(memoryview(bytearray(3))), StaticArgumentError, "memoryview"),
     (lambda: jg.load_compiled(b"nowhere"), FileNotFoundError, "nowhere"),

@@ -130,7 +130,9 @@ for _name in ("neg", "abs"):
     setattr(Tensor, f"__{_name}__", quick_unary(TABLE[_name], operate))
 
 
-def _power(self: Tensor, exponent: Any) -> Tensor:
+def _power(self: Tensor, exponent: Any, modulo: None = None) -> Tensor:
+    if modulo is not None:
+        raise TypeError("pow(x, y, z) of a tensor cannot be: use x ** y % z")
     value = self._value
     if value is None and are_numbers(self, exponent):
         return operate(ew.pow, (self, exponent))
