@@ -121,7 +121,9 @@ class Search:
         for root in roots:
             self.within(root)
         known: Any = None
-        while known != (known := (len(self.values), len(self.called), len(self.owners), len(self.strings), self._all())):
+        for _ in range(_ROUNDS):
+            if known == (known := (len(self.values), len(self.called), len(self.owners), len(self.strings), self._all())):
+                break
             for owner in list(self.owners.values()):
                 self._attributes(owner)
 
@@ -239,9 +241,9 @@ class Search:
                         self.within(item)
         elif isinstance(value, np.ndarray) and value.dtype.hasobject:
             self.within(value.tolist())
-        elif not isinstance(value, _WATCHED) and self._is_new(id(value)):
+        elif not isinstance(value, _WATCHED) and self._is_new(*_identity(value)):
             self.alive.append(value)
-            self._own(value)
+            self._own(None if isinstance(value, types.MethodType) else value)
             self.suspect |= self._is_suspect(value)
             found = [source for source in (value, part(value, "__self__")) if self._is_source(source)]
             self.sources += found
@@ -369,6 +371,15 @@ _CALM = frozenset({
 })  # fmt: skip
 """Libraries in which the same question has the same answer, but for these names of NumPy's."""
 _UNCALM_IN_NUMPY = frozenset({"random", "load", "loadtxt", "genfromtxt", "fromfile", "memmap", "open_memmap", "fromregex"})
+
+
+_ROUNDS = 100
+"""What is reached in so many rounds is all there is, but for objects that make new ones whenever they are looked at."""
+
+
+def _identity(value: Any) -> tuple[int, ...]:
+    """What tells a value from others; a method is a new object whenever it is looked up."""
+    return (id(value.__func__), id(value.__self__)) if isinstance(value, types.MethodType) else (id(value),)
 
 
 def _defined(base: type, name: str) -> Any:

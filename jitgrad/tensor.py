@@ -16,6 +16,7 @@ from jitgrad.device import CPU, Device
 from jitgrad.gradients import gradient, set_gradient
 from jitgrad.handle import Handle, make, row_of
 from jitgrad.index import parse, plain
+from jitgrad.leaving import is_taken
 from jitgrad.memory import decide, of
 from jitgrad.methods import quick_one
 from jitgrad.ops import elementwise as ew
@@ -177,6 +178,8 @@ class Tensor(Values):
         return copied
 
     def __copy__(self) -> Any:
+        if self._value is None or not self.is_leaf or is_taken(self):  # it shares the history as well
+            return self.view(self.shape)
         return inplace.detached(self).requires_grad_(self.requires_grad)
 
     def __reduce__(self) -> tuple:
