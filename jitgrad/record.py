@@ -103,7 +103,7 @@ def apply(op: Op, operands: Sequence[Any], params: dict[str, Any] = NOTHING) -> 
     values = []
     for operand in operands:
         if not isinstance(operand, Handle):
-            if operand.__class__ is MaskedArray:
+            if isinstance(operand, MaskedArray):
                 refuse_masked(operand)
             values.append(operand)
             continue

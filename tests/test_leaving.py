@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import copy
 import math
 import types
 import warnings
@@ -155,7 +156,7 @@ MASKED = np.ma.array(X, mask=[False, True])
 T = jg.tensor(X)
 WITH_MASKS = {
     "tensor": jg.tensor, "as_tensor": jg.as_tensor, "from_numpy": jg.from_numpy, "of several": lambda m: jg.tensor([m, m]),
-    "operand": lambda m: T * m, "where": lambda m: jg.where(T > 0, T, m),
+    "operand": lambda m: T * m, "masked itself": lambda m: T * np.ma.masked, "where": lambda m: jg.where(T > 0, T, m),
     "ufunc": lambda m: np.add(T, m), "method": lambda m: T.maximum(m), "product": lambda m: T @ m, "function": jg.exp,
     "close": lambda m: jg.allclose(T, m),
     "reduced": jg.sum, "written": lambda m: T.clone().copy_(m), "set": lambda m: T.clone().__setitem__(slice(None), m),
@@ -264,3 +265,14 @@ def test_a_tensor_that_was_kept_is_an_error_when_it_is_used(use, record, f):
 def test_inside_of_a_trace_a_number_is_an_error_still():
     with pytest.raises(TracedValueError):
         jg.jit(jg.grad(lambda x: x.sum() * float(x[0])))(X)
+
+
+def test_a_copied_tensor_keeps_its_history():
+    f = lambda x: (x * copy.copy(x)).sum()
+    for grad in (jg.grad(f), jg.jit(jg.grad(f)), lambda x: jg.vmap(jg.grad(f))(x[None])[0]):
+        assert grad(jg.tensor([1.0, 2.0])).tolist() == [2.0, 4.0]
+    assert jg.jit(jg.hessian(f))(jg.tensor([1.0, 2.0])).tolist() == [[2.0, 0.0], [0.0, 2.0]]
+    assert jg.jvp(f, (jg.tensor([1.0, 2.0]),), (jg.tensor([1.0, 2.0]),))[1].item() == 10
+    leaf = jg.tensor([1.0], requires_grad=True)
+    assert copy.copy(leaf).is_leaf
+    assert not copy.copy(leaf * 2).is_leaf

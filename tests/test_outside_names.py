@@ -257,3 +257,30 @@ def test_classes_that_are_made_where_there_is_no_module_are_looked_at_again():
     made = scope["Made"]
     assert made.__module__ == "builtins"
     check(lambda: (lambda x: made.scaled(x), setting(made)), guard=False)
+
+
+class InDict:
+    """What it holds is in a dict, as modules of parameters do it."""
+
+    def __init__(self):
+        self._held = {"w": 2.0}
+
+    def __getattr__(self, name):
+        if name[:2] == "__":
+            raise AttributeError(name)
+        return self.__dict__["_held"][name]
+
+    def parameters(self):
+        return [self.w]
+
+    def __call__(self, x):
+        return x * self.w
+
+
+def test_a_class_that_looks_attributes_up_itself():
+    """Its methods are new objects whenever they are looked at; the search ends all the same, and sees what changes."""
+    layer = InDict()
+    step = jg.jit(layer)
+    assert step(jg.tensor([1.0])).tolist() == [2.0]
+    layer._held["w"] = 3.0
+    assert step(jg.tensor([1.0])).tolist() == [3.0]
