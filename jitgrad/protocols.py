@@ -45,8 +45,13 @@ NUMPY: dict[str, Callable] = {}
 """NumPy's functions by name, with NumPy's arguments, filled by `jitgrad.functions`; what `np.sum(tensor)` finds."""
 
 
+_COMPARISONS = frozenset({np.equal, np.not_equal, np.less, np.less_equal, np.greater, np.greater_equal})
+
+
 def array_ufunc(self: Any, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
     """`ufunc(*inputs)`: as a recorded operation where the op table has it, else as NumPy's own; see `_plain`."""
+    if ufunc in _COMPARISONS:  # `np.float64(0.1) < tensor` comes as an array, and means what `tensor > np.float64(0.1)` does
+        inputs = tuple([x[()] if x.__class__ is np.ndarray and not x.ndim else x for x in inputs])
     if method == "__call__" and not kwargs and ufunc in UFUNCS:
         return FUNCTIONS["matmul"](*inputs) if UFUNCS[ufunc] is None else of_numpy(ufunc, UFUNCS[ufunc], inputs)
     home = next((short for module, short in _HOMES if getattr(sys.modules.get(module), ufunc.__name__, None) is ufunc), "")

@@ -222,9 +222,8 @@ def same_dtype(op: Op, operands: Sequence[Any], *, numbers: bool = False) -> tup
     first = 1 if op.name == "where" else 0
     numbers = numbers or first == 1
     known = [_dtype_rank(o) for o in operands[first:]]
-    if all(rank < 0 for _, rank in known) and not any(_dtype_rank(o)[1] >= 0 for o in operands[:first]):
-        one = operands[first]  # a function of numbers alone makes a tensor of the first
-        known[0] = (one._row.dtype if isinstance(one, Handle) else dtypes.of_number(one)), 0
+    if not any(isinstance(o, Handle) and _dtype_rank(o)[1] >= 0 for o in operands):  # no tensor to adapt to: numbers are exact
+        known = [_exact(o, rank) for o, (_, rank) in zip(operands[first:], known)]
     if first and _dtype_rank(operands[0])[0] != np.bool_:
         raise RuntimeError(f"where: the condition must be bool, not {dtypes.of(_dtype_rank(operands[0])[0]).name}: "
                         "compare, as in where(x > 0, ...)")  # fmt: skip
@@ -259,6 +258,16 @@ def _dtype_rank(operand: Any) -> tuple[np.dtype, int]:
     if known or isinstance(operand, (bool, int, float)):
         return dtypes.weak(operand.__class__), -1
     raise TypeError(_NO_OPERAND.format(type(operand).__name__))
+
+
+def _exact(operand: Any, rank: int) -> tuple[np.dtype, int]:
+    """The dtype of a number as exact as it is; those by NumPy are stronger than Python's."""
+    if isinstance(operand, np.ndarray):
+        return operand.dtype, rank
+    if not isinstance(operand, Handle):
+        return dtypes.of_number(operand), 0 if isinstance(operand, np.generic) else rank
+    number = current_trace.get().number(operand._row)  # type: ignore[union-attr]
+    return operand._row.dtype, 0 if issubclass(number.kind, np.generic) else rank  # type: ignore[union-attr]
 
 
 def _converted(operand: Any, dtype: np.dtype, rank: int, common: np.dtype) -> Any:

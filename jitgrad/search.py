@@ -187,7 +187,7 @@ class Search:
         """What code with these globals reads."""
         found = reads(code)
         self.values |= found.attributes
-        self.asks_types |= "__class__" in found.attributes
+        self.asks_types |= not _KINDS_ASKED.isdisjoint(found.attributes | found.methods)
         self.called |= found.methods
         self.strings |= found.strings
         self.asked |= found.strings if found.by_name else set()
@@ -202,7 +202,7 @@ class Search:
                 self.value(Look(held.get, name))
             else:
                 self.suspect |= name in ("open", "input", "__import__")
-                self.asks_types |= name in ("isinstance", "issubclass", "type")
+                self.asks_types |= name in ("isinstance", "issubclass", "type", "hasattr", "callable")
         if not _ENVIRONMENT.isdisjoint(found.globals | found.attributes | found.methods):
             self.environment = True
             self.value(Look(vars(os).get, "environ"))
@@ -373,6 +373,7 @@ _CALM = frozenset({
 _UNCALM_IN_NUMPY = frozenset({"random", "load", "loadtxt", "genfromtxt", "fromfile", "memmap", "open_memmap", "fromregex"})
 
 
+_KINDS_ASKED = frozenset({"__class__", "isscalar", "is_tensor", "isreal", "iscomplexobj"})
 _ROUNDS = 100
 """What is reached in so many rounds is all there is, but for objects that make new ones whenever they are looked at."""
 

@@ -164,6 +164,10 @@ class Values(Declared):
 
     def __repr__(self) -> str:
         if self._value is None:
+            trace = current_trace.get()
+            number = None if trace is None else trace.number(self._row)
+            if number is not None and number.kind is int:  # its text may lead anywhere: see ints.py
+                self._concrete("the text of an int")
             return f"tensor(<traced {short_type(self._row)}>)"
         suffixes = []
         if self.grad_fn is not None:

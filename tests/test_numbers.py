@@ -236,3 +236,55 @@ def test_arrays_are_tensors_in_every_transform(name):
     assert set(seen) == {jg.Tensor}
     np.testing.assert_allclose(got.detach().numpy(), call(f, jg.tensor(x), jg.tensor(y)).detach().numpy(), rtol=1e-12)
     np.testing.assert_allclose(got.detach().numpy(), jg.jit(lambda x, y: call(f, x, y))(x, y).detach().numpy(), rtol=1e-12)
+
+
+TEXTS = {
+    "str": lambda x, t: x * len(str(t)), "format": lambda x, t: x * len(f"{t}"), "percent": lambda x, t: x * len("%s" % t),  # noqa: UP031
+    "name": lambda x, t: x * {"1": 10.0, "2": 20.0, "3": 30.0}.get(str(t), 0.0), "digits": lambda x, t: x * len(f"{t:d}"),
+    "kind": lambda x, t: x * (2.0 if hasattr(t, "shape") else 1.0), "scalar": lambda x, t: x * (1.0 if np.isscalar(t) else 2.0),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_an_int_whose_text_or_kind_is_asked_stays_an_int(name):
+    x, f = jg.tensor([1.5, -2.5]), TEXTS[name]
+    jitted = jg.jit(f)
+    for t in (1, 2, 3, 10, 100, 7):
+        assert jitted(x, t).tolist() == f(x, t).tolist()
+
+
+INTEGERS = np.arange(3)
+BESIDE_ARRAYS = [
+    lambda x: x * INTEGERS, lambda x: INTEGERS + x, lambda x: INTEGERS - x, lambda x: x**INTEGERS, lambda x: np.multiply(INTEGERS, x),
+    lambda x: x * (INTEGERS > 0), lambda x: np.where(INTEGERS > 0, x, 0), lambda x: x * np.array(3),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("f", BESIDE_ARRAYS)
+def test_a_float_beside_an_array_of_integers_is_exact(f):
+    x = 0.1234567890123456
+    np.testing.assert_array_equal(jg.jit(f)(x).numpy(), f(x))
+
+
+@pytest.mark.parametrize("name", ["maximum", "mul", "sub", "div", "pow", "add", "hypot", "atan2"])
+def test_an_int_and_a_float_are_exact_in_either_order(name):
+    f, x = getattr(jg, name), 0.1234567890123456
+    for a, b in ((3, x), (x, 3), (np.int64(3), x)):
+        assert f(a, b).dtype is jg.float64
+        assert jg.jit(f)(a, b).item() == f(a, b).item()
+
+
+def test_where_of_a_python_bool():
+    for f in (lambda c, x, y: jg.where(c, x, y),):
+        for c in (True, False):
+            assert jg.jit(f)(c, 16777217.0, 0.5).item() == f(c, 16777217.0, 0.5).item() == (16777217.0 if c else 0.5)
+    assert jg.where(False, np.int8(7), np.int64(300)).item() == 300
+    x = jg.tensor([1.0, 2.0])
+    for jacobian in (jg.jacrev, jg.jacfwd):
+        assert jacobian(lambda x: jg.where(True, x, 0))(x).tolist() == [[1.0, 0.0], [0.0, 1.0]]
+
+
+def test_numbers_by_numpy_compare_alike_on_both_sides():
+    t = jg.tensor(0.1)
+    assert (np.float64(0.1) == t).item() == (t == np.float64(0.1)).item() == jg.jit(lambda t: np.float64(0.1) == t)(t).item()
+    assert (np.float64(0.1) < t).item() == (t > np.float64(0.1)).item() == jg.jit(lambda t: np.float64(0.1) < t)(t).item()

@@ -8,7 +8,7 @@ import numpy as np
 
 from jitgrad import dtypes
 from jitgrad.dtypes import HALF
-from jitgrad.functions.operands import accepting_arrays, operand
+from jitgrad.functions.operands import accepting_arrays, exact, operand
 from jitgrad.functions.shaping import in_dtype_of, unsqueeze
 from jitgrad.inplace import numbers
 from jitgrad.leaving import refuse_masked
@@ -304,8 +304,10 @@ def where(condition: Any, input: Any = None, other: Any = None) -> Any:
         return nonzero(condition, as_tuple=True)
     if input is None or other is None:
         raise TypeError("where takes a condition alone, or a condition and two choices")
-    if are_numbers(condition, input, other):
-        condition, input = operand(condition), operand(input)
+    if isinstance(condition, (bool, np.bool_)):
+        condition = operand(condition)
+        if are_numbers(input, other):
+            input, other = exact(input), exact(other)
     return apply(ew.where, accepting_arrays((condition, input, other)))
 
 

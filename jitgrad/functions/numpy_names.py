@@ -18,12 +18,13 @@ from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
 from jitgrad import dtypes
 from jitgrad.functions import creation, numeric, shaping
-from jitgrad.functions.operands import operand
+from jitgrad.functions.operands import exact, operand
 from jitgrad.methods import bound
 from jitgrad.ops import TABLE
 from jitgrad.ops import elementwise as ew
 from jitgrad.record import apply
 from jitgrad.tensor import Tensor
+from jitgrad.weak import are_numbers
 
 NUMPY: dict[str, Callable] = {}
 
@@ -307,8 +308,8 @@ def _where(condition: Any, x: Any = None, y: Any = None) -> Any:
     if x is None or y is None:
         raise ValueError("np.where takes a condition alone, or a condition and two choices")
     flag = given if given._held.dtype == np.bool_ else apply(ew.ne, (given, 0))
-    if not isinstance(x, (Tensor, np.ndarray)) and not isinstance(y, (Tensor, np.ndarray)):
-        x = _tensor(x)
+    if are_numbers(x, y):
+        x, y = exact(x), exact(y)
     return numeric.where(flag, x, y)
 
 
