@@ -255,8 +255,8 @@ def test_an_int_whose_text_or_kind_is_asked_stays_an_int(name):
 
 INTEGERS = np.arange(3)
 BESIDE_ARRAYS = [
-    "str": lambda x, t: x * len(str(t)), "format": lambda x, t: x * len(f"{t}"),
-    "percent": lambda x, t: x * len("%s" % t),  # noqa: UP031
+    lambda x: x * INTEGERS, lambda x: INTEGERS + x, lambda x: INTEGERS - x, lambda x: x**INTEGERS,
+    lambda x: np.multiply(INTEGERS, x),
     lambda x: x * (INTEGERS > 0), lambda x: np.where(INTEGERS > 0, x, 0), lambda x: x * np.array(3),
 ]  # fmt: skip
 
