@@ -289,3 +289,16 @@ def test_numbers_by_numpy_compare_alike_on_both_sides():
     t = jg.tensor(0.1)
     assert (np.float64(0.1) == t).item() == (t == np.float64(0.1)).item() == jg.jit(lambda t: np.float64(0.1) == t)(t).item()
     assert (np.float64(0.1) < t).item() == (t > np.float64(0.1)).item() == jg.jit(lambda t: np.float64(0.1) < t)(t).item()
+
+
+def test_numbers_become_tensors_as_python_makes_them():
+    x = 16777217.0
+    wide = jg.zeros(2, dtype=jg.float64)
+    for f in (jg.as_tensor, lambda x: jg.as_tensor(x) + wide, lambda x: jg.as_tensor(x, dtype=jg.float64)):
+        eager, traced = f(x), jg.jit(f)(x)
+        assert traced.dtype is eager.dtype
+        assert traced.tolist() == eager.tolist()
+    joined = jg.jit(lambda x, y: jg.stack([x, y]))
+    assert joined(0.1, jg.tensor(1.0)).dtype is jg.float32
+    assert joined(0.1, jg.tensor(1.0, dtype=jg.float64)).tolist() == [0.1, 1.0]
+    assert joined(0.1, 0.3).tolist() == [0.1, 0.3]

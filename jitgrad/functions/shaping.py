@@ -29,6 +29,7 @@ from jitgrad.precision import in_single
 from jitgrad.record import apply, copied
 from jitgrad.tensor import Tensor
 from jitgrad.tracing import comes_later
+from jitgrad.weak import number
 
 _kept = functools.lru_cache(maxsize=1024, typed=True)
 """For parameters worked out from shapes and dimensions, which recur."""
@@ -181,7 +182,11 @@ def _together(tensors: Sequence[Tensor], what: str) -> list[Tensor]:
     first = many[0]._held.dtype
     if all(x._held.dtype is first for x in many):
         return many
-    common = dtypes.result_type((x._held.dtype, x.ndim) for x in many)
+    weak = [None if x._value is not None else number(x) for x in many]  # Python's numbers on a tape
+    adapts = None in weak
+    common = dtypes.result_type(
+        (dtypes.weak(n.kind), -1) if adapts and n is not None else (x._held.dtype, x.ndim) for x, n in zip(many, weak)
+    )
     return [x if x._held.dtype == common else apply(cast, (x,), {"dtype": common}) for x in many]
 
 
