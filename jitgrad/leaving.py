@@ -12,8 +12,6 @@ import warnings
 from contextvars import ContextVar
 from typing import Any
 
-import numpy as np
-
 from jitgrad.errors import LostGradientWarning
 from jitgrad.handle import Handle
 from jitgrad.tracing import grad_mode
@@ -49,7 +47,8 @@ def as_data(handle: Handle, what: str) -> None:
 
 def refuse_masked(array: Any) -> None:
     """TypeError for an array of `np.ma`, whose mask would be lost."""
-    if isinstance(array, np.ma.MaskedArray):
+    masked = sys.modules.get("numpy.ma")  # importing it takes milliseconds, and who has such an array has done so
+    if masked is not None and isinstance(array, masked.MaskedArray):
         raise TypeError("a masked array cannot be used here, since tensors have no masks: pass array.filled(value), or its data "
                         "and its mask, as in where(mask, 0, data)")  # fmt: skip
 

@@ -12,7 +12,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.ma import MaskedArray
 
 from jitgrad import dtypes
 from jitgrad.broadcasting import broadcast_shape, shape_error
@@ -103,7 +102,7 @@ def apply(op: Op, operands: Sequence[Any], params: dict[str, Any] = NOTHING) -> 
     values = []
     for operand in operands:
         if not isinstance(operand, Handle):
-            if isinstance(operand, MaskedArray):
+            if isinstance(operand, np.ndarray):
                 refuse_masked(operand)
             values.append(operand)
             continue

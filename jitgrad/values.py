@@ -166,8 +166,8 @@ class Values(Declared):
         if self._value is None:
             trace = current_trace.get()
             number = None if trace is None else trace.number(self._row)
-            if number is not None and number.kind is int:  # its text may lead anywhere: see ints.py
-                self._concrete("the text of an int")
+            if number is not None and number.kind in (int, float):  # its text may lead anywhere, and is that of no tensor
+                self._concrete("the text of a number")
             return f"tensor(<traced {short_type(self._row)}>)"
         suffixes = []
         if self.grad_fn is not None:

@@ -253,6 +253,12 @@ def test_an_int_whose_text_or_kind_is_asked_stays_an_int(name):
         assert jitted(x, t).tolist() == f(x, t).tolist()
 
 
+def test_the_text_of_a_float_is_no_constant():
+    for f in (lambda x, t: x * len(str(t)), lambda x, t: x * len(f"{t}"), lambda x, t: x * len(repr(t * 2))):
+        with pytest.raises(TypeError, match="needs the value"):
+            jg.jit(f)(jg.ones(2), 0.25)
+
+
 INTEGERS = np.arange(3)
 BESIDE_ARRAYS = [
     lambda x: x * INTEGERS, lambda x: INTEGERS + x, lambda x: INTEGERS - x, lambda x: x**INTEGERS,

@@ -235,7 +235,8 @@ def _with_scaled(what: str, input: Any, other: Any, alpha: Any) -> Any:
     common = next(v._held.dtype for v in (x, y) if isinstance(v, Tensor))
     kind = alpha._held.dtype if isinstance(alpha, Tensor) else np.asarray(alpha).dtype
     if dtypes.of(kind).category == dtypes.FLOATING and not dtypes.is_floating(common):
-        raise RuntimeError(f"{what}: alpha={alpha} would make {dtypes.of(common).name} values fractions: convert one with "
+        shown = "alpha, a float," if isinstance(alpha, Tensor) and alpha._value is None else f"alpha={alpha}"
+        raise RuntimeError(f"{what}: {shown} would make {dtypes.of(common).name} values fractions: convert one with "
                            ".float(), or pass an integer alpha")  # fmt: skip
     if kind == np.bool_ and common != np.bool_:
         raise RuntimeError(f"{what}: a bool alpha is for bool operands, and these are {dtypes.of(common).name} together")
