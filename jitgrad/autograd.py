@@ -19,6 +19,7 @@ from jitgrad.record import apply, grad_mode
 from jitgrad.reverse import reverse
 from jitgrad.structures import entries, look_up, note, seeded
 from jitgrad.tape import Row
+from jitgrad.tracing import grad_enabled
 
 _ONE = {kind: kind(1) for kind in (np.float16, np.float32, np.float64)}
 
@@ -332,4 +333,4 @@ class set_grad_enabled(_Mode):
 
 def is_grad_enabled() -> bool:
     """Whether operations are recorded, in this thread."""
-    return grad_mode.get()
+    return grad_enabled()

@@ -37,11 +37,6 @@ class GuardedTrace(Trace):
     """A trace that knows the values of its inputs. It also records what is computed from tensors of outside alone, whose
     values may be others at the next call."""
 
-    def __init__(self, values: Sequence[Any]) -> None:
-        super().__init__()
-        self.at_hand = lambda: values
-        self.guards: dict[Row, bool] = {}
-
     def truth(self, handle: Any) -> bool:
         """Decide a branch by the values of this call, and note how."""
         flag = handle if handle._held.dtype == np.bool_ else apply(ne, (handle, 0))
@@ -94,17 +89,6 @@ class InnerTrace(Trace):
     def _constant(self, row: Row) -> Tensor:
         assert self.outer is not None
         return make(Tensor, None, self.outer.constant(row.params["value"]))
-
-
-def trace_guarded(
-    function: Callable, specs: Sequence[tuple], rebuild: Callable, values: Sequence[Any], outside: Outside,
-    examples: Sequence[Any],
-) -> Traced:  # fmt: skip
-    """`trace` for the way through the function that these values of its inputs take."""
-    tracing = GuardedTrace(values)
-    traced = trace_lifted(function, specs, rebuild, tracing, outside, examples)
-    traced.guards = list(tracing.guards.items())
-    return traced
 
 
 def trace_lifted(

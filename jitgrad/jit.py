@@ -14,7 +14,7 @@ from jitgrad.choice import chosen_sweep
 from jitgrad.entry import MISS, write_entry
 from jitgrad.errors import NotCompilableError, StaticArgumentError
 from jitgrad.fresh import fresh
-from jitgrad.guards import Paths, replayed, trace_guarded, trace_lifted
+from jitgrad.guards import GuardedTrace, Paths, replayed, trace_lifted
 from jitgrad.handle import requires
 from jitgrad.ints import ChangingInts
 from jitgrad.kept import Kept
@@ -25,6 +25,7 @@ from jitgrad.options import with_options
 from jitgrad.outside import Outside
 from jitgrad.record import Trace, current_trace, grad_mode
 from jitgrad.recorded_call import recorded_call
+from jitgrad.rerecording import Recheck
 from jitgrad.signals import importing
 from jitgrad.simplifying import simplify
 from jitgrad.sweeps.interpreted import Interpreter
@@ -57,6 +58,7 @@ class Compiled:
         self.others: Any = None
         self.alike: Paths | None = None
         self.kept = True
+        self.recheck = Recheck(traced.doubts) if traced.doubts else None
 
     def is_right(self) -> bool:
         """Whether what it read from outside is still as it was recorded: the shapes and dtypes of the captured tensors, and
@@ -197,7 +199,8 @@ class Jitted:
         chosen = f"{known(chosen_sweep.get)}() is not {known(chosen_sweep.get())} or {known(current_trace.get)}() is not None"
         outdated = [f"{known(compiled.is_outdated)}()"] if compiled.traced.looked_at else []
         watches = [self._outside, *[self._outside.of_argument(value) for value in objects]]
-        return [chosen, *outdated, *[condition for watch in watches for condition in watch.conditions(known)]]
+        doubtful = [f"{known(compiled.recheck.due)}()"] if compiled.recheck else []
+        return [chosen, *outdated, *doubtful, *[condition for watch in watches for condition in watch.conditions(known)]]
 
     def __reduce__(self) -> str | tuple:
         named = getattr(sys.modules.get(self.__module__), getattr(self, "__qualname__", ""), None)
@@ -209,7 +212,7 @@ class Jitted:
     def _find(self, args: tuple, kwargs: dict, fixed: bool = False) -> tuple[Compiled, Any, list[Tensor], list[Any], Any]:
         """The tape for these arguments, the values of its outputs if they are known, and what the arguments are. Ints are
         part of the key if they are `fixed`."""
-        leaves: list[Any] = []
+        leaves, recorded = [], self._compiled.recorded  # type: ignore[var-annotated]
         structure = flatten((args, kwargs), leaves) if kwargs else flatten(args, leaves)
         tensors: list[Tensor] = []
         kinds = [kind_of(leaf, tensors) for leaf in leaves]
@@ -240,6 +243,9 @@ class Jitted:
             found = Paths(self.__name__, self._prefer) if self._guard else record()
             self._compiled[self._place(key, tensors)] = found
         chosen = found.chosen(tensors, chosen_sweep.get(), record)
+        recheck = chosen[0].recheck
+        if recheck is not None and self._compiled.recorded == recorded and recheck.due():
+            recheck.check(self.__name__, chosen[0], record([x._value for x in tensors] if self._guard else None))
         self._compiled.used(self._place(key, tensors), found)
         return *chosen, tensors, list(key[1:]), structure
 
@@ -287,14 +293,11 @@ class Jitted:
             return tree if with_kwargs else (tree, {})
 
         was = grad_mode.get()
-        tracing = Trace()
-        tracing.at_hand = lambda: [x._value for x in tensors]
         try:
-            grad_mode.set(True)
-            if values is None:
-                traced = trace_lifted(self._function, specs, rebuild, tracing, self._outside, examples)
-            else:
-                traced = trace_guarded(self._function, specs, rebuild, values, self._outside, examples)
+            grad_mode.set(True)  # before the trace is made: it must not matter which mode the first call was in
+            tracing = Trace() if values is None else GuardedTrace()
+            tracing.at_hand, tracing.grad_wanted = lambda: [x._value for x in tensors], was
+            traced = trace_lifted(self._function, specs, rebuild, tracing, self._outside, examples)
         finally:
             grad_mode.set(was)
         self._laid |= {k for k, _ in traced.laid if k < len(specs)}

@@ -9,8 +9,8 @@ the key: a changed one records anew. `search` says which these are.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, nullcontext
 from operator import is_
 from typing import Any, NamedTuple
 
@@ -127,14 +127,21 @@ class Outside(Watch):
         search.of(self._function, value)
         return [look for look in search.looks if look.place() not in self._search.places], search.identity
 
-    def watching(self, arguments: Any) -> AbstractContextManager[None]:
-        """In here the function, given these arguments, must not do what cannot be repeated: see `unrepeatable`."""
+    @contextmanager
+    def watching(self, arguments: Any) -> Iterator[list[str]]:
+        """In here the function, given these arguments, must not do what cannot be repeated: see `unrepeatable`. Afterwards there
+        are the names of what it reached that nobody knows more of."""
         search, leaves = self._search, []  # type: ignore[var-annotated]
         flatten(arguments, leaves)
         if not all(leaf.__class__ in PLAIN or isinstance(leaf, (Handle, np.ndarray, np.generic)) for leaf in leaves):
             search = Search([], self._function)
             search.of(self._function, arguments)
-        return watching(search) if search.suspect else nullcontext()
+        doubts: list[str] = []
+        with watching(search) if search.suspect else nullcontext():
+            yield doubts
+        if not search.warned:
+            arrays = search.writes and any(isinstance(x, np.ndarray) for x in _all_in([look() for look in search.looks]))
+            doubts += [*search.doubts, *(["an array that it may change"] if arrays else [])]
 
     def tensors(self) -> list[tuple[Handle, Any]]:
         """The tensors among the values, also those in lists and the like, with what `contents` says of each."""

@@ -13,6 +13,10 @@ _EVERYTHING = frozenset({
     "vars", "__dict__", "dir", "globals", "locals", "eval", "exec", "fields", "asdict", "astuple", "getmembers", "__slots__",
 })  # fmt: skip
 _TEXT = frozenset({"str", "repr", "format", "join", "chr", "lower", "upper", "strip", "replace", "split", "removeprefix"})
+_WRITERS = frozenset({
+    "fill", "sort", "put", "partition", "resize", "copyto", "place", "putmask", "put_along_axis", "fill_diagonal", "out",
+    "setfield", "setflags", "__setitem__", "at", "byteswap",
+})  # fmt: skip
 
 
 class Reads(NamedTuple):
@@ -27,6 +31,7 @@ class Reads(NamedTuple):
     everything: bool  # it may read all attributes of what it holds
     writes_text: bool  # it may put names together
     identity: bool  # it asks whether two things are one
+    writes: bool  # it may change an array
 
 
 @functools.lru_cache(4096)
@@ -34,7 +39,7 @@ def reads(code: types.CodeType) -> Reads:
     """What a piece of code reads."""
     held: dict[str, set] = {name: set() for name in ("globals", "attributes", "methods", "modules", "strings")}
     found = list(dis.get_instructions(code))
-    writes_text = identity = False
+    writes_text = identity = writes = False
     for i, (instruction, name) in enumerate(zip(found, [each.opname for each in found])):
         value: Any = instruction.argval
         if name in ("LOAD_GLOBAL", "LOAD_NAME"):
@@ -51,12 +56,15 @@ def reads(code: types.CodeType) -> Reads:
             identity = identity or not _constant(found[i - 1 : i], type(None))
         elif name == "BINARY_OP":
             writes_text = writes_text or _constant(found[max(i - 2, 0) : i], str)
+            writes = writes or instruction.argrepr[-1:] == "="
+        elif name == "STORE_SUBSCR":
+            writes = True
     held["strings"] = set(_strings(code.co_consts))
     if "MATCH_CLASS" in [each.opname for each in found]:
         held["attributes"] |= held["strings"]
     names = held["globals"] | held["attributes"] | held["methods"]
     facts = [not _BY_NAME.isdisjoint(names), not _EVERYTHING.isdisjoint(names), writes_text or not _TEXT.isdisjoint(names),
-             identity or "id" in held["globals"]]  # fmt: skip
+             identity or "id" in held["globals"], writes or not _WRITERS.isdisjoint(names | held["strings"])]  # fmt: skip
     for const in code.co_consts:
         if isinstance(const, types.CodeType):
             inner = reads(const)

@@ -29,6 +29,8 @@ import numpy as np
 
 from jitgrad.handle import Handle
 from jitgrad.reading import reads
+from jitgrad.repeatable import doubted, may_draw, package_of, part, unlike_in_numpy
+from jitgrad.tracing import grad_enabled
 
 MAPPINGS: tuple[Any, ...] = (dict, types.MappingProxyType)
 OCTETS = (bytearray, array.array, memoryview)
@@ -57,15 +59,6 @@ class _Held(_Of):
 
     def __call__(self, name: str) -> Any:
         return part(self.owner, name, MISSING)
-
-
-def part(value: Any, name: str, default: Any = None) -> Any:
-    """An attribute, without the `__getattr__` or `__getattribute__` of the user."""
-    own: Any = type(value).__getattribute__
-    try:
-        return object.__getattribute__(value, name) if isinstance(own, types.FunctionType) else own(value, name)
-    except AttributeError:
-        return default
 
 
 class Look(NamedTuple):
@@ -104,7 +97,7 @@ class Search:
         self.places: set[tuple[int, str]] = set()  # where these look
         self.seen: set[tuple] = set()
         self.alive: list[Any] = []  # what `seen` knows by its id
-        self.home = _package(getattr(function, "__module__", ""))
+        self.home = package_of(getattr(function, "__module__", ""))
         self.owners: dict[int, Any] = {}  # what may have attributes that are read
         self.values: set[str] = set()  # names of attributes that are read
         self.called: set[str] = set()  # and of those that are called
@@ -113,7 +106,10 @@ class Search:
         self.asked: set[str] = set()  # strings in code that reads attributes by strings
         self.sources: list[Any] = []  # generators of random numbers and iterators
         self.environment = False  # the variables of the environment are among what is looked at
-        self.suspect = False  # it may call what gives something else each time
+        self.suspect = False  # it may call what gives something else each time, and can be watched doing so
+        self.warned = False  # so it did, and the user knows
+        self.writes = False  # it may change arrays
+        self.doubts: dict[str, None] = {}  # what may give something else each time: see `rerecording`
         self.asks_types = False  # it may do something else for an object of another type
 
     def of(self, *roots: Any) -> None:
@@ -139,7 +135,7 @@ class Search:
 
     def _is_fixed(self, held: Mapping[str, Any]) -> bool:
         """Whether a module, with these globals, is of a library other than the function's own: nobody changes that."""
-        package = _package(held.get("__name__", ""))
+        package = package_of(held.get("__name__", ""))
         installed = any(place in str(held.get("__file__")) for place in ("site-packages", "dist-packages"))
         return package == "jitgrad" or package in sys.stdlib_module_names or (installed and package != self.home)
 
@@ -175,10 +171,12 @@ class Search:
                 self.owners[id(function)] = function
             for cell, name in zip(function.__closure__ or (), function.__code__.co_freevars):
                 # What libraries, and our own transforms, close over is followed, since it may be a function of the user.
-                self.value(Look(cell, name), followed=fixed)
+                self.value(Look(cell, name), fixed, package_of(function.__module__) == "jitgrad")
             if not fixed:
+                for name in ("__code__", "__defaults__", "__kwdefaults__"):
+                    if getattr(function, name) is not None:
+                        self.value(Look(_Of(function), name))
                 self.code(function.__code__, function.__globals__)
-                given |= _defaults(function)
         for name, value in given.items():
             if type(value) not in PLAIN and self._is_new(id(value), name):
                 self.value(Look(given.get, name), followed=fixed and not isinstance(value, CONTAINERS))
@@ -196,27 +194,32 @@ class Search:
         self.everything |= found.everything
         self.writes_text |= found.writes_text
         self.identity |= found.identity
+        self.writes |= found.writes
         by_string = not found.globals.isdisjoint(("globals", "eval", "exec"))
         for name in found.globals | (found.strings if by_string else set()):
             if name in held or not hasattr(builtins, name):  # it may come to be there
                 self.value(Look(held.get, name))
             else:
+                if not isinstance(getattr(builtins, name), type | types.BuiltinFunctionType):  # somebody put it there
+                    self.value(Look(vars(builtins).get, name))
                 self.suspect |= name in ("open", "input", "__import__")
                 self.asks_types |= name in ("isinstance", "issubclass", "type", "hasattr", "callable")
+        if "is_grad_enabled" in found.globals | found.attributes | found.methods:
+            self.value(Look(grad_enabled, "grad mode"))
         if not _ENVIRONMENT.isdisjoint(found.globals | found.attributes | found.methods):
             self.environment = True
             self.value(Look(vars(os).get, "environ"))
         for name, level in found.modules:
-            package = held.get("__package__") or _package(held.get("__name__"))
+            package = held.get("__package__") or package_of(held.get("__name__"))
             full = importlib.util.resolve_name("." * level + name, package) if level else name
-            for module in (full, _package(full)):
+            for module in (full, package_of(full)):
                 self.within(sys.modules.get(module))
         if by_string:
             for name in [name for name, value in held.items() if name[:2] != "__" and isinstance(value, _WATCHED)]:
                 self.value(Look(held.get, name))
 
-    def value(self, look: Look, followed: bool = False) -> None:
-        """A value that is read; it is not watched if it is just `followed`."""
+    def value(self, look: Look, followed: bool = False, trusted: bool = False) -> None:
+        """A value that is read; it is not watched if it is just `followed`, and not doubted if it is `trusted`."""
         try:
             value = look()
         except ValueError:  # a closure cell that is not filled yet
@@ -227,24 +230,29 @@ class Search:
             self.looks.append(look)
             if isinstance(value, str):
                 self.strings.add(value)
-        self.within(value)
+        self.within(value, trusted)
 
-    def within(self, value: Any) -> None:
+    def within(self, value: Any, trusted: bool = False) -> None:
         """What there is to read in a value: in a container, in attributes, by calling it."""
+        if isinstance(value, _WATCHED) and not self._is_of_library(type(value)):  # of a class that adds something
+            self._own(value)
         if isinstance(value, CONTAINERS):
+            self.within(getattr(value, "default_factory", None))
             if not isinstance(value, OCTETS) and self._is_new(id(value), len(value)):
                 self.alive.append(value)
                 for items in (value, items_of(value)) if isinstance(value, MAPPINGS) else (value,):
                     kinds = set(map(type, items))
                     self.strings |= {text for text in items if isinstance(text, str)} if str in kinds else set()
                     for item in [item for item in items if type(item) not in PLAIN] if not kinds <= PLAIN else ():
-                        self.within(item)
+                        self.within(item, trusted)
         elif isinstance(value, np.ndarray) and value.dtype.hasobject:
             self.within(value.tolist())
         elif not isinstance(value, _WATCHED) and self._is_new(*_identity(value)):
             self.alive.append(value)
             self._own(None if isinstance(value, types.MethodType) else value)
-            self.suspect |= self._is_suspect(value)
+            self.suspect |= may_draw(value, self.is_users)
+            if not trusted and (doubt := doubted(value, self.is_users)):
+                self.doubts[doubt] = None
             found = [source for source in (value, part(value, "__self__")) if self._is_source(source)]
             self.sources += found
             self.suspect |= bool(found)
@@ -276,17 +284,6 @@ class Search:
             return not isinstance(step, types.FunctionType) or self._is_fixed(step.__globals__)
         return type(value).__module__.startswith("numpy.random.") or isinstance(value, random.Random)
 
-    def _is_suspect(self, value: Any) -> bool:
-        """Whether a value is of a library that may give something else each time it is asked."""
-        bound = part(value, "__self__")
-        value = value if bound is None or isinstance(bound, types.ModuleType) else bound
-        name = value.__name__ if isinstance(value, types.ModuleType) else part(value, "__module__")
-        name = name if isinstance(name, str) else str(type(value).__module__)
-        module = sys.modules.get(name)
-        if name.startswith("numpy.random"):
-            return True
-        return _package(name) not in _CALM and (module is None or self._is_fixed(vars(module)))
-
     def _is_of_library(self, value: Any) -> bool:
         """Whether a value is a class or a module that nobody changes."""
         if isinstance(value, type) and value.__module__ == "builtins":  # as says a class that was made where there is no module
@@ -296,9 +293,9 @@ class Search:
 
     def _own(self, owner: Any) -> None:
         """Note something whose attributes may be read."""
-        if owner is None or isinstance(owner, (types.FunctionType, types.BuiltinFunctionType, *_WATCHED)):
+        if owner is None or isinstance(owner, types.FunctionType | types.BuiltinFunctionType):
             return
-        of_ours = _package(type(owner).__module__) == "jitgrad"
+        of_ours = package_of(type(owner).__module__) == "jitgrad"
         library = self._is_of_library(owner) if isinstance(owner, types.ModuleType) else of_ours
         if owner is np or not library:
             self.owners[id(owner)] = owner
@@ -306,7 +303,9 @@ class Search:
     def _attributes(self, owner: Any) -> None:
         """Those attributes of an object, a class or a module that are read, and its special methods."""
         if owner is np:
-            self.suspect |= not _UNCALM_IN_NUMPY.isdisjoint(self.values | self.called)
+            unlike = unlike_in_numpy(self.values | self.called | (self.strings if self.by_name else set()))
+            self.doubts |= dict.fromkeys(unlike)
+            self.suspect |= bool(unlike)
             return
         if isinstance(owner, types.ModuleType):
             for name in list(vars(owner)):
@@ -363,16 +362,6 @@ _METHODS = (staticmethod, classmethod, functools.partialmethod)
 _HOLDERS = (
     functools._lru_cache_wrapper, functools.partial, operator.attrgetter, operator.methodcaller, operator.itemgetter,
 )  # fmt: skip
-_CALM = frozenset({
-    "abc", "array", "builtins", "cmath", "collections", "_collections_abc", "contextlib", "contextvars", "_contextvars", "copy",
-    "dataclasses", "decimal", "enum", "fractions", "functools", "_functools", "inspect", "itertools", "jitgrad",
-    "math", "ml_dtypes", "numba", "numbers", "numpy", "operator", "_operator", "string", "types", "typing", "_thread", "weakref",
-    "_weakref", "_weakrefset", "__future__", "None", "",
-})  # fmt: skip
-"""Libraries in which the same question has the same answer, but for these names of NumPy's."""
-_UNCALM_IN_NUMPY = frozenset({"random", "load", "loadtxt", "genfromtxt", "fromfile", "memmap", "open_memmap", "fromregex"})
-
-
 _KINDS_ASKED = frozenset({"__class__", "isscalar", "is_tensor", "isreal", "iscomplexobj"})
 _ROUNDS = 100
 """What is reached in so many rounds is all there is, but for objects that make new ones whenever they are looked at."""
@@ -388,20 +377,9 @@ def _defined(base: type, name: str) -> Any:
     return vars(base).get(name)
 
 
-def _defaults(function: types.FunctionType) -> dict[str, Any]:
-    """The defaults of the parameters of a function by their names."""
-    places, code = function.__defaults__ or (), function.__code__
-    named = code.co_varnames[code.co_argcount - len(places) : code.co_argcount]
-    return dict(zip(named, places)) | (function.__kwdefaults__ or {})
-
-
 def _is_plainly_read(found: Any) -> bool:
     """Whether to read what a class defines runs no code of the user."""
     return isinstance(found, (types.FunctionType, *_METHODS)) or not hasattr(type(found), "__get__")
-
-
-def _package(module: Any) -> str:
-    return str(module).split(".")[0]
 
 
 _WATCHED = (bool, int, float, complex, str, bytes, type(None), *CONTAINERS, np.generic, np.ndarray, Handle)

@@ -22,6 +22,12 @@ lifting: list[Trace] = []
 """The traces, of any thread, that `lifts` is true of: while there is one, no operation may take a short cut past them."""
 
 
+def grad_enabled(_: str = "") -> bool:
+    """What the caller of a function that is recorded would be told of the grad mode; within the function it is on."""
+    trace = current_trace.get()
+    return grad_mode.get() and (trace is None or trace.outermost.grad_wanted)
+
+
 def _after_fork() -> None:
     """In the child those of other threads are over."""
     here = current_trace.get()
@@ -111,6 +117,7 @@ class Trace:
     def __init__(self) -> None:
         self.outer = current_trace.get()
         self.differentiable = grad_mode.get()  # then no_grad inside cuts what is recorded off
+        self.grad_wanted = True  # the grad mode of the caller, as far as the function may ask for it
         self.captured: dict[int, tuple[Leaf, Handle]] = {}
         self.rows = OrderedSet()
         self.views: list[weakref.ref] = []
@@ -118,6 +125,7 @@ class Trace:
         self.numbers: dict[Row, Number] = {}  # rows that are Python numbers: they do not promote tensors
         self.owned: set[Row] = set()  # inputs that nobody else holds, so that they may be changed in place
         self.lifts: bool = self.outer is not None and self.outer.lifts  # operations on tensors with values are recorded too
+        self.guards: dict[Row, bool] = {}  # rows whose truth was asked, and what it was: see `guards.GuardedTrace`
         self.names: dict[Row, str] = {}  # what the printed tape says of some rows
         self.made: dict[int, weakref.ref] = {}  # tensors with values that were made meanwhile, of nothing from outside
         self.computed: dict[int, weakref.ref] = {}  # tensors with values that operations made meanwhile, of whatever

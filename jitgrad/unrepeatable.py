@@ -67,11 +67,13 @@ class _Watcher:
     """What is called for every call while a function is recorded."""
 
     def __init__(self, search: Search, sources: list[Any], generators: list[Any], previous: Any) -> None:
-        self._is_users, self._previous = search.is_users, previous
+        self._search, self._is_users, self._previous = search, search.is_users, previous
         self._environment = () if search.environment else _ENVIRONMENT
         self._randoms = {id(source) for source in sources if isinstance(source, random.Random)}
         self._codes = {generator.gi_code: generator for generator in generators}
         self._steps = {step.__code__: source for source in sources if (step := _written_step(source)) is not None}
+        # RandomState(seed) draws a seed first that it does not use; without one it is found out when it is recorded again
+        self._seeds = "RandomState" in search.values | search.called
         self._told: set[tuple[str, str, int]] = set()
         self.error: Exception | None = None
 
@@ -80,7 +82,7 @@ class _Watcher:
             self._previous(frame, event, arg)
         if event == "c_call":
             what = _CALLS.get(arg) or self._method(arg)
-            if what is not None:
+            if what is not None and not (self._seeds and arg is os.urandom):
                 self._note(what, frame)
         elif event == "call":
             code = frame.f_code
@@ -120,6 +122,7 @@ class _Watcher:
         place = (what, at.f_code.co_filename, at.f_lineno)
         if place not in self._told:
             self._told.add(place)
+            self._search.warned = True
             warnings.warn_explicit(
                 f"{what} is read inside a function under jit, once, while it is recorded: what was read stays as it was at "
                 "every call. Read it outside and pass it as an argument", FrozenValueWarning, at.f_code.co_filename,

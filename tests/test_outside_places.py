@@ -350,4 +350,4 @@ def test_only_what_is_read_is_looked_at():
     owner = holder(scale=2.0, steps=0, log=[])
     f = jg.jit(lambda x: x * owner.scale)
     f(jg.tensor(1.0))
-    assert {look.name for look in f._outside._seen.looks} == {"owner", "scale", "default dtype"}
+    assert {look.name for look in f._outside._seen.looks} == {"owner", "scale", "default dtype", "__code__"}
