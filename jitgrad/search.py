@@ -169,7 +169,8 @@ class Search:
             fixed = self._is_fixed(function.__globals__)
             if function.__dict__ and not fixed:
                 self.owners[id(function)] = function
-            for cell, name in zip(function.__closure__ or (), function.__code__.co_freevars):
+            cells = () if fixed and _is_public(function) else function.__closure__ or ()
+            for cell, name in zip(cells, function.__code__.co_freevars):
                 # What libraries, and our own transforms, close over is followed, since it may be a function of the user.
                 self.value(Look(cell, name), fixed, package_of(function.__module__) == "jitgrad")
             if not fixed:
@@ -375,6 +376,11 @@ def _identity(value: Any) -> tuple[int, ...]:
 def _defined(base: type, name: str) -> Any:
     """What a class itself defines."""
     return vars(base).get(name)
+
+
+def _is_public(function: types.FunctionType) -> bool:
+    """Whether a library offers a function at its top: then it was not made for the user, and holds nothing of theirs."""
+    return getattr(sys.modules.get(package_of(function.__module__)), function.__name__, None) is function
 
 
 def _is_plainly_read(found: Any) -> bool:
