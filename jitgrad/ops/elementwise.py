@@ -224,7 +224,7 @@ inverse = binary(
 sinh = unary("sinh(x)", np.sinh, d=lambda x: cosh(x), result="float")
 cosh = unary("cosh(x)", np.cosh, d=lambda x: sinh(x), result="float")
 tanh = unary("tanh(x)", np.tanh, d=lambda x: tanh_slope(x), result="float")
-tanh_slope = unary("tanh_slope(x)", lambda x: 4 * _sigmoid_slope(x + x), d=lambda x, y: -2 * (tanh(x) * y), result="float",
+tanh_slope = unary("tanh_slope(x)", lambda x: (1 / np.cosh(x)) ** 2, d=lambda x, y: -2 * (tanh(x) * y), result="float",
                    internal=True)  # fmt: skip
 """1 - tanh(x)^2, also where tanh(x) is rounded to 1."""
 asinh = unary("asinh(x)", np.arcsinh, d=lambda x: 1 / hypot(x, 1.0), result="float", aliases=("arcsinh",))
