@@ -3,6 +3,7 @@
 from jitgrad import _checkout  # isort: skip  # first: finds the kernels
 from jitgrad import autograd, dtypes, errors, func, functions, ops
 from jitgrad.autograd import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
+from jitgrad.base.version import VERSION
 from jitgrad.choice import sweep
 from jitgrad.control import cond, fori_loop, scan, switch, while_loop
 from jitgrad.dtypes import get_default_dtype, set_default_dtype
@@ -22,8 +23,9 @@ from jitgrad.func import (
     vjp,
     vmap,
 )
+from jitgrad.func.elementwise import elementwise, from_njit
 from jitgrad.jit import jit
-from jitgrad.loading import elementwise, from_njit, load_compiled
+from jitgrad.loading import load_compiled
 from jitgrad.printing import set_printoptions
 from jitgrad.settings import config
 from jitgrad.size import Size
@@ -31,7 +33,7 @@ from jitgrad.sweeps.threads import get_num_threads, set_num_threads
 from jitgrad.tape import Tape
 from jitgrad.tensor import Tensor
 
-__version__ = "0.1.0"
+__version__ = VERSION
 
 inf, nan, pi, e = float("inf"), float("nan"), 3.141592653589793, 2.718281828459045
 

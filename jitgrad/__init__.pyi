@@ -32,8 +32,8 @@ from jitgrad.func import linearize as linearize
 from jitgrad.func import value_and_grad as value_and_grad
 from jitgrad.func import vjp as vjp
 from jitgrad.func import vmap as vmap
-from jitgrad.loading import elementwise as elementwise
-from jitgrad.loading import from_njit as from_njit
+from jitgrad.func.elementwise import elementwise as elementwise
+from jitgrad.func.elementwise import from_njit as from_njit
 from jitgrad.loading import load_compiled as load_compiled
 from jitgrad.printing import set_printoptions as set_printoptions
 from jitgrad.settings import config as config

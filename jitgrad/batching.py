@@ -15,14 +15,13 @@ from typing import Any
 import numpy as np
 
 from jitgrad.errors import HoleError
-from jitgrad.handle import make
+from jitgrad.handle import tensor
 from jitgrad.ops.indexing import Slot, getitem
 from jitgrad.ops.linalg import transposed
 from jitgrad.ops.movement import expand, permute, reshape
 from jitgrad.ops.table import infer
 from jitgrad.record import apply, current_trace
 from jitgrad.tape import CONST, CONTROL, ITEM, Row, Tape
-from jitgrad.tensor import Tensor, wrap
 
 
 class Batch:
@@ -30,7 +29,7 @@ class Batch:
 
     __slots__ = ("value",)
 
-    def __init__(self, value: Tensor) -> None:
+    def __init__(self, value: Any) -> None:
         self.value = value
 
 
@@ -59,35 +58,35 @@ def batched(row: Row, operands: Operands, size: int) -> Any:
     return out if row.op.kind in CONTROL else Batch(out)
 
 
-def _constant(row: Row) -> Tensor:
+def _constant(row: Row) -> Any:
     trace = current_trace.get()
     value = row.params["value"]
-    return wrap(value) if trace is None else make(Tensor, None, trace.constant(value))
+    return tensor(value) if trace is None else tensor(None, trace.constant(value))
 
 
-def spread(x: Any, size: int) -> Tensor:
+def spread(x: Any, size: int) -> Any:
     """A tensor with a batch dimension, whether `x` has one or is the same for all examples."""
     if isinstance(x, Batch):
         return x.value
     return apply(expand, (x,), {"shape": (size, *x.shape)})
 
 
-def _shaped(x: Tensor, shape: Iterable[int]) -> Tensor:
+def _shaped(x: Any, shape: Iterable[int]) -> Any:
     shape = tuple(shape)
     return x if tuple(x.shape) == shape else apply(reshape, (x,), {"shape": shape})
 
 
-def _moved(x: Tensor, order: Iterable[int]) -> Tensor:
+def _moved(x: Any, order: Iterable[int]) -> Any:
     order = tuple(order)
     return x if order == tuple(range(x.ndim)) else apply(permute, (x,), {"dims": order})
 
 
-def _elementwise(row: Row, operands: Operands, size: int) -> Tensor:
+def _elementwise(row: Row, operands: Operands, size: int) -> Any:
     """The same row; one example lines up with the batch at the right."""
     return apply(row.op, [x.value if isinstance(x, Batch) else x for x in operands], row.params)
 
 
-def _reduction(row: Row, operands: Operands, size: int) -> Tensor:
+def _reduction(row: Row, operands: Operands, size: int) -> Any:
     """The same row, its dimensions one further."""
     x, dim, ndim = operands[0].value, row.params["dim"], row.inputs[0].ndim
     if ndim == 0 or dim is None:
@@ -102,7 +101,7 @@ def _further(dim: Any) -> Any:
     return tuple(d + 1 for d in dim) if isinstance(dim, tuple) else dim + 1
 
 
-def _movement(row: Row, operands: Operands, size: int) -> Tensor:
+def _movement(row: Row, operands: Operands, size: int) -> Any:
     """The same row: dimensions one further, shapes one longer."""
     x, params = operands[0].value, dict(row.params)
     if row.op is expand:
@@ -116,11 +115,11 @@ def _movement(row: Row, operands: Operands, size: int) -> Tensor:
     return apply(row.op, (x,), params)
 
 
-def _cat(row: Row, operands: Operands, size: int) -> Tensor:
+def _cat(row: Row, operands: Operands, size: int) -> Any:
     return apply(row.op, [spread(x, size) for x in operands], {"dim": row.params["dim"] + 1})
 
 
-def _matmul(row: Row, operands: Operands, size: int) -> Tensor:
+def _matmul(row: Row, operands: Operands, size: int) -> Any:
     """Many times one matrix is one larger product; many times many is a product with one more batch dimension."""
     x, y = operands
     if row.ndim == 2 and not isinstance(y, Batch):
@@ -130,17 +129,17 @@ def _matmul(row: Row, operands: Operands, size: int) -> Tensor:
     return apply(row.op, (spread(x, size), spread(y, size)), row.params)
 
 
-def _many_times_one(row: Row, x: Tensor, y: Any) -> Tensor:
+def _many_times_one(row: Row, x: Any, y: Any) -> Any:
     size, rows, inner = x.shape
     return _shaped(apply(row.op, (_shaped(x, (size * rows, inner)), y)), (size, rows, y.shape[-1]))
 
 
-def _transposed(x: Tensor) -> Tensor:
+def _transposed(x: Any) -> Any:
     size, rows, columns = x.shape
     return _shaped(x, (size, columns, rows)) if 1 in (rows, columns) else _moved(x, (0, 2, 1))
 
 
-def _index(row: Row, operands: Operands, size: int) -> Tensor:
+def _index(row: Row, operands: Operands, size: int) -> Any:
     if "dim" in row.params:
         return _along(row, operands, size)
     if "size" in row.params:  # elementwise, or the same for all
@@ -149,7 +148,7 @@ def _index(row: Row, operands: Operands, size: int) -> Tensor:
     return _getitem(row, operands, size) if row.op is getitem else _write(row, operands, size)
 
 
-def _along(row: Row, operands: Operands, size: int) -> Tensor:
+def _along(row: Row, operands: Operands, size: int) -> Any:
     """gather and scatter_add: every operand gets the batch as a further dimension."""
     many, dim = [spread(x, size) for x in operands], row.params["dim"] + 1
     if row.inputs[0].ndim == 0:
@@ -209,14 +208,14 @@ def _explicit(index: tuple, ndim: int) -> tuple:
 
 def _numbers(size: int, rank: int) -> Any:
     """0, 1, 2, … along the batch, to stand beside index arrays of `rank` dimensions."""
-    return wrap(np.arange(size).reshape(size, *(1,) * rank))
+    return tensor(np.arange(size).reshape(size, *(1,) * rank))
 
 
 def _inverse(order: Sequence[int]) -> list[int]:
     return [list(order).index(d) for d in range(len(order))]
 
 
-def _getitem(row: Row, operands: Operands, size: int) -> Tensor:
+def _getitem(row: Row, operands: Operands, size: int) -> Any:
     x, *arrays = operands
     place = _Place(row, arrays, row.inputs[1:], size)
     if isinstance(x, Batch):
@@ -228,7 +227,7 @@ def _getitem(row: Row, operands: Operands, size: int) -> Tensor:
     return _moved(out, (batch, *[d for d in range(out.ndim) if d != batch]))
 
 
-def _write(row: Row, operands: Operands, size: int) -> Tensor:
+def _write(row: Row, operands: Operands, size: int) -> Any:
     """index_add and index_put: the base and what is written get the batch, in the order that the index asks for."""
     x, value, *arrays = operands
     place = _Place(row, arrays, row.inputs[2:], size)
@@ -241,7 +240,7 @@ def _write(row: Row, operands: Operands, size: int) -> Tensor:
     return apply(row.op, (spread(x, size), _moved(inner, place.order(inner.ndim)), *given), {"index": index})
 
 
-RULES: dict[str, Callable[[Row, Operands, int], Tensor]] = {
+RULES: dict[str, Callable[[Row, Operands, int], Any]] = {
     "elementwise": _elementwise, "reduction": _reduction, "movement": _movement, "cat": _cat, "matmul": _matmul,
     "index": _index, "linalg": lambda row, operands, size: apply(row.op, [spread(x, size) for x in operands], row.params),
 }  # fmt: skip

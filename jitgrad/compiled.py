@@ -30,8 +30,7 @@ from jitgrad.sweeps.inlining import inlinable
 from jitgrad.sweeps.wrapped import DATA, Value
 from jitgrad.tape import Row, Tape
 from jitgrad.tensor import Tensor
-from jitgrad.transforms import COMPUTED
-from jitgrad.tree import flatten, unflatten
+from jitgrad.tree import COMPUTED, flatten, unflatten
 
 __all__ = ["NativeFunction", "Tree", "compile_tape", "load"]
 

@@ -69,6 +69,9 @@ _ALIASES = {
     "half": "float16", "float": "float32", "double": "float64", "short": "int16", "int": "int32", "long": "int64",
 }  # fmt: skip
 _PYTHON = {bool: "bool", int: "int64", float: "float64"}
+EXPORTED = ("float32", "float64", "int32", "int64", "bool")
+"""The dtypes of arguments and results of C functions."""
+
 settings = {"default dtype": ALL["float32"]}
 
 

@@ -17,8 +17,7 @@ import numpy as np
 from jitgrad.fresh import fresh, is_mutable
 from jitgrad.kinds import INT_BOUND, Scalar, told_apart
 from jitgrad.tensor import Tensor
-from jitgrad.transforms import COMPUTED
-from jitgrad.tree import builder
+from jitgrad.tree import COMPUTED, builder
 
 MISS = object()
 

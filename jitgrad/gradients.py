@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from jitgrad.base.quiet import quietly
 from jitgrad.handle import make
 from jitgrad.locks import gradients as accumulating
-from jitgrad.record import quietly
 from jitgrad.tape import Leaf, Row
 
 __all__ = ["accumulating", "add_tensor", "add_value", "gradient", "set_gradient"]

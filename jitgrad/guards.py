@@ -16,13 +16,14 @@ from typing import Any
 import numpy as np
 
 from jitgrad import locks
+from jitgrad.base.quiet import quietly
 from jitgrad.entry import MISS, Failed
 from jitgrad.errors import LeakedTraceError
 from jitgrad.handle import Handle, make
 from jitgrad.ops.elementwise import clone, ne, where
 from jitgrad.ops.movement import reshape
 from jitgrad.outside import Outside
-from jitgrad.record import apply, current_trace, quietly
+from jitgrad.record import apply, current_trace
 from jitgrad.simplifying import frozen
 from jitgrad.tape import CONST, LEAF, Row, reachable
 from jitgrad.tensor import Tensor, wrap
@@ -89,6 +90,20 @@ class InnerTrace(Trace):
     def _constant(self, row: Row) -> Tensor:
         assert self.outer is not None
         return make(Tensor, None, self.outer.constant(row.params["value"]))
+
+
+def outer_tensor(handle: Handle) -> Tensor:
+    """A captured tensor for the trace outside; an array of the caller, which may change between calls, becomes one."""
+    if isinstance(handle, Tensor):
+        return handle
+    around = current_trace.get()
+    return make(Tensor, handle._value, None) if around is None else make(Tensor, None, around.capture(handle))
+
+
+def known(value: np.ndarray) -> Tensor:
+    """An array as a tensor; while a trace records a constant of it, so that what is done with it is recorded and fused."""
+    trace = current_trace.get()
+    return wrap(value) if trace is None else make(Tensor, None, trace.constant(value))
 
 
 def trace_lifted(

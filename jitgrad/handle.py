@@ -9,7 +9,7 @@ from __future__ import annotations
 import weakref
 import zlib
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -62,6 +62,9 @@ class Handle:
 
     __slots__ = ("__weakref__", "_row", "_storage", "_value", "_view")
 
+    kind: ClassVar[Any]
+    """The class that users see, `Tensor`, which says so itself; modules below it make tensors by `tensor`."""
+
     _value: Any
     _row: Any
     _storage: Any
@@ -74,6 +77,11 @@ class Handle:
 
 
 new = object.__new__
+
+
+def tensor(value: Any, row: Row | None = None) -> Any:
+    """A new tensor with this value (None while tracing) and row."""
+    return make(Handle.kind, value, row)
 
 
 def make(cls: Any, value: Any, row: Row | None) -> Any:

@@ -20,7 +20,6 @@ from jitgrad.ints import ChangingInts
 from jitgrad.kept import Kept
 from jitgrad.kinds import hashable, kind_of, number_of, plainly_checked, spec_of, told_apart
 from jitgrad.locks import lazily
-from jitgrad.memory import lies
 from jitgrad.options import with_options
 from jitgrad.outside import Outside
 from jitgrad.record import Trace, current_trace, grad_mode
@@ -28,11 +27,12 @@ from jitgrad.recorded_call import recorded_call
 from jitgrad.rerecording import Recheck
 from jitgrad.signals import importing
 from jitgrad.simplifying import simplify
+from jitgrad.strides import lies
 from jitgrad.sweeps.interpreted import Interpreter
 from jitgrad.tape import Tape
 from jitgrad.tensor import Tensor, wrap
-from jitgrad.transforms import COMPUTED, Traced
-from jitgrad.tree import flatten, unflatten
+from jitgrad.transforms import Traced
+from jitgrad.tree import COMPUTED, flatten, unflatten
 
 if TYPE_CHECKING:
     from jitgrad.compiled import NativeFunction
@@ -113,7 +113,7 @@ class Compiled:
     def simplified(self) -> Tape:
         """The tape in the rows that are compiled."""
         if self.simple is None:
-            self.simple = simplify(self.tape, Tensor, lambda row: not row.op.composite)
+            self.simple = simplify(self.tape, lambda row: not row.op.composite)
         return self.simple
 
     def _make(self, name: str) -> Any:

@@ -14,16 +14,11 @@ from typing import Any
 import numpy as np
 
 from jitgrad import background
+from jitgrad.ops import TABLE
 from jitgrad.ops.table import Op, infer
 from jitgrad.settings import config
 from jitgrad.signals import importing
 from jitgrad.tape import NOTHING, Leaf, Row, Tape
-
-FASTER = frozenset({
-    "cos", "erf", "erfc", "exp", "expm1", "lgamma", "log", "log10", "log1p", "log2", "relu", "rsqrt", "sigmoid", "sign", "silu",
-    "sin", "softplus", "sqrt", "tanh",
-})  # fmt: skip
-"""Ops whose kernels take at most 2/3 of NumPy's time for 10,000 float32 elements; the others are as fast, or slower."""
 
 ENOUGH = 1_000_000
 """Elements after which an op is compiled: NumPy has then taken about as long as compiling does."""
@@ -63,11 +58,6 @@ class Large:
         if config.large_kernels:
             self.kernels[dtype] = kernel
 
-
-RECURRING = frozenset({
-    "cumsum", "log_softmax", "logsumexp", "mean", "norm", "prod", "softmax", "std", "sum", "var",
-})  # fmt: skip
-"""Ops along dimensions that compiled loops do faster than NumPy's calls; extremes are not among them."""
 
 LONGER = 10_000_000
 """Elements, in arrays of one shape, after which such an op is compiled; a call counts as `CALL` more."""
@@ -119,18 +109,11 @@ def _drop_first(kept: dict[tuple, Any]) -> None:
 
 
 _FLOATS = frozenset({np.dtype(np.float32), np.dtype(np.float64)})
-known: dict[Op, Large] = {}
-recurring: dict[Op, Recurring] = {}
-
-
-def of(op: Op) -> Large | None:
-    """The kernel to be of an elementwise op, if it is one for which that pays."""
-    return known.setdefault(op, Large(op)) if op.name in FASTER else None
-
-
-def runner(op: Op) -> Callable:
-    """How an op runs on arrays in eager code: as it does, or by kernels for shapes that recur."""
-    return recurring.setdefault(op, Recurring(op)).run if op.name in RECURRING else op.run
+known: dict[Op, Large] = {op: Large(op) for op in TABLE.values() if op.hot and op.kernel}
+recurring: dict[Op, Recurring] = {op: Recurring(op) for op in TABLE.values() if op.hot and not op.kernel}
+for _op in TABLE.values():
+    if _op.hot:
+        _op.hot_run = (known[_op] if _op.kernel else recurring[_op]).run
 
 
 def _all() -> list[Any]:
@@ -155,12 +138,11 @@ def _whole(op: Op, shape: tuple[int, ...], dtype: np.dtype, params: dict[str, An
     with importing("jitgrad.sweeps.program"):
         from jitgrad.simplifying import simplify
         from jitgrad.sweeps.program import Native, Program
-        from jitgrad.tensor import Tensor
 
     x = Leaf(shape, dtype, False)
     spec = infer(op, [x], params)
     out = Row(op, (x,), params, tuple(spec.shape), spec.dtype, False)
-    program = Program(simplify(Tape([x], [out]), Tensor, lambda row: not row.op.composite), [x])
+    program = Program(simplify(Tape([x], [out]), lambda row: not row.op.composite), [x])
     trial = np.ones(shape, dtype)
     if not all(isinstance(step, Native) for step in program.steps) or np.may_share_memory(program.run(trial)[0], trial):
         return None

@@ -11,25 +11,19 @@ memory alike. So a traced reshape is not asked whether it copies before somebody
 
 from __future__ import annotations
 
-import functools
 import weakref
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.lib.stride_tricks import as_strided
 
 from jitgrad.errors import LEAKED, LeakedTraceError
 from jitgrad.handle import Handle
 from jitgrad.ops.elementwise import alias, detach
-from jitgrad.ops.indexing import getitem, part_at
 from jitgrad.ops.movement import reshape
 from jitgrad.ops.table import Op
-from jitgrad.tape import CONST, CONTROL, ITEM, LEAF, Row
+from jitgrad.strides import IN_ORDER, lies, part_of, result_of, stand_in, steps_of
+from jitgrad.tape import CONST, LEAF, Row
 from jitgrad.tracing import Trace, current_trace
-
-ANYTHING = np.zeros(1, np.int8)  # one byte an element: strides in bytes are strides in elements
-_IN_ORDER = frozenset((*CONTROL, ITEM.kind, "call", "linalg", "matmul", "njit"))
-"""The kinds of ops whose results lie in memory in order, whatever their operands do."""
 
 
 class Undecided(NamedTuple):
@@ -38,64 +32,6 @@ class Undecided(NamedTuple):
     base: Any
     op: Op
     params: dict[str, Any]
-
-
-def stand_in(shape: tuple[int, ...], strides: tuple[int, ...] | None = None) -> np.ndarray:
-    """An array of bytes with these strides, in elements, or with its elements in order; never to be read or written."""
-    return as_strided(ANYTHING, shape, in_order(shape) if strides is None else strides)
-
-
-@functools.lru_cache(4096)
-def in_order(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """The strides of an array of this shape whose elements are in order without gaps."""
-    steps, step = [], 1
-    for n in reversed(shape):
-        steps.append(step)
-        step *= n or 1
-    return tuple(reversed(steps))
-
-
-def part_of(x: np.ndarray, op: Op, params: dict[str, Any]) -> np.ndarray | None:
-    """The part of the stand-in `x` that a view looks at; None for a reshape that has to copy."""
-    if op is reshape:
-        try:
-            return np.reshape(x, params["shape"], copy=False)
-        except ValueError:
-            return None
-    if op is getitem:
-        return part_at(x, params["index"])
-    return x if op is detach else op.run(x, **params)
-
-
-def result_of(row: Row, operands: list[np.ndarray]) -> np.ndarray:
-    """The stand-in for what `row` computes of stand-ins."""
-    op, shape = row.op, row.shape
-    if op.kind in _IN_ORDER or len(shape) < 2 or (op.kind == "elementwise" and all(x.flags.c_contiguous for x in operands)):
-        return stand_in(shape)
-    if op.kind != "elementwise":
-        with np.errstate(all="ignore"):
-            out = np.asarray(op.run(*map(_numbers, operands, row.inputs), **row.params))
-        return stand_in(shape, _steps(out))
-    given: Any = [*operands, None]
-    flags: Any = [*[["readonly"]] * len(operands), ["writeonly", "allocate"]]
-    return stand_in(shape, np.nditer(given, ["zerosize_ok"], flags, [np.dtype(np.int8)] * len(given)).operands[-1].strides)
-
-
-def _numbers(x: np.ndarray, row: Row) -> np.ndarray:
-    """An array of zeros with the strides of a stand-in."""
-    ends = [(n - 1) * s for n, s in zip(x.shape, x.strides)] if x.size else []
-    low, high = -sum(e for e in ends if e < 0), sum(e for e in ends if e > 0)
-    room = np.zeros(low + high + 1, row.dtype)
-    return as_strided(room[low:], x.shape, [s * row.dtype.itemsize for s in x.strides])
-
-
-def _steps(value: Any) -> tuple[int, ...]:
-    return tuple([s // value.itemsize for s in value.strides])
-
-
-def lies(value: Any) -> tuple[int, ...] | None:
-    """How an array lies in memory, for a key: None if in order."""
-    return None if not isinstance(value, np.ndarray) or value.flags.c_contiguous else value.strides
 
 
 def of(handle: Any) -> np.ndarray:
@@ -109,7 +45,7 @@ def of(handle: Any) -> np.ndarray:
     if trace is not None and trace.lifts and value.ndim and trace.comes_from_outside(handle):
         outermost = trace.outermost
         outermost.laid[outermost.capture(handle)] = lies(value)
-    return stand_in(value.shape, _steps(value))
+    return stand_in(value.shape, steps_of(value))
 
 
 def _of_row(trace: Trace, row: Row) -> np.ndarray:
@@ -117,7 +53,7 @@ def _of_row(trace: Trace, row: Row) -> np.ndarray:
     while waiting:
         row = waiting[-1]
         same = trace.like.get(row)
-        needed = (same,) if same is not None else () if row.op.kind in _IN_ORDER else row.inputs
+        needed = (same,) if same is not None else () if row.op.kind in IN_ORDER else row.inputs
         missing = [x for x in needed if x not in known]
         if row in known or not missing:
             waiting.pop()
@@ -133,10 +69,10 @@ def _found(trace: Trace, row: Row, same: Row | None, known: dict[Row, np.ndarray
     if row.op is LEAF:
         return _of_leaf(trace, row)
     if row.op is CONST:
-        return stand_in(row.shape, _steps(row.params["value"]))
+        return stand_in(row.shape, steps_of(row.params["value"]))
     if row.op in (alias, detach):
         return known[row.inputs[0]]
-    if row.op.kind in _IN_ORDER:
+    if row.op.kind in IN_ORDER:
         return stand_in(row.shape)
     if row.op.view and len(row.inputs) == 1:
         part = part_of(known[row.inputs[0]], row.op, row.params)
@@ -160,7 +96,7 @@ def _of_leaf(trace: Trace, leaf: Row) -> np.ndarray:
     if not isinstance(example, np.ndarray) or not leaf.ndim:
         return stand_in(leaf.shape)
     trace.laid[leaf] = lies(example)
-    return stand_in(leaf.shape, _steps(example))
+    return stand_in(leaf.shape, steps_of(example))
 
 
 def look(base: Any, out: Any, op: Op, params: dict[str, Any]) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from jitgrad import dtypes, quick_traced
-from jitgrad import large as large_arrays
+from jitgrad.base.quiet import again, quiet
 from jitgrad.checking import is_meant
 from jitgrad.errors import TracedValueError
 from jitgrad.handle import Handle, keep_arrays, make, make_recorded, note_view, row_of
@@ -25,7 +25,7 @@ from jitgrad.ops.linalg import matmul
 from jitgrad.ops.movement import reshape
 from jitgrad.ops.movement import sum as add_up
 from jitgrad.ops.table import OUTPUT, REST, Op, Spec
-from jitgrad.record import FLOATS, again, apply, grad_mode, number_row, quiet, spread_number_row
+from jitgrad.record import FLOATS, apply, grad_mode, number_row, spread_number_row
 from jitgrad.settings import config
 from jitgrad.tape import NOTHING, Row
 from jitgrad.tracing import lifting
@@ -52,11 +52,10 @@ _PICK: dict[tuple[int, ...], Callable] = {
 
 def quick_unary(op: Op, general: Callable = apply) -> Callable:
     """The method of an elementwise op of one floating input, without parameters. `general` takes what is not quick."""
-    run = op.run
+    run, hot_run = op.run, op.hot_run
     plan = op.plan((True,)) if op.differentiable else None
     pick: Any = _PICK[plan.slots] if plan else None
     any_dtype = op.result == "bool"
-    large = large_arrays.of(op)
     traced = quick_traced.unary(op)
 
     def method(self: Any) -> Any:
@@ -66,7 +65,7 @@ def quick_unary(op: Op, general: Callable = apply) -> Callable:
             out = traced(self) if x is None else None
             return general(op, (self,)) if out is None else out
         try:
-            value = quiet.run(large.run if large is not None and dtype is None and x.size >= limits["large"] else run, x)
+            value = quiet.run(hot_run if dtype is None and x.size >= limits["large"] else run, x)
         except RuntimeError:
             value = again(run, x)
         row = self._row
@@ -112,7 +111,7 @@ def quick_with_parameters(op: Op) -> Callable:
 
 def quick_one(op: Op) -> Callable:
     """`method(x, params)` for any op of one input, which may be a view of it; parameters are canonical."""
-    run = large_arrays.runner(op)
+    run = op.hot_run
     plan = op.plan((True,)) if op.differentiable and not op.holes() else None
     slots: tuple[int, ...] = plan.slots if plan else ()
     saved: tuple = ((),) if slots == (REST,) else ()  # an index without arrays: so many of them are saved

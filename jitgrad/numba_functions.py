@@ -1,6 +1,6 @@
 """The user's own `@njit` functions as operations: `elementwise` for scalar functions, `from_njit` for those of arrays.
 
-`jitgrad.loading` has the public functions, so that Numba is imported only by those who use them.
+`func.elementwise` has the public functions, so that Numba is imported only by those who use them.
 """
 
 from __future__ import annotations

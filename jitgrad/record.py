@@ -5,21 +5,19 @@ Operations on handles that have values run at once; on handles without (while `j
 
 from __future__ import annotations
 
-import contextvars
 import functools
-import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from jitgrad import dtypes
+from jitgrad.base.quiet import again, quiet
 from jitgrad.broadcasting import broadcast_shape, shape_error
 from jitgrad.checking import is_meant
 from jitgrad.dtypes import HALF
 from jitgrad.errors import LeakedTraceError
 from jitgrad.handle import Handle, keep, make, make_recorded, note_view, own_memory, row_of
-from jitgrad.large import runner
 from jitgrad.leaving import refuse_masked
 from jitgrad.memory import lie_in_order, look
 from jitgrad.ops.elementwise import alias, cast, clone, detach, where
@@ -33,42 +31,6 @@ FLOATS = frozenset({np.dtype(np.float32), np.dtype(np.float64)})
 """What most operations are on; they know of no other in their quick ways."""
 
 _NO_OPERAND = "cannot compute with {}: operands are tensors, NumPy arrays and numbers"
-
-
-class _Quiet(threading.local):
-    """`run(function, *args)` with NumPy's floating-point warnings off: inf and nan are values here, as in PyTorch.
-
-    Entering a prepared context costs a few nanoseconds where `np.errstate` costs a microsecond. It is an empty one, in which
-    nothing is being recorded. Nobody can enter it twice: signal handlers and finalizers, which may run between any two steps
-    of an operation, need `again`.
-    """
-
-    def __init__(self) -> None:
-        context = contextvars.Context()
-        context.run(np.seterr, all="ignore")
-        self.run = context.run
-
-
-quiet = _Quiet()
-
-
-def quietly(run: Callable, *args: Any, **params: Any) -> Any:
-    """`quiet.run`, also inside of it."""
-    try:
-        return quiet.run(run, *args, **params)
-    except RuntimeError:
-        return again(run, *args, **params)
-
-
-def again(run: Callable, *args: Any, **params: Any) -> Any:
-    """What `quiet.run`, which has just raised a `RuntimeError`, should have given, if the reason was that we are inside of it;
-    otherwise the error goes on."""
-    try:
-        quiet.run(bool)
-    except RuntimeError:
-        with np.errstate(all="ignore"):
-            return run(*args, **params)
-    raise
 
 
 @functools.lru_cache(maxsize=4096)
@@ -125,7 +87,7 @@ def apply(op: Op, operands: Sequence[Any], params: dict[str, Any] = NOTHING) -> 
         own_memory(operands[0])
         values[0] = operands[0]._value
     try:
-        value = quiet.run(op.run if op.kernel else runner(op), *values, **params)
+        value = quiet.run(op.run if op.kernel else op.hot_run, *values, **params)
     except ValueError as error:
         if op.kind == "njit":  # the user's own
             raise

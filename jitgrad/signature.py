@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jitgrad.sweeps.export import EXPORTED
+from jitgrad.dtypes import EXPORTED
 from jitgrad.sweeps.wrapped import Value
 
 

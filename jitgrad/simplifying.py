@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from jitgrad.handle import make
+from jitgrad.handle import tensor
 from jitgrad.ops.elementwise import add, alias, cast, clone, detach, div, eq, exp, ge, log, mul, sub, where
 from jitgrad.ops.indexing import gather, getitem, index_add, index_put, one_along, places, scatter_add, within
 from jitgrad.ops.linalg import matmul
@@ -20,7 +20,7 @@ from jitgrad.tape import CONST, CONTROL, LEAF, Leaf, Row, Tape, reachable, with_
 from jitgrad.tracing import recording
 
 
-def simplify(tape: Tape, cls: type, lowers: Callable[[Row], bool], outside: dict[Row, Row] | None = None) -> Tape:
+def simplify(tape: Tape, lowers: Callable[[Row], bool], outside: dict[Row, Row] | None = None) -> Tape:
     """The same tape in fewer, simpler rows: composites lowered, copies and no-ops gone, equal rows shared.
 
     Rows for which `lowers` is true are replaced by what their `lower` records. Leaves stay the same rows. With `outside`,
@@ -28,7 +28,7 @@ def simplify(tape: Tape, cls: type, lowers: Callable[[Row], bool], outside: dict
     """
     tracing = Trace()
     tracing.rows.update(dict.fromkeys(tape.rows))
-    new = recording(tracing, lambda: _Simplifier(cls, lowers, tracing, outside).simplified(tape.rows, {}))
+    new = recording(tracing, lambda: _Simplifier(lowers, tracing, outside).simplified(tape.rows, {}))
     return Tape([*(outside or ()), *tape.inputs], [new[row] for row in tape.outputs], among=tracing.rows)
 
 
@@ -45,8 +45,8 @@ MOST_COUNTED = 1 << 16
 class _Simplifier:
     """Rows in, simpler rows out, which `tracing` collects in order."""
 
-    def __init__(self, cls: type, lowers: Callable[[Row], bool], tracing: Trace, outside: dict[Row, Row] | None) -> None:
-        self.cls, self.lowers, self.tracing, self.outside = cls, lowers, tracing, outside
+    def __init__(self, lowers: Callable[[Row], bool], tracing: Trace, outside: dict[Row, Row] | None) -> None:
+        self.lowers, self.tracing, self.outside = lowers, tracing, outside
         self.known: dict[Any, Row] = {}
 
     def simplified(self, rows: Iterable[Row], new: dict[Row, Row]) -> dict[Row, Row]:
@@ -84,7 +84,7 @@ class _Simplifier:
     def _lowered(self, row: Row, inputs: tuple[Row, ...]) -> Row:
         """What a composite row is made of."""
         assert row.op.lower is not None
-        out = row.op.lower(*[make(self.cls, None, x) for x in inputs], **row.params)._row
+        out = row.op.lower(*[tensor(None, x) for x in inputs], **row.params)._row
         if out.op is row.op:
             return self._shared(out, out.inputs)
         # What it was made of may itself have to be lowered.
@@ -98,7 +98,7 @@ class _Simplifier:
 
         def simpler(tape: Tape) -> Tape:
             found.append({})
-            return simplify(tape, self.cls, self.lowers, found[-1])
+            return simplify(tape, self.lowers, found[-1])
 
         params = with_tapes(row.params, simpler)
         arrays = [self.simplified([x], {})[x] for outside in found for x in outside.values()]

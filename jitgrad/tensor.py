@@ -321,6 +321,9 @@ def _rebuild(array: np.ndarray, requires_grad: bool) -> Tensor:
     return out.requires_grad_(True) if requires_grad else out
 
 
+Handle.kind = Tensor
+
+
 def wrap(value: Any) -> Tensor:
     """A tensor around a NumPy array or scalar, sharing its memory."""
     return make(Tensor, value, None)

@@ -13,10 +13,7 @@ from jitgrad.outside import Outside, contents
 from jitgrad.record import Trace
 from jitgrad.tape import Leaf, Row, Tape
 from jitgrad.tracing import Known, KnownAttribute, recording
-from jitgrad.tree import flatten
-
-COMPUTED = object()
-"""Stands among the results of a function where a result of the tape goes; the others, None too, are as they were."""
+from jitgrad.tree import COMPUTED, flatten
 
 
 class Traced:

@@ -7,6 +7,9 @@ import functools
 from collections.abc import Callable, Iterator
 from typing import Any
 
+COMPUTED = object()
+"""Stands among the results of a function where a result of the tape goes; the others, None too, are as they were."""
+
 
 def flatten(tree: Any, leaves: list[Any]) -> Any:
     """Append the leaves of `tree` to `leaves`; return its structure, hashable, with None at the leaves' places."""

@@ -154,7 +154,7 @@ def test_files_that_are_refused(tmp_path, monkeypatch):
     with pytest.raises(FileNotFoundError):
         jg.load_compiled(tmp_path / "none")
     path.write_bytes(content)
-    monkeypatch.setattr(jg, "__version__", "99.0")
+    monkeypatch.setattr(artefact, "VERSION", "99.0")
     with pytest.raises(RuntimeError, match=r"was saved for jitgrad \S+, and here is jitgrad 99.0: compile and save it here"):
         jg.load_compiled(path)
     monkeypatch.undo()

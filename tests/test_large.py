@@ -29,7 +29,7 @@ def by_kernel(op):
     return large.known[op].kernels.get(np.dtype(np.float32)) is not None
 
 
-@pytest.mark.parametrize("name", sorted(large.FASTER - {"softplus"}))
+@pytest.mark.parametrize("name", [op.name for op in large.known if op.name != "softplus"])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_kernels_give_what_numpy_gives(name, dtype):
     op, function = TABLE[name], getattr(jg, name)
@@ -90,7 +90,7 @@ def test_results_have_memory_of_their_own():
 SHAPES = [(4, 8), (30, 50), (7,), (2, 3, 400), (1, 5), (5, 1), (0, 3)]
 
 
-@pytest.mark.parametrize("name", sorted(large.RECURRING))
+@pytest.mark.parametrize("name", [op.name for op in large.recurring])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_kernels_of_shapes_that_recur_give_what_numpy_gives(name, dtype):
     ran, function = 0, (lambda x, dim: x.norm(dim=dim)) if name == "norm" else (lambda x, dim: getattr(x, name)(dim))

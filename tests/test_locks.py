@@ -13,7 +13,7 @@ import pytest
 
 import jitgrad as jg
 from jitgrad import background, locks, signals, tracing
-from jitgrad.record import quiet, quietly
+from jitgrad.base.quiet import quiet, quietly
 from jitgrad.sweeps import native, products
 
 pytestmark = pytest.mark.quick

@@ -20,7 +20,6 @@ from jitgrad.sweeps.plan import Plan, Write
 from jitgrad.sweeps.recompute import recompute
 from jitgrad.sweeps.segments import make_plan
 from jitgrad.tape import CONST, LEAF, Row, Tape, tapes_of
-from jitgrad.tensor import Tensor
 
 STEPS = [
     "jg.stack([{a}])[0]", "jg.stack([{a}], -1)[..., 0]", "jg.stack([{a} * 2])[0]", "jg.stack([{a}, {b}])[1]",
@@ -166,7 +165,7 @@ def test_nothing_is_read_before_it_is_written() -> None:
         f, shape = program(rng)
         x = jg.zeros(shape, dtype=jg.float64)
         for function in (f, differentiated(f)):
-            tape = simplify(jg.jit(function).tape(x, x), Tensor, lambda row: not row.op.composite)
+            tape = simplify(jg.jit(function).tape(x, x), lambda row: not row.op.composite)
             assert not (found := planned(tape)), f"{f.text}\n{shape}: {found}"  # type: ignore[attr-defined]
 
 

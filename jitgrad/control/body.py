@@ -9,8 +9,8 @@ import numpy as np
 
 from jitgrad import dtypes
 from jitgrad.batching import Batch, replay, spread
-from jitgrad.func.vectorized import outer_tensor
 from jitgrad.functions.data import as_tensor
+from jitgrad.guards import outer_tensor
 from jitgrad.handle import Handle, make
 from jitgrad.hidden import refuse_keys
 from jitgrad.ops.elementwise import cast
@@ -21,8 +21,8 @@ from jitgrad.reverse import reverse
 from jitgrad.tape import ITEM, Row, Tape, beyond
 from jitgrad.tensor import Tensor
 from jitgrad.tracing import Number, example_of, first_of
-from jitgrad.transforms import COMPUTED, trace
-from jitgrad.tree import flatten, shown, unflatten
+from jitgrad.transforms import trace
+from jitgrad.tree import COMPUTED, flatten, shown, unflatten
 from jitgrad.weak import number
 
 Tensors = Sequence[Any]

@@ -10,7 +10,7 @@ import numpy as np
 
 from jitgrad.batching import Batch
 from jitgrad.control.body import floating
-from jitgrad.func.sparse import known
+from jitgrad.guards import known
 from jitgrad.ops.elementwise import detach, where
 from jitgrad.ops.indexing import Slot, getitem
 from jitgrad.ops.movement import reshape

@@ -16,10 +16,10 @@ import numpy as np
 from jitgrad import dtypes
 from jitgrad.batching import Batch, replay
 from jitgrad.forward import dummy, forget
-from jitgrad.func.vectorized import outer_tensor, vmap
+from jitgrad.func.vectorized import vmap
 from jitgrad.functions.creation import zeros_like
 from jitgrad.functions.data import as_tensor
-from jitgrad.guards import InnerTrace
+from jitgrad.guards import InnerTrace, outer_tensor
 from jitgrad.handle import Handle, requires
 from jitgrad.kinds import arguments
 from jitgrad.ops.elementwise import cast, detach
@@ -29,8 +29,8 @@ from jitgrad.record import apply, current_trace, grad_mode, recorded
 from jitgrad.reverse import reverse
 from jitgrad.tape import NOTHING, Row, Tape
 from jitgrad.tensor import Tensor, wrap
-from jitgrad.transforms import COMPUTED, Traced, trace
-from jitgrad.tree import flatten, shown, size, unflatten
+from jitgrad.transforms import Traced, trace
+from jitgrad.tree import COMPUTED, flatten, shown, size, unflatten
 from jitgrad.weak import number
 
 Tensors = Sequence[Any]

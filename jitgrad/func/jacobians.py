@@ -11,9 +11,10 @@ import numpy as np
 
 from jitgrad.func.gradients import grad, places
 from jitgrad.func.point import Point, one
-from jitgrad.func.sparse import Compression, known, one_leaf, outside_of_traces, pattern_of, worthwhile
+from jitgrad.func.sparse import Compression, one_leaf, outside_of_traces, pattern_of, worthwhile
 from jitgrad.func.vectorized import vmap
 from jitgrad.functions.shaping import movedim, reshape, unsqueeze
+from jitgrad.guards import known
 from jitgrad.jit import Jitted, compilable
 from jitgrad.ops.movement import narrow
 from jitgrad.options import with_options

@@ -16,11 +16,11 @@ import numpy as np
 from jitgrad.func.pattern import Pattern
 from jitgrad.func.sparsity import matrix_of, recorded_sparsity, scipy_sparse
 from jitgrad.functions.shaping import reshape
-from jitgrad.handle import make
+from jitgrad.guards import known
 from jitgrad.ops.indexing import Slot, getitem, index_add
 from jitgrad.ops.movement import expand
 from jitgrad.record import apply, current_trace
-from jitgrad.tensor import Tensor, wrap
+from jitgrad.tensor import Tensor
 
 FEW = 8
 """Sweeps that go together anyway."""
@@ -82,12 +82,6 @@ def worthwhile(inputs: Sequence[Tensor], outputs: Sequence[Tensor], turned: bool
         return None
     found = Compression(pattern)
     return found if 2 * found.count <= sweeps else None
-
-
-def known(value: np.ndarray) -> Tensor:
-    """An array as a tensor; while a trace records a constant of it, so that what is done with it is recorded and fused."""
-    trace = current_trace.get()
-    return wrap(value) if trace is None else make(Tensor, None, trace.constant(value))
 
 
 def pattern_of(sparsity: Any) -> Pattern:

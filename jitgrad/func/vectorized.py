@@ -12,7 +12,7 @@ from jitgrad.batching import Batch, replay, spread
 from jitgrad.errors import LEAKED, LeakedTraceError, TracedValueError
 from jitgrad.functions.data import as_tensor
 from jitgrad.functions.shaping import cat, movedim, stack
-from jitgrad.guards import InnerTrace
+from jitgrad.guards import InnerTrace, outer_tensor
 from jitgrad.handle import Handle, make
 from jitgrad.kinds import argument, arguments
 from jitgrad.ops.movement import narrow
@@ -21,8 +21,8 @@ from jitgrad.record import apply, copied, current_trace, grad_mode
 from jitgrad.tape import Row
 from jitgrad.tensor import Tensor
 from jitgrad.tracing import example_of, first_of, lifting, memory_of
-from jitgrad.transforms import COMPUTED, Traced, trace
-from jitgrad.tree import flatten, unflatten
+from jitgrad.transforms import Traced, trace
+from jitgrad.tree import COMPUTED, flatten, unflatten
 from jitgrad.tree import spread as spread_prefix
 
 RANDOMNESS = ("error", "different", "same")
@@ -191,14 +191,6 @@ def _apart(results: list[Any], known: Sequence[Any]) -> list[Any]:
         taken.add(memory_of(x))
         out.append(x)
     return out
-
-
-def outer_tensor(handle: Handle) -> Tensor:
-    """A captured tensor for the trace outside; an array of the caller, which may change between calls, becomes one."""
-    if isinstance(handle, Tensor):
-        return handle
-    around = current_trace.get()
-    return make(Tensor, handle._value, None) if around is None else make(Tensor, None, around.capture(handle))
 
 
 def _out_dims(out_dims: Any, traced: Traced) -> list[Any]:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from jitgrad import large  # noqa: F401  it says how hot rows run, which the methods take over
 from jitgrad.checking import RAW, checked, is_meant, told
 from jitgrad.functions import converting, creation, data, losses, numeric, numpy_names, shaping
 from jitgrad.functions.operands import accepting_arrays

@@ -160,7 +160,7 @@ pow_scalar = unary(
 )  # fmt: skip
 neg = unary("-x", operator.neg, vjp=lambda g: -g, aliases=("negative",), exact=True)
 abs = unary("abs(x)", operator.abs, vjp=lambda g, x: g * sign(x), aliases=("absolute",), exact=True)
-sign = unary("sign(x)", np.sign, vjp=lambda g: zeros_like(g), exact=True)
+sign = unary("sign(x)", np.sign, vjp=lambda g: zeros_like(g), exact=True, hot=True)
 square = unary("x * x", np.square, d=lambda x: 2 * x)
 reciprocal = unary("1 / x", lambda x: 1 / x, d=lambda y: -y * y, domain=POSITIVE, result="float")
 alias = unary("x", lambda x: x, vjp=lambda g: g, internal=True, exact=True)
@@ -170,16 +170,16 @@ zeros_like = unary("0", lambda x: np.zeros_like(x) if x.__class__ is np.ndarray 
                    vjp=lambda g: zeros_like(g), label="zero", exact=True)  # fmt: skip
 
 # Roots, exponentials, logarithms.
-sqrt = unary("sqrt(x)", np.sqrt, vjp=lambda g, y: g / (2 * y), domain=POSITIVE, result="float")
-rsqrt = unary("1 / sqrt(x)", lambda x: 1 / np.sqrt(x), d=lambda y: -0.5 * y * y * y, domain=POSITIVE, result="float")
+sqrt = unary("sqrt(x)", np.sqrt, vjp=lambda g, y: g / (2 * y), domain=POSITIVE, result="float", hot=True)
+rsqrt = unary("1 / sqrt(x)", lambda x: 1 / np.sqrt(x), d=lambda y: -0.5 * y * y * y, domain=POSITIVE, result="float", hot=True)
 cbrt = unary("cbrt(x)", np.cbrt, d=lambda y: 1 / (3 * y * y), domain=POSITIVE, result="float")
-exp = unary("exp(x)", np.exp, d=lambda y: y, result="float")
+exp = unary("exp(x)", np.exp, d=lambda y: y, result="float", hot=True)
 exp2 = unary("exp2(x)", np.exp2, d=lambda y: y * math.log(2), result="float")
-expm1 = unary("expm1(x)", np.expm1, d=lambda x: exp(x), result="float")
-log = unary("log(x)", np.log, vjp=lambda g, x: g / x, domain=POSITIVE, result="float")
-log1p = unary("log1p(x)", np.log1p, vjp=lambda g, x: g / (1 + x), domain=POSITIVE, result="float")
-log2 = unary("log2(x)", np.log2, vjp=lambda g, x: g / (x * math.log(2)), domain=POSITIVE, result="float")
-log10 = unary("log10(x)", np.log10, vjp=lambda g, x: g / (x * math.log(10)), domain=POSITIVE, result="float")
+expm1 = unary("expm1(x)", np.expm1, d=lambda x: exp(x), result="float", hot=True)
+log = unary("log(x)", np.log, vjp=lambda g, x: g / x, domain=POSITIVE, result="float", hot=True)
+log1p = unary("log1p(x)", np.log1p, vjp=lambda g, x: g / (1 + x), domain=POSITIVE, result="float", hot=True)
+log2 = unary("log2(x)", np.log2, vjp=lambda g, x: g / (x * math.log(2)), domain=POSITIVE, result="float", hot=True)
+log10 = unary("log10(x)", np.log10, vjp=lambda g, x: g / (x * math.log(10)), domain=POSITIVE, result="float", hot=True)
 xlogy = binary(
     "select((x == 0) & (y == y), 0, x * log(y))", _xlogy, result="float", domain=((-3.0, 3.0), POSITIVE),
     vjp=(
@@ -189,8 +189,8 @@ xlogy = binary(
 )  # fmt: skip
 
 # Trigonometric and hyperbolic functions.
-sin = unary("sin(x)", np.sin, d=lambda x: cos(x), result="float")
-cos = unary("cos(x)", np.cos, d=lambda x: -sin(x), result="float")
+sin = unary("sin(x)", np.sin, d=lambda x: cos(x), result="float", hot=True)
+cos = unary("cos(x)", np.cos, d=lambda x: -sin(x), result="float", hot=True)
 tan = unary("tan(x)", np.tan, d=lambda y: 1 + y * y, domain=(-1.2, 1.2), result="float")
 asin = unary("asin(x)", np.arcsin, d=lambda x: asin_slope(x), domain=INSIDE, result="float", aliases=("arcsin",))
 acos = unary("acos(x)", np.arccos, d=lambda x: -asin_slope(x), domain=INSIDE, result="float", aliases=("arccos",))
@@ -223,7 +223,7 @@ inverse = binary(
 """x / (x^2 + y^2), though the squares might be 0 or infinite: what the derivatives of atan2 are made of."""
 sinh = unary("sinh(x)", np.sinh, d=lambda x: cosh(x), result="float")
 cosh = unary("cosh(x)", np.cosh, d=lambda x: sinh(x), result="float")
-tanh = unary("tanh(x)", np.tanh, d=lambda x: tanh_slope(x), result="float")
+tanh = unary("tanh(x)", np.tanh, d=lambda x: tanh_slope(x), result="float", hot=True)
 tanh_slope = unary("tanh_slope(x)", lambda x: (1 / np.cosh(x)) ** 2, d=lambda x, y: -2 * (tanh(x) * y), result="float",
                    internal=True)  # fmt: skip
 """1 - tanh(x)^2, also where tanh(x) is rounded to 1."""
@@ -235,7 +235,7 @@ atanh_slope = unary("1 / ((1 - x) * (1 + x))", lambda x: 1 / ((1 - x) * (1 + x))
                     result="float", internal=True)  # fmt: skip
 
 # Activations and special functions.
-sigmoid = unary("sigmoid(x)", _sigmoid, d=lambda x, y: rounded_sigmoid_slope(x, y), result="float")
+sigmoid = unary("sigmoid(x)", _sigmoid, d=lambda x, y: rounded_sigmoid_slope(x, y), result="float", hot=True)
 rounded_sigmoid_slope = binary(
     "select(y < 1, y * (1 - y), exp(-x))", _rounded_sigmoid_slope, result="float", internal=True,
     hint="y", vjp=(lambda g, x, y: -g * (sigmoid_slope(x) * tanh(0.5 * x)), None),
@@ -247,14 +247,14 @@ sigmoid_slope = unary("sigmoid_slope(x)", _sigmoid_slope, d=lambda x, y: -y * ta
 logistic = unary("sigmoid(x)", _sigmoid, d=lambda x: sigmoid_slope(x), result="float", internal=True)
 """sigmoid in the derivatives of others, where its own is the exact one."""
 softplus = unary("softplus(x)", lambda x: np.logaddexp(x, x.dtype.type(0)), d=lambda x: logistic(x), result="float",
-                 method=False)  # fmt: skip
+                 method=False, hot=True)  # fmt: skip
 silu = unary("x * sigmoid(x)", lambda x: x * _sigmoid(x), result="float",
-             d=lambda x: logistic(x) + x * sigmoid_slope(x))  # fmt: skip
-relu = unary("select((x > 0) | (x != x), x, 0)", _relu, vjp=lambda g, y: where(y <= 0, 0, g), exact=True)
-erf = unary("erf(x)", special.erf, d=lambda x: (2 / math.sqrt(math.pi)) * exp(-x * x), result="float")
-erfc = unary("erfc(x)", special.erfc, d=lambda x: (-2 / math.sqrt(math.pi)) * exp(-x * x), result="float")
+             d=lambda x: logistic(x) + x * sigmoid_slope(x), hot=True)  # fmt: skip
+relu = unary("select((x > 0) | (x != x), x, 0)", _relu, vjp=lambda g, y: where(y <= 0, 0, g), exact=True, hot=True)
+erf = unary("erf(x)", special.erf, d=lambda x: (2 / math.sqrt(math.pi)) * exp(-x * x), result="float", hot=True)
+erfc = unary("erfc(x)", special.erfc, d=lambda x: (-2 / math.sqrt(math.pi)) * exp(-x * x), result="float", hot=True)
 erfinv = unary("erfinv(x)", special.erfinv, d=lambda y: (math.sqrt(math.pi) / 2) * exp(y * y), domain=INSIDE, result="float")
-lgamma = unary("lgamma(x)", special.lgamma, d=lambda x: digamma(x), domain=POSITIVE, result="float")
+lgamma = unary("lgamma(x)", special.lgamma, d=lambda x: digamma(x), domain=POSITIVE, result="float", hot=True)
 digamma = unary("digamma(x)", special.digamma, d=lambda x: trigamma(x), domain=POSITIVE, result="float")
 trigamma = unary("trigamma(x)", lambda x: special.polygamma(x, 1), d=lambda x: polygamma(x, n=2), domain=(0.5, 4.0),
                  result="float", label="polygamma")  # fmt: skip

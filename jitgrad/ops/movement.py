@@ -132,7 +132,7 @@ permute = linear(
 sum = reduction(
     summed, prepare=over_dims, shape=reduced,
     vjp=lambda g, x_shape, dim, keepdim: spread(g, x_shape, dim, keepdim), linear=True,
-    samples=lambda: SAMPLES, result="sum", exact=True,
+    samples=lambda: SAMPLES, result="sum", exact=True, hot=True
 )  # fmt: skip
 expand = linear(
     lambda x, shape: np.broadcast_to(x, shape), transpose=lambda g, x_shape: unexpand(g, x_shape), view=True,

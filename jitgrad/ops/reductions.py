@@ -65,11 +65,11 @@ mean = reduction(
     lambda x, dim, keepdim: summed(x, dim, keepdim) / x.dtype.type(count(x.shape, dim)),
     vjp=lambda g, x_shape, dim, keepdim: spread(g / count(x_shape, dim), x_shape, dim, keepdim), linear=True,
     lower=lambda x, dim, keepdim: sum(x, dim=dim, keepdim=keepdim) / count(x.shape, dim),
-    prepare=over_dims, shape=reduced, samples=lambda: SAMPLES, result="floating",
+    prepare=over_dims, shape=reduced, samples=lambda: SAMPLES, result="floating", hot=True
 )  # fmt: skip
 prod = reduction(
     lambda x, dim, keepdim: np.multiply.reduce(x, axis=dim, keepdims=keepdim, dtype=x.dtype), prepare=over_dims,
-    shape=reduced, lower=_prod_tree, samples=lambda: SAMPLES, result="sum",
+    shape=reduced, lower=_prod_tree, samples=lambda: SAMPLES, result="sum", hot=True
 )  # fmt: skip
 amax = reduction(
     lambda x, dim, keepdim: np.maximum.reduce(x, axis=dim, keepdims=keepdim), prepare=_over_some, shape=reduced,
@@ -171,15 +171,16 @@ def _shares(x: Any, y: Any, dim: tuple[int, ...], keepdim: bool) -> Any:
 
 logsumexp = reduction(
     _logsumexp, lower=_lower_logsumexp, prepare=over_dims, shape=reduced, result="floating", samples=lambda: SAMPLES,
-    vjp=lambda g, x, y, dim, keepdim: spread(g, x.shape, dim, keepdim) * _shares(x, y, dim, keepdim),
+    vjp=lambda g, x, y, dim, keepdim: spread(g, x.shape, dim, keepdim) * _shares(x, y, dim, keepdim), hot=True
 )  # fmt: skip
 softmax = reduction(
     _softmax, lower=_lower_softmax, prepare=_along, shape=lambda x, dim: Spec(x.shape, x.dtype), result="floating",
-    vjp=lambda g, y, dim: y * (g - total(g * y, dim)) if y.shape else zeros_like(g), samples=lambda: ALONG,
+    vjp=lambda g, y, dim: y * (g - total(g * y, dim)) if y.shape else zeros_like(g), samples=lambda: ALONG, hot=True
 )  # fmt: skip
 log_softmax = reduction(
     _log_softmax, lower=_lower_log_softmax, prepare=_along, shape=lambda x, dim: Spec(x.shape, x.dtype),
-    vjp=lambda g, y, dim: g - exp(y) * total(g, dim) if y.shape else zeros_like(g), result="floating", samples=lambda: ALONG,
+    vjp=lambda g, y, dim: g - exp(y) * total(g, dim) if y.shape else zeros_like(g), result="floating",
+    samples=lambda: ALONG, hot=True
 )  # fmt: skip
 
 
@@ -221,7 +222,7 @@ VAR_SAMPLES = [(shape, params | {"correction": 1}) for shape, params in SAMPLES]
 var = reduction(
     _var, lower=_lower_var, prepare=_spread_params, shape=reduced, result="floating", samples=lambda: VAR_SAMPLES,
     vjp=lambda g, x, dim, keepdim, correction: (
-        spread(g * (2 * _per_degree(x.shape, dim, correction)), x.shape, dim, keepdim) * _centred(x, dim)),
+        spread(g * (2 * _per_degree(x.shape, dim, correction)), x.shape, dim, keepdim) * _centred(x, dim)), hot=True
 )  # fmt: skip
 
 def _norm_params(x: Any, p: Any = 2, dim: Any = None, keepdim: bool = False) -> dict[str, Any]:
@@ -304,7 +305,7 @@ norm = reduction(
     lower=lambda x, dim, keepdim, p: (
         _lower_root(x, dim, keepdim) if p == 2
         else sum(abs(x), dim=dim, keepdim=keepdim) if p == 1
-        else norm(x, dim=dim, keepdim=keepdim, p=p)),
+        else norm(x, dim=dim, keepdim=keepdim, p=p)), hot=True
 )  # fmt: skip
 
 
@@ -316,6 +317,7 @@ std = reduction(
     prepare=_spread_params, shape=reduced, result="floating", samples=lambda: VAR_SAMPLES,
     vjp=lambda g, x, y, dim, keepdim, correction: (
         spread(g * _per_degree(x.shape, dim, correction), x.shape, dim, keepdim) * _over(_centred(x, dim), y, dim, keepdim)),
+    hot=True
 )  # fmt: skip
 
 
@@ -326,7 +328,7 @@ def _flipped(x: Any, dim: int) -> Any:
 cumsum = reduction(
     running, prepare=_along, exact=True, samples=lambda: ALONG,
     vjp=lambda g, dim: _flipped(cumsum(_flipped(g, dim), dim=dim), dim), linear=True, result="sum",
-    shape=lambda x, dim: Spec(x.shape, x.dtype),
+    shape=lambda x, dim: Spec(x.shape, x.dtype), hot=True
 )  # fmt: skip
 
 register(globals())

@@ -125,9 +125,12 @@ class Op:
         checks: Callable = lambda row: (),
         exact: bool = False,
         jumps: bool = False,
+        hot: bool = False,
     ) -> None:
         self.name = ""
         self.run = run
+        self.hot = hot  # whether a kernel of its own is worth it where eager code uses it much
+        self.hot_run = run  # how it is run there
         self.kind = kind
         self.inputs = inputs
         self.output = output

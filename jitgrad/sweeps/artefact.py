@@ -17,6 +17,7 @@ import struct
 from pathlib import Path
 from typing import Any
 
+from jitgrad.base.version import VERSION
 from jitgrad.errors import DamagedFileError
 from jitgrad.sweeps.cache import write_whole
 from jitgrad.sweeps.compiler import host
@@ -109,9 +110,7 @@ def damaged(path: str, what: str) -> DamagedFileError:
 
 def _here() -> dict[str, str]:
     """What the machine code depends on."""
-    import jitgrad  # here: jitgrad imports this module's users
-
-    return {"jitgrad": jitgrad.__version__, **host()._asdict()}
+    return {"jitgrad": VERSION, **host()._asdict()}
 
 
 def _difference(what: str, saved: str, here: str) -> str:

@@ -13,7 +13,7 @@ from llvmlite.binding import orcjit
 
 from jitgrad.locks import compiling, held_at_fork, once
 from jitgrad.signals import undisturbed
-from jitgrad.sweeps.native import CompileError
+from jitgrad.sweeps.compile_error import CompileError
 
 held_at_fork(getattr(llvm.ffi.lib, "_lock", None))  # llvmlite's own, which has no public name
 

@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from jitgrad.dtypes import EXPORTED
 from jitgrad.errors import NotCompilableError
 from jitgrad.sweeps.codegen import Emitter
 from jitgrad.sweeps.plan import Plan
@@ -93,9 +94,6 @@ def _exported(label: str, inner: Wrapped, form: str) -> Exported:
     digest = hashlib.sha256(known.encode() + inner.data).hexdigest()[:24]
     name = f"jitgrad_{re.sub('[^A-Za-z0-9_]', '_', label)}_{digest}"
     return Exported(name, whole.replace("@jitgrad_function(", f"@{name}("), inner.data, inner.inputs, inner.outputs)
-
-
-EXPORTED = ("float32", "float64", "int32", "int64", "bool")
 
 
 def _refuse_numpy(label: str, plan: Plan) -> None:

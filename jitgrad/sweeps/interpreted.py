@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from jitgrad.base.quiet import quietly
 from jitgrad.ops.elementwise import alias, detach
-from jitgrad.record import quietly
 from jitgrad.tape import CONST, CONTROL, Row, Tape, results_read, with_tapes
 
 

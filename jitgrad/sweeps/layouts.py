@@ -13,11 +13,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jitgrad.memory import ANYTHING, part_of, stand_in
-from jitgrad.memory import in_order as contiguous
 from jitgrad.ops.elementwise import add, maximum, minimum, mul
 from jitgrad.ops.movement import reshape, sum
 from jitgrad.ops.reductions import amax, amin, prod
+from jitgrad.strides import ANYTHING, part_of, stand_in
+from jitgrad.strides import in_order as contiguous
 from jitgrad.tape import Row
 
 __all__ = ["contiguous", "stand_in"]

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from jitgrad.record import quietly
+from jitgrad.base.quiet import quietly
 from jitgrad.sweeps.assembly import Assembly, Numpy
 from jitgrad.sweeps.native import trampolines
 from jitgrad.sweeps.segments import MOST_ROWS

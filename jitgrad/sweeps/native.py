@@ -25,20 +25,18 @@ from typing import Any
 import llvmlite
 import numpy as np
 
+from jitgrad.base.version import VERSION
 from jitgrad.locks import compiling, once
 from jitgrad.signals import importing, undisturbed
 from jitgrad.sweeps import cache as disk
 from jitgrad.sweeps import elf
 from jitgrad.sweeps.calls import Trampolines, make_trampolines
+from jitgrad.sweeps.compile_error import CompileError
 
 __all__ = ["CompileError", "Kernel", "Trampolines", "compile_text", "publish", "trampolines"]
 
 # Goes into the cache's key: change it together with the passes below.
 _PASSES = "always-inline sroa instcombine simplifycfg; codegen 2"
-
-
-class CompileError(RuntimeError):
-    """LLVM does not accept the text, the text lacks the function asked for, or it uses a symbol nobody has."""
 
 
 class Kernel:
@@ -97,10 +95,7 @@ def compile_text(
     imports = _addresses(imports_of(text), symbols)
     key = ""
     if store:
-        import jitgrad  # here: jitgrad imports this module
-
-        version = getattr(jitgrad, "__version__", "")
-        key = disk.key_of(text, *names, version, llvmlite.__version__, *_machine(), f"{_PASSES}; {optimise=}")
+        key = disk.key_of(text, *names, VERSION, llvmlite.__version__, *_machine(), f"{_PASSES}; {optimise=}")
     with compiling:
         code = disk.load(key) if store else None
         if code is not None:

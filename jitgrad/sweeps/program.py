@@ -13,10 +13,10 @@ from weakref import WeakValueDictionary
 
 import numpy as np
 
+from jitgrad.base.quiet import quietly
 from jitgrad.locks import lazily
 from jitgrad.ops.elementwise import clone
 from jitgrad.ops.linalg import matmul
-from jitgrad.record import quietly
 from jitgrad.sweeps.chunks import split_large
 from jitgrad.sweeps.codegen import Emitter
 from jitgrad.sweeps.control import work
