@@ -14,6 +14,7 @@ import numpy as np
 from jitgrad.errors import TracedValueError
 from jitgrad.gradients import accumulating, add_tensor, add_value
 from jitgrad.handle import Handle, make, requires
+from jitgrad.leaving import refuse_masked
 from jitgrad.ops.elementwise import cast, detach
 from jitgrad.record import apply, grad_mode
 from jitgrad.reverse import reverse
@@ -38,6 +39,7 @@ def seed(output: Any, gradient: Any) -> Any:
             )
         return dtype.type(1) if not shape else np.ones(shape, dtype)
     if isinstance(gradient, (np.ndarray, np.generic)):
+        refuse_masked(gradient)
         given: Any = gradient
     elif isinstance(gradient, Handle):
         given = gradient._held

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from jitgrad.handle import Handle
+from jitgrad.leaving import MASKED, is_masked
 
 RAW = (AttributeError, TypeError, ValueError, KeyError, IndexError, OverflowError, ZeroDivisionError)
 _INTS = "an int or a tuple of ints"
@@ -56,6 +57,8 @@ def checked(function: Callable) -> Callable:
 
 def told(function: Any, error: BaseException, args: tuple, kwargs: dict[str, Any], name: str = "") -> BaseException:
     """The error to raise for one that came out of a function: that one if it was meant, else what is wrong with the arguments."""
+    if any(map(is_masked, (*args, *kwargs.values()))):
+        return TypeError(MASKED)
     if is_meant(error):
         return error
     name = name or function.__name__
@@ -80,6 +83,8 @@ def told(function: Any, error: BaseException, args: tuple, kwargs: dict[str, Any
 
 def is_meant(error: BaseException) -> bool:
     """Whether an error was raised on purpose, by jitgrad or by a function of the user's: not by the interpreter, or NumPy."""
+    if isinstance(error, np.exceptions.AxisError):  # NumPy's own words are about the axis
+        return True
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next

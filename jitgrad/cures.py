@@ -52,6 +52,17 @@ _TOLD: dict[str, str] = {
              "jitgrad.where(jitgrad.arange(n) < i, x, 0)",
     "store": f"an array of NumPy cannot hold what has no value: make it a tensor (jitgrad.zeros(n)), or {_JOIN}",
     "gamma": "for x > 0 use jitgrad.lgamma(x).exp(); elsewhere the sign is lost",
+    "round": "use jitgrad.round(x, decimals=n), which stays a float",
+    "statistics.mean": "use jitgrad.stack([...]).mean()",
+    "statistics.fmean": "use jitgrad.stack([...]).mean()",
+    "np.linalg.norm": "of matrices there is the Frobenius norm, x.norm(); norm 1 is x.abs().sum(0).amax(), norm inf is "
+                      "x.abs().sum(1).amax()",
+    "np.r_": "use jitgrad.cat([a, b])",
+    "np.c_": "use jitgrad.stack([a, b], 1)",
+    "np.repeat": "use jitgrad.stack([x] * n, -1).reshape(-1)",
+    "np.tile": "use jitgrad.cat([x] * n, -1)",
+    "np.outer": "use a.reshape(-1, 1) * b.reshape(-1)",
+    "np.reciprocal": "use jitgrad.where(x * x == 1, x, 0)",
     "np.select": "use jitgrad.where(condition, a, b), one in another for several conditions",
     "softmax": "use jitgrad.softmax(x, dim)",
     "logsumexp": "use jitgrad.logsumexp(x, dim)",
@@ -78,13 +89,18 @@ _ALIKE: dict[str, str] = {
     "use x.clone()": "deepcopy copy",
 }  # fmt: skip
 CURES = _TOLD | {name: told for told, names in _ALIKE.items() for name in names.split()}
+CURES |= {f"np.{name}.outer": f"use a.reshape(*a.shape, *[1] * b.ndim) {sign} b" for name, sign in (
+    ("add", "+"), ("subtract", "-"), ("multiply", "*"), ("divide", "/"), ("greater", ">"), ("less", "<"))}  # fmt: skip
+CURES["np.linalg.outer"] = CURES["np.outer"]
 CURES |= {name: f"use x.to(jitgrad.{name.rstrip('_')})" for name in (
     "float16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "bool_")}  # fmt: skip
 CURES |= {name: f"use x.{name}()" for name in ("sum", "mean", "std", "var", "norm")}
 
 _INTS = frozenset({_SIZE, CURES["range"], CURES["arange"], CURES["linspace"]})
 _NUMBERS = frozenset({"math", "np", "numpy", "scipy", "special", "cmath", "linalg"})
-_OTHERS = frozenset({"where", "nonzero", "allclose", "equal", "remainder", "select"})  # other functions than jitgrad's
+_OTHERS = frozenset({"where", "nonzero", "allclose", "equal", "remainder", "select", "norm", "round"})
+"""Functions that are not what jitgrad calls so, or not with these arguments."""
+_INSIDE = frozenset({"jitgrad", "numpy", "scipy", "statistics", "fractions"})  # who asks for those who called them
 _BRANCHES = ("POP_JUMP", "JUMP_IF", "TO_BOOL", "UNARY_NOT")
 
 
@@ -95,12 +111,14 @@ def cure(what: str) -> tuple[str, str]:
     short = called.rpartition(".")[2]
     if called == "branch":
         return what, BRANCH
-    if called in ("table", "slice", "store", "in", "assert", "format"):
-        return what, CURES[called]
+    if called in ("np.r_", "np.c_", "table", "slice", "store", "in", "assert", "format"):
+        return (called if called.startswith("np.") else what), CURES[called]
     from jitgrad.protocols import FUNCTIONS
 
     asked = f"{called}()" if called and not own else what
-    if called.partition(".")[0] in _NUMBERS and short in FUNCTIONS and short not in _OTHERS:
+    if own and called in CURES:
+        return called, CURES[called]
+    if called.partition(".")[0] in _NUMBERS and short in FUNCTIONS and short not in _OTHERS and not called.endswith(".outer"):
         return asked, f"use jitgrad.{short}"
     if what == "an index" and CURES.get(short) not in _INTS:  # a dimension, say
         return asked or what, _FIXED
@@ -116,7 +134,7 @@ def cure(what: str) -> tuple[str, str]:
 def _asked() -> str:
     """What the nearest caller outside of jitgrad is doing: the dotted name of what it calls, or one of a few words."""
     frame: FrameType | None = sys._getframe(1)
-    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] in ("jitgrad", "numpy", "scipy"):
+    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] in _INSIDE:
         frame = frame.f_back
     if frame is None:
         return ""
@@ -130,7 +148,8 @@ def _asked() -> str:
                                for step in steps[at + 1 : at + 3]) else "branch"  # fmt: skip
     words = {"STORE_SUBSCR": "store", "STORE_SLICE": "store", "CONTAINS_OP": "in", "BINARY_SLICE": "slice"}
     if name == "BINARY_SUBSCR" or (name == "BINARY_OP" and shown == "[]"):
-        return "slice" if steps[at - 1].opname == "BUILD_SLICE" else "table"
+        short = _called(steps, at).rpartition(".")[2]
+        return f"np.{short}" if short in ("r_", "c_") else "slice" if steps[at - 1].opname == "BUILD_SLICE" else "table"
     if name.startswith("FORMAT") or (name == "BINARY_OP" and shown in ("%", "%=")):
         return "format"
     return words.get(name, "")

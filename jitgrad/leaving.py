@@ -37,6 +37,30 @@ def as_number(handle: Handle, what: str) -> None:
               f"them: {_AS_NUMBER}. For numbers just to look at write x.detach(), as in x.detach().item()")  # fmt: skip
 
 
+class Text(str):
+    """The text of a value that a derivative is being taken of: it warns where it becomes a number again, as in
+    `float(f"{x:.3f}")`, and not where it is printed."""
+
+    handle: Handle
+
+    def __float__(self) -> float:
+        as_number(self.handle, "float() of a format")
+        return float(str(self))
+
+    def __int__(self) -> int:
+        as_number(self.handle, "int() of a format")
+        return int(str(self))
+
+
+def text(handle: Handle, written: str) -> str:
+    """What the text of a tensor is to those who asked for it."""
+    if not is_taken(handle):
+        return written
+    out = Text(written)
+    out.handle = handle
+    return out
+
+
 def as_data(handle: Handle, what: str) -> None:
     """Warn if a tensor that requires grad becomes a part of a new one that knows nothing of it."""
     row = handle._row
@@ -45,12 +69,20 @@ def as_data(handle: Handle, what: str) -> None:
               "where that is meant, write x.detach()")  # fmt: skip
 
 
+def is_masked(array: Any) -> bool:
+    """Whether it is an array of `np.ma`."""
+    masked = sys.modules.get("numpy.ma")  # importing it takes milliseconds, and who has such an array has done so
+    return masked is not None and isinstance(array, masked.MaskedArray)
+
+
 def refuse_masked(array: Any) -> None:
     """TypeError for an array of `np.ma`, whose mask would be lost."""
-    masked = sys.modules.get("numpy.ma")  # importing it takes milliseconds, and who has such an array has done so
-    if masked is not None and isinstance(array, masked.MaskedArray):
-        raise TypeError("a masked array cannot be used here, since tensors have no masks: pass array.filled(value), or its data "
-                        "and its mask, as in where(mask, 0, data)")  # fmt: skip
+    if is_masked(array):
+        raise TypeError(MASKED)
+
+
+MASKED = ("a masked array cannot be used here, since tensors have no masks: pass array.filled(value), or its data and its mask, "
+          "as in where(mask, 0, data)")  # fmt: skip
 
 
 def _warn(message: str) -> None:

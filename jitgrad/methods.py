@@ -207,7 +207,7 @@ def _with_number(op: Op, reflected: bool, general: Callable) -> Callable:
             other.__class__ is not float and other.__class__ is not int
         ):  # fmt: skip
             out = traced(self, other, reflected) if x is None else None
-            if out is None and _is_operand(other):
+            if out is None and (is_operand(other) or (op is mul and _is_no_count(self, other))):
                 return general(op, (other, self) if reflected else (self, other))
             return NotImplemented if out is None else out
         try:
@@ -277,8 +277,15 @@ def _reshaped_row(row: Row, shape: tuple[int, ...]) -> Row:
     return Row(reshape, (row,), {"shape": shape}, shape, row.dtype, row.requires, reshape.plan((row.requires,)), ())
 
 
-def _is_operand(x: Any) -> bool:
+def is_operand(x: Any) -> bool:
+    """Whether operators take it beside a tensor."""
     return isinstance(x, (Handle, np.ndarray, np.generic, bool, int, float))
+
+
+def _is_no_count(tensor: Any, other: Any) -> bool:
+    """Whether a product is one with a list, and the tensor does not say how often to repeat it: Python would ask it that."""
+    held = tensor._held
+    return isinstance(other, (list, tuple)) and (bool(held.shape) or held.dtype.kind not in "iu")
 
 
 def _named(method: Callable, op: Op, name: str = "") -> Callable:
@@ -299,7 +306,7 @@ def describe(op: Op) -> str:
 def bound(op: Op, accept: Callable = lambda args: args) -> Callable:
     """`op` as a function of operands and PyTorch's parameters: any operand, any parameter.
 
-    `accept` may turn the positional arguments into others if none of them is a tensor.
+    `accept` may turn the operands into others if none of them is a tensor.
     """
     n = len(op.inputs)
     plain = op.kind == "elementwise" and op.prepare is None and op.result != "integer"
@@ -310,7 +317,7 @@ def bound(op: Op, accept: Callable = lambda args: args) -> Callable:
         def function(*args: Any, **kwargs: Any) -> Any:
             if len(args) == 1 and not kwargs and isinstance(args[0], Handle):
                 return quick(args[0])
-            return _call(op, accept(args), kwargs)
+            return _call(op, args, kwargs, accept)
     elif plain and n == 2:
         quick = quick_binary(op)
 
@@ -318,7 +325,7 @@ def bound(op: Op, accept: Callable = lambda args: args) -> Callable:
             if len(args) == 2 and not kwargs and isinstance(args[0], Handle):
                 out = quick(*args)
                 return out if out is not NotImplemented else apply(op, args)  # which says what is wrong
-            return _call(op, accept(args), kwargs)
+            return _call(op, args, kwargs, accept)
     elif op.kind == "reduction" and op.prepare is not None and not op.composite:
         reduce, canonical = quick_one(op), _canonical(op)
 
@@ -329,13 +336,13 @@ def bound(op: Op, accept: Callable = lambda args: args) -> Callable:
                     try:
                         params = canonical(x.shape, len(args) - 1, *args[1:], *kwargs.items())
                     except TypeError:  # a list, which has no hash, a dtype, or something wrong
-                        return _call(op, accept(args), kwargs)
+                        return _call(op, args, kwargs, accept)
                     return reduce(args[0], params)
-            return _call(op, accept(args), kwargs)
+            return _call(op, args, kwargs, accept)
     else:
 
         def function(*args: Any, **kwargs: Any) -> Any:
-            return _call(op, accept(args), kwargs)
+            return _call(op, args, kwargs, accept)
 
     return _named(function, op)
 
@@ -353,7 +360,7 @@ def _canonical(op: Op) -> Callable:
     return canonical
 
 
-def _call(op: Op, args: tuple, kwargs: dict[str, Any]) -> Any:
+def _call(op: Op, args: tuple, kwargs: dict[str, Any], accept: Callable) -> Any:
     """Sort out operands and parameters, then apply `op`."""
     n = len(op.inputs)
     if kwargs:
@@ -361,6 +368,7 @@ def _call(op: Op, args: tuple, kwargs: dict[str, Any]) -> Any:
     operands, rest = list(args[:n]), args[n:]
     while len(operands) < n and op.inputs[len(operands)] in kwargs:
         operands.append(kwargs.pop(op.inputs[len(operands)]))
+    operands = list(accept(operands))
     if len(operands) < n:
         raise TypeError(f"{op.name} takes {n} operand{'s' * (n > 1)} ({', '.join(op.inputs)}), {len(operands)} given")
     if op.kind != "elementwise":

@@ -15,11 +15,13 @@ from typing import Any
 
 import numpy as np
 
+from jitgrad import dtypes
 from jitgrad.checking import RAW, is_meant, told
 from jitgrad.handle import Handle
 from jitgrad.ops import TABLE
+from jitgrad.record import apply
 from jitgrad.tree import flatten, unflatten
-from jitgrad.weak import of_numpy
+from jitgrad.weak import are_numbers, number, of_numpy
 
 _OPERATORS = {
     operator.add: np.add, operator.sub: np.subtract, operator.mul: np.multiply, operator.truediv: np.divide,
@@ -29,12 +31,14 @@ _OPERATORS = {
     operator.xor: np.bitwise_xor, operator.invert: np.invert,
 }  # fmt: skip
 
-UFUNCS: dict[Any, Any] = {np.reciprocal: TABLE["reciprocal"], np.matmul: None}
+UFUNCS: dict[Any, Any] = {np.reciprocal: TABLE["reciprocal"]}
 for _op in TABLE.values():
     if _op.kind == "elementwise":
         _key = _OPERATORS.get(_op.run, getattr(_op.run, "ufunc", _op.run))
         if isinstance(_key, np.ufunc):
             UFUNCS[_key] = _op
+
+_BETWEEN = frozenset({np.floor_divide, np.remainder, *[ufunc for ufunc in _OPERATORS.values() if ufunc.nin == 2]})
 
 _HOMES = ("numpy", "np."), ("scipy.special", "scipy.special.")  # where ufuncs are found, and how they are named
 
@@ -45,6 +49,16 @@ NUMPY: dict[str, Callable] = {}
 """NumPy's functions by name, with NumPy's arguments, filled by `jitgrad.functions`; what `np.sum(tensor)` finds."""
 
 
+def _reciprocal(x: Any) -> Any:
+    return of_numpy(np.reciprocal, TABLE["reciprocal"], (x,)) if dtypes.is_floating(x._held.dtype) else NotImplemented
+
+
+_COMPOSED: dict[Any, Callable] = {
+    np.matmul: lambda *inputs: FUNCTIONS["matmul"](*inputs), np.reciprocal: _reciprocal,
+    np.divmod: lambda *inputs: (np.floor_divide(*inputs), np.remainder(*inputs)),
+}  # fmt: skip
+"""Functions that are no one row; NotImplemented is what is left to NumPy itself."""
+
 _COMPARISONS = frozenset({np.equal, np.not_equal, np.less, np.less_equal, np.greater, np.greater_equal})
 
 
@@ -52,11 +66,43 @@ def array_ufunc(self: Any, ufunc: Any, method: str, *inputs: Any, **kwargs: Any)
     """`ufunc(*inputs)`: as a recorded operation where the op table has it, else as NumPy's own; see `_plain`."""
     if ufunc in _COMPARISONS:  # `np.float64(0.1) < tensor` comes as an array, and means what `tensor > np.float64(0.1)` does
         inputs = tuple([x[()] if x.__class__ is np.ndarray and not x.ndim else x for x in inputs])
-    if method == "__call__" and not kwargs and ufunc in UFUNCS:
-        return FUNCTIONS["matmul"](*inputs) if UFUNCS[ufunc] is None else of_numpy(ufunc, UFUNCS[ufunc], inputs)
+    known = method == "__call__" and (ufunc in UFUNCS or ufunc in _COMPOSED)
+    if known and not kwargs:
+        out = _COMPOSED[ufunc](*inputs) if ufunc in _COMPOSED else of_numpy(ufunc, UFUNCS[ufunc], _fitting(ufunc, inputs))
+        if out is not NotImplemented:
+            return out
     home = next((short for module, short in _HOMES if getattr(sys.modules.get(module), ufunc.__name__, None) is ufunc), "")
     name = f"{home}{ufunc.__name__}{'' if method == '__call__' else '.' + method}"
-    return _plain(name, ufunc in UFUNCS and method == "__call__", getattr(ufunc, method), inputs, kwargs)
+    return _plain(name, known, getattr(ufunc, method), inputs, kwargs)
+
+
+def _fitting(ufunc: Any, inputs: tuple) -> tuple:
+    """The operands of a function of NumPy in the dtypes that NumPy computes in where none of them is of floats: `np.exp` of
+    integers is in float64, as `Tensor.exp` is in the default dtype. Operators promote alike in either order."""
+    kinds = [_kind(x) for x in inputs]
+    if ufunc in _BETWEEN or are_numbers(*inputs) or any(_has_floats(kind) for kind in kinds):
+        return inputs
+    try:
+        wanted = ufunc.resolve_dtypes((*kinds, *[None] * ufunc.nout))
+    except TypeError:  # which the operation says in its own words
+        return inputs
+    cast = TABLE["cast"]
+    return tuple([
+        apply(cast, (x,), {"dtype": dtype}) if isinstance(kind, np.dtype) and isinstance(x, Handle) and kind != dtype else x
+        for x, kind, dtype in zip(inputs, kinds, wanted)
+    ])  # fmt: skip
+
+
+def _kind(x: Any) -> Any:
+    """What NumPy asks of an operand: a dtype, or the type of one of Python's numbers, which has no dtype of its own."""
+    found = number(x)
+    if found is not None:
+        return np.dtype(found.kind) if issubclass(found.kind, np.generic) else found.kind
+    return x._held.dtype if isinstance(x, Handle) else np.asarray(x).dtype
+
+
+def _has_floats(kind: Any) -> bool:
+    return isinstance(kind, np.dtype) and dtypes.is_known(kind) and dtypes.is_floating(kind)
 
 
 def array_function(self: Any, function: Callable, types: Any, args: Any, kwargs: Any) -> Any:

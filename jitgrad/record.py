@@ -33,6 +33,11 @@ FLOATS = frozenset({np.dtype(np.float32), np.dtype(np.float64)})
 _NO_OPERAND = "cannot compute with {}: operands are tensors, NumPy arrays and numbers"
 
 
+def _no_operand(x: Any) -> TypeError:
+    cure = ", and jitgrad.stack makes one tensor of several" if isinstance(x, (list, tuple)) else ""
+    return TypeError(_NO_OPERAND.format(type(x).__name__) + cure)
+
+
 @functools.lru_cache(maxsize=4096)
 def _kept_constant(number: float, kind: type) -> Row:
     return constant(dtypes.number(number, np.dtype(kind)))
@@ -99,7 +104,7 @@ def apply(op: Op, operands: Sequence[Any], params: dict[str, Any] = NOTHING) -> 
             raise
         strange = next((v for v in values if not isinstance(v, (np.ndarray, np.generic, bool, int, float))), None)
         if strange is not None:
-            raise TypeError(_NO_OPERAND.format(type(strange).__name__)) from None
+            raise _no_operand(strange) from None
         shown = ", ".join(v.dtype.name if isinstance(v, np.ndarray) else type(v).__name__ for v in values)
         raise RuntimeError(f"{op.name} cannot compute with {shown}: a number is beyond the dtype, or is none") from error
     if wanted and op.differentiable and grad_mode.get():
@@ -182,9 +187,7 @@ def same_dtype(op: Op, operands: Sequence[Any], *, numbers: bool = False) -> tup
     """
     first = 1 if op.name == "where" else 0
     numbers = numbers or first == 1
-    known = [_dtype_rank(o) for o in operands[first:]]
-    if not any(isinstance(o, Handle) and _dtype_rank(o)[1] >= 0 for o in operands):  # no tensor to adapt to: numbers are exact
-        known = [_exact(o, rank) for o, (_, rank) in zip(operands[first:], known)]
+    known = ranks(operands)[first:]
     if first and _dtype_rank(operands[0])[0] != np.bool_:
         raise RuntimeError(f"where: the condition must be bool, not {dtypes.of(_dtype_rank(operands[0])[0]).name}: "
                         "compare, as in where(x > 0, ...)")  # fmt: skip
@@ -205,6 +208,14 @@ def same_dtype(op: Op, operands: Sequence[Any], *, numbers: bool = False) -> tup
     return converted if half is None or common == SINGLE else widened(converted), half
 
 
+def ranks(operands: Sequence[Any]) -> list[tuple[np.dtype, int]]:
+    """What operands add to the promotion of dtypes: numbers adapt to tensors, and are exact where there is none."""
+    known = [_dtype_rank(o) for o in operands]
+    if any(isinstance(o, Handle) and rank >= 0 for o, (_, rank) in zip(operands, known)):
+        return known
+    return [_exact(o, rank) for o, (_, rank) in zip(operands, known)]
+
+
 def _dtype_rank(operand: Any) -> tuple[np.dtype, int]:
     if isinstance(operand, Handle):
         if operand._value is not None:
@@ -218,7 +229,7 @@ def _dtype_rank(operand: Any) -> tuple[np.dtype, int]:
     known = isinstance(operand, np.generic) and (operand.dtype.kind in "biuf" or dtypes.is_known(operand.dtype))
     if known or isinstance(operand, (bool, int, float)):
         return dtypes.weak(operand.__class__), -1
-    raise TypeError(_NO_OPERAND.format(type(operand).__name__))
+    raise _no_operand(operand)
 
 
 def _exact(operand: Any, rank: int) -> tuple[np.dtype, int]:

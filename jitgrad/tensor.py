@@ -27,6 +27,7 @@ from jitgrad.size import Size
 from jitgrad.tape import Leaf, Row, Tape
 from jitgrad.tracing import current_trace, lifting
 from jitgrad.values import Values
+from jitgrad.weak import number
 
 
 class Tensor(Values):
@@ -167,6 +168,8 @@ class Tensor(Values):
         return object.__hash__(self)
 
     def __round__(self, ndigits: int | None = None) -> Any:
+        if number(self) is not None:  # Python rounds to an int, or decimal digits: neither is what the operation does
+            self._concrete("round()")
         return self.round(decimals=ndigits or 0)
 
     def __deepcopy__(self, memo: dict) -> Any:

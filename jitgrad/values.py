@@ -12,13 +12,14 @@ from jitgrad.cures import cure
 from jitgrad.declared import Declared
 from jitgrad.errors import LeakedTraceError, TracedValueError
 from jitgrad.handle import Handle, own_memory
-from jitgrad.leaving import as_number
+from jitgrad.leaving import as_number, text
 from jitgrad.ops import elementwise as ew
 from jitgrad.printing import format_tensor
 from jitgrad.protocols import array_function, array_ufunc, numba_type
 from jitgrad.record import apply
 from jitgrad.tape import short_type
 from jitgrad.tracing import current_trace, leaked, lifting
+from jitgrad.weak import number
 
 
 def _python(value: Any) -> Any:
@@ -131,6 +132,10 @@ class Values(Declared):
     def __complex__(self) -> complex:
         return complex(self._number("complex()"))
 
+    def as_integer_ratio(self) -> tuple[int, int]:
+        """The number as a fraction, as `statistics` and `fractions` ask for it."""
+        return self._number("as_integer_ratio()").as_integer_ratio()
+
     def __index__(self) -> int:
         value = self._known("an index")
         if value.size != 1 or value.dtype.kind not in "iub":
@@ -154,7 +159,7 @@ class Values(Declared):
 
     def __format__(self, spec: str) -> str:
         if self.ndim == 0 and self._value is not None:
-            return format(self._item("a format"), spec)
+            return text(self, format(self._item("a format"), spec))
         if spec and self.ndim == 0:
             self._concrete("a format")
         if spec:
@@ -164,9 +169,7 @@ class Values(Declared):
 
     def __repr__(self) -> str:
         if self._value is None:
-            trace = current_trace.get()
-            number = None if trace is None else trace.number(self._row)
-            if number is not None and number.kind in (int, float):  # its text may lead anywhere, and is that of no tensor
+            if number(self) is not None:  # its text may lead anywhere, and is that of no tensor
                 self._concrete("the text of a number")
             return f"tensor(<traced {short_type(self._row)}>)"
         suffixes = []

@@ -1,6 +1,7 @@
 """Where a function under jit needs a value, the error names the cure for that very call."""
 
 import math
+import re
 
 import numpy as np
 import pytest
@@ -134,3 +135,37 @@ def test_decorators_with_options():
         for wrong in (3, None):
             with pytest.raises(TypeError):
                 transform(wrong)(jg.ones(2))
+
+
+M, A, B = np.array([[1.0, 2.0], [3.0, 5.0]]), np.array([1.0, -2.0, 4.0]), np.array([3.0, 7.0, 2.0])
+FOLLOWED = [
+    *[(getattr(np, name).outer, pair) for name in ("add", "subtract", "multiply", "divide", "greater", "less")
+      for pair in ((A, B), (M, A), (A, M))],
+    (np.outer, (A, B)), (np.outer, (M, A)), (np.linalg.outer, (A, B)),
+    (lambda x, n: np.repeat(x, n), (A, 2)), (lambda x, n: np.repeat(x, n), (M, 3)),
+    (lambda x, n: np.tile(x, n), (A, 2)), (lambda x, n: np.tile(x, n), (M, 2)),
+    (lambda a, b: np.r_[a, b], (A, B)), (lambda a, b: np.c_[a, b], (A, B)), (np.reciprocal, (np.array([1, -1, 2, -3]),)),
+    (lambda x: np.fix(x), (A / 3,)), (lambda x: np.i0(x), (A,)), (lambda x: np.matrix_transpose(x), (M,)),
+    (lambda a, b: math.fmod(a, b), (7.5, -2.0)), (lambda a, b: math.remainder(a, b), (7.5, 2.0)),
+    (lambda x: math.degrees(x), (0.3,)), (lambda x: math.radians(x), (30.0,)), (lambda x: math.fabs(x), (-2.0,)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("function", "given"), FOLLOWED)
+def test_cures_when_followed_give_the_same(function, given):
+    tensors = [x if isinstance(x, int) else jg.tensor(x, dtype=None if isinstance(x, np.ndarray) else jg.float64) for x in given]
+    with pytest.raises(TracedValueError) as caught:
+        jg.jit(lambda *args: function(*args))(*tensors)
+    written = re.search(r"use (jitgrad\.\w+$|.*)", str(caught.value)).group(1)
+    names = dict(zip("xn" if len(given) == 1 or isinstance(given[1], int) else "ab", tensors))
+    found = eval(written, {"jitgrad": jg, "math": math, **names})
+    found = found(*tensors) if callable(found) else found
+    np.testing.assert_allclose(found.numpy(), function(*given), rtol=1e-6)
+
+
+def test_cures_for_norms_of_matrices():
+    x = jg.tensor(M)
+    for p, found in ((1, x.abs().sum(0).amax()), (np.inf, x.abs().sum(1).amax()), ("fro", x.norm())):
+        assert found.item() == pytest.approx(np.linalg.norm(M, p))
+    with pytest.raises(TracedValueError, match=r"Frobenius.*x\.abs\(\)\.sum\(0\)\.amax\(\).*sum\(1\)\.amax"):
+        jg.jit(lambda x: np.linalg.norm(x, 2))(x)

@@ -51,6 +51,8 @@ LOSING = {
     "float": lambda x: x.sum() * float(x[0]),
     "int": lambda x: x.sum() * int(x[0]),
     "item": lambda x: x.sum() * x[0].item(),
+    "text": lambda x: x.sum() * float(f"{x[0]:.3f}"),
+    "text of an int": lambda x: x.sum() * int(format(x[0], ".0f")),
     "tolist": lambda x: x.sum() * x.tolist()[0],
     "np.float64": lambda x: x.sum() * np.float64(x[0]),
     "fromiter": lambda x: x.sum() * np.fromiter(x, float)[0],
@@ -162,6 +164,11 @@ WITH_MASKS = {
     "reduced": jg.sum, "written": lambda m: T.clone().copy_(m), "set": lambda m: T.clone().__setitem__(slice(None), m),
     "index": lambda m: T[np.ma.array([0, 1], mask=[False, True])], "jit": jg.jit(lambda x: x * 2),
     "outside of jit": lambda m: jg.jit(lambda x: x * m)(T), "compiled": lambda m: jg.jit(lambda x: x * 2).compile(X)(m),
+    "stack": lambda m: jg.stack([T, m]), "cat": lambda m: jg.cat([T, m]), "bound": lambda m: T.clamp(max=m),
+    "scan": lambda m: jg.scan(lambda c, x: (c, x), T.sum(), m), "start": lambda m: jg.fori_loop(0, 2, lambda i, x: x, m),
+    "gather": lambda m: T.gather(0, m), "full": lambda m: jg.full((2,), m), "range": lambda m: jg.linspace(0, m[1], 3),
+    "NumPy's": lambda m: np.stack([T, m]), "like": jg.zeros_like,
+    "cotangent": lambda m: jg.ones(2, requires_grad=True).exp().backward(m), "outer": lambda m: jg.outer(T, m),
     "grad": jg.grad(lambda x: x.sum()), "vmap": jg.vmap(lambda x: x), "loss": lambda m: jg.mse_loss(T, m),
 }  # fmt: skip
 

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import statistics
 import warnings
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from scipy import integrate, optimize
 
 import jitgrad as jg
+from jitgrad.errors import TracedValueError
 
 NUMBERS = [2.5, 0.1, -3.0, np.float64(2.5), np.float32(0.1), np.float16(0.5), np.int64(3), np.int32(3), np.int8(3)]
 OF_ONE = {
@@ -16,6 +18,8 @@ OF_ONE = {
     "size": lambda c: abs(c), "power": lambda c: 2.5**c, "square": lambda c: c**2, "root": lambda c: abs(c) ** 0.5,
     "rest": lambda c: c % 0.7, "whole": lambda c: c // 0.7, "long": lambda c: (c * 365.25 * 24 + 8193) - 8192,
     "larger": lambda c: c > 1, "same": lambda c: c == 2.5, "function": lambda c: jg.sin(c), "of two": lambda c: jg.add(c, 0.3),
+    "divmod": lambda c: divmod(c, 0.7)[0], "its rest": lambda c: divmod(c, 0.7)[1], "divmod of": lambda c: divmod(7.3, c)[1],
+    "clamped": lambda c: jg.clamp(c, 0.3, 5.0), "smooth": lambda c: jg.softplus(c), "put together": lambda c: jg.stack([c, 0.3]),
     "of NumPy": lambda c: np.exp(c) * c, "reflected": lambda c: jg.atan2(c, 2.0),
 }  # fmt: skip
 WITH_A_TENSOR = {
@@ -308,3 +312,44 @@ def test_numbers_become_tensors_as_python_makes_them():
     assert joined(0.1, jg.tensor(1.0)).dtype is jg.float32
     assert joined(0.1, jg.tensor(1.0, dtype=jg.float64)).tolist() == [0.1, 1.0]
     assert joined(0.1, 0.3).tolist() == [0.1, 0.3]
+
+
+def test_what_stays_pythons_is_refused():
+    for f in (round, lambda x: round(x, 2), str, lambda x: statistics.mean([x, 1.0]), lambda x: f"{x}"):
+        for c in (2.675, np.float64(2.675)):
+            with pytest.raises(TracedValueError):
+                jg.jit(f)(c)
+    with pytest.raises(TracedValueError, match=r"statistics.mean\(\) needs.*stack\(.*mean"):
+        jg.jit(lambda x: statistics.mean([x, 1.0]))(2.5)
+
+
+T32, T64 = jg.tensor(0.3), jg.tensor(0.3, dtype=jg.float64)
+TOGETHER = [
+    lambda c: jg.stack([c, T32]), lambda c: jg.stack([T64, c]), lambda c: jg.stack([c, c]), lambda c: jg.stack([c, np.int8(2)]),
+    lambda c: jg.mse_loss(jg.stack([c, c]), jg.stack([T64, T64])), lambda c: jg.clamp(c, 0.0, T64), lambda c: jg.round(c),
+    lambda c: jg.atan2(c, np.float32(0.5)), lambda c: jg.mul(c, np.float64(3)), lambda c: jg.as_tensor(c),
+    lambda c: jg.isclose(c, T64), lambda c: jg.reshape(c, 1), lambda c: jg.zeros_like(c), lambda c: jg.clone(c),
+    lambda c: jg.max(c),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("f", TOGETHER)
+def test_functions_take_numbers_for_tensors_alike(f):
+    for c in (0.1234567890123456, np.float32(0.7), np.float64(0.7), np.array(0.7)):
+        if not (isinstance(c, np.ndarray) and f in TOGETHER[7:9]):  # which is a tensor under jit
+            want = result_of(f, c)
+            assert not isinstance(want, str)
+            assert close(result_of(jg.jit(f), c), want)
+
+
+@pytest.mark.parametrize("array", [np.arange(3), np.arange(3.0), np.arange(3, dtype=np.float32)])
+def test_a_dict_of_a_number_and_an_array_is_one_thing_everywhere(array):
+    f = lambda d: d["c"] * d["x"]
+    for c in (0.1234567890123456, 2, np.float32(0.3)):
+        given = {"c": c, "x": array}
+        want = result_of(f, {"c": c, "x": jg.tensor(array)})
+        axes = ({"c": None, "x": 0},)
+        for call in (jg.jit(f), jg.vmap(f, axes), jg.jit(jg.vmap(f, axes)), jg.jit(f).compile(given),
+                     lambda d: jg.cond(True, f, f, d),
+                     lambda d: jg.grad(lambda x, d: (x * x, f(d)), has_aux=True)(1.0, d)[1]):  # fmt: skip
+            assert close(result_of(call, given), want)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import jitgrad as jg
+from jitgrad.protocols import UFUNCS
 
 SHAPES = [(), (3,), (0,), (1,), (2, 3), (3, 1), (2, 0), (1, 3, 2)]
 AXES = [None, 0, -1, 1, -2, 2, 3, (), (0,), (0, 1), (-1, 0), (0, 0), (0, 1, 2)]
@@ -35,7 +36,7 @@ OF_ONE = {
     **{f"broadcast_to {s}": (lambda x, s=s: np.broadcast_to(x, s)) for s in ((2, 3), (3,), 3, (-1,), (2, 1, 3, 2), ())},
     **{f"axes {p}": (lambda x, p=p: np.transpose(x, p)) for p in ((1, 0), (2, 0, 1), (-1, 0), (0, 0), ())},
     **{f"clip {b}": (lambda x, b=b: np.clip(x, *b)) for b in ((-1, 2), (None, 0.5), (1, -1), (np.zeros(3), None))},
-    "rounded": lambda x: np.round(x * 10, 1), "rounded to tens": lambda x: np.round(x * 10.0, -1),
+    "rounded": lambda x: np.round(x * 10, 1), "rounded to tens": lambda x: np.round(x * 10, -1),
     "full_like": lambda x: np.full_like(x, 3.7, dtype=float), "ones_like": lambda x: np.ones_like(x, shape=(2, 2)),
     "shape of zeros": lambda x: np.zeros_like(x, dtype=np.int32), "float64": lambda x: np.sum(x, dtype=np.float64),
     "int64": lambda x: np.cumsum(x, dtype=np.int64), "chosen": lambda x: np.where(x, 0.1, 0.2),
@@ -72,6 +73,8 @@ def check(call, *arrays):
     assert not isinstance(want, Exception), f"{got} instead of {want!r}"
     assert [x.shape for x in got] == [x.shape for x in want]
     for x, y in zip(got, want):
+        if len({a.dtype for a in arrays}) == 1 and call is not OF_ONE["product with a number"]:  # else promotion is PyTorch's
+            assert x.dtype == y.dtype
         rtol = 1e-12 if x.dtype == y.dtype == float else 1e-5
         np.testing.assert_allclose(x.astype(float), y.astype(float), rtol=rtol, atol=1e-6)
 
@@ -105,6 +108,24 @@ def test_functions_of_one_array(name):
 def test_functions_of_two_arrays(name):
     for one, other, kind in itertools.product([*SHAPES, (3, 2), (2, 2, 3)], [*SHAPES, (4, 5), (2, 3, 4)], ("f8", "i8")):
         check(OF_TWO[name], data(one, kind), data(other, "f8", 1))
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("ufunc", sorted(UFUNCS, key=lambda f: f.__name__), ids=lambda f: f.__name__)
+def test_ufuncs_compute_in_the_dtype_that_numpy_does(ufunc):
+    if ufunc.types == np.true_divide.types:  # operators promote as PyTorch's
+        return
+    for shape, kind in itertools.product([(), (3,), (0,)], ["f8", "f4", "i8", "i1"]):
+        x = abs(data(shape, kind)) % 1 if kind[0] == "f" else np.ones(shape, kind)
+        check(ufunc, *[x] * ufunc.nin)
+
+
+@pytest.mark.quick
+def test_a_reciprocal_of_integers_and_a_number_beside_them():
+    n = np.array([1, -1, 2, -3])
+    check(np.reciprocal, n)
+    for f in (lambda x: np.hypot(x, 0.5), lambda x: np.maximum(0.5, x), lambda x: np.clip(x, -0.5, 1.5)):
+        check(f, n)
 
 
 @pytest.mark.quick

@@ -21,7 +21,7 @@ PLAIN = [
     lambda m, v: np.add(v, v, out=np.zeros(2)), lambda m, v: np.add(v, 1, dtype=np.float64), lambda m, v: np.vdot(v, v),
     lambda m, v: np.block([[m, m]]), lambda m, v: np.array_equal(v, v), lambda m, v: np.hstack([v, v]), lambda m, v: np.diag(v),
     lambda m, v: np.column_stack([v, v]), lambda m, v: np.meshgrid(v, v)[0], lambda m, v: np.tensordot(m, m),
-    lambda m, v: np.einsum("ij,j", m, v), lambda m, v: np.append(v, 1.0), lambda m, v: np.divmod(v, 2)[0],
+    lambda m, v: np.einsum("ij,j", m, v), lambda m, v: np.append(v, 1.0),
     lambda m, v: np.result_type(v, np.float32), lambda m, v: np.iscomplexobj(v), lambda m, v: np.isrealobj(v),
     lambda m, v: np.fft.fft(v), lambda m, v: np.unique(v), lambda m, v: np.histogram(v, 2)[0], lambda m, v: np.cov(m),
     lambda m, v: np.gradient(v), lambda m, v: np.trapezoid(v), lambda m, v: np.percentile(v, 50), lambda m, v: np.frexp(v)[0],
@@ -30,6 +30,7 @@ OPERATIONS = [
     lambda m, v: np.isfinite(v), lambda m, v: np.linalg.norm(v), lambda m, v: np.sum(v, out=None), lambda m, v: np.abs(v),
     lambda m, v: np.prod(v), lambda m, v: np.concatenate([v, np.ones(1)]), lambda m, v: np.stack([np.ones(2), v]),
     lambda m, v: np.exp(v), lambda m, v: m @ v, lambda m, v: np.where(v > 1, v, 0.0), lambda m, v: np.ravel(m),
+    lambda m, v: np.divmod(v, 2)[0], lambda m, v: divmod(7.0, v)[1],
 ]  # fmt: skip
 
 

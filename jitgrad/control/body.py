@@ -13,6 +13,7 @@ from jitgrad.functions.data import as_tensor
 from jitgrad.guards import outer_tensor
 from jitgrad.handle import Handle, make
 from jitgrad.hidden import refuse_keys
+from jitgrad.leaving import refuse_masked
 from jitgrad.ops.elementwise import cast
 from jitgrad.ops.movement import expand
 from jitgrad.ops.table import Op, Spec
@@ -85,6 +86,7 @@ def _number(leaf: Any) -> Number | None:
 def as_operand(leaf: Any, what: str, dtype: np.dtype | None = None) -> Tensor:
     """An array, number or tensor as a tensor; a Python number in the dtype given."""
     if not isinstance(leaf, Tensor):
+        refuse_masked(leaf)
         try:
             made, recording = as_tensor(leaf, dtype), current_trace.get()
             fixed = recording is not None and not isinstance(leaf, np.ndarray)

@@ -7,18 +7,16 @@ from __future__ import annotations
 
 import functools
 import inspect
+import itertools
 from collections.abc import Callable
 from typing import Any
-
-import numpy as np
 
 from jitgrad import large  # noqa: F401  it says how hot rows run, which the methods take over
 from jitgrad.checking import RAW, checked, is_meant, told
 from jitgrad.functions import converting, creation, data, losses, numeric, numpy_names, shaping
-from jitgrad.functions.operands import accepting_arrays
-from jitgrad.handle import Handle
+from jitgrad.functions.operands import accepting_arrays, taken
 from jitgrad.inplace import overwrite
-from jitgrad.methods import bound, quick_binary, quick_one, quick_reflected, quick_unary, quick_with_parameters
+from jitgrad.methods import bound, is_operand, quick_binary, quick_one, quick_reflected, quick_unary, quick_with_parameters
 from jitgrad.ops import TABLE
 from jitgrad.ops import elementwise as ew
 from jitgrad.ops.table import Op
@@ -38,22 +36,30 @@ def _own(module: Any) -> dict[str, Callable]:
     }  # fmt: skip
 
 
-def _renaming(function: Callable) -> Callable:
-    """The function, with NumPy's `axis` and `keepdims` accepted, and errors told as `checked` tells them."""
+def _public(function: Callable) -> Callable:
+    """The function, with NumPy's `axis` and `keepdims` accepted if it has a `dim`, arrays and numbers where it takes tensors
+    (under `jit` they are tensors, so they are here), and errors told as `checked` tells them."""
+    renames = "dim" in function.__code__.co_varnames
+    leading = itertools.takewhile(lambda p: p.annotation == "Tensor", inspect.signature(function).parameters.values())
+    count = len(list(leading))
 
+    @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
-        if "axis" in kwargs:
-            kwargs["dim"] = kwargs.pop("axis")
-        if "keepdims" in kwargs:
-            kwargs["keepdim"] = kwargs.pop("keepdims")
+        if kwargs and renames:
+            kwargs = {_NUMPYS.get(name, name): value for name, value in kwargs.items()}
         try:
+            for x in args[:count]:
+                if x.__class__ is not Tensor:
+                    args = (*map(taken, args[:count]), *args[count:])
+                    break
             return function(*args, **kwargs)
         except RAW as error:
             raise told(function, error, args, kwargs) from (None if is_meant(error) else error)
 
-    call.__name__ = call.__qualname__ = function.__name__
-    call.__doc__ = function.__doc__
     return call
+
+
+_NUMPYS = {"axis": "dim", "keepdims": "keepdim"}
 
 
 def polygamma(n: int, input: Tensor) -> Tensor:
@@ -76,7 +82,7 @@ _HOT = frozenset({
 """Functions that are called as they are, because one more call of Python would be a tenth of what they take."""
 
 FUNCTIONS |= {
-    name: _renaming(f) if "dim" in f.__code__.co_varnames else f if name in _HOT else checked(f)
+    name: f if name in _HOT and "dim" not in f.__code__.co_varnames else _public(f)
     for name, f in (_own(numeric) | _own(shaping)).items()
 }  # fmt: skip
 _ALIASES = {
@@ -108,7 +114,7 @@ for _name in ("add", "sub", "subtract", "div", "divide", "true_divide", "pow"): 
 
 def _bitwise(op: Op, reflected: bool) -> Callable:
     def method(self: Tensor, other: Any) -> Any:
-        if not isinstance(other, (Handle, np.ndarray, np.generic, bool, int, float)):
+        if not is_operand(other):
             return NotImplemented
         return operate(op, (other, self) if reflected else (self, other))
 
@@ -170,8 +176,13 @@ def _rmatmul(self: Tensor, other: Any) -> Tensor:
     return FUNCTIONS["matmul"](other, self)
 
 
+def _divmod(self: Any, other: Any) -> Any:
+    return (self // other, self % other) if is_operand(self) and is_operand(other) else NotImplemented
+
+
 _ATTACHED: dict[str, Any] = {
     "__pow__": _power, "__rpow__": _rpow, "__matmul__": FUNCTIONS["matmul"], "__rmatmul__": _rmatmul,
+    "__divmod__": _divmod, "__rdivmod__": lambda self, other: _divmod(other, self),
     "__invert__": _inverted, "__pos__": lambda self: self,
     "T": property(_reversed_dims),
     "mT": property(numeric.matrix_transpose),
@@ -231,6 +242,6 @@ for _named in (_where, _polygamma_method):
 for _name, _attribute in _ATTACHED.items():
     setattr(Tensor, _name, _attribute)
 
-LOSSES = {name: checked(f) for name, f in _own(losses).items()}
-CREATION = {name: checked(f) if inspect.isfunction(f) else f for name, f in converting.FUNCTIONS.items()}
+LOSSES = {name: _public(f) for name, f in _own(losses).items()}
+CREATION = {name: _public(f) if inspect.isfunction(f) else f for name, f in converting.FUNCTIONS.items()}
 CREATION |= _own(data) | _own(creation)

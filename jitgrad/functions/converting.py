@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from jitgrad import dtypes
 from jitgrad.checking import checked
 from jitgrad.device import Device, only_cpu
 from jitgrad.functions import creation, data
 from jitgrad.memory import of
+from jitgrad.methods import is_operand
 from jitgrad.ops import elementwise as ew
 from jitgrad.ops.table import axis
 from jitgrad.record import apply, copied
 from jitgrad.tensor import Tensor
+from jitgrad.weak import number
 
 
 def to(self: Tensor, *args: Any, dtype: Any = None, device: Any = None, copy: bool = False, **_: Any) -> Tensor:
@@ -145,13 +145,16 @@ def result_type(tensor1: Any, tensor2: Any) -> dtypes.DType:
     jitgrad.float32
     """
     for x in (tensor1, tensor2):
-        if not isinstance(x, (Tensor, int, float, np.number, np.bool_)):
+        if not is_operand(x):
             raise TypeError(f"result_type takes tensors and numbers, not {type(x).__name__}")
-    known = [
-        (x._held.dtype, x.ndim) if isinstance(x, Tensor) else (dtypes.of_python(np.asarray(x).item()), -1)
-        for x in (tensor1, tensor2)
-    ]
-    return dtypes.of(dtypes.result_type(known))
+    return dtypes.of(dtypes.result_type([_rank(tensor1), _rank(tensor2)]))
+
+
+def _rank(x: Any) -> tuple[Any, int]:
+    found = number(x)
+    if found is not None:
+        return dtypes.weak(found.kind), -1
+    return (x._held if isinstance(x, Tensor) else x).dtype, x.ndim
 
 
 FUNCTIONS: dict[str, Any] = {

@@ -13,8 +13,9 @@ import numpy as np
 from jitgrad import dtypes
 from jitgrad.device import only_cpu
 from jitgrad.errors import TracedValueError
+from jitgrad.functions.operands import taken
 from jitgrad.handle import Handle
-from jitgrad.leaving import as_data
+from jitgrad.leaving import as_data, refuse_masked
 from jitgrad.ops.movement import MOST_ELEMENTS
 from jitgrad.record import current_trace
 from jitgrad.tensor import Tensor, wrap
@@ -74,6 +75,7 @@ def _number(what: str, name: str, value: Any) -> Any:
         value = value._known(what).item()  # type: ignore[attr-defined]
     elif isinstance(value, np.generic):
         value = value.item()
+    refuse_masked(value)
     if not isinstance(value, (bool, int, float)):
         raise TypeError(f"{what}: {name} must be a number, not {type(value).__name__}")
     return value
@@ -234,18 +236,20 @@ def randint(
 # Shape and dtype from another tensor.
 
 
-def _template(what: str, input: Any) -> tuple[int, ...]:
+def _template(what: str, input: Any, dtype: Any) -> tuple[tuple[int, ...], Any]:
+    """The shape of a tensor, and the dtype asked for, or that of the tensor."""
+    input = taken(input)
     if not isinstance(input, Tensor):
         raise TypeError(f"{what} takes a tensor to copy the shape of, not {type(input).__name__}")
-    return tuple(input.shape)
+    return tuple(input.shape), input.dtype if dtype is None else dtype
 
 
 def _like(make: Callable) -> Callable:
     name = make.__name__ + "_like"
 
     def function(input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
-        shape = _template(name, input)
-        return make(shape, dtype=input.dtype if dtype is None else dtype, device=device, requires_grad=requires_grad)
+        shape, dtype = _template(name, input, dtype)
+        return make(shape, dtype=dtype, device=device, requires_grad=requires_grad)
 
     function.__name__ = function.__qualname__ = name
     function.__doc__ = f"`{make.__name__}` with the shape, and unless given the dtype, of `input`."
@@ -260,8 +264,8 @@ def full_like(
     input: Tensor, fill_value: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
 ) -> Tensor:
     """`full` with the shape, and unless given the dtype, of `input`."""
-    shape = _template("full_like", input)
-    return full(shape, fill_value, dtype=dtype or input.dtype, device=device, requires_grad=requires_grad)
+    shape, dtype = _template("full_like", input, dtype)
+    return full(shape, fill_value, dtype=dtype, device=device, requires_grad=requires_grad)
 
 
 def randint_like(
@@ -269,5 +273,5 @@ def randint_like(
 ) -> Tensor:
     """`randint` with the shape, and unless given the dtype, of `input`."""
     low, high = (0, low) if high is None else (low, high)
-    shape = _template("randint_like", input)
-    return randint(low, high, shape, dtype=dtype or input.dtype, device=device, requires_grad=requires_grad)
+    shape, dtype = _template("randint_like", input, dtype)
+    return randint(low, high, shape, dtype=dtype, device=device, requires_grad=requires_grad)

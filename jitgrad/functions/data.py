@@ -14,7 +14,8 @@ from jitgrad.leaving import as_data, refuse_masked
 from jitgrad.ops.elementwise import cast
 from jitgrad.record import apply
 from jitgrad.tensor import Tensor, wrap
-from jitgrad.tracing import copied_here, current_trace, made_here
+from jitgrad.tracing import copied_here, made_here
+from jitgrad.weak import number
 
 
 def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
@@ -126,19 +127,15 @@ def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
     """`data` as a tensor, without a copy where it is one already or is an array of the right dtype."""
     only_cpu(device)
     if isinstance(data, Tensor):
-        number = _number(data)
-        if number is not None and dtype is None:  # a number of a tape becomes what the number itself would become
-            return apply(cast, (data,), {"dtype": dtypes.weak(number.kind)})
+        found = number(data)
+        if found is not None and dtype is None:  # a number of a tape becomes what the number itself would become
+            kind = found.kind
+            return apply(cast, (data,), {"dtype": np.dtype(kind) if issubclass(kind, np.generic) else dtypes.weak(kind)})
         wanted = data._held.dtype if dtype is None else dtypes.to_numpy(dtype)
         return data if data._held.dtype == wanted else apply(cast, (data,), {"dtype": wanted})
     if isinstance(data, np.ndarray) and (dtype is None or data.dtype == dtypes.to_numpy(dtype)):
         return from_numpy(data)
     return tensor(data, dtype=dtype)
-
-
-def _number(data: Tensor) -> Any:
-    trace = current_trace.get() if data._value is None else None
-    return None if trace is None else trace.number(data._row)
 
 
 def from_numpy(array: np.ndarray) -> Tensor:

@@ -8,7 +8,7 @@ import numpy as np
 
 from jitgrad import dtypes
 from jitgrad.dtypes import HALF
-from jitgrad.functions.operands import accepting_arrays, exact, operand
+from jitgrad.functions.operands import accepting_arrays, as_tensors, exact, operand, taken
 from jitgrad.functions.shaping import in_dtype_of, unsqueeze
 from jitgrad.inplace import numbers
 from jitgrad.leaving import refuse_masked
@@ -24,7 +24,7 @@ from jitgrad.precision import in_single, rounded
 from jitgrad.record import FLOATS, apply, same_dtype
 from jitgrad.tensor import Tensor, wrap
 from jitgrad.tracing import lifting
-from jitgrad.weak import are_numbers
+from jitgrad.weak import are_numbers, number
 
 amax, amin, argmax, argmin = (bound(TABLE[n], accepting_arrays) for n in ("amax", "amin", "argmax", "argmin"))
 _add, _sub, _div, _floor_divide = (bound(TABLE[n], accepting_arrays) for n in ("add", "sub", "div", "floor_divide"))
@@ -277,7 +277,12 @@ def clamp(input: Tensor, min: Any = None, max: Any = None) -> Tensor:
         value = input._value
         if value.__class__ in SCALARS or (value is not None and value.dtype in FLOATS):
             return _clamp(input, min=min, max=max)  # what most calls are
-    input, min, max = accepting_arrays((input,))[0], *[b.item() if isinstance(b, np.generic) else b for b in (min, max)]
+    for x in (input, min, max):
+        refuse_masked(x)
+    if number(input) is not None or not isinstance(input, Tensor):
+        input = as_tensors([input], (min, max))[0]
+    min, max = (b.item() if isinstance(b, np.generic) else b for b in (min, max))
+    min, max = (taken(b) if isinstance(b, np.ndarray) else b for b in (min, max))
     if isinstance(min, Tensor) or isinstance(max, Tensor):
         out = input if min is None else _bounded(input, min, ew.lt)
         return out if max is None else _bounded(out, max, ew.gt)
@@ -325,11 +330,11 @@ def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
 
 def round(input: Tensor, *, decimals: int = 0) -> Tensor:
     """Rounded to the nearest integer (halves to even), or to `decimals` decimal places."""
-    if not isinstance(decimals, int) or not -308 <= decimals <= 308:
+    if not isinstance(decimals, (int, np.integer)) or not -308 <= decimals <= 308:
         raise TypeError(f"round: decimals must be an int from -308 to 308, not {decimals!r}")
     if not input.dtype.is_floating_point and input.dtype.name != "bool":
         return input.clone()
-    return _to_decimals(input, decimals) if decimals else apply(ew.round, (input,))
+    return _to_decimals(input, int(decimals)) if decimals else apply(ew.round, (input,))
 
 
 @in_single
@@ -355,17 +360,18 @@ def _softplus(input: Tensor, beta: float) -> Tensor:
     return apply(ew.softplus, (input * beta,)) / beta
 
 
-def allclose(input: Tensor, other: Tensor, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> bool:
+def allclose(input: Any, other: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> bool:
     """Whether all elements are equal within the tolerances."""
     return bool(isclose(input, other, rtol, atol, equal_nan).all())
 
 
-def isclose(input: Tensor, other: Tensor, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> Tensor:
+def isclose(input: Any, other: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> Tensor:
     """Elementwise whether |input - other| <= atol + rtol * |other|."""
     for name, tolerance in (("rtol", rtol), ("atol", atol)):
         if not tolerance >= 0:
             raise RuntimeError(f"{name} must not be negative, and it is {tolerance}")
-    if isinstance(input, Tensor) and isinstance(other, Tensor) and input._held.dtype != other._held.dtype:
+    tensors = isinstance(input, Tensor) and isinstance(other, Tensor) and number(input) is number(other) is None
+    if tensors and input._held.dtype != other._held.dtype:
         raise RuntimeError(f"isclose compares tensors of one dtype, and these are {input.dtype.name} and {other.dtype.name}: "
                            "convert one")  # fmt: skip
     refuse_masked(input)

@@ -48,6 +48,12 @@ def _cast(x: Tensor, dtype: Any) -> Tensor:
     return x if x._held.dtype == wanted else apply(ew.cast, (x,), {"dtype": wanted})
 
 
+def _fractional(a: Any) -> Tensor:
+    """A tensor of floats: NumPy takes means, sizes and the like of integers and bools in float64."""
+    x = _tensor(a)
+    return x if x.dtype.is_floating_point else _cast(x, np.float64)
+
+
 # Reductions.
 
 
@@ -67,7 +73,8 @@ def _reduction(name: str, *, dtypes_too: bool) -> None:
 
     def reduce(a: Any, axis: Any = None, dtype: Any = None, *, keepdims: bool = False) -> Tensor:
         more = {} if dtype is None else {"dtype": dtype}
-        return _over(lambda x, dim, keepdim: call(x, dim, keepdim, **more), a, axis, keepdims, name == "mean")
+        x = _fractional(a) if name == "mean" and dtype is None else a
+        return _over(lambda x, dim, keepdim: call(x, dim, keepdim, **more), x, axis, keepdims, name == "mean")
 
     if dtypes_too:
         _named(name)(reduce)
@@ -126,7 +133,7 @@ def _deviation(name: str) -> None:
     ) -> Tensor:
         if ddof and correction is not None:
             raise ValueError(f"np.{name}: ddof and correction are two names of one thing, and both were given")
-        x = _tensor(a) if dtype is None else _cast(_tensor(a), dtype)
+        x = _fractional(a) if dtype is None else _cast(_tensor(a), dtype)
         less = ddof if correction is None else correction
         return _over(lambda x, dim, keepdim: call(x, dim, correction=less, keepdim=keepdim), x, axis, keepdims)
 
@@ -145,7 +152,7 @@ def _cumsum(a: Any, axis: int | None = None, dtype: Any = None) -> Tensor:
 
 @_named("norm")
 def _norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
-    x = _tensor(x)
+    x = _fractional(x)
     over = range(x.ndim) if axis is None else normalize_axis_tuple(axis, x.ndim)
     if ord is not None and not (len(over) == 1 or (ord == "fro" and len(over) == 2)):
         return NotImplemented
@@ -329,6 +336,8 @@ def _clip(a: Any, a_min: Any = None, a_max: Any = None, *, min: Any = None, max:
     if isinstance(low, np.ndarray) or isinstance(high, np.ndarray) or x.dtype.name == "bool":
         low, high = (v if v is None else _tensor(v) for v in (low, high))
     low, high = (v.item() if isinstance(v, np.generic) else v for v in (low, high))
+    if isinstance(low, float) or isinstance(high, float):
+        x = _fractional(x)
     return numeric.clamp(x, low, high)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,18 +10,38 @@ import numpy as np
 from jitgrad import dtypes
 from jitgrad.functions.data import as_tensor
 from jitgrad.handle import Handle
+from jitgrad.methods import is_operand
 from jitgrad.ops.elementwise import cast
-from jitgrad.record import apply
+from jitgrad.record import apply, ranks
 from jitgrad.tensor import Tensor
 from jitgrad.tracing import made_here
+from jitgrad.weak import number
 
 
-def accepting_arrays(args: tuple) -> tuple:
-    """The arguments of a call, with an array or number in the first place made into a tensor if there is none."""
-    if args and not isinstance(args[0], Handle) and not any(isinstance(a, Handle) for a in args):
-        with_floats = isinstance(args[0], (int, np.integer, np.bool_)) and any(isinstance(a, float) for a in args[1:])
-        return (operand(float(args[0]) if with_floats else args[0]), *args[1:])
-    return args
+def accepting_arrays(args: Sequence[Any]) -> Sequence[Any]:
+    """The operands of a function, with an array or number in the first place made into a tensor if there is none."""
+    if not args or any(isinstance(a, Handle) for a in args):
+        return args
+    if not is_operand(args[0]):
+        return (operand(args[0]), *args[1:])
+    return (as_tensors(args[:1], args[1:])[0], *args[1:])
+
+
+def taken(x: Any) -> Any:
+    """The first argument of a function that takes a tensor: an array or a number is one, whatever else there is stays."""
+    return x if isinstance(x, Handle) or not is_operand(x) else as_tensors([x])[0]
+
+
+def as_tensors(operands: Sequence[Any], beside: Sequence[Any] = ()) -> list[Tensor]:
+    """Operands as tensors: numbers adapt to the tensors among them and beside them, and are as exact as they are without."""
+    common = dtypes.result_type(ranks([*operands, *filter(is_operand, beside)]))
+    return [_as_tensor(x, common) for x in operands]
+
+
+def _as_tensor(x: Any, common: np.dtype) -> Tensor:
+    if isinstance(x, np.ndarray) or (isinstance(x, Handle) and number(x) is None):
+        return as_tensor(x)
+    return apply(cast, (x,), {"dtype": common}) if isinstance(x, Handle) else made_here(as_tensor(x, dtype=dtypes.of(common)))
 
 
 def exact(number: Any) -> Any:

@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 
 from jitgrad import dtypes
+from jitgrad.functions.operands import as_tensors, taken
 from jitgrad.inplace import numbers
+from jitgrad.leaving import refuse_masked
 from jitgrad.memory import decide
-from jitgrad.methods import bound, quick_one
+from jitgrad.methods import bound, is_operand, quick_one
 from jitgrad.ops import TABLE
 from jitgrad.ops.elementwise import cast, where
 from jitgrad.ops.indexing import Slot, within
@@ -26,7 +28,7 @@ from jitgrad.ops.movement import reshape as reshape_op
 from jitgrad.ops.movement import sizes as sizes_of
 from jitgrad.ops.table import Spec, axes, axis
 from jitgrad.precision import in_single
-from jitgrad.record import apply, copied
+from jitgrad.record import apply, copied, ranks
 from jitgrad.tensor import Tensor
 from jitgrad.tracing import comes_later
 from jitgrad.weak import number
@@ -46,6 +48,7 @@ def _with_keyword(name: str, keyword: str) -> Callable:
         return prepare(Spec(shape, np.dtype(np.float32)), *given)
 
     def function(input: Tensor, *given: Any, **kwargs: Any) -> Tensor:
+        input = input if input.__class__ is Tensor else taken(input)
         if given and not kwargs and isinstance(input, Tensor):
             try:
                 params = canonical(input._held.shape, *given)
@@ -70,12 +73,14 @@ permute, flip = _with_keyword("permute", "dims"), _with_keyword("flip", "dims")
 
 def expand(input: Tensor, *size: Any, **kwargs: Any) -> Tensor:
     """The tensor repeated along dimensions of size 1 and new ones in front, without taking memory; -1 keeps a size."""
+    input = input if input.__class__ is Tensor else taken(input)
     out = _expand(input, *size, **kwargs)
     return reshape(input, tuple(out.shape)) if out.numel() == input.numel() else out  # nothing repeated: can be written
 
 
 def view(input: Tensor, *shape: Any, **kwargs: Any) -> Tensor:
     """The same memory in another shape; RuntimeError where that takes a copy, which `reshape` makes."""
+    input = input if input.__class__ is Tensor else taken(input)
     out = reshape(input, *shape, **kwargs)
     decide(out)
     if out._view is None and input.numel():
@@ -152,6 +157,7 @@ def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
 
 def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
     """Swap two dimensions."""
+    input = input if input.__class__ is Tensor else taken(input)
     n = input.ndim
     dims = list(range(n))
     a, b = axis(dim0, n), axis(dim1, n)
@@ -168,7 +174,7 @@ def t(input: Tensor) -> Tensor:
 
 
 def _together(tensors: Sequence[Tensor], what: str) -> list[Tensor]:
-    if isinstance(tensors, Tensor):
+    if isinstance(tensors, (Tensor, np.ndarray)):
         raise TypeError(f"{what} takes a list or tuple of tensors, not one tensor: {what}(list(x), dim) takes its "
                         "slices")
     if not isinstance(tensors, (list, tuple)) and not hasattr(tensors, "__iter__"):
@@ -176,18 +182,18 @@ def _together(tensors: Sequence[Tensor], what: str) -> list[Tensor]:
     many = list(tensors)
     if not many:
         raise (ValueError if what == "cat" else RuntimeError)(f"{what} needs at least one tensor")
+    if all(isinstance(x, Tensor) for x in many):
+        first = many[0]._held.dtype
+        if all(x._held.dtype is first for x in many):
+            return many
     for x in many:
-        if not isinstance(x, Tensor):
-            raise TypeError(f"{what} takes a sequence of tensors, and one item is {type(x).__name__}")
-    first = many[0]._held.dtype
-    if all(x._held.dtype is first for x in many):
-        return many
-    weak = [None if x._value is not None else number(x) for x in many]  # Python's numbers on a tape
-    adapts = None in weak
-    common = dtypes.result_type(
-        (dtypes.weak(n.kind), -1) if adapts and n is not None else (x._held.dtype, x.ndim) for x, n in zip(many, weak)
-    )
-    return [x if x._held.dtype == common else apply(cast, (x,), {"dtype": common}) for x in many]
+        refuse_masked(x)
+        found = number(x) if what == "cat" else None
+        if found is not None or not is_operand(x):
+            kind = type(x) if found is None else found.kind
+            raise TypeError(f"{what} takes a sequence of tensors, and one item is {kind.__name__}: a number goes into stack")
+    common = dtypes.result_type(ranks(many))
+    return [x if x._held.dtype == common else apply(cast, (x,), {"dtype": common}) for x in as_tensors(many)]
 
 
 def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
@@ -283,6 +289,7 @@ def _check_positions(what: str, index: Any, size: int, dim: int, shape: Any) -> 
 
     Where they are not known yet, a row checks them at every call.
     """
+    refuse_masked(index)
     if not isinstance(index, Tensor) or index.dtype.name not in ("int64", "int32"):
         kind = index.dtype.name if isinstance(index, Tensor) else type(index).__name__
         raise RuntimeError(f"{what}: index must be an int64 tensor, not {kind}")
