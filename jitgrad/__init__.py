@@ -1,10 +1,11 @@
 """jitgrad: PyTorch-style automatic differentiation for NumPy and Numba users, interpreted or compiled."""
 
 from jitgrad import _checkout  # isort: skip  # first: finds the kernels
-from jitgrad import autograd, dtypes, errors, func, functions, ops
-from jitgrad.autograd import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
+from jitgrad import dtypes, errors, func, functions, ops
+from jitgrad.autograd import backward as autograd
+from jitgrad.autograd.backward import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
+from jitgrad.base.settings import config
 from jitgrad.base.version import VERSION
-from jitgrad.choice import sweep
 from jitgrad.control import cond, fori_loop, scan, switch, while_loop
 from jitgrad.dtypes import get_default_dtype, set_default_dtype
 from jitgrad.func import (
@@ -24,14 +25,14 @@ from jitgrad.func import (
     vmap,
 )
 from jitgrad.func.elementwise import elementwise, from_njit
-from jitgrad.jit import jit
-from jitgrad.loading import load_compiled
-from jitgrad.printing import set_printoptions
-from jitgrad.settings import config
-from jitgrad.size import Size
-from jitgrad.sweeps.threads import get_num_threads, set_num_threads
-from jitgrad.tape import Tape
-from jitgrad.tensor import Tensor
+from jitgrad.jitted.choice import sweep
+from jitgrad.jitted.jit import jit
+from jitgrad.native.loading import load_compiled
+from jitgrad.sweeps.program.threads import get_num_threads, set_num_threads
+from jitgrad.tape.tape import Tape
+from jitgrad.tensors.printing import set_printoptions
+from jitgrad.tensors.size import Size
+from jitgrad.tensors.tensor import Tensor
 
 __version__ = VERSION
 

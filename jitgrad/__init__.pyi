@@ -3,18 +3,17 @@
 from collections.abc import Callable
 from typing import Any
 
-from jitgrad import autograd as autograd
 from jitgrad import dtypes as dtypes
 from jitgrad import errors as errors
 from jitgrad import func as func
 from jitgrad import functions as functions
 from jitgrad import ops as ops
 from jitgrad import testing as testing
-from jitgrad.autograd import enable_grad as enable_grad
-from jitgrad.autograd import is_grad_enabled as is_grad_enabled
-from jitgrad.autograd import no_grad as no_grad
-from jitgrad.autograd import set_grad_enabled as set_grad_enabled
-from jitgrad.choice import sweep as sweep
+from jitgrad.autograd.backward import enable_grad as enable_grad
+from jitgrad.autograd.backward import is_grad_enabled as is_grad_enabled
+from jitgrad.autograd.backward import no_grad as no_grad
+from jitgrad.autograd.backward import set_grad_enabled as set_grad_enabled
+from jitgrad.base.settings import config as config
 from jitgrad.dtypes import DType
 from jitgrad.dtypes import get_default_dtype as get_default_dtype
 from jitgrad.dtypes import set_default_dtype as set_default_dtype
@@ -34,14 +33,14 @@ from jitgrad.func import vjp as vjp
 from jitgrad.func import vmap as vmap
 from jitgrad.func.elementwise import elementwise as elementwise
 from jitgrad.func.elementwise import from_njit as from_njit
-from jitgrad.loading import load_compiled as load_compiled
-from jitgrad.printing import set_printoptions as set_printoptions
-from jitgrad.settings import config as config
-from jitgrad.sweeps.threads import get_num_threads as get_num_threads
-from jitgrad.sweeps.threads import set_num_threads as set_num_threads
-from jitgrad.tape import Tape as Tape
-from jitgrad.tensor import Size as Size
-from jitgrad.tensor import Tensor as Tensor
+from jitgrad.jitted.choice import sweep as sweep
+from jitgrad.native.loading import load_compiled as load_compiled
+from jitgrad.sweeps.program.threads import get_num_threads as get_num_threads
+from jitgrad.sweeps.program.threads import set_num_threads as set_num_threads
+from jitgrad.tape.tape import Tape as Tape
+from jitgrad.tensors.printing import set_printoptions as set_printoptions
+from jitgrad.tensors.tensor import Size as Size
+from jitgrad.tensors.tensor import Tensor as Tensor
 
 __version__: str
 inf: float

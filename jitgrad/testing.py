@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from jitgrad.autograd import grad
-from jitgrad.checking import checked
+from jitgrad.autograd.backward import grad
 from jitgrad.dtypes import is_floating, of
 from jitgrad.functions.data import as_tensor, tensor
-from jitgrad.tensor import Tensor
+from jitgrad.record.checking import checked
+from jitgrad.tensors.tensor import Tensor
 
 __all__ = ["gradcheck", "gradgradcheck", "jvp"]
 

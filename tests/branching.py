@@ -7,7 +7,7 @@ import functools
 import numpy as np
 
 import jitgrad as jg
-from jitgrad.tree import flatten
+from jitgrad.base.tree import flatten
 
 SWEEPS = ["interpreted", "machine", "jit"]
 guarded = functools.partial(jg.jit, guard=True)

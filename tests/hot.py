@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 import jitgrad as jg
-from jitgrad import background, structures
+from jitgrad.eager import background
+from jitgrad.eager import backward as structures
 
 
 def gradients(f, leaves):

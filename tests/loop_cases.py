@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 import jitgrad as jg
-from jitgrad.tree import flatten
+from jitgrad.base.tree import flatten
 
 SWEEPS = ("interpreted", "jit", "machine")
 F64 = jg.float64

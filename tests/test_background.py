@@ -14,8 +14,9 @@ import pytest
 from hot import gradients, interpreted, make_hot, numbers, same
 
 import jitgrad as jg
-from jitgrad import background, structures
-from jitgrad.tape import Row
+from jitgrad.eager import background
+from jitgrad.eager import backward as structures
+from jitgrad.tape.tape import Row
 
 pytestmark = [pytest.mark.quick, pytest.mark.usefixtures("hot_at_once")]
 

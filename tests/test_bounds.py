@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 
 import jitgrad as jg
-from jitgrad import background, large, structures
+from jitgrad.eager import background
+from jitgrad.eager import backward as structures
+from jitgrad.eager import operations as large
 from jitgrad.ops import TABLE
 
 

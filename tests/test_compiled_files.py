@@ -11,7 +11,7 @@ from native_cases import CASES, run
 from test_compiled import GRADIENT, agree
 
 import jitgrad as jg
-from jitgrad.sweeps import artefact
+from jitgrad.native import artefact
 
 # Callers in the disk cache of Numba.
 

@@ -24,8 +24,8 @@ from loop_cases import (
 
 import jitgrad as jg
 from jitgrad.errors import NotCompilableError
-from jitgrad.sweeps.source import namespace
-from jitgrad.tape import CONST
+from jitgrad.sweeps.numba.source import namespace
+from jitgrad.tape.tape import CONST
 
 # Elements at an index that is known only when the loop runs.
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import jitgrad as jg
-from jitgrad.tree import flatten
+from jitgrad.base.tree import flatten
 
 X = jg.tensor([1.0, 2.0, 3.0], dtype=jg.float64)
 Y = jg.tensor([0.5, -1.0, 2.0], dtype=jg.float64)

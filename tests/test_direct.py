@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 import jitgrad
-from jitgrad.sweeps import direct
-from jitgrad.sweeps import program as programs
-from jitgrad.sweeps.native import compile_text
+from jitgrad.sweeps.code.compile import compile_text
+from jitgrad.sweeps.program import direct
+from jitgrad.sweeps.program import program as programs
 
 pytestmark = pytest.mark.skipif(direct.enter(jitgrad.Tensor) is None, reason="objects are laid out in another way here")
 

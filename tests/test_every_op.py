@@ -14,7 +14,7 @@ from scipy.special import iv, ive
 import jitgrad as jg
 from jitgrad.ops import Op, rows
 from jitgrad.ops.indexing import filled
-from jitgrad.protocols import UFUNCS
+from jitgrad.tensors.numpy_protocols import UFUNCS
 from jitgrad.testing import gradcheck, gradgradcheck, jvp
 
 NOT_DIFFERENTIABLE = {

@@ -10,8 +10,8 @@ import pytest
 from branching import NUMBERS, SWEEPS, branch, elif_chain, guarded, leaves, newton, same, tensors
 
 import jitgrad as jg
-from jitgrad import guards
 from jitgrad.errors import MutatedArgumentError, NotCompilableError
+from jitgrad.jitted import paths as guards
 from jitgrad.ops.linalg import solve
 
 # Ways that are wrong.

@@ -10,7 +10,7 @@ import pytest
 from native_cases import run
 
 import jitgrad as jg
-from jitgrad.sweeps import inlining
+from jitgrad.native import inlining
 
 RNG = np.random.default_rng(5)
 

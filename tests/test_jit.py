@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 import jitgrad as jg
+from jitgrad.base.tree import flatten
 from jitgrad.ops.indexing import getitem, index_add, index_put
-from jitgrad.sweeps.program import Native
-from jitgrad.sweeps.source import namespace
-from jitgrad.tree import flatten
+from jitgrad.sweeps.numba.source import namespace
+from jitgrad.sweeps.program.program import Native
 
 
 def leaves(tree):
@@ -256,7 +256,7 @@ def test_a_kernel_used_often_is_called_and_gives_the_same():
 @pytest.mark.parametrize("name", ["jit", "machine", "interpreted"])
 def test_one_entry_is_written_for_tensors_and_whatever_else_holds_the_same(name, monkeypatch):
     written = []
-    module = sys.modules["jitgrad.jit"]
+    module = sys.modules["jitgrad.jitted.jit"]
     write = module.write_entry
     monkeypatch.setattr(module, "write_entry", lambda *args: written.append(1) or write(*args))
     x, two = np.arange(3.0), jg.tensor(2.0, dtype=jg.float64)

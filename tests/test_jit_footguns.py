@@ -253,7 +253,7 @@ def test_every_shape_is_traced_for_itself(shape):
 
 
 def test_a_new_shape_needs_no_new_machine_code():
-    from jitgrad.sweeps.program import _kernels
+    from jitgrad.sweeps.program.program import _kernels
 
     f = jg.jit(jg.value_and_grad(lambda x: (x * x).mean()))
     f(jg.ones(10))

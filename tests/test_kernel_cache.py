@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from test_native import COPY, expected_loop, loop_text, run_loop
 
-from jitgrad.sweeps import cache, native
+from jitgrad.sweeps.code import cache
+from jitgrad.sweeps.code import compile as native
 
 posix = pytest.mark.skipif(os.name != "posix", reason="ownership and mode bits are POSIX's")
 

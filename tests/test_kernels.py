@@ -13,10 +13,10 @@ import scipy.special
 
 from jitgrad.kernels import primitives, scalar
 from jitgrad.ops import TABLE
-from jitgrad.sweeps.blocks import Block
-from jitgrad.sweeps.lanes import Lane
-from jitgrad.sweeps.native import compile_text
-from jitgrad.sweeps.words import DTYPES, literal
+from jitgrad.sweeps.code.compile import compile_text
+from jitgrad.sweeps.llvm.blocks import Block
+from jitgrad.sweeps.llvm.lanes import Lane
+from jitgrad.sweeps.machine.words import DTYPES, literal
 
 NAMES = {type: name for name, type in DTYPES.items()}
 WIDTHS = {"f32": 16, "f64": 8}

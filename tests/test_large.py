@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 import jitgrad as jg
-from jitgrad import background, large
+from jitgrad.eager import background
+from jitgrad.eager import operations as large
 from jitgrad.ops import TABLE
 
 pytestmark = pytest.mark.quick

@@ -12,9 +12,12 @@ import numpy as np
 import pytest
 
 import jitgrad as jg
-from jitgrad import background, locks, signals, tracing
+from jitgrad.base import locks, signals
 from jitgrad.base.quiet import quiet, quietly
-from jitgrad.sweeps import native, products
+from jitgrad.eager import background
+from jitgrad.record import trace as tracing
+from jitgrad.sweeps.code import compile as native
+from jitgrad.sweeps.llvm import products
 
 pytestmark = pytest.mark.quick
 

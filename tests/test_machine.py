@@ -14,12 +14,12 @@ from test_every_op import SPECIAL, applied, legal, prepared, tensors
 from test_random_tapes import COMMON
 
 import jitgrad as jg
+from jitgrad.base.tree import flatten
 from jitgrad.errors import NotCompilableError
 from jitgrad.ops.elementwise import clamp
-from jitgrad.sweeps import assembly, handlers
-from jitgrad.sweeps.machine import MANY_ROWS, Machine, is_better
-from jitgrad.sweeps.segments import MOST_ROWS
-from jitgrad.tree import flatten
+from jitgrad.sweeps.machine import assembly, handlers
+from jitgrad.sweeps.machine.machine import MANY_ROWS, Machine, is_better
+from jitgrad.sweeps.plan.segments import MOST_ROWS
 
 
 def results(function: Any, name: str, *args: Any) -> list[np.ndarray]:

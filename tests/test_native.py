@@ -10,7 +10,9 @@ import sys
 import numpy as np
 import pytest
 
-from jitgrad.sweeps import cache, calls, compiler, elf, native
+from jitgrad.sweeps.code import cache, compiler, elf
+from jitgrad.sweeps.code import compile as native
+from jitgrad.sweeps.code import trampolines as calls
 
 
 def entries(*names):

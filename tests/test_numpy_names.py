@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import jitgrad as jg
-from jitgrad.protocols import UFUNCS
+from jitgrad.tensors.numpy_protocols import UFUNCS
 
 SHAPES = [(), (3,), (0,), (1,), (2, 3), (3, 1), (2, 0), (1, 3, 2)]
 AXES = [None, 0, -1, 1, -2, 2, 3, (), (0,), (0, 1), (-1, 0), (0, 0), (0, 1, 2)]

@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 
 import jitgrad as jg
-from jitgrad.simplifying import simplify
-from jitgrad.sweeps.control import CHANGING
-from jitgrad.sweeps.layouts import REDUCTIONS, Access, is_number, same_elements
-from jitgrad.sweeps.plan import Plan, Write
-from jitgrad.sweeps.recompute import recompute
-from jitgrad.sweeps.segments import make_plan
-from jitgrad.tape import CONST, LEAF, Row, Tape, tapes_of
+from jitgrad.passes.simplify import simplify
+from jitgrad.sweeps.llvm.control import CHANGING
+from jitgrad.sweeps.plan.layouts import REDUCTIONS, Access, is_number, same_elements
+from jitgrad.sweeps.plan.plan import Plan, Write
+from jitgrad.sweeps.plan.recompute import recompute
+from jitgrad.sweeps.plan.segments import make_plan
+from jitgrad.tape.tape import CONST, LEAF, Row, Tape, tapes_of
 
 STEPS = [
     "jg.stack([{a}])[0]", "jg.stack([{a}], -1)[..., 0]", "jg.stack([{a} * 2])[0]", "jg.stack([{a}, {b}])[1]",

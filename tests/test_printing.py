@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from jitgrad import printing
-from jitgrad.printing import format_tensor, set_printoptions
+from jitgrad.tensors import printing
+from jitgrad.tensors.printing import format_tensor, set_printoptions
 
 pytestmark = pytest.mark.quick
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import jitgrad as jg
-from jitgrad.sweeps.source import namespace
+from jitgrad.sweeps.numba.source import namespace
 
 FLOATS, WHOLE = ("float32", "float64"), ("int32", "int64", "bool")
 SHAPES = [(5,), (3, 4), (4, 3, 2), (1, 4), (4, 1), (17, 33), (2, 20, 9), (0, 3), (3, 0)]

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 import jitgrad as jg
-from jitgrad.sweeps import chunks, codegen
-from jitgrad.sweeps.program import Interpreted, Program
+from jitgrad.sweeps.llvm import phase as codegen
+from jitgrad.sweeps.plan import chunks
+from jitgrad.sweeps.program.program import Interpreted, Program
 
 RANDOM = np.random.default_rng(5)
 

@@ -7,7 +7,8 @@ import pytest
 from hot import gradients, interpreted, make_hot, numbers, same
 
 import jitgrad as jg
-from jitgrad import background, structures
+from jitgrad.eager import background
+from jitgrad.eager import backward as structures
 from jitgrad.errors import FreedTapeError, OverwrittenError
 
 pytestmark = [pytest.mark.quick, pytest.mark.usefixtures("hot_at_once")]

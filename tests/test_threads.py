@@ -13,8 +13,9 @@ import pytest
 from test_segments import NORMALISED, VIEWS, agree, data, flat, program
 
 import jitgrad as jg
-from jitgrad.sweeps import chunks, threads
-from jitgrad.sweeps.program import Native
+from jitgrad.sweeps.plan import chunks
+from jitgrad.sweeps.program import threads
+from jitgrad.sweeps.program.program import Native
 
 
 @pytest.fixture(autouse=True)

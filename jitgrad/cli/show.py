@@ -10,7 +10,7 @@ import jitgrad as jg
 from jitgrad.cli.table import table
 from jitgrad.cli.target import Target, load
 from jitgrad.ops.movement import expand
-from jitgrad.sweeps.layouts import REDUCTIONS
+from jitgrad.sweeps.plan.layouts import REDUCTIONS
 
 LOOP, LOWERED, INTERPRETED = "(built into loops)", "(as simpler rows)", "(interpreted only)"
 

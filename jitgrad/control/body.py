@@ -8,23 +8,23 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jitgrad import dtypes
-from jitgrad.batching import Batch, replay, spread
+from jitgrad.base.tree import COMPUTED, flatten, shown, unflatten
 from jitgrad.functions.data import as_tensor
-from jitgrad.guards import outer_tensor
-from jitgrad.handle import Handle, make
-from jitgrad.hidden import refuse_keys
-from jitgrad.leaving import refuse_masked
+from jitgrad.jitted.paths import outer_tensor
 from jitgrad.ops.elementwise import cast
 from jitgrad.ops.movement import expand
 from jitgrad.ops.table import Op, Spec
-from jitgrad.record import Trace, apply, apply_many, copied, current_trace, grad_mode, watched
-from jitgrad.reverse import reverse
-from jitgrad.tape import ITEM, Row, Tape, beyond
-from jitgrad.tensor import Tensor
-from jitgrad.tracing import Number, example_of, first_of
-from jitgrad.transforms import trace
-from jitgrad.tree import COMPUTED, flatten, shown, unflatten
-from jitgrad.weak import number
+from jitgrad.passes.batch import Batch, replay, spread
+from jitgrad.passes.reverse import reverse
+from jitgrad.record.apply import Trace, apply, apply_many, copied, current_trace, grad_mode, watched
+from jitgrad.record.leaving import refuse_masked
+from jitgrad.record.trace import Number, example_of, first_of
+from jitgrad.record.weak import number
+from jitgrad.tape.handle import Handle, make
+from jitgrad.tape.tape import ITEM, Row, Tape, beyond
+from jitgrad.tensors.tensor import Tensor
+from jitgrad.tracing.function import trace
+from jitgrad.tracing.hidden import refuse_keys
 
 Tensors = Sequence[Any]
 

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from jitgrad.batching import Batch, Operands, replay
 from jitgrad.control.body import (
     Body,
     Control,
@@ -30,12 +29,13 @@ from jitgrad.control.body import (
     zeros,
 )
 from jitgrad.control.examples import as_wide, standing_in
-from jitgrad.forward import forward
 from jitgrad.ops.elementwise import cast, where
 from jitgrad.ops.table import Spec
-from jitgrad.record import apply
-from jitgrad.tape import Row, Tape, beyond
-from jitgrad.tensor import Tensor
+from jitgrad.passes.batch import Batch, Operands, replay
+from jitgrad.passes.forward import forward
+from jitgrad.record.apply import apply
+from jitgrad.tape.tape import Row, Tape, beyond
+from jitgrad.tensors.tensor import Tensor
 
 
 def _chosen(index: Any, branches: Sequence[Any]) -> Any:

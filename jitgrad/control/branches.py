@@ -8,18 +8,18 @@ from typing import Any
 
 import numpy as np
 
-from jitgrad.checking import checked
+from jitgrad.base.tree import flatten, tree_map, unflatten
+from jitgrad.calls.kinds import arguments
 from jitgrad.control.body import Body, Tree, as_operand, body, spec
 from jitgrad.control.branch import record
 from jitgrad.control.loops import truth
 from jitgrad.functions.data import as_tensor
-from jitgrad.kinds import arguments
 from jitgrad.ops.elementwise import cast, logical_not
-from jitgrad.record import apply, copied, current_trace
-from jitgrad.tensor import Tensor
-from jitgrad.tracing import Number
-from jitgrad.tree import flatten, tree_map, unflatten
-from jitgrad.weak import common, number
+from jitgrad.record.apply import apply, copied, current_trace
+from jitgrad.record.checking import checked
+from jitgrad.record.trace import Number
+from jitgrad.record.weak import common, number
+from jitgrad.tensors.tensor import Tensor
 
 INT = np.dtype(np.int64)
 

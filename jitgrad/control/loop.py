@@ -21,7 +21,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jitgrad.batching import Batch, Operands, replay
 from jitgrad.control.body import (
     Body,
     Control,
@@ -41,13 +40,14 @@ from jitgrad.control.body import (
 )
 from jitgrad.control.examples import as_wide, only_looked_up, standing_in
 from jitgrad.errors import HoleError
-from jitgrad.forward import forward
 from jitgrad.functions.shaping import movedim, stack
 from jitgrad.ops.elementwise import cast, where
 from jitgrad.ops.table import Spec
-from jitgrad.record import apply
-from jitgrad.tape import Row, Tape, beyond
-from jitgrad.tensor import Tensor, wrap
+from jitgrad.passes.batch import Batch, Operands, replay
+from jitgrad.passes.forward import forward
+from jitgrad.record.apply import apply
+from jitgrad.tape.tape import Row, Tape, beyond
+from jitgrad.tensors.tensor import Tensor, wrap
 
 COUNT = Spec((), np.dtype(np.int64))
 

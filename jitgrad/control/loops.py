@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from jitgrad.checking import checked
+from jitgrad.base.tree import flatten
 from jitgrad.control.body import Tree, as_operand, body, floating, own, spec
 from jitgrad.control.loop import Looped, record
 from jitgrad.functions.data import as_tensor
@@ -16,9 +16,9 @@ from jitgrad.functions.shaping import cat, stack
 from jitgrad.ops.elementwise import cast
 from jitgrad.ops.movement import narrow, reshape
 from jitgrad.ops.table import Spec
-from jitgrad.record import apply, copied, current_trace
-from jitgrad.tensor import Tensor, wrap
-from jitgrad.tree import flatten
+from jitgrad.record.apply import apply, copied, current_trace
+from jitgrad.record.checking import checked
+from jitgrad.tensors.tensor import Tensor, wrap
 
 
 @checked

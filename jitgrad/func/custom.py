@@ -14,24 +14,24 @@ from typing import Any
 import numpy as np
 
 from jitgrad import dtypes
-from jitgrad.batching import Batch, replay
-from jitgrad.forward import dummy, forget
+from jitgrad.base.tree import COMPUTED, flatten, shown, size, unflatten
+from jitgrad.calls.kinds import arguments
 from jitgrad.func.vectorized import vmap
 from jitgrad.functions.creation import zeros_like
 from jitgrad.functions.data import as_tensor
-from jitgrad.guards import InnerTrace, outer_tensor
-from jitgrad.handle import Handle, requires
-from jitgrad.kinds import arguments
+from jitgrad.jitted.paths import InnerTrace, outer_tensor
 from jitgrad.ops.elementwise import cast, detach
 from jitgrad.ops.movement import cat, narrow, reshape
 from jitgrad.ops.table import Op, Spec
-from jitgrad.record import apply, current_trace, grad_mode, recorded
-from jitgrad.reverse import reverse
-from jitgrad.tape import NOTHING, Row, Tape
-from jitgrad.tensor import Tensor, wrap
-from jitgrad.transforms import Traced, trace
-from jitgrad.tree import COMPUTED, flatten, shown, size, unflatten
-from jitgrad.weak import number
+from jitgrad.passes.batch import Batch, replay
+from jitgrad.passes.forward import dummy, forget
+from jitgrad.passes.reverse import reverse
+from jitgrad.record.apply import apply, current_trace, grad_mode, recorded
+from jitgrad.record.weak import number
+from jitgrad.tape.handle import Handle, requires
+from jitgrad.tape.tape import NOTHING, Row, Tape
+from jitgrad.tensors.tensor import Tensor, wrap
+from jitgrad.tracing.function import Traced, trace
 
 Tensors = Sequence[Any]
 

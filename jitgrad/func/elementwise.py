@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-from jitgrad.signals import importing
+from jitgrad.base.signals import importing
 
 
 def elementwise(function: Any = None, *, derivative: Any = None) -> Callable:
@@ -28,8 +28,8 @@ def elementwise(function: Any = None, *, derivative: Any = None) -> Callable:
     """
     if function is None:
         return functools.partial(elementwise, derivative=derivative)
-    with importing("jitgrad.numba_functions"):
-        from jitgrad.numba_functions import scalar_function
+    with importing("jitgrad.func.from_njit"):
+        from jitgrad.func.from_njit import scalar_function
 
     return scalar_function(function, derivative)
 
@@ -58,7 +58,7 @@ def from_njit(function: Any = None, *, vjp: Any = None, shape: Any = None) -> Ca
     """
     if function is None:
         return functools.partial(from_njit, vjp=vjp, shape=shape)
-    with importing("jitgrad.numba_functions"):
-        from jitgrad.numba_functions import array_function
+    with importing("jitgrad.func.from_njit"):
+        from jitgrad.func.from_njit import array_function
 
     return array_function(function, vjp, shape)

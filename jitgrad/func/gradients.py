@@ -8,15 +8,15 @@ from collections.abc import Callable
 from typing import Any
 
 from jitgrad import dtypes
-from jitgrad.autograd import seed
+from jitgrad.autograd.backward import seed
+from jitgrad.base.tree import flatten, shown
+from jitgrad.calls.options import with_options
 from jitgrad.func.point import Point, one
 from jitgrad.functions.creation import zeros_like
 from jitgrad.functions.data import as_tensor
-from jitgrad.handle import Handle, make
-from jitgrad.jit import compilable
-from jitgrad.options import with_options
-from jitgrad.tensor import Tensor
-from jitgrad.tree import flatten, shown
+from jitgrad.jitted.jit import compilable
+from jitgrad.tape.handle import Handle, make
+from jitgrad.tensors.tensor import Tensor
 
 
 def places(argnums: int | tuple[int, ...], count: int) -> tuple[int, ...]:

@@ -12,15 +12,15 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+from jitgrad.base.tree import flatten, unflatten
 from jitgrad.func.custom import custom_vjp
 from jitgrad.func.gradients import vjp
 from jitgrad.func.jacobians import jacrev
 from jitgrad.functions.data import as_tensor
 from jitgrad.functions.shaping import reshape
 from jitgrad.ops.linalg import solve as solve_op
-from jitgrad.record import apply
-from jitgrad.tensor import Tensor
-from jitgrad.tree import flatten, unflatten
+from jitgrad.record.apply import apply
+from jitgrad.tensors.tensor import Tensor
 
 
 def implicit_root(residual: Callable, solve: Callable) -> Callable:

@@ -9,18 +9,18 @@ from typing import Any
 
 import numpy as np
 
+from jitgrad.base.tree import unflatten
+from jitgrad.calls.options import with_options
 from jitgrad.func.gradients import grad, places
 from jitgrad.func.point import Point, one
 from jitgrad.func.sparse import Compression, one_leaf, outside_of_traces, pattern_of, worthwhile
 from jitgrad.func.vectorized import vmap
 from jitgrad.functions.shaping import movedim, reshape, unsqueeze
-from jitgrad.guards import known
-from jitgrad.jit import Jitted, compilable
+from jitgrad.jitted.jit import Jitted, compilable
+from jitgrad.jitted.paths import known
 from jitgrad.ops.movement import narrow
-from jitgrad.options import with_options
-from jitgrad.record import apply
-from jitgrad.tensor import Tensor
-from jitgrad.tree import unflatten
+from jitgrad.record.apply import apply
+from jitgrad.tensors.tensor import Tensor
 
 
 @with_options

@@ -12,20 +12,20 @@ from typing import Any
 
 import numpy as np
 
-from jitgrad.forward import forget, forward
+from jitgrad.base.tree import flatten, tree_map, unflatten
+from jitgrad.calls.kinds import arguments
 from jitgrad.functions.creation import zeros_like
 from jitgrad.functions.operands import operand
-from jitgrad.handle import make, requires
-from jitgrad.hidden import refuse_keys
-from jitgrad.kinds import arguments
-from jitgrad.leaving import taken_since
-from jitgrad.memory import lie_in_order
 from jitgrad.ops.elementwise import cast
-from jitgrad.record import apply, copied, current_trace, grad_mode, watched
-from jitgrad.reverse import reverse
-from jitgrad.tape import LEAF, Row, beyond, serials
-from jitgrad.tensor import Tensor
-from jitgrad.tree import flatten, tree_map, unflatten
+from jitgrad.passes.forward import forget, forward
+from jitgrad.passes.reverse import reverse
+from jitgrad.record.apply import apply, copied, current_trace, grad_mode, watched
+from jitgrad.record.leaving import taken_since
+from jitgrad.record.memory import lie_in_order
+from jitgrad.tape.handle import make, requires
+from jitgrad.tape.tape import LEAF, Row, beyond, serials
+from jitgrad.tensors.tensor import Tensor
+from jitgrad.tracing.hidden import refuse_keys
 
 
 class Point:

@@ -13,14 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from jitgrad.func.pattern import Pattern
 from jitgrad.func.sparsity import matrix_of, recorded_sparsity, scipy_sparse
 from jitgrad.functions.shaping import reshape
-from jitgrad.guards import known
+from jitgrad.jitted.paths import known
 from jitgrad.ops.indexing import Slot, getitem, index_add
 from jitgrad.ops.movement import expand
-from jitgrad.record import apply, current_trace
-from jitgrad.tensor import Tensor
+from jitgrad.passes.pattern import Pattern
+from jitgrad.record.apply import apply, current_trace
+from jitgrad.tensors.tensor import Tensor
 
 FEW = 8
 """Sweeps that go together anyway."""

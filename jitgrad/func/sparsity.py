@@ -8,15 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from jitgrad.checking import checked
 from jitgrad.func.gradients import grad, places
-from jitgrad.func.pattern import Pattern, stacked, union
 from jitgrad.functions.data import as_tensor
 from jitgrad.ops.indexing import filled, gather, getitem, index_add, index_put, scatter_add
-from jitgrad.record import Trace, grad_mode
-from jitgrad.tape import CONST, CONTROL, ITEM, LEAF, Row, Tape, reachable
-from jitgrad.tensor import Tensor
-from jitgrad.transforms import trace
+from jitgrad.passes.pattern import Pattern, stacked, union
+from jitgrad.record.apply import Trace, grad_mode
+from jitgrad.record.checking import checked
+from jitgrad.tape.tape import CONST, CONTROL, ITEM, LEAF, Row, Tape, reachable
+from jitgrad.tensors.tensor import Tensor
+from jitgrad.tracing.function import trace
 
 
 @checked

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from jitgrad.base.tree import flatten, shown, unflatten
 from jitgrad.func.gradients import grad
 from jitgrad.func.point import Point
 from jitgrad.functions.data import as_tensor
 from jitgrad.ops.elementwise import cast
-from jitgrad.tensor import Tensor
-from jitgrad.tree import flatten, shown, unflatten
+from jitgrad.tensors.tensor import Tensor
 
 
 def jvp(function: Callable, primals: Sequence[Any], tangents: Sequence[Any], *, has_aux: bool = False) -> tuple:

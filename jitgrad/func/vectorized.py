@@ -8,22 +8,22 @@ from typing import Any
 
 import numpy as np
 
-from jitgrad.batching import Batch, replay, spread
+from jitgrad.base.tree import COMPUTED, flatten, unflatten
+from jitgrad.base.tree import spread as spread_prefix
+from jitgrad.calls.kinds import argument, arguments
+from jitgrad.calls.options import with_options
 from jitgrad.errors import LEAKED, LeakedTraceError, TracedValueError
 from jitgrad.functions.data import as_tensor
 from jitgrad.functions.shaping import cat, movedim, stack
-from jitgrad.guards import InnerTrace, outer_tensor
-from jitgrad.handle import Handle, make
-from jitgrad.kinds import argument, arguments
+from jitgrad.jitted.paths import InnerTrace, outer_tensor
 from jitgrad.ops.movement import narrow
-from jitgrad.options import with_options
-from jitgrad.record import apply, copied, current_trace, grad_mode
-from jitgrad.tape import Row
-from jitgrad.tensor import Tensor
-from jitgrad.tracing import example_of, first_of, lifting, memory_of
-from jitgrad.transforms import Traced, trace
-from jitgrad.tree import COMPUTED, flatten, unflatten
-from jitgrad.tree import spread as spread_prefix
+from jitgrad.passes.batch import Batch, replay, spread
+from jitgrad.record.apply import apply, copied, current_trace, grad_mode
+from jitgrad.record.trace import example_of, first_of, lifting, memory_of
+from jitgrad.tape.handle import Handle, make
+from jitgrad.tape.tape import Row
+from jitgrad.tensors.tensor import Tensor
+from jitgrad.tracing.function import Traced, trace
 
 RANDOMNESS = ("error", "different", "same")
 

@@ -11,19 +11,19 @@ import itertools
 from collections.abc import Callable
 from typing import Any
 
-from jitgrad import large  # noqa: F401  it says how hot rows run, which the methods take over
-from jitgrad.checking import RAW, checked, is_meant, told
+from jitgrad.eager import operations as large  # noqa: F401  it says how hot rows run, which the methods take over
 from jitgrad.functions import converting, creation, data, losses, numeric, numpy_names, shaping
 from jitgrad.functions.operands import accepting_arrays, taken
-from jitgrad.inplace import overwrite
-from jitgrad.methods import bound, is_operand, quick_binary, quick_one, quick_reflected, quick_unary, quick_with_parameters
 from jitgrad.ops import TABLE
 from jitgrad.ops import elementwise as ew
 from jitgrad.ops.table import Op
-from jitgrad.protocols import FUNCTIONS, NUMPY
-from jitgrad.record import FLOATS, apply
-from jitgrad.tensor import Tensor
-from jitgrad.weak import are_numbers, number, operate
+from jitgrad.record.apply import FLOATS, apply
+from jitgrad.record.checking import RAW, checked, is_meant, told
+from jitgrad.record.quick import bound, is_operand, quick_binary, quick_one, quick_reflected, quick_unary, quick_with_parameters
+from jitgrad.record.weak import are_numbers, number, operate
+from jitgrad.tensors.inplace import overwrite
+from jitgrad.tensors.numpy_protocols import FUNCTIONS, NUMPY
+from jitgrad.tensors.tensor import Tensor
 
 _KINDS = ("elementwise", "reduction", "movement")
 

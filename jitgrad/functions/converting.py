@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from jitgrad import dtypes
-from jitgrad.checking import checked
-from jitgrad.device import Device, only_cpu
 from jitgrad.functions import creation, data
-from jitgrad.memory import of
-from jitgrad.methods import is_operand
 from jitgrad.ops import elementwise as ew
 from jitgrad.ops.table import axis
-from jitgrad.record import apply, copied
-from jitgrad.tensor import Tensor
-from jitgrad.weak import number
+from jitgrad.record.apply import apply, copied
+from jitgrad.record.checking import checked
+from jitgrad.record.memory import of
+from jitgrad.record.quick import is_operand
+from jitgrad.record.weak import number
+from jitgrad.tensors.device import Device, only_cpu
+from jitgrad.tensors.tensor import Tensor
 
 
 def to(self: Tensor, *args: Any, dtype: Any = None, device: Any = None, copy: bool = False, **_: Any) -> Tensor:

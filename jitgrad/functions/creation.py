@@ -11,15 +11,15 @@ from typing import Any
 import numpy as np
 
 from jitgrad import dtypes
-from jitgrad.device import only_cpu
 from jitgrad.errors import TracedValueError
 from jitgrad.functions.operands import taken
-from jitgrad.handle import Handle
-from jitgrad.leaving import as_data, refuse_masked
 from jitgrad.ops.movement import MOST_ELEMENTS
-from jitgrad.record import current_trace
-from jitgrad.tensor import Tensor, wrap
-from jitgrad.tracing import made_here
+from jitgrad.record.apply import current_trace
+from jitgrad.record.leaving import as_data, refuse_masked
+from jitgrad.record.trace import made_here
+from jitgrad.tape.handle import Handle
+from jitgrad.tensors.device import only_cpu
+from jitgrad.tensors.tensor import Tensor, wrap
 
 _random = np.random.default_rng()
 

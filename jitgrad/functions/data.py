@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 
 from jitgrad import dtypes
-from jitgrad.device import only_cpu
-from jitgrad.handle import Handle, own_memory
-from jitgrad.leaving import as_data, refuse_masked
 from jitgrad.ops.elementwise import cast
-from jitgrad.record import apply
-from jitgrad.tensor import Tensor, wrap
-from jitgrad.tracing import copied_here, made_here
-from jitgrad.weak import number
+from jitgrad.record.apply import apply
+from jitgrad.record.leaving import as_data, refuse_masked
+from jitgrad.record.trace import copied_here, made_here
+from jitgrad.record.weak import number
+from jitgrad.tape.handle import Handle, own_memory
+from jitgrad.tensors.device import only_cpu
+from jitgrad.tensors.tensor import Tensor, wrap
 
 
 def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:

@@ -10,9 +10,6 @@ from jitgrad import dtypes
 from jitgrad.dtypes import HALF
 from jitgrad.functions.operands import accepting_arrays, as_tensors, exact, operand, taken
 from jitgrad.functions.shaping import in_dtype_of, unsqueeze
-from jitgrad.inplace import numbers
-from jitgrad.leaving import refuse_masked
-from jitgrad.methods import SCALARS, bound, quick_one, quick_product, quick_with_parameters
 from jitgrad.ops import TABLE
 from jitgrad.ops import elementwise as ew
 from jitgrad.ops.indexing import gather
@@ -20,11 +17,14 @@ from jitgrad.ops.linalg import matmul as matmul_op
 from jitgrad.ops.linalg import transposed
 from jitgrad.ops.movement import expand, reshape
 from jitgrad.ops.table import axis
-from jitgrad.precision import in_single, rounded
-from jitgrad.record import FLOATS, apply, same_dtype
-from jitgrad.tensor import Tensor, wrap
-from jitgrad.tracing import lifting
-from jitgrad.weak import are_numbers, number
+from jitgrad.record.apply import FLOATS, apply, same_dtype
+from jitgrad.record.leaving import refuse_masked
+from jitgrad.record.precision import in_single, rounded
+from jitgrad.record.quick import SCALARS, bound, quick_one, quick_product, quick_with_parameters
+from jitgrad.record.trace import lifting
+from jitgrad.record.weak import are_numbers, number
+from jitgrad.tensors.inplace import numbers
+from jitgrad.tensors.tensor import Tensor, wrap
 
 amax, amin, argmax, argmin = (bound(TABLE[n], accepting_arrays) for n in ("amax", "amin", "argmax", "argmin"))
 _add, _sub, _div, _floor_divide = (bound(TABLE[n], accepting_arrays) for n in ("add", "sub", "div", "floor_divide"))

@@ -9,13 +9,13 @@ import numpy as np
 
 from jitgrad import dtypes
 from jitgrad.functions.data import as_tensor
-from jitgrad.handle import Handle
-from jitgrad.methods import is_operand
 from jitgrad.ops.elementwise import cast
-from jitgrad.record import apply, ranks
-from jitgrad.tensor import Tensor
-from jitgrad.tracing import made_here
-from jitgrad.weak import number
+from jitgrad.record.apply import apply, ranks
+from jitgrad.record.quick import is_operand
+from jitgrad.record.trace import made_here
+from jitgrad.record.weak import number
+from jitgrad.tape.handle import Handle
+from jitgrad.tensors.tensor import Tensor
 
 
 def accepting_arrays(args: Sequence[Any]) -> Sequence[Any]:

@@ -11,10 +11,6 @@ import numpy as np
 
 from jitgrad import dtypes
 from jitgrad.functions.operands import as_tensors, taken
-from jitgrad.inplace import numbers
-from jitgrad.leaving import refuse_masked
-from jitgrad.memory import decide
-from jitgrad.methods import bound, is_operand, quick_one
 from jitgrad.ops import TABLE
 from jitgrad.ops.elementwise import cast, where
 from jitgrad.ops.indexing import Slot, within
@@ -27,11 +23,15 @@ from jitgrad.ops.movement import permute as permute_op
 from jitgrad.ops.movement import reshape as reshape_op
 from jitgrad.ops.movement import sizes as sizes_of
 from jitgrad.ops.table import Spec, axes, axis
-from jitgrad.precision import in_single
-from jitgrad.record import apply, copied, ranks
-from jitgrad.tensor import Tensor
-from jitgrad.tracing import comes_later
-from jitgrad.weak import number
+from jitgrad.record.apply import apply, copied, ranks
+from jitgrad.record.leaving import refuse_masked
+from jitgrad.record.memory import decide
+from jitgrad.record.precision import in_single
+from jitgrad.record.quick import bound, is_operand, quick_one
+from jitgrad.record.trace import comes_later
+from jitgrad.record.weak import number
+from jitgrad.tensors.inplace import numbers
+from jitgrad.tensors.tensor import Tensor
 
 _kept = functools.lru_cache(maxsize=1024, typed=True)
 """For parameters worked out from shapes and dimensions, which recur."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from jitgrad.sweeps.assembly import Numpy
-from jitgrad.sweeps.machine import Machine
-from jitgrad.sweeps.program import Interpreted, Native
-from jitgrad.tape import short_type
+from jitgrad.sweeps.machine.assembly import Numpy
+from jitgrad.sweeps.machine.machine import Machine
+from jitgrad.sweeps.program.program import Interpreted, Native
+from jitgrad.tape.tape import short_type
 
 MOST_SHOWN = 8
 

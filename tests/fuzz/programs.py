@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import jitgrad as jg
-from jitgrad.handle import own_memory
+from jitgrad.tape.handle import own_memory
 from tests.fuzz.pieces import HALVES, argument, line
 
 

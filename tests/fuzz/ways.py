@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import jitgrad as jg
-from jitgrad import background, structures
+from jitgrad.eager import background
+from jitgrad.eager import backward as structures
 from jitgrad.errors import NotCompilableError, OverwrittenError
 from tests.fuzz.programs import EXPECTED, Program
 

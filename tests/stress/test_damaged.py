@@ -12,7 +12,9 @@ from alone import LONGER, alone
 
 import jitgrad as jg
 from jitgrad.errors import DamagedFileError
-from jitgrad.sweeps import artefact, cache, native
+from jitgrad.native import artefact
+from jitgrad.sweeps.code import cache
+from jitgrad.sweeps.code import compile as native
 
 pytestmark = pytest.mark.stress
 

@@ -9,7 +9,9 @@ import numpy as np
 from numpy.testing import assert_allclose
 
 import jitgrad as jg
-from jitgrad import background, structures, tracing
+from jitgrad.eager import background
+from jitgrad.eager import backward as structures
+from jitgrad.record import trace as tracing
 
 _X = np.random.default_rng(0).random((7, 3))
 _numbers = itertools.count(1)

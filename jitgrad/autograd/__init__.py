@@ -1,0 +1,1 @@
+"""`backward`, `grad`, and whether operations are recorded."""

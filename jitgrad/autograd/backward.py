@@ -1,0 +1,338 @@
+"""Who may ask for a reverse sweep, `backward` and `grad`, and when operations are recorded: the grad mode."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import math
+import time
+from collections.abc import Callable, Generator, Sequence
+from typing import Any
+
+import numpy as np
+
+from jitgrad.eager.backward import entries, look_up, note, seeded
+from jitgrad.errors import TracedValueError
+from jitgrad.ops.elementwise import cast, detach
+from jitgrad.passes.reverse import reverse
+from jitgrad.record.apply import apply, grad_mode
+from jitgrad.record.leaving import refuse_masked
+from jitgrad.record.trace import grad_enabled
+from jitgrad.tape.gradients import accumulating, add_tensor, add_value
+from jitgrad.tape.handle import Handle, make, requires
+from jitgrad.tape.tape import Row
+
+_ONE = {kind: kind(1) for kind in (np.float16, np.float32, np.float64)}
+
+
+def seed(output: Any, gradient: Any) -> Any:
+    """The cotangent to start from, checked: 1 for a scalar, or what the caller gives for each element."""
+    held = output._held
+    if gradient is None and held.__class__ in _ONE:
+        return _ONE[held.__class__]
+    shape, dtype = tuple(held.shape), held.dtype
+    if gradient is None:
+        if math.prod(shape) != 1:
+            raise RuntimeError(
+                f"a gradient is made up only for scalar outputs, and this one has shape {list(shape)}: reduce it first "
+                "(.sum(), .mean()), or pass gradient= of that shape"
+            )
+        return dtype.type(1) if not shape else np.ones(shape, dtype)
+    if isinstance(gradient, (np.ndarray, np.generic)):
+        refuse_masked(gradient)
+        given: Any = gradient
+    elif isinstance(gradient, Handle):
+        given = gradient._held
+    else:
+        raise TypeError(f"gradient must be a tensor of shape {list(shape)} or None, not {type(gradient).__name__}")
+    if tuple(given.shape) != shape:
+        raise RuntimeError(f"gradient has shape {list(given.shape)}, and the output that it belongs to has "
+                           f"{list(shape)}: they must be equal")  # fmt: skip
+    return gradient if given.dtype == dtype else cast(gradient, dtype=dtype)
+
+
+def _cotangents(outputs: Sequence[Any], gradients: Sequence[Any], recorded: bool, cls: type) -> dict[Row, Any]:
+    seeds: dict[Row, Any] = {}
+    if any(isinstance(output, Handle) and output._value is None for output in outputs):
+        raise TracedValueError("backward() and autograd.grad() need values, and under jit and vmap there are none yet: take the "
+                               "gradient of a function, as in jitgrad.grad(f)(x), which may be called in there")  # fmt: skip
+    if len(outputs) != len(gradients):
+        raise RuntimeError(f"{len(outputs)} outputs and {len(gradients)} gradients for them: give one for each, or "
+                           "None")
+    for i, (output, gradient) in enumerate(zip(outputs, gradients)):
+        row = output._row
+        if row is None or not row.requires:
+            raise RuntimeError(f"element {i} of tensors does not require grad and does not have a grad_fn")
+        g = seed(output, gradient)
+        if recorded and not isinstance(g, Handle):
+            g = make(cls, g, None)
+        elif not recorded and isinstance(g, Handle):
+            g = g._value
+        seeds[row] = seeds[row] + g if row in seeds else g
+    return seeds
+
+
+def run(
+    outputs: Sequence[Any], gradients: Sequence[Any], wanted: set[Row] | None, *, create_graph: bool, retain: bool
+) -> dict[Row, Any]:
+    """A reverse sweep from tensors: recorded if asked for, or if they are traced."""
+    if not outputs:
+        raise RuntimeError("there are no outputs to differentiate: pass at least one tensor")
+    if wanted is not None and not wanted:
+        raise RuntimeError("inputs is empty: pass the tensors whose gradient is wanted, or None for all leaves")
+    for i, x in enumerate(outputs):
+        if not isinstance(x, Handle):
+            raise TypeError(f"output {i} must be a tensor, not {type(x).__name__}: what was computed from leaves")
+    cls = type(outputs[0])
+    recorded = create_graph or _without_values(outputs) or _without_values(gradients)
+    was = grad_mode.get()
+    try:
+        if recorded:  # otherwise rules compute with arrays, and user code is told so where it is called
+            grad_mode.set(True)
+        seeds = _cotangents(outputs, gradients, recorded, cls)
+        with np.errstate(all="ignore"):
+            return reverse(seeds, wanted, cls=cls, recorded=recorded, retain=retain)
+    finally:
+        grad_mode.set(was)
+
+
+def _without_values(tensors: Sequence[Any]) -> bool:
+    """Whether there are traced tensors among these."""
+    return any(isinstance(x, Handle) and x._value is None for x in tensors)
+
+
+def _several(x: Any) -> list[Any]:
+    return list(x) if isinstance(x, (tuple, list)) else [x]
+
+
+def backward(
+    tensors: Any,
+    grad_tensors: Any = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    inputs: Any = None,
+) -> None:
+    """Add the gradient of `tensors` to the `.grad` of every leaf they came from (or of `inputs` alone).
+
+    `grad_tensors` gives a cotangent of the same shape and dtype for each tensor; a scalar needs none.
+    Raises `RuntimeError` if nothing requires grad, or for a non-scalar without a cotangent, `FreedTapeError` for a second
+    sweep without `retain_graph`, `OverwrittenError` if a value that is needed was changed in place.
+
+    >>> import jitgrad
+    >>> x = jitgrad.tensor(3.0, requires_grad=True)
+    >>> jitgrad.autograd.backward(x * x)
+    >>> x.grad
+    tensor(6.)
+    """
+    given = grad_tensors is not None
+    if inputs is None and not create_graph and isinstance(tensors, Handle) and (not given or isinstance(grad_tensors, Handle)):
+        _backward_of_one(tensors, grad_tensors, retain_graph)
+    else:
+        _backward(tensors, grad_tensors, retain_graph, create_graph, inputs)
+
+
+def _backward_of_one(output: Any, gradient: Any, retain: bool | None) -> None:
+    """The usual case: one outcome, all leaves. A structure that is hot has an entry, others are noted."""
+    row, cls = output._row, output.__class__
+    seed = None if gradient is None else gradient._value
+    if row is None or not row.requires or output._value is None or (gradient is not None and seed is None):
+        return _backward(output, gradient, retain, False, None)
+    found = (entries if seed is None else seeded).get(row.op)
+    if found is not None:
+        for i, entry in enumerate(found):
+            if entry(row, cls, retain, seed):
+                if i:
+                    found.insert(0, found.pop(i))
+                return None
+    structure = look_up(row, cls, seed)
+    start = time.perf_counter()
+    _backward(output, gradient, retain, False, None)
+    note(structure, time.perf_counter() - start)
+    return None
+
+
+def _backward(tensors: Any, grad_tensors: Any, retain_graph: bool | None, create_graph: bool, inputs: Any) -> None:
+    outputs = _several(tensors)
+    gradients = _several(grad_tensors) if grad_tensors is not None else [None] * len(outputs)
+    ends = None if inputs is None else {_wanted(i, x) for i, x in enumerate(_several(inputs))}
+    retain = create_graph if retain_graph is None else retain_graph
+    if _without_values(gradients):
+        raise TracedValueError("backward() adds to the grad of tensors, and under jit and vmap there are no values to add: use "
+                               "autograd.grad(), which returns them")  # fmt: skip
+    found = run(outputs, gradients, ends, create_graph=create_graph, retain=retain)
+    cls = type(outputs[0])
+    with accumulating:
+        for row, g in found.items():
+            if create_graph:
+                add_tensor(row, g if isinstance(g, Handle) else make(cls, g, None))
+            else:
+                add_value(row, g._value if isinstance(g, Handle) else g, cls)
+
+
+def _wanted(i: int, x: Any) -> Row:
+    if not isinstance(x, Handle):
+        raise TypeError(f"input {i} must be a tensor, not {type(x).__name__}")
+    if x._value is not None and not requires(x):
+        raise RuntimeError(f"input {i} does not require grad: pass tensors made with requires_grad=True")
+    return x._row
+
+
+def grad(
+    outputs: Any,
+    inputs: Any,
+    grad_outputs: Any = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    allow_unused: bool = False,
+    materialize_grads: bool = False,
+) -> tuple[Any, ...]:
+    """The gradients of `outputs` in `inputs`, returned and not accumulated; arguments as in `torch.autograd.grad`.
+
+    Raises `RuntimeError` if an input was not used to compute the outputs, unless `allow_unused`, which gives None, or
+    `materialize_grads`, which gives zeros.
+
+    >>> import jitgrad
+    >>> x = jitgrad.tensor(3.0, requires_grad=True)
+    >>> (g,) = jitgrad.autograd.grad(x ** 3, x, create_graph=True)
+    >>> jitgrad.autograd.grad(g, x)
+    (tensor(18.),)
+    """
+    outs, ins = _several(outputs), _several(inputs)
+    gradients = _several(grad_outputs) if grad_outputs is not None else [None] * len(outs)
+    ends = {_wanted(i, x) for i, x in enumerate(ins)}
+    retain = create_graph if retain_graph is None else retain_graph
+    found = run(outs, gradients, ends, create_graph=create_graph, retain=retain)
+    cls = type(outs[0])
+    results = []
+    for i, x in enumerate(ins):
+        g = found.get(x._row)
+        if g is None and materialize_grads:
+            g = make(cls, np.zeros(x._held.shape, x._held.dtype)[()], None).requires_grad_(create_graph)
+        if g is None and not allow_unused:
+            raise RuntimeError(f"input {i} was not used to compute the outputs: pass allow_unused=True to get None "
+                               "for it")
+        if isinstance(g, Handle) and not create_graph:  # recorded, as there are no values yet
+            g = apply(detach, (g,))
+        results.append(g if g is None or isinstance(g, Handle) else make(cls, g, None))
+    return tuple(results)
+
+
+class HookHandle:
+    """What `register_hook` returns: `remove()` takes the hook away."""
+
+    def __init__(self, hooks: dict[int, Callable], hook: Callable) -> None:
+        self._hooks = hooks
+        self._key = max(hooks, default=0) + 1
+        hooks[self._key] = hook
+
+    def remove(self) -> None:
+        """Do not call the hook any more."""
+        self._hooks.pop(self._key, None)
+
+
+# Grad mode.
+
+
+class _Mode:
+    """A grad mode as context manager and decorator."""
+
+    mode = True
+
+    def __init__(self) -> None:
+        self._before: list[bool] = []
+
+    def __enter__(self) -> None:
+        was = grad_mode.get()
+        try:
+            self._before.append(was)
+            grad_mode.set(self.mode)
+        except BaseException:  # an interrupt, after which the block is not entered
+            grad_mode.set(was)
+            raise
+
+    def __exit__(self, *_: object) -> None:
+        grad_mode.set(self._before.pop())
+
+    def __call__(self, function: Callable) -> Callable:
+        if inspect.isgeneratorfunction(function):
+            return functools.wraps(function)(lambda *args, **kwargs: self._steps(function(*args, **kwargs)))
+        if inspect.isasyncgenfunction(function):
+            raise TypeError(f"{function.__name__} is an async generator: use `with jitgrad.{type(self).__name__}():` in it")
+        if inspect.iscoroutinefunction(function):  # the mode is one of its task
+
+            @functools.wraps(function)
+            async def awaited(*args: Any, **kwargs: Any) -> Any:
+                with _Set(self.mode):
+                    return await function(*args, **kwargs)
+
+            return awaited
+
+        @functools.wraps(function)
+        def within(*args: Any, **kwargs: Any) -> Any:
+            was = grad_mode.get()
+            try:
+                grad_mode.set(self.mode)
+                return function(*args, **kwargs)
+            finally:
+                grad_mode.set(was)
+
+        return within
+
+    def _steps(self, generator: Generator) -> Generator:
+        """The same generator, with the mode on while it runs and off while its caller does."""
+        answer, failed = None, None
+        while True:
+            was = grad_mode.get()
+            try:
+                grad_mode.set(self.mode)
+                item = generator.send(answer) if failed is None else generator.throw(failed)
+            except StopIteration as stop:
+                return stop.value
+            finally:
+                grad_mode.set(was)
+            try:
+                answer, failed = (yield item), None
+            except BaseException as error:
+                answer, failed = None, error
+
+
+class _Set(_Mode):
+    def __init__(self, mode: bool) -> None:
+        super().__init__()
+        self.mode = mode
+
+
+class no_grad(_Mode):
+    """Nothing inside is recorded; as `with no_grad():`, `@no_grad()` or `@no_grad`."""
+
+    mode = False
+
+    def __new__(cls, function: Callable | None = None) -> Any:
+        return super().__new__(cls) if function is None else cls()(function)
+
+
+class enable_grad(no_grad):
+    """Recording is on inside, also within `no_grad`; used in the same ways."""
+
+    mode = True
+
+
+class set_grad_enabled(_Mode):
+    """Switch recording on or off from here on, or as `with set_grad_enabled(mode):` until the end of the block."""
+
+    def __init__(self, mode: bool) -> None:
+        self.mode = bool(mode)
+        self._before = [grad_mode.get()]
+        grad_mode.set(self.mode)
+
+    def __enter__(self) -> None:
+        pass
+
+    def __call__(self, function: Callable) -> Callable:
+        self.__exit__()  # as a decorator it is about the function alone
+        return super().__call__(function)
+
+
+def is_grad_enabled() -> bool:
+    """Whether operations are recorded, in this thread."""
+    return grad_enabled()

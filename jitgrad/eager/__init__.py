@@ -1,0 +1,1 @@
+"""What recurs in eager code is compiled behind it."""

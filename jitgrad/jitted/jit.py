@@ -1,0 +1,399 @@
+"""`jit`: record a function once for each kind of arguments, compile its tape, and run that from then on."""
+
+from __future__ import annotations
+
+import functools
+import operator
+import sys
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from jitgrad import dtypes
+from jitgrad.base.locks import lazily
+from jitgrad.base.signals import importing
+from jitgrad.base.tree import COMPUTED, flatten, unflatten
+from jitgrad.calls.entry import MISS, write_entry
+from jitgrad.calls.fresh import fresh
+from jitgrad.calls.ints import ChangingInts
+from jitgrad.calls.kinds import hashable, kind_of, number_of, plainly_checked, spec_of, told_apart
+from jitgrad.calls.options import with_options
+from jitgrad.errors import NotCompilableError, StaticArgumentError
+from jitgrad.jitted.choice import chosen_sweep
+from jitgrad.jitted.kept import Kept
+from jitgrad.jitted.paths import GuardedTrace, Paths, replayed, trace_lifted
+from jitgrad.jitted.recorded_call import recorded_call
+from jitgrad.jitted.rerecording import Recheck
+from jitgrad.passes.simplify import simplify
+from jitgrad.record.apply import Trace, current_trace, grad_mode
+from jitgrad.sweeps.interpreted import Interpreter
+from jitgrad.tape.handle import requires
+from jitgrad.tape.strides import lies
+from jitgrad.tape.tape import Tape
+from jitgrad.tensors.tensor import Tensor, wrap
+from jitgrad.tracing.function import Traced
+from jitgrad.tracing.outside import Outside
+
+if TYPE_CHECKING:
+    from jitgrad.native.function import NativeFunction
+
+MOST_ENTRIES = 8
+
+
+class Compiled:
+    """One tape of a function, for one kind of arguments, with the ways of running it that have been asked for."""
+
+    def __init__(self, traced: Traced, seconds: float) -> None:
+        self.traced = traced
+        self.tape = traced.tape
+        self.trace_seconds = seconds
+        self.captured = list(traced.captured.values())
+        self.leaves = [*traced.tape.inputs, *traced.captured]
+        self.simple: Tape | None = None
+        self.compile_seconds = self.machine_seconds = 0.0
+        self.captured_kinds = [kind_of(handle, []) for handle in self.captured]
+        self._runners: dict[str, Any] = {}
+        self.outcomes = tuple([outcome for _, outcome in traced.guards])
+        self.entry: Any = None  # of a path, beside which there may be others: see `guards.Paths`
+        self.others: Any = None
+        self.alike: Paths | None = None
+        self.kept = True
+        self.recheck = Recheck(traced.doubts) if traced.doubts else None
+
+    def is_right(self) -> bool:
+        """Whether what it read from outside is still as it was recorded: the shapes and dtypes of the captured tensors, and
+        the values of those that became Python numbers."""
+        alike = not self.captured or [kind_of(handle, []) for handle in self.captured] == self.captured_kinds
+        start = len(self.tape.inputs)
+        laid = all(lies(self.captured[k - start]._value) == how for k, how in self.traced.laid if k >= start)
+        return alike and laid and not self.is_outdated()
+
+    def returns_like(self, other: Compiled) -> bool:
+        """Whether there are tensors at the same places of the results, and nothing else is different."""
+        same = [(a is COMPUTED) == (b is COMPUTED) for a, b in zip(self.traced.outputs, other.traced.outputs)]
+        return self.traced.structure == other.traced.structure and all(same)
+
+    def is_outdated(self) -> bool:
+        """Whether a tensor from outside that became a Python number has another value now."""
+        return not all(known.holds() for known in self.traced.looked_at)
+
+    @lazily
+    def reaches(self) -> list[int]:
+        """For each output, which leaves a gradient of it reaches: bit i stands for leaf i."""
+        found = {leaf: 1 << i for i, leaf in enumerate(self.leaves)}
+        for row in self.tape.rows:
+            if row not in found:
+                passes = row.op.differentiable and dtypes.is_floating(row.dtype)
+                found[row] = functools.reduce(operator.or_, [found[x] for x in row.inputs], 0) if passes else 0
+        return [found[row] if dtypes.is_floating(row.dtype) else 0 for row in self.tape.outputs]
+
+    def chosen(self, *_: Any) -> tuple[Compiled, Any]:
+        """The one to run, and the values of its outputs if they are known."""
+        return self, None
+
+    def runner(self, name: str) -> Any:
+        """The `run(values)` of a sweep, made on first need."""
+        found = self._runners.get(name)
+        if found is None:
+            found = self._runners[name] = self._make(name)
+        return found
+
+    def direct(self, run: Any, kinds: list[Any]) -> Any:
+        """How `run` goes in one C function for inputs of those kinds; None where it does not."""
+        if run is not self._runners.get("jit") or any(how for _, how in self.traced.laid):
+            return None  # the C function takes arrays whose elements lie in order
+        return self.program.direct([number_of(kind) for kind in [*kinds, *self.captured_kinds]], Tensor)
+
+    def release(self) -> None:
+        """Give the memory back that runs left for the next one."""
+        for made in (getattr(self, "program", None), getattr(self, "machine", None)):
+            if made is not None:
+                made.release()
+
+    def simplified(self) -> Tape:
+        """The tape in the rows that are compiled."""
+        if self.simple is None:
+            self.simple = simplify(self.tape, lambda row: not row.op.composite)
+        return self.simple
+
+    def _make(self, name: str) -> Any:
+        if name == "interpreted":
+            return Interpreter(self.tape, self.leaves).run
+        with importing("jitgrad.sweeps.machine.machine"):
+            from jitgrad.sweeps.machine.machine import Machine, is_better
+            from jitgrad.sweeps.program.program import Program
+
+        if name == "auto":
+            return self.runner("machine" if is_better(self.tape) else "jit")
+        start = time.perf_counter()
+        if name == "machine":
+            # Simplifying a row takes a thousand times as long as running it here; only what must be lowered is worth it.
+            simple = all(row.op.lower is None for row in self.tape.rows)
+            self.machine = Machine(self.tape if simple else self.simplified(), self.leaves)
+            self.machine_seconds = time.perf_counter() - start
+            return self.machine.run
+        self.program = Program(self.simplified(), self.leaves)
+        self.compile_seconds = time.perf_counter() - start
+        return self.program.run
+
+
+class Jitted:
+    """A function under `jit`. Call it like the function; `tape`, `report` and `source` show what happened."""
+
+    __name__: str
+
+    def __init__(self, function: Callable, guard: bool = False) -> None:
+        functools.update_wrapper(self, function, updated=())  # `compile` of a transform is about that transform
+        self.__name__ = getattr(function, "__name__", type(function).__name__)
+        self._function = function
+        self._guard = guard
+        self._compiled = Kept()
+        self._entries: list[Callable] = []
+        self._outside = Outside(function)
+        self._laid: set[int] = set()  # arguments of which it made a difference how they lie in memory
+        self._ints = ChangingInts(self.__name__, self._outside.asks_types)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if not kwargs:
+            for entry in self._entries:
+                result = entry(args)
+                if result is not MISS:
+                    return result
+        return self._call(args, kwargs)
+
+    def _call(self, args: tuple, kwargs: dict) -> Any:
+        if current_trace.get() is not None:  # inside another trace this function is simply part of it
+            return self._function(*args, **kwargs)
+        if self._outside.changed():
+            self._entries = []
+        compiled, values, tensors, kinds, structure = self._find(args, kwargs)
+        handles = [*tensors, *compiled.captured]
+        if not compiled.kept:
+            return _assembled(compiled, replayed(compiled, handles))
+        if grad_mode.get() and any(requires(h) for h in handles):
+            return _assembled(compiled, recorded_call(self, compiled, handles, values))
+        name = chosen_sweep.get()
+        run = compiled.runner(name)
+        if not kwargs and all(plainly_checked(k) or told_apart(k) for k in kinds):
+            captured = list(zip(compiled.captured, compiled.captured_kinds))
+            results = (compiled.traced.structure, compiled.traced.outputs)
+            direct = compiled.direct(run, [kind for kind in kinds if spec_of(kind) is not None])
+            conditions = functools.partial(self._conditions, compiled, [k[1] for k in kinds if not plainly_checked(k)])
+            laid = dict(compiled.traced.laid)
+            entry = write_entry(structure, kinds, captured, run, direct, results, conditions, compiled.others, laid)
+            self._prefer(compiled, entry)
+            if values is None and (result := entry(args)) is not MISS:
+                return result
+        if values is None:
+            values = run(*[h._value for h in handles])
+        return _assembled(compiled, [wrap(value) for value in values])
+
+    def _prefer(self, compiled: Compiled, entry: Any = None) -> None:
+        """Let calls begin with this tape, instead of one for another path of the same arguments."""
+        rivals = [path.entry for path in compiled.alike.paths] if compiled.alike else ()
+        compiled.entry = entry or compiled.entry
+        self._entries = [compiled.entry, *[e for e in self._entries if e not in rivals][: MOST_ENTRIES - 1]]
+
+    def _conditions(self, compiled: Compiled, objects: list[Any], known: Callable[[Any], str]) -> list[str]:
+        """When an entry that is made now must not be used: expressions, in which `known` names objects."""
+        chosen = f"{known(chosen_sweep.get)}() is not {known(chosen_sweep.get())} or {known(current_trace.get)}() is not None"
+        outdated = [f"{known(compiled.is_outdated)}()"] if compiled.traced.looked_at else []
+        watches = [self._outside, *[self._outside.of_argument(value) for value in objects]]
+        doubtful = [f"{known(compiled.recheck.due)}()"] if compiled.recheck else []
+        return [chosen, *outdated, *doubtful, *[condition for watch in watches for condition in watch.conditions(known)]]
+
+    def __reduce__(self) -> str | tuple:
+        named = getattr(sys.modules.get(self.__module__), getattr(self, "__qualname__", ""), None)
+        return self.__qualname__ if named is self else (Jitted, (self._function, self._guard))
+
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
+        return self if instance is None else functools.partial(self, instance)
+
+    def _find(self, args: tuple, kwargs: dict, fixed: bool = False) -> tuple[Compiled, Any, list[Tensor], list[Any], Any]:
+        """The tape for these arguments, the values of its outputs if they are known, and what the arguments are. Ints are
+        part of the key if they are `fixed`."""
+        leaves, recorded = [], self._compiled.recorded  # type: ignore[var-annotated]
+        structure = flatten((args, kwargs), leaves) if kwargs else flatten(args, leaves)
+        tensors: list[Tensor] = []
+        kinds = [kind_of(leaf, tensors) for leaf in leaves]
+        objects = [leaf for leaf, kind in zip(leaves, kinds) if not plainly_checked(kind)]
+        key: tuple = ((structure, now := self._outside.state_with(objects)), *kinds)
+        try:
+            found = self._compiled.get(self._place(key, tensors))
+            if found is None:  # what is outside may have come to be there since it was searched for
+                key = ((structure, now := self._outside.state_with(objects, anew=True)), *kinds)
+                found = self._compiled.get(self._place(key, tensors))
+        except (TypeError, ValueError):  # a view of memory that can be written to raises the latter
+            bad = next(leaf for leaf, kind in zip(leaves, kinds) if not hashable(kind))
+            raise StaticArgumentError(
+                f"an argument of type {type(bad).__name__} is neither a tensor, an array, a number nor hashable: what is "
+                "not a tensor becomes part of the key of the compiled function, so pass a tuple, a string or the like"
+            ) from None
+        recorder = functools.partial(self._trace, structure, leaves, bool(kwargs))
+        if found is None and not fixed:
+            key, tensors = self._with_inputs(key, leaves, tensors, recorder)
+            found = self._compiled.get(self._place(key, tensors))
+        record = functools.partial(recorder, key[1:], tensors)
+        if found is None or not found.is_right():
+            if found is not None:
+                self._compiled.count_replaced(self.__name__)
+            elif self._compiled.makes_room(self.__name__, now, self._outside.names):
+                self._entries = []
+                self._ints.forget()
+            found = Paths(self.__name__, self._prefer) if self._guard else record()
+            self._compiled[self._place(key, tensors)] = found
+        chosen = found.chosen(tensors, chosen_sweep.get(), record)
+        recheck = chosen[0].recheck
+        if recheck is not None and self._compiled.recorded == recorded and recheck.due():
+            recheck.check(self.__name__, chosen[0], record([x._value for x in tensors] if self._guard else None))
+        self._compiled.used(self._place(key, tensors), found)
+        return *chosen, tensors, list(key[1:]), structure
+
+    def _with_inputs(self, key: tuple, leaves: list, tensors: list[Tensor], recorder: Callable) -> tuple[tuple, list[Tensor]]:
+        """The key and the tensors of a call with those ints as inputs that have become such."""
+
+        def with_inputs(places: frozenset[int]) -> tuple[tuple, list[Tensor]]:
+            given: list[Tensor] = []
+            return (key[0], *[kind_of(leaf, given, i in places) for i, leaf in enumerate(leaves, 1)]), given
+
+        def works(places: frozenset[int], before: tuple) -> bool:
+            other, given = with_inputs(places)
+            found = self._compiled.get(self._place(before, tensors))
+            paths = getattr(found, "paths", [found])
+            try:
+                made = recorder(other[1:], given, [x._value for x in given] if self._guard else None)
+            except Exception:  # the function needs the value, and says so in any way: the int stays in the key
+                return False
+            if not paths or paths[0] is None or not paths[0].returns_like(made):
+                return False
+            if not self._guard:
+                self._compiled[self._place(other, given)] = made
+            return True
+
+        places = self._ints.known(key)
+        found = with_inputs(places) if places else (key, tensors)
+        if self._place(*found) not in self._compiled and (more := self._ints.noted(key, works)) != places:
+            found = with_inputs(more)
+        return found
+
+    def _place(self, key: tuple, tensors: list[Tensor]) -> tuple:
+        """Where the tapes for these arguments are kept: where it made a difference, also by how these lie in memory."""
+        return (*key, *[lies(tensors[k]._value) for k in sorted(self._laid) if k < len(tensors)])
+
+    def _trace(
+        self, structure: Any, leaves: list, with_kwargs: bool, kinds: Sequence, tensors: list, values: list | None = None
+    ) -> Compiled:
+        start = time.perf_counter()
+        specs = [spec for spec in map(spec_of, kinds) if spec is not None]
+        examples = [x._value for x in tensors]
+
+        def rebuild(inputs: list) -> tuple:
+            given = iter(inputs)
+            tree = unflatten(structure, iter([leaf if spec_of(k) is None else next(given) for leaf, k in zip(leaves, kinds)]))
+            return tree if with_kwargs else (tree, {})
+
+        was = grad_mode.get()
+        try:
+            grad_mode.set(True)  # before the trace is made: it must not matter which mode the first call was in
+            tracing = Trace() if values is None else GuardedTrace()
+            tracing.at_hand, tracing.grad_wanted = lambda: [x._value for x in tensors], was
+            traced = trace_lifted(self._function, specs, rebuild, tracing, self._outside, examples)
+        finally:
+            grad_mode.set(was)
+        self._laid |= {k for k, _ in traced.laid if k < len(specs)}
+        self._compiled.recorded += 1
+        return Compiled(traced, time.perf_counter() - start)
+
+    def compile(self, *args: Any) -> NativeFunction:
+        """A native function for arguments like these, to be called without Python: from `@njit` code, from C.
+
+        Tensors, arrays and floats become parameters; ints, strings and other fixed things stay fixed, and tensors that
+        the function uses from outside keep the values that they have now. Where the function changes views in place, what is
+        a view follows from how these arguments lie in memory. Raises `NotCompilableError` (the message has
+        the rows) if NumPy would have to run a part of it.
+
+        >>> import jitgrad
+        >>> g = jitgrad.jit(lambda x: x.exp().sum()).compile(jitgrad.zeros(3))
+        >>> g(jitgrad.zeros(3))
+        tensor(3.)
+        """
+        with importing("jitgrad.native.function"):
+            from jitgrad.native.function import compile_tape
+
+        compiled, _, _, kinds, structure = self._find(args, {}, fixed=True)
+        if compiled.outcomes:
+            raise NotCompilableError(f"{self.__name__} branches on values, and native code cannot record the other branch: use "
+                                     "where, jitgrad.cond or jitgrad.while_loop, which become part of the code")  # fmt: skip
+        fixed = [None if spec_of(kind) is not None else (kind[1],) for kind in kinds]
+        captured = {row: handle._value for row, handle in compiled.traced.captured.items()}
+        results = (compiled.traced.structure, compiled.traced.outputs)
+        return compile_tape(self._function, self.__name__, compiled.simplified(), captured, (structure, fixed), results)
+
+    # What happened.
+
+    def tape(self, *args: Any, **kwargs: Any) -> Tape:
+        """The tape that these arguments are recorded on."""
+        return self._find(args, kwargs)[0].tape
+
+    def report(self) -> str:
+        """Which rows run how, what was compiled and how long it took, for every kind of arguments of which the tape is kept.
+
+        Those are the ones used last, at most `jitgrad.config.tapes`."""
+        from jitgrad.sweeps.report import describe
+
+        if not self._compiled:
+            return f"{self.__name__}: not called yet"
+        found = [describe(self.__name__, compiled) for compiled in self._compiled.tapes()]
+        return "\n\n".join([*found, self._compiled.summary(self.__name__)] if len(found) > 1 else found)
+
+    def source(self, *args: Any, **kwargs: Any) -> str:
+        """The compiled segments as readable Python for `@njit`, rows as comments; it runs."""
+        with importing("jitgrad.sweeps.numba.source"):
+            from jitgrad.sweeps.numba.source import python_source
+
+        compiled = self._find(args, kwargs)[0]
+        compiled.runner("jit")
+        return python_source(compiled.program.plan, compiled.simplified().rows, self.__name__)
+
+
+@with_options
+def jit(function: Callable, *, guard: bool = False) -> Jitted:
+    """Compile `function` (of tensors) to machine code on its first call for each kind of arguments.
+
+    Arguments may be tensors, arrays, numbers and nested tuples, lists and dicts. An array is a tensor. A float, or a number by
+    NumPy, is passed on as a number: what is computed of numbers alone is as exact as in Python, and beside a tensor they take
+    its dtype. Ints, strings and other hashable things are fixed at their value (another value records anew); an int with a
+    third value becomes a number that is passed on, if the function does without its value. Tensors that the function uses from
+    outside are read at every call. Raises `TracedValueError` where the function needs a value.
+
+    With `guard` the function may branch on values (`if`, `while`, `assert`, `and`, `min`, `sorted`, whatever asks whether a
+    tensor is true). A branch is decided by the values of the call that is recorded; every later call computes the
+    condition again, and where it comes out otherwise the function is recorded for that case too. `item()`, `float()` and
+    the like stay errors. After 32 cases there is a `RuntimeWarning`, and further ones are slow.
+
+    As a decorator it takes its options alone: `@jit(guard=True)`.
+
+    >>> import jitgrad
+    >>> f = jitgrad.jit(jitgrad.value_and_grad(lambda x: (x * x).sum()))
+    >>> f(jitgrad.tensor([1.0, 2.0]))
+    (tensor(5.), tensor([2., 4.]))
+    >>> g = jitgrad.jit(jitgrad.grad(lambda x: x * x if x > 0 else -x), guard=True)
+    >>> g(jitgrad.tensor(3.0)), g(jitgrad.tensor(-3.0))
+    (tensor(6.), tensor(-1.))
+    """
+    if not callable(function):
+        raise TypeError(f"jit takes a function, not {type(function).__name__}")
+    return Jitted(function, guard)
+
+
+def compilable(function: Callable) -> Callable:
+    """The function, with `function.compile(*example_args)` for `jit(function).compile(*example_args)`."""
+    function.compile = lambda *args: Jitted(function).compile(*args)  # type: ignore[attr-defined]
+    return function
+
+
+def _assembled(compiled: Compiled, results: list[Tensor]) -> Any:
+    """The results in the structure that the function returned."""
+    given = iter(results)
+    leaves = [next(given) if o is COMPUTED else fresh(o) for o in compiled.traced.outputs]
+    return unflatten(compiled.traced.structure, iter(leaves))

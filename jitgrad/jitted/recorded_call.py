@@ -1,0 +1,66 @@
+"""Gradients of functions under `jit`: where one may be wanted, a call of the compiled function is one row."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from jitgrad.jitted.choice import chosen_sweep
+from jitgrad.ops.table import Op
+from jitgrad.passes.reverse import reverse
+from jitgrad.record.apply import watched
+from jitgrad.tape.handle import Handle, keep, make, requires, row_of
+from jitgrad.tape.tape import ITEM, NOTHING, Row, beyond
+from jitgrad.tensors.tensor import Tensor, wrap
+
+
+def recorded_call(function: Any, compiled: Any, handles: list[Any], values: Any) -> list[Tensor]:
+    """The results of a compiled tape of a function under `jit`, with the row of the call. `values` are those of its outputs if
+    they are known."""
+    if values is None:
+        values = compiled.runner(chosen_sweep.get())(*[h._value for h in handles])
+    rows = tuple([row_of(h) for h in handles])
+    op = _call_op(function, compiled)
+    saved, guards = keep(op, range(len(handles)), handles, [h._value for h in handles], None)
+    call = Row(op, rows, NOTHING, (), np.dtype(np.float32), True, op.plan((True,) * len(rows)), saved, guards)
+    results = [wrap(value) for value in values]
+    wanted = sum([1 << i for i, h in enumerate(handles) if requires(h)])
+    for k, (out, value) in enumerate(zip(results, values)):
+        if wanted & compiled.reaches[k]:
+            out._row = Row(ITEM, (call,), {"k": k}, value.shape, value.dtype, True)
+    return results
+
+
+def _call_op(function: Any, compiled: Any) -> Op:
+    """The op of a compiled call: its pullback is itself a compiled function of the same arguments and the cotangents."""
+    found: Op | None = getattr(compiled, "op", None)
+    if found is not None:
+        return found
+
+    def pulled(inputs: list, cotangents: dict) -> list:
+        """Run the tape again on `inputs` and sweep back from its outputs."""
+        fresh = [watched(x) if x.dtype.is_floating_point else x for x in inputs]
+        outputs = compiled.tape.replay(*fresh[: len(compiled.tape.inputs)], captured=dict(
+            zip(compiled.leaves, fresh)).__getitem__)  # fmt: skip
+        seeds: dict[Row, Any] = {}
+        for k, g in cotangents.items():
+            row = outputs[k]._row
+            seeds[row] = seeds[row] + g if row in seeds else g
+        ends = {x._row for x in fresh}
+        found = reverse(seeds, ends, cls=Tensor, recorded=True, retain=True, history=beyond(seeds, ends))
+        return [found.get(x._row) for x in fresh]
+
+    backward = type(function)(pulled)
+    backward.__name__ = f"pullback of {function.__name__}"
+
+    def pullback(sweep_: Any, row: Row, g: dict, values: Any) -> list:
+        inputs = [v if isinstance(v, Handle) else make(Tensor, v, None) for v in values]
+        cotangents = {k: c if isinstance(c, Handle) else make(Tensor, c, None) for k, c in g.items()}
+        parts = backward(inputs, cotangents)
+        return [p if p is None or sweep_.recorded else p._value for p in parts]
+
+    op = Op(lambda *_: None, kind="call", inputs=("*xs",), pullback=pullback)
+    op.name = f"jit_{function.__name__}"
+    compiled.op = op
+    return op

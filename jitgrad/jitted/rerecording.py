@@ -1,0 +1,96 @@
+"""Functions that reach what `jit` cannot look at: they are recorded again now and then, and must come out the same.
+
+What a function's own code reads is looked at at every call (`outside`). A library, compiled code, a queue or a file may give
+something else each time, and nothing shows it. So the tape of a function that reaches such things is not believed once and for
+all: at its second, fourth, eighth … call the function is recorded again, which costs ever less of the whole.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from jitgrad.errors import TracedValueError
+from jitgrad.tape.handle import Handle
+from jitgrad.tape.tape import CONST, Row, Tape
+
+
+class Recheck:
+    """Counts calls, and says when the function is to be recorded again."""
+
+    def __init__(self, doubts: tuple[str, ...]) -> None:
+        self.doubts = doubts
+        self._left, self._span = 0, 1
+
+    def due(self) -> bool:
+        """Count a call; whether it is time."""
+        self._left -= 1
+        return self._left < 0
+
+    def check(self, name: str, known: Any, again: Any) -> None:
+        """Raise if a function, recorded again for the same arguments, came out otherwise than it is `known`."""
+        self._span *= 2
+        self._left = self._span
+        what = difference(known, again)
+        if what:
+            reached = ", ".join(self.doubts[:4])
+            raise TracedValueError(
+                f"{name} came out otherwise when it was recorded again for the same arguments ({what}). It reaches {reached}, "
+                "and jit cannot see when that changes; results since the last recording may be those of the former state. Ask "
+                "outside of the function, and pass what comes of it as an argument"
+            )
+
+
+def difference(one: Any, other: Any) -> str:
+    """Where two recordings (`jit.Compiled`) of a function first differ, in words; nothing if they are the same."""
+    found = _difference(one.tape, other.tape)
+    if found:
+        return found
+    if not _alike((one.captured, one.outcomes), (other.captured, other.outcomes)):
+        return "with other tensors from outside"
+    fixed = _alike(one.traced.outputs, other.traced.outputs)
+    return "" if fixed and one.traced.structure == other.traced.structure else "with other results that are no tensors"
+
+
+def _difference(one: Tape, other: Tape) -> str:
+    places: tuple[dict[Row, int], ...] = tuple({row: i for i, row in enumerate(tape.rows)} for tape in (one, other))
+    for i, (a, b) in enumerate(zip(one.rows, other.rows)):
+        reads = [[place[x] for x in row.inputs] for row, place in zip((a, b), places)]
+        if a.op.name != b.op.name or a.shape != b.shape or a.dtype != b.dtype or reads[0] != reads[1]:
+            return f"row {i} is {b.op.name} instead of {a.op.name}" if a.op is not b.op else f"row {i}, {a.op.name}, is another"
+        if not _alike(a.params, b.params):
+            was, now = a.params.get("value", ()), b.params.get("value", ())
+            number = a.op is CONST and np.size(was) == np.size(now) == 1
+            return f"row {i} is {now} instead of {was}" if number else f"row {i}, {a.op.name}, is another"
+    ends = [[place[row] for row in tape.outputs] for tape, place in zip((one, other), places)]
+    return "" if ends[0] == ends[1] and len(one) == len(other) else f"{len(other)} rows instead of {len(one)}"
+
+
+def _alike(a: Any, b: Any) -> bool:
+    """Whether two values that a tape holds are the same to it. Of what holds no numbers (functions, say) just the type is asked,
+    since each recording may make one of its own."""
+    if a is b:
+        return True
+    if type(a) is not type(b):
+        return False
+    if isinstance(a, Tape):
+        return not _difference(a, b)
+    if isinstance(a, Handle):
+        return _alike(a._value, b._value)
+    if isinstance(a, np.ndarray | np.generic | float | complex):
+        return _alike_numbers(np.asarray(a), np.asarray(b))
+    if isinstance(a, dict):
+        return list(a) == list(b) and _alike(list(a.values()), list(b.values()))
+    if isinstance(a, tuple | list):
+        return len(a) == len(b) and all(map(_alike, a, b))
+    return a == b if isinstance(a, int | str | bytes | frozenset | set) else True
+
+
+def _alike_numbers(a: np.ndarray, b: np.ndarray) -> bool:
+    """To the last bits: NumPy's sums may differ in those from call to call, as the memory lies in which they are made."""
+    if a.shape != b.shape or a.dtype != b.dtype:
+        return False
+    if not np.issubdtype(a.dtype, np.inexact):
+        return a.tobytes() == b.tobytes()
+    return bool(np.allclose(a, b, rtol=8 * np.finfo(a.dtype).eps, atol=0.0, equal_nan=True))

@@ -1,0 +1,1 @@
+"""Functions for callers that are not Python: C, SciPy, Numba, and files."""

@@ -1,0 +1,1 @@
+"""Tape in, tape out: reverse, forward, many examples at once, simplification."""

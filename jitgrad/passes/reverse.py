@@ -1,0 +1,303 @@
+"""The reverse sweep: cotangents carried backwards along the tape.
+
+One sweep serves three cases, because the rules of the op table are written in recorded operations: on plain arrays
+(the usual `backward()`), on tensors with `create_graph=True` (the sweep is recorded and can be differentiated again),
+and on traced tensors (the sweep becomes part of the tape that `jit` compiles).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from jitgrad.errors import FreedTapeError
+from jitgrad.ops.elementwise import where
+from jitgrad.ops.table import OUTPUT, Plan
+from jitgrad.record.apply import grad_mode, watched
+from jitgrad.tape.handle import Handle, check_guards, make
+from jitgrad.tape.tape import FREED, ITEM, LEAF, Row, beyond, by_serial
+
+ndarray = np.ndarray
+
+
+def reverse(
+    seeds: dict[Row, Any],
+    wanted: set[Row] | None,
+    *,
+    cls: type,
+    recorded: bool,
+    retain: bool,
+    values: Callable[[Row], Sequence[Any]] | None = None,
+    history: Collection[Row] | None = None,
+) -> dict[Row, Any]:
+    """Carry the cotangents in `seeds` backwards; return those that arrive at `wanted`, or at the leaves if it is None.
+
+    Cotangents are arrays, or tensors of class `cls` if the sweep is `recorded`. Unless `retain`, values saved in the
+    rows are dropped as the sweep passes. `values` gives what a row saved, if that is not to be found in the row. A
+    recorded sweep takes saved values of rows that are not in `history` for constants, if that is given.
+    """
+    order = _needed(seeds, wanted)
+    sweep = Sweep(cls, recorded, set(order), history)
+    sweep.given = values
+    for row, g in seeds.items():
+        sweep.add(row, g, False)
+    arrived = {}
+    take = sweep.cotangents.pop
+    for row in reversed(order):
+        g = take(row, None)
+        if g is None:
+            continue
+        if row.extra is not None:
+            g = _extras(row, g, cls, recorded)
+        if row.op is LEAF or (wanted is not None and row in wanted):
+            fresh = recorded or not isinstance(g, np.ndarray) or (row in sweep.owned and g.flags.c_contiguous)
+            arrived[row] = g if fresh else g.copy()  # in order
+        if row.inputs:
+            plan = row.plan
+            if not recorded and plan is not None and plan.plain:
+                sweep.plainly(row, plan, g)
+            elif recorded and values is None and row.saved is None and row.op.kind == "elementwise":
+                sweep.traced(row, g)
+            else:
+                sweep.through(row, g)
+            if not retain and row.saved:
+                row.saved = FREED
+        sweep.owned.discard(row)
+    return arrived
+
+
+def _needed(seeds: Iterable[Row], wanted: set[Row] | None) -> list[Row]:
+    """The rows on a way from `seeds` to `wanted` (or to any leaf that requires grad), in order."""
+    found: set[Row] = set()
+    waiting = list(seeds)
+    asked: Collection[Row] = wanted or ()
+    while waiting:
+        row = waiting.pop()
+        if (row.requires or row in asked) and row not in found:
+            found.add(row)
+            waiting += row.inputs
+    order = sorted(found, key=by_serial)
+    if wanted is None:
+        return order
+    reaching = dict.fromkeys(wanted)
+    for row in order:
+        for x in row.inputs:
+            if x in reaching:
+                reaching[row] = None
+                break
+    return [row for row in order if row in reaching]
+
+
+class Sweep:
+    """The accumulators of one reverse sweep, and how a row passes its cotangent on."""
+
+    def __init__(self, cls: type, recorded: bool, needed: set[Row], history: Collection[Row] | None) -> None:
+        self.cls = cls
+        self.recorded = recorded
+        self.history = history
+        self.needed = needed
+        self.cotangents: dict[Row, Any] = {}
+        self.given: Callable[[Row], Sequence[Any]] | None = None
+        self.owned: set[Row] = set()  # rows whose accumulator is an array that nobody else sees
+
+    def add(self, row: Row, g: Any, fresh: bool) -> None:
+        """Add `g` to the cotangent of `row`."""
+        old = self.cotangents.get(row)
+        if old is None:
+            self.cotangents[row] = g
+            if fresh:
+                self.owned.add(row)
+        elif row in self.owned:
+            old += g
+        else:
+            self.cotangents[row] = total = old + g
+            if not self.recorded and isinstance(total, np.ndarray):
+                self.owned.add(row)
+
+    def through(self, row: Row, g: Any) -> None:
+        """Apply the rules of `row` to its cotangent."""
+        op = row.op
+        if op is ITEM:
+            parts, k = self.cotangents.setdefault(row.inputs[0], {}), row.params["k"]
+            parts[k] = parts[k] + g if k in parts else g
+            return
+        values = self.values(row)
+        if op.pullback is not None or op.composite:
+            pull = op.pullback or through_lower
+            was = grad_mode.get()
+            try:
+                grad_mode.set(self.recorded)
+                parts = pull(self, row, g, values)
+            finally:
+                grad_mode.set(was)
+            for x, part in zip(row.inputs, parts):
+                if part is not None and x in self.needed:
+                    self.add(x, part, False)
+            return
+        for i, rule, picks in self.plan(row).calls:
+            x = row.inputs[i]
+            if x not in self.needed:
+                continue
+            arguments = [values[p] for p in picks]
+            facts = rule.facts(row, i) if rule.statics else ()
+            if op.accumulate is not None and not self.recorded:
+                op.accumulate(self._accumulator(x), g, *arguments, *facts)
+            elif op.partials:
+                self.add(x, scaled(g, rule.function(*arguments, *facts)), not self.recorded and g.ndim > 0)
+            else:
+                part = rule.function(g, *arguments, *facts)
+                fresh = not self.recorded and part is not g and isinstance(part, np.ndarray) and part.base is None
+                self.add(x, part, fresh)
+
+    def traced(self, row: Row, g: Any) -> None:
+        """`through` for an elementwise row that saved nothing, as rows have no values while `jit` traces."""
+        inputs, needed, cls = row.inputs, self.needed, self.cls
+        plan = row.op.plan(tuple([x in needed for x in inputs]))
+        if not plan.plain:
+            return self.through(row, g)
+        saved = [make(cls, None, row if slot == OUTPUT else inputs[slot]) for slot in plan.slots]
+        for i, function, picks, _, names in plan.quick:
+            arguments = [saved[p] for p in picks]
+            if names:
+                arguments += [row.params[name] for name in names]
+            if not row.op.partials:
+                part = function(g, *arguments)
+            else:
+                partial = function(*arguments)
+                plain = isinstance(partial, Handle) and partial._value is None and partial._row.dtype.kind == "f"
+                part = g * partial if plain else scaled(g, partial)
+            self.add(inputs[i], part, False)
+        return None
+
+    def plainly(self, row: Row, plan: Plan, g: Any) -> None:
+        """`through` for what most rows are: arrays and rules that need nothing but saved values."""
+        saved = row.saved
+        if saved is FREED or row.guards is not None:
+            saved = self.values(row)
+        partials = row.op.partials
+        cotangents, inputs, needed = self.cotangents, row.inputs, self.needed
+        for i, function, picks, n, names in plan.quick:
+            x = inputs[i]
+            if x not in needed:
+                continue
+            if partials:
+                if n == 1:
+                    part = function(saved[picks[0]])
+                else:
+                    part = function(*[saved[p] for p in picks], *[row.params[name] for name in names])
+                kind = part.__class__
+                if kind is np.bool_ or (kind is ndarray and part.dtype == np.bool_):
+                    part = where.run(part, g, 0)
+                else:
+                    part = g * part
+            elif n == 0:
+                part = function(g)
+            else:
+                part = (
+                    function(g, saved[picks[0]]) if n == 1
+                    else function(g, *[saved[p] for p in picks], *[row.params[name] for name in names])
+                )  # fmt: skip
+            if x in cotangents:
+                self.add(x, part, False)
+            else:
+                cotangents[x] = part
+                if part.__class__ is ndarray and part is not g and part.base is None:
+                    self.owned.add(x)
+
+    def _accumulator(self, row: Row) -> np.ndarray:
+        """The accumulator of `row` as an array to add into in place."""
+        old = self.cotangents.get(row)
+        if old is None or row not in self.owned:
+            old = np.zeros(row.shape, row.dtype) if old is None else np.array(old)
+            self.cotangents[row] = old
+            self.owned.add(row)
+        return old
+
+    def plan(self, row: Row) -> Plan:
+        """How `row` is treated: as it was recorded, or, on a tape that is being traced, as this sweep needs it."""
+        return row.plan or row.op.plan(tuple([x in self.needed for x in row.inputs]))
+
+    def values(self, row: Row) -> Sequence[Any]:
+        """What `row` saved: arrays, or tensors that know the rows they came from."""
+        if self.given is not None:
+            return self.given(row)
+        if row.saved is FREED:
+            raise FreedTapeError(
+                f"the values saved for {row.op.name} were freed by an earlier reverse sweep: call "
+                "backward(retain_graph=True) the first time, or compute the result again"
+            )
+        if row.guards is not None:
+            check_guards(row)
+        if not self.recorded:
+            return row.saved or ()
+        plan = self.plan(row)
+        values = row.saved if row.saved is not None else (None,) * len(plan.slots)
+        guards = row.guards or (None,) * len(plan.slots)
+        return [self._tensor(row, slot, v, guard) for slot, v, guard in zip(plan.slots, values, guards)]
+
+    def _tensor(self, row: Row, slot: int, value: Any, guard: Any) -> Any:
+        if slot < OUTPUT:
+            rest = row.inputs[len(row.op.inputs) - 1 :]
+            return value if value is not None else tuple(make(self.cls, None, x) for x in rest)
+        source = row if slot == OUTPUT else row.inputs[slot]
+        if value is not None and np.shape(value) != source.shape:
+            value = np.broadcast_to(value, source.shape)
+        known = value is None or self.history is None or source in self.history
+        handle = make(self.cls, value, source if known else None)
+        if guard is not None:
+            handle._storage = guard[0]
+        return handle
+
+
+def scaled(g: Any, partial: Any) -> Any:
+    """Cotangent (or tangent) times partial derivative; a boolean one is a mask, which lets no `inf * 0` arise."""
+    if isinstance(partial, Handle):
+        masked = partial._held.dtype == np.bool_
+    else:
+        masked = isinstance(partial, (np.bool_, bool)) or getattr(partial, "dtype", None) == np.bool_
+    return where(partial, g, 0) if masked else g * partial
+
+
+def through_lower(sweep: Sweep, row: Row, g: Any, values: Sequence[Any]) -> list[Any]:
+    """The cotangents of the inputs of an op that has no rule: those of the simpler rows it is made of."""
+    handles = [v if isinstance(v, Handle) else make(sweep.cls, v, None) for v in values]
+    inputs = [watched(v) if x in sweep.needed else v for v, x in zip(handles, row.inputs)]
+    was = grad_mode.get()
+    try:
+        grad_mode.set(True)
+        assert row.op.lower is not None
+        out = row.op.lower(*inputs, **row.params)
+    finally:
+        grad_mode.set(was)
+    ends = [x._row for x in inputs]
+    wanted = {end for end, x in zip(ends, row.inputs) if x in sweep.needed}
+    history = beyond([out._row], wanted) if sweep.recorded else None
+    found = reverse({out._row: g}, wanted, cls=sweep.cls, recorded=sweep.recorded, retain=sweep.recorded, history=history)
+    return [found.get(end) for end in ends]
+
+
+def _extras(row: Row, g: Any, cls: type, recorded: bool) -> Any:
+    """Run the hooks of a row and keep its gradient if asked to."""
+    for hook in list(row.extra.get("hooks", {}).values()):
+        handle = g if recorded else make(cls, g, None)
+        was = grad_mode.get()
+        try:
+            grad_mode.set(recorded)
+            changed = hook(handle)
+        finally:
+            grad_mode.set(was)
+        if changed is not None:
+            if not isinstance(changed, Handle):
+                raise TypeError(f"a hook must return a tensor or None, not {type(changed).__name__}")
+            if (shape := tuple(getattr(changed, "shape", ()))) != tuple(g.shape):
+                raise RuntimeError(f"a hook changed the shape of a gradient from {list(g.shape)} to {list(shape)}")
+            if changed._held.dtype != row.dtype:
+                raise RuntimeError(f"a hook changed the dtype of a gradient from {row.dtype} to {changed._held.dtype}")
+            g = changed if recorded else changed._value
+    if row.extra.get("retain"):
+        old = row.extra.get("grad")
+        kept = g if recorded else make(cls, np.array(g)[()], None)
+        row.extra["grad"] = kept if old is None else old + kept
+    return g

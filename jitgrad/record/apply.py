@@ -1,0 +1,408 @@
+"""From a call to a row: run an operation, and record it where a gradient may be wanted.
+
+Operations on handles that have values run at once; on handles without (while `jit` traces) they only append to the tape.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from jitgrad import dtypes
+from jitgrad.base.quiet import again, quiet
+from jitgrad.dtypes import HALF
+from jitgrad.errors import LeakedTraceError
+from jitgrad.ops.broadcasting import broadcast_shape, shape_error
+from jitgrad.ops.elementwise import alias, cast, clone, detach, where
+from jitgrad.ops.movement import expand
+from jitgrad.ops.table import Op, Spec, infer
+from jitgrad.record.checking import is_meant
+from jitgrad.record.leaving import refuse_masked
+from jitgrad.record.memory import lie_in_order, look
+from jitgrad.record.precision import SINGLE, converted_to, half_among, rounded, widened
+from jitgrad.record.trace import Trace, current_trace, grad_mode, leaked
+from jitgrad.tape.handle import Handle, keep, make, make_recorded, note_view, own_memory, row_of
+from jitgrad.tape.tape import ITEM, NOTHING, Leaf, Row, constant
+
+FLOATS = frozenset({np.dtype(np.float32), np.dtype(np.float64)})
+"""What most operations are on; they know of no other in their quick ways."""
+
+_NO_OPERAND = "cannot compute with {}: operands are tensors, NumPy arrays and numbers"
+
+
+def _no_operand(x: Any) -> TypeError:
+    cure = ", and jitgrad.stack makes one tensor of several" if isinstance(x, (list, tuple)) else ""
+    return TypeError(_NO_OPERAND.format(type(x).__name__) + cure)
+
+
+@functools.lru_cache(maxsize=4096)
+def _kept_constant(number: float, kind: type) -> Row:
+    return constant(dtypes.number(number, np.dtype(kind)))
+
+
+@functools.lru_cache(maxsize=1024)
+def _kept_spread(number: float, kind: type, shape: tuple[int, ...]) -> Row:
+    return spread_row(_kept_constant(number, kind), shape)
+
+
+def spread_number_row(number: float, kind: type, shape: tuple[int, ...]) -> Row:
+    """The row of a Python number repeated to a shape; shared as those of `number_row` are."""
+    return _kept_spread(number, kind, shape) if number else spread_row(constant(kind(number)), shape)
+
+
+def number_row(number: float, kind: type) -> Row:
+    """The constant row of a Python number; equal numbers share one (0.0 and -0.0 are equal, and do not)."""
+    return _kept_constant(number, kind) if number else constant(kind(number))
+
+
+def apply(op: Op, operands: Sequence[Any], params: dict[str, Any] = NOTHING) -> Any:
+    """Run `op` on tensors, arrays and numbers, and record it if a gradient may be wanted. Parameters are canonical."""
+    trace = current_trace.get()
+    if trace is not None and (out := _quickly_traced(trace, op, operands, params)) is not None:
+        return out
+    cls: Any = None
+    traced = wanted = False
+    lifts = trace is not None and trace.lifts
+    values = []
+    for operand in operands:
+        if not isinstance(operand, Handle):
+            if isinstance(operand, np.ndarray):
+                refuse_masked(operand)
+            values.append(operand)
+            continue
+        cls = operand.__class__
+        value, row = operand._value, operand._row
+        traced = traced or value is None or (lifts and trace.comes_from_outside(operand))  # type: ignore[union-attr]
+        wanted = wanted or (row is not None and row.requires)
+        values.append(value)
+    if traced:
+        return _apply_traced(cls, op, operands, params)
+    if op.kind == "elementwise":
+        if op is not cast and not _uniform(op, values):
+            operands, half = same_dtype(op, operands)
+            if half is not None:
+                return rounded(apply(op, operands, params), half)
+            values = [o._value if isinstance(o, Handle) else o for o in operands]
+    elif op.single and (half := half_among(values)) is not None:
+        return rounded(apply(op, widened(operands), params), half)
+    if op.view and not isinstance(values[0], np.ndarray):
+        own_memory(operands[0])
+        values[0] = operands[0]._value
+    try:
+        value = quiet.run(op.run if op.kernel else op.hot_run, *values, **params)
+    except ValueError as error:
+        if op.kind == "njit":  # the user's own
+            raise
+        raise shape_error(op, values, error) from error
+    except RuntimeError:
+        value = again(op.run, *values, **params)
+    except (TypeError, OverflowError, AttributeError) as error:
+        if is_meant(error) or op.kind == "njit":
+            raise
+        strange = next((v for v in values if not isinstance(v, (np.ndarray, np.generic, bool, int, float))), None)
+        if strange is not None:
+            raise _no_operand(strange) from None
+        shown = ", ".join(v.dtype.name if isinstance(v, np.ndarray) else type(v).__name__ for v in values)
+        raise RuntimeError(f"{op.name} cannot compute with {shown}: a number is beyond the dtype, or is none") from error
+    if wanted and op.differentiable and grad_mode.get():
+        out = recorded(cls, op, operands, values, params, value)
+    else:
+        out = make(cls, value, None)
+    if op.view:
+        note_view(operands[0], out, op, params)
+    if lifts:
+        trace.note_made(out)  # type: ignore[union-attr]
+    elif trace is not None and not op.view:
+        trace.note_computed(out)
+    return out
+
+
+def _uniform(op: Op, values: Sequence[Any]) -> bool:
+    """Whether the operands need no conversion: one dtype, floating where the op computes floats, and numbers."""
+    dtype = getattr(values[0], "dtype", None)
+    if dtype not in FLOATS or op is where:
+        return False
+    for value in values[1:]:
+        kind = value.__class__
+        if kind is not float and kind is not int and getattr(value, "dtype", None) is not dtype:
+            return False
+    return op.result != "integer"
+
+
+def recorded(cls: type, op: Op, operands: Sequence[Any], values: list, params: dict, value: Any) -> Any:
+    """A tensor of the value that `op` gave for the values of the operands, with its row."""
+    if not isinstance(value, (np.ndarray, np.generic)):
+        value = np.asarray(value)[()]
+    dtype = value.dtype
+    if dtype not in FLOATS and not dtypes.is_floating(dtype):
+        return make(cls, value, None)
+    rows: list[Row] = []
+    for i, operand in enumerate(operands):
+        if isinstance(operand, Handle):
+            row = operand._row or row_of(operand)
+        elif isinstance(operand, (np.ndarray, np.generic)):
+            row = constant(operand)
+        else:
+            row = number_row(operand, dtype.type)
+            values[i] = row.params["value"]
+        rows.append(row)
+    shape = value.shape
+    if op.kind == "elementwise":
+        rows = [r if r.shape == shape else spread_row(r, shape) for r in rows]
+    plan = op.plan(tuple([r.requires for r in rows]))
+    out = make_recorded(cls, value, op, tuple(rows), params, shape, dtype, plan, ())
+    if plan.slots:
+        out._row.saved, out._row.guards = keep(op, plan.slots, operands, values, out)
+    return out
+
+
+def _record(self: Handle, op: Op, operands: Sequence[Any], params: dict[str, Any]) -> Any:
+    return apply(op, operands, params)
+
+
+Handle.__record__ = _record  # type: ignore[attr-defined]
+
+
+def spread_row(row: Row, shape: tuple[int, ...]) -> Row:
+    """A row for `row` broadcast to `shape`; the value itself need not be spread, since NumPy does that."""
+    if row.shape == shape:
+        return row
+    return Row(expand, (row,), {"shape": shape}, shape, row.dtype, row.requires, expand.plan((row.requires,)), ())
+
+
+_NUMBERS_ONLY = frozenset({
+    "abs", "ceil", "clamp", "floor", "floor_divide", "neg", "pow", "pow_scalar", "relu", "remainder", "round", "sign",
+    "square", "sub", "trunc",
+})  # fmt: skip
+
+
+def same_dtype(op: Op, operands: Sequence[Any], *, numbers: bool = False) -> tuple[list[Any], np.dtype | None]:
+    """Operands of an elementwise op with one dtype, as PyTorch promotes them; with `numbers` also Python's.
+
+    Where that dtype is float16 or bfloat16 they come in float32 if the op rounds, and second is what its result is to be
+    rounded to.
+    """
+    first = 1 if op.name == "where" else 0
+    numbers = numbers or first == 1
+    known = ranks(operands)[first:]
+    if first and _dtype_rank(operands[0])[0] != np.bool_:
+        raise RuntimeError(f"where: the condition must be bool, not {dtypes.of(_dtype_rank(operands[0])[0]).name}: "
+                        "compare, as in where(x > 0, ...)")  # fmt: skip
+    common = known[0][0] if len({d for d, _ in known}) == 1 and known[0][1] >= 0 else dtypes.result_type(known)
+    if op.result == "float" and not dtypes.is_floating(common):
+        common = dtypes.default()
+    elif op.result == "integer" and dtypes.is_floating(common):
+        raise NotImplementedError(f"{op.name} works on bool and integer tensors, not on {dtypes.of(common).name}")
+    elif op.name in _NUMBERS_ONLY and (common == np.bool_ or (op.name == "sub" and any(d == np.bool_ for d, _ in known))):
+        raise RuntimeError(f"{op.name} is not for bool tensors: use logical operations, ~ and ^, or convert with .int()")
+    half = common if op.single and common in HALF else None
+    common = SINGLE if half is not None and not op.jumps else common
+    converted = [
+        *operands[:first],
+        *[dtypes.number(o, common) if numbers and not isinstance(o, (Handle, np.ndarray)) and common not in HALF
+          else _converted(o, d, r, common) for o, (d, r) in zip(operands[first:], known)],
+    ]  # fmt: skip
+    return converted if half is None or common == SINGLE else widened(converted), half
+
+
+def ranks(operands: Sequence[Any]) -> list[tuple[np.dtype, int]]:
+    """What operands add to the promotion of dtypes: numbers adapt to tensors, and are exact where there is none."""
+    known = [_dtype_rank(o) for o in operands]
+    if any(isinstance(o, Handle) and rank >= 0 for o, (_, rank) in zip(operands, known)):
+        return known
+    return [_exact(o, rank) for o, (_, rank) in zip(operands, known)]
+
+
+def _dtype_rank(operand: Any) -> tuple[np.dtype, int]:
+    if isinstance(operand, Handle):
+        if operand._value is not None:
+            return operand._value.dtype, operand._value.ndim
+        trace = current_trace.get()
+        if trace is not None and (number := trace.number(operand._row)) is not None:
+            return dtypes.weak(number.kind), -1
+        return operand._row.dtype, operand._row.ndim
+    if isinstance(operand, np.ndarray):
+        return operand.dtype, operand.ndim
+    known = isinstance(operand, np.generic) and (operand.dtype.kind in "biuf" or dtypes.is_known(operand.dtype))
+    if known or isinstance(operand, (bool, int, float)):
+        return dtypes.weak(operand.__class__), -1
+    raise _no_operand(operand)
+
+
+def _exact(operand: Any, rank: int) -> tuple[np.dtype, int]:
+    """The dtype of a number as exact as it is; those by NumPy are stronger than Python's."""
+    if isinstance(operand, np.ndarray):
+        return operand.dtype, rank
+    if not isinstance(operand, Handle):
+        return dtypes.of_number(operand), 0 if isinstance(operand, np.generic) else rank
+    number = current_trace.get().number(operand._row)  # type: ignore[union-attr]
+    return operand._row.dtype, 0 if issubclass(number.kind, np.generic) else rank  # type: ignore[union-attr]
+
+
+def _converted(operand: Any, dtype: np.dtype, rank: int, common: np.dtype) -> Any:
+    if rank < 0 and common.kind in "iu" and not isinstance(operand, Handle):
+        return dtypes.number(operand, common)
+    if dtype == common and not (rank < 0 and isinstance(operand, (Handle, np.generic))):
+        return operand
+    if rank < 0 and not isinstance(operand, Handle):
+        plain = common in FLOATS and operand.__class__ in (int, float)  # others are stronger than the tensor to NumPy
+        if plain:
+            return operand
+        with np.errstate(all="ignore"):
+            return np.array(operand).astype(common)[()]
+    return converted_to(common, operand)
+
+
+def _apply_traced(cls: type, op: Op, operands: Sequence[Any], params: dict[str, Any]) -> Any:
+    """Append a row to the tape that is being traced."""
+    trace = current_trace.get()
+    if trace is None:
+        lost = next(o for o in operands if isinstance(o, Handle) and o._value is None)
+        raise LeakedTraceError(f"{op.name} of {leaked(lost._row)}")
+    half = None
+    if op.kind == "elementwise" and op is not cast:
+        operands, half = same_dtype(op, operands, numbers=True)
+    elif op.single and (half := half_among(operands)) is not None:
+        operands = widened(operands)
+    if half is not None:
+        return rounded(apply(op, operands, params), half)
+    rows = [lift(trace, o) for o in operands]
+    if op.kind == "elementwise":
+        shape = broadcast_shape(op, [r.shape for r in rows])
+        rows = [r if r.shape == shape else append(trace, expand, (r,), {"shape": shape}) for r in rows]
+    row = append(trace, op, tuple(rows), params)
+    if trace.differentiable and not grad_mode.get() and op is not detach and dtypes.is_floating(row.dtype):
+        row = append(trace, detach, (row,), NOTHING)
+    out = make(cls, None, row)
+    if op.view and len(operands) == 1:  # what index arrays pick is a copy
+        look(operands[0], out, op, params)
+    return out
+
+
+def copied(x: Any) -> Any:
+    """A copy of a tensor whose elements lie in memory in order, with memory of its own; gradients flow through."""
+    out = apply(clone, (x,))
+    if out._value is None:
+        lie_in_order(out)
+    elif not out._value.flags.c_contiguous:
+        out._value = np.ascontiguousarray(out._value)  # a clone keeps the order that its source has in memory
+    return out
+
+
+def apply_many(cls: type, op: Op, operands: Sequence[Any], params: dict[str, Any]) -> list[Any]:
+    """Append a row with several results to the tape that is being traced; the tensors that stand for them."""
+    trace = current_trace.get()
+    assert trace is not None
+    row = append(trace, op, tuple([lift(trace, o) for o in operands]), params)
+    call = make(cls, None, row)
+    return [_apply_traced(cls, ITEM, (call,), {"k": k}) for k in range(len(params["results"]))]
+
+
+def _quickly_traced(trace: Trace, op: Op, operands: Sequence[Any], params: dict[str, Any]) -> Any:
+    """`_apply_traced` for what most rows are: traced tensors of one floating dtype and shape, and numbers; else None."""
+    if trace.differentiable and not grad_mode.get():
+        return None
+    cls = shape = dtype = None
+    wanted = numbers = False
+    known, of_python = trace.rows, trace.numbers
+    rows: list[Any] = []
+    for operand in operands:
+        kind = operand.__class__
+        if kind is float or kind is int:
+            numbers = True
+            rows.append(operand)
+            continue
+        if kind is not cls and not isinstance(operand, Handle):
+            return None
+        row = operand._row
+        if operand._value is not None or row not in known or row in of_python:
+            return None
+        if cls is None:
+            cls, shape, dtype = kind, row.shape, row.dtype
+        elif row.dtype is not dtype or row.shape != shape:
+            return None
+        if row.requires:
+            wanted = True
+        rows.append(row)
+    found = _RESULTS.get((op, dtype))
+    if found is None:
+        if op.kind != "elementwise":  # some are made for one call, and hold its tape
+            return None
+        found = _RESULTS[op, dtype] = result_of_floats(op, dtype, params)
+    result, carries = found
+    if result is None:
+        return None
+    if numbers:
+        rows = [number_of(trace, r, dtype, shape) if r.__class__ is float or r.__class__ is int else r for r in rows]
+    out = make_recorded(cls, None, op, tuple(rows), params, shape, result, None, None, wanted and carries)  # type: ignore[arg-type]
+    known[out._row] = None
+    return out
+
+
+def number_of(trace: Trace, number: float, dtype: Any, shape: Any) -> Row:
+    """The row of a Python number among tensors of this dtype and shape."""
+    row = number_row(number, dtype.type)
+    trace.rows.add(row)
+    return append(trace, expand, (row,), {"shape": shape}) if shape else row
+
+
+_RESULTS: dict[tuple[Op, Any], tuple[np.dtype | None, bool]] = {}
+
+
+def result_of_floats(op: Op, dtype: Any, params: dict[str, Any]) -> tuple[np.dtype | None, bool]:
+    """The dtype of the result on operands that all have this dtype, None where there is more to it; and does a
+    cotangent pass."""
+    if op.kind != "elementwise" or op is cast or op is where or op.result == "integer" or dtype not in FLOATS:
+        return None, False
+    result = infer(op, [Spec((), dtype)] * len(op.inputs), params).dtype
+    return result, op.differentiable and dtypes.is_floating(result)
+
+
+def append(trace: Trace, op: Op, rows: tuple[Row, ...], params: dict[str, Any]) -> Row:
+    spec: Spec = infer(op, list(rows), params)
+    wanted = op.differentiable and dtypes.is_floating(spec.dtype) and any(r.requires for r in rows)
+    row = Row(op, rows, params, tuple(spec.shape), spec.dtype, wanted)
+    trace.rows.add(row)
+    return row
+
+
+def lift(trace: Trace, operand: Any) -> Row:
+    if isinstance(operand, Handle):
+        if operand._value is None and operand._row in trace.rows:
+            return operand._row
+        if operand._value is None and not any(operand._row in around.rows for around in trace.around()):
+            raise LeakedTraceError("a tensor of an earlier trace is used in this one: return it from its function instead")
+        return trace.capture(operand)
+    if isinstance(operand, (np.ndarray, np.generic)):
+        if not operand.ndim or not any(operand.strides):
+            trace.note_copied(operand)
+        if operand.ndim and not any(operand.strides):  # one number, repeated
+            one = trace.constant(operand.flat[0] if operand.size else operand.dtype.type(0))
+            return append(trace, expand, (one,), {"shape": operand.shape})
+        return trace.constant(operand) if isinstance(operand, np.generic) else trace.capture_array(operand)
+    return trace.constant(dtypes.of_number(operand).type(operand))
+
+
+def watched(handle: Any) -> Any:
+    """A tensor with the value of `handle` and a row of its own, behind which sweeps that want that row do not look."""
+    value, row = handle._value, handle._row
+    trace = current_trace.get()
+    if value is not None and trace is not None:  # the rows of what is recorded have to lead to it
+        handle = make(handle.__class__, None, trace.capture(handle))
+        value, row = None, handle._row
+    if value is None:
+        if trace is None:
+            raise LeakedTraceError(f"a derivative in {leaked(row)}")
+        fresh = Row(alias, (lift(trace, handle),), NOTHING, row.shape, row.dtype, True)
+        trace.rows.add(fresh)
+    elif row is not None and row.requires:
+        fresh = Row(alias, (row,), NOTHING, value.shape, value.dtype, True, alias.plan((True,)), ())
+    else:
+        fresh = Leaf(value.shape, value.dtype, True)
+    out = make(handle.__class__, value, fresh)
+    if isinstance(value, np.ndarray):
+        out._storage = own_memory(handle)
+    return out

@@ -1,0 +1,420 @@
+"""Functions and methods made from the rows of the op table.
+
+`function(op)` gives the public function of a row, with PyTorch's signature and with `axis`/`keepdims` accepted where
+`dim`/`keepdim` are. `quick_unary` and `quick_binary` are the same for operands that need no conversion at all, which
+is what most calls are: they decide that in a few tests, and leave every other case to `record.apply`.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import re
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from jitgrad import dtypes
+from jitgrad.base.quiet import again, quiet
+from jitgrad.base.settings import config
+from jitgrad.errors import TracedValueError
+from jitgrad.ops.elementwise import cast, mul
+from jitgrad.ops.linalg import matmul
+from jitgrad.ops.movement import reshape
+from jitgrad.ops.movement import sum as add_up
+from jitgrad.ops.table import OUTPUT, REST, Op, Spec
+from jitgrad.record import quick_traced
+from jitgrad.record.apply import FLOATS, apply, grad_mode, number_row, spread_number_row
+from jitgrad.record.checking import is_meant
+from jitgrad.record.trace import lifting
+from jitgrad.tape.handle import Handle, keep_arrays, make, make_recorded, note_view, row_of
+from jitgrad.tape.tape import NOTHING, Row
+
+SCALARS = {kind: np.dtype(kind) for kind in (np.float32, np.float64)}
+RENAMED = {"axis": "dim", "keepdims": "keepdim", "input": "x", "other": "y"}
+
+recording = grad_mode.get
+limits = config.values
+ndarray = np.ndarray
+
+
+_PICK: dict[tuple[int, ...], Callable] = {
+    (): lambda x, y, z: (),
+    (0,): lambda x, y, z: (x,),
+    (1,): lambda x, y, z: (y,),
+    (OUTPUT,): lambda x, y, z: (z,),
+    (0, 1): lambda x, y, z: (x, y),
+    (OUTPUT, 0): lambda x, y, z: (z, x),
+    (OUTPUT, 1): lambda x, y, z: (z, y),
+    (OUTPUT, 0, 1): lambda x, y, z: (z, x, y),
+}
+
+
+def quick_unary(op: Op, general: Callable = apply) -> Callable:
+    """The method of an elementwise op of one floating input, without parameters. `general` takes what is not quick."""
+    run, hot_run = op.run, op.hot_run
+    plan = op.plan((True,)) if op.differentiable else None
+    pick: Any = _PICK[plan.slots] if plan else None
+    any_dtype = op.result == "bool"
+    traced = quick_traced.unary(op)
+
+    def method(self: Any) -> Any:
+        x = self._value
+        dtype = SCALARS.get(x.__class__)
+        if lifting or (dtype is None and (x.__class__ is not ndarray or (x.dtype not in FLOATS and not any_dtype))):
+            out = traced(self) if x is None else None
+            return general(op, (self,)) if out is None else out
+        try:
+            value = quiet.run(hot_run if dtype is None and x.size >= limits["large"] else run, x)
+        except RuntimeError:
+            value = again(run, x)
+        row = self._row
+        if plan is None or row is None or not row.requires or not recording():
+            return make(self.__class__, value, None)
+        if dtype is not None:
+            return make_recorded(self.__class__, value, op, (row,), NOTHING, (), dtype, plan, pick(x, None, value))
+        out = make_recorded(self.__class__, value, op, (row,), NOTHING, value.shape, value.dtype, plan, ())
+        if plan.slots:
+            keep_arrays(out._row, plan.slots, (self, out), (x, value))
+        return out
+
+    return _named(method, op)
+
+
+def quick_with_parameters(op: Op) -> Callable:
+    """The same for an op with parameters, which are canonical."""
+    run = op.run
+    plan = op.plan((True,)) if op.differentiable else None
+    pick: Any = _PICK[plan.slots] if plan else None
+
+    def method(self: Any, **params: Any) -> Any:
+        x = self._value
+        dtype = SCALARS.get(x.__class__)
+        if lifting or (dtype is None and (x.__class__ is not ndarray or x.dtype not in FLOATS)):
+            return apply(op, (self,), params)
+        try:
+            value = quiet.run(run, x, **params)
+        except RuntimeError:
+            value = again(run, x, **params)
+        row = self._row
+        if plan is None or row is None or not row.requires or not recording():
+            return make(self.__class__, value, None)
+        if dtype is not None:
+            return make_recorded(self.__class__, value, op, (row,), params, (), dtype, plan, pick(x, None, value))
+        out = make_recorded(self.__class__, value, op, (row,), params, value.shape, value.dtype, plan, ())
+        if plan.slots:
+            keep_arrays(out._row, plan.slots, (self, out), (x, value))
+        return out
+
+    return _named(method, op)
+
+
+def quick_one(op: Op) -> Callable:
+    """`method(x, params)` for any op of one input, which may be a view of it; parameters are canonical."""
+    run = op.hot_run
+    plan = op.plan((True,)) if op.differentiable and not op.holes() else None
+    slots: tuple[int, ...] = plan.slots if plan else ()
+    saved: tuple = ((),) if slots == (REST,) else ()  # an index without arrays: so many of them are saved
+    keeps, view = bool(slots) and slots != (REST,), op.view
+
+    def method(self: Any, params: dict[str, Any]) -> Any:
+        x = self._value
+        if lifting or ((x.__class__ is not ndarray or x.dtype not in FLOATS) and (view or x.__class__ not in SCALARS)):
+            return apply(op, (self,), params)
+        try:
+            value = run(x, **params) if view else quiet.run(run, x, **params)
+        except (ValueError, RuntimeError):
+            return apply(op, (self,), params)  # which says what is wrong, or runs it inside of another operation
+        row, dtype = self._row, value.dtype
+        if plan is None or row is None or not row.requires or not recording() or dtype not in FLOATS:
+            out = make(self.__class__, value, None)
+        else:
+            out = make_recorded(self.__class__, value, op, (row,), params, value.shape, dtype, plan, saved)
+            if keeps:
+                keep_arrays(out._row, slots, (self, out), (x, value))
+        if view:
+            note_view(self, out, op, params)
+        return out
+
+    return method
+
+
+def quick_binary(op: Op, general: Callable = apply) -> Callable:
+    """The method of an elementwise op of two operands: tensors of one dtype and shape, or a tensor and a number. `general`
+    takes what is not quick."""
+    run = op.run
+    plans = {(a, b): op.plan((a, b)) for a in (True, False) for b in (True, False)} if op.differentiable else {}
+    both, first, second = (plans.get(mask) for mask in ((True, True), (True, False), (False, True)))
+    pick_both, pick_first, pick_second = (_PICK[plan.slots] if plan else None for plan in (both, first, second))
+    any_dtype = op.result == "bool"
+    with_number = _with_number(op, False, general)
+    traced = quick_traced.binary(op)
+
+    def method(self: Any, other: Any) -> Any:
+        x = self._value
+        kind = x.__class__
+        cls = self.__class__
+        dtype = SCALARS.get(kind)
+        if other.__class__ is not cls:
+            return with_number(self, other)
+        y = other._value
+        if lifting or y.__class__ is not kind or (
+            dtype is None
+            and (kind is not ndarray or x.dtype is not y.dtype or x.shape != y.shape or (x.dtype not in FLOATS and not any_dtype))
+        ):  # fmt: skip
+            out = traced(self, other) if x is None else None
+            return general(op, (self, other)) if out is None else out
+        try:
+            value = quiet.run(run, x, y)
+        except RuntimeError:
+            value = again(run, x, y)
+        left, right = self._row, other._row
+        plan: Any
+        if left is not None and left.requires:
+            plan, pick = (both, pick_both) if right is not None and right.requires else (first, pick_first)
+        elif right is not None and right.requires:
+            plan, pick = second, pick_second
+        else:
+            return make(cls, value, None)
+        if plan is None or not recording():
+            return make(cls, value, None)
+        rows = (left or row_of(self), right or row_of(other))
+        if dtype is not None:
+            return make_recorded(cls, value, op, rows, NOTHING, (), dtype, plan, pick(x, y, value))  # type: ignore[misc]
+        out = make_recorded(cls, value, op, rows, NOTHING, value.shape, value.dtype, plan, ())
+        if plan.slots:
+            keep_arrays(out._row, plan.slots, (self, other, out), (x, y, value))
+        return out
+
+    return _named(method, op)
+
+
+def quick_reflected(op: Op, general: Callable = apply) -> Callable:
+    """`number op tensor`, as in `1 - x`."""
+    return _named(_with_number(op, True, general), op, f"__r{op.name}__")
+
+
+def _with_number(op: Op, reflected: bool, general: Callable) -> Callable:
+    """The method for a tensor and a number; if `reflected`, the number is the first operand."""
+    run, traced = op.run, quick_traced.binary(op)
+    plan = op.plan((not reflected, reflected)) if op.differentiable else None
+    pick: Any = _PICK[plan.slots] if plan else None
+
+    def method(self: Any, other: Any) -> Any:
+        x = self._value
+        dtype = SCALARS.get(x.__class__)
+        if lifting or (dtype is None and (x.__class__ is not ndarray or x.dtype not in FLOATS)) or (
+            other.__class__ is not float and other.__class__ is not int
+        ):  # fmt: skip
+            out = traced(self, other, reflected) if x is None else None
+            if out is None and (is_operand(other) or (op is mul and _is_no_count(self, other))):
+                return general(op, (other, self) if reflected else (self, other))
+            return NotImplemented if out is None else out
+        try:
+            value = quiet.run(run, other, x) if reflected else quiet.run(run, x, other)
+        except RuntimeError:
+            value = again(run, other, x) if reflected else again(run, x, other)
+        except (OverflowError, TypeError):
+            return apply(op, (other, self) if reflected else (self, other))  # which says what is wrong
+        row = self._row
+        if plan is None or row is None or not row.requires or not recording():
+            return make(self.__class__, value, None)
+        if dtype is not None:
+            number = number_row(other, x.__class__)
+            one = number.params["value"]
+            rows, saved = ((number, row), pick(one, x, value)) if reflected else ((row, number), pick(x, one, value))
+            return make_recorded(self.__class__, value, op, rows, NOTHING, (), dtype, plan, saved)
+        dtype, shape = value.dtype, value.shape
+        number = spread_number_row(other, dtype.type, shape)
+        rows = (number, row) if reflected else (row, number)
+        out = make_recorded(self.__class__, value, op, rows, NOTHING, shape, dtype, plan, ())
+        if plan.slots:
+            one = number_row(other, dtype.type).params["value"]
+            owners, values = ((None, self, out), (one, x, value)) if reflected else ((self, None, out), (x, one, value))
+            keep_arrays(out._row, plan.slots, owners, values)
+        return out
+
+    return method
+
+
+def quick_product(self: Any, other: Any) -> Any:
+    """The product of two tensors of one floating dtype, matrices or vectors whose sizes fit."""
+    x, y = self._value, other._value
+    try:
+        value = quiet.run(matmul.run, x, y)
+    except RuntimeError:
+        value = again(matmul.run, x, y)
+    cls, left, right = self.__class__, self._row, other._row
+    a = left is not None and left.requires
+    b = right is not None and right.requires
+    if not (a or b) or not recording():
+        return make(cls, value, None)
+    left, right, dtype = left or row_of(self), right or row_of(other), x.dtype
+    if x.ndim == y.ndim == 1:  # the sum of products, which are not computed here since no rule needs them
+        plan = mul.plan((a, b))
+        out = make_recorded(cls, value, mul, (left, right), NOTHING, x.shape, dtype, plan, ())
+        keep_arrays(out._row, plan.slots, (self, other), (x, y))
+        return make_recorded(cls, value, add_up, (out._row,), _ALL_OF_ONE, (), dtype, add_up.plan((True,)), ())
+    if x.ndim == 1:  # rows know matrices alone
+        x = x[None]
+        left = _reshaped_row(left, x.shape)
+    if y.ndim == 1:
+        y = y[:, None]
+        right = _reshaped_row(right, y.shape)
+    shape, plan = (x.shape[0], y.shape[1]), matmul.plan((a, b))
+    out = make_recorded(cls, value, matmul, (left, right), NOTHING, shape, dtype, plan, ())
+    keep_arrays(out._row, plan.slots, (self, other, out), (x, y, value))
+    if value.shape == shape:
+        return out
+    params, plan = {"shape": value.shape}, reshape.plan((True,))
+    return make_recorded(cls, value, reshape, (out._row,), params, value.shape, dtype, plan, ())
+
+
+_ALL_OF_ONE: dict[str, Any] = {"dim": (0,), "keepdim": False}
+
+
+def _reshaped_row(row: Row, shape: tuple[int, ...]) -> Row:
+    return Row(reshape, (row,), {"shape": shape}, shape, row.dtype, row.requires, reshape.plan((row.requires,)), ())
+
+
+def is_operand(x: Any) -> bool:
+    """Whether operators take it beside a tensor."""
+    return isinstance(x, (Handle, np.ndarray, np.generic, bool, int, float))
+
+
+def _is_no_count(tensor: Any, other: Any) -> bool:
+    """Whether a product is one with a list, and the tensor does not say how often to repeat it: Python would ask it that."""
+    held = tensor._held
+    return isinstance(other, (list, tuple)) and (bool(held.shape) or held.dtype.kind not in "iu")
+
+
+def _named(method: Callable, op: Op, name: str = "") -> Callable:
+    method.__name__ = method.__qualname__ = name or op.name
+    method.__doc__ = describe(op)
+    return method
+
+
+def describe(op: Op) -> str:
+    """A docstring from a row."""
+    what = f"{op.name}: {op.kernel}, elementwise" if op.kernel else f"{op.name} of the tensor"
+    kinds = {"float": "Integers are computed in the default float dtype.", "bool": "The result is bool.",
+             "floating": "Raises RuntimeError for dtypes that are not floating."}  # fmt: skip
+    grad = "Differentiable." if op.differentiable else "Not differentiable."
+    return " ".join([what + ".", kinds.get(op.result, ""), grad]).replace("  ", " ")
+
+
+def bound(op: Op, accept: Callable = lambda args: args) -> Callable:
+    """`op` as a function of operands and PyTorch's parameters: any operand, any parameter.
+
+    `accept` may turn the operands into others if none of them is a tensor.
+    """
+    n = len(op.inputs)
+    plain = op.kind == "elementwise" and op.prepare is None and op.result != "integer"
+    quick: Any
+    if plain and n == 1:
+        quick = quick_unary(op)
+
+        def function(*args: Any, **kwargs: Any) -> Any:
+            if len(args) == 1 and not kwargs and isinstance(args[0], Handle):
+                return quick(args[0])
+            return _call(op, args, kwargs, accept)
+    elif plain and n == 2:
+        quick = quick_binary(op)
+
+        def function(*args: Any, **kwargs: Any) -> Any:
+            if len(args) == 2 and not kwargs and isinstance(args[0], Handle):
+                out = quick(*args)
+                return out if out is not NotImplemented else apply(op, args)  # which says what is wrong
+            return _call(op, args, kwargs, accept)
+    elif op.kind == "reduction" and op.prepare is not None and not op.composite:
+        reduce, canonical = quick_one(op), _canonical(op)
+
+        def function(*args: Any, **kwargs: Any) -> Any:
+            if args and isinstance(args[0], Handle):
+                x = args[0]._value
+                if x.__class__ in SCALARS or (x.__class__ is ndarray and x.dtype in FLOATS):
+                    try:
+                        params = canonical(x.shape, len(args) - 1, *args[1:], *kwargs.items())
+                    except TypeError:  # a list, which has no hash, a dtype, or something wrong
+                        return _call(op, args, kwargs, accept)
+                    return reduce(args[0], params)
+            return _call(op, args, kwargs, accept)
+    else:
+
+        def function(*args: Any, **kwargs: Any) -> Any:
+            return _call(op, args, kwargs, accept)
+
+    return _named(function, op)
+
+
+def _canonical(op: Op) -> Callable:
+    """The parameters of an op for arguments after a tensor of some shape; these recur, so they are kept."""
+    prepare = op.prepare
+    assert prepare is not None
+
+    @functools.lru_cache(maxsize=1024, typed=True)
+    def canonical(shape: tuple[int, ...], count: int, *given: Any) -> dict[str, Any]:
+        named = {RENAMED.get(name, name): value for name, value in given[count:]}
+        return prepare(Spec(shape, np.dtype(np.float32)), *given[:count], **named)
+
+    return canonical
+
+
+def _call(op: Op, args: tuple, kwargs: dict[str, Any], accept: Callable) -> Any:
+    """Sort out operands and parameters, then apply `op`."""
+    n = len(op.inputs)
+    if kwargs:
+        kwargs = {RENAMED.get(name, name): value for name, value in kwargs.items()}
+    operands, rest = list(args[:n]), args[n:]
+    while len(operands) < n and op.inputs[len(operands)] in kwargs:
+        operands.append(kwargs.pop(op.inputs[len(operands)]))
+    operands = list(accept(operands))
+    if len(operands) < n:
+        raise TypeError(f"{op.name} takes {n} operand{'s' * (n > 1)} ({', '.join(op.inputs)}), {len(operands)} given")
+    if op.kind != "elementwise":
+        for name, operand in zip(op.inputs, operands):
+            if not isinstance(operand, Handle):
+                raise TypeError(f"{op.name}: {name} must be a tensor, not {type(operand).__name__}")
+    dtype = kwargs.pop("dtype", None) if kwargs else None
+    if dtype is not None:
+        operands[0] = apply(cast, (operands[0],), {"dtype": dtypes.to_numpy(dtype)})
+    if dtype is None or op.result != "sum":
+        operands[0] = _fitting(op, operands[0])
+    if op.prepare is None:
+        if rest or kwargs:
+            raise TypeError(f"{op.name} takes no further arguments, got {[*rest, *kwargs]}")
+        return apply(op, operands)
+    held = [o._held if isinstance(o, Handle) else o for o in operands]
+    try:
+        params = op.prepare(*held, *rest, **kwargs)
+    except TracedValueError:
+        raise
+    except TypeError as error:
+        beyond = error.__traceback__ and error.__traceback__.tb_next
+        calls = beyond is None or is_meant(error)  # Python did not accept the arguments, or the op did not
+        why = re.sub(r"^.*?[(][)] ", "", str(error)) if calls else f"these are no arguments for it: {[*rest, *kwargs.values()]}"
+        raise TypeError(f"{op.name}{signature(op)}: {why}") from (None if calls else error)
+    return apply(op, operands, params)
+
+
+def signature(op: Op) -> str:
+    """The call signature of a row, for messages and docs."""
+    if op.prepare is None:
+        return f"({', '.join(op.inputs)})"
+    parameters = inspect.signature(op.prepare).parameters.values()
+    return f"({', '.join(str(p.replace(annotation=p.empty)) for p in parameters)})"
+
+
+def _fitting(op: Op, operand: Any) -> Any:
+    """The operand in the dtype that the row computes in."""
+    if op.result not in ("sum", "floating"):
+        return operand
+    dtype = operand._held.dtype
+    if dtypes.is_floating(dtype):
+        return operand
+    if op.result == "sum":  # integers and bools add up in int64
+        return operand if dtype == np.int64 else apply(cast, (operand,), {"dtype": np.dtype(np.int64)})
+    raise RuntimeError(
+        f"{op.name} needs a floating dtype, and this tensor is {dtypes.of(dtype).name}: convert with .float() or dtype="
+    )

@@ -1,0 +1,181 @@
+"""Reading and writing with index arrays: `x[i]`, where machine code works out the addresses.
+
+An index that is out of bounds is replaced by 0, so that no foreign memory is touched, and noted in the flag of the function:
+whoever called it raises `IndexError`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from jitgrad.ops.indexing import Slot, getitem, index_add, index_put, within
+from jitgrad.sweeps.llvm.function import moved
+from jitgrad.sweeps.llvm.lanes import Lane
+from jitgrad.sweeps.machine.words import kind_of
+from jitgrad.sweeps.plan.layouts import is_number, place, stand_in
+from jitgrad.tape.tape import Row
+
+INDEX_DTYPES = frozenset(map(np.dtype, ("int32", "int64")))
+_WRITES = (index_add, index_put)
+
+
+def is_indexed(row: Row) -> bool:
+    """Whether a row reads or writes with index arrays, or checks one."""
+    return row.op is within or (row.op is getitem and len(row.inputs) > 1) or (row.op in _WRITES and len(row.inputs) > 2)
+
+
+def arrays_of(row: Row) -> tuple[Row, ...]:
+    return row.inputs[2 if row.op in _WRITES else row.op is getitem :]
+
+
+def why_not_indexed(row: Row) -> str:
+    """Why machine code cannot do a row with index arrays, or ""."""
+    if any(a.dtype not in INDEX_DTYPES for a in arrays_of(row)):
+        return "indices that are neither int32 nor int64 are left to NumPy"
+    if row.op is within:
+        return "nothing to index" if 0 in row.shape else ""
+    if not all(isinstance(i, Slot) or i is Ellipsis or i == slice(None) for i in row.params["index"]):
+        return "an index that mixes arrays with other items is left to NumPy"
+    if 0 in row.inputs[0].shape or 0 in row.shape:
+        return "nothing to index"
+    if row.op is getitem:
+        return ""
+    alike = row.inputs[1].shape == Picked(row).shape and row.inputs[1].dtype == row.dtype
+    return "" if alike and not is_number(row) else "the value is broadcast"
+
+
+class Picked:
+    """How the dimensions of what an index picks come about: those of the index arrays together, and those kept whole."""
+
+    def __init__(self, row: Row) -> None:
+        whole, index = row.inputs[0], row.params["index"]
+        if Ellipsis in index:
+            at = index.index(Ellipsis)
+            index = (*index[:at], *[slice(None)] * (whole.ndim - len(index) + 1), *index[at + 1 :])
+        index = (*index, *[slice(None)] * (whole.ndim - len(index)))
+        slots = [d for d, item in enumerate(index) if isinstance(item, Slot)]
+        kept = [d for d in range(whole.ndim) if d not in slots]
+        arrays = arrays_of(row)
+        self.slots = [(d, arrays[index[d].number]) for d in slots]
+        self.block = np.broadcast_shapes(*[a.shape for _, a in self.slots])
+        apart = slots[-1] - slots[0] + 1 != len(slots)
+        before = 0 if apart else slots[0]
+        rank = len(self.block)
+        self.block_at = list(range(before, before + rank))
+        # for each dimension that is kept, where it stands in what is picked
+        self.kept = [(d, k if k < before else k + rank) for k, d in enumerate(kept)]
+        shape = [whole.shape[d] for d in kept]
+        self.shape = (*shape[:before], *self.block, *shape[before:])
+
+
+def emit_indexed(f: Any, row: Row) -> None:
+    """Append the loops of a row with index arrays to the text of the `Emitter` `f`."""
+    if row.op is within:
+        _emit_within(f, row)
+        return
+    picked, kind = Picked(row), kind_of(row.dtype)
+    if row.op is getitem:
+        pointer, whole = f.operand(row.inputs[0])
+        one = is_number(row)
+        other, part = (f.stack(row) if one else f.array(row, written=True)), stand_in(row.shape)
+    else:
+        other, part = f.operand(row.inputs[1])
+        pointer, whole = f.array(row, written=True), stand_in(row.shape)
+        source = f.plan.layouts.view(row.inputs[0])[0]
+        if is_number(source) or f.array(source) != pointer:
+            f.write(row.inputs[0], pointer)
+    f.count += 1
+    name = f"I{f.count}"
+    indices = [f.operand(a) for _, a in picked.slots]
+    indices = [(p, np.broadcast_to(where, picked.block)) for p, where in indices]
+    here, there = moved(f.block, f.size(place(whole)[0])), moved(f.block, f.size(place(part)[0]))
+    starts = [moved(f.block, f.size(place(where)[0])) for _, where in indices]
+    for b, n in enumerate(picked.block):
+        step = f.open(f"{name}.b{b}", f.size(n))
+        there = moved(f.block, there) + step * f.size(part.strides[picked.block_at[b]])
+        starts = [moved(f.block, s) + step * f.size(where.strides[b]) for s, (_, where) in zip(starts, indices)]
+    for (d, a), start, (p, _) in zip(picked.slots, starts, indices):
+        word = kind_of(a.dtype)
+        found = f.block.load(f.block.address(p, moved(f.block, start), word), word, 1).to("i64")
+        index = _checked(f, found, whole.shape[d])
+        here, there = moved(f.block, here) + index * f.size(whole.strides[d]), moved(f.block, there)
+    steps = [(whole.shape[d], whole.strides[d], part.strides[k]) for d, k in picked.kept if whole.shape[d] != 1]
+    _over(f, name, steps, here, there, _body(f, row, kind, pointer, other))
+    for b in reversed(range(len(picked.block))):
+        f.close(f"{name}.b{b}")
+    if row.op is getitem and is_number(row):
+        f.keep_number(row, f.block.load(other, kind, 1))
+
+
+def _emit_within(f: Any, row: Row) -> None:
+    """Indices as they are, after a look at whether they are in bounds."""
+    pointer, where = f.operand(row.inputs[0])
+    one = is_number(row)
+    target, whole = (f.stack(row) if one else f.array(row, written=True)), stand_in(row.shape)
+    f.count += 1
+    name = f"I{f.count}"
+    here, there = moved(f.block, f.size(place(where)[0])), f.block.const(0, "i64")
+    for d, n in enumerate(row.shape):
+        step = f.open(f"{name}.{d}", f.size(n))
+        here = moved(f.block, here) + step * f.size(where.strides[d])
+        there = moved(f.block, there) + step * f.size(whole.strides[d])
+    kind = kind_of(row.inputs[0].dtype)
+    found = f.block.load(f.block.address(pointer, here, kind), kind, 1).to("i64")
+    index = _checked(f, found, row.params["size"], from_end=False).to("i32")
+    f.block.store(index, f.block.address(target, moved(f.block, there), "i32"))
+    for d in reversed(range(row.ndim)):
+        f.close(f"{name}.{d}")
+    if one:
+        f.keep_number(row, f.block.load(target, "i32", 1))
+
+
+def _body(f: Any, row: Row, kind: str, pointer: str, other: str) -> Callable[[Lane, Lane, Lane | None], None]:
+    """What is done for the elements at `here` of what is indexed and `there` of the rest."""
+
+    def body(here: Lane, there: Lane, mask: Lane | None) -> None:
+        block, lanes = f.block, f.block.lanes
+        inside, outside = block.address(pointer, here, kind), block.address(other, there, kind)
+        if row.op is getitem:
+            block.store(block.load(inside, kind, lanes, mask), outside, mask)
+            return
+        value = block.load(outside, kind, lanes, mask)
+        if row.op is index_add:
+            value = block.load(inside, kind, lanes, mask) + value
+        block.store(value, inside, mask)
+
+    return body
+
+
+def _over(f: Any, name: str, steps: Sequence[tuple[int, int, int]], here: Lane, there: Lane, body: Callable) -> None:
+    """Loops over the dimensions that are kept; the last in vectors if both sides are without gaps."""
+    vectors = bool(steps) and steps[-1][1:] == (1, 1)
+    for d, (n, ours, theirs) in enumerate(steps[: len(steps) - vectors]):
+        index = f.open(f"{name}.{d}", f.size(n))
+        here = moved(f.block, here) + index * f.size(ours)
+        there = moved(f.block, there) + index * f.size(theirs)
+    if vectors:
+        f.vectors(f"{name}.v", f.size(steps[-1][0]), 8, lambda at, mask: body(
+            moved(f.block, here) + at, moved(f.block, there) + at, mask))  # fmt: skip
+    else:
+        body(here, there, None)
+    for d in reversed(range(len(steps) - vectors)):
+        f.close(f"{name}.{d}")
+
+
+def _checked(f: Any, index: Lane, size: int, from_end: bool = True) -> Lane:
+    """The index counted from 0; 0, and a note in the flag, if it is out of bounds."""
+    n = f.size(size)
+    counted = (index < 0).select(index + n, index) if from_end else index
+    bad = (counted < 0) | (counted >= n)
+    f.count += 1
+    name, flag = f"B{f.count}", f.flag()
+    f.block.lines.append(f"  br i1 {bad.name}, label %{name}.bad, label %{name}.fine\n{name}.bad:")
+    f.flush()
+    for k, value in enumerate((f.block.const(1, "i64"), index, f.size(size))):
+        f.block.store(moved(f.block, value), f.block.address(flag, k, "i64"))
+    f.block.lines.append(f"  br label %{name}.fine\n{name}.fine:")
+    f.flush()
+    return moved(f.block, bad).select(f.block.const(0, "i64"), moved(f.block, counted))

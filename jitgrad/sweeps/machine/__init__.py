@@ -1,0 +1,1 @@
+"""The machine: a long tape as instructions, with a compiled function for each."""

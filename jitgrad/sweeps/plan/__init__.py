@@ -1,0 +1,1 @@
+"""What becomes of a tape: segments, layouts, buffers, what is computed again."""

@@ -1,0 +1,80 @@
+"""Which rows machine code can compute, taken one by one."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from jitgrad.ops.elementwise import cast
+from jitgrad.ops.linalg import matmul
+from jitgrad.ops.reductions import cumsum
+from jitgrad.sweeps.llvm.indexed import is_indexed, why_not_indexed
+from jitgrad.sweeps.plan.layouts import REDUCTIONS, is_number, stand_in
+from jitgrad.tape.tape import ITEM, Row
+
+FLOATS = frozenset(map(np.dtype, ("float16", "float32", "float64")))
+NATIVE_DTYPES = FLOATS | frozenset(map(np.dtype, ("int32", "int64", "bool")))
+BOOL = np.dtype("bool")
+SMALL_PRODUCT = 1 << 17
+"""Multiplications up to which a product of matrices is done by our own loops, which need no call; then by BLAS."""
+
+
+def why_no_kernel(row: Row, largest_product: float) -> str:
+    """Why NumPy runs a row ("" if machine code can); `largest_product` is how many multiplications a product may take."""
+    if row.op in REDUCTIONS:
+        supported = row.inputs[0].dtype in NATIVE_DTYPES and row.dtype != BOOL
+        return "" if supported else f"no kernel for {row.dtype.name}"
+    if row.op is matmul:
+        return _why_not_product(row, largest_product)
+    if row.op is cumsum:
+        supported = row.inputs[0].dtype in NATIVE_DTYPES and not is_number(row)
+        return "" if supported else f"no running sum of {row.inputs[0].dtype.name}, or of one number"
+    if is_indexed(row):
+        return why_not_indexed(row) if row.dtype in NATIVE_DTYPES - {BOOL} else f"no indexing of {row.dtype.name}"
+    if row.op.parts is not None:
+        return _why_not_parts(row)
+    if row.op.kind != "elementwise" or row.op.kernel is None:
+        return "no kernel expression" if row.op.kind == "elementwise" else f"{row.op.kind} is left to NumPy"
+    for dtype in (row.dtype, *(x.dtype for x in row.inputs)):
+        if dtype not in NATIVE_DTYPES:
+            return f"no kernel for {dtype.name}"
+    if row.inputs[-1].dtype == BOOL and row.op is not cast and row.op.name not in _BOOL_OPS:
+        return "no kernel for bool"
+    if row.dtype in FLOATS or row.op.result == "bool" or row.op is cast:
+        return ""
+    return "" if row.op.name in _INTEGER_OPS else "no integer kernel"
+
+
+def is_call(row: Row) -> bool:
+    """Whether machine code computes a row in one go, from memory: a product, a running sum, a result of a loop, an element at an
+    index."""
+    return row.op in (matmul, cumsum, ITEM) or is_indexed(row)
+
+
+def _why_not_product(row: Row, largest: float) -> str:
+    if row.dtype.name not in ("float32", "float64"):
+        return f"no product of {row.dtype.name} matrices"
+    if math.prod(row.shape) * row.inputs[0].shape[-1] > largest:
+        return "a product of this size is left to BLAS"
+    return "" if math.prod(row.shape) > 1 else "a product of one element"
+
+
+def _why_not_parts(row: Row) -> str:
+    if row.dtype not in NATIVE_DTYPES or any(x.dtype != row.dtype for x in row.inputs):
+        return f"{row.op.kind} of {row.dtype.name} is left to NumPy"
+    parts = row.op.parts(stand_in(row.shape), *row.inputs, **row.params) if row.op.parts else None
+    if parts is None or is_number(row):
+        return f"{row.op.kind} is left to NumPy"
+    alike = all(value is None or value.shape == where.shape for value, where, _ in parts)
+    return "" if alike else "the value is broadcast"
+
+
+_BOOL_OPS = frozenset((
+    "where", "zeros_like", "eq", "ne", "lt", "le", "gt", "ge", "logical_and", "logical_or", "logical_xor",
+    "logical_not", "bitwise_and", "bitwise_or", "bitwise_xor", "bitwise_not",
+))  # fmt: skip
+_INTEGER_OPS = frozenset((
+    "add", "sub", "mul", "neg", "abs", "sign", "maximum", "minimum", "where", "clamp", "zeros_like", "bitwise_and",
+    "bitwise_or", "bitwise_xor", "bitwise_not", "square", "relu", "remainder", "floor_divide",
+))  # fmt: skip

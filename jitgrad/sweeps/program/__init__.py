@@ -1,0 +1,1 @@
+"""A plan that can be called: kernels, NumPy calls and buffers."""

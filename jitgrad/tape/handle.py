@@ -1,0 +1,236 @@
+"""What users hold, and what the tape keeps of it: values, the memory behind them, and guards against overwriting.
+
+A `Handle` (users see its subclass `Tensor`) is a value with the row that it came from. Its memory is a `Storage`,
+shared with its views; what the reverse sweep will need is kept with the version that the storage had.
+"""
+
+from __future__ import annotations
+
+import weakref
+import zlib
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+
+from jitgrad.errors import OverwrittenError
+from jitgrad.ops.table import OUTPUT, REST, Op, Plan
+from jitgrad.tape.tape import Leaf, Row, serials
+
+
+class Storage:
+    """The memory that a tensor and its views share: `version` counts in-place changes through tensors.
+
+    `exported` is not None once a NumPy array outside shares the memory: a checksum of the bytes at that time.
+    """
+
+    __slots__ = ("array", "exported", "kept", "room", "version", "views")
+
+    array: np.ndarray
+    version: int
+    exported: int | None
+    kept: bool
+    room: int
+    views: list[weakref.ref]
+
+    def checksum(self) -> int:
+        return zlib.crc32(np.ascontiguousarray(self.array).tobytes())
+
+    def look(self, view: Handle) -> None:
+        """Note a view; those that are gone are forgotten now and then, so that a parameter does not collect them."""
+        self.views.append(weakref.ref(view))
+        if len(self.views) > self.room:
+            self.views = [reference for reference in self.views if reference() is not None]
+            self.room = 2 * len(self.views) + 16
+
+    def living(self) -> list[Handle]:
+        """The views that are still there."""
+        return [view for view in [reference() for reference in self.views] if view is not None]
+
+    def export(self) -> None:
+        """Note that somebody outside can now write to this memory unseen."""
+        if self.exported is None:
+            self.exported = self.checksum() if self.kept else -1
+
+
+class Handle:
+    """A value with its history: `_value` (array, NumPy scalar, or None while tracing) and `_row`.
+
+    A 0-d value is a NumPy scalar, which is immutable and several times quicker than a 0-d array, until somebody
+    needs to share its memory (`own_memory`).
+    """
+
+    __slots__ = ("__weakref__", "_row", "_storage", "_value", "_view")
+
+    kind: ClassVar[Any]
+    """The class that users see, `Tensor`, which says so itself; modules below it make tensors by `tensor`."""
+
+    _value: Any
+    _row: Any
+    _storage: Any
+    _view: Any
+
+    @property
+    def _held(self) -> Any:
+        """What knows shape and dtype: the value, or while tracing the row."""
+        return self._value if self._value is not None else self._row
+
+
+new = object.__new__
+
+
+def tensor(value: Any, row: Row | None = None) -> Any:
+    """A new tensor with this value (None while tracing) and row."""
+    return make(Handle.kind, value, row)
+
+
+def make(cls: Any, value: Any, row: Row | None) -> Any:
+    """A new handle of class `cls`."""
+    handle = new(cls)
+    handle._value = value
+    handle._row = row
+    handle._storage = handle._view = None
+    return handle
+
+
+def make_recorded(
+    cls: Any, value: Any, op: Op, inputs: tuple, params: dict[str, Any], shape: tuple, dtype: np.dtype, plan: Plan | None,
+    saved: Any, requires: bool = True,
+) -> Any:  # fmt: skip
+    """`make` with a new `Row` that wants a gradient, written out: calling `Row` takes as long as the rest of recording."""
+    handle = new(cls)
+    row = new(Row)
+    handle._value = value
+    handle._row = row
+    handle._storage = handle._view = None
+    row.op = op
+    row.inputs = inputs
+    row.params = params
+    row.shape = shape
+    row.dtype = dtype
+    row.requires = requires
+    row.plan = plan
+    row.saved = saved
+    row.guards = row.extra = None
+    row.serial = serials()
+    return handle
+
+
+def own_memory(handle: Handle) -> Storage:
+    """The storage of a handle, made on first need."""
+    storage = handle._storage
+    if storage is None:
+        if not isinstance(handle._value, np.ndarray):
+            handle._value = np.array(handle._value)
+        storage = handle._storage = new(Storage)
+        storage.array = handle._value
+        storage.version = 0
+        storage.views = []
+        storage.room = 16
+        storage.exported = None
+        storage.kept = False
+    return storage
+
+
+def row_of(handle: Handle) -> Row:
+    """The row of a handle; one that has no history gets a leaf."""
+    row = handle._row
+    if row is None:
+        value = handle._value
+        row = handle._row = Leaf(value.shape, value.dtype, False, weakref.ref(handle))
+    return row
+
+
+def requires(handle: Any) -> bool:
+    return isinstance(handle, Handle) and handle._row is not None and handle._row.requires
+
+
+def keep(op: Op, slots: Sequence[int], operands: Sequence[Any], values: Sequence[Any], out: Any) -> tuple[tuple, Any]:
+    """The values in `slots` for the reverse sweep, with guards that notice if their memory is overwritten later.
+
+    Memory that an outside NumPy array shares can change unseen, so of that a copy is kept.
+    """
+    saved: list[Any] = []
+    guards: list[Any] = []
+    for slot in slots:
+        guard = None
+        if slot == REST:
+            value: Any = tuple(np.array(v) for v in values[len(op.inputs) - 1 :])
+        else:
+            owner = out if slot == OUTPUT else operands[slot]
+            value = out._value if slot == OUTPUT else values[slot]
+            if isinstance(value, np.ndarray) and isinstance(owner, Handle):
+                storage = own_memory(owner)
+                if storage.exported is not None:
+                    value = value.copy()
+                else:
+                    storage.kept = True
+                    guard = (storage, storage.version)
+            elif isinstance(value, np.ndarray):  # the caller's own array
+                value = value.copy()
+        saved.append(value)
+        guards.append(guard)
+    return tuple(saved), tuple(guards) if any(guards) else None
+
+
+def keep_arrays(row: Row, slots: Sequence[int], owners: tuple[Any, ...], values: tuple[Any, ...]) -> None:
+    """`keep` for a row made by `make_recorded`: `owners` are its operands and its result, `values` what these hold."""
+    if len(slots) == 1:  # written out, since most rows save one array
+        value = values[slots[0]]
+        if isinstance(value, np.ndarray):
+            storage = owners[slots[0]]._storage or own_memory(owners[slots[0]])
+            if storage.exported is None:
+                storage.kept = True
+                row.saved = (value,)
+                row.guards = ((storage, storage.version),)
+                return
+    saved: list[Any] = []
+    guards: list[Any] = []
+    for slot in slots:
+        value, guard = values[slot], None
+        if isinstance(value, np.ndarray):
+            storage = owners[slot]._storage or own_memory(owners[slot])
+            if storage.exported is not None:
+                value = value.copy()
+            else:
+                storage.kept = True
+                guard = (storage, storage.version)
+        saved.append(value)
+        guards.append(guard)
+    row.saved = tuple(saved)
+    row.guards = tuple(guards) if any(guards) else None
+
+
+def check_guards(row: Row) -> None:
+    """Raise `OverwrittenError` if a value that `row` saved has been changed since."""
+    if unchanged(row.guards):
+        return
+    storage, version = next(guard for guard in row.guards if not unchanged((guard,)))
+    how = "in place" if storage.version != version else "through a NumPy array that shares its memory"
+    raise OverwrittenError(
+        f"the reverse sweep of {row.op.name} needs a tensor of shape {list(storage.array.shape)} that was changed "
+        f"{how} after {row.op.name} used it: compute with a clone(), or change it after backward()"
+    )
+
+
+def unchanged(guards: Sequence[Any]) -> bool:
+    """Whether no value that these guards watch has been changed since."""
+    for guard in guards:
+        if guard is not None:
+            storage, version = guard
+            if storage.version != version or (storage.exported not in (None, -1) and storage.exported != storage.checksum()):
+                return False
+    return True
+
+
+def note_view(base: Any, out: Any, op: Op, params: dict[str, Any]) -> None:
+    """Make `out` share the storage of `base`, if NumPy gave it the same memory."""
+    value, source = out._value, base._value
+    if not isinstance(value, np.ndarray) or value.base is None:
+        return
+    if value is not source and value.base is not (source if source.base is None else source.base):
+        return
+    storage = out._storage = base._storage or own_memory(base)
+    view = base._view
+    out._view = (base, ((op, params),)) if view is None else (view[0], (*view[1], (op, params)))
+    storage.look(out)

@@ -1,0 +1,77 @@
+"""How the elements of arrays lie in memory, asked of NumPy on stand-ins: arrays of bytes with the same strides, never read."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import numpy as np
+from numpy.lib.stride_tricks import as_strided
+
+from jitgrad.ops.elementwise import detach
+from jitgrad.ops.indexing import getitem, part_at
+from jitgrad.ops.movement import reshape
+from jitgrad.ops.table import Op
+from jitgrad.tape.tape import CONTROL, ITEM, Row
+
+ANYTHING = np.zeros(1, np.int8)  # one byte an element: strides in bytes are strides in elements
+IN_ORDER = frozenset((*CONTROL, ITEM.kind, "call", "linalg", "matmul", "njit"))
+"""The kinds of ops whose results lie in memory in order, whatever their operands do."""
+
+
+def stand_in(shape: tuple[int, ...], strides: tuple[int, ...] | None = None) -> np.ndarray:
+    """An array of bytes with these strides, in elements, or with its elements in order; never to be read or written."""
+    return as_strided(ANYTHING, shape, in_order(shape) if strides is None else strides)
+
+
+@functools.lru_cache(4096)
+def in_order(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The strides of an array of this shape whose elements are in order without gaps."""
+    steps, step = [], 1
+    for n in reversed(shape):
+        steps.append(step)
+        step *= n or 1
+    return tuple(reversed(steps))
+
+
+def part_of(x: np.ndarray, op: Op, params: dict[str, Any]) -> np.ndarray | None:
+    """The part of the stand-in `x` that a view looks at; None for a reshape that has to copy."""
+    if op is reshape:
+        try:
+            return np.reshape(x, params["shape"], copy=False)
+        except ValueError:
+            return None
+    if op is getitem:
+        return part_at(x, params["index"])
+    return x if op is detach else op.run(x, **params)
+
+
+def result_of(row: Row, operands: list[np.ndarray]) -> np.ndarray:
+    """The stand-in for what `row` computes of stand-ins."""
+    op, shape = row.op, row.shape
+    if op.kind in IN_ORDER or len(shape) < 2 or (op.kind == "elementwise" and all(x.flags.c_contiguous for x in operands)):
+        return stand_in(shape)
+    if op.kind != "elementwise":
+        with np.errstate(all="ignore"):
+            out = np.asarray(op.run(*map(_numbers, operands, row.inputs), **row.params))
+        return stand_in(shape, steps_of(out))
+    given: Any = [*operands, None]
+    flags: Any = [*[["readonly"]] * len(operands), ["writeonly", "allocate"]]
+    return stand_in(shape, np.nditer(given, ["zerosize_ok"], flags, [np.dtype(np.int8)] * len(given)).operands[-1].strides)
+
+
+def _numbers(x: np.ndarray, row: Row) -> np.ndarray:
+    """An array of zeros with the strides of a stand-in."""
+    ends = [(n - 1) * s for n, s in zip(x.shape, x.strides)] if x.size else []
+    low, high = -sum(e for e in ends if e < 0), sum(e for e in ends if e > 0)
+    room = np.zeros(low + high + 1, row.dtype)
+    return as_strided(room[low:], x.shape, [s * row.dtype.itemsize for s in x.strides])
+
+
+def steps_of(value: Any) -> tuple[int, ...]:
+    return tuple([s // value.itemsize for s in value.strides])
+
+
+def lies(value: Any) -> tuple[int, ...] | None:
+    """How an array lies in memory, for a key: None if in order."""
+    return None if not isinstance(value, np.ndarray) or value.flags.c_contiguous else value.strides

@@ -1,0 +1,1 @@
+"""What users hold: `Tensor`, its values, its changes in place, its text."""

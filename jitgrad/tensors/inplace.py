@@ -1,0 +1,341 @@
+"""Changes in place: memory is overwritten, and the tape says what the tensor now is.
+
+The new value is first computed out of place and recorded as usual; then it is written over the old one, the version
+of the storage goes up, and the tensor's row becomes that of the new value. If the tensor is a view, the tensor it
+looks into changes too: its row becomes "the old one with this part put in", and all other views are looked up again.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from jitgrad import dtypes
+from jitgrad.errors import LeakedTraceError, MutatedArgumentError
+from jitgrad.ops.elementwise import alias, cast, detach
+from jitgrad.ops.indexing import filled, getitem, index_put, put
+from jitgrad.ops.movement import expand, permute, reshape
+from jitgrad.ops.table import infer
+from jitgrad.record.apply import apply, current_trace, grad_mode
+from jitgrad.record.index import Step
+from jitgrad.record.leaving import refuse_masked
+from jitgrad.record.memory import decide, look, views_of
+from jitgrad.record.trace import Trace, captured_here, copied_here, leaked
+from jitgrad.tape.handle import Handle, make, own_memory, requires
+from jitgrad.tape.tape import LEAF, NOTHING, Leaf
+
+
+def overwrite(target: Any, new: Any, name: str) -> Any:
+    """Make `target` hold the value of `new` (a tensor of any dtype that broadcasts to it), in place."""
+    if target._value is None:
+        decide(target)
+    tracking = grad_mode.get() and (requires(target) or requires(new))
+    root = target._view[0] if target._view is not None else target
+    if tracking and root._row is not None and root._row.op is LEAF and root._row.requires:
+        what = "a view of a leaf" if root is not target else "a leaf"
+        raise RuntimeError(f"{name}: {what} that requires grad cannot be changed in place: do it under no_grad(), or "
+                           "compute a new tensor")  # fmt: skip
+    _refuse_unrecorded(target, root, name)
+    new = _fitted(target, new, name)
+    if target._value is None or new._value is None:
+        return _overwrite_traced(target, root, new, name)
+    if tracking:
+        if not requires(new):  # the tensor still requires grad, and what came before passes no gradient on
+            new = apply(index_put, (target, new), {"index": (Ellipsis,)})
+        _keep_old_values(target, new)
+        changed_root = new if root is target else _put(root, target._view[1], new)
+    _write(target, new, name)
+    if tracking:
+        _becomes(root, changed_root._row)
+        _look_again(root)
+    return target
+
+
+def rebind(target: Any, source: Any) -> None:
+    """Make `target` look at the memory of `source`; what it looked at before, and its views, stay as they are."""
+    _before_change(target)
+    storage = own_memory(source)
+    for view in [] if target._storage is None else target._storage.living():
+        if view._view is not None and view._view[0] is target:
+            view._view = None
+    held = target._held
+    target._value, target._storage, target._view = source._value, storage, None
+    storage.look(target)
+    if target._row is not None and (held.shape, held.dtype) != (source._held.shape, source._held.dtype):
+        target._row = Leaf(target._value.shape, target._value.dtype, requires(target), weakref.ref(target))
+
+
+def rebind_traced(target: Any, source: Any) -> None:
+    """`rebind` while a trace records: from now on `target` is a detached view of `source`."""
+    trace = current_trace.get()
+    if trace is None or target._value is not None or (target._row.op is LEAF and target._row not in trace.owned):
+        raise MutatedArgumentError("data: a function under jit or vmap changes a tensor that its caller holds: return the new "
+                                   "value instead")  # fmt: skip
+    before = make(type(target), None, target._row)
+    for view in views_of(trace, target):
+        view._view = (before, view._view[1])
+    seen = detached(captured_here(source))
+    target._row, target._view = seen._row, seen._view
+    trace.views.append(weakref.ref(target))
+
+
+def _becomes(handle: Any, row: Any) -> None:
+    """Give a tensor that was changed its new row, for which a gradient is kept if that was asked for."""
+    old, handle._row = handle._row, row
+    if old is not None and old.extra and "retain" in old.extra:
+        row.extra = (row.extra or {}) | {name: old.extra.pop(name) for name in ("retain", "grad") if name in old.extra}
+
+
+def _refuse_unrecorded(target: Any, root: Any, name: str) -> None:
+    """RuntimeError for a view that was made under `no_grad` of what has a history, which would not know of the change."""
+    if root is not target and grad_mode.get() and requires(root) and not requires(target):
+        raise RuntimeError(f"{name}: this is a view, made by detach() or under no_grad(), of a tensor that requires grad, and "
+                           "changing it would be lost to the gradient: change it under no_grad() too, or clone() it")  # fmt: skip
+
+
+def numbers(value: Any, dtype: np.dtype) -> Any:
+    """What is written into a tensor and is none itself, numbers or an array, in the dtype of the tensor.
+
+    RuntimeError for Python's numbers that do not fit; those of an array wrap around, as in NumPy.
+    """
+    refuse_masked(value)
+    try:
+        array = np.asarray(value)
+        if array.dtype != object or not isinstance(value, int):  # an object is an int beyond int64
+            dtypes.of(array.dtype)
+    except (TypeError, ValueError):
+        if isinstance(value, int):
+            raise RuntimeError(f"an int of {value.bit_length()} bits is beyond int64, and does not fit into a tensor of dtype "
+                               f"{dtypes.of(dtype).name}") from None  # fmt: skip
+        raise TypeError(f"a tensor of dtype {dtypes.of(dtype).name} cannot take {type(value).__name__}: assign "
+                        "numbers, arrays or tensors") from None  # fmt: skip
+    if not isinstance(value, np.ndarray):
+        return dtypes.cast_numbers(array, dtype)[()]
+    copied_here(value)
+    with np.errstate(all="ignore"):
+        return array.astype(dtype)[()]
+
+
+def assign(target: Any, steps: Sequence[Step], value: Any) -> None:
+    """`target[index] = value` for an index of the given steps."""
+    held = target._held
+    if value._held.dtype != held.dtype:
+        value = apply(cast, (value,), {"dtype": held.dtype})
+    if held is target._row:
+        decide(target)
+    tracking = grad_mode.get() and (requires(target) or requires(value))
+    _refuse_unrecorded(target, target._view[0] if target._view is not None else target, "setitem")
+    if tracking or target._value is None or value._value is None:
+        was = grad_mode.get()
+        try:
+            grad_mode.set(tracking or target._value is None or value._value is None)
+            new = _with(target, steps, value)
+        finally:
+            grad_mode.set(was)
+        overwrite(target, new, "setitem")
+        return
+    storage = own_memory(target)
+    _before_change(target)
+    place = target._value
+    writable(place, "setitem")
+    for template, arrays in steps[:-1]:
+        place = place[filled(template, arrays)]
+    template, arrays = steps[-1]
+    storage.version += 1  # before, as an interrupt may come after
+    try:
+        put(place, value._value, arrays, template)
+    except Exception as error:
+        storage.version -= 1
+        if not isinstance(error, ValueError):
+            raise
+        shape = list(_getitem_shape(make(type(target), place, None), steps[-1]))
+        raise _misfit(value, shape) from None
+
+
+def _with(x: Any, steps: Sequence[Step], value: Any) -> Any:
+    """`x` with `value` at the place that the steps lead to, as a new tensor."""
+    template, arrays = steps[0]
+    if len(steps) > 1:
+        value = _with(apply(getitem, (x, *arrays), {"index": template}), steps[1:], value)
+    else:
+        shape = _getitem_shape(x, steps[0])
+        given = tuple(value._held.shape)
+        lead = len(given) - len(shape)
+        if lead > 0 and set(given[:lead]) == {1}:
+            given = given[lead:]
+            value = apply(reshape, (value,), {"shape": given})
+        if given != shape:
+            try:
+                np.broadcast_to(np.zeros(given, np.int8), shape)
+            except ValueError:
+                raise _misfit(value, list(shape)) from None
+            value = apply(expand, (value,), {"shape": shape})
+    return apply(index_put, (x, value, *arrays), {"index": template})
+
+
+def _getitem_shape(x: Any, step: Step) -> tuple[int, ...]:
+    arrays = [array._held if isinstance(array, Handle) else array for array in step.arrays]
+    return tuple(infer(getitem, [x._held, *arrays], {"index": step.template}).shape)
+
+
+def _misfit(value: Any, shape: list[int]) -> RuntimeError:
+    return RuntimeError(f"setitem: a value of shape {list(value._held.shape)} does not broadcast to the place it is "
+                        f"assigned to, which has shape {shape}")  # fmt: skip
+
+
+def writable(array: np.ndarray, name: str) -> None:
+    """`RuntimeError` for memory that is read-only or in which elements lie on top of each other."""
+    if not array.flags.writeable:
+        raise RuntimeError(f"{name}: several elements of this tensor are one place in memory (it was expanded), or its "
+                           "memory is read-only: clone() it first")  # fmt: skip
+
+
+def _fitted(target: Any, new: Any, name: str) -> Any:
+    """`new` with the shape and dtype of `target`; `RuntimeError` if that would lose a dimension or a category."""
+    held, value = target._held, new._held
+    if value.dtype != held.dtype:
+        if dtypes.of(value.dtype).category > dtypes.of(held.dtype).category:
+            raise RuntimeError(f"{name}: a {dtypes.of(value.dtype).name} result cannot be stored in a "
+                               f"{dtypes.of(held.dtype).name} tensor in place")  # fmt: skip
+        new = apply(cast, (new,), {"dtype": held.dtype})
+    if tuple(value.shape) == tuple(held.shape):
+        return new
+    try:
+        np.broadcast_to(np.zeros(value.shape, np.int8), held.shape)
+    except ValueError:
+        raise RuntimeError(f"{name}: the result has shape {list(value.shape)} and cannot be stored in place in a "
+                           f"tensor of shape {list(held.shape)}") from None  # fmt: skip
+    return apply(expand, (new,), {"shape": tuple(held.shape)})
+
+
+def _write(target: Any, new: Any, name: str) -> None:
+    value = new._value
+    _before_change(target)
+    alone = target._storage is None and not (isinstance(value, np.ndarray) and value.base is not None)
+    if alone and value.strides == target._value.strides:
+        target._value = value  # nobody else sees this memory, so the new array can simply take its place
+        target._storage = new._storage  # and what the tape keeps of it is guarded there
+        return
+    storage = own_memory(target)
+    writable(target._value, name)
+    storage.version += 1  # before, as an interrupt may come after
+    target._value[...] = value
+
+
+def _before_change(target: Any) -> None:
+    trace = current_trace.get()
+    if trace is not None:
+        trace.before_change(target)
+
+
+def _keep_old_values(target: Any, new: Any) -> None:
+    """Copy what the row of `new` saved of the old value, which is about to be overwritten."""
+    row = new._row
+    while row is not None and row.saved is not None:
+        if row.guards is not None:
+            mine = target._storage
+            fresh = [v.copy() if g is not None and g[0] is mine else v for v, g in zip(row.saved, row.guards)]
+            guards = tuple(None if g is not None and g[0] is mine else g for g in row.guards)
+            row.saved, row.guards = tuple(fresh), guards if any(guards) else None
+        row = row.inputs[0] if row.op in (cast, expand) else None
+
+
+def _put(root: Any, chain: tuple, new: Any) -> Any:
+    """`root` with `new` in the place that the view operations of `chain` look at."""
+    if not chain:
+        return new
+    (op, params), rest = chain[0], chain[1:]
+    if op is reshape:
+        inner = _put(apply(op, (root,), params), rest, new)
+        return apply(reshape, (inner,), {"shape": tuple(root._held.shape)})
+    if op is permute:
+        inner = _put(apply(op, (root,), params), rest, new)
+        return apply(permute, (inner,), {"dims": tuple(int(i) for i in np.argsort(params["dims"]))})
+    if op is detach:
+        raise RuntimeError("under jit a detached tensor cannot be changed in place, which would change the tensor that it "
+                           "came from behind the tape's back: clone() it first")  # fmt: skip
+    if op is expand:
+        raise RuntimeError("an expanded tensor cannot be changed in place: clone() it first")
+    index = params.get("index") or (
+        *(slice(None),) * params["dim"], slice(params["start"], params["start"] + params["length"]), ...,
+    )  # fmt: skip
+    inner = _put(apply(op, (root,), params), rest, new)
+    return apply(index_put, (root, inner), {"index": index})
+
+
+def _look_again(root: Any) -> None:
+    """Give every living view of `root` the row that its view operations now give."""
+    storage = root._storage
+    if storage is None:
+        return
+    for view in storage.living():
+        if view._view is not None and view._view[0] is root:
+            handle = make(type(root), root._value, root._row)
+            for op, params in view._view[1]:
+                handle = apply(op, (handle,), params)
+            _becomes(view, handle._row)
+
+
+def _overwrite_traced(target: Any, root: Any, new: Any, name: str) -> Any:
+    trace = current_trace.get()
+    if target._value is not None and trace is not None:
+        _take_into(trace, root)
+    if target._value is not None or (root._row.op is LEAF and trace is not None and root._row not in trace.owned):
+        raise MutatedArgumentError(
+            f"{name}: a function under jit or vmap changes a tensor that its caller holds; the change would be recorded once "
+            "and lost at every later call: return the new value instead"
+        )
+    if trace is None:
+        raise LeakedTraceError(f"{name}: a change of {leaked(target._row)}")
+    views = views_of(trace, root)
+    if root is target and next(reversed(trace.rows)) is not new._row:
+        new = apply(alias, (new,))  # a row of its own, since that of another tensor may lie in memory otherwise
+    changed = new if root is target else _put(root, target._view[1], new)
+    before, root._row, target._row = root._row, changed._row, new._row
+    trace.like[root._row] = before
+    for view in views:
+        handle = make(type(root), None, root._row)
+        for op, params in view._view[1]:
+            handle = apply(op, (handle,), params)
+        view._row = handle._row
+    return target
+
+
+def _take_into(trace: Trace, root: Any) -> None:
+    """A tensor with a value that was made while the trace records, and its views, as tensors of the trace.
+
+    Not where something shares the memory that would not see the change.
+    """
+    storage = root._storage
+    views = [] if storage is None else [view for view in storage.living() if view is not root]
+    alone = storage is None or (storage.exported is None and all(v._view is not None and v._view[0] is root for v in views))
+    if root._value is None or not alone or not trace.owns(root):
+        return
+    trace.before_change(root)
+    value = np.array(root._value)[()]
+    same = root._row is None and trace.has_made(root)  # at every call
+    row = trace.constant(value) if same else trace.capture(make(type(root), value, root._row))
+    trace.owned.add(row)
+    root._row, root._value, root._storage = row, None, None
+    for view in views:
+        handle = make(type(root), None, root._row)
+        for op, params in view._view[1]:
+            handle = apply(op, (handle,), params)
+        view._row, view._value, view._storage = handle._row, None, None
+        trace.views.append(weakref.ref(view))
+
+
+def detached(handle: Handle) -> Any:
+    """A tensor that shares the memory of `handle` and has no history."""
+    if handle._value is None:
+        out = apply(detach, (handle,))
+        look(handle, out, detach, NOTHING)
+        return out
+    storage = own_memory(handle)
+    out = make(type(handle), handle._value, None)
+    out._storage = storage
+    storage.look(out)
+    return out

@@ -1,0 +1,334 @@
+"""The front end: `Tensor`. Most of its methods come from the op table (see the end of this file)."""
+
+from __future__ import annotations
+
+import copy
+import math
+import sys
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from jitgrad import dtypes
+from jitgrad.autograd import backward as autograd
+from jitgrad.ops import elementwise as ew
+from jitgrad.ops.indexing import getitem
+from jitgrad.ops.table import axis
+from jitgrad.record.apply import apply
+from jitgrad.record.index import parse, plain
+from jitgrad.record.leaving import is_taken
+from jitgrad.record.memory import decide, of
+from jitgrad.record.quick import quick_one
+from jitgrad.record.trace import current_trace, lifting
+from jitgrad.record.weak import number
+from jitgrad.tape.gradients import gradient, set_gradient
+from jitgrad.tape.handle import Handle, make, row_of
+from jitgrad.tape.tape import Leaf, Row, Tape
+from jitgrad.tensors import inplace
+from jitgrad.tensors.device import CPU, Device
+from jitgrad.tensors.size import Size
+from jitgrad.tensors.values import Values
+
+
+class Tensor(Values):
+    """An n-dimensional array that remembers how it was computed. Make one with `jitgrad.tensor(data)`.
+
+    >>> import jitgrad
+    >>> x = jitgrad.tensor([1.0, 2.0], requires_grad=True)
+    >>> (x * x).sum().backward()
+    >>> x.grad
+    tensor([2., 4.])
+    """
+
+    __slots__ = ()
+    __array_priority__ = 1000
+
+    def __init__(self, *_: Any, **__: Any) -> None:
+        raise TypeError("make tensors with jitgrad.tensor(data), jitgrad.zeros(shape) and their like")
+
+    # What it is.
+
+    @property
+    def shape(self) -> Size:
+        """The sizes of the dimensions, a tuple that also answers `numel()`."""
+        return Size(self._held.shape)
+
+    @property
+    def ndim(self) -> int:
+        """The number of dimensions."""
+        return len(self._held.shape)
+
+    @property
+    def dtype(self) -> dtypes.DType:
+        """The data type, such as `jitgrad.float32`."""
+        return dtypes.of(self._held.dtype)
+
+    @property
+    def device(self) -> Device:
+        """Where the values are: device(type='cpu')."""
+        return CPU
+
+    @property
+    def requires_grad(self) -> bool:
+        """Whether operations on this tensor are recorded."""
+        requires = self._row is not None and self._row.requires
+        if lifting:
+            self._note("requires_grad", requires)
+        return requires
+
+    @requires_grad.setter
+    def requires_grad(self, value: bool) -> None:
+        self.requires_grad_(value)
+
+    @property
+    def is_leaf(self) -> bool:
+        """Whether this tensor was made by the user and not by a recorded operation."""
+        return self.grad_fn is None
+
+    @property
+    def grad_fn(self) -> Row | None:
+        """The row that this tensor was computed by, or None for a leaf."""
+        row = self._row
+        return row if row is not None and row.requires and not isinstance(row, Leaf) else None
+
+    @property
+    def grad(self) -> Any:
+        """The gradient accumulated by `backward()`, or None."""
+        found = None if self._row is None else gradient(self._row)
+        if lifting:
+            self._note("grad", found)
+        return found
+
+    @grad.setter
+    def grad(self, value: Any) -> None:
+        if value is not None and not isinstance(value, Tensor):
+            raise TypeError(f"grad must be None or a tensor, not {type(value).__name__}")
+        if value is self:
+            raise RuntimeError("a tensor cannot be its own gradient: assign a clone()")
+        if value is not None and (tuple(value.shape) != tuple(self.shape) or value.dtype is not self.dtype):
+            raise RuntimeError(f"grad must have the shape and dtype of its tensor, {list(self.shape)} and "
+                               f"{self.dtype.name}, not {list(value.shape)} and {value.dtype.name}")  # fmt: skip
+        set_gradient(row_of(self), value)
+
+    @grad.deleter
+    def grad(self) -> None:
+        self.grad = None
+
+    @property
+    def data(self) -> Any:
+        """The same values in the same memory, without history."""
+        return inplace.detached(self)
+
+    @data.setter
+    def data(self, value: Any) -> None:
+        if not isinstance(value, Tensor):
+            raise TypeError(f"data must be a tensor, not {type(value).__name__}: use fill_() or copy_() to write numbers")
+        if self.requires_grad and not value.dtype.is_floating_point:
+            raise RuntimeError(f"data of a tensor that requires grad must be floating, not {value.dtype.name}")
+        if self._value is not None and value._value is not None:
+            inplace.rebind(self, value)
+        else:
+            inplace.rebind_traced(self, value)
+
+    @property
+    def itemsize(self) -> int:
+        """Bytes an element."""
+        return self._held.dtype.itemsize
+
+    def numel(self) -> int:
+        """The number of elements."""
+        return math.prod(self._held.shape)
+
+    def dim(self) -> int:
+        """The number of dimensions."""
+        return self.ndim
+
+    def size(self, dim: int | None = None) -> Any:
+        """The shape, or the size of one dimension."""
+        return self.shape if dim is None else self.shape[axis(dim, self.ndim)]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all elements."""
+        return self.itemsize * self.numel()
+
+    def element_size(self) -> int:
+        """Bytes an element."""
+        return self.itemsize
+
+    def is_contiguous(self) -> bool:
+        """Whether the elements lie in memory in row-major order."""
+        value = of(self) if self._value is None or lifting else self._value
+        return bool(value.flags.c_contiguous)
+
+    def __hash__(self) -> int:
+        if self._value is None:
+            raise TypeError("a tensor without a value yet, under jit or vmap, has no hash: as a key or in a set it would outlive "
+                            "the recording; use a list, or its name as the key")  # fmt: skip
+        return object.__hash__(self)
+
+    def __round__(self, ndigits: int | None = None) -> Any:
+        if number(self) is not None:  # Python rounds to an int, or decimal digits: neither is what the operation does
+            self._concrete("round()")
+        return self.round(decimals=ndigits or 0)
+
+    def __deepcopy__(self, memo: dict) -> Any:
+        if not self.is_leaf:
+            raise RuntimeError("only leaves can be deep-copied: use clone(), or detach() first")
+        copied = _rebuild(np.array(self._known("deepcopy")), self.requires_grad)
+        if self.grad is not None:
+            copied.grad = copy.deepcopy(self.grad.detach(), memo)
+        return copied
+
+    def __copy__(self) -> Any:
+        if self._value is None or not self.is_leaf or is_taken(self):  # it shares the history as well
+            return self.view(self.shape)
+        return inplace.detached(self).requires_grad_(self.requires_grad)
+
+    def __reduce__(self) -> tuple:
+        if not self.is_leaf:
+            raise RuntimeError("a tensor with a history cannot be pickled: detach() it first")
+        return _rebuild, (np.array(self._concrete("pickle")), self.requires_grad)
+
+    # Gradients.
+
+    def backward(
+        self, gradient: Any = None, retain_graph: Any = None, create_graph: bool = False, inputs: Any = None
+    ) -> None:
+        """Add the gradient of this tensor to `.grad` of the leaves; see `jitgrad.autograd.backward`."""
+        autograd.backward(self, gradient, retain_graph, create_graph, inputs)
+
+    def requires_grad_(self, requires_grad: bool = True) -> Any:
+        """Switch recording on or off for this leaf, and return it.
+
+        RuntimeError for dtypes that are not floating, and for switching off what is the result of recorded operations.
+        """
+        if not isinstance(requires_grad, (bool, np.bool_)):
+            raise TypeError(f"requires_grad must be True or False, not {type(requires_grad).__name__}")
+        if requires_grad and not self.dtype.is_floating_point:
+            raise RuntimeError(f"only floating tensors can require grad, and this one is {self.dtype.name}: "
+                               "convert with .float() first")  # fmt: skip
+        if not requires_grad and self.grad_fn is not None:
+            raise RuntimeError("only a leaf can be told not to require grad: use detach() for a tensor without history")
+        row = self._row
+        if row is None:
+            held = self._held
+            self._row = Leaf(held.shape, held.dtype, requires_grad, weakref.ref(self))
+        elif isinstance(row, Leaf):
+            row.requires = requires_grad
+        return self
+
+    def retain_grad(self) -> None:
+        """Keep the gradient of this tensor in `.grad`, though it is not a leaf."""
+        if not self.requires_grad:
+            raise RuntimeError("retain_grad() is for tensors that require grad")
+        if not self.is_leaf:
+            self._row.extra = (self._row.extra or {}) | {"retain": True}
+
+    @property
+    def retains_grad(self) -> bool:
+        """Whether `retain_grad()` was called on this tensor, which is not a leaf."""
+        return self.grad_fn is not None and bool(self._row.extra and self._row.extra.get("retain"))
+
+    def register_hook(self, hook: Callable[[Any], Any]) -> autograd.HookHandle:
+        """Call `hook(gradient)` when the gradient of this tensor is known; what it returns (or None) replaces it."""
+        if not self.requires_grad:
+            raise RuntimeError("hooks can be registered on tensors that require grad")
+        if not callable(hook):
+            raise TypeError(f"a hook is a function of the gradient, not {type(hook).__name__}")
+        extra = self._row.extra = self._row.extra or {}
+        return autograd.HookHandle(extra.setdefault("hooks", {}), hook)
+
+    def detach(self) -> Any:
+        """The same values in the same memory, without history."""
+        return inplace.detached(self)
+
+    def detach_(self) -> Any:
+        """Forget the history of this tensor; RuntimeError for a view, whose base would keep it."""
+        if self._value is None:
+            decide(self)
+        if self._view is not None:
+            raise RuntimeError("detach_() of a view would leave the tensor that it looks into as it is: use detach()")
+        if isinstance(self._row, Leaf):
+            self._row.requires = False
+        elif self._row is not None:
+            self._row = None if self._value is not None else apply(ew.detach, (self,))._row
+        return self
+
+    def clone(self) -> Any:
+        """A copy with memory of its own; gradients flow through."""
+        return apply(ew.clone, (self,))
+
+    def tape(self) -> Tape:
+        """The tape that led to this tensor; `print` it. Leaves are named after the variables of the caller."""
+        frame = sys._getframe(1)
+        names = {**frame.f_globals, **frame.f_locals}
+        found = {v._row: k for k, v in names.items() if isinstance(v, Tensor) and v._row is not None and k[0] != "_"}
+        return Tape([], [row_of(self)], {row: name for row, name in found.items() if isinstance(row, Leaf)})
+
+    # Parts of it.
+
+    def __getitem__(self, index: Any) -> Any:
+        shape = self._held.shape
+        template = plain(index, shape)
+        if template is not None:
+            return _getitem(self, {"index": template})
+        out = self
+        for template, arrays in parse(index, shape):
+            out = apply(getitem, (out, *arrays), {"index": template})
+        return out
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        inplace.assign(self, parse(index, self._held.shape), _given(value, self._held.dtype))
+
+    # In place.
+
+    def zero_(self) -> Any:
+        """Fill with zeros, in place."""
+        value, row, storage = self._value, self._row, self._storage
+        if (row is None or not row.requires) and self._view is None and current_trace.get() is None:  # what gradients are
+            if storage is None and isinstance(value, np.generic):
+                self._value = value.__class__(0)
+                return self
+            if isinstance(value, np.ndarray) and value.flags.writeable:
+                if storage is not None:
+                    storage.version += 1
+                value.fill(0)
+                return self
+        return inplace.overwrite(self, apply(ew.zeros_like, (self,)), "zero_")
+
+    def fill_(self, value: Any) -> Any:
+        """Fill with one number, in place."""
+        dtype = self._held.dtype
+        value = _given(value, dtype)
+        if value._held.shape:
+            raise RuntimeError(f"fill_ takes one number, not a tensor of shape {list(value.shape)}: use copy_()")
+        return inplace.overwrite(self, apply(ew.cast, (value,), {"dtype": dtype}), "fill_")
+
+    def copy_(self, source: Any, non_blocking: bool = False) -> Any:
+        """Take the values of `source`, broadcast and converted, in place."""
+        dtype = self._held.dtype
+        return inplace.overwrite(self, apply(ew.cast, (_given(source, dtype),), {"dtype": dtype}), "copy_")
+
+
+_getitem = quick_one(getitem)
+
+
+def _given(value: Any, dtype: np.dtype) -> Any:
+    """What is to be written into a tensor, as a tensor."""
+    return value if isinstance(value, Handle) else make(Tensor, inplace.numbers(value, dtype), None)
+
+
+def _rebuild(array: np.ndarray, requires_grad: bool) -> Tensor:
+    out = make(Tensor, array[()] if array.ndim == 0 else array, None)
+    return out.requires_grad_(True) if requires_grad else out
+
+
+Handle.kind = Tensor
+
+
+def wrap(value: Any) -> Tensor:
+    """A tensor around a NumPy array or scalar, sharing its memory."""
+    return make(Tensor, value, None)

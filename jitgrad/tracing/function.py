@@ -1,0 +1,93 @@
+"""`trace` makes a tape from a function."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from typing import Any
+
+from jitgrad.base.tree import COMPUTED, flatten
+from jitgrad.errors import MutatedArgumentError
+from jitgrad.record.apply import Trace
+from jitgrad.record.trace import Known, KnownAttribute, recording
+from jitgrad.tape.handle import Handle, make
+from jitgrad.tape.tape import Leaf, Row, Tape
+from jitgrad.tracing.hidden import refuse_hidden
+from jitgrad.tracing.outside import Outside, contents
+
+
+class Traced:
+    """A function run once on values that are not there yet: its tape, and what it captured."""
+
+    def __init__(self, tape: Tape, structure: Any, captured: dict[Row, Handle], outputs: list[Any]) -> None:
+        self.tape = tape
+        self.structure = structure
+        self.captured = captured
+        self.outputs = outputs
+        self.guards: list[tuple[Row, bool]] = []  # see `jitgrad.guards`
+        self.doubts: tuple[str, ...] = ()  # what it reached of which nobody knows whether it will be the same: see `rerecording`
+        self.laid: list[tuple[int, Any]] = []  # for which inputs and captured tensors it is right as these lie in memory
+        self.looked_at: list[Known | KnownAttribute] = []  # what it took Python numbers of: with others it would be another tape
+
+
+def trace(
+    function: Callable, specs: Sequence[tuple], rebuild: Callable[[list], tuple], cls: type, tracing: Trace | None = None,
+    outside: Outside | None = None, examples: Sequence[Any] = (),
+) -> Traced:  # fmt: skip
+    """Record `function` for inputs of the given `(shape, dtype, number)`, in `tracing` if that is given. `outside` is what it
+    reads, if that is known already; `number` is the `Number` that an input stands for, None if it is a tensor.
+
+    `rebuild` makes the arguments from the list of input tensors, which lie in memory as the `examples` do, or without these in
+    order. Results that are not tensors stay what they are.
+    """
+    tracing = tracing or Trace()
+    inputs = []
+    for shape, dtype, number in specs:
+        leaf = Leaf(shape, dtype, False)
+        tracing.rows.add(leaf)
+        if number is not None:
+            tracing.numbers[leaf] = number
+        inputs.append(leaf)
+    tracing.examples.update(zip(inputs, examples))
+    if outside is None:
+        outside = Outside(function)
+        outside.search()
+    before, doubts = outside.tensors(), list[str]()
+
+    def record() -> tuple[Any, list[Any], list[Row | None], list[Row]]:
+        args, kwargs = rebuild([make(cls, None, leaf) for leaf in inputs])
+        recorded = tracing.lifts and tracing.outermost is tracing
+        with outside.watching((args, kwargs)) if recorded else nullcontext(()) as doubted:
+            result = function(*args, **kwargs)
+        doubts.extend(doubted)
+        if any(contents(tensor) != known for tensor, known in before):
+            raise MutatedArgumentError(
+                "a function that is recorded changes a tensor from outside in place; that would happen once, while it is "
+                "recorded, and not at every call or step: return the new value instead"
+            )
+        leaves: list[Any] = []
+        structure = flatten(result, leaves)
+        refuse_hidden(structure, leaves)
+        rows = [_result_row(tracing, leaf) for leaf in leaves]
+        if recorded:
+            tracing.note_arrays(outside.memory([args, kwargs]))
+            outside.search_after()
+        return structure, leaves, rows, tracing.checks()
+
+    structure, leaves, rows, checks = recording(tracing, record)
+    captured: dict[Row, Handle] = dict(tracing.captured.values())
+    tape = Tape(inputs, [row for row in rows if row is not None] + checks, tracing.names, among=tracing.rows)
+    outputs = [COMPUTED if row is not None else leaf for row, leaf in zip(rows, leaves)]
+    traced = Traced(tape, structure, captured, outputs)
+    traced.doubts = tuple(doubts)
+    traced.guards = list(tracing.guards.items())
+    traced.looked_at = list(tracing.looked_at.values())
+    traced.laid = [(k, tracing.laid[leaf]) for k, leaf in enumerate([*inputs, *captured]) if leaf in tracing.laid]
+    return traced
+
+
+def _result_row(tracing: Trace, leaf: Any) -> Row | None:
+    if not isinstance(leaf, Handle):
+        return None
+    inside = leaf._value is None and leaf._row in tracing.rows
+    return leaf._row if inside else tracing.capture(leaf)
