@@ -7,19 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.contestants import (
-    COMPILED,
-    EAGER,
-    JAX,
-    JIT,
-    TORCH,
-    Contestant,
-    Entrants,
-    Problem,
-    Workload,
-    differentiated,
-    numbers,
-)
+from bench.contestants import COMPILED, EAGER, JAX, JIT, TORCH, Contestant, Entrants, Problem, Workload, differentiated, numbers
 from bench.libraries import Library, load
 
 ROWS = 10_000

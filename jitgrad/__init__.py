@@ -1,9 +1,8 @@
 """jitgrad: PyTorch-style automatic differentiation for NumPy and Numba users, interpreted or compiled."""
 
 from jitgrad import _checkout  # isort: skip  # first: finds the kernels
-from jitgrad import dtypes, errors, func, functions, ops
-from jitgrad.autograd import backward as autograd
-from jitgrad.autograd.backward import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
+from jitgrad import autograd, dtypes, errors, func, functions, ops
+from jitgrad.autograd.modes import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 from jitgrad.base.settings import config
 from jitgrad.base.version import VERSION
 from jitgrad.control import cond, fori_loop, scan, switch, while_loop

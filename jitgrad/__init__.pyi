@@ -3,16 +3,17 @@
 from collections.abc import Callable
 from typing import Any
 
+from jitgrad import autograd as autograd
 from jitgrad import dtypes as dtypes
 from jitgrad import errors as errors
 from jitgrad import func as func
 from jitgrad import functions as functions
 from jitgrad import ops as ops
 from jitgrad import testing as testing
-from jitgrad.autograd.backward import enable_grad as enable_grad
-from jitgrad.autograd.backward import is_grad_enabled as is_grad_enabled
-from jitgrad.autograd.backward import no_grad as no_grad
-from jitgrad.autograd.backward import set_grad_enabled as set_grad_enabled
+from jitgrad.autograd.modes import enable_grad as enable_grad
+from jitgrad.autograd.modes import is_grad_enabled as is_grad_enabled
+from jitgrad.autograd.modes import no_grad as no_grad
+from jitgrad.autograd.modes import set_grad_enabled as set_grad_enabled
 from jitgrad.base.settings import config as config
 from jitgrad.dtypes import DType
 from jitgrad.dtypes import get_default_dtype as get_default_dtype

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from jitgrad.autograd.backward import grad
+from jitgrad.autograd.gradients import grad
 from jitgrad.dtypes import is_floating, of
 from jitgrad.functions.data import as_tensor, tensor
 from jitgrad.record.checking import checked

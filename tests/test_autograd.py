@@ -15,7 +15,7 @@ from jitgrad.errors import FreedTapeError
 from jitgrad.functions.data import tensor
 from jitgrad.ops.indexing import getitem
 from jitgrad.ops.movement import narrow
-from jitgrad.tape.tape import Row, reachable
+from jitgrad.tape.row import Row, reachable
 
 quick = pytest.mark.quick
 

@@ -16,7 +16,7 @@ from hot import gradients, interpreted, make_hot, numbers, same
 import jitgrad as jg
 from jitgrad.eager import background
 from jitgrad.eager import backward as structures
-from jitgrad.tape.tape import Row
+from jitgrad.tape.row import Row
 
 pytestmark = [pytest.mark.quick, pytest.mark.usefixtures("hot_at_once")]
 

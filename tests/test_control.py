@@ -4,15 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from loop_cases import (
-    F64,
-    FUNCTIONS,
-    SWEEPS,
-    arguments,
-    recurrence,
-    same,
-    tensor,
-)
+from loop_cases import F64, FUNCTIONS, SWEEPS, arguments, recurrence, same, tensor
 
 import jitgrad as jg
 from jitgrad.errors import HoleError, MutatedArgumentError

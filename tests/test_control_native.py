@@ -25,7 +25,7 @@ from loop_cases import (
 import jitgrad as jg
 from jitgrad.errors import NotCompilableError
 from jitgrad.sweeps.numba.source import namespace
-from jitgrad.tape.tape import CONST
+from jitgrad.tape.row import CONST
 
 # Elements at an index that is known only when the loop runs.
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import jitgrad as jg
-from jitgrad.tape.tape import Row, reachable
+from jitgrad.tape.row import Row, reachable
 
 
 def rows_alive() -> int:

@@ -19,7 +19,8 @@ from jitgrad.sweeps.plan.layouts import REDUCTIONS, Access, is_number, same_elem
 from jitgrad.sweeps.plan.plan import Plan, Write
 from jitgrad.sweeps.plan.recompute import recompute
 from jitgrad.sweeps.plan.segments import make_plan
-from jitgrad.tape.tape import CONST, LEAF, Row, Tape, tapes_of
+from jitgrad.tape.row import CONST, LEAF, Row
+from jitgrad.tape.tape import Tape, tapes_of
 
 STEPS = [
     "jg.stack([{a}])[0]", "jg.stack([{a}], -1)[..., 0]", "jg.stack([{a} * 2])[0]", "jg.stack([{a}, {b}])[1]",

@@ -10,7 +10,6 @@ import numpy as np
 from jitgrad import dtypes
 from jitgrad.base.tree import COMPUTED, flatten, shown, unflatten
 from jitgrad.functions.data import as_tensor
-from jitgrad.jitted.paths import outer_tensor
 from jitgrad.ops.elementwise import cast
 from jitgrad.ops.movement import expand
 from jitgrad.ops.table import Op, Spec
@@ -21,9 +20,11 @@ from jitgrad.record.leaving import refuse_masked
 from jitgrad.record.trace import Number, example_of, first_of
 from jitgrad.record.weak import number
 from jitgrad.tape.handle import Handle, make
-from jitgrad.tape.tape import ITEM, Row, Tape, beyond
+from jitgrad.tape.row import ITEM, Row, beyond
+from jitgrad.tape.tape import Tape
 from jitgrad.tensors.tensor import Tensor
 from jitgrad.tracing.function import trace
+from jitgrad.tracing.guarded import outer_tensor
 from jitgrad.tracing.hidden import refuse_keys
 
 Tensors = Sequence[Any]

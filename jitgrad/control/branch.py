@@ -34,7 +34,8 @@ from jitgrad.ops.table import Spec
 from jitgrad.passes.batch import Batch, Operands, replay
 from jitgrad.passes.forward import forward
 from jitgrad.record.apply import apply
-from jitgrad.tape.tape import Row, Tape, beyond
+from jitgrad.tape.row import Row, beyond
+from jitgrad.tape.tape import Tape
 from jitgrad.tensors.tensor import Tensor
 
 

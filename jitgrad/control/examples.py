@@ -9,14 +9,15 @@ from typing import Any
 import numpy as np
 
 from jitgrad.control.body import floating
-from jitgrad.jitted.paths import known
 from jitgrad.ops.elementwise import detach, where
 from jitgrad.ops.indexing import Slot, getitem
 from jitgrad.ops.movement import reshape
 from jitgrad.ops.reductions import amax
 from jitgrad.passes.batch import Batch
 from jitgrad.record.apply import apply
-from jitgrad.tape.tape import Row, Tape, tapes_of
+from jitgrad.tape.row import Row
+from jitgrad.tape.tape import Tape, tapes_of
+from jitgrad.tracing.guarded import known
 
 
 def checked(tape: Tape) -> set[Row]:

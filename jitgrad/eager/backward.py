@@ -29,7 +29,8 @@ from jitgrad.passes.reverse import reverse
 from jitgrad.passes.simplify import simplify
 from jitgrad.record.apply import Trace, current_trace
 from jitgrad.tape.handle import make
-from jitgrad.tape.tape import FREED, ITEM, LEAF, Leaf, Row, Tape
+from jitgrad.tape.row import FREED, ITEM, LEAF, Leaf, Row
+from jitgrad.tape.tape import Tape
 
 Entry = Callable[[Row, type, Any, Any], bool]
 

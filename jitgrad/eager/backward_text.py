@@ -19,9 +19,9 @@ import numpy as np
 
 from jitgrad.ops.elementwise import cast
 from jitgrad.ops.table import Op, Plan
-from jitgrad.tape.gradients import accumulating, add_value
+from jitgrad.tape.accumulate import accumulating, add_value
 from jitgrad.tape.handle import unchanged
-from jitgrad.tape.tape import FREED, LEAF, Leaf, Row
+from jitgrad.tape.row import FREED, LEAF, Leaf, Row
 
 PART = 48
 """Steps that go into one function: Python compiles a function in one go, and nothing else runs meanwhile."""

@@ -18,7 +18,8 @@ from jitgrad.base.signals import importing
 from jitgrad.eager import background
 from jitgrad.ops import TABLE
 from jitgrad.ops.table import Op, infer
-from jitgrad.tape.tape import NOTHING, Leaf, Row, Tape
+from jitgrad.tape.row import NOTHING, Leaf, Row
+from jitgrad.tape.tape import Tape
 
 ENOUGH = 1_000_000
 """Elements after which an op is compiled: NumPy has then taken about as long as compiling does."""

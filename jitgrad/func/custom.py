@@ -19,7 +19,6 @@ from jitgrad.calls.kinds import arguments
 from jitgrad.func.vectorized import vmap
 from jitgrad.functions.creation import zeros_like
 from jitgrad.functions.data import as_tensor
-from jitgrad.jitted.paths import InnerTrace, outer_tensor
 from jitgrad.ops.elementwise import cast, detach
 from jitgrad.ops.movement import cat, narrow, reshape
 from jitgrad.ops.table import Op, Spec
@@ -29,9 +28,11 @@ from jitgrad.passes.reverse import reverse
 from jitgrad.record.apply import apply, current_trace, grad_mode, recorded
 from jitgrad.record.weak import number
 from jitgrad.tape.handle import Handle, requires
-from jitgrad.tape.tape import NOTHING, Row, Tape
+from jitgrad.tape.row import NOTHING, Row
+from jitgrad.tape.tape import Tape
 from jitgrad.tensors.tensor import Tensor, wrap
 from jitgrad.tracing.function import Traced, trace
+from jitgrad.tracing.guarded import InnerTrace, outer_tensor
 
 Tensors = Sequence[Any]
 

@@ -33,7 +33,7 @@ from jitgrad.passes.batch import Batch
 from jitgrad.record.apply import apply
 from jitgrad.record.trace import current_trace
 from jitgrad.tape.handle import Handle, make
-from jitgrad.tape.tape import Row
+from jitgrad.tape.row import Row
 from jitgrad.tensors.tensor import Tensor
 from jitgrad.tracing.function import trace
 

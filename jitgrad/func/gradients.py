@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from jitgrad import dtypes
-from jitgrad.autograd.backward import seed
+from jitgrad.autograd.gradients import seed
 from jitgrad.base.tree import flatten, shown
 from jitgrad.calls.options import with_options
 from jitgrad.func.point import Point, one

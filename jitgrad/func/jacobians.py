@@ -17,10 +17,10 @@ from jitgrad.func.sparse import Compression, one_leaf, outside_of_traces, patter
 from jitgrad.func.vectorized import vmap
 from jitgrad.functions.shaping import movedim, reshape, unsqueeze
 from jitgrad.jitted.jit import Jitted, compilable
-from jitgrad.jitted.paths import known
 from jitgrad.ops.movement import narrow
 from jitgrad.record.apply import apply
 from jitgrad.tensors.tensor import Tensor
+from jitgrad.tracing.guarded import known
 
 
 @with_options

@@ -23,7 +23,7 @@ from jitgrad.record.apply import apply, copied, current_trace, grad_mode, watche
 from jitgrad.record.leaving import taken_since
 from jitgrad.record.memory import lie_in_order
 from jitgrad.tape.handle import make, requires
-from jitgrad.tape.tape import LEAF, Row, beyond, serials
+from jitgrad.tape.row import LEAF, Row, beyond, serials
 from jitgrad.tensors.tensor import Tensor
 from jitgrad.tracing.hidden import refuse_keys
 

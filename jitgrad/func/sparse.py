@@ -15,12 +15,12 @@ import numpy as np
 
 from jitgrad.func.sparsity import matrix_of, recorded_sparsity, scipy_sparse
 from jitgrad.functions.shaping import reshape
-from jitgrad.jitted.paths import known
 from jitgrad.ops.indexing import Slot, getitem, index_add
 from jitgrad.ops.movement import expand
 from jitgrad.passes.pattern import Pattern
 from jitgrad.record.apply import apply, current_trace
 from jitgrad.tensors.tensor import Tensor
+from jitgrad.tracing.guarded import known
 
 FEW = 8
 """Sweeps that go together anyway."""

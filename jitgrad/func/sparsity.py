@@ -14,7 +14,8 @@ from jitgrad.ops.indexing import filled, gather, getitem, index_add, index_put, 
 from jitgrad.passes.pattern import Pattern, stacked, union
 from jitgrad.record.apply import Trace, grad_mode
 from jitgrad.record.checking import checked
-from jitgrad.tape.tape import CONST, CONTROL, ITEM, LEAF, Row, Tape, reachable
+from jitgrad.tape.row import CONST, CONTROL, ITEM, LEAF, Row, reachable
+from jitgrad.tape.tape import Tape
 from jitgrad.tensors.tensor import Tensor
 from jitgrad.tracing.function import trace
 

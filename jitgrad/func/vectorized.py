@@ -15,15 +15,15 @@ from jitgrad.calls.options import with_options
 from jitgrad.errors import LEAKED, LeakedTraceError, TracedValueError
 from jitgrad.functions.data import as_tensor
 from jitgrad.functions.shaping import cat, movedim, stack
-from jitgrad.jitted.paths import InnerTrace, outer_tensor
 from jitgrad.ops.movement import narrow
 from jitgrad.passes.batch import Batch, replay, spread
 from jitgrad.record.apply import apply, copied, current_trace, grad_mode
 from jitgrad.record.trace import example_of, first_of, lifting, memory_of
 from jitgrad.tape.handle import Handle, make
-from jitgrad.tape.tape import Row
+from jitgrad.tape.row import Row
 from jitgrad.tensors.tensor import Tensor
 from jitgrad.tracing.function import Traced, trace
+from jitgrad.tracing.guarded import InnerTrace, outer_tensor
 
 RANDOMNESS = ("error", "different", "same")
 

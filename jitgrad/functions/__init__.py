@@ -13,13 +13,15 @@ from typing import Any
 
 from jitgrad.eager import operations as large  # noqa: F401  it says how hot rows run, which the methods take over
 from jitgrad.functions import converting, creation, data, losses, numeric, numpy_names, shaping
+from jitgrad.functions.bind import bound
 from jitgrad.functions.operands import accepting_arrays, taken
 from jitgrad.ops import TABLE
 from jitgrad.ops import elementwise as ew
 from jitgrad.ops.table import Op
-from jitgrad.record.apply import FLOATS, apply
+from jitgrad.record.apply import apply
 from jitgrad.record.checking import RAW, checked, is_meant, told
-from jitgrad.record.quick import bound, is_operand, quick_binary, quick_one, quick_reflected, quick_unary, quick_with_parameters
+from jitgrad.record.promotion import FLOATS
+from jitgrad.record.quick import is_operand, quick_binary, quick_one, quick_reflected, quick_unary, quick_with_parameters
 from jitgrad.record.weak import are_numbers, number, operate
 from jitgrad.tensors.inplace import overwrite
 from jitgrad.tensors.numpy_protocols import FUNCTIONS, NUMPY

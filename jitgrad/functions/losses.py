@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from jitgrad.functions.bind import bound
 from jitgrad.functions.shaping import gather, unsqueeze
 from jitgrad.ops import TABLE
 from jitgrad.ops import elementwise as ew
 from jitgrad.record.apply import apply
 from jitgrad.record.precision import in_single
-from jitgrad.record.quick import bound
 from jitgrad.tensors.tensor import Tensor
 
 _log_softmax = bound(TABLE["log_softmax"])

@@ -8,6 +8,7 @@ import numpy as np
 
 from jitgrad import dtypes
 from jitgrad.dtypes import HALF
+from jitgrad.functions.bind import bound
 from jitgrad.functions.operands import accepting_arrays, as_tensors, exact, operand, taken
 from jitgrad.functions.shaping import in_dtype_of, unsqueeze
 from jitgrad.ops import TABLE
@@ -17,10 +18,11 @@ from jitgrad.ops.linalg import matmul as matmul_op
 from jitgrad.ops.linalg import transposed
 from jitgrad.ops.movement import expand, reshape
 from jitgrad.ops.table import axis
-from jitgrad.record.apply import FLOATS, apply, same_dtype
+from jitgrad.record.apply import apply
 from jitgrad.record.leaving import refuse_masked
 from jitgrad.record.precision import in_single, rounded
-from jitgrad.record.quick import SCALARS, bound, quick_one, quick_product, quick_with_parameters
+from jitgrad.record.promotion import FLOATS, same_dtype
+from jitgrad.record.quick import SCALARS, quick_one, quick_product, quick_with_parameters
 from jitgrad.record.trace import lifting
 from jitgrad.record.weak import are_numbers, number
 from jitgrad.tensors.inplace import numbers

@@ -18,11 +18,11 @@ from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
 from jitgrad import dtypes
 from jitgrad.functions import creation, numeric, shaping
+from jitgrad.functions.bind import bound
 from jitgrad.functions.operands import exact, operand
 from jitgrad.ops import TABLE
 from jitgrad.ops import elementwise as ew
 from jitgrad.record.apply import apply
-from jitgrad.record.quick import bound
 from jitgrad.record.weak import are_numbers
 from jitgrad.tensors.tensor import Tensor
 

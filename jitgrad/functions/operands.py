@@ -10,7 +10,8 @@ import numpy as np
 from jitgrad import dtypes
 from jitgrad.functions.data import as_tensor
 from jitgrad.ops.elementwise import cast
-from jitgrad.record.apply import apply, ranks
+from jitgrad.record.apply import apply
+from jitgrad.record.promotion import ranks
 from jitgrad.record.quick import is_operand
 from jitgrad.record.trace import made_here
 from jitgrad.record.weak import number

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from jitgrad import dtypes
+from jitgrad.functions.bind import bound
 from jitgrad.functions.operands import as_tensors, taken
 from jitgrad.ops import TABLE
 from jitgrad.ops.elementwise import cast, where
@@ -23,11 +24,12 @@ from jitgrad.ops.movement import permute as permute_op
 from jitgrad.ops.movement import reshape as reshape_op
 from jitgrad.ops.movement import sizes as sizes_of
 from jitgrad.ops.table import Spec, axes, axis
-from jitgrad.record.apply import apply, copied, ranks
+from jitgrad.record.apply import apply, copied
 from jitgrad.record.leaving import refuse_masked
 from jitgrad.record.memory import decide
 from jitgrad.record.precision import in_single
-from jitgrad.record.quick import bound, is_operand, quick_one
+from jitgrad.record.promotion import ranks
+from jitgrad.record.quick import is_operand, quick_one
 from jitgrad.record.trace import comes_later
 from jitgrad.record.weak import number
 from jitgrad.tensors.inplace import numbers

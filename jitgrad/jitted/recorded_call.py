@@ -11,7 +11,7 @@ from jitgrad.ops.table import Op
 from jitgrad.passes.reverse import reverse
 from jitgrad.record.apply import watched
 from jitgrad.tape.handle import Handle, keep, make, requires, row_of
-from jitgrad.tape.tape import ITEM, NOTHING, Row, beyond
+from jitgrad.tape.row import ITEM, NOTHING, Row, beyond
 from jitgrad.tensors.tensor import Tensor, wrap
 
 

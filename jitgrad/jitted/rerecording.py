@@ -13,7 +13,8 @@ import numpy as np
 
 from jitgrad.errors import TracedValueError
 from jitgrad.tape.handle import Handle
-from jitgrad.tape.tape import CONST, Row, Tape
+from jitgrad.tape.row import CONST, Row
+from jitgrad.tape.tape import Tape
 
 
 class Recheck:

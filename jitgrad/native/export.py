@@ -25,7 +25,8 @@ from jitgrad.sweeps.llvm.products import product_text
 from jitgrad.sweeps.llvm.wrapped import DATA, Value, Wrapped, wrap
 from jitgrad.sweeps.plan.plan import Plan
 from jitgrad.sweeps.plan.segments import left_to_numpy, whole_plan, why_not_native
-from jitgrad.tape.tape import ITEM, Row, Tape, short_type
+from jitgrad.tape.row import ITEM, Row
+from jitgrad.tape.tape import Tape, short_type
 
 OUT_OF_MEMORY, OUT_OF_BOUNDS = 1, 2
 MOST_ROWS = 10_000

@@ -31,7 +31,8 @@ from jitgrad.sweeps.code import compile as native
 from jitgrad.sweeps.code import compiler
 from jitgrad.sweeps.llvm.wrapped import DATA, Value
 from jitgrad.tape.handle import Handle, make, requires
-from jitgrad.tape.tape import Row, Tape
+from jitgrad.tape.row import Row
+from jitgrad.tape.tape import Tape
 from jitgrad.tensors.tensor import Tensor
 
 __all__ = ["NativeFunction", "Tree", "compile_tape", "load"]

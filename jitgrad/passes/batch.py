@@ -21,7 +21,8 @@ from jitgrad.ops.movement import expand, permute, reshape
 from jitgrad.ops.table import infer
 from jitgrad.record.apply import apply, current_trace
 from jitgrad.tape.handle import tensor
-from jitgrad.tape.tape import CONST, CONTROL, ITEM, Row, Tape
+from jitgrad.tape.row import CONST, CONTROL, ITEM, Row
+from jitgrad.tape.tape import Tape
 
 
 class Batch:

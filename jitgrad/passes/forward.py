@@ -24,7 +24,7 @@ from jitgrad.ops.table import REST, Rule
 from jitgrad.passes.reverse import Sweep, reverse, scaled, through_lower
 from jitgrad.record.apply import current_trace, grad_mode, watched
 from jitgrad.tape.handle import Handle, make
-from jitgrad.tape.tape import ITEM, Leaf, Row, reachable
+from jitgrad.tape.row import ITEM, Leaf, Row, reachable
 
 Tangents = list[Any]
 

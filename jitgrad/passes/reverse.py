@@ -17,7 +17,7 @@ from jitgrad.ops.elementwise import where
 from jitgrad.ops.table import OUTPUT, Plan
 from jitgrad.record.apply import grad_mode, watched
 from jitgrad.tape.handle import Handle, check_guards, make
-from jitgrad.tape.tape import FREED, ITEM, LEAF, Row, beyond, by_serial
+from jitgrad.tape.row import FREED, ITEM, LEAF, Row, beyond, by_serial
 
 ndarray = np.ndarray
 

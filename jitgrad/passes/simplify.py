@@ -17,7 +17,8 @@ from jitgrad.ops.table import Op, infer
 from jitgrad.record.apply import Trace
 from jitgrad.record.trace import recording
 from jitgrad.tape.handle import tensor
-from jitgrad.tape.tape import CONST, CONTROL, LEAF, Leaf, Row, Tape, reachable, with_tapes
+from jitgrad.tape.row import CONST, CONTROL, LEAF, Leaf, Row, reachable
+from jitgrad.tape.tape import Tape, with_tapes
 
 
 def simplify(tape: Tape, lowers: Callable[[Row], bool], outside: dict[Row, Row] | None = None) -> Tape:

@@ -22,8 +22,8 @@ from jitgrad.ops.movement import reshape
 from jitgrad.ops.table import Op
 from jitgrad.record.trace import Trace, current_trace
 from jitgrad.tape.handle import Handle
+from jitgrad.tape.row import CONST, LEAF, Row
 from jitgrad.tape.strides import IN_ORDER, lies, part_of, result_of, stand_in, steps_of
-from jitgrad.tape.tape import CONST, LEAF, Row
 
 
 class Undecided(NamedTuple):

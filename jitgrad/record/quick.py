@@ -7,32 +7,27 @@ is what most calls are: they decide that in a few tests, and leave every other c
 
 from __future__ import annotations
 
-import functools
-import inspect
-import re
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from jitgrad import dtypes
 from jitgrad.base.quiet import again, quiet
 from jitgrad.base.settings import config
-from jitgrad.errors import TracedValueError
-from jitgrad.ops.elementwise import cast, mul
+from jitgrad.ops.describe import describe
+from jitgrad.ops.elementwise import mul
 from jitgrad.ops.linalg import matmul
 from jitgrad.ops.movement import reshape
 from jitgrad.ops.movement import sum as add_up
-from jitgrad.ops.table import OUTPUT, REST, Op, Spec
+from jitgrad.ops.table import OUTPUT, REST, Op
 from jitgrad.record import quick_traced
-from jitgrad.record.apply import FLOATS, apply, grad_mode, number_row, spread_number_row
-from jitgrad.record.checking import is_meant
+from jitgrad.record.apply import apply, grad_mode, number_row, spread_number_row
+from jitgrad.record.promotion import FLOATS
 from jitgrad.record.trace import lifting
 from jitgrad.tape.handle import Handle, keep_arrays, make, make_recorded, note_view, row_of
-from jitgrad.tape.tape import NOTHING, Row
+from jitgrad.tape.row import NOTHING, Row
 
 SCALARS = {kind: np.dtype(kind) for kind in (np.float32, np.float64)}
-RENAMED = {"axis": "dim", "keepdims": "keepdim", "input": "x", "other": "y"}
 
 recording = grad_mode.get
 limits = config.values
@@ -295,126 +290,3 @@ def _named(method: Callable, op: Op, name: str = "") -> Callable:
     return method
 
 
-def describe(op: Op) -> str:
-    """A docstring from a row."""
-    what = f"{op.name}: {op.kernel}, elementwise" if op.kernel else f"{op.name} of the tensor"
-    kinds = {"float": "Integers are computed in the default float dtype.", "bool": "The result is bool.",
-             "floating": "Raises RuntimeError for dtypes that are not floating."}  # fmt: skip
-    grad = "Differentiable." if op.differentiable else "Not differentiable."
-    return " ".join([what + ".", kinds.get(op.result, ""), grad]).replace("  ", " ")
-
-
-def bound(op: Op, accept: Callable = lambda args: args) -> Callable:
-    """`op` as a function of operands and PyTorch's parameters: any operand, any parameter.
-
-    `accept` may turn the operands into others if none of them is a tensor.
-    """
-    n = len(op.inputs)
-    plain = op.kind == "elementwise" and op.prepare is None and op.result != "integer"
-    quick: Any
-    if plain and n == 1:
-        quick = quick_unary(op)
-
-        def function(*args: Any, **kwargs: Any) -> Any:
-            if len(args) == 1 and not kwargs and isinstance(args[0], Handle):
-                return quick(args[0])
-            return _call(op, args, kwargs, accept)
-    elif plain and n == 2:
-        quick = quick_binary(op)
-
-        def function(*args: Any, **kwargs: Any) -> Any:
-            if len(args) == 2 and not kwargs and isinstance(args[0], Handle):
-                out = quick(*args)
-                return out if out is not NotImplemented else apply(op, args)  # which says what is wrong
-            return _call(op, args, kwargs, accept)
-    elif op.kind == "reduction" and op.prepare is not None and not op.composite:
-        reduce, canonical = quick_one(op), _canonical(op)
-
-        def function(*args: Any, **kwargs: Any) -> Any:
-            if args and isinstance(args[0], Handle):
-                x = args[0]._value
-                if x.__class__ in SCALARS or (x.__class__ is ndarray and x.dtype in FLOATS):
-                    try:
-                        params = canonical(x.shape, len(args) - 1, *args[1:], *kwargs.items())
-                    except TypeError:  # a list, which has no hash, a dtype, or something wrong
-                        return _call(op, args, kwargs, accept)
-                    return reduce(args[0], params)
-            return _call(op, args, kwargs, accept)
-    else:
-
-        def function(*args: Any, **kwargs: Any) -> Any:
-            return _call(op, args, kwargs, accept)
-
-    return _named(function, op)
-
-
-def _canonical(op: Op) -> Callable:
-    """The parameters of an op for arguments after a tensor of some shape; these recur, so they are kept."""
-    prepare = op.prepare
-    assert prepare is not None
-
-    @functools.lru_cache(maxsize=1024, typed=True)
-    def canonical(shape: tuple[int, ...], count: int, *given: Any) -> dict[str, Any]:
-        named = {RENAMED.get(name, name): value for name, value in given[count:]}
-        return prepare(Spec(shape, np.dtype(np.float32)), *given[:count], **named)
-
-    return canonical
-
-
-def _call(op: Op, args: tuple, kwargs: dict[str, Any], accept: Callable) -> Any:
-    """Sort out operands and parameters, then apply `op`."""
-    n = len(op.inputs)
-    if kwargs:
-        kwargs = {RENAMED.get(name, name): value for name, value in kwargs.items()}
-    operands, rest = list(args[:n]), args[n:]
-    while len(operands) < n and op.inputs[len(operands)] in kwargs:
-        operands.append(kwargs.pop(op.inputs[len(operands)]))
-    operands = list(accept(operands))
-    if len(operands) < n:
-        raise TypeError(f"{op.name} takes {n} operand{'s' * (n > 1)} ({', '.join(op.inputs)}), {len(operands)} given")
-    if op.kind != "elementwise":
-        for name, operand in zip(op.inputs, operands):
-            if not isinstance(operand, Handle):
-                raise TypeError(f"{op.name}: {name} must be a tensor, not {type(operand).__name__}")
-    dtype = kwargs.pop("dtype", None) if kwargs else None
-    if dtype is not None:
-        operands[0] = apply(cast, (operands[0],), {"dtype": dtypes.to_numpy(dtype)})
-    if dtype is None or op.result != "sum":
-        operands[0] = _fitting(op, operands[0])
-    if op.prepare is None:
-        if rest or kwargs:
-            raise TypeError(f"{op.name} takes no further arguments, got {[*rest, *kwargs]}")
-        return apply(op, operands)
-    held = [o._held if isinstance(o, Handle) else o for o in operands]
-    try:
-        params = op.prepare(*held, *rest, **kwargs)
-    except TracedValueError:
-        raise
-    except TypeError as error:
-        beyond = error.__traceback__ and error.__traceback__.tb_next
-        calls = beyond is None or is_meant(error)  # Python did not accept the arguments, or the op did not
-        why = re.sub(r"^.*?[(][)] ", "", str(error)) if calls else f"these are no arguments for it: {[*rest, *kwargs.values()]}"
-        raise TypeError(f"{op.name}{signature(op)}: {why}") from (None if calls else error)
-    return apply(op, operands, params)
-
-
-def signature(op: Op) -> str:
-    """The call signature of a row, for messages and docs."""
-    if op.prepare is None:
-        return f"({', '.join(op.inputs)})"
-    parameters = inspect.signature(op.prepare).parameters.values()
-    return f"({', '.join(str(p.replace(annotation=p.empty)) for p in parameters)})"
-
-
-def _fitting(op: Op, operand: Any) -> Any:
-    """The operand in the dtype that the row computes in."""
-    if op.result not in ("sum", "floating"):
-        return operand
-    dtype = operand._held.dtype
-    if dtypes.is_floating(dtype):
-        return operand
-    if op.result == "sum":  # integers and bools add up in int64
-        return operand if dtype == np.int64 else apply(cast, (operand,), {"dtype": np.dtype(np.int64)})
-    raise RuntimeError(
-        f"{op.name} needs a floating dtype, and this tensor is {dtypes.of(dtype).name}: convert with .float() or dtype="
-    )

@@ -12,7 +12,7 @@ from jitgrad.ops.table import Op
 from jitgrad.record.apply import grad_mode, number_of, result_of_floats
 from jitgrad.record.trace import Trace, current_trace
 from jitgrad.tape.handle import make_recorded
-from jitgrad.tape.tape import NOTHING
+from jitgrad.tape.row import NOTHING
 
 recording = grad_mode.get
 

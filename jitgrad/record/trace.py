@@ -13,7 +13,7 @@ import numpy as np
 from jitgrad.base import signals
 from jitgrad.errors import LEAKED, TracedValueError
 from jitgrad.tape.handle import Handle, make, own_memory
-from jitgrad.tape.tape import CONST, LEAF, Leaf, Row, constant, reachable
+from jitgrad.tape.row import CONST, LEAF, Leaf, Row, constant, reachable
 
 T = TypeVar("T")
 grad_mode: ContextVar[bool] = ContextVar("grad_mode", default=True)

@@ -23,7 +23,7 @@ from jitgrad.ops.table import Op
 from jitgrad.record.apply import append, apply, lift
 from jitgrad.record.trace import Number, Trace, current_trace
 from jitgrad.tape.handle import Handle, make
-from jitgrad.tape.tape import Row
+from jitgrad.tape.row import Row
 
 _OPERATORS = {
     TABLE[name]: getattr(operator, f"__{python}__") for name, python in {

@@ -9,7 +9,8 @@ import numpy as np
 
 from jitgrad.base.quiet import quietly
 from jitgrad.ops.elementwise import alias, detach
-from jitgrad.tape.tape import CONST, CONTROL, Row, Tape, results_read, with_tapes
+from jitgrad.tape.row import CONST, CONTROL, Row, results_read
+from jitgrad.tape.tape import Tape, with_tapes
 
 
 def run_by(sweep: Callable[[Tape], Callable], row: Row, read: dict[Row, set[int]]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ import numpy as np
 
 from jitgrad.errors import OverwrittenError
 from jitgrad.ops.table import OUTPUT, REST, Op, Plan
-from jitgrad.tape.tape import Leaf, Row, serials
+from jitgrad.tape.row import Leaf, Row, serials
 
 
 class Storage:

@@ -12,7 +12,7 @@ from jitgrad.ops.elementwise import detach
 from jitgrad.ops.indexing import getitem, part_at
 from jitgrad.ops.movement import reshape
 from jitgrad.ops.table import Op
-from jitgrad.tape.tape import CONTROL, ITEM, Row
+from jitgrad.tape.row import CONTROL, ITEM, Row
 
 ANYTHING = np.zeros(1, np.int8)  # one byte an element: strides in bytes are strides in elements
 IN_ORDER = frozenset((*CONTROL, ITEM.kind, "call", "linalg", "matmul", "njit"))

@@ -6,135 +6,14 @@ number. There is no global list: what nobody refers to any more is freed by refe
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Collection, Iterable, Reversible, Sequence
-from operator import attrgetter
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from jitgrad.dtypes import of
-from jitgrad.ops.table import Op, Plan, infer
-
-serials = itertools.count().__next__
-by_serial = attrgetter("serial")
-
-NOTHING: dict[str, Any] = {}
-
-LEAF = Op(lambda: None, kind="leaf", inputs=())
-LEAF.name = "leaf"
-CONST = Op(lambda value: value, kind="const", inputs=())
-CONST.name = "const"
-ITEM = Op(lambda x, k: x[k], kind="item", inputs=("x",), shape=lambda x, k: x.params["results"][k])
-"""One of the several results of a call, a loop or a switch."""
-ITEM.name = "item"
-ITEM.differentiable = True
-
-CONTROL = frozenset(("loop", "switch"))
-"""The kinds of ops that have tapes among their parameters."""
-
-
-class Freed:
-    """Stands where saved values were before a reverse sweep dropped them."""
-
-
-FREED = Freed()
-
-
-class Row:
-    """One operation: `op` of the values of `inputs` with the static `params` gives a value of `shape` and `dtype`.
-
-    `requires` says whether a cotangent is wanted, `saved` holds what the derivative rules asked for by `plan`, `guards`
-    the storages behind `saved` with the versions they had then. `extra` holds hooks and a retained gradient.
-    """
-
-    __slots__ = (
-        "__weakref__", "dtype", "extra", "guards", "inputs", "op", "params", "plan", "requires", "saved", "serial", "shape",
-    )  # fmt: skip
-
-    def __init__(
-        self,
-        op: Op,
-        inputs: tuple[Row, ...],
-        params: dict[str, Any],
-        shape: tuple[int, ...],
-        dtype: np.dtype,
-        requires: bool,
-        plan: Plan | None = None,
-        saved: Any = None,
-        guards: Any = None,
-    ) -> None:
-        self.op = op
-        self.inputs = inputs
-        self.params = params
-        self.shape = shape
-        self.dtype = dtype
-        self.requires = requires
-        self.plan = plan
-        self.saved = saved
-        self.guards = guards
-        self.extra: Any = None
-        self.serial = serials()
-
-    @property
-    def ndim(self) -> int:
-        return len(self.shape)
-
-    def __repr__(self) -> str:
-        named = self.inputs[0] if "rounds" in self.params else self  # what was rounded to half precision
-        return f"<{named.op.grad_name}>"
-
-
-class Leaf(Row):
-    """A row without parents. `grad` is where a reverse sweep accumulates; `owner` finds the tensor, if it lives."""
-
-    __slots__ = ("grad", "owner")
-
-    def __init__(self, shape: tuple[int, ...], dtype: np.dtype, requires: bool, owner: Any = None) -> None:
-        super().__init__(LEAF, (), NOTHING, shape, dtype, requires)
-        self.grad: Any = None
-        self.owner = owner
-
-
-def constant(value: Any) -> Row:
-    """A row that always has the same value, a NumPy array or scalar."""
-    return Row(CONST, (), {"value": value}, value.shape, value.dtype, False)
-
-
-def reachable(outputs: Iterable[Row], stop: Callable[[Row], bool] = lambda row: False) -> list[Row]:
-    """All rows that `outputs` come from, in recording order, not looking behind rows for which `stop` is true."""
-    seen: set[Row] = set()
-    waiting = list(outputs)
-    while waiting:
-        row = waiting.pop()
-        if row not in seen:
-            seen.add(row)
-            if row.inputs and not stop(row):
-                waiting.extend(row.inputs)
-    return sorted(seen, key=by_serial)
-
-
-def beyond(outputs: Iterable[Row], ends: Collection[Row]) -> set[Row]:
-    """The rows behind `outputs` that also depend on something that requires grad other than `ends`, or behind them."""
-    found: set[Row] = set()
-    for row in reachable(outputs, lambda row: not row.requires):
-        if row.requires:
-            leads = bool(row.inputs) if row in ends else not row.inputs or any(x in found for x in row.inputs)
-            if leads:
-                found.add(row)
-    return found
-
-
-def needed(outputs: Iterable[Row], among: Reversible[Row], ends: Collection[Row]) -> list[Row]:
-    """Those rows `among` some, which are in order, that `outputs` come from; not looking behind `ends`."""
-    wanted = set(outputs)
-    found = []
-    for row in reversed(among):
-        if row in wanted:
-            found.append(row)
-            if row.inputs and row not in ends:
-                wanted.update(row.inputs)
-    return found[::-1]
+from jitgrad.ops.table import infer
+from jitgrad.tape.row import CONST, CONTROL, LEAF, Leaf, Row, needed, reachable
 
 
 class Tape:
@@ -238,15 +117,6 @@ def tapes_of(row: Row) -> list[Tape]:
     """The tapes among the parameters of a loop or a switch."""
     found: list[Tape] = []
     with_tapes(row.params, found.append)
-    return found
-
-
-def results_read(rows: Iterable[Row]) -> dict[Row, set[int]]:
-    """For the calls, loops and switches among some rows, which of their results are taken."""
-    found: dict[Row, set[int]] = {}
-    for row in rows:
-        if row.op is ITEM:
-            found.setdefault(row.inputs[0], set()).add(row.params["k"])
     return found
 
 

@@ -25,7 +25,7 @@ from jitgrad.record.leaving import refuse_masked
 from jitgrad.record.memory import decide, look, views_of
 from jitgrad.record.trace import Trace, captured_here, copied_here, leaked
 from jitgrad.tape.handle import Handle, make, own_memory, requires
-from jitgrad.tape.tape import LEAF, NOTHING, Leaf
+from jitgrad.tape.row import LEAF, NOTHING, Leaf
 
 
 def overwrite(target: Any, new: Any, name: str) -> Any:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from jitgrad import dtypes
-from jitgrad.autograd import backward as autograd
+from jitgrad.autograd import gradients as autograd
 from jitgrad.ops import elementwise as ew
 from jitgrad.ops.indexing import getitem
 from jitgrad.ops.table import axis
@@ -23,9 +23,10 @@ from jitgrad.record.memory import decide, of
 from jitgrad.record.quick import quick_one
 from jitgrad.record.trace import current_trace, lifting
 from jitgrad.record.weak import number
-from jitgrad.tape.gradients import gradient, set_gradient
+from jitgrad.tape.accumulate import gradient, set_gradient
 from jitgrad.tape.handle import Handle, make, row_of
-from jitgrad.tape.tape import Leaf, Row, Tape
+from jitgrad.tape.row import Leaf, Row
+from jitgrad.tape.tape import Tape
 from jitgrad.tensors import inplace
 from jitgrad.tensors.device import CPU, Device
 from jitgrad.tensors.size import Size

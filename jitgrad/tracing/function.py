@@ -11,7 +11,8 @@ from jitgrad.errors import MutatedArgumentError
 from jitgrad.record.apply import Trace
 from jitgrad.record.trace import Known, KnownAttribute, recording
 from jitgrad.tape.handle import Handle, make
-from jitgrad.tape.tape import Leaf, Row, Tape
+from jitgrad.tape.row import Leaf, Row
+from jitgrad.tape.tape import Tape
 from jitgrad.tracing.hidden import refuse_hidden
 from jitgrad.tracing.outside import Outside, contents
 

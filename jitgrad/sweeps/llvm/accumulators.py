@@ -14,7 +14,7 @@ from jitgrad.sweeps.llvm.folds import held_as, joined, neutral
 from jitgrad.sweeps.llvm.function import moved
 from jitgrad.sweeps.llvm.lanes import Lane
 from jitgrad.sweeps.machine.words import NUMPY, kind_of
-from jitgrad.tape.tape import Row
+from jitgrad.tape.row import Row
 
 
 class Accumulator:

@@ -23,7 +23,8 @@ from jitgrad.sweeps.plan.layouts import is_number
 from jitgrad.sweeps.plan.plan import Plan
 from jitgrad.sweeps.plan.scalars import written_out
 from jitgrad.sweeps.plan.segments import left_to_numpy, whole_plan
-from jitgrad.tape.tape import CONTROL, Row, Tape, tapes_of
+from jitgrad.tape.row import CONTROL, Row
+from jitgrad.tape.tape import Tape, tapes_of
 
 CHANGING = frozenset((index_add, index_put))
 

@@ -9,7 +9,7 @@ from typing import Any
 from jitgrad.kernels import primitives, scalar
 from jitgrad.sweeps.llvm.lanes import Instructions, Lane, level
 from jitgrad.sweeps.machine.words import kind_of, spelled
-from jitgrad.tape.tape import Row
+from jitgrad.tape.row import Row
 
 MOST_WRITTEN_OUT = 2
 """How often a kernel is written out in a module; the uses after that, the last vector of a loop among them, call it.

@@ -13,7 +13,7 @@ from jitgrad.sweeps.llvm.expressions import evaluate
 from jitgrad.sweeps.llvm.lanes import Lane
 from jitgrad.sweeps.machine.words import NUMPY
 from jitgrad.sweeps.plan.layouts import FOLDS
-from jitgrad.tape.tape import Row
+from jitgrad.tape.row import Row
 
 
 def held_as(op: Op, type: str) -> str:

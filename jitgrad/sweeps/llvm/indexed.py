@@ -16,7 +16,7 @@ from jitgrad.sweeps.llvm.function import moved
 from jitgrad.sweeps.llvm.lanes import Lane
 from jitgrad.sweeps.machine.words import kind_of
 from jitgrad.sweeps.plan.layouts import is_number, place, stand_in
-from jitgrad.tape.tape import Row
+from jitgrad.tape.row import Row
 
 INDEX_DTYPES = frozenset(map(np.dtype, ("int32", "int64")))
 _WRITES = (index_add, index_put)

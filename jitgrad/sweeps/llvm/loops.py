@@ -15,7 +15,7 @@ from jitgrad.sweeps.llvm.schedule import interleaved
 from jitgrad.sweeps.machine.words import kind_of
 from jitgrad.sweeps.plan.layouts import REDUCTIONS, Access, contiguous, is_number, reduced_strides
 from jitgrad.sweeps.plan.plan import Loop, Write
-from jitgrad.tape.tape import Row
+from jitgrad.tape.row import Row
 
 
 class LoopEmitter:

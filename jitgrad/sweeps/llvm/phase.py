@@ -34,7 +34,7 @@ from jitgrad.sweeps.plan import chunks
 from jitgrad.sweeps.plan.chunks import chunk_size
 from jitgrad.sweeps.plan.layouts import Access, contiguous, is_number, place, space, stand_in
 from jitgrad.sweeps.plan.plan import Nest, Phase, Plan
-from jitgrad.tape.tape import CONST, CONTROL, ITEM, Row
+from jitgrad.tape.row import CONST, CONTROL, ITEM, Row
 
 BAKED = frozenset({0.0, 1.0, -1.0, 2.0, 0.5, -0.5, -2.0, float("inf"), float("-inf")})
 CALLS = {matmul: emit_product, cumsum: emit_running}

@@ -21,7 +21,7 @@ from jitgrad.sweeps.llvm.function import Function, moved
 from jitgrad.sweeps.llvm.lanes import Lane
 from jitgrad.sweeps.machine.words import SIZES, kind_of
 from jitgrad.sweeps.plan.layouts import place
-from jitgrad.tape.tape import Row
+from jitgrad.tape.row import Row
 
 ROWS = 4
 """How many rows (or columns) are computed together: with two registers each, the accumulators stay in registers."""

@@ -10,7 +10,7 @@ from jitgrad.sweeps.llvm.function import moved
 from jitgrad.sweeps.llvm.lanes import Lane
 from jitgrad.sweeps.machine.words import kind_of
 from jitgrad.sweeps.plan.layouts import place, stand_in
-from jitgrad.tape.tape import Row
+from jitgrad.tape.row import Row
 
 
 def emit_running(f: Any, row: Row) -> None:

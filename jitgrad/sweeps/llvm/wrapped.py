@@ -21,7 +21,8 @@ from jitgrad.sweeps.code.compile import Kernel
 from jitgrad.sweeps.machine.words import SIZES, kind_of, literal, word_of
 from jitgrad.sweeps.plan.layouts import is_number
 from jitgrad.sweeps.plan.plan import Plan
-from jitgrad.tape.tape import CONST, Row, Tape
+from jitgrad.tape.row import CONST, Row
+from jitgrad.tape.tape import Tape
 
 STACK_BYTES = 8192
 """Temporaries up to this size lie on the stack."""

@@ -21,7 +21,8 @@ from jitgrad.sweeps.machine.handlers import WORDS, Elementwise, Fold, Kind, Pick
 from jitgrad.sweeps.machine.words import DTYPES
 from jitgrad.sweeps.plan.layouts import REDUCTIONS, is_number
 from jitgrad.sweeps.plan.segments import why_not_native
-from jitgrad.tape.tape import CONST, CONTROL, ITEM, Row, Tape
+from jitgrad.tape.row import CONST, CONTROL, ITEM, Row
+from jitgrad.tape.tape import Tape
 
 MOST_PICKED = 1 << 14
 """The size of an array beyond which NumPy moves its elements: the list of them would take more than it saves."""

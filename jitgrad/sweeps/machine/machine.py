@@ -18,7 +18,8 @@ from jitgrad.base.quiet import quietly
 from jitgrad.sweeps.code.compile import trampolines
 from jitgrad.sweeps.machine.assembly import Assembly, Numpy
 from jitgrad.sweeps.plan.segments import MOST_ROWS
-from jitgrad.tape.tape import CONTROL, Row, Tape
+from jitgrad.tape.row import CONTROL, Row
+from jitgrad.tape.tape import Tape
 
 LONG = 20_000
 """The number of elements and rows from which on other Python threads may run meanwhile."""

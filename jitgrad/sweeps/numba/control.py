@@ -10,7 +10,8 @@ from jitgrad.ops.indexing import getitem, index_add, within
 from jitgrad.sweeps.llvm.indexed import Picked
 from jitgrad.sweeps.plan.layouts import contiguous, is_number, place
 from jitgrad.sweeps.plan.segments import whole_plan
-from jitgrad.tape.tape import CONST, Row, Tape, short_type
+from jitgrad.tape.row import CONST, Row
+from jitgrad.tape.tape import Tape, short_type
 
 
 def operand(w: Any, x: Row) -> str:

@@ -18,7 +18,8 @@ from jitgrad.sweeps.machine.words import NUMPY, kind_of
 from jitgrad.sweeps.numba.control import write_control, write_indexed, write_running
 from jitgrad.sweeps.plan.layouts import REDUCTIONS, Access, contiguous, is_number, place, reduced_strides
 from jitgrad.sweeps.plan.plan import Loop, Phase, Plan, Write
-from jitgrad.tape.tape import CONST, CONTROL, ITEM, Row, short_type
+from jitgrad.tape.row import CONST, CONTROL, ITEM, Row
+from jitgrad.tape.tape import short_type
 
 _CALLS = {n: f"np.{n}" for n in ("sign", "floor", "ceil", "trunc", "rint", "inf")}
 _OF_USER = re.compile(r".*\.libm\('jitgrad_user_(\w+)_[0-9a-f]{16}'")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 
 from jitgrad.sweeps.plan.plan import Nest, Phase, Plan, Write
-from jitgrad.tape.tape import Row
+from jitgrad.tape.row import Row
 
 LARGE = 1 << 20
 """Elements times rows from which on a nest is cut into chunks: a good part of a millisecond."""

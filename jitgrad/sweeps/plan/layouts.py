@@ -16,9 +16,9 @@ import numpy as np
 from jitgrad.ops.elementwise import add, maximum, minimum, mul
 from jitgrad.ops.movement import reshape, sum
 from jitgrad.ops.reductions import amax, amin, prod
+from jitgrad.tape.row import Row
 from jitgrad.tape.strides import ANYTHING, part_of, stand_in
 from jitgrad.tape.strides import in_order as contiguous
-from jitgrad.tape.tape import Row
 
 __all__ = ["contiguous", "stand_in"]
 

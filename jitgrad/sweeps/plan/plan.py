@@ -14,7 +14,7 @@ from collections import defaultdict
 from typing import NamedTuple
 
 from jitgrad.sweeps.plan.layouts import Access, Layouts
-from jitgrad.tape.tape import Row
+from jitgrad.tape.row import Row
 
 
 class Write(NamedTuple):

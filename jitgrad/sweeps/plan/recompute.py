@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from jitgrad.sweeps.plan.layouts import REDUCTIONS, Access, contiguous, is_number, same_elements
 from jitgrad.sweeps.plan.plan import Loop, Nest, Plan, Write
-from jitgrad.tape.tape import Row
+from jitgrad.tape.row import Row
 
 CHEAP = frozenset((
     "add", "sub", "mul", "neg", "abs", "square", "where", "maximum", "minimum", "relu", "clamp", "cast", "zeros_like",

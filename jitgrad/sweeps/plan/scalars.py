@@ -22,7 +22,8 @@ from jitgrad.sweeps.llvm.folds import held_as
 from jitgrad.sweeps.llvm.indexed import arrays_of, is_indexed
 from jitgrad.sweeps.machine.words import NUMPY, kind_of
 from jitgrad.sweeps.plan.layouts import FOLDS, contiguous
-from jitgrad.tape.tape import CONST, LEAF, NOTHING, Row, Tape, constant
+from jitgrad.tape.row import CONST, LEAF, NOTHING, Row, constant
+from jitgrad.tape.tape import Tape
 
 MOST_ELEMENTS, MOST_ROWS = 9, 600
 """The largest array that is written out, and how many rows there may be in the end."""

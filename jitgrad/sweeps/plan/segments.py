@@ -34,7 +34,8 @@ from jitgrad.sweeps.plan.layouts import (
 from jitgrad.sweeps.plan.plan import Loop, Nest, Phase, Plan, Write
 from jitgrad.sweeps.plan.recompute import recompute
 from jitgrad.sweeps.plan.supported import NATIVE_DTYPES, SMALL_PRODUCT, is_call, why_no_kernel
-from jitgrad.tape.tape import CONST, CONTROL, ITEM, LEAF, Row, Tape, tapes_of
+from jitgrad.tape.row import CONST, CONTROL, ITEM, LEAF, Row
+from jitgrad.tape.tape import Tape, tapes_of
 
 MOST_ROWS = 2000
 """Rows of a native function beyond which compiling takes longer than anybody would wait for."""

@@ -11,7 +11,7 @@ from jitgrad.ops.linalg import matmul
 from jitgrad.ops.reductions import cumsum
 from jitgrad.sweeps.llvm.indexed import is_indexed, why_not_indexed
 from jitgrad.sweeps.plan.layouts import REDUCTIONS, is_number, stand_in
-from jitgrad.tape.tape import ITEM, Row
+from jitgrad.tape.row import ITEM, Row
 
 FLOATS = frozenset(map(np.dtype, ("float16", "float32", "float64")))
 NATIVE_DTYPES = FLOATS | frozenset(map(np.dtype, ("int32", "int64", "bool")))

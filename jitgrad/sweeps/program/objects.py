@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from jitgrad.tape.handle import make
-from jitgrad.tape.tape import Leaf, Row
+from jitgrad.tape.row import Leaf, Row
 
 __all__ = ["NUMBERS", "allocator", "offsets"]
 

@@ -28,7 +28,8 @@ from jitgrad.sweeps.plan.recompute import recompute
 from jitgrad.sweeps.plan.segments import make_plan, why_not_native
 from jitgrad.sweeps.program.direct import NOWHERE, NUMBERS, ROOM, CallPlan, Input, Output, Slot, enter, write_plan
 from jitgrad.sweeps.program.threads import run_chunks
-from jitgrad.tape.tape import CONST, CONTROL, NOTHING, Row, Tape, results_read
+from jitgrad.tape.row import CONST, CONTROL, NOTHING, Row, results_read
+from jitgrad.tape.tape import Tape
 
 _kernels: WeakValueDictionary[str, Kernel] = WeakValueDictionary()  # those of living programs, by their text
 _recent: deque[Kernel] = deque(maxlen=100)  # and the last ones, for functions that are made and dropped in a loop

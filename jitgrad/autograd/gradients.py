@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import functools
-import inspect
 import math
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,10 +15,9 @@ from jitgrad.ops.elementwise import cast, detach
 from jitgrad.passes.reverse import reverse
 from jitgrad.record.apply import apply, grad_mode
 from jitgrad.record.leaving import refuse_masked
-from jitgrad.record.trace import grad_enabled
-from jitgrad.tape.gradients import accumulating, add_tensor, add_value
+from jitgrad.tape.accumulate import accumulating, add_tensor, add_value
 from jitgrad.tape.handle import Handle, make, requires
-from jitgrad.tape.tape import Row
+from jitgrad.tape.row import Row
 
 _ONE = {kind: kind(1) for kind in (np.float16, np.float32, np.float64)}
 
@@ -233,106 +230,3 @@ class HookHandle:
 # Grad mode.
 
 
-class _Mode:
-    """A grad mode as context manager and decorator."""
-
-    mode = True
-
-    def __init__(self) -> None:
-        self._before: list[bool] = []
-
-    def __enter__(self) -> None:
-        was = grad_mode.get()
-        try:
-            self._before.append(was)
-            grad_mode.set(self.mode)
-        except BaseException:  # an interrupt, after which the block is not entered
-            grad_mode.set(was)
-            raise
-
-    def __exit__(self, *_: object) -> None:
-        grad_mode.set(self._before.pop())
-
-    def __call__(self, function: Callable) -> Callable:
-        if inspect.isgeneratorfunction(function):
-            return functools.wraps(function)(lambda *args, **kwargs: self._steps(function(*args, **kwargs)))
-        if inspect.isasyncgenfunction(function):
-            raise TypeError(f"{function.__name__} is an async generator: use `with jitgrad.{type(self).__name__}():` in it")
-        if inspect.iscoroutinefunction(function):  # the mode is one of its task
-
-            @functools.wraps(function)
-            async def awaited(*args: Any, **kwargs: Any) -> Any:
-                with _Set(self.mode):
-                    return await function(*args, **kwargs)
-
-            return awaited
-
-        @functools.wraps(function)
-        def within(*args: Any, **kwargs: Any) -> Any:
-            was = grad_mode.get()
-            try:
-                grad_mode.set(self.mode)
-                return function(*args, **kwargs)
-            finally:
-                grad_mode.set(was)
-
-        return within
-
-    def _steps(self, generator: Generator) -> Generator:
-        """The same generator, with the mode on while it runs and off while its caller does."""
-        answer, failed = None, None
-        while True:
-            was = grad_mode.get()
-            try:
-                grad_mode.set(self.mode)
-                item = generator.send(answer) if failed is None else generator.throw(failed)
-            except StopIteration as stop:
-                return stop.value
-            finally:
-                grad_mode.set(was)
-            try:
-                answer, failed = (yield item), None
-            except BaseException as error:
-                answer, failed = None, error
-
-
-class _Set(_Mode):
-    def __init__(self, mode: bool) -> None:
-        super().__init__()
-        self.mode = mode
-
-
-class no_grad(_Mode):
-    """Nothing inside is recorded; as `with no_grad():`, `@no_grad()` or `@no_grad`."""
-
-    mode = False
-
-    def __new__(cls, function: Callable | None = None) -> Any:
-        return super().__new__(cls) if function is None else cls()(function)
-
-
-class enable_grad(no_grad):
-    """Recording is on inside, also within `no_grad`; used in the same ways."""
-
-    mode = True
-
-
-class set_grad_enabled(_Mode):
-    """Switch recording on or off from here on, or as `with set_grad_enabled(mode):` until the end of the block."""
-
-    def __init__(self, mode: bool) -> None:
-        self.mode = bool(mode)
-        self._before = [grad_mode.get()]
-        grad_mode.set(self.mode)
-
-    def __enter__(self) -> None:
-        pass
-
-    def __call__(self, function: Callable) -> Callable:
-        self.__exit__()  # as a decorator it is about the function alone
-        return super().__call__(function)
-
-
-def is_grad_enabled() -> bool:
-    """Whether operations are recorded, in this thread."""
-    return grad_enabled()

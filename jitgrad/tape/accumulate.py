@@ -10,7 +10,7 @@ import numpy as np
 from jitgrad.base.locks import gradients as accumulating
 from jitgrad.base.quiet import quietly
 from jitgrad.tape.handle import make
-from jitgrad.tape.tape import Leaf, Row
+from jitgrad.tape.row import Leaf, Row
 
 __all__ = ["accumulating", "add_tensor", "add_value", "gradient", "set_gradient"]
 

@@ -1,0 +1,131 @@
+"""Functions and methods of rows: the arguments that users give, in their canonical form."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from jitgrad import dtypes
+from jitgrad.errors import TracedValueError
+from jitgrad.ops.describe import signature
+from jitgrad.ops.elementwise import cast
+from jitgrad.ops.table import Op, Spec
+from jitgrad.record.apply import apply
+from jitgrad.record.checking import is_meant
+from jitgrad.record.promotion import FLOATS
+from jitgrad.record.quick import SCALARS, _named, ndarray, quick_binary, quick_one, quick_unary
+from jitgrad.tape.handle import Handle
+
+RENAMED = {"axis": "dim", "keepdims": "keepdim", "input": "x", "other": "y"}
+
+
+def bound(op: Op, accept: Callable = lambda args: args) -> Callable:
+    """`op` as a function of operands and PyTorch's parameters: any operand, any parameter.
+
+    `accept` may turn the operands into others if none of them is a tensor.
+    """
+    n = len(op.inputs)
+    plain = op.kind == "elementwise" and op.prepare is None and op.result != "integer"
+    quick: Any
+    if plain and n == 1:
+        quick = quick_unary(op)
+
+        def function(*args: Any, **kwargs: Any) -> Any:
+            if len(args) == 1 and not kwargs and isinstance(args[0], Handle):
+                return quick(args[0])
+            return _call(op, args, kwargs, accept)
+    elif plain and n == 2:
+        quick = quick_binary(op)
+
+        def function(*args: Any, **kwargs: Any) -> Any:
+            if len(args) == 2 and not kwargs and isinstance(args[0], Handle):
+                out = quick(*args)
+                return out if out is not NotImplemented else apply(op, args)  # which says what is wrong
+            return _call(op, args, kwargs, accept)
+    elif op.kind == "reduction" and op.prepare is not None and not op.composite:
+        reduce, canonical = quick_one(op), _canonical(op)
+
+        def function(*args: Any, **kwargs: Any) -> Any:
+            if args and isinstance(args[0], Handle):
+                x = args[0]._value
+                if x.__class__ in SCALARS or (x.__class__ is ndarray and x.dtype in FLOATS):
+                    try:
+                        params = canonical(x.shape, len(args) - 1, *args[1:], *kwargs.items())
+                    except TypeError:  # a list, which has no hash, a dtype, or something wrong
+                        return _call(op, args, kwargs, accept)
+                    return reduce(args[0], params)
+            return _call(op, args, kwargs, accept)
+    else:
+
+        def function(*args: Any, **kwargs: Any) -> Any:
+            return _call(op, args, kwargs, accept)
+
+    return _named(function, op)
+
+
+def _canonical(op: Op) -> Callable:
+    """The parameters of an op for arguments after a tensor of some shape; these recur, so they are kept."""
+    prepare = op.prepare
+    assert prepare is not None
+
+    @functools.lru_cache(maxsize=1024, typed=True)
+    def canonical(shape: tuple[int, ...], count: int, *given: Any) -> dict[str, Any]:
+        named = {RENAMED.get(name, name): value for name, value in given[count:]}
+        return prepare(Spec(shape, np.dtype(np.float32)), *given[:count], **named)
+
+    return canonical
+
+
+def _call(op: Op, args: tuple, kwargs: dict[str, Any], accept: Callable) -> Any:
+    """Sort out operands and parameters, then apply `op`."""
+    n = len(op.inputs)
+    if kwargs:
+        kwargs = {RENAMED.get(name, name): value for name, value in kwargs.items()}
+    operands, rest = list(args[:n]), args[n:]
+    while len(operands) < n and op.inputs[len(operands)] in kwargs:
+        operands.append(kwargs.pop(op.inputs[len(operands)]))
+    operands = list(accept(operands))
+    if len(operands) < n:
+        raise TypeError(f"{op.name} takes {n} operand{'s' * (n > 1)} ({', '.join(op.inputs)}), {len(operands)} given")
+    if op.kind != "elementwise":
+        for name, operand in zip(op.inputs, operands):
+            if not isinstance(operand, Handle):
+                raise TypeError(f"{op.name}: {name} must be a tensor, not {type(operand).__name__}")
+    dtype = kwargs.pop("dtype", None) if kwargs else None
+    if dtype is not None:
+        operands[0] = apply(cast, (operands[0],), {"dtype": dtypes.to_numpy(dtype)})
+    if dtype is None or op.result != "sum":
+        operands[0] = _fitting(op, operands[0])
+    if op.prepare is None:
+        if rest or kwargs:
+            raise TypeError(f"{op.name} takes no further arguments, got {[*rest, *kwargs]}")
+        return apply(op, operands)
+    held = [o._held if isinstance(o, Handle) else o for o in operands]
+    try:
+        params = op.prepare(*held, *rest, **kwargs)
+    except TracedValueError:
+        raise
+    except TypeError as error:
+        beyond = error.__traceback__ and error.__traceback__.tb_next
+        calls = beyond is None or is_meant(error)  # Python did not accept the arguments, or the op did not
+        why = re.sub(r"^.*?[(][)] ", "", str(error)) if calls else f"these are no arguments for it: {[*rest, *kwargs.values()]}"
+        raise TypeError(f"{op.name}{signature(op)}: {why}") from (None if calls else error)
+    return apply(op, operands, params)
+
+
+def _fitting(op: Op, operand: Any) -> Any:
+    """The operand in the dtype that the row computes in."""
+    if op.result not in ("sum", "floating"):
+        return operand
+    dtype = operand._held.dtype
+    if dtypes.is_floating(dtype):
+        return operand
+    if op.result == "sum":  # integers and bools add up in int64
+        return operand if dtype == np.int64 else apply(cast, (operand,), {"dtype": np.dtype(np.int64)})
+    raise RuntimeError(
+        f"{op.name} needs a floating dtype, and this tensor is {dtypes.of(dtype).name}: convert with .float() or dtype="
+    )

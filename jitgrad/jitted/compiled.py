@@ -1,0 +1,122 @@
+"""A recorded function with the ways of running it that have been asked for."""
+
+from __future__ import annotations
+
+import functools
+import operator
+import time
+from typing import TYPE_CHECKING, Any
+
+from jitgrad import dtypes
+from jitgrad.base.locks import lazily
+from jitgrad.base.signals import importing
+from jitgrad.base.tree import COMPUTED
+from jitgrad.calls.kinds import kind_of, number_of
+from jitgrad.jitted.paths import Paths
+from jitgrad.jitted.rerecording import Recheck
+from jitgrad.passes.simplify import simplify
+from jitgrad.sweeps.interpreted import Interpreter
+from jitgrad.tape.strides import lies
+from jitgrad.tape.tape import Tape
+from jitgrad.tensors.tensor import Tensor
+from jitgrad.tracing.function import Traced
+
+if TYPE_CHECKING:
+    pass
+
+
+class Compiled:
+    """One tape of a function, for one kind of arguments, with the ways of running it that have been asked for."""
+
+    def __init__(self, traced: Traced, seconds: float) -> None:
+        self.traced = traced
+        self.tape = traced.tape
+        self.trace_seconds = seconds
+        self.captured = list(traced.captured.values())
+        self.leaves = [*traced.tape.inputs, *traced.captured]
+        self.simple: Tape | None = None
+        self.compile_seconds = self.machine_seconds = 0.0
+        self.captured_kinds = [kind_of(handle, []) for handle in self.captured]
+        self._runners: dict[str, Any] = {}
+        self.outcomes = tuple([outcome for _, outcome in traced.guards])
+        self.entry: Any = None  # of a path, beside which there may be others: see `guards.Paths`
+        self.others: Any = None
+        self.alike: Paths | None = None
+        self.kept = True
+        self.recheck = Recheck(traced.doubts) if traced.doubts else None
+
+    def is_right(self) -> bool:
+        """Whether what it read from outside is still as it was recorded: the shapes and dtypes of the captured tensors, and
+        the values of those that became Python numbers."""
+        alike = not self.captured or [kind_of(handle, []) for handle in self.captured] == self.captured_kinds
+        start = len(self.tape.inputs)
+        laid = all(lies(self.captured[k - start]._value) == how for k, how in self.traced.laid if k >= start)
+        return alike and laid and not self.is_outdated()
+
+    def returns_like(self, other: Compiled) -> bool:
+        """Whether there are tensors at the same places of the results, and nothing else is different."""
+        same = [(a is COMPUTED) == (b is COMPUTED) for a, b in zip(self.traced.outputs, other.traced.outputs)]
+        return self.traced.structure == other.traced.structure and all(same)
+
+    def is_outdated(self) -> bool:
+        """Whether a tensor from outside that became a Python number has another value now."""
+        return not all(known.holds() for known in self.traced.looked_at)
+
+    @lazily
+    def reaches(self) -> list[int]:
+        """For each output, which leaves a gradient of it reaches: bit i stands for leaf i."""
+        found = {leaf: 1 << i for i, leaf in enumerate(self.leaves)}
+        for row in self.tape.rows:
+            if row not in found:
+                passes = row.op.differentiable and dtypes.is_floating(row.dtype)
+                found[row] = functools.reduce(operator.or_, [found[x] for x in row.inputs], 0) if passes else 0
+        return [found[row] if dtypes.is_floating(row.dtype) else 0 for row in self.tape.outputs]
+
+    def chosen(self, *_: Any) -> tuple[Compiled, Any]:
+        """The one to run, and the values of its outputs if they are known."""
+        return self, None
+
+    def runner(self, name: str) -> Any:
+        """The `run(values)` of a sweep, made on first need."""
+        found = self._runners.get(name)
+        if found is None:
+            found = self._runners[name] = self._make(name)
+        return found
+
+    def direct(self, run: Any, kinds: list[Any]) -> Any:
+        """How `run` goes in one C function for inputs of those kinds; None where it does not."""
+        if run is not self._runners.get("jit") or any(how for _, how in self.traced.laid):
+            return None  # the C function takes arrays whose elements lie in order
+        return self.program.direct([number_of(kind) for kind in [*kinds, *self.captured_kinds]], Tensor)
+
+    def release(self) -> None:
+        """Give the memory back that runs left for the next one."""
+        for made in (getattr(self, "program", None), getattr(self, "machine", None)):
+            if made is not None:
+                made.release()
+
+    def simplified(self) -> Tape:
+        """The tape in the rows that are compiled."""
+        if self.simple is None:
+            self.simple = simplify(self.tape, lambda row: not row.op.composite)
+        return self.simple
+
+    def _make(self, name: str) -> Any:
+        if name == "interpreted":
+            return Interpreter(self.tape, self.leaves).run
+        with importing("jitgrad.sweeps.machine.machine"):
+            from jitgrad.sweeps.machine.machine import Machine, is_better
+            from jitgrad.sweeps.program.program import Program
+
+        if name == "auto":
+            return self.runner("machine" if is_better(self.tape) else "jit")
+        start = time.perf_counter()
+        if name == "machine":
+            # Simplifying a row takes a thousand times as long as running it here; only what must be lowered is worth it.
+            simple = all(row.op.lower is None for row in self.tape.rows)
+            self.machine = Machine(self.tape if simple else self.simplified(), self.leaves)
+            self.machine_seconds = time.perf_counter() - start
+            return self.machine.run
+        self.program = Program(self.simplified(), self.leaves)
+        self.compile_seconds = time.perf_counter() - start
+        return self.program.run
