@@ -16,7 +16,7 @@ from jitgrad.ops import TABLE
 from jitgrad.sweeps.code.compile import compile_text
 from jitgrad.sweeps.llvm.blocks import Block
 from jitgrad.sweeps.llvm.lanes import Lane
-from jitgrad.sweeps.machine.words import DTYPES, literal
+from jitgrad.sweeps.plan.machine_types import DTYPES, literal
 
 NAMES = {type: name for name, type in DTYPES.items()}
 WIDTHS = {"f32": 16, "f64": 8}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from jitgrad.sweeps.llvm.lanes import Declares, Instructions, Lane
-from jitgrad.sweeps.machine.words import SIZES, WORDS, kept, literal, spelled, suffix, word_of
+from jitgrad.sweeps.plan.machine_types import SIZES, WORDS, kept, literal, spelled, suffix, word_of
 
 
 class Block(Instructions):

@@ -18,8 +18,8 @@ from jitgrad.ops.indexing import index_add, index_put
 from jitgrad.sweeps.code.compile import Kernel
 from jitgrad.sweeps.llvm.function import moved
 from jitgrad.sweeps.llvm.wrapped import Value, Wrapped, aligned, wrap
-from jitgrad.sweeps.machine.words import SIZES, kind_of
 from jitgrad.sweeps.plan.layouts import is_number
+from jitgrad.sweeps.plan.machine_types import SIZES, kind_of
 from jitgrad.sweeps.plan.plan import Plan
 from jitgrad.sweeps.plan.scalars import written_out
 from jitgrad.sweeps.plan.segments import left_to_numpy, whole_plan

@@ -8,7 +8,7 @@ from typing import Any
 
 from jitgrad.kernels import primitives, scalar
 from jitgrad.sweeps.llvm.lanes import Instructions, Lane, level
-from jitgrad.sweeps.machine.words import kind_of, spelled
+from jitgrad.sweeps.plan.machine_types import kind_of, spelled
 from jitgrad.tape.row import Row
 
 MOST_WRITTEN_OUT = 2

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from jitgrad.sweeps.llvm.blocks import Block
 from jitgrad.sweeps.llvm.lanes import Declares, Lane
-from jitgrad.sweeps.machine.words import spelled
+from jitgrad.sweeps.plan.machine_types import spelled
 
 
 class Function:

@@ -17,7 +17,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from jitgrad.sweeps.machine.words import SIZES, WORDS, literal, spelled, suffix, type_of
+from jitgrad.sweeps.plan.machine_types import SIZES, WORDS, literal, spelled, suffix, type_of
 
 _BIRTHS = itertools.count()
 

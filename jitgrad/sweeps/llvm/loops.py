@@ -12,8 +12,8 @@ from jitgrad.sweeps.llvm.expressions import evaluate
 from jitgrad.sweeps.llvm.function import moved
 from jitgrad.sweeps.llvm.lanes import Lane
 from jitgrad.sweeps.llvm.schedule import interleaved
-from jitgrad.sweeps.machine.words import kind_of
 from jitgrad.sweeps.plan.layouts import REDUCTIONS, Access, contiguous, is_number, reduced_strides
+from jitgrad.sweeps.plan.machine_types import kind_of
 from jitgrad.sweeps.plan.plan import Loop, Write
 from jitgrad.tape.row import Row
 

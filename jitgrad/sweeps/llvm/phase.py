@@ -29,10 +29,10 @@ from jitgrad.sweeps.llvm.lanes import Lane
 from jitgrad.sweeps.llvm.loops import LoopEmitter
 from jitgrad.sweeps.llvm.products import emit_product
 from jitgrad.sweeps.llvm.running import emit_running
-from jitgrad.sweeps.machine.words import kind_of, word_of
 from jitgrad.sweeps.plan import chunks
 from jitgrad.sweeps.plan.chunks import chunk_size
 from jitgrad.sweeps.plan.layouts import Access, contiguous, is_number, place, space, stand_in
+from jitgrad.sweeps.plan.machine_types import kind_of, word_of
 from jitgrad.sweeps.plan.plan import Nest, Phase, Plan
 from jitgrad.tape.row import CONST, CONTROL, ITEM, Row
 

@@ -19,8 +19,8 @@ from jitgrad.sweeps.code.compile import Kernel, compile_text
 from jitgrad.sweeps.llvm.blocks import Block
 from jitgrad.sweeps.llvm.function import Function, moved
 from jitgrad.sweeps.llvm.lanes import Lane
-from jitgrad.sweeps.machine.words import SIZES, kind_of
 from jitgrad.sweeps.plan.layouts import place
+from jitgrad.sweeps.plan.machine_types import SIZES, kind_of
 from jitgrad.tape.row import Row
 
 ROWS = 4

@@ -18,8 +18,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jitgrad.sweeps.code.compile import Kernel
-from jitgrad.sweeps.machine.words import SIZES, kind_of, literal, word_of
 from jitgrad.sweeps.plan.layouts import is_number
+from jitgrad.sweeps.plan.machine_types import SIZES, kind_of, literal, word_of
 from jitgrad.sweeps.plan.plan import Plan
 from jitgrad.tape.row import CONST, Row
 from jitgrad.tape.tape import Tape

@@ -18,8 +18,8 @@ from jitgrad.ops.table import Op
 from jitgrad.sweeps.code.compile import Kernel
 from jitgrad.sweeps.interpreted import interpreted, run_by, runner_of
 from jitgrad.sweeps.machine.handlers import WORDS, Elementwise, Fold, Kind, Pick, Product, Put, entry, handler, parameters
-from jitgrad.sweeps.machine.words import DTYPES
 from jitgrad.sweeps.plan.layouts import REDUCTIONS, is_number
+from jitgrad.sweeps.plan.machine_types import DTYPES
 from jitgrad.sweeps.plan.segments import why_not_native
 from jitgrad.tape.row import CONST, CONTROL, ITEM, Row
 from jitgrad.tape.tape import Tape

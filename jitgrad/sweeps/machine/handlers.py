@@ -30,10 +30,16 @@ from jitgrad.ops.elementwise import clamp, pow, pow_scalar
 from jitgrad.ops.table import Op
 from jitgrad.sweeps.code.compile import Kernel, compile_text
 from jitgrad.sweeps.llvm.expressions import POWERS, evaluate
-from jitgrad.sweeps.llvm.folds import held_as, joined, neutral
+from jitgrad.sweeps.llvm.folds import (
+    joined,
+)
 from jitgrad.sweeps.llvm.function import Function, moved
 from jitgrad.sweeps.llvm.lanes import Lane
-from jitgrad.sweeps.machine.words import SIZES, kind_of
+from jitgrad.sweeps.plan.folds import (
+    held_as,
+    neutral,
+)
+from jitgrad.sweeps.plan.machine_types import SIZES, kind_of
 from jitgrad.tape.row import Row
 
 WORDS = 8

@@ -18,10 +18,15 @@ from jitgrad.ops.linalg import matmul
 from jitgrad.ops.movement import reshape, sum
 from jitgrad.ops.reductions import cumsum
 from jitgrad.ops.table import Op
-from jitgrad.sweeps.llvm.folds import held_as
-from jitgrad.sweeps.llvm.indexed import arrays_of, is_indexed
-from jitgrad.sweeps.machine.words import NUMPY, kind_of
+from jitgrad.sweeps.plan.folds import (
+    held_as,
+)
+from jitgrad.sweeps.plan.indexing import (
+    arrays_of,
+    is_indexed,
+)
 from jitgrad.sweeps.plan.layouts import FOLDS, contiguous
+from jitgrad.sweeps.plan.machine_types import NUMPY, kind_of
 from jitgrad.tape.row import CONST, LEAF, NOTHING, Row, constant
 from jitgrad.tape.tape import Tape
 

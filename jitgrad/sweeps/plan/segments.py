@@ -15,7 +15,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jitgrad.ops.elementwise import cast
-from jitgrad.sweeps.llvm.indexed import is_indexed
+from jitgrad.sweeps.plan.indexing import (
+    is_indexed,
+)
 from jitgrad.sweeps.plan.layouts import (
     REDUCTIONS,
     Access,

@@ -21,8 +21,8 @@ from jitgrad.sweeps.code.compile import Kernel, compile_text, trampolines
 from jitgrad.sweeps.interpreted import run_by, runner_of
 from jitgrad.sweeps.llvm.control import work
 from jitgrad.sweeps.llvm.phase import Emitter
-from jitgrad.sweeps.machine.words import NUMPY
 from jitgrad.sweeps.plan.chunks import split_large
+from jitgrad.sweeps.plan.machine_types import NUMPY
 from jitgrad.sweeps.plan.plan import Phase, Plan
 from jitgrad.sweeps.plan.recompute import recompute
 from jitgrad.sweeps.plan.segments import make_plan, why_not_native

@@ -1,0 +1,61 @@
+"""Rows that look elements up by computed indices, or write them there, and which of these become machine code."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from jitgrad.ops.indexing import Slot, getitem, index_add, index_put, within
+from jitgrad.sweeps.plan.layouts import is_number
+from jitgrad.tape.row import Row
+
+INDEX_DTYPES = frozenset(map(np.dtype, ("int32", "int64")))
+_WRITES = (index_add, index_put)
+
+
+def is_indexed(row: Row) -> bool:
+    """Whether a row reads or writes with index arrays, or checks one."""
+    return row.op is within or (row.op is getitem and len(row.inputs) > 1) or (row.op in _WRITES and len(row.inputs) > 2)
+
+
+def arrays_of(row: Row) -> tuple[Row, ...]:
+    return row.inputs[2 if row.op in _WRITES else row.op is getitem :]
+
+
+def why_not_indexed(row: Row) -> str:
+    """Why machine code cannot do a row with index arrays, or ""."""
+    if any(a.dtype not in INDEX_DTYPES for a in arrays_of(row)):
+        return "indices that are neither int32 nor int64 are left to NumPy"
+    if row.op is within:
+        return "nothing to index" if 0 in row.shape else ""
+    if not all(isinstance(i, Slot) or i is Ellipsis or i == slice(None) for i in row.params["index"]):
+        return "an index that mixes arrays with other items is left to NumPy"
+    if 0 in row.inputs[0].shape or 0 in row.shape:
+        return "nothing to index"
+    if row.op is getitem:
+        return ""
+    alike = row.inputs[1].shape == Picked(row).shape and row.inputs[1].dtype == row.dtype
+    return "" if alike and not is_number(row) else "the value is broadcast"
+
+
+class Picked:
+    """How the dimensions of what an index picks come about: those of the index arrays together, and those kept whole."""
+
+    def __init__(self, row: Row) -> None:
+        whole, index = row.inputs[0], row.params["index"]
+        if Ellipsis in index:
+            at = index.index(Ellipsis)
+            index = (*index[:at], *[slice(None)] * (whole.ndim - len(index) + 1), *index[at + 1 :])
+        index = (*index, *[slice(None)] * (whole.ndim - len(index)))
+        slots = [d for d, item in enumerate(index) if isinstance(item, Slot)]
+        kept = [d for d in range(whole.ndim) if d not in slots]
+        arrays = arrays_of(row)
+        self.slots = [(d, arrays[index[d].number]) for d in slots]
+        self.block = np.broadcast_shapes(*[a.shape for _, a in self.slots])
+        apart = slots[-1] - slots[0] + 1 != len(slots)
+        before = 0 if apart else slots[0]
+        rank = len(self.block)
+        self.block_at = list(range(before, before + rank))
+        # for each dimension that is kept, where it stands in what is picked
+        self.kept = [(d, k if k < before else k + rank) for k, d in enumerate(kept)]
+        shape = [whole.shape[d] for d in kept]
+        self.shape = (*shape[:before], *self.block, *shape[before:])
