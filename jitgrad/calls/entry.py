@@ -51,9 +51,9 @@ def write_entry(
     arguments and makes tensors itself (see `sweeps.program`), or None: then `run` is called with values. It is called, too,
     for what the C function does not take, such as arrays with gaps.
 
-    `laid` says how some of the leaves must lie in memory: see `memory.lies`.
+    `laid` says how some of the leaves must lie in memory: see `strides.lies`.
 
-    With `others` the tape has a further output, the number of a guard that failed or 0 (see `guards`). If it is not 0 the
+    With `others` the tape has a further output, the number of a guard that failed or 0 (see `jitted.paths`). If it is not 0 the
     result is that of `others(args, number)`, or with `entry(args, True)` a `Failed`. If it is `loose` a number by NumPy is as
     good as a tensor that holds one.
     """

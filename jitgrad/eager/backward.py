@@ -3,7 +3,7 @@
 The structure of a sweep is which rows it visits and how they hang together, with the dtypes, shapes and parameters
 that the derivative rules see; values play no part. A structure that keeps coming back is turned into a tape of its own
 (the saved values are the inputs, the gradients of the leaves the outputs), which is compiled in a background thread.
-From then on its sweeps go through an entry (see `walk.py`), a function that checks that a graph has this structure and
+From then on its sweeps go through an entry (see `backward_text`), a function that checks that a graph has this structure and
 that nothing it saved was changed or freed, and leaves every other case to `reverse`.
 
 Nothing here refers to a recorded row or to a value: a structure is described by rows of its own. What is compiled agrees

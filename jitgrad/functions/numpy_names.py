@@ -3,7 +3,7 @@
 Arguments mean what they mean to NumPy, which is not always what PyTorch's function of that name means: `np.std` divides
 by n, `axis=()` reduces nothing, `np.max` with an axis returns values only, `np.split` counts pieces, `np.dot` does not
 broadcast. Mistakes are NumPy's errors. With arguments
-that there is no operation for (`out=`, `where=`) NumPy's own function is meant: see `protocols`.
+that there is no operation for (`out=`, `where=`) NumPy's own function is meant: see `tensors.numpy_protocols`.
 """
 
 from __future__ import annotations

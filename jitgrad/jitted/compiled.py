@@ -39,7 +39,7 @@ class Compiled:
         self.captured_kinds = [kind_of(handle, []) for handle in self.captured]
         self._runners: dict[str, Any] = {}
         self.outcomes = tuple([outcome for _, outcome in traced.guards])
-        self.entry: Any = None  # of a path, beside which there may be others: see `guards.Paths`
+        self.entry: Any = None  # of a path, beside which there may be others: see `paths.Paths`
         self.others: Any = None
         self.alike: Paths | None = None
         self.kept = True

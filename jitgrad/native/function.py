@@ -1,7 +1,7 @@
 """Native functions: what `jit(f).compile(*example_args)` gives, for callers that are not Python.
 
 A `NativeFunction` is one C function (`sweeps/export.py` says which) for arguments like those of the example. It can be
-called from Python, from the user's own `@njit` functions (that part is `numba_side.py`, which is imported when it is
+called from Python, from the user's own `@njit` functions (that part is `in_numba.py`, which is imported when it is
 needed, because it imports Numba) and through its address.
 """
 

@@ -125,7 +125,7 @@ class Trace:
         self.numbers: dict[Row, Number] = {}  # rows that are Python numbers: they do not promote tensors
         self.owned: set[Row] = set()  # inputs that nobody else holds, so that they may be changed in place
         self.lifts: bool = self.outer is not None and self.outer.lifts  # operations on tensors with values are recorded too
-        self.guards: dict[Row, bool] = {}  # rows whose truth was asked, and what it was: see `guards.GuardedTrace`
+        self.guards: dict[Row, bool] = {}  # rows whose truth was asked, and what it was: see `tracing.guarded`
         self.names: dict[Row, str] = {}  # what the printed tape says of some rows
         self.made: dict[int, weakref.ref] = {}  # tensors with values that were made meanwhile, of nothing from outside
         self.computed: dict[int, weakref.ref] = {}  # tensors with values that operations made meanwhile, of whatever

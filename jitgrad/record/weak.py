@@ -1,6 +1,6 @@
 """Python's numbers on a tape: what an operator gives for numbers alone, where `jit` has made inputs of them.
 
-Beside a tensor a number takes the dtype of the tensor, or lets it decide (see `record.same_dtype`). But `c * 2`, where `c` is
+Beside a tensor a number takes the dtype of the tensor, or lets it decide (see `promotion.same_dtype`). But `c * 2`, where `c` is
 a float, is what Python says: a float, in all of its 53 bits, which again adapts to the tensors that it meets. So operators
 on numbers alone are rows in float64, int64 or bool that are numbers in turn, of the type that Python (or NumPy, of its
 numbers) gives. An int that could grow beyond int64 is an error, since Python's has no bounds.

@@ -25,7 +25,7 @@ class Traced:
         self.structure = structure
         self.captured = captured
         self.outputs = outputs
-        self.guards: list[tuple[Row, bool]] = []  # see `jitgrad.guards`
+        self.guards: list[tuple[Row, bool]] = []  # see `jitted.paths`
         self.doubts: tuple[str, ...] = ()  # what it reached of which nobody knows whether it will be the same: see `rerecording`
         self.laid: list[tuple[int, Any]] = []  # for which inputs and captured tensors it is right as these lie in memory
         self.looked_at: list[Known | KnownAttribute] = []  # what it took Python numbers of: with others it would be another tape

@@ -6,7 +6,7 @@ Every generated function has the C signature ``void f(int64_t *table)``; the tab
     call(kernel.address, x, out, x.size)        # arrays become the address of their first element
 
 ``call`` is itself generated: a C function for CPython's METH_FASTCALL convention that fills a table on the stack, so a
-call costs what its arguments cost (see ``calls.py``) instead of ctypes' microsecond.
+call costs what its arguments cost (see ``trampolines.py``) instead of ctypes' microsecond.
 """
 
 from __future__ import annotations

@@ -185,7 +185,7 @@ def builtin(name: str, address: int, flags: int, kernel: Any) -> Any:
 
 
 def make_trampolines(compile_text: Callable[..., Any]) -> Trampolines:
-    """The trampolines, compiled by ``native.compile_text``; ctypes' where objects are laid out in an unknown way."""
+    """The trampolines, compiled by ``compile.compile_text``; ctypes' where objects are laid out in an unknown way."""
     if not layout_known():
         return through_ctypes()
     at = {"type": _TYPE_AT, "data": _DATA_AT}
