@@ -8,6 +8,7 @@ import numpy as np
 
 from jitgrad.jitted.choice import chosen_sweep
 from jitgrad.ops.table import Op
+from jitgrad.passes.forward import forward
 from jitgrad.passes.reverse import reverse
 from jitgrad.record.apply import watched
 from jitgrad.tape.handle import Handle, keep, make, requires, row_of
@@ -33,16 +34,20 @@ def recorded_call(function: Any, compiled: Any, handles: list[Any], values: Any)
 
 
 def _call_op(function: Any, compiled: Any) -> Op:
-    """The op of a compiled call: its pullback is itself a compiled function of the same arguments and the cotangents."""
+    """The op of a compiled call: its pullback is itself a compiled function, of the same arguments and the cotangents, and its
+    pushforward one of these and the tangents."""
     found: Op | None = getattr(compiled, "op", None)
     if found is not None:
         return found
 
-    def pulled(inputs: list, cotangents: dict) -> list:
-        """Run the tape again on `inputs` and sweep back from its outputs."""
+    def again(inputs: list) -> tuple[list, list]:
+        """The tape once more, on inputs with rows of their own."""
         fresh = [watched(x) if x.dtype.is_floating_point else x for x in inputs]
-        outputs = compiled.tape.replay(*fresh[: len(compiled.tape.inputs)], captured=dict(
-            zip(compiled.leaves, fresh)).__getitem__)  # fmt: skip
+        captured = dict(zip(compiled.leaves, fresh)).__getitem__
+        return fresh, compiled.tape.replay(*fresh[: len(compiled.tape.inputs)], captured=captured)
+
+    def pulled(inputs: list, cotangents: dict) -> list:
+        fresh, outputs = again(inputs)
         seeds: dict[Row, Any] = {}
         for k, g in cotangents.items():
             row = outputs[k]._row
@@ -51,16 +56,28 @@ def _call_op(function: Any, compiled: Any) -> Op:
         found = reverse(seeds, ends, cls=Tensor, recorded=True, retain=True, history=beyond(seeds, ends))
         return [found.get(x._row) for x in fresh]
 
-    backward = type(function)(pulled)
-    backward.__name__ = f"pullback of {function.__name__}"
+    def pushed(inputs: list, tangents: dict) -> dict:
+        fresh, outputs = again(inputs)
+        known, ends = {fresh[i]._row: t for i, t in tangents.items()}, [out._row for out in outputs]
+        found = forward(known, ends, cls=Tensor, recorded=True, history=beyond(ends, known))
+        return {k: found[row] for k, row in enumerate(ends) if row in found}
+
+    backward, ahead = type(function)(pulled), type(function)(pushed)
+    backward.__name__, ahead.__name__ = f"pullback of {function.__name__}", f"pushforward of {function.__name__}"
+
+    def as_tensors(given: Any) -> Any:
+        return [x if isinstance(x, Handle) else make(Tensor, x, None) for x in given]
 
     def pullback(sweep_: Any, row: Row, g: dict, values: Any) -> list:
-        inputs = [v if isinstance(v, Handle) else make(Tensor, v, None) for v in values]
-        cotangents = {k: c if isinstance(c, Handle) else make(Tensor, c, None) for k, c in g.items()}
-        parts = backward(inputs, cotangents)
+        parts = backward(as_tensors(values), dict(zip(g, as_tensors(g.values()))))
         return [p if p is None or sweep_.recorded else p._value for p in parts]
 
-    op = Op(lambda *_: None, kind="call", inputs=("*xs",), pullback=pullback)
+    def pushforward(sweep_: Any, row: Row, ts: list) -> dict:
+        given = {i: t for i, t in enumerate(ts) if t is not None}
+        parts = ahead(as_tensors(sweep_.values(row)), dict(zip(given, as_tensors(given.values()))))
+        return {k: p if sweep_.recorded else p._value for k, p in parts.items()}
+
+    op = Op(lambda *_: None, kind="call", inputs=("*xs",), pullback=pullback, pushforward=pushforward)
     op.name = f"jit_{function.__name__}"
     compiled.op = op
     return op

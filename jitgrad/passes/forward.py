@@ -43,32 +43,19 @@ def forward(
             carrying.add(row)
     sweep = Sweep(cls, recorded, carrying, history)
     arrived = dict(tangents)
-    items = _items(rows)
     for row in rows:
         if row in carrying and row not in arrived:
-            found = _through(sweep, row, [arrived.get(x) for x in row.inputs], items)
+            found = _through(sweep, row, [arrived.get(x) for x in row.inputs])
             if found is not None:
                 arrived[row] = found
     return arrived
 
 
-def _items(rows: Iterable[Row]) -> dict[Row, list[Row]]:
-    """The rows that take the results of calls, by call."""
-    found: dict[Row, list[Row]] = {}
-    for row in rows:
-        if row.op is ITEM:
-            found.setdefault(row.inputs[0], []).append(row)
-    return found
-
-
-def _through(sweep: Sweep, row: Row, ts: Tangents, items: dict[Row, list[Row]]) -> Any:
+def _through(sweep: Sweep, row: Row, ts: Tangents) -> Any:
     """The tangent of a row from those of its inputs, None standing for zero; for a call, a tangent for each result."""
     op = row.op
     if op is ITEM:
         return (ts[0] or {}).get(row.params["k"])
-    if op.pullback is not None and op.kind == "call":
-        ends = {item.params["k"]: dummy(sweep.cls, item) for item in items[row]}
-        return _transposed(sweep, row, ts, ends, ends)
     if op.pushforward is not None:
         return op.pushforward(sweep, row, ts)
     if op.kind == "elementwise" and not op.composite:
@@ -79,8 +66,7 @@ def _through(sweep: Sweep, row: Row, ts: Tangents, items: dict[Row, list[Row]]) 
             return op(*operands, **row.params)
     if op is matmul:
         return _product(sweep, row, ts)
-    end = dummy(sweep.cls, row)
-    return _transposed(sweep, row, ts, end, {0: end}).get(0)
+    return _transposed(sweep, row, ts)
 
 
 def _diagonal(sweep: Sweep, row: Row, ts: Tangents) -> Any:
@@ -128,9 +114,9 @@ def _product(sweep: Sweep, row: Row, ts: Tangents) -> Any:
     return first + second if first is not None and second is not None else first if second is None else second
 
 
-def _transposed(sweep: Sweep, row: Row, ts: Tangents, cotangent: Any, ends: dict[int, Any]) -> dict[int, Any]:
-    """What the tangents `ts` become: the rules for cotangents, written for that cotangent, run in reverse."""
-    was = grad_mode.get()
+def _transposed(sweep: Sweep, row: Row, ts: Tangents) -> Any:
+    """What the tangents `ts` become: the rules for cotangents, written for some cotangent, run in reverse."""
+    was, cotangent = grad_mode.get(), dummy(sweep.cls, row)
     try:
         grad_mode.set(True)
         parts = _pulled(Sweep(sweep.cls, True, sweep.needed, sweep.history if sweep.recorded else ()), row, cotangent)
@@ -141,16 +127,14 @@ def _transposed(sweep: Sweep, row: Row, ts: Tangents, cotangent: Any, ends: dict
         if t is None or not isinstance(part, Handle) or part._row is None or not part._row.requires:
             continue
         seeds[part._row] = seeds[part._row] + t if part._row in seeds else t
-    if not seeds:
-        return {}
-    rows = {k: end._row for k, end in ends.items()}
-    found = reverse(seeds, set(rows.values()), cls=sweep.cls, recorded=sweep.recorded, retain=True)
-    forget(rows.values())
-    return {k: found[row] for k, row in rows.items() if row in found}
+    end = cotangent._row
+    found = reverse(seeds, {end}, cls=sweep.cls, recorded=sweep.recorded, retain=True) if seeds else {}
+    forget([end])
+    return found.get(end)
 
 
 def _pulled(sweep: Sweep, row: Row, g: Any) -> Sequence[Any]:
-    """The cotangents of the inputs of a row, from that of its result (for a call, those of its results)."""
+    """The cotangents of the inputs of a row, from that of its result."""
     op, values = row.op, sweep.values(row)
     if op.pullback is not None or op.composite:
         return (op.pullback or through_lower)(sweep, row, g, values)

@@ -1,0 +1,87 @@
+"""Forward mode of functions that are themselves under jit: loops without a bound, branches, several results, captured tensors."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import jitgrad as jg
+from jitgrad.base.tree import flatten
+
+W = jg.tensor([0.3, 0.2], dtype=jg.float64)
+X = jg.tensor([1.0, 2.0], dtype=jg.float64)
+T = jg.tensor([0.5, -1.0], dtype=jg.float64)
+
+
+def unbounded(x):
+    return jg.while_loop(lambda c: c.sum() < 20, lambda c: c * 1.5 + jg.sin(c), x)
+
+
+def counted(x):
+    return jg.fori_loop(0, (x.sum() * 2).to(jg.int64), lambda i, c: c * 1.1 + jg.cos(c), x)
+
+
+def captured(x):
+    return jg.while_loop(lambda c: c.sum() < 20, lambda c: c * 1.5 + jg.sin(c * W), x)
+
+
+def several(x):
+    end = unbounded(x)
+    return end * x, (end * end).sum()
+
+
+def branched(x):
+    return jg.cond(x.sum() > 1, lambda x: jg.sin(x) * x, lambda x: x * x, x)
+
+
+def straight(x):
+    return x.exp().sum() * x
+
+
+TRANSFORMS = {
+    "jvp": lambda f: lambda x: jg.jvp(f, (x,), (T,)),
+    "jacfwd": jg.jacfwd,
+    "jacfwd of jacfwd": lambda f: jg.jacfwd(jg.jacfwd(f)),
+    "linearize": lambda f: lambda x: jg.linearize(f, x)[1](T),
+    "jvp of jvp": lambda f: lambda x: jg.jvp(lambda x: jg.jvp(f, (x,), (T,))[1], (x,), (T,)),
+    "vmap of jvp": lambda f: lambda x: jg.vmap(lambda t: jg.jvp(f, (x,), (t,)))(jg.stack([T, 2 * T])),
+}
+
+
+def leaves_of(tree):
+    leaves = []
+    flatten(tree, leaves)
+    return [np.asarray(leaf.tolist()) for leaf in leaves]
+
+
+@pytest.mark.parametrize("transform", TRANSFORMS.values(), ids=TRANSFORMS)
+@pytest.mark.parametrize("function", [unbounded, counted, captured, several, branched, straight], ids=lambda f: f.__name__)
+def test_jit_inside_and_outside_gives_what_eager_code_gives(function, transform):
+    if function is several:
+        function = lambda x: several(x)[:2]
+    wanted = leaves_of(transform(function)(X))
+    for way in (transform(jg.jit(function)), jg.jit(transform(function)), jg.jit(transform(jg.jit(function)))):
+        for _ in range(2):
+            found = leaves_of(way(X))
+            assert len(found) == len(wanted)
+            for a, b in zip(found, wanted):
+                np.testing.assert_allclose(a, b, rtol=1e-12)
+
+
+def test_tangents_of_captured_tensors_arrive():
+    def through(w):
+        return jg.jit(lambda x: jg.while_loop(lambda c: c.sum() < 20, lambda c: c * 1.5 + jg.sin(c * w), x))(X)
+
+    def plain(w):
+        return jg.while_loop(lambda c: c.sum() < 20, lambda c: c * 1.5 + jg.sin(c * w), X)
+
+    np.testing.assert_allclose(jg.jvp(through, (W,), (T,))[1].tolist(), jg.jvp(plain, (W,), (T,))[1].tolist())
+
+
+def test_ints_and_inputs_that_are_not_used_have_no_tangents():
+    f = jg.jit(lambda x, y, n: (x[n] * x.sum(), n + 1))
+    n = jg.tensor([1, 0])
+    (value, _), (tangent, none) = jg.jvp(lambda x, y: f(x, y, n), (X, W), (T, T))
+    assert value.tolist() == [6.0, 3.0]
+    np.testing.assert_allclose(tangent.tolist(), [2 * -0.5 + -1.0 * 3, 1 * -0.5 + 0.5 * 3])
+    assert none is None or not np.any(none.tolist())
