@@ -127,7 +127,7 @@ def test_the_end_of_the_program_does_not_wait_for_what_was_not_begun():
     done = run_alone("""
 import time, threading
 begun = []
-def slowly(steps, cls, given):
+def slowly(steps, given):
     begun.append(steps)
     time.sleep(0.3)
     raise SystemExit
@@ -173,10 +173,10 @@ import os, signal, threading, time
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have had it ignored
 begin = threading.Event()
 compiled = structures.compiled
-def slowly(steps, cls, given):
+def slowly(steps, given):
     begin.set()
     time.sleep(0.2)
-    return compiled(steps, cls, given)
+    return compiled(steps, given)
 structures.compiled = slowly
 try:
     for _ in range(100000):

@@ -16,7 +16,7 @@ from jitgrad.passes.reverse import reverse
 from jitgrad.record.apply import apply, grad_mode
 from jitgrad.record.leaving import refuse_masked
 from jitgrad.tape.accumulate import accumulating, add_tensor, add_value
-from jitgrad.tape.handle import Handle, make, requires
+from jitgrad.tape.handle import Handle, requires, tensor
 from jitgrad.tape.row import Row
 
 _ONE = {kind: kind(1) for kind in (np.float16, np.float32, np.float64)}
@@ -48,7 +48,7 @@ def seed(output: Any, gradient: Any) -> Any:
     return gradient if given.dtype == dtype else cast(gradient, dtype=dtype)
 
 
-def _cotangents(outputs: Sequence[Any], gradients: Sequence[Any], recorded: bool, cls: type) -> dict[Row, Any]:
+def _cotangents(outputs: Sequence[Any], gradients: Sequence[Any], recorded: bool) -> dict[Row, Any]:
     seeds: dict[Row, Any] = {}
     if any(isinstance(output, Handle) and output._value is None for output in outputs):
         raise TracedValueError("backward() and autograd.grad() need values, and under jit and vmap there are none yet: take the "
@@ -62,7 +62,7 @@ def _cotangents(outputs: Sequence[Any], gradients: Sequence[Any], recorded: bool
             raise RuntimeError(f"element {i} of tensors does not require grad and does not have a grad_fn")
         g = seed(output, gradient)
         if recorded and not isinstance(g, Handle):
-            g = make(cls, g, None)
+            g = tensor(g)
         elif not recorded and isinstance(g, Handle):
             g = g._value
         seeds[row] = seeds[row] + g if row in seeds else g
@@ -80,15 +80,14 @@ def run(
     for i, x in enumerate(outputs):
         if not isinstance(x, Handle):
             raise TypeError(f"output {i} must be a tensor, not {type(x).__name__}: what was computed from leaves")
-    cls = type(outputs[0])
     recorded = create_graph or _without_values(outputs) or _without_values(gradients)
     was = grad_mode.get()
     try:
         if recorded:  # otherwise rules compute with arrays, and user code is told so where it is called
             grad_mode.set(True)
-        seeds = _cotangents(outputs, gradients, recorded, cls)
+        seeds = _cotangents(outputs, gradients, recorded)
         with np.errstate(all="ignore"):
-            return reverse(seeds, wanted, cls=cls, recorded=recorded, retain=retain)
+            return reverse(seeds, wanted, recorded=recorded, retain=retain)
     finally:
         grad_mode.set(was)
 
@@ -130,18 +129,18 @@ def backward(
 
 def _backward_of_one(output: Any, gradient: Any, retain: bool | None) -> None:
     """The usual case: one outcome, all leaves. A structure that is hot has an entry, others are noted."""
-    row, cls = output._row, output.__class__
+    row = output._row
     seed = None if gradient is None else gradient._value
     if row is None or not row.requires or output._value is None or (gradient is not None and seed is None):
         return _backward(output, gradient, retain, False, None)
     found = (entries if seed is None else seeded).get(row.op)
     if found is not None:
         for i, entry in enumerate(found):
-            if entry(row, cls, retain, seed):
+            if entry(row, retain, seed):
                 if i:
                     found.insert(0, found.pop(i))
                 return None
-    structure = look_up(row, cls, seed)
+    structure = look_up(row, seed)
     start = time.perf_counter()
     _backward(output, gradient, retain, False, None)
     note(structure, time.perf_counter() - start)
@@ -157,13 +156,12 @@ def _backward(tensors: Any, grad_tensors: Any, retain_graph: bool | None, create
         raise TracedValueError("backward() adds to the grad of tensors, and under jit and vmap there are no values to add: use "
                                "autograd.grad(), which returns them")  # fmt: skip
     found = run(outputs, gradients, ends, create_graph=create_graph, retain=retain)
-    cls = type(outputs[0])
     with accumulating:
         for row, g in found.items():
             if create_graph:
-                add_tensor(row, g if isinstance(g, Handle) else make(cls, g, None))
+                add_tensor(row, g if isinstance(g, Handle) else tensor(g))
             else:
-                add_value(row, g._value if isinstance(g, Handle) else g, cls)
+                add_value(row, g._value if isinstance(g, Handle) else g)
 
 
 def _wanted(i: int, x: Any) -> Row:
@@ -199,18 +197,17 @@ def grad(
     ends = {_wanted(i, x) for i, x in enumerate(ins)}
     retain = create_graph if retain_graph is None else retain_graph
     found = run(outs, gradients, ends, create_graph=create_graph, retain=retain)
-    cls = type(outs[0])
     results = []
     for i, x in enumerate(ins):
         g = found.get(x._row)
         if g is None and materialize_grads:
-            g = make(cls, np.zeros(x._held.shape, x._held.dtype)[()], None).requires_grad_(create_graph)
+            g = tensor(np.zeros(x._held.shape, x._held.dtype)[()]).requires_grad_(create_graph)
         if g is None and not allow_unused:
             raise RuntimeError(f"input {i} was not used to compute the outputs: pass allow_unused=True to get None "
                                "for it")
         if isinstance(g, Handle) and not create_graph:  # recorded, as there are no values yet
             g = apply(detach, (g,))
-        results.append(g if g is None or isinstance(g, Handle) else make(cls, g, None))
+        results.append(g if g is None or isinstance(g, Handle) else tensor(g))
     return tuple(results)
 
 

@@ -147,7 +147,7 @@ def body(
         grad_mode.set(True)
         recording.differentiable = True
         inputs = [(*s, n) for s, n in zip(specs, numbers or [None] * len(specs))]
-        found = trace(call, inputs, lambda xs: (xs, {}), Tensor, recording)
+        found = trace(call, inputs, lambda xs: (xs, {}), recording)
     finally:
         grad_mode.set(was)
     captured = [outer_tensor(handle) for handle in found.captured.values()]
@@ -191,7 +191,7 @@ def seeds_of(outputs: Tensors, cotangents: Tensors) -> dict[Row, Any]:
 
 def swept(seeds: dict[Row, Any], ends: set[Row]) -> dict[Row, Any]:
     """What a recorded reverse sweep from `seeds` brings to `ends`."""
-    return reverse(seeds, ends, cls=Tensor, recorded=True, retain=True, history=beyond(seeds, ends))
+    return reverse(seeds, ends, recorded=True, retain=True, history=beyond(seeds, ends))
 
 
 def differing(tape: Tape, flags: Sequence[bool]) -> list[bool]:

@@ -97,7 +97,7 @@ def _pushforward(sweep: Any, row: Row, ts: Tensors) -> dict[int, Any]:
             known = {x._row: next(carried) for x, t in zip(xs, ts[1:]) if t is not None}
             out = again(tape, xs)
             ends = [o._row for o in out]
-            found = forward(known, ends, cls=Tensor, recorded=True, history=beyond(ends, known))
+            found = forward(known, ends, recorded=True, history=beyond(ends, known))
             return [found.get(out[k]._row, zeros(out[k])) for k in moving]
 
         return step

@@ -48,7 +48,7 @@ from jitgrad.passes.forward import forward
 from jitgrad.record.apply import apply
 from jitgrad.tape.row import Row, beyond
 from jitgrad.tape.tape import Tape
-from jitgrad.tensors.tensor import Tensor, wrap
+from jitgrad.tensors.tensor import wrap
 
 COUNT = Spec((), np.dtype(np.int64))
 
@@ -256,7 +256,7 @@ def _pushforward(sweep: Any, row: Row, ts: Tensors) -> dict[int, Any]:
         known |= {v._row: next(tx) for v, t in zip(x, x_ts) if t is not None}
         out = again(p["body"], [*k, *c, *x])
         ends = [o._row for o in out]
-        found = forward(known, ends, cls=Tensor, recorded=True, history=beyond(ends, known))
+        found = forward(known, ends, recorded=True, history=beyond(ends, known))
         pushed = [found[o._row] if o._row in found else zeros(o) for o in out]
         moved = [t for t, moves in zip(pushed, [*moving, *y_moving]) if moves]
         count = len(tangents)

@@ -28,11 +28,11 @@ from jitgrad.ops.table import Op
 from jitgrad.passes.reverse import reverse
 from jitgrad.passes.simplify import simplify
 from jitgrad.record.apply import Trace, current_trace
-from jitgrad.tape.handle import make
+from jitgrad.tape.handle import tensor
 from jitgrad.tape.row import FREED, ITEM, LEAF, Leaf, Row
 from jitgrad.tape.tape import Tape
 
-Entry = Callable[[Row, type, Any, Any], bool]
+Entry = Callable[[Row, Any, Any], bool]
 
 entries: dict[Op, list[Entry]] = {}
 """The entries to try for a sweep, by the op of the row that it starts from; the one used last goes first."""
@@ -108,7 +108,7 @@ def _changed() -> None:
         forget()
 
 
-def look_up(outcome: Row, cls: type, seed: Any = None) -> Structure | None:
+def look_up(outcome: Row, seed: Any = None) -> Structure | None:
     """What is known of the sweep from `outcome`, which is about to run; None if it is not to be looked at.
 
     If it is hot, this has it compiled; for any cotangent to start from if there is a `seed`.
@@ -134,7 +134,7 @@ def look_up(outcome: Row, cls: type, seed: Any = None) -> Structure | None:
             known.move_to_end(key)
     expected = (COMPILING[0] + COMPILING[1] * len(key)) * 2 ** min(found.compiled, 40)
     if not found.compiling and found.seconds >= limits["hot_after"] * expected and limits["structures"]:
-        _submit(found, outcome, cls, seed is not None)
+        _submit(found, outcome, seed is not None)
     return found
 
 
@@ -145,7 +145,7 @@ def note(structure: Structure | None, seconds: float) -> None:
         structure.seconds += seconds if state.long else seconds * LOOKED_AT
 
 
-def _submit(structure: Structure, outcome: Row, cls: type, given: bool) -> None:
+def _submit(structure: Structure, outcome: Row, given: bool) -> None:
     structure.seconds = 0.0
     structure.compiled += 1
     steps = describe(outcome)
@@ -153,7 +153,7 @@ def _submit(structure: Structure, outcome: Row, cls: type, given: bool) -> None:
         return
 
     def compile_it() -> None:
-        entry = compiled(steps, cls, given)
+        entry = compiled(steps, given)
         if config.structure_cache:
             op, places = steps[0].op, seeded if given else entries
             places[op] = [entry, *places.get(op, [])[: MOST_ALIKE - 1]]
@@ -269,12 +269,12 @@ def _rebuilt(steps: list[Step]) -> tuple[list[Row], dict[Row, tuple[Any, ...]]]:
 # From the description to a tape, and to an entry.
 
 
-def compiled(steps: list[Step], cls: type, given: bool) -> Entry:
+def compiled(steps: list[Step], given: bool) -> Entry:
     """The entry of a structure: its sweep as a tape, compiled and tried out, behind the checks."""
     with importing("jitgrad.sweeps.program.program"):
         from jitgrad.sweeps.program.program import Program
 
-    tape, arrived, constants = traced(steps, cls, given)
+    tape, arrived, constants = traced(steps, given)
     program = Program(simplify(tape, lambda row: not row.op.composite), tape.inputs)
     program.run(*[np.zeros(x.shape, x.dtype)[()] for x in tape.inputs[: len(tape.inputs) - len(constants)]], *constants)
     outputs = program.tape.outputs
@@ -283,7 +283,7 @@ def compiled(steps: list[Step], cls: type, given: bool) -> Entry:
     return write_entry(steps, arrived, fresh, program.run, constants, given)
 
 
-def traced(steps: list[Step], cls: type, given: bool) -> tuple[Tape, list[int], list[Any]]:
+def traced(steps: list[Step], given: bool) -> tuple[Tape, list[int], list[Any]]:
     """The sweep as a tape from saved values to gradients, and the numbers of the leaves that these belong to.
 
     After the saved values comes the cotangent to start from, if it is `given`. The last inputs of the tape are constants
@@ -296,7 +296,7 @@ def traced(steps: list[Step], cls: type, given: bool) -> tuple[Tape, list[int], 
     def argument(saved: Saved) -> Any:
         if saved.place == len(leaves):
             leaves.append(Leaf(saved.shape, saved.dtype, False))
-        return make(cls, None, leaves[saved.place])
+        return tensor(None, leaves[saved.place])
 
     arguments = {
         row: [tuple(map(argument, saved)) if saved.__class__ is tuple else argument(saved) for saved in kinds]
@@ -309,8 +309,8 @@ def traced(steps: list[Step], cls: type, given: bool) -> tuple[Tape, list[int], 
     try:
         current_trace.set(trace)
         start = leaves[-1] if given else trace.constant(np.ones(rows[0].shape, rows[0].dtype)[()])
-        seeds = {rows[0]: make(cls, None, start)}
-        found = reverse(seeds, None, cls=cls, recorded=True, retain=True, values=arguments.__getitem__)
+        seeds = {rows[0]: tensor(None, start)}
+        found = reverse(seeds, None, recorded=True, retain=True, values=arguments.__getitem__)
     finally:
         current_trace.set(was)
     arrived = [i for i, row in enumerate(rows) if row.op is LEAF and row in found]

@@ -20,7 +20,7 @@ import numpy as np
 from jitgrad.ops.elementwise import cast
 from jitgrad.ops.table import Op, Plan
 from jitgrad.tape.accumulate import accumulating, add_value
-from jitgrad.tape.handle import unchanged
+from jitgrad.tape.handle import Handle, unchanged
 from jitgrad.tape.row import FREED, LEAF, Leaf, Row
 
 PART = 48
@@ -59,8 +59,8 @@ def write_entry(
     run: Callable,
     constants: Sequence[Any],
     seeded: bool,
-) -> Callable[[Row, type, Any, Any], bool]:
-    """`entry(outcome, class of tensors, retain, seed)`; `run` takes the saved values, and `constants`, to gradients.
+) -> Callable[[Row, Any, Any], bool]:
+    """`entry(outcome, retain, seed)`; `run` takes the saved values, and `constants`, to gradients.
 
     If it is `seeded`, the sweep starts from `seed`, which comes after the saved values, and else from 1. `arrived` holds
     the numbers of the leaves whose gradients these are, `fresh` whether each is memory of its own.
@@ -72,7 +72,7 @@ def write_entry(
         text.seed()
     text.finish(arrived, fresh, [*["seed"] * seeded, *[text.known(value) for value in constants]])
     text.names["run"] = run
-    return text.function("entry", "r0, cls, retain, seed")
+    return text.function("entry", "r0, retain, seed")
 
 
 class _Text:
@@ -86,7 +86,7 @@ class _Text:
         self.known_names: dict[int, str] = {}
         self.names: dict[str, Any] = {
             "FREED": FREED, "Leaf": Leaf, "ndarray": np.ndarray, "unchanged": unchanged, "new": object.__new__,
-            "lock": accumulating, "add": add_value,
+            "Tensor": Handle.kind, "lock": accumulating, "add": add_value,
         }  # fmt: skip
 
     def known(self, value: Any) -> str:
@@ -213,11 +213,11 @@ class _Text:
             if not own and self.steps[number].shape:
                 self.lines.append(f"        {g} = {g}.copy()")
             self.lines += [
-                f"        if r{number}.grad is None:", "            t = new(cls)", f"            t._value = {g}",
+                f"        if r{number}.grad is None:", "            t = new(Tensor)", f"            t._value = {g}",
                 "            t._row = t._storage = t._view = None",
                 f"            if r{number}.grad is None:", f"                r{number}.grad = t",  # no signal handler came first
-                "            else:", f"                add(r{number}, {g}, cls)",
-                "        else:", f"            add(r{number}, {g}, cls)",
+                "            else:", f"                add(r{number}, {g})",
+                "        else:", f"            add(r{number}, {g})",
             ]  # fmt: skip
         self.lines.append("    return True")
 

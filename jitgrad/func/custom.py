@@ -147,13 +147,13 @@ def _transpose_of(push: Callable) -> Callable:
     """The map of cotangents that is the transpose of a map of tangents."""
 
     def pull(xs: Tensors, g: Any) -> list[Any]:
-        ends = [dummy(Tensor, x._held) if x.dtype.is_floating_point else None for x in xs]
+        ends = [dummy(x._held) if x.dtype.is_floating_point else None for x in xs]
         was = grad_mode.get()
         try:
             grad_mode.set(True)
             out = push(xs, ends)
             wanted = {end._row for end in ends if end is not None}
-            found = reverse({out._row: g}, wanted, cls=Tensor, recorded=True, retain=True) if requires(out) else {}
+            found = reverse({out._row: g}, wanted, recorded=True, retain=True) if requires(out) else {}
             forget(wanted)
         finally:
             grad_mode.set(was)
@@ -313,7 +313,7 @@ def _trace(function: Callable, operands: Tensors) -> Traced:
     """The tape of a function of tensors like the operands."""
     specs = [(tuple(x.shape), x._held.dtype, number(x)) for x in operands]
     rebuild: Callable = lambda inputs: (inputs, {})
-    return _within(True, lambda: trace(function, specs, rebuild, Tensor, InnerTrace(operands), None, operands))
+    return _within(True, lambda: trace(function, specs, rebuild, InnerTrace(operands), None, operands))
 
 
 def _closed(found: Traced, operands: Tensors) -> tuple[Tape, list[Any]]:

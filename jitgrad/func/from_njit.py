@@ -192,7 +192,7 @@ def _recordable(function: Any, count: int) -> Callable:
             scope[name] = _MATH[name]
     recorded = python_types.FunctionType(python.__code__, scope, python.__name__, python.__defaults__, python.__closure__)
     try:
-        trace(recorded, [((2,), np.dtype(np.float64), None)] * count, lambda inputs: (inputs, {}), Tensor)
+        trace(recorded, [((2,), np.dtype(np.float64), None)] * count, lambda inputs: (inputs, {}))
     except (TracedValueError, TypeError, ValueError, AttributeError) as error:
         raise TypeError(f"{python.__name__} cannot be recorded to find its derivative ({error}): give it, as in "
                         "jitgrad.elementwise(derivative=...)") from error  # fmt: skip

@@ -118,7 +118,7 @@ class Point:
                 g = _seed(g, recorded)
                 seeds[row] = seeds[row] + g if row in seeds else g
         found = self._swept(recorded, lambda: reverse(
-            seeds, self.wanted, cls=Tensor, recorded=recorded, retain=recorded or again,
+            seeds, self.wanted, recorded=recorded, retain=recorded or again,
             history=self.history))  # fmt: skip
         return arrived([found.get(x._row) for x in self.inputs], self.inputs, begun, seeds)
 
@@ -128,7 +128,7 @@ class Point:
         seeds = {x._row: _seed(t, recorded) for x, t in zip(self.inputs, tangents) if t is not None}
         rows = [y._row for y in self.outputs if y._row is not None]
         found = self._swept(recorded, lambda: forward(
-            seeds, rows, cls=Tensor, recorded=recorded, history=self.history))  # fmt: skip
+            seeds, rows, recorded=recorded, history=self.history))  # fmt: skip
         given = [found.get(y._row) if y._row is not None else None for y in self.outputs]
         return arrived(given, self.outputs, begun, seeds)
 

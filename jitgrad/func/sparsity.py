@@ -52,7 +52,7 @@ def jacobian_sparsity(function: Callable, *args: Any, argnum: int = 0) -> Any:
         grad_mode.set(True)
         tracing = Trace()
         tracing.at_hand = lambda: [x._value for x in tensors]
-        found = trace(function, specs, rebuild, Tensor, tracing)
+        found = trace(function, specs, rebuild, tracing)
     finally:
         grad_mode.set(was)
     if found.structure is not None or len(found.tape.outputs) != 1:

@@ -168,7 +168,7 @@ def _run(
         tracing.at_hand = lambda: [first_of(example_of(x.value)) for x in mapped]
         specs = [(tuple(x.value.shape[1:]), x.value._held.dtype, None) for x in mapped]
         lifting.append(tracing)  # what the function makes is noted, by operations that take no short cut
-        traced = trace(function, specs, rebuild, Tensor, tracing, None, [x.value for x in mapped])
+        traced = trace(function, specs, rebuild, tracing, None, [x.value for x in mapped])
     finally:
         lifting[:] = [other for other in lifting if other is not tracing]
         grad_mode.set(was)

@@ -53,13 +53,13 @@ def _call_op(function: Any, compiled: Any) -> Op:
             row = outputs[k]._row
             seeds[row] = seeds[row] + g if row in seeds else g
         ends = {x._row for x in fresh}
-        found = reverse(seeds, ends, cls=Tensor, recorded=True, retain=True, history=beyond(seeds, ends))
+        found = reverse(seeds, ends, recorded=True, retain=True, history=beyond(seeds, ends))
         return [found.get(x._row) for x in fresh]
 
     def pushed(inputs: list, tangents: dict) -> dict:
         fresh, outputs = again(inputs)
         known, ends = {fresh[i]._row: t for i, t in tangents.items()}, [out._row for out in outputs]
-        found = forward(known, ends, cls=Tensor, recorded=True, history=beyond(ends, known))
+        found = forward(known, ends, recorded=True, history=beyond(ends, known))
         return {k: found[row] for k, row in enumerate(ends) if row in found}
 
     backward, ahead = type(function)(pulled), type(function)(pushed)

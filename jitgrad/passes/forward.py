@@ -23,25 +23,25 @@ from jitgrad.ops.movement import expand
 from jitgrad.ops.table import REST, Rule
 from jitgrad.passes.reverse import Sweep, reverse, scaled, through_lower
 from jitgrad.record.apply import current_trace, grad_mode, watched
-from jitgrad.tape.handle import Handle, make
+from jitgrad.tape.handle import Handle, tensor
 from jitgrad.tape.row import ITEM, Leaf, Row, reachable
 
 Tangents = list[Any]
 
 
 def forward(
-    tangents: dict[Row, Any], outputs: Iterable[Row], *, cls: type, recorded: bool, history: Collection[Row] | None = None
+    tangents: dict[Row, Any], outputs: Iterable[Row], *, recorded: bool, history: Collection[Row] | None = None
 ) -> dict[Row, Any]:
     """Carry `tangents` forward to `outputs`; those that arrive, by row. Rows without one do not depend on the inputs.
 
-    Tangents are arrays, or tensors of class `cls` if the sweep is `recorded`; `history` is as in `reverse`.
+    Tangents are arrays, or tensors if the sweep is `recorded`; `history` is as in `reverse`.
     """
     rows = reachable(outputs, lambda row: row in tangents or not row.requires)
     carrying = set(tangents)
     for row in rows:
         if row not in carrying and row.requires and any(x in carrying for x in row.inputs):
             carrying.add(row)
-    sweep = Sweep(cls, recorded, carrying, history)
+    sweep = Sweep(recorded, carrying, history)
     arrived = dict(tangents)
     for row in rows:
         if row in carrying and row not in arrived:
@@ -116,10 +116,10 @@ def _product(sweep: Sweep, row: Row, ts: Tangents) -> Any:
 
 def _transposed(sweep: Sweep, row: Row, ts: Tangents) -> Any:
     """What the tangents `ts` become: the rules for cotangents, written for some cotangent, run in reverse."""
-    was, cotangent = grad_mode.get(), dummy(sweep.cls, row)
+    was, cotangent = grad_mode.get(), dummy(row)
     try:
         grad_mode.set(True)
-        parts = _pulled(Sweep(sweep.cls, True, sweep.needed, sweep.history if sweep.recorded else ()), row, cotangent)
+        parts = _pulled(Sweep(True, sweep.needed, sweep.history if sweep.recorded else ()), row, cotangent)
     finally:
         grad_mode.set(was)
     seeds: dict[Row, Any] = {}
@@ -128,7 +128,7 @@ def _transposed(sweep: Sweep, row: Row, ts: Tangents) -> Any:
             continue
         seeds[part._row] = seeds[part._row] + t if part._row in seeds else t
     end = cotangent._row
-    found = reverse(seeds, {end}, cls=sweep.cls, recorded=sweep.recorded, retain=True) if seeds else {}
+    found = reverse(seeds, {end}, recorded=sweep.recorded, retain=True) if seeds else {}
     forget([end])
     return found.get(end)
 
@@ -145,12 +145,12 @@ def _pulled(sweep: Sweep, row: Row, g: Any) -> Sequence[Any]:
     return parts
 
 
-def dummy(cls: type, row: Any) -> Any:
+def dummy(row: Any) -> Any:
     """A cotangent or tangent of something with a shape and dtype, whose value does not matter, and with a row of its own."""
     trace = current_trace.get()
     if trace is None:
-        return make(cls, _zeros(row) if row.shape else row.dtype.type(0), Leaf(row.shape, row.dtype, True))
-    zero = make(cls, None, trace.constant(row.dtype.type(0)))
+        return tensor(_zeros(row) if row.shape else row.dtype.type(0), Leaf(row.shape, row.dtype, True))
+    zero = tensor(None, trace.constant(row.dtype.type(0)))
     return watched(expand(zero, shape=row.shape) if row.shape else zero)
 
 

@@ -16,7 +16,7 @@ from jitgrad.errors import FreedTapeError
 from jitgrad.ops.elementwise import where
 from jitgrad.ops.table import OUTPUT, Plan
 from jitgrad.record.apply import grad_mode, watched
-from jitgrad.tape.handle import Handle, check_guards, make
+from jitgrad.tape.handle import Handle, check_guards, tensor
 from jitgrad.tape.row import FREED, ITEM, LEAF, Row, beyond, by_serial
 
 ndarray = np.ndarray
@@ -26,7 +26,6 @@ def reverse(
     seeds: dict[Row, Any],
     wanted: set[Row] | None,
     *,
-    cls: type,
     recorded: bool,
     retain: bool,
     values: Callable[[Row], Sequence[Any]] | None = None,
@@ -34,12 +33,12 @@ def reverse(
 ) -> dict[Row, Any]:
     """Carry the cotangents in `seeds` backwards; return those that arrive at `wanted`, or at the leaves if it is None.
 
-    Cotangents are arrays, or tensors of class `cls` if the sweep is `recorded`. Unless `retain`, values saved in the
+    Cotangents are arrays, or tensors if the sweep is `recorded`. Unless `retain`, values saved in the
     rows are dropped as the sweep passes. `values` gives what a row saved, if that is not to be found in the row. A
     recorded sweep takes saved values of rows that are not in `history` for constants, if that is given.
     """
     order = _needed(seeds, wanted)
-    sweep = Sweep(cls, recorded, set(order), history)
+    sweep = Sweep(recorded, set(order), history)
     sweep.given = values
     for row, g in seeds.items():
         sweep.add(row, g, False)
@@ -50,7 +49,7 @@ def reverse(
         if g is None:
             continue
         if row.extra is not None:
-            g = _extras(row, g, cls, recorded)
+            g = _extras(row, g, recorded)
         if row.op is LEAF or (wanted is not None and row in wanted):
             fresh = recorded or not isinstance(g, np.ndarray) or (row in sweep.owned and g.flags.c_contiguous)
             arrived[row] = g if fresh else g.copy()  # in order
@@ -93,8 +92,7 @@ def _needed(seeds: Iterable[Row], wanted: set[Row] | None) -> list[Row]:
 class Sweep:
     """The accumulators of one reverse sweep, and how a row passes its cotangent on."""
 
-    def __init__(self, cls: type, recorded: bool, needed: set[Row], history: Collection[Row] | None) -> None:
-        self.cls = cls
+    def __init__(self, recorded: bool, needed: set[Row], history: Collection[Row] | None) -> None:
         self.recorded = recorded
         self.history = history
         self.needed = needed
@@ -153,11 +151,11 @@ class Sweep:
 
     def traced(self, row: Row, g: Any) -> None:
         """`through` for an elementwise row that saved nothing, as rows have no values while `jit` traces."""
-        inputs, needed, cls = row.inputs, self.needed, self.cls
+        inputs, needed = row.inputs, self.needed
         plan = row.op.plan(tuple([x in needed for x in inputs]))
         if not plan.plain:
             return self.through(row, g)
-        saved = [make(cls, None, row if slot == OUTPUT else inputs[slot]) for slot in plan.slots]
+        saved = [tensor(None, row if slot == OUTPUT else inputs[slot]) for slot in plan.slots]
         for i, function, picks, _, names in plan.quick:
             arguments = [saved[p] for p in picks]
             if names:
@@ -240,12 +238,12 @@ class Sweep:
     def _tensor(self, row: Row, slot: int, value: Any, guard: Any) -> Any:
         if slot < OUTPUT:
             rest = row.inputs[len(row.op.inputs) - 1 :]
-            return value if value is not None else tuple(make(self.cls, None, x) for x in rest)
+            return value if value is not None else tuple(tensor(None, x) for x in rest)
         source = row if slot == OUTPUT else row.inputs[slot]
         if value is not None and np.shape(value) != source.shape:
             value = np.broadcast_to(value, source.shape)
         known = value is None or self.history is None or source in self.history
-        handle = make(self.cls, value, source if known else None)
+        handle = tensor(value, source if known else None)
         if guard is not None:
             handle._storage = guard[0]
         return handle
@@ -262,7 +260,7 @@ def scaled(g: Any, partial: Any) -> Any:
 
 def through_lower(sweep: Sweep, row: Row, g: Any, values: Sequence[Any]) -> list[Any]:
     """The cotangents of the inputs of an op that has no rule: those of the simpler rows it is made of."""
-    handles = [v if isinstance(v, Handle) else make(sweep.cls, v, None) for v in values]
+    handles = [v if isinstance(v, Handle) else tensor(v) for v in values]
     inputs = [watched(v) if x in sweep.needed else v for v, x in zip(handles, row.inputs)]
     was = grad_mode.get()
     try:
@@ -274,14 +272,14 @@ def through_lower(sweep: Sweep, row: Row, g: Any, values: Sequence[Any]) -> list
     ends = [x._row for x in inputs]
     wanted = {end for end, x in zip(ends, row.inputs) if x in sweep.needed}
     history = beyond([out._row], wanted) if sweep.recorded else None
-    found = reverse({out._row: g}, wanted, cls=sweep.cls, recorded=sweep.recorded, retain=sweep.recorded, history=history)
+    found = reverse({out._row: g}, wanted, recorded=sweep.recorded, retain=sweep.recorded, history=history)
     return [found.get(end) for end in ends]
 
 
-def _extras(row: Row, g: Any, cls: type, recorded: bool) -> Any:
+def _extras(row: Row, g: Any, recorded: bool) -> Any:
     """Run the hooks of a row and keep its gradient if asked to."""
     for hook in list(row.extra.get("hooks", {}).values()):
-        handle = g if recorded else make(cls, g, None)
+        handle = g if recorded else tensor(g)
         was = grad_mode.get()
         try:
             grad_mode.set(recorded)
@@ -298,6 +296,6 @@ def _extras(row: Row, g: Any, cls: type, recorded: bool) -> Any:
             g = changed if recorded else changed._value
     if row.extra.get("retain"):
         old = row.extra.get("grad")
-        kept = g if recorded else make(cls, np.array(g)[()], None)
+        kept = g if recorded else tensor(np.array(g)[()])
         row.extra["grad"] = kept if old is None else old + kept
     return g

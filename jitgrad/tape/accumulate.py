@@ -9,19 +9,19 @@ import numpy as np
 
 from jitgrad.base.locks import gradients as accumulating
 from jitgrad.base.quiet import quietly
-from jitgrad.tape.handle import make
+from jitgrad.tape.handle import tensor
 from jitgrad.tape.row import Leaf, Row
 
 __all__ = ["accumulating", "add_tensor", "add_value", "gradient", "set_gradient"]
 
 
-def add_value(row: Row, value: Any, cls: type) -> None:
+def add_value(row: Row, value: Any) -> None:
     """Add an array or number of the right shape to the gradient of `row`; it becomes the gradient if there is none.
 
     The caller holds the lock `accumulating`. A signal handler may add something between any two calls here, so what was
     found is looked at again where it is replaced: no handler runs between a comparison and an assignment.
     """
-    fresh = make(cls, value, None)
+    fresh = tensor(value)
     while True:
         old = row.grad if isinstance(row, Leaf) else gradient(row)
         if old is None:

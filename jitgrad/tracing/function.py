@@ -10,7 +10,7 @@ from jitgrad.base.tree import COMPUTED, flatten
 from jitgrad.errors import MutatedArgumentError
 from jitgrad.record.apply import Trace
 from jitgrad.record.trace import Known, KnownAttribute, recording
-from jitgrad.tape.handle import Handle, make
+from jitgrad.tape.handle import Handle, tensor
 from jitgrad.tape.row import Leaf, Row
 from jitgrad.tape.tape import Tape
 from jitgrad.tracing.hidden import refuse_hidden
@@ -32,7 +32,7 @@ class Traced:
 
 
 def trace(
-    function: Callable, specs: Sequence[tuple], rebuild: Callable[[list], tuple], cls: type, tracing: Trace | None = None,
+    function: Callable, specs: Sequence[tuple], rebuild: Callable[[list], tuple], tracing: Trace | None = None,
     outside: Outside | None = None, examples: Sequence[Any] = (),
 ) -> Traced:  # fmt: skip
     """Record `function` for inputs of the given `(shape, dtype, number)`, in `tracing` if that is given. `outside` is what it
@@ -56,7 +56,7 @@ def trace(
     before, doubts = outside.tensors(), list[str]()
 
     def record() -> tuple[Any, list[Any], list[Row | None], list[Row]]:
-        args, kwargs = rebuild([make(cls, None, leaf) for leaf in inputs])
+        args, kwargs = rebuild([tensor(None, leaf) for leaf in inputs])
         recorded = tracing.lifts and tracing.outermost is tracing
         with outside.watching((args, kwargs)) if recorded else nullcontext(()) as doubted:
             result = function(*args, **kwargs)

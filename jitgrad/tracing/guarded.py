@@ -101,7 +101,7 @@ def trace_lifted(
     tracing.lifts = True
     try:
         lifting.append(tracing)
-        return trace(function, specs, rebuild, Tensor, tracing, outside, examples)
+        return trace(function, specs, rebuild, tracing, outside, examples)
     finally:
         if tracing in lifting:
             lifting.remove(tracing)
