@@ -131,43 +131,46 @@ def _won(g: Any, larger: Any, smaller: Any) -> Any:
 
 
 # Arithmetic. Python's operators are several times quicker than the ufuncs on NumPy's scalars.
-add = binary("x + y", operator.add, vjp=(lambda g: g, lambda g: g))
-sub = binary("x - y", operator.sub, vjp=(lambda g: g, lambda g: -g), aliases=("subtract",))
-mul = binary("x * y", operator.mul, d=(lambda y: y, lambda x: x), aliases=("multiply",))
+add = binary("x + y", operator.add, vjp=(lambda g: g, lambda g: g), also="i", cheap=True)
+sub = binary("x - y", operator.sub, vjp=(lambda g: g, lambda g: -g), aliases=("subtract",), also="i",
+             bools="none", cheap=True)
+mul = binary("x * y", operator.mul, d=(lambda y: y, lambda x: x), aliases=("multiply",), also="i", cheap=True)
 div = binary(
     "x / y", operator.truediv, vjp=(lambda g, y: g / y, lambda g, y, z: -g * (z / y)),
     result="float", domain=AWAY, aliases=("divide", "true_divide"),
 )  # fmt: skip
 floor_divide = binary(
     "floor_divide(x, y)", _divides(np.floor_divide), vjp=(lambda g: zeros_like(g), lambda g: zeros_like(g)), domain=AWAY,
-    checks=_divisor, jumps=True,
+    checks=_divisor, jumps=True, also="i", bools="beside"
 )  # fmt: skip
 remainder = binary(
     "remainder(x, y)", _divides(np.remainder), vjp=(lambda g: g, lambda g, x, y: -g * floor_divide(x, y)),
-    domain=((-3.0, 3.0), (3.2, 5.0)), checks=_divisor, jumps=True,
+    domain=((-3.0, 3.0), (3.2, 5.0)), checks=_divisor, jumps=True, also="i", bools="beside"
 )  # fmt: skip
 pow = binary(
     "pow(x, y)", operator.pow, domain=(POSITIVE, (-2.0, 2.0)), checks=_divisor,
     vjp=(
         lambda g, x, y: where(y == 0, 0, g * (y * x ** (y - 1))),
         lambda g, x, y, z: _log_times(g * z, x, logical_and(x == 0, y >= 0)),
-    ),
+    ), bools="beside"
 )  # fmt: skip
 pow_scalar = unary(
     "power(x, exponent)", lambda x, exponent: x**exponent, label="pow", internal=True, domain=POSITIVE,
     d=lambda x, exponent: zeros_like(x) if exponent == 0 else exponent * power_of(x, exponent - 1),
-    samples=lambda: [{"exponent": e} for e in (2, 3, -1, 0.5, 1.7, 0, 1)],
+    samples=lambda: [{"exponent": e} for e in (2, 3, -1, 0.5, 1.7, 0, 1)], bools="beside"
 )  # fmt: skip
-neg = unary("-x", operator.neg, vjp=lambda g: -g, aliases=("negative",), exact=True)
-abs = unary("abs(x)", operator.abs, vjp=lambda g, x: g * sign(x), aliases=("absolute",), exact=True)
-sign = unary("sign(x)", np.sign, vjp=lambda g: zeros_like(g), exact=True, hot=True)
-square = unary("x * x", np.square, d=lambda x: 2 * x)
+neg = unary("-x", operator.neg, vjp=lambda g: -g, aliases=("negative",), exact=True,
+            also="i", bools="beside", cheap=True)
+abs = unary("abs(x)", operator.abs, vjp=lambda g, x: g * sign(x), aliases=("absolute",), exact=True,
+            also="i", bools="beside", cheap=True)
+sign = unary("sign(x)", np.sign, vjp=lambda g: zeros_like(g), exact=True, hot=True, also="i", bools="beside")
+square = unary("x * x", np.square, d=lambda x: 2 * x, also="i", bools="beside", cheap=True)
 reciprocal = unary("1 / x", lambda x: 1 / x, d=lambda y: -y * y, domain=POSITIVE, result="float")
 alias = unary("x", lambda x: x, vjp=lambda g: g, internal=True, exact=True)
 clone = unary("x", lambda x: np.array(x)[()], vjp=lambda g: g, internal=True, exact=True)
 detach = unary("x", lambda x: x, d=NOT_DIFFERENTIABLE, internal=True, exact=True)
 zeros_like = unary("0", lambda x: np.zeros_like(x) if x.__class__ is np.ndarray else x.__class__(0), internal=True,
-                   vjp=lambda g: zeros_like(g), label="zero", exact=True)  # fmt: skip
+                   vjp=lambda g: zeros_like(g), label="zero", exact=True, also="bi", cheap=True)  # fmt: skip
 
 # Roots, exponentials, logarithms.
 sqrt = unary("sqrt(x)", np.sqrt, vjp=lambda g, y: g / (2 * y), domain=POSITIVE, result="float", hot=True)
@@ -250,7 +253,8 @@ softplus = unary("softplus(x)", lambda x: np.logaddexp(x, x.dtype.type(0)), d=la
                  method=False, hot=True)  # fmt: skip
 silu = unary("x * sigmoid(x)", lambda x: x * _sigmoid(x), result="float",
              d=lambda x: logistic(x) + x * sigmoid_slope(x), hot=True)  # fmt: skip
-relu = unary("select((x > 0) | (x != x), x, 0)", _relu, vjp=lambda g, y: where(y <= 0, 0, g), exact=True, hot=True)
+relu = unary("select((x > 0) | (x != x), x, 0)", _relu, vjp=lambda g, y: where(y <= 0, 0, g), exact=True, hot=True,
+             also="i", bools="beside", cheap=True)
 erf = unary("erf(x)", special.erf, d=lambda x: (2 / math.sqrt(math.pi)) * exp(-x * x), result="float", hot=True)
 erfc = unary("erfc(x)", special.erfc, d=lambda x: (-2 / math.sqrt(math.pi)) * exp(-x * x), result="float", hot=True)
 erfinv = unary("erfinv(x)", special.erfinv, d=lambda y: (math.sqrt(math.pi) / 2) * exp(y * y), domain=INSIDE, result="float")
@@ -300,48 +304,48 @@ binary_cross_entropy_with_logits = binary(
 # Choices and bounds.
 maximum = binary(
     "select((x > y) | (x != x), x, y)", np.maximum,
-    vjp=(lambda g, x, y: _won(g, x, y), lambda g, x, y: _won(g, y, x)),
+    vjp=(lambda g, x, y: _won(g, x, y), lambda g, x, y: _won(g, y, x)), also="i", cheap=True
 )  # fmt: skip
 minimum = binary(
     "select((x < y) | (x != x), x, y)", np.minimum,
-    vjp=(lambda g, x, y: _won(g, y, x), lambda g, x, y: _won(g, x, y)),
+    vjp=(lambda g, x, y: _won(g, y, x), lambda g, x, y: _won(g, x, y)), also="i", cheap=True
 )  # fmt: skip
 clamp = unary(
     "clamp(x, min, max)", _clamp, d=lambda x, min, max: _in_bounds(x, min, max), aliases=("clip",), prepare=_bounds, exact=True,
     samples=lambda: [{"min": -1.0, "max": 1.5}, {"min": 0.5, "max": None}, {"min": None, "max": 0.5},
-                     {"min": 1, "max": 2}],
+                     {"min": 1, "max": 2}], also="i", bools="beside", cheap=True
 )  # fmt: skip
 where = Op(
     _where, kind="elementwise", inputs=("c", "x", "y"), output="z", kernel="select(c, x, y)",
     vjp=(NOT_DIFFERENTIABLE, lambda g, c: where(c, g, 0), lambda g, c: where(c, 0, g)),
-    domain=((0.0, 1.0), (-3.0, 3.0), (-3.0, 3.0)), method=False, exact=True,
+    domain=((0.0, 1.0), (-3.0, 3.0), (-3.0, 3.0)), method=False, exact=True, also="bi", cheap=True
 )  # fmt: skip
 
 # Rounding: piecewise constant, so the derivative is zero.
-floor = unary("floor(x)", np.floor, vjp=lambda g: zeros_like(g), exact=True)
-ceil = unary("ceil(x)", np.ceil, vjp=lambda g: zeros_like(g), exact=True)
-round = unary("rint(x)", np.rint, vjp=lambda g: zeros_like(g), method=False, exact=True)
-trunc = unary("trunc(x)", np.trunc, vjp=lambda g: zeros_like(g), aliases=("fix",), exact=True)
+floor = unary("floor(x)", np.floor, vjp=lambda g: zeros_like(g), exact=True, bools="beside")
+ceil = unary("ceil(x)", np.ceil, vjp=lambda g: zeros_like(g), exact=True, bools="beside")
+round = unary("rint(x)", np.rint, vjp=lambda g: zeros_like(g), method=False, exact=True, bools="beside")
+trunc = unary("trunc(x)", np.trunc, vjp=lambda g: zeros_like(g), aliases=("fix",), exact=True, bools="beside")
 
 # Comparisons and logic: no derivative.
-eq = predicate("x == y", operator.eq)
-ne = predicate("x != y", operator.ne, aliases=("not_equal",))
-lt = predicate("x < y", operator.lt, aliases=("less",))
-le = predicate("x <= y", operator.le, aliases=("less_equal",))
-gt = predicate("x > y", operator.gt, aliases=("greater",))
-ge = predicate("x >= y", operator.ge, aliases=("greater_equal",))
+eq = predicate("x == y", operator.eq, also="b", cheap=True)
+ne = predicate("x != y", operator.ne, aliases=("not_equal",), also="b", cheap=True)
+lt = predicate("x < y", operator.lt, aliases=("less",), also="b", cheap=True)
+le = predicate("x <= y", operator.le, aliases=("less_equal",), also="b", cheap=True)
+gt = predicate("x > y", operator.gt, aliases=("greater",), also="b", cheap=True)
+ge = predicate("x >= y", operator.ge, aliases=("greater_equal",), also="b", cheap=True)
 isnan = predicate("x != x", np.isnan, inputs=("x",))
 isinf = predicate("(x == x) & (x - x != 0)", np.isinf, inputs=("x",))
 isfinite = predicate("x - x == 0", np.isfinite, inputs=("x",))
-logical_and = predicate("(x != 0) & (y != 0)", np.logical_and)
-logical_or = predicate("(x != 0) | (y != 0)", np.logical_or)
-logical_xor = predicate("(x != 0) ^ (y != 0)", np.logical_xor)
-logical_not = predicate("x == 0", np.logical_not, inputs=("x",))
+logical_and = predicate("(x != 0) & (y != 0)", np.logical_and, also="b", cheap=True)
+logical_or = predicate("(x != 0) | (y != 0)", np.logical_or, also="b", cheap=True)
+logical_xor = predicate("(x != 0) ^ (y != 0)", np.logical_xor, also="b")
+logical_not = predicate("x == 0", np.logical_not, inputs=("x",), also="b", cheap=True)
 
 
 def _bitwise(formula: str, run: Callable, inputs: tuple[str, ...] = ("x", "y")) -> Op:
     return Op(run, kind="elementwise", inputs=inputs, output="z", kernel=formula, result="integer",
-              domain=((0.0, 9.0),) * len(inputs))  # fmt: skip
+              domain=((0.0, 9.0),) * len(inputs), also="bi")  # fmt: skip
 
 
 bitwise_and = _bitwise("x & y", operator.and_)
@@ -353,7 +357,7 @@ bitwise_not = _bitwise("~x", operator.invert, ("x",))
 cast = Op(
     lambda x, dtype, rounds=False: x.astype(dtype), kind="elementwise", inputs=("x",), output="y", kernel="to(x, dtype)",
     vjp=(lambda g, x_dtype: cast(g, dtype=x_dtype),), domain=((-3.0, 3.0),), label="to_copy", internal=True, exact=True,
-    samples=lambda: [{"dtype": np.dtype(np.float64)}],
+    samples=lambda: [{"dtype": np.dtype(np.float64)}], also="bi", cheap=True
 )  # fmt: skip
 """With `rounds`, the end of an operation on half precision, under whose name it goes (see precision.py)."""
 

@@ -125,10 +125,16 @@ class Op:
         checks: Callable = lambda row: (),
         exact: bool = False,
         jumps: bool = False,
+        also: str = "",
+        bools: str = "any",
+        cheap: bool = False,
         hot: bool = False,
     ) -> None:
         self.name = ""
         self.run = run
+        self.also = also  # the kinds of dtypes, by NumPy's letters, that the kernel is right for beside floats
+        self.bools = bools  # which bool tensors it takes: any, those beside numbers, none
+        self.cheap = cheap  # whether it takes about as long as a load
         self.hot = hot  # whether a kernel of its own is worth it where eager code uses it much
         self.hot_run = run  # how it is run there
         self.kind = kind

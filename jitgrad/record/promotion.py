@@ -24,12 +24,6 @@ def _no_operand(x: Any) -> TypeError:
     return TypeError(_NO_OPERAND.format(type(x).__name__) + cure)
 
 
-_NUMBERS_ONLY = frozenset({
-    "abs", "ceil", "clamp", "floor", "floor_divide", "neg", "pow", "pow_scalar", "relu", "remainder", "round", "sign",
-    "square", "sub", "trunc",
-})  # fmt: skip
-
-
 def same_dtype(op: Op, operands: Sequence[Any], *, numbers: bool = False) -> tuple[list[Any], np.dtype | None]:
     """Operands of an elementwise op with one dtype, as PyTorch promotes them; with `numbers` also Python's.
 
@@ -47,7 +41,7 @@ def same_dtype(op: Op, operands: Sequence[Any], *, numbers: bool = False) -> tup
         common = dtypes.default()
     elif op.result == "integer" and dtypes.is_floating(common):
         raise NotImplementedError(f"{op.name} works on bool and integer tensors, not on {dtypes.of(common).name}")
-    elif op.name in _NUMBERS_ONLY and (common == np.bool_ or (op.name == "sub" and any(d == np.bool_ for d, _ in known))):
+    elif op.bools != "any" and (common == np.bool_ or (op.bools == "none" and any(d == np.bool_ for d, _ in known))):
         raise RuntimeError(f"{op.name} is not for bool tensors: use logical operations, ~ and ^, or convert with .int()")
     half = common if op.single and common in HALF else None
     common = SINGLE if half is not None and not op.jumps else common

@@ -10,12 +10,6 @@ from jitgrad.sweeps.plan.layouts import REDUCTIONS, Access, contiguous, is_numbe
 from jitgrad.sweeps.plan.plan import Loop, Nest, Plan, Write
 from jitgrad.tape.row import Row
 
-CHEAP = frozenset((
-    "add", "sub", "mul", "neg", "abs", "square", "where", "maximum", "minimum", "relu", "clamp", "cast", "zeros_like",
-    "eq", "ne", "lt", "le", "gt", "ge", "logical_and", "logical_or", "logical_not",
-))  # fmt: skip
-"""Ops that take about as long as a load."""
-
 MOST_ROWS, MOST_LOADS = 4, 2
 """How much is computed again at most, and from how many arrays: beyond, a store and a load are cheaper."""
 
@@ -61,7 +55,7 @@ def _cone(plan: Plan, row: Row, maker: dict[Row, Loop]) -> list[Row] | None:
     def visit(r: Row) -> bool:
         if r in rows:
             return True
-        if r.op.name not in CHEAP:
+        if not r.op.cheap:
             return False
         for a in plan.operands(r):
             in_register = a.source in maker and a.source not in plan.stored and same_elements(a, over)

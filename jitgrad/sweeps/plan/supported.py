@@ -6,7 +6,6 @@ import math
 
 import numpy as np
 
-from jitgrad.ops.elementwise import cast
 from jitgrad.ops.linalg import matmul
 from jitgrad.ops.reductions import cumsum
 from jitgrad.sweeps.plan.indexing import (
@@ -42,11 +41,9 @@ def why_no_kernel(row: Row, largest_product: float) -> str:
     for dtype in (row.dtype, *(x.dtype for x in row.inputs)):
         if dtype not in NATIVE_DTYPES:
             return f"no kernel for {dtype.name}"
-    if row.inputs[-1].dtype == BOOL and row.op is not cast and row.op.name not in _BOOL_OPS:
+    if row.inputs[-1].dtype == BOOL and "b" not in row.op.also:
         return "no kernel for bool"
-    if row.dtype in FLOATS or row.op.result == "bool" or row.op is cast:
-        return ""
-    return "" if row.op.name in _INTEGER_OPS else "no integer kernel"
+    return "" if row.dtype in FLOATS or row.op.result == "bool" or "i" in row.op.also else "no integer kernel"
 
 
 def is_call(row: Row) -> bool:
@@ -72,12 +69,3 @@ def _why_not_parts(row: Row) -> str:
     alike = all(value is None or value.shape == where.shape for value, where, _ in parts)
     return "" if alike else "the value is broadcast"
 
-
-_BOOL_OPS = frozenset((
-    "where", "zeros_like", "eq", "ne", "lt", "le", "gt", "ge", "logical_and", "logical_or", "logical_xor",
-    "logical_not", "bitwise_and", "bitwise_or", "bitwise_xor", "bitwise_not",
-))  # fmt: skip
-_INTEGER_OPS = frozenset((
-    "add", "sub", "mul", "neg", "abs", "sign", "maximum", "minimum", "where", "clamp", "zeros_like", "bitwise_and",
-    "bitwise_or", "bitwise_xor", "bitwise_not", "square", "relu", "remainder", "floor_divide",
-))  # fmt: skip
