@@ -33,7 +33,7 @@ import sys
 sys.path.insert(0, sys.argv[1])
 import numpy as np
 from test_native import loop_text, run_loop
-from jitgrad.sweeps import native
+from jitgrad.sweeps.code import compile as native
 assert "numba" not in sys.modules
 kernels = [native.compile_text(loop_text(factor=f"{factor}.0"), "loop") for factor in range(3, 3 + int(sys.argv[2]))]
 print([kernel.cached for kernel in kernels], run_loop(kernels[0]).tolist())
@@ -236,7 +236,7 @@ FORKS = """
 import os, sys, threading
 sys.path.insert(0, sys.argv[1])
 from test_native import loop_text
-from jitgrad.sweeps import native
+from jitgrad.sweeps.code import compile as native
 done = threading.Event()
 
 def work():

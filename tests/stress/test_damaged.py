@@ -22,7 +22,8 @@ MUTATIONS = r"""
 import hashlib, json, pathlib, random, sys, tempfile
 import numpy as np, jitgrad as jg
 from jitgrad.errors import DamagedFileError
-from jitgrad.sweeps import artefact, elf
+from jitgrad.native import artefact
+from jitgrad.sweeps.code import elf
 
 seed, count, how = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
 rng = random.Random(seed)
