@@ -175,7 +175,7 @@ LOOPS = [
     "jg.cond({b}.sum() > {n}, lambda x, y: x * y, lambda x, y: x - y, {a}, {b})",
     "jg.switch({k}, [lambda x: x.sin(), lambda x: x, lambda x: x * x], {a})",
     "jg.fori_loop(0, 3, lambda i, c: filled(c, i), {a})",
-    "jg.fori_loop(0, 2, lambda i, c: jg.cond(c.sum() > 0, lambda x: x * {b}, lambda x: x + 1, c), {a})",
+    "jg.fori_loop(0, 2, lambda i, c: jg.cond(c.sum() > 0, lambda x: x * {b}.sum(), lambda x: x + 1, c), {a})",
 ]
 FILLED = """def filled(c, i):
     c = c * 1
