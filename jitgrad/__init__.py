@@ -41,7 +41,22 @@ globals().update({name: dtypes.by_name(name) for name in dtypes.names()})
 globals().update(functions.FUNCTIONS | functions.CREATION | functions.LOSSES)
 
 
+_HIDDEN = {"VERSION", "annotations"} | {path for path in globals() if isinstance(globals()[path], type(_checkout))}
+_MODULES = {"autograd", "errors", "func", "testing"}
+__all__ = sorted({name for name in globals() if name[:1] != "_"} - _HIDDEN | _MODULES | {"bfloat16"})
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]
+
+
 def __getattr__(name: str) -> object:
     if name == "bfloat16":  # the one dtype that may be missing; the error says which package has it
         return dtypes.by_name(name)
-    raise AttributeError(f"module 'jitgrad' has no attribute {name!r}")
+    import difflib  # here, since it takes a quarter of the time of importing all the rest
+    import importlib
+
+    if name == "testing":
+        return importlib.import_module("jitgrad.testing")
+    near = difflib.get_close_matches(name, __all__, 3)
+    raise AttributeError(f"jitgrad.{name} is not available{': there is ' + ', '.join(near) if near else ''}", name=name)

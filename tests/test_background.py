@@ -118,7 +118,8 @@ def test_settings_are_checked():
 
 
 def run_alone(code, **more):
-    given = "import numpy as np, jitgrad as jg\nfrom jitgrad.eager import background, backward as structures\nstructures.chance = lambda: 0.0\n"
+    given = "import numpy as np, jitgrad as jg\nfrom jitgrad.eager import background, backward as structures\n"
+    given += "structures.chance = lambda: 0.0\n"
     given += "jg.config.hot_after = 0\nx = jg.tensor([1.0, 2.0], requires_grad=True)\n"
     return subprocess.run([sys.executable, "-c", given + code], capture_output=True, text=True, timeout=60, **more)
 

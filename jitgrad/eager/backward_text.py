@@ -86,7 +86,7 @@ class _Text:
         self.known_names: dict[int, str] = {}
         self.names: dict[str, Any] = {
             "FREED": FREED, "Leaf": Leaf, "ndarray": np.ndarray, "unchanged": unchanged, "new": object.__new__,
-            "Tensor": Handle.kind, "lock": accumulating, "add": add_value,
+            "Tensor": Handle._kind, "lock": accumulating, "add": add_value,
         }  # fmt: skip
 
     def known(self, value: Any) -> str:

@@ -24,8 +24,7 @@ from numba.np.numpy_support import as_dtype, from_dtype
 from jitgrad.dtypes import is_floating
 from jitgrad.errors import TracedValueError
 from jitgrad.functions.data import as_tensor
-from jitgrad.functions.operands import operand
-from jitgrad.functions.shaping import in_dtype_of
+from jitgrad.functions.operands import in_dtype_of, operand
 from jitgrad.ops import TABLE
 from jitgrad.ops.elementwise import clone
 from jitgrad.ops.table import Op, Spec, todo

@@ -9,8 +9,8 @@ import numpy as np
 from jitgrad import dtypes
 from jitgrad.dtypes import HALF
 from jitgrad.functions.bind import bound
-from jitgrad.functions.operands import accepting_arrays, as_tensors, exact, operand, taken
-from jitgrad.functions.shaping import in_dtype_of, unsqueeze
+from jitgrad.functions.operands import accepting_arrays, as_tensors, exact, in_dtype_of, operand, taken
+from jitgrad.functions.shaping import unsqueeze
 from jitgrad.ops import TABLE
 from jitgrad.ops import elementwise as ew
 from jitgrad.ops.indexing import gather

@@ -55,3 +55,19 @@ def operand(data: Any) -> Tensor:
     if isinstance(data, (bool, int, float)):
         return made_here(as_tensor(data, dtype=dtypes.of(dtypes.of_number(data))))
     return as_tensor(data)
+
+
+def times(other: Any, alpha: Any) -> Any:
+    """`alpha * other` in the dtype of `other`, if that is a tensor, or in a larger one if `alpha` is a fraction."""
+    if not isinstance(other, Tensor):
+        return other * alpha
+    if not other.dtype.is_floating_point and isinstance(alpha, float):
+        raise RuntimeError(f"alpha={alpha} would make {other.dtype.name} values fractions: convert with .float(), or "
+                           "pass an integer alpha")  # fmt: skip
+    return in_dtype_of(other, other * alpha)
+
+
+def in_dtype_of(like: Tensor, x: Tensor) -> Tensor:
+    """`x` in the dtype of another tensor."""
+    dtype = like._held.dtype
+    return x if x._held.dtype == dtype else apply(cast, (x,), {"dtype": dtype})

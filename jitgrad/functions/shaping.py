@@ -11,7 +11,7 @@ import numpy as np
 
 from jitgrad import dtypes
 from jitgrad.functions.bind import bound
-from jitgrad.functions.operands import as_tensors, taken
+from jitgrad.functions.operands import as_tensors, taken, times
 from jitgrad.ops import TABLE
 from jitgrad.ops.elementwise import cast, where
 from jitgrad.ops.indexing import Slot, within
@@ -371,22 +371,6 @@ def index_add(input: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: 
 def _added_at(input: Tensor, source: Tensor, index: Tensor, dim: int, alpha: Any) -> Tensor:
     where_ = (*(slice(None),) * dim, Slot(0))
     return apply(index_add_op, (input, source if alpha == 1 else times(source, alpha), index), {"index": where_})
-
-
-def times(other: Any, alpha: Any) -> Any:
-    """`alpha * other` in the dtype of `other`, if that is a tensor, or in a larger one if `alpha` is a fraction."""
-    if not isinstance(other, Tensor):
-        return other * alpha
-    if not other.dtype.is_floating_point and isinstance(alpha, float):
-        raise RuntimeError(f"alpha={alpha} would make {other.dtype.name} values fractions: convert with .float(), or "
-                           "pass an integer alpha")  # fmt: skip
-    return in_dtype_of(other, other * alpha)
-
-
-def in_dtype_of(like: Tensor, x: Tensor) -> Tensor:
-    """`x` in the dtype of another tensor."""
-    dtype = like._held.dtype
-    return x if x._held.dtype == dtype else apply(cast, (x,), {"dtype": dtype})
 
 
 def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import inspect
+from inspect import Parameter, Signature
 
 from jitgrad.ops.table import Op
+
+_PYTORCHS = {"x": "input", "y": "other"}
 
 
 def describe(op: Op) -> str:
@@ -13,12 +16,18 @@ def describe(op: Op) -> str:
     kinds = {"float": "Integers are computed in the default float dtype.", "bool": "The result is bool.",
              "floating": "Raises RuntimeError for dtypes that are not floating."}  # fmt: skip
     grad = "Differentiable." if op.differentiable else "Not differentiable."
-    return " ".join([what + ".", kinds.get(op.result, ""), grad]).replace("  ", " ")
+    named = signature(op).parameters
+    numpys = [f"`{theirs}` for `{ours}`" for theirs, ours in (("axis", "dim"), ("keepdims", "keepdim")) if ours in named]
+    names = f"NumPy's names are accepted too: {', '.join(numpys)}." if numpys else ""
+    return " ".join(filter(None, [what + ".", kinds.get(op.result, ""), grad, names]))
 
 
-def signature(op: Op) -> str:
-    """The call signature of a row, for messages and docs."""
-    if op.prepare is None:
-        return f"({', '.join(op.inputs)})"
-    parameters = inspect.signature(op.prepare).parameters.values()
-    return f"({', '.join(str(p.replace(annotation=p.empty)) for p in parameters)})"
+def signature(op: Op) -> Signature:
+    """How a row is called: its inputs by PyTorch's names, then what its parameters are made of."""
+    found = [Parameter(_PYTORCHS.get(name, name), Parameter.POSITIONAL_OR_KEYWORD) for name in op.inputs]
+    if op.prepare is not None:
+        given = list(inspect.signature(op.prepare).parameters.values())
+        found += [parameter.replace(annotation=Parameter.empty) for parameter in given[len(op.inputs) :]]
+    if op.result in ("sum", "floating") and found[-1].kind is Parameter.POSITIONAL_OR_KEYWORD:
+        found.append(Parameter("dtype", Parameter.KEYWORD_ONLY, default=None))
+    return Signature(found)

@@ -14,7 +14,7 @@ import numpy as np
 
 from jitgrad.base.quiet import again, quiet
 from jitgrad.base.settings import config
-from jitgrad.ops.describe import describe
+from jitgrad.ops.describe import describe, signature
 from jitgrad.ops.elementwise import mul
 from jitgrad.ops.linalg import matmul
 from jitgrad.ops.movement import reshape
@@ -287,6 +287,7 @@ def _is_no_count(tensor: Any, other: Any) -> bool:
 def _named(method: Callable, op: Op, name: str = "") -> Callable:
     method.__name__ = method.__qualname__ = name or op.name
     method.__doc__ = describe(op)
+    method.__signature__ = signature(op)  # type: ignore[attr-defined]
     return method
 
 

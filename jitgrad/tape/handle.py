@@ -62,7 +62,7 @@ class Handle:
 
     __slots__ = ("__weakref__", "_row", "_storage", "_value", "_view")
 
-    kind: ClassVar[Any]
+    _kind: ClassVar[Any]
     """The class that users see, `Tensor`, which says so itself; modules below it make tensors by `tensor`."""
 
     _value: Any
@@ -81,7 +81,7 @@ new = object.__new__
 
 def tensor(value: Any, row: Row | None = None) -> Any:
     """A new tensor with this value (None while tracing) and row."""
-    return make(Handle.kind, value, row)
+    return make(Handle._kind, value, row)
 
 
 def make(cls: Any, value: Any, row: Row | None) -> Any:

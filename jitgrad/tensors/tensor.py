@@ -327,7 +327,7 @@ def _rebuild(array: np.ndarray, requires_grad: bool) -> Tensor:
     return out.requires_grad_(True) if requires_grad else out
 
 
-Handle.kind = Tensor
+Handle._kind = Tensor
 
 
 def wrap(value: Any) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -105,7 +106,7 @@ class Values(Declared):
     def __bool__(self) -> bool:
         trace = current_trace.get() if lifting else None
         guarded = trace if trace is not None and trace.lifts else None
-        size = self._concrete("bool()").size if guarded is None else self.numel()
+        size = self._concrete("bool()").size if guarded is None else math.prod(self._held.shape)
         if size != 1:
             raise RuntimeError(f"the truth of a tensor with {size} elements is ambiguous: use .any() or .all()")
         known = None if guarded is None else guarded.truth(self)

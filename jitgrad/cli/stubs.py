@@ -1,0 +1,123 @@
+"""`python -m jitgrad.cli.stubs` writes what type checkers are told of functions and methods made from the op table.
+
+The stubs are files of the package, so that they are there without running anything; a test sees that they are what this
+writes.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+from collections.abc import Iterator
+from inspect import Parameter
+from pathlib import Path
+from typing import Any
+
+import jitgrad as jg
+from jitgrad import functions
+
+HERE = Path(jg.__file__).parent
+_HEAD = '''"""{what} Written by `python -m jitgrad.cli.stubs`."""
+
+from builtins import bool as _bool
+from builtins import float as _float
+from builtins import int as _int
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+{imports}
+
+Operand = {tensor} | np.ndarray[Any, Any] | np.generic | _float
+"""What an operation takes: a tensor, an array, a number."""
+
+'''
+_IGNORED = {"__eq__": "  # type: ignore[override]", "__ne__": "  # type: ignore[override]", "__ipow__": "  # type: ignore[misc]"}
+_SHADOWED = re.compile(r"\b(bool|float|int)\b")  # the face has dtypes of these names
+_KNOWN = re.compile(r"(?:\b(?:Any|Callable|Sequence|Tensor|tuple|list|dict|None|str|bool|float|int|bytes)\b|[\[\], .|])*")
+
+
+def stubs() -> dict[Path, str]:
+    """The stubs by their files."""
+    return {HERE / "__init__.pyi": _face(), HERE / "tensors" / "declared.pyi": _methods()}
+
+
+def _face() -> str:
+    tree = ast.parse((HERE / "__init__.py").read_text(encoding="utf-8"))
+    handed = [(node.module, alias.name) for node in tree.body if isinstance(node, ast.ImportFrom) for alias in node.names]
+    imports = [f"from {module} import {name} as {name}" for module, name in handed if not name.startswith("_")]
+    imports += ["from jitgrad import testing as testing", "from jitgrad.dtypes import DType as DType"]
+    made = functions.FUNCTIONS | functions.CREATION | functions.LOSSES
+    numbers = [f"{name}: _float" for name in ("inf", "nan", "pi", "e")]
+    dtypes = [f"{name}: DType" for name in sorted({*jg.dtypes.names(), "bfloat16"})]
+    return "\n".join([
+        _HEAD.format(what="What type checkers see of `jitgrad`.", imports="\n".join(sorted(set(imports))), tensor="Tensor"),
+        "__version__: str", *numbers, "", *dtypes, "", *[_function(name, f) for name, f in sorted(made.items())], "",
+    ])  # fmt: skip
+
+
+def _methods() -> str:
+    imports = "from jitgrad.tape.handle import Handle\nfrom jitgrad.tensors.tensor import Tensor"
+    head = _HEAD.format(what="The methods of `Tensor` that are made from the op table.", imports=imports, tensor="Tensor")
+    lines = [f"    {_function(name, method, True)}" for name, method in sorted(_attached())]
+    return "\n".join([head, "class Declared(Handle):", *lines, ""])
+
+
+def _attached() -> Iterator[tuple[str, Any]]:
+    """The methods of `Tensor` that no class says itself, and its properties."""
+    for name, method in vars(jg.Tensor).items():
+        made = inspect.isfunction(method) and method.__qualname__.split(".")[0] not in ("Tensor", "Values")
+        if made or isinstance(method, property):
+            yield name, method
+
+
+def _property(name: str, found: property) -> str:
+    result = _type(inspect.signature(found.fget).return_annotation, "Any")  # type: ignore[arg-type]
+    setter = f"\n    @{name}.setter\n    def {name}(self, value: Any) -> None: ..." if found.fset else ""
+    return f"@property\n    def {name}(self) -> {result}: ...{setter}"
+
+
+def _stars(parameter: Parameter) -> str:
+    return "*" if parameter.kind is Parameter.VAR_POSITIONAL else "**" if parameter.kind is Parameter.VAR_KEYWORD else ""
+
+
+def _function(name: str, function: Any, method: bool = False) -> str:
+    if isinstance(function, property):
+        return _property(name, function)
+    found = inspect.signature(function)
+    parameters = list(found.parameters.values())
+    if method:
+        parameters = [Parameter("self", Parameter.POSITIONAL_ONLY), *parameters[1:]]
+    texts, star = [], False
+    for i, parameter in enumerate(parameters):
+        star |= parameter.kind is Parameter.VAR_POSITIONAL
+        if parameter.kind is Parameter.KEYWORD_ONLY and not star:
+            texts.append("*")
+            star = True
+        texts.append("self" if method and not i else _parameter(parameter))
+    result = _type(found.return_annotation, "Tensor")
+    ignored = _IGNORED.get(name, "")
+    return f"def {name}({', '.join(texts)}) -> {result}: ...{ignored}"
+
+
+def _parameter(parameter: Parameter) -> str:
+    before = _stars(parameter)
+    operand = parameter.name in ("input", "other", "x", "y") and not before
+    default = "" if parameter.default is Parameter.empty else " = ..."
+    known = _type(parameter.annotation, "Operand" if operand else "Any")
+    return f"{before}{parameter.name}: {'Operand' if operand and known in ('Any', 'Tensor') else known}{default}"
+
+
+def _type(annotation: Any, otherwise: str) -> str:
+    if annotation is Parameter.empty:
+        return otherwise
+    text = annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
+    return _SHADOWED.sub(r"_\1", text) if _KNOWN.fullmatch(text) else "Any"
+
+
+if __name__ == "__main__":
+    for file, text in stubs().items():
+        file.write_text(text, encoding="utf-8")
+        print(f"wrote {file}")
