@@ -167,3 +167,15 @@ def test_index_select_gather_and_scatter() -> None:
     assert tensor([1, 2]).masked_fill(tensor([True, False]), 1.7).tolist() == [1, 2]
     (x.gather(1, index) * out.sum()).sum().backward()
     assert x.grad.shape == (3, 4)
+
+
+@pytest.mark.parametrize("index", [[], slice(0, 0), np.array([], int)], ids=["list", "slice", "array"])
+@pytest.mark.parametrize("compiled", [False, True])
+def test_an_empty_value_of_another_shape_does_not_fit_a_place(index, compiled):
+    def put(x):
+        x = x.clone()
+        x[index] = jg.zeros(2, 0)
+        return x
+
+    with pytest.raises(RuntimeError, match=r"shape \[2, 0\] does not broadcast"):
+        (jg.jit(put) if compiled else put)(jg.zeros(3))

@@ -64,6 +64,8 @@ def put(out: np.ndarray, value: Any, arrays: tuple, index: tuple) -> None:
     """`out[index] = value`; of several that are written to one place, the last in order stays."""
     if arrays:  # NumPy goes through memory in the order of its strides, by which another one might be the last
         arrays, value = tuple([_in_order(a) for a in arrays]), _in_order(value)
+        if not np.size(value):  # of which NumPy takes any shape
+            np.broadcast_to(value, out[filled(index, arrays)].shape)
     out[filled(index, arrays)] = value
 
 

@@ -98,7 +98,7 @@ def _but_for_nan(value: np.ndarray, right: np.ndarray) -> np.ndarray:
 
 def _eps(program: Program, dtype: str) -> float:
     """The coarsest rounding that can have touched a result."""
-    text = str(program).replace(".half()", "float16")
+    text = str(program).replace(".half()", "float16").replace(".float()", "float32")
     return max([EPS.get(dtype, 0.0), *[EPS[name] for name in EPS if name in text]])
 
 
