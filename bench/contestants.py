@@ -30,8 +30,7 @@ COMPILED = "torch.compile"
 JAX = "jax.jit"
 AUTOGRAD = "HIPS autograd"
 
-NEEDS = {TORCH: "torch", COMPILED: "torch.compile", JAX: "jax", AUTOGRAD: "autograd", NUMBA: "numba",
-         STRICT: "numba", C: "cc"}  # fmt: skip
+NEEDS = {TORCH: "torch", COMPILED: "torch.compile", JAX: "jax", AUTOGRAD: "autograd", NUMBA: "numba", STRICT: "numba", C: "cc"}
 """What must be installed for a contestant; the others need nothing but jitgrad."""
 
 

@@ -74,9 +74,12 @@ def _hessian(name: str, title: str, loss: Callable[[Library], Callable], size: i
             return contestant(waited_for(jax.jit(jax.hessian(loss(library)))), library.array(arguments()), context)
 
     entrants = {
-        JIT: lambda: jitgrad("auto"), INTERPRETED: lambda: jitgrad("interpreted"), TORCH: torch, JAX: jax,
+        JIT: lambda: jitgrad("auto"),
+        INTERPRETED: lambda: jitgrad("interpreted"),
+        TORCH: torch,
+        JAX: jax,
         NUMPY: lambda: contestant(by_hand, arguments()),
-    }  # fmt: skip
+    }
     return Workload(f"{name} {size}", title, JIT, entrants, lambda: [by_hand(arguments())], 1e-9)
 
 

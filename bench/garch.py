@@ -63,6 +63,13 @@ def garch(days: int = DAYS) -> Workload:
         return Contestant(lambda p: function(p, squares), arguments(), flat)
 
     title = f"likelihood of a GARCH model over {days:,} days, value and gradient, float64"
-    problem = Problem(f"garch {days}", title, lambda library: garch_loss(library, squares), arguments, 1,
-                      lambda p: garch_by_hand(p, squares), double=True)  # fmt: skip
+    problem = Problem(
+        f"garch {days}",
+        title,
+        lambda library: garch_loss(library, squares),
+        arguments,
+        1,
+        lambda p: garch_by_hand(p, squares),
+        double=True,
+    )
     return differentiated(problem, {NUMBA: numba}, without=(COMPILED, AUTOGRAD))

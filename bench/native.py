@@ -64,8 +64,10 @@ def descent(steps: int = 100_000) -> Workload:
         return by_hand(numba.njit)
 
     entrants = {
-        JIT: jitgrad, NUMBA: lambda: by_hand(njit()), STRICT: strict,
+        JIT: jitgrad,
+        NUMBA: lambda: by_hand(njit()),
+        STRICT: strict,
         NUMPY: lambda: contestant(_descent(neuron.by_hand, steps)),
-    }  # fmt: skip
+    }
     title = f"{steps:,} steps of descent on the neuron inside of @njit, float32"
     return Workload(f"njit descent {steps}", title, JIT, entrants, reference, 1e-3)

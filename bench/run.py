@@ -135,10 +135,20 @@ def _parser() -> argparse.ArgumentParser:
     add("--ops", metavar="NAME", nargs="*", help="single operations (all if none is named) at 1 to 1e7 elements instead")
     add("--jax-async", action="store_true", help="jax with asynchronous dispatch, every result waited for")
     add("--json", metavar="FILE", type=Path, help="also write all numbers to FILE")
-    add("--report", metavar="DIR", nargs="?", type=Path, const=Path("bench-report"),
-        help="measure the single operations as well; write report.md and plots to DIR (bench-report)")  # fmt: skip
-    add("--compare", metavar="OLD.json", type=Path,
-        help=f"show what changed since that run; exit code 1 if something is over {compare.LIMIT} times slower")  # fmt: skip
+    add(
+        "--report",
+        metavar="DIR",
+        nargs="?",
+        type=Path,
+        const=Path("bench-report"),
+        help="measure the single operations as well; write report.md and plots to DIR (bench-report)",
+    )
+    add(
+        "--compare",
+        metavar="OLD.json",
+        type=Path,
+        help=f"show what changed since that run; exit code 1 if something is over {compare.LIMIT} times slower",
+    )
     add("--reuse", metavar="FILE", type=Path, help="measure nothing: take the numbers that --json wrote to FILE")
     return parser
 

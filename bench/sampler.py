@@ -61,9 +61,10 @@ def hamiltonian(data: str, draws: int = 50) -> Workload:
             return contestant("sample", hmc.in_numpy(*functions, np.asarray), context)
 
     entrants = {
-        JIT: lambda: contestant("native_sample", _example("hmc").compiled(*_data(data))), JAX: jax,
+        JIT: lambda: contestant("native_sample", _example("hmc").compiled(*_data(data))),
+        JAX: jax,
         NUMPY: lambda: contestant("sample", _by_hand(*_data(data))),
-    }  # fmt: skip
+    }
 
     def reference() -> list[np.ndarray]:
         by_hand = entrants[NUMPY]()

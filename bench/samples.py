@@ -87,8 +87,12 @@ def _samples(shape: tuple, name: str, what: str, after: Callable, by_hand: Calla
 
         class Names:  # NumPy's, and one of jax.nn
             sum, sqrt, tanh, maximum, logsumexp = (
-                jax.numpy.sum, jax.numpy.sqrt, jax.numpy.tanh, jax.numpy.maximum, jax.nn.logsumexp,
-            )  # fmt: skip
+                jax.numpy.sum,
+                jax.numpy.sqrt,
+                jax.numpy.tanh,
+                jax.numpy.maximum,
+                jax.nn.logsumexp,
+            )
 
         each = jax.vmap(jax.grad(functools.partial(loss, Names), argnums=(0, 1)), (None, None, 0, 0))
         return contestant(waited_for(jax.jit(lambda *args: after(Names, *each(*args)))), jax.numpy.asarray)
@@ -101,9 +105,12 @@ def _samples(shape: tuple, name: str, what: str, after: Callable, by_hand: Calla
         return contestant(lambda *args: after(torch, *each(*args)), torch.tensor)
 
     entrants: Entrants = {
-        JIT: lambda: jitgrad("auto"), INTERPRETED: lambda: jitgrad("interpreted"), TORCH: torch, JAX: jax,
+        JIT: lambda: jitgrad("auto"),
+        INTERPRETED: lambda: jitgrad("interpreted"),
+        TORCH: torch,
+        JAX: jax,
         NUMPY: lambda: contestant(by_hand, np.asarray),
-    }  # fmt: skip
+    }
     title = f"gradients of {count} samples, {what}: network {inputs}–{hidden}–{classes}, float32"
     right = lambda: by_hand(*[a.astype(np.float64) for a in arguments()])
     return Workload(f"{name} {count}x{inputs}-{hidden}-{classes}", title, JIT, entrants, right)

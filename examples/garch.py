@@ -95,8 +95,14 @@ def calibrate(loss: Callable, days: int) -> tuple[Any, np.ndarray]:
 
     step = jg.jit(jg.value_and_grad(loss))
     bounds = [(1e-6, None), (0, 1), (0, 1)]
-    found = minimize(lambda p: tuple(part.numpy() for part in step(p)), START, jac=True, method="L-BFGS-B", bounds=bounds,
-                     options={"ftol": 1e-14, "gtol": 1e-7})  # fmt: skip
+    found = minimize(
+        lambda p: tuple(part.numpy() for part in step(p)),
+        START,
+        jac=True,
+        method="L-BFGS-B",
+        bounds=bounds,
+        options={"ftol": 1e-14, "gtol": 1e-7},
+    )
     information = days * jg.jit(jg.hessian(loss))(found.x).numpy()
     return found, np.sqrt(np.diag(np.linalg.inv(information)))
 

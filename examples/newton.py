@@ -110,18 +110,27 @@ def main(arguments: list[str] | None = None) -> dict:
         minimize(both, start, jac=True, hess=lambda w: all_three(w)[2], method="trust-exact", options={"gtol": small})
 
     rounds = 3 if given.quick else 15
-    table("Newton, from zero to the mode", {
-        "@njit over compile": lambda: native_newton(native_hessian, start, most, small),
-        "the same in Python over jit": lambda: newton(all_three, start, most, small),
-        "scipy trust-exact over jit": trust,
-    }, rounds)  # fmt: skip
-    table("L-BFGS", {
-        "@njit over compile": lambda: native_lbfgs(native_gradient, start, most, small),
-        "the same in Python over jit": lambda: lbfgs(both, start, most, small),
-        "scipy L-BFGS-B over jit": lambda: minimize(both, start, jac=True, method="L-BFGS-B", options=limits),
-        "scipy L-BFGS-B, finite differences": lambda: minimize(
-            lambda w: both(w)[0], start, method="L-BFGS-B", options=limits),
-    }, rounds)  # fmt: skip
+    table(
+        "Newton, from zero to the mode",
+        {
+            "@njit over compile": lambda: native_newton(native_hessian, start, most, small),
+            "the same in Python over jit": lambda: newton(all_three, start, most, small),
+            "scipy trust-exact over jit": trust,
+        },
+        rounds,
+    )
+    table(
+        "L-BFGS",
+        {
+            "@njit over compile": lambda: native_lbfgs(native_gradient, start, most, small),
+            "the same in Python over jit": lambda: lbfgs(both, start, most, small),
+            "scipy L-BFGS-B over jit": lambda: minimize(both, start, jac=True, method="L-BFGS-B", options=limits),
+            "scipy L-BFGS-B, finite differences": lambda: minimize(
+                lambda w: both(w)[0], start, method="L-BFGS-B", options=limits
+            ),
+        },
+        rounds,
+    )
     if given.plot:
         with picture(given.plot) as axes:
             for name, values in paths.items():

@@ -40,9 +40,10 @@ def network(seed: int = 1) -> dict[str, np.ndarray]:
     """Weights to begin with."""
     random = np.random.default_rng(seed)
     return {
-        "in": random.standard_normal((64, HIDDEN), np.float32) / 8, "bias": np.zeros(HIDDEN, np.float32),
+        "in": random.standard_normal((64, HIDDEN), np.float32) / 8,
+        "bias": np.zeros(HIDDEN, np.float32),
         "out": random.standard_normal((HIDDEN, 10), np.float32) / 6,
-    }  # fmt: skip
+    }
 
 
 def scores(w: Any, x: Any, xp: Any = jg) -> Any:

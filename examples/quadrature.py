@@ -84,15 +84,19 @@ def main(arguments: list[str] | None = None) -> tuple:
         period = lambda a: quad(lambda angle: 4 / math.sqrt(1 - (math.sin(a / 2) * math.sin(angle)) ** 2), 0, np.pi / 2)[0]
         return (period(amplitude + 1e-5) - period(amplitude - 1e-5)) / 2e-5
 
-    table("one integral of the derivative", {
-        "low_level_callable()": integral(machine_code),
-        "derivative by hand, numba.cfunc": integral(LowLevelCallable(raw_change.ctypes)),
-        "the same native function, called by Python": integral(lambda *x: native(*x).item()),
-        "its .njit, called by Python": integral(native.njit),
-        "jit, called by Python": integral(lambda *x: under_jit(*x).item()),
-        "derivative by hand, Python": integral(change),
-        "difference of two integrals, Python": difference,
-    }, 7 if given.quick else 101)  # fmt: skip
+    table(
+        "one integral of the derivative",
+        {
+            "low_level_callable()": integral(machine_code),
+            "derivative by hand, numba.cfunc": integral(LowLevelCallable(raw_change.ctypes)),
+            "the same native function, called by Python": integral(lambda *x: native(*x).item()),
+            "its .njit, called by Python": integral(native.njit),
+            "jit, called by Python": integral(lambda *x: under_jit(*x).item()),
+            "derivative by hand, Python": integral(change),
+            "difference of two integrals, Python": difference,
+        },
+        7 if given.quick else 101,
+    )
     if given.plot:
         amplitudes = np.linspace(0.05, 3, 100)
         with picture(given.plot) as axes:

@@ -127,8 +127,14 @@ def by_scipy(unknown: np.ndarray, tolerance: float) -> float:
 
     a, b, c, d = np.exp(unknown[:4])
     years = np.arange(len(PELTS))
-    found = solve_ivp(lambda t, y: [(a - b * y[1]) * y[0], (d * y[0] - c) * y[1]], (0, years[-1]), np.exp(unknown[4:]),
-                      t_eval=years, rtol=tolerance, atol=tolerance)  # fmt: skip
+    found = solve_ivp(
+        lambda t, y: [(a - b * y[1]) * y[0], (d * y[0] - c) * y[1]],
+        (0, years[-1]),
+        np.exp(unknown[4:]),
+        t_eval=years,
+        rtol=tolerance,
+        atol=tolerance,
+    )
     return 0.5 * ((np.log(found.y.T) - np.log(PELTS)) ** 2).sum()
 
 
@@ -165,9 +171,10 @@ def main(arguments: list[str] | None = None) -> tuple:
     calls = {
         "@njit over compile": lambda: misfit(forward, back, GUESS, PELTS, tolerance),
         "finite differences of the same solver": lambda: approx_fprime(
-            GUESS, lambda u: misfit(forward, back, u, PELTS, tolerance)[0]),
+            GUESS, lambda u: misfit(forward, back, u, PELTS, tolerance)[0]
+        ),
         "finite differences of scipy's RK45": lambda: approx_fprime(GUESS, lambda u: by_scipy(u, tolerance)),
-    }  # fmt: skip
+    }
     try:
         function = over_jax(tolerance)
         calls["jax.jit over jax.experimental.ode"] = lambda: function(GUESS)

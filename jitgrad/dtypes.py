@@ -66,8 +66,13 @@ HALF = frozenset(d.numpy for d in ALL.values() if d.is_floating_point and d.item
 
 _BY_NUMPY = {d.numpy: d for d in ALL.values()}
 _ALIASES = {
-    "half": "float16", "float": "float32", "double": "float64", "short": "int16", "int": "int32", "long": "int64",
-}  # fmt: skip
+    "half": "float16",
+    "float": "float32",
+    "double": "float64",
+    "short": "int16",
+    "int": "int32",
+    "long": "int64",
+}
 _PYTHON = {bool: "bool", int: "int64", float: "float64"}
 EXPORTED = ("float32", "float64", "int32", "int64", "bool")
 """The dtypes of arguments and results of C functions."""
@@ -93,9 +98,7 @@ def of(numpy_dtype: np.dtype) -> DType:
     """The `DType` of a NumPy dtype; `TypeError` where jitgrad has none."""
     found = _BY_NUMPY.get(numpy_dtype)
     if found is None:
-        raise TypeError(
-            f"jitgrad has no dtype for NumPy's {numpy_dtype}; there are {', '.join(ALL)}: convert with .astype first"
-        )
+        raise TypeError(f"jitgrad has no dtype for NumPy's {numpy_dtype}; there are {', '.join(ALL)}: convert with .astype first")
     return found
 
 
@@ -185,8 +188,7 @@ def cast_numbers(array: np.ndarray, wanted: np.dtype) -> np.ndarray:
         low, high = (array.min(), array.max()) if array.size else (0, 0)
         if not (low > lowest - 1 and high < limits.max + 1):  # not for nan, either
             bad = high if not high < limits.max + 1 else low
-            raise RuntimeError(f"{bad} does not fit into {of(wanted).name}, which holds {limits.min} to "
-                               f"{limits.max}")
+            raise RuntimeError(f"{bad} does not fit into {of(wanted).name}, which holds {limits.min} to {limits.max}")
         if wanted.kind == "u" and array.dtype.kind == "f":
             array = array.astype(np.int64)
     with np.errstate(all="ignore"):
@@ -203,8 +205,9 @@ def number(value: Any, wanted: np.dtype) -> Any:
             return (value if isinstance(value, np.generic) else np.int64(value)).astype(wanted)
     except OverflowError:
         beyond = "int64" if wanted.kind in "iu" else "float64"
-        raise RuntimeError(f"an int of {value.bit_length()} bits is beyond {beyond}, and cannot stand beside a tensor of dtype "
-                           f"{of(wanted).name}") from None  # fmt: skip
+        raise RuntimeError(
+            f"an int of {value.bit_length()} bits is beyond {beyond}, and cannot stand beside a tensor of dtype {of(wanted).name}"
+        ) from None
 
 
 def promote_types(type1: DType, type2: DType) -> DType:

@@ -4,9 +4,10 @@ All of them derive from the built-in type that PyTorch or NumPy raises in the sa
 `RuntimeError`, `TypeError`, `ValueError` or `IndexError` keeps working.
 """
 
-
-LEAKED = ("a tensor that was made while jit or vmap was tracing, after the trace ended: return it from the function instead of "
-          "keeping it")  # fmt: skip
+LEAKED = (
+    "a tensor that was made while jit or vmap was tracing, after the trace ended: return it from the function instead of "
+    "keeping it"
+)
 
 
 class JitgradError(Exception):

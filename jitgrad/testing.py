@@ -19,9 +19,14 @@ __all__ = ["gradcheck", "gradgradcheck", "jvp"]
 
 @checked
 def gradcheck(
-    function: Callable, inputs: Any, *, eps: float = 1e-6, atol: float = 1e-5, rtol: float = 1e-3,
+    function: Callable,
+    inputs: Any,
+    *,
+    eps: float = 1e-6,
+    atol: float = 1e-5,
+    rtol: float = 1e-3,
     projections: int | None = None,
-) -> bool:  # fmt: skip
+) -> bool:
     """Compare the gradients of `function` with central differences in float64; True, or an AssertionError saying where.
 
     `inputs` is a tensor, array or number, or a sequence of them. Each floating one is differentiated and must be

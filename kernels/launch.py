@@ -21,9 +21,10 @@ from jitgrad.kernels import common, primitives, scalar
 def _functions(module: Any) -> dict[str, FunctionType]:
     """What a module defines itself."""
     return {
-        name: value for name, value in vars(module).items()
+        name: value
+        for name, value in vars(module).items()
         if isinstance(value, FunctionType) and value.__module__ == module.__name__
-    }  # fmt: skip
+    }
 
 
 def njit_namespace() -> dict[str, Any]:

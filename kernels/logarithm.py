@@ -14,14 +14,17 @@ from jitgrad.kernels.exponential import E32, E64, exp_of_negative
 from jitgrad.kernels.primitives import bits, copysign, float_of, fma, select, sqrt, to_f32, to_f64, to_i32
 
 # (ln(1 + f) - f) / f^2 for |f| <= 1/3; relative error of ln(1 + f): 2^-27
-LOG_F32 = singles(
-    -0.12483311, 0.14062329, -0.12273508, 0.13989641, -0.16674446, 0.20011435, -0.2499992, 0.33333197, -0.5
-)  # fmt: skip
+LOG_F32 = singles(-0.12483311, 0.14062329, -0.12273508, 0.13989641, -0.16674446, 0.20011435, -0.2499992, 0.33333197, -0.5)
 # (ln((1 + s)/(1 - s)) - 2 s) / s^3 as a polynomial in s^2, |s| <= (sqrt(2) - 1)/(sqrt(2) + 1); of the result: 2^-59
 LOG_F64 = (
-    0.147957555367196, 0.15314073949760704, 0.18183563219790927, 0.22222198599214235, 0.28571428742070754,
-    0.3999999999941653, 0.6666666666666734,
-)  # fmt: skip
+    0.147957555367196,
+    0.15314073949760704,
+    0.18183563219790927,
+    0.22222198599214235,
+    0.28571428742070754,
+    0.3999999999941653,
+    0.6666666666666734,
+)
 TWO_THIRDS_BITS_F32, EXPONENT_F32 = 0x3F2AAAAB, -0x800000  # the bits of the sign and the exponent
 SQRT_HALF_BITS_F64, EXPONENT_F64 = 0x3FE6A09E667F3BCD, -0x10000000000000
 LN2_OF_BITS_F32 = np.float32(0.6931472 * 2.0**-23)
@@ -237,8 +240,12 @@ def atanh_f64(x: Any) -> Any:
 
 
 KERNELS = {
-    "log": {"f32": log_f32, "f64": log_f64}, "log1p": {"f32": log1p_f32, "f64": log1p_f64},
-    "log2": {"f32": log2_f32, "f64": log2_f64}, "log10": {"f32": log10_f32, "f64": log10_f64},
-    "softplus": {"f32": softplus_f32, "f64": softplus_f64}, "asinh": {"f32": asinh_f32, "f64": asinh_f64},
-    "acosh": {"f32": acosh_f32, "f64": acosh_f64}, "atanh": {"f32": atanh_f32, "f64": atanh_f64},
-}  # fmt: skip
+    "log": {"f32": log_f32, "f64": log_f64},
+    "log1p": {"f32": log1p_f32, "f64": log1p_f64},
+    "log2": {"f32": log2_f32, "f64": log2_f64},
+    "log10": {"f32": log10_f32, "f64": log10_f64},
+    "softplus": {"f32": softplus_f32, "f64": softplus_f64},
+    "asinh": {"f32": asinh_f32, "f64": asinh_f64},
+    "acosh": {"f32": acosh_f32, "f64": acosh_f64},
+    "atanh": {"f32": atanh_f32, "f64": atanh_f64},
+}

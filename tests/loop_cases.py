@@ -32,6 +32,7 @@ def same(found, wanted, tolerance=1e-10):
 
 def recurrence(w, x0, xs):
     """A carry of two, captured and sliced tensors, two kinds of ys."""
+
     def step(carry, x):
         h, total = carry
         h = jg.tanh(w @ h + x)

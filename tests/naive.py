@@ -63,10 +63,14 @@ OPS: dict[str, tuple[Callable, Callable]] = {
     "add": (lambda x, y: x + y, lambda g, xs, z: (g, g)),
     "sub": (lambda x, y: x - y, lambda g, xs, z: (g, -g)),
     "mul": (lambda x, y: x * y, lambda g, xs, z: (g * xs[1], g * xs[0])),
-    "div": (lambda x, y: x / (1 + y * y), lambda g, xs, z: (
-        g / (1 + xs[1] ** 2), -g * xs[0] * 2 * xs[1] / (1 + xs[1] ** 2) ** 2)),
-    "maximum": (np.maximum, lambda g, xs, z: tuple(
-        g * np.where(a > b, 1.0, np.where(a == b, 0.5, 0.0)) for a, b in (xs, xs[::-1]))),
+    "div": (
+        lambda x, y: x / (1 + y * y),
+        lambda g, xs, z: (g / (1 + xs[1] ** 2), -g * xs[0] * 2 * xs[1] / (1 + xs[1] ** 2) ** 2),
+    ),
+    "maximum": (
+        np.maximum,
+        lambda g, xs, z: tuple(g * np.where(a > b, 1.0, np.where(a == b, 0.5, 0.0)) for a, b in (xs, xs[::-1])),
+    ),
     "where": (lambda x, y: np.where(x > 0, x, y), lambda g, xs, z: (g * (xs[0] > 0), g * (xs[0] <= 0))),
     "sin": (np.sin, lambda g, xs, z: (g * np.cos(xs[0]),)),
     "tanh": (np.tanh, lambda g, xs, z: (g * (1 - z * z),)),
@@ -76,21 +80,26 @@ OPS: dict[str, tuple[Callable, Callable]] = {
     "neg": (np.negative, lambda g, xs, z: (-g,)),
     "square": (np.square, lambda g, xs, z: (2 * g * xs[0],)),
     "scale": (lambda x, a: x * a, lambda g, xs, z, a: (g * a,)),
-    "sum": (lambda x, dim, keep: np.sum(x, dim, keepdims=keep), lambda g, xs, z, dim, keep: (
-        unreduce(g, xs[0], dim, keep),)),
-    "mean": (lambda x, dim, keep: np.mean(x, dim, keepdims=keep), lambda g, xs, z, dim, keep: (
-        unreduce(g, xs[0], dim, keep) / _spread_of(xs[0], dim, keep),)),
-    "amax": (lambda x, dim, keep: np.max(x, dim, keepdims=keep), lambda g, xs, z, dim, keep: (
-        unreduce(g, xs[0], dim, keep) * _chosen(xs[0], z, dim, keep),)),
-    "softmax": (lambda x, dim: np.exp(x) / np.exp(x).sum(dim, keepdims=True), lambda g, xs, z, dim: (
-        z * (g - (g * z).sum(dim, keepdims=True)),)),
+    "sum": (lambda x, dim, keep: np.sum(x, dim, keepdims=keep), lambda g, xs, z, dim, keep: (unreduce(g, xs[0], dim, keep),)),
+    "mean": (
+        lambda x, dim, keep: np.mean(x, dim, keepdims=keep),
+        lambda g, xs, z, dim, keep: (unreduce(g, xs[0], dim, keep) / _spread_of(xs[0], dim, keep),),
+    ),
+    "amax": (
+        lambda x, dim, keep: np.max(x, dim, keepdims=keep),
+        lambda g, xs, z, dim, keep: (unreduce(g, xs[0], dim, keep) * _chosen(xs[0], z, dim, keep),),
+    ),
+    "softmax": (
+        lambda x, dim: np.exp(x) / np.exp(x).sum(dim, keepdims=True),
+        lambda g, xs, z, dim: (z * (g - (g * z).sum(dim, keepdims=True)),),
+    ),
     "matmul": (np.matmul, lambda g, xs, z: _matmul_back(g, *xs)),
     "reshape": (lambda x, shape: x.reshape(shape), lambda g, xs, z, shape: (g.reshape(xs[0].shape),)),
     "transpose": (lambda x: x.T, lambda g, xs, z: (g.T,)),
     "expand": (lambda x, shape: np.broadcast_to(x, shape), lambda g, xs, z, shape: (g,)),
     "index": (lambda x, index: x[index], lambda g, xs, z, index: (_take_back(g, xs[0], index),)),
     "cat": (lambda x, y: np.concatenate([x, y]), lambda g, xs, z: (g[: len(xs[0])], g[len(xs[0]) :])),
-}  # fmt: skip
+}
 
 
 def run(leaves: list[np.ndarray], steps: list[Step]) -> list[np.ndarray]:

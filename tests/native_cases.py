@@ -81,5 +81,11 @@ def leaves(tree):
 def run(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess:
     """Run `python *arguments` there, warnings being errors."""
     paths = os.pathsep.join([str(Path(jg.__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
-    return subprocess.run([sys.executable, "-W", "error", *arguments], cwd=folder, capture_output=True, text=True, check=False,
-                          env=os.environ | {"PYTHONPATH": paths} | environment)  # fmt: skip
+    return subprocess.run(
+        [sys.executable, "-W", "error", *arguments],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"PYTHONPATH": paths} | environment,
+    )

@@ -120,9 +120,19 @@ def of_elementwise(x: Any) -> Any:
 
 
 PROGRAMS = (
-    of_scan, of_fori, of_while, of_cond, of_switch, of_items, of_nested, of_branching_loop, of_custom_vjp, of_custom_jvp,
-    of_root, of_elementwise,
-)  # fmt: skip
+    of_scan,
+    of_fori,
+    of_while,
+    of_cond,
+    of_switch,
+    of_items,
+    of_nested,
+    of_branching_loop,
+    of_custom_vjp,
+    of_custom_jvp,
+    of_root,
+    of_elementwise,
+)
 
 
 # Transforms: each makes of a function of three numbers another one.

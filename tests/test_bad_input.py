@@ -79,8 +79,7 @@ CASES: dict[str, list[tuple[str, type[Exception], str]]] = {
         ("torch.rand(2, dtype=torch.int64)", NotImplementedError, "use randint for integers"),
     ],
     "indices out of range": [
-        ("x[2]", IndexError,
-         r"index 2 is out of range for dimension 0, which has size 2 \(shape \[2, 3\]\): use -2 to 1"),
+        ("x[2]", IndexError, r"index 2 is out of range for dimension 0, which has size 2 \(shape \[2, 3\]\): use -2 to 1"),
         ("x[0, -4]", IndexError, "index -4 is out of range for dimension 1, which has size 3"),
         ("x[..., 3]", IndexError, "index 3 is out of range for dimension 1"),
         ("torch.zeros(0)[0]", IndexError, "which has size 0.*it is empty"),
@@ -93,8 +92,7 @@ CASES: dict[str, list[tuple[str, type[Exception], str]]] = {
         ("x[1.0]", IndexError, "cannot index with float: use ints, slices, None"),
         ("x['a']", TypeError, "cannot index with str"),
         ("x[torch.tensor([0.5])]", IndexError, "index arrays must be integer or bool, not float32"),
-        ("x[torch.tensor([0, 1], dtype=torch.uint8)]", IndexError,
-         r"uint8 is a mask to PyTorch.*\.bool\(\) or \.long\(\)"),
+        ("x[torch.tensor([0, 1], dtype=torch.uint8)]", IndexError, r"uint8 is a mask to PyTorch.*\.bool\(\) or \.long\(\)"),
         ("x[0] = torch.ones(4)", RuntimeError, r"setitem: a value of shape \[4\].*place.*shape \[3\]"),
         ("x[5] = 1", IndexError, "out of range"),
         ("x[0] = 'a'", TypeError, "cannot take str: assign numbers"),
@@ -227,13 +225,11 @@ CASES: dict[str, list[tuple[str, type[Exception], str]]] = {
         ("pickle.dumps(w * 2)", RuntimeError, r"detach\(\) it first"),
     ],
     "a second backward": [
-        ("y = (w * w).sum(); y.backward(); y.backward()", FreedTapeError,
-         r"saved for mul were freed.*retain_graph=True"),
+        ("y = (w * w).sum(); y.backward(); y.backward()", FreedTapeError, r"saved for mul were freed.*retain_graph=True"),
         ("y = w.exp(); (y * y).sum().backward(); y.sum().backward()", FreedTapeError, "saved for exp"),
     ],
     "backward without what it needs": [
-        ("x.sum().backward()", RuntimeError,
-         "element 0 of tensors does not require grad and does not have a grad_fn"),
+        ("x.sum().backward()", RuntimeError, "element 0 of tensors does not require grad and does not have a grad_fn"),
         ("(w * 2).backward()", RuntimeError, r"scalar outputs.*shape \[3\].*\.sum\(\), \.mean\(\).*gradient="),
         ("(w * 2).backward(torch.ones(2))", RuntimeError, r"gradient has shape \[2\].*output.*\[3\]"),
         ("(w * 2).backward(1.0)", TypeError, r"gradient must be a tensor of shape \[3\] or None, not float"),
@@ -241,8 +237,7 @@ CASES: dict[str, list[tuple[str, type[Exception], str]]] = {
         ("w.sum().backward(inputs=[x])", RuntimeError, "input 0 does not require grad.*requires_grad=True"),
         ("torch.autograd.grad(w.sum(), x)", RuntimeError, "input 0 does not require grad"),
         ("torch.autograd.grad(w.sum(), 3)", TypeError, "input 0 must be a tensor, not int"),
-        ("torch.autograd.grad(w.sum(), (w * 2))", RuntimeError,
-         "was not used to compute the outputs.*allow_unused=True"),
+        ("torch.autograd.grad(w.sum(), (w * 2))", RuntimeError, "was not used to compute the outputs.*allow_unused=True"),
         ("torch.autograd.grad([w.sum(), w.sum()], w, [None])", RuntimeError, "2 outputs and 1 gradients"),
         ("torch.autograd.grad([], w)", RuntimeError, "no outputs"),
         ("(w > 0).sum().backward()", RuntimeError, "does not require grad"),
@@ -260,8 +255,7 @@ CASES: dict[str, list[tuple[str, type[Exception], str]]] = {
         ("w[0] = 1", RuntimeError, "setitem: a leaf that requires grad"),
         ("w[1:].zero_()", RuntimeError, "zero_: a view of a leaf"),
         ("x.expand(2, 2, 3).add_(1)", RuntimeError, r"one place in memory.*clone\(\)"),
-        ("y = w * 1; z = y * y; y.add_(1); z.sum().backward()", OverwrittenError,
-         "mul needs.*changed in place after mul"),
+        ("y = w * 1; z = y * y; y.add_(1); z.sum().backward()", OverwrittenError, "mul needs.*changed in place after mul"),
     ],
     "functions": [
         ("jitgrad.grad(lambda v: v * 2)(x)", RuntimeError, r"must return a scalar.*\[2, 3\].*\.sum\(\) or \.mean\(\)"),
@@ -285,7 +279,12 @@ FLAT = [(code, error, match) for cases in CASES.values() for code, error, match 
 @pytest.mark.parametrize(("code", "error", "match"), FLAT, ids=[code for code, _, _ in FLAT])
 def test_bad_input(code: str, error: type[Exception], match: str) -> None:
     names: dict[str, Any] = {
-        "torch": jitgrad, "jitgrad": jitgrad, "np": np, "math": math, "copy": copy, "pickle": pickle,
+        "torch": jitgrad,
+        "jitgrad": jitgrad,
+        "np": np,
+        "math": math,
+        "copy": copy,
+        "pickle": pickle,
     }
     exec(WORLD, names)
     before = names["x"].tolist(), names["w"].tolist()
@@ -301,20 +300,40 @@ def test_nan_and_inf_flow() -> None:
     inf, nan = math.inf, math.nan
     values = [1.0, nan, inf, -inf, 0.0, -1.0]
     wanted: dict[str, list[float]] = {
-        "exp": [math.e, nan, inf, 0, 1, 1 / math.e], "log": [1, nan, 0, 0, inf, -1],
+        "exp": [math.e, nan, inf, 0, 1, 1 / math.e],
+        "log": [1, nan, 0, 0, inf, -1],
         "sqrt": [0.5, nan, 0, nan, inf, nan],
-        "relu": [1, 1, 1, 0, 0, 0], "reciprocal": [-1, nan, 0, 0, -inf, -1], "square": [2, nan, inf, -inf, 0, -2],
-        "sigmoid": [0.19661193, nan, 0, 0, 0.25, 0.19661193], "tanh": [0.41997434, nan, 0, 0, 1, 0.41997434],
+        "relu": [1, 1, 1, 0, 0, 0],
+        "reciprocal": [-1, nan, 0, 0, -inf, -1],
+        "square": [2, nan, inf, -inf, 0, -2],
+        "sigmoid": [0.19661193, nan, 0, 0, 0.25, 0.19661193],
+        "tanh": [0.41997434, nan, 0, 0, 1, 0.41997434],
     }
     for name, gradient in wanted.items():
         x = jitgrad.tensor(values, dtype=jitgrad.float64, requires_grad=True)
         getattr(x, name)().sum().backward()
         np.testing.assert_allclose(x.grad.tolist(), gradient, rtol=1e-6)
     x = jitgrad.tensor(values, requires_grad=True)
-    for op in (lambda v: v / 0, lambda v: v**-2, lambda v: v * 1e38 * 1e38, lambda v: v.softmax(0), lambda v: v.std(),
-               lambda v: v.max(), lambda v: v.logsumexp(0), lambda v: v % 0, lambda v: v // 0, lambda v: v.norm(),
-               lambda v: v.prod(), lambda v: v.clamp(-1, 1), lambda v: v.half(), lambda v: v.long(), lambda v: v @ v,
-               lambda v: v.cumsum(0), lambda v: v.lgamma(), lambda v: v.var(correction=9)):
+    for op in (
+        lambda v: v / 0,
+        lambda v: v**-2,
+        lambda v: v * 1e38 * 1e38,
+        lambda v: v.softmax(0),
+        lambda v: v.std(),
+        lambda v: v.max(),
+        lambda v: v.logsumexp(0),
+        lambda v: v % 0,
+        lambda v: v // 0,
+        lambda v: v.norm(),
+        lambda v: v.prod(),
+        lambda v: v.clamp(-1, 1),
+        lambda v: v.half(),
+        lambda v: v.long(),
+        lambda v: v @ v,
+        lambda v: v.cumsum(0),
+        lambda v: v.lgamma(),
+        lambda v: v.var(correction=9),
+    ):
         y = op(x)
         if y.requires_grad:
             y.sum().backward()

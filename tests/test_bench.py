@@ -56,9 +56,10 @@ def test_every_gradient_is_right_and_every_table_renders(results):
         assert all(label in text for label in timings)
         assert all(t.rounds == 2 and t.first > 0 and t.steady > 0 for t in timings.values())
     differentiated = [
-        r for name, r in results.items()
+        r
+        for name, r in results.items()
         if not name.startswith(("overhead", "recording", "new", "njit", "hmc")) and "eager" not in name
-    ]  # fmt: skip
+    ]
     assert all(set(r.timings) >= {contestants.JIT, contestants.INTERPRETED, contestants.NUMPY} for r in differentiated)
 
 

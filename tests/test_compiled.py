@@ -142,11 +142,15 @@ def test_the_quick_way_from_python_checks_what_the_first_call_checks():
     assert len(native._entries) > 1
     assert not np.shares_memory(native(x, a, 4, "so")["all"].numpy(), native(x, a, 4, "so")["all"].numpy())
     for wrong, error in (
-        ((x.astype(np.float64), a, 4, "so"), TypeError), ((x, a, 4.0, "so"), TypeError), ((x, a, 4), TypeError),
-        ((x, [a], 4, "so"), TypeError), ((x[:2], a, 4, "so"), ValueError), ((x, a, 4, "not"), ValueError),
+        ((x.astype(np.float64), a, 4, "so"), TypeError),
+        ((x, a, 4.0, "so"), TypeError),
+        ((x, a, 4), TypeError),
+        ((x, [a], 4, "so"), TypeError),
+        ((x[:2], a, 4, "so"), ValueError),
+        ((x, a, 4, "not"), ValueError),
         ((jg.tensor(x, requires_grad=True), a, 4, "so"), RuntimeError),
         ((x, jg.tensor(a, requires_grad=True), 4, "so"), RuntimeError),
-    ):  # fmt: skip
+    ):
         with pytest.raises(error):
             native(*wrong)
     with jg.no_grad():
@@ -199,7 +203,8 @@ def test_ctypes_address_and_header():
 def test_names_in_c_are_distinct_and_no_words_of_c():
     native = jg.jit(lambda int, result, a, a_0: (a[0] * a_0).sum() + int * result).compile(1.0, 2.0, (np.ones(2),), np.ones(2))
     assert native.prototype().split("(")[1] == (
-        "double int_, double result, const double *a_0, const double *a_0_, double *result_)")
+        "double int_, double result, const double *a_0, const double *a_0_, double *result_)"
+    )
 
 
 @pytest.mark.skipif(not any(os.access(f"{p}/cc", os.X_OK) for p in os.get_exec_path()), reason="no C compiler to ask")
@@ -276,8 +281,11 @@ def test_what_scipy_cannot_call():
 def test_the_symbol_tells_apart_what_callers_know_of_a_function():
     x = np.ones(6)
     forms = [
-        lambda x: (x.sum(), 3), lambda x: (x.sum(), 4), lambda x: ((x.sum(),), 3), lambda x: (x.sum(), 3.0),
-    ]  # fmt: skip
+        lambda x: (x.sum(), 3),
+        lambda x: (x.sum(), 4),
+        lambda x: ((x.sum(),), 3),
+        lambda x: (x.sum(), 3.0),
+    ]
     compiled = [jg.jit(f).compile(x) for f in forms]
     compiled += [jg.jit(lambda x, s=s: (x + 1).reshape(s)).compile(x) for s in ((2, 3), (3, 2))]
     compiled += [jg.jit(lambda x, n: x.sum()).compile(x, n) for n in (3, 4)]

@@ -72,8 +72,13 @@ def test_closures_and_generators_can_be_cached(tmp_path):
     for name, text in (("loss.py", _LOSS), ("user.py", _CLOSURES)):
         (tmp_path / name).write_text(textwrap.dedent(text))
     seen = [run(tmp_path, "user.py", SCALE=scale).stdout for scale in "11221"]
-    assert seen == ["-1.0 [0.0, 3.0] 0\n", "-1.0 [0.0, 3.0] 1\n", "-3.0 [0.0, 6.0] 0\n", "-3.0 [0.0, 6.0] 1\n",
-                    "-1.0 [0.0, 3.0] 1\n"]  # fmt: skip
+    assert seen == [
+        "-1.0 [0.0, 3.0] 0\n",
+        "-1.0 [0.0, 3.0] 1\n",
+        "-3.0 [0.0, 6.0] 0\n",
+        "-3.0 [0.0, 6.0] 1\n",
+        "-1.0 [0.0, 3.0] 1\n",
+    ]
 
 
 # Files.

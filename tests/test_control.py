@@ -29,8 +29,14 @@ def test_forward_mode_agrees(function):
 
 
 @pytest.mark.parametrize("function", FUNCTIONS, ids=lambda f: f.__name__)
-@pytest.mark.parametrize("transform", [jg.hessian, lambda f, **k: jg.func.jacrev(jg.func.jacrev(f, **k), **k),
-                                       lambda f, **k: jg.func.jacfwd(jg.func.jacfwd(f, **k), **k)])  # fmt: skip
+@pytest.mark.parametrize(
+    "transform",
+    [
+        jg.hessian,
+        lambda f, **k: jg.func.jacrev(jg.func.jacrev(f, **k), **k),
+        lambda f, **k: jg.func.jacfwd(jg.func.jacfwd(f, **k), **k),
+    ],
+)
 def test_second_derivatives_agree(function, transform):
     second = transform(function, argnums=1)
     same(jg.jit(second)(*arguments()), second(*arguments()), 1e-8)

@@ -26,9 +26,7 @@ def test_import_brings_in_nothing_heavy():
 
 
 def test_compiling_does_not_import_numba():
-    code = (
-        "import sys, jitgrad as jg; f = jg.jit(lambda x: jg.exp(x).sum());f(jg.ones(10)); print('numba' in sys.modules)"
-    )
+    code = "import sys, jitgrad as jg; f = jg.jit(lambda x: jg.exp(x).sum());f(jg.ones(10)); print('numba' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
 

@@ -44,33 +44,57 @@ def stored(x):
 
 
 NUMBERS = [
-    (branch, "jitgrad.where.*cond.*guard=True"), (loop, "while_loop"), (names["asserted"], "assertion.*guard=True"),
-    (lambda x: x if x > 0 else -x, "jitgrad.where"), (lambda x: (x > 0) and x, "jitgrad.where"),
+    (branch, "jitgrad.where.*cond.*guard=True"),
+    (loop, "while_loop"),
+    (names["asserted"], "assertion.*guard=True"),
+    (lambda x: x if x > 0 else -x, "jitgrad.where"),
+    (lambda x: (x > 0) and x, "jitgrad.where"),
     (lambda x: not x, "jitgrad.where"),
-    (math.sqrt, r"float\(\)"), (lambda x: math.sqrt(x), r"math.sqrt\(\) needs.*jitgrad.sqrt"),
-    (lambda x: math.floor(x), "jitgrad.floor"), (lambda x: math.gamma(x), "lgamma"),
+    (math.sqrt, r"float\(\)"),
+    (lambda x: math.sqrt(x), r"math.sqrt\(\) needs.*jitgrad.sqrt"),
+    (lambda x: math.floor(x), "jitgrad.floor"),
+    (lambda x: math.gamma(x), "lgamma"),
     (lambda x: math.atan2(x, 1), "jitgrad.atan2"),
-    (lambda x: math.trunc(x), "jitgrad.trunc"), (lambda x: math.isnan(x), "jitgrad.isnan"),
-    (lambda x: np.array([x, x]), r"np.array\(\) needs.*jitgrad.stack"), (lambda x: np.hstack([x, x]), "jitgrad.stack"),
+    (lambda x: math.trunc(x), "jitgrad.trunc"),
+    (lambda x: math.isnan(x), "jitgrad.isnan"),
+    (lambda x: np.array([x, x]), r"np.array\(\) needs.*jitgrad.stack"),
+    (lambda x: np.hstack([x, x]), "jitgrad.stack"),
     (lambda x: np.interp(x, [0, 1], [0, 1]), "np.interp needs"),
     (lambda x: np.linalg.solve(jg.eye(2) * x, [1, 2]), "linalg.solve"),
-    (lambda x: np.sort(x), "np.sort needs.*NumPy's own"), (lambda x: np.float64(x), "jitgrad.float64"),
-    (lambda x: max(x, 0), r"max\(\) needs.*jitgrad.maximum"), (lambda x: min(x, 0), "jitgrad.minimum"),
-    (lambda x: sorted([x, x]), "sorted"), (lambda x: any([x > 0]), r"\.any\(\)"), (lambda x: x in LIST, r"\(x == y\).any\(\)"),
-    (lambda x: int(x), "jitgrad.int64"), (lambda x: float(x), "jitgrad.float64"), (lambda x: bool(x), "x != 0"),
-    (lambda x: x.item(), "the tensor itself"), (lambda x: x.tolist(), "unbind"), (lambda x: x.numpy(), "the tensor itself"),
-    (lambda x: f"{x:.3f}", "outside"), (lambda x: "{:.3f}".format(x), "outside"), (lambda x: "%.3f" % x, "outside"),  # noqa: UP031, UP032
-    (lambda x: jg.full((2,), x), r"ones\(shape\) \* x"), (lambda x: jg.tensor([x, x]), "jitgrad.stack"),
-    (lambda x: jg.linspace(0, x, 3), "linspace"), (lambda x: jg.equal(x, x), r"\(a == b\).all\(\)"),
-    (lambda x: np.unique(x), "where.mask"), (lambda x: x.nonzero(), "where.mask"),
-]  # fmt: skip
+    (lambda x: np.sort(x), "np.sort needs.*NumPy's own"),
+    (lambda x: np.float64(x), "jitgrad.float64"),
+    (lambda x: max(x, 0), r"max\(\) needs.*jitgrad.maximum"),
+    (lambda x: min(x, 0), "jitgrad.minimum"),
+    (lambda x: sorted([x, x]), "sorted"),
+    (lambda x: any([x > 0]), r"\.any\(\)"),
+    (lambda x: x in LIST, r"\(x == y\).any\(\)"),
+    (lambda x: int(x), "jitgrad.int64"),
+    (lambda x: float(x), "jitgrad.float64"),
+    (lambda x: bool(x), "x != 0"),
+    (lambda x: x.item(), "the tensor itself"),
+    (lambda x: x.tolist(), "unbind"),
+    (lambda x: x.numpy(), "the tensor itself"),
+    (lambda x: f"{x:.3f}", "outside"),
+    (lambda x: f"{x:.3f}", "outside"),
+    (lambda x: "%.3f" % x, "outside"),  # noqa: UP031
+    (lambda x: jg.full((2,), x), r"ones\(shape\) \* x"),
+    (lambda x: jg.tensor([x, x]), "jitgrad.stack"),
+    (lambda x: jg.linspace(0, x, 3), "linspace"),
+    (lambda x: jg.equal(x, x), r"\(a == b\).all\(\)"),
+    (lambda x: np.unique(x), "where.mask"),
+    (lambda x: x.nonzero(), "where.mask"),
+]
 INTS = [
-    (lambda i: TABLE[i], r"jitgrad.tensor\(table\)\[i\]"), (lambda i: LIST[i], r"jitgrad.tensor\(table\)\[i\]"),
-    (lambda i: LIST[:i], "slice is fixed"), (lambda i: jg.ones(3)[i:], "slice is fixed"),
+    (lambda i: TABLE[i], r"jitgrad.tensor\(table\)\[i\]"),
+    (lambda i: LIST[i], r"jitgrad.tensor\(table\)\[i\]"),
+    (lambda i: LIST[:i], "slice is fixed"),
+    (lambda i: jg.ones(3)[i:], "slice is fixed"),
     (counted, r"range\(\) needs.*fori_loop"),
-    (lambda i: jg.zeros(i), "sizes are fixed"), (lambda i: jg.ones(4).reshape(i), "sizes are fixed"), (stored, "zeros.*stack"),
+    (lambda i: jg.zeros(i), "sizes are fixed"),
+    (lambda i: jg.ones(4).reshape(i), "sizes are fixed"),
+    (stored, "zeros.*stack"),
     (lambda i: jg.ones(2, 2).sum(i), "Python int"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("transform", [jg.jit, jg.vmap, lambda f: jg.jit(jg.vmap(f))])
@@ -139,16 +163,30 @@ def test_decorators_with_options():
 
 M, A, B = np.array([[1.0, 2.0], [3.0, 5.0]]), np.array([1.0, -2.0, 4.0]), np.array([3.0, 7.0, 2.0])
 FOLLOWED = [
-    *[(getattr(np, name).outer, pair) for name in ("add", "subtract", "multiply", "divide", "greater", "less")
-      for pair in ((A, B), (M, A), (A, M))],
-    (np.outer, (A, B)), (np.outer, (M, A)), (np.linalg.outer, (A, B)),
-    (lambda x, n: np.repeat(x, n), (A, 2)), (lambda x, n: np.repeat(x, n), (M, 3)),
-    (lambda x, n: np.tile(x, n), (A, 2)), (lambda x, n: np.tile(x, n), (M, 2)),
-    (lambda a, b: np.r_[a, b], (A, B)), (lambda a, b: np.c_[a, b], (A, B)), (np.reciprocal, (np.array([1, -1, 2, -3]),)),
-    (lambda x: np.fix(x), (A / 3,)), (lambda x: np.i0(x), (A,)), (lambda x: np.matrix_transpose(x), (M,)),
-    (lambda a, b: math.fmod(a, b), (7.5, -2.0)), (lambda a, b: math.remainder(a, b), (7.5, 2.0)),
-    (lambda x: math.degrees(x), (0.3,)), (lambda x: math.radians(x), (30.0,)), (lambda x: math.fabs(x), (-2.0,)),
-]  # fmt: skip
+    *[
+        (getattr(np, name).outer, pair)
+        for name in ("add", "subtract", "multiply", "divide", "greater", "less")
+        for pair in ((A, B), (M, A), (A, M))
+    ],
+    (np.outer, (A, B)),
+    (np.outer, (M, A)),
+    (np.linalg.outer, (A, B)),
+    (lambda x, n: np.repeat(x, n), (A, 2)),
+    (lambda x, n: np.repeat(x, n), (M, 3)),
+    (lambda x, n: np.tile(x, n), (A, 2)),
+    (lambda x, n: np.tile(x, n), (M, 2)),
+    (lambda a, b: np.r_[a, b], (A, B)),
+    (lambda a, b: np.c_[a, b], (A, B)),
+    (np.reciprocal, (np.array([1, -1, 2, -3]),)),
+    (lambda x: np.fix(x), (A / 3,)),
+    (lambda x: np.i0(x), (A,)),
+    (lambda x: np.matrix_transpose(x), (M,)),
+    (lambda a, b: math.fmod(a, b), (7.5, -2.0)),
+    (lambda a, b: math.remainder(a, b), (7.5, 2.0)),
+    (lambda x: math.degrees(x), (0.3,)),
+    (lambda x: math.radians(x), (30.0,)),
+    (lambda x: math.fabs(x), (-2.0,)),
+]
 
 
 @pytest.mark.parametrize(("function", "given"), FOLLOWED)

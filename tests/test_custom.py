@@ -82,10 +82,16 @@ def test_the_rule_is_what_counts():
     f = jg.custom_vjp(lambda x: x * x)
     f.defvjp(lambda x: (f(x), None), lambda _, g: (g * 100,))
     s = lambda x: f(x).sum()
-    for gradient in (jg.grad(s), jg.jit(jg.grad(s)), jg.grad(jg.jit(s)), jg.jit(jg.grad(jg.jit(s))),
-                     lambda x: jg.vmap(jg.grad(f))(x), lambda x: jg.grad(lambda x: jg.vmap(f)(x).sum())(x),
-                     lambda x: jg.jvp(s, (x,), (jg.ones_like(x),))[1] / 3 * jg.ones_like(x),
-                     lambda x: jg.jit(lambda x: jg.grad(lambda x: jg.vmap(f)(x).sum())(x))(x)):  # fmt: skip
+    for gradient in (
+        jg.grad(s),
+        jg.jit(jg.grad(s)),
+        jg.grad(jg.jit(s)),
+        jg.jit(jg.grad(jg.jit(s))),
+        lambda x: jg.vmap(jg.grad(f))(x),
+        lambda x: jg.grad(lambda x: jg.vmap(f)(x).sum())(x),
+        lambda x: jg.jvp(s, (x,), (jg.ones_like(x),))[1] / 3 * jg.ones_like(x),
+        lambda x: jg.jit(lambda x: jg.grad(lambda x: jg.vmap(f)(x).sum())(x))(x),
+    ):
         assert gradient(X).tolist() == [100, 100, 100]
     w = X.clone().requires_grad_()
     f(w).sum().backward()
@@ -102,8 +108,10 @@ def test_clipped_gradients_and_other_arguments():
         lambda x, bounds, name="clip": (clip(x, bounds), bounds),
         lambda bounds, g: ({"a": g["a"].clamp(*bounds), "b": g["b"][0].clamp(*bounds)}, None),
     )
-    f = lambda a, b: (clip({"a": a, "b": b}, (-1.0, 1.0), name="x")["a"] * a * 5).sum() + (
-        clip({"a": a, "b": b}, (-1.0, 1.0))["b"][0] * -7).sum()
+    f = lambda a, b: (
+        (clip({"a": a, "b": b}, (-1.0, 1.0), name="x")["a"] * a * 5).sum()
+        + (clip({"a": a, "b": b}, (-1.0, 1.0))["b"][0] * -7).sum()
+    )
     for g in (jg.grad(f, BOTH), jg.jit(jg.grad(f, BOTH))):
         a, b = g(X, Y)
         np.testing.assert_allclose(a.numpy(), 5 * X.numpy() + np.clip(5 * X.numpy(), -1, 1))
@@ -162,7 +170,7 @@ WRONG = [
     (lambda: _jvp(lambda p, t: (p[0], t[0][:2])), ValueError, r"the tangent that the rule returned has shape \[2\]"),
     (lambda: _jvp(lambda p, t: (p[0], (t[0], t[0]))), ValueError, "is nested as"),
     (lambda: jg.grad(jg.custom_vjp(lambda x: x.argmax()))(X), TypeError, "at least one floating tensor"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.quick

@@ -74,10 +74,19 @@ def test_floats_are_numbers_and_not_float64(no_general_way):
 @pytest.mark.parametrize(
     "other",
     [
-        np.arange(4, dtype=np.float32), np.arange(3.0), np.float32(1), [1.0], None,
-        np.ones((1, 3), np.float32), np.ones((3, 1), np.float32), np.arange(3, dtype=np.int32), "abc", 1.0, 1,
+        np.arange(4, dtype=np.float32),
+        np.arange(3.0),
+        np.float32(1),
+        [1.0],
+        None,
+        np.ones((1, 3), np.float32),
+        np.ones((3, 1), np.float32),
+        np.arange(3, dtype=np.int32),
+        "abc",
+        1.0,
+        1,
     ],
-)  # fmt: skip
+)
 def test_other_kinds_are_refused(other, no_general_way):
     f = jitgrad.jit(lambda x: x * 2)
     f(np.arange(3, dtype=np.float32))
@@ -198,8 +207,9 @@ define void @copy(ptr %t) {
 def test_a_plan_by_hand():
     kernel = compile_text(COPY, "copy", store=False)
     given = direct.Input(None, np.dtype(np.float64), (2,), 0, 0)
-    plan = direct.write_plan(kernel.address, [given], [], [direct.Slot(0), direct.Slot(0, in_cells=True)],
-                             [direct.Output(np.dtype(np.float64), 0)])  # fmt: skip
+    plan = direct.write_plan(
+        kernel.address, [given], [], [direct.Slot(0), direct.Slot(0, in_cells=True)], [direct.Output(np.dtype(np.float64), 0)]
+    )
     (out,) = direct.enter(jitgrad.Tensor)(plan.address, np.array([2.5, 1.0]))
     assert float(out) == 2.5
     assert direct.enter(jitgrad.Tensor)(plan.address, 2.5) is None

@@ -24,7 +24,6 @@ def s(x: Any) -> Any:
     return 1 / (1 + mp.exp(-x))
 
 
-
 def bessel(n: int, order: int, a: Any) -> Any:
     """A derivative of e^-a I_n(a), a > 0; those of I_n are means of its neighbours (DLMF 10.29.1)."""
     with mp.workdps(60):
@@ -42,17 +41,23 @@ FUNCTIONS: dict[str, Exact] = {
     "expm1": (mp.expm1, mp.exp, mp.exp),
     "log1p": (mp.log1p, lambda x: 1 / (1 + x), lambda x: -1 / (1 + x) ** 2),
     "asin": (mp.asin, lambda x: ((1 - x) * (1 + x)) ** -0.5, lambda x: x * ((1 - x) * (1 + x)) ** -1.5),
-    "acos": (mp.acos, lambda x: -((1 - x) * (1 + x)) ** -0.5, lambda x: -x * ((1 - x) * (1 + x)) ** -1.5),
+    "acos": (mp.acos, lambda x: -(((1 - x) * (1 + x)) ** -0.5), lambda x: -x * ((1 - x) * (1 + x)) ** -1.5),
     "atanh": (mp.atanh, lambda x: 1 / ((1 - x) * (1 + x)), lambda x: 2 * x / ((1 - x) * (1 + x)) ** 2),
     "acosh": (mp.acosh, lambda x: ((x - 1) * (x + 1)) ** -0.5, lambda x: -x * ((x - 1) * (x + 1)) ** -1.5),
     "asinh": (mp.asinh, lambda x: (1 + x * x) ** -0.5, lambda x: -x * (1 + x * x) ** -1.5),
     "atan": (mp.atan, lambda x: 1 / (1 + x * x), lambda x: -2 * x / (1 + x * x) ** 2),
-    "erf": (lambda x: mp.erf(min(max(x, -50), 50)),
-            lambda x: 2 / mp.sqrt(mp.pi) * mp.exp(-x * x), lambda x: -4 * x / mp.sqrt(mp.pi) * mp.exp(-x * x)),
-    "erfc": (lambda x: mp.erfc(min(max(x, -50), 50)),
-             lambda x: -2 / mp.sqrt(mp.pi) * mp.exp(-x * x), lambda x: 4 * x / mp.sqrt(mp.pi) * mp.exp(-x * x)),
+    "erf": (
+        lambda x: mp.erf(min(max(x, -50), 50)),
+        lambda x: 2 / mp.sqrt(mp.pi) * mp.exp(-x * x),
+        lambda x: -4 * x / mp.sqrt(mp.pi) * mp.exp(-x * x),
+    ),
+    "erfc": (
+        lambda x: mp.erfc(min(max(x, -50), 50)),
+        lambda x: -2 / mp.sqrt(mp.pi) * mp.exp(-x * x),
+        lambda x: 4 * x / mp.sqrt(mp.pi) * mp.exp(-x * x),
+    ),
     "rsqrt": (lambda x: x**-0.5, lambda x: -(x**-1.5) / 2, lambda x: 3 * x**-2.5 / 4),
-}  # fmt: skip
+}
 INSIDE = {"log1p": (-1, None), "asin": (-1, 1), "acos": (-1, 1), "atanh": (-1, 1), "acosh": (1, None), "rsqrt": (0, None)}
 
 
@@ -94,8 +99,14 @@ def ways(f: Callable) -> dict[str, tuple[int, Callable]]:
     def ahead(g: Callable) -> Callable:
         return lambda x: jg.jvp(g, (x,), (jg.ones_like(x),))[1]
 
-    return {"value": (0, f), "reverse": (1, slope(f)), "forward": (1, ahead(f)), "reverse twice": (2, slope(slope(f))),
-            "forward over reverse": (2, ahead(slope(f))), "reverse over forward": (2, slope(ahead(f)))}  # fmt: skip
+    return {
+        "value": (0, f),
+        "reverse": (1, slope(f)),
+        "forward": (1, ahead(f)),
+        "reverse twice": (2, slope(slope(f))),
+        "forward over reverse": (2, ahead(slope(f))),
+        "reverse over forward": (2, slope(ahead(f))),
+    }
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -151,20 +162,45 @@ def h(x: Any, y: Any) -> Any:
 
 
 PAIRS: dict[str, tuple[Callable, list[Callable]]] = {  # the function; it, and its derivatives in x; y; x, x; x, y
-    "atan2": (jg.atan2, [
-        mp.atan2, lambda x, y: y / h(x, y) ** 2, lambda x, y: -x / h(x, y) ** 2, lambda x, y: -2 * x * y / h(x, y) ** 4,
-        lambda x, y: (x - y) * (x + y) / h(x, y) ** 4]),
-    "hypot": (jg.hypot, [
-        h, lambda x, y: x / h(x, y), lambda x, y: y / h(x, y), lambda x, y: y * y / h(x, y) ** 3,
-        lambda x, y: -x * y / h(x, y) ** 3]),
-    "logsumexp": (lambda x, y: jg.stack([x, y]).logsumexp(0), [
-        lambda x, y: max(x, y) + mp.log1p(mp.exp(-abs(x - y))), lambda x, y: s(x - y), lambda x, y: s(y - x),
-        lambda x, y: s(x - y) * s(y - x), lambda x, y: -s(x - y) * s(y - x)]),
+    "atan2": (
+        jg.atan2,
+        [
+            mp.atan2,
+            lambda x, y: y / h(x, y) ** 2,
+            lambda x, y: -x / h(x, y) ** 2,
+            lambda x, y: -2 * x * y / h(x, y) ** 4,
+            lambda x, y: (x - y) * (x + y) / h(x, y) ** 4,
+        ],
+    ),
+    "hypot": (
+        jg.hypot,
+        [
+            h,
+            lambda x, y: x / h(x, y),
+            lambda x, y: y / h(x, y),
+            lambda x, y: y * y / h(x, y) ** 3,
+            lambda x, y: -x * y / h(x, y) ** 3,
+        ],
+    ),
+    "logsumexp": (
+        lambda x, y: jg.stack([x, y]).logsumexp(0),
+        [
+            lambda x, y: max(x, y) + mp.log1p(mp.exp(-abs(x - y))),
+            lambda x, y: s(x - y),
+            lambda x, y: s(y - x),
+            lambda x, y: s(x - y) * s(y - x),
+            lambda x, y: -s(x - y) * s(y - x),
+        ],
+    ),
     "norm": (lambda x, y: jg.stack([x, y]).norm(2, 0), [h, lambda x, y: x / h(x, y), lambda x, y: y / h(x, y)]),
-    "norm 3": (lambda x, y: jg.stack([x, y]).norm(3, 0), [
-        lambda x, y: (abs(x) ** 3 + abs(y) ** 3) ** (mp.mpf(1) / 3),
-        lambda x, y: mp.sign(x) * (abs(x) / (abs(x) ** 3 + abs(y) ** 3) ** (mp.mpf(1) / 3)) ** 2]),
-}  # fmt: skip
+    "norm 3": (
+        lambda x, y: jg.stack([x, y]).norm(3, 0),
+        [
+            lambda x, y: (abs(x) ** 3 + abs(y) ** 3) ** (mp.mpf(1) / 3),
+            lambda x, y: mp.sign(x) * (abs(x) / (abs(x) ** 3 + abs(y) ** 3) ** (mp.mpf(1) / 3)) ** 2,
+        ],
+    ),
+}
 
 
 @pytest.mark.parametrize("name", PAIRS)
@@ -200,7 +236,8 @@ def bce(x: float, t: float, order: int) -> Any:
 def test_losses_of_logits_that_are_sure(target: float, dtype: str) -> None:
     x = np.array([20.0, 100.0, -100.0, -20.0, 0.0, 1.0, 40.0, -700.0, 700.0], dtype)
     for name, (order, f) in ways(
-        lambda x: jg.binary_cross_entropy_with_logits(x, jg.full_like(x, target), reduction="none")).items():
+        lambda x: jg.binary_cross_entropy_with_logits(x, jg.full_like(x, target), reduction="none")
+    ).items():
         for run in (f, jg.jit(f)):
             with mp.workdps(400):
                 exact = [bce(v, target, order) for v in x.tolist()]
@@ -214,9 +251,14 @@ def test_logsumexp_and_softmax_of_large_numbers(dtype: str) -> None:
         third = [1 / 3, 1 / 3, 0, 1 / 3]
         curved = np.diag(third) - np.outer(third, third)
         lse, first = lambda x: x.logsumexp(0), lambda x: x.log_softmax(0)[0]
-        for g, want in ((jg.grad(lse), third), (jg.jacfwd(lse), third), (jg.hessian(lse), curved),
-                        (jg.jacrev(jg.jacrev(lse)), curved), (jg.hessian(first), -curved),
-                        (jg.jacrev(lambda x: x.softmax(0)), curved)):  # fmt: skip
+        for g, want in (
+            (jg.grad(lse), third),
+            (jg.jacfwd(lse), third),
+            (jg.hessian(lse), curved),
+            (jg.jacrev(jg.jacrev(lse)), curved),
+            (jg.hessian(first), -curved),
+            (jg.jacrev(lambda x: x.softmax(0)), curved),
+        ):
             for run in (g, jg.jit(g)):
                 np.testing.assert_allclose(run(x).numpy(), want, rtol=1e-5, atol=1e-7)
     assert jg.tensor([0.0, -20.0]).logsumexp(0).item() == pytest.approx(math.log1p(math.exp(-20)), rel=1e-6)
@@ -247,14 +289,25 @@ def test_forward_mode_knows_the_same_zeros() -> None:
     """Where the reverse rule masks, tangents are masked as well: subgradients of least norm."""
     ones, zeros = jg.ones(3), jg.zeros(3)
     cases: list[tuple[Callable, Any]] = [
-        (lambda x: x.std(), ones), (lambda x: x.std(0, keepdim=True), ones), (lambda x: x.norm(), zeros),
-        (lambda x: x.norm(3), zeros), (lambda x: x.norm(1.5), zeros), (lambda x: x.norm(math.inf), zeros),
-        (lambda x: x.abs(), zeros), (lambda x: x.relu(), zeros), (lambda x: x.maximum(0 * x), zeros),
-        (lambda x: x.amax(), ones), (lambda x: x.clamp(0, 1), zeros), (lambda x: x.atan2(x), zeros),
-        (lambda x: x**0, zeros), (lambda x: x**2, zeros), (lambda x: x.pow(jg.full_like(x, 2.0)), zeros),
-        (lambda x: x.prod(), zeros), (lambda x: x.sign(), zeros),
+        (lambda x: x.std(), ones),
+        (lambda x: x.std(0, keepdim=True), ones),
+        (lambda x: x.norm(), zeros),
+        (lambda x: x.norm(3), zeros),
+        (lambda x: x.norm(1.5), zeros),
+        (lambda x: x.norm(math.inf), zeros),
+        (lambda x: x.abs(), zeros),
+        (lambda x: x.relu(), zeros),
+        (lambda x: x.maximum(0 * x), zeros),
+        (lambda x: x.amax(), ones),
+        (lambda x: x.clamp(0, 1), zeros),
+        (lambda x: x.atan2(x), zeros),
+        (lambda x: x**0, zeros),
+        (lambda x: x**2, zeros),
+        (lambda x: x.pow(jg.full_like(x, 2.0)), zeros),
+        (lambda x: x.prod(), zeros),
+        (lambda x: x.sign(), zeros),
         (lambda x: jg.tensor([0.0, 2.0, 3.0]).pow(x + 1), zeros),
-    ]  # fmt: skip
+    ]
     for k, (f, x) in enumerate(cases):
         back = jg.jacrev(f)(x).numpy()
         for run in (jg.jacfwd(f), jg.jit(jg.jacfwd(f)), jg.jit(jg.jacrev(f))):

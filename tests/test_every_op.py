@@ -18,10 +18,31 @@ from jitgrad.tensors.numpy_protocols import UFUNCS
 from jitgrad.testing import gradcheck, gradgradcheck, jvp
 
 NOT_DIFFERENTIABLE = {
-    "all", "any", "argmax", "argmin", "bitwise_and", "bitwise_not", "bitwise_or", "bitwise_xor", "detach", "eq",
-    "ge", "gt", "isfinite", "isinf", "isnan", "le", "logical_and", "logical_not", "logical_or",
-    "logical_xor", "lt", "ne", "places", "within",
-}  # fmt: skip
+    "all",
+    "any",
+    "argmax",
+    "argmin",
+    "bitwise_and",
+    "bitwise_not",
+    "bitwise_or",
+    "bitwise_xor",
+    "detach",
+    "eq",
+    "ge",
+    "gt",
+    "isfinite",
+    "isinf",
+    "isnan",
+    "le",
+    "logical_and",
+    "logical_not",
+    "logical_or",
+    "logical_xor",
+    "lt",
+    "ne",
+    "places",
+    "within",
+}
 """Rows without a derivative. A row that loses its rule by mistake is not in this list, and fails."""
 
 HOLES: set[str] = set()
@@ -32,6 +53,7 @@ COMPILED_DTYPES = tuple(d for d in DTYPES if d != "bfloat16")
 LAYOUTS = ("contiguous", "transposed", "strided", "0-d", "empty", "one", "broadcast")
 ULPS = {"float16": 1e-3, "bfloat16": 1e-2, "float32": 1.2e-7, "float64": 2.3e-16}
 SPECIAL = [0.0, -0.0, 1.0, -1.0, 0.5, -0.5, 2.5, -3.7, 20.5, 100.0, -100.0, 1e3, -1e3, math.inf, -math.inf, math.nan]
+
 
 def _put(x: Any, value: Any, *arrays: Any, index: tuple) -> Any:
     x[filled(index, arrays)] = value
@@ -49,28 +71,50 @@ def _padded(x: Any, dim: int, start: int, size: int) -> Any:
 
 
 ORACLES: dict[str, Callable] = {
-    "alias": np.copy, "clone": np.copy, "detach": np.copy, "matmul": np.matmul,
-    "relu": lambda x: x * (x > 0), "silu": lambda x: x / (1 + np.exp(-x)),
-    "reciprocal": lambda x: 1 / x, "rsqrt": lambda x: x**-0.5, "pow_scalar": lambda x, exponent: x**exponent,
-    "zeros_like": lambda x: x * 0, "sigmoid": scipy.special.expit, "logistic": scipy.special.expit,
+    "alias": np.copy,
+    "clone": np.copy,
+    "detach": np.copy,
+    "matmul": np.matmul,
+    "relu": lambda x: x * (x > 0),
+    "silu": lambda x: x / (1 + np.exp(-x)),
+    "reciprocal": lambda x: 1 / x,
+    "rsqrt": lambda x: x**-0.5,
+    "pow_scalar": lambda x, exponent: x**exponent,
+    "zeros_like": lambda x: x * 0,
+    "sigmoid": scipy.special.expit,
+    "logistic": scipy.special.expit,
     "softplus": lambda x: np.log1p(np.exp(x)),
     "binary_cross_entropy": lambda x, y: -(y * np.maximum(np.log(x), -100) + (1 - y) * np.maximum(np.log(1 - x), -100)),
-    "erf": scipy.special.erf, "erfc": scipy.special.erfc, "erfinv": scipy.special.erfinv, "xlogy": scipy.special.xlogy,
-    "sigmoid_slope": lambda x: scipy.special.expit(x) * scipy.special.expit(-x), "tanh_slope": lambda x: np.cosh(x) ** -2.0,
-    "asin_slope": lambda x: (1 - x * x) ** -0.5, "atan_slope": lambda x: 1 / (1 + x * x),
-    "atanh_slope": lambda x: 1 / (1 - x * x), "cosine": lambda x, y: x / np.hypot(x, y),
+    "erf": scipy.special.erf,
+    "erfc": scipy.special.erfc,
+    "erfinv": scipy.special.erfinv,
+    "xlogy": scipy.special.xlogy,
+    "sigmoid_slope": lambda x: scipy.special.expit(x) * scipy.special.expit(-x),
+    "tanh_slope": lambda x: np.cosh(x) ** -2.0,
+    "asin_slope": lambda x: (1 - x * x) ** -0.5,
+    "atan_slope": lambda x: 1 / (1 + x * x),
+    "atanh_slope": lambda x: 1 / (1 - x * x),
+    "cosine": lambda x, y: x / np.hypot(x, y),
     "inverse": lambda x, y: x / np.hypot(x, y) ** 2,
     "binary_cross_entropy_with_logits": lambda x, y: y * np.logaddexp(0, -x) + (1 - y) * np.logaddexp(0, x),
-    "i1_over_x": lambda x: (iv(0, x) - iv(2, x)) / 2, "i2_over_x": lambda x: (iv(1, x) - iv(3, x)) / 4,
+    "i1_over_x": lambda x: (iv(0, x) - iv(2, x)) / 2,
+    "i2_over_x": lambda x: (iv(1, x) - iv(3, x)) / 4,
     "i1e_over_x": lambda x: (ive(0, x) - ive(2, x)) / 2,
     "i1e_over_x_slope": lambda x: (ive(1, abs(x)) - ive(3, abs(x))) / 4 - (ive(0, x) - ive(2, x)) / 2,
     "i0e_less_i1e": lambda x: ive(0, x) - ive(1, abs(x)),
     "i0e_less_i1e_slope": lambda x: (ive(0, x) - ive(2, x)) / 2 - 2 * (ive(0, x) - ive(1, abs(x))),
-    "i0": scipy.special.i0, "i0e": scipy.special.i0e, "i1": scipy.special.i1, "i1e": scipy.special.i1e,
-    "lgamma": scipy.special.gammaln, "digamma": scipy.special.psi,
+    "i0": scipy.special.i0,
+    "i0e": scipy.special.i0e,
+    "i1": scipy.special.i1,
+    "i1e": scipy.special.i1e,
+    "lgamma": scipy.special.gammaln,
+    "digamma": scipy.special.psi,
     "trigamma": lambda x: scipy.special.polygamma(1, x),
-    "polygamma": lambda x, n: scipy.special.polygamma(n, x), "clamp": lambda x, min, max: np.clip(x, min, max),
-    "where": np.where, "cast": lambda x, dtype: x, "mean": lambda x, dim, keepdim: np.mean(x, dim, keepdims=keepdim),
+    "polygamma": lambda x, n: scipy.special.polygamma(n, x),
+    "clamp": lambda x, min, max: np.clip(x, min, max),
+    "where": np.where,
+    "cast": lambda x, dtype: x,
+    "mean": lambda x, dim, keepdim: np.mean(x, dim, keepdims=keepdim),
     "sum": lambda x, dim, keepdim: np.sum(x, dim, keepdims=keepdim),
     "prod": lambda x, dim, keepdim: np.prod(x, dim, keepdims=keepdim),
     "amax": lambda x, dim, keepdim: np.max(x, dim, keepdims=keepdim),
@@ -84,21 +128,36 @@ ORACLES: dict[str, Callable] = {
     "log_softmax": lambda x, dim: scipy.special.log_softmax(x, dim),
     "var": lambda x, dim, keepdim, correction: np.var(x, dim, keepdims=keepdim, ddof=correction),
     "std": lambda x, dim, keepdim, correction: np.std(x, dim, keepdims=keepdim, ddof=correction),
-    "norm": lambda x, dim, keepdim, p: np.max(abs(x), dim, keepdims=keepdim) if p == math.inf
-    else np.sum(x != 0, dim, keepdims=keepdim) if p == 0
-    else np.sum(abs(x) ** p, dim, keepdims=keepdim) ** (1 / p),
-    "cumsum": lambda x, dim: np.cumsum(x, dim), "reshape": np.reshape, "permute": lambda x, dims: np.transpose(x, dims),
-    "expand": lambda x, shape: x * np.ones(shape), "flip": lambda x, dims: np.flip(x, dims), "pad": _padded,
+    "norm": lambda x, dim, keepdim, p: (
+        np.max(abs(x), dim, keepdims=keepdim)
+        if p == math.inf
+        else np.sum(x != 0, dim, keepdims=keepdim)
+        if p == 0
+        else np.sum(abs(x) ** p, dim, keepdims=keepdim) ** (1 / p)
+    ),
+    "cumsum": lambda x, dim: np.cumsum(x, dim),
+    "reshape": np.reshape,
+    "permute": lambda x, dims: np.transpose(x, dims),
+    "expand": lambda x, shape: x * np.ones(shape),
+    "flip": lambda x, dims: np.flip(x, dims),
+    "pad": _padded,
     "narrow": lambda x, dim, start, length: np.take(x, range(start, start + length), dim),
-    "cat": lambda *xs, dim: np.concatenate(xs, dim), "getitem": lambda x, *arrays, index: x[filled(index, arrays)],
-    "index_put": _put, "index_add": lambda x, g, *arrays, index: x + sum(
-        _put(np.zeros_like(x), g[i], *[a[i] for a in arrays], index=index) for i in range(len(g))) if arrays
-    else x + _put(np.zeros_like(x), g, index=index),
-    "gather": lambda x, index, dim: np.array(
-        [x[(*p[:dim], index[p], *p[dim + 1 :])] for p in np.ndindex(index.shape)]).reshape(index.shape),
-    "scatter_add": _scattered, "solve": lambda x, y: np.linalg.inv(x) @ y,
-    "within": lambda x, size: x % size, "places": lambda x, size: np.arange(size),
-}  # fmt: skip
+    "cat": lambda *xs, dim: np.concatenate(xs, dim),
+    "getitem": lambda x, *arrays, index: x[filled(index, arrays)],
+    "index_put": _put,
+    "index_add": lambda x, g, *arrays, index: (
+        x + sum(_put(np.zeros_like(x), g[i], *[a[i] for a in arrays], index=index) for i in range(len(g)))
+        if arrays
+        else x + _put(np.zeros_like(x), g, index=index)
+    ),
+    "gather": lambda x, index, dim: np.array([x[(*p[:dim], index[p], *p[dim + 1 :])] for p in np.ndindex(index.shape)]).reshape(
+        index.shape
+    ),
+    "scatter_add": _scattered,
+    "solve": lambda x, y: np.linalg.inv(x) @ y,
+    "within": lambda x, size: x % size,
+    "places": lambda x, size: np.arange(size),
+}
 """The meaning of rows that are not one NumPy function, said another way."""
 
 UFUNC = {op: ufunc for ufunc, op in UFUNCS.items()}
@@ -163,8 +222,11 @@ def laid_out(x: np.ndarray, layout: str) -> np.ndarray:
 
 
 SHAPES: dict[str, list[tuple[int, ...]]] = {
-    "0-d": [()], "empty": [(0, 3)], "one": [(1, 1)], "broadcast": [(2, 1, 3), (4, 1)],
-}  # fmt: skip
+    "0-d": [()],
+    "empty": [(0, 3)],
+    "one": [(1, 1)],
+    "broadcast": [(2, 1, 3), (4, 1)],
+}
 
 
 def prepared(dtype: str, layout: str) -> list[Case]:
@@ -191,8 +253,11 @@ def applied(case: Case, xs: Any) -> jg.Tensor:
 def legal(case: Case) -> bool:
     """Whether NumPy has a loop for these dtypes (it has none for the negative of a bool, say)."""
     dtypes = {x.dtype for x in case.operands}
-    if not all(floating(x) for x in case.operands) and case.op.name != "where" and (
-        case.op.result == "floating" or any(isinstance(v, float) for v in case.params.values())):
+    if (
+        not all(floating(x) for x in case.operands)
+        and case.op.name != "where"
+        and (case.op.result == "floating" or any(isinstance(v, float) for v in case.params.values()))
+    ):
         return False  # public functions refuse these, or convert first
     if case.op.name in ("index_add", "scatter_add") and np.dtype(bool) in dtypes:
         return False  # there is no sum of bools that is a bool
@@ -307,8 +372,7 @@ def test_gradient_is_the_transpose_of_the_jvp(case: Case) -> None:
     pulled = sum(float((a.numpy() * t).sum()) for a, t in zip(grads, [t for t in tangents if t is not None]))
     assert pulled == pytest.approx(float((g * change.detach().numpy()).sum()), rel=1e-12, abs=1e-12)
     high, low = (
-        [x if t is None else np.asarray(x + step * t) for x, t in zip(case.operands, tangents)]
-        for step in (1e-6, -1e-6)
+        [x if t is None else np.asarray(x + step * t) for x, t in zip(case.operands, tangents)] for step in (1e-6, -1e-6)
     )
     above, below = (applied(case, tensors(case._replace(operands=side))).numpy() for side in (high, low))
     np.testing.assert_allclose(change.detach().numpy(), (above - below) / 2e-6, rtol=1e-4, atol=1e-6)

@@ -38,9 +38,7 @@ def differentiated(case: Case) -> tuple[int, ...]:
 
 def loop(function: Any, many: list[list[np.ndarray]], mapped: tuple[int, ...], count: int) -> Any:
     """The function of each example by itself, stacked."""
-    results = [
-        function(*[jg.tensor(xs[k if i in mapped else 0]) for i, xs in enumerate(many)]) for k in range(count)
-    ]
+    results = [function(*[jg.tensor(xs[k if i in mapped else 0]) for i, xs in enumerate(many)]) for k in range(count)]
     results = [r if isinstance(r, tuple) else (r,) for r in results]
     return [np.stack([np.asarray(part.detach().numpy()) for part in parts]) for parts in zip(*results)]
 

@@ -243,8 +243,9 @@ def test_the_physics_informed_fit_finds_the_pendulum():
     rough = (slope(t + 1e-5).item() - slope(t - 1e-5).item()) / 2e-5
     for way in (physics.by_reverse, physics.by_forward):
         np.testing.assert_allclose(way(curve, jg.tensor(t)).item(), rough, rtol=1e-8)
-    values, gradients = zip(*[jg.jit(jg.value_and_grad(physics.residual_loss(points, way)))(w)
-                              for way in (physics.by_reverse, physics.by_forward)])  # fmt: skip
+    values, gradients = zip(
+        *[jg.jit(jg.value_and_grad(physics.residual_loss(points, way)))(w) for way in (physics.by_reverse, physics.by_forward)]
+    )
     np.testing.assert_allclose(values[0].item(), values[1].item(), rtol=1e-12)
     np.testing.assert_allclose(gradients[0].numpy(), gradients[1].numpy(), rtol=1e-8, atol=1e-12)
     step = jg.jit(jg.value_and_grad(physics.residual_loss(points)))

@@ -9,10 +9,14 @@ import pytest
 import jitgrad as jg
 
 MUTABLE = {
-    "ndarray": lambda: np.zeros(3), "0-d": lambda: np.zeros(()), "objects": lambda: np.array([None, 1], object),
-    "bytearray": lambda: bytearray(b"ab"), "set": lambda: {1, 2}, "deque": lambda: deque([1]),
+    "ndarray": lambda: np.zeros(3),
+    "0-d": lambda: np.zeros(()),
+    "objects": lambda: np.array([None, 1], object),
+    "bytearray": lambda: bytearray(b"ab"),
+    "set": lambda: {1, 2},
+    "deque": lambda: deque([1]),
     "array": lambda: array.array("d", [1.0]),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", MUTABLE)
@@ -40,10 +44,16 @@ def later(x):
 
 
 LATER = {
-    "iter": lambda x: iter([x, x * 2]), "generator": later, "zip": lambda x: zip([x], [x]), "map": lambda x: map(abs, [x]),
-    "nested": lambda x: {"a": [x, iter([x])]}, "reversed": lambda x: reversed([x]), "values": lambda x: {"a": x}.values(),
-    "numbers": lambda x: iter([1, 2]), "enumerate": lambda x: enumerate([x]),
-}  # fmt: skip
+    "iter": lambda x: iter([x, x * 2]),
+    "generator": later,
+    "zip": lambda x: zip([x], [x]),
+    "map": lambda x: map(abs, [x]),
+    "nested": lambda x: {"a": [x, iter([x])]},
+    "reversed": lambda x: reversed([x]),
+    "values": lambda x: {"a": x}.values(),
+    "numbers": lambda x: iter([1, 2]),
+    "enumerate": lambda x: enumerate([x]),
+}
 
 
 @pytest.mark.parametrize("name", LATER)

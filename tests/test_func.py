@@ -48,12 +48,17 @@ def test_jacobians_nest_in_every_order(order):
 
 def test_jit_in_any_place():
     j = jg.jit
-    for h in (jg.hessian(j(f)), jg.jacfwd(j(jg.grad(f))), jg.jacrev(j(jg.grad(f))), j(jg.hessian(f)),
-              j(jg.jacfwd(j(jg.grad(j(f))))),
-              lambda x: jg.vmap(lambda v: jg.hvp(j(f), (x,), (v,)))(jg.eye(3, dtype=jg.float64)),
-              lambda x: jg.vmap(j(lambda v: jg.hvp(f, (x,), (v,))))(jg.eye(3, dtype=jg.float64)),
-              lambda x: j(jg.vmap(jg.vjp(j(jg.grad(f)), x)[1]))(jg.eye(3, dtype=jg.float64))[0],
-              lambda x: j(jg.vmap(jg.linearize(j(jg.grad(f)), x)[1]))(jg.eye(3, dtype=jg.float64))):  # fmt: skip
+    for h in (
+        jg.hessian(j(f)),
+        jg.jacfwd(j(jg.grad(f))),
+        jg.jacrev(j(jg.grad(f))),
+        j(jg.hessian(f)),
+        j(jg.jacfwd(j(jg.grad(j(f))))),
+        lambda x: jg.vmap(lambda v: jg.hvp(j(f), (x,), (v,)))(jg.eye(3, dtype=jg.float64)),
+        lambda x: jg.vmap(j(lambda v: jg.hvp(f, (x,), (v,))))(jg.eye(3, dtype=jg.float64)),
+        lambda x: j(jg.vmap(jg.vjp(j(jg.grad(f)), x)[1]))(jg.eye(3, dtype=jg.float64))[0],
+        lambda x: j(jg.vmap(jg.linearize(j(jg.grad(f)), x)[1]))(jg.eye(3, dtype=jg.float64)),
+    ):
         found = h(X)
         same(found, H)
         assert not found.requires_grad
@@ -138,8 +143,9 @@ def test_what_the_function_closes_over():
     want = jg.grad(lambda y: ((X * y).cos() * y * V).sum())(V)
     same(nested, want)
     assert not nested.requires_grad
-    perturbation = jg.jvp(lambda x: x * jg.jvp(lambda y: x + y, (jg.tensor(1.0),), (jg.tensor(1.0),))[1],
-                          (jg.tensor(1.0),), (jg.tensor(1.0),))[1]  # fmt: skip
+    perturbation = jg.jvp(
+        lambda x: x * jg.jvp(lambda y: x + y, (jg.tensor(1.0),), (jg.tensor(1.0),))[1], (jg.tensor(1.0),), (jg.tensor(1.0),)
+    )[1]
     assert perturbation.item() == 1  # not 2, which engines that mix up perturbations give
 
 
@@ -211,7 +217,7 @@ WRONG = [
     (lambda: jg.jacfwd(lambda x: x, has_aux=True)(X), TypeError, r"must return \(value, aux\)"),
     (lambda: jg.linearize(f, X)[1](V, V), ValueError, "must be alike"),
     (lambda: jg.grad(f, 0.5)(X), TypeError, "an int or a tuple of ints, not 0.5"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.quick
@@ -233,6 +239,7 @@ def test_no_grad_stops_derivatives_also_under_jit():
 
 def test_results_have_no_history_when_nobody_can_ask_for_it():
     """The cotangents that forward sweeps make up for rows without a rule for tangents are of no interest to anybody."""
+
     def cubed(x):
         return (x**3).sum()
 

@@ -127,10 +127,11 @@ def test_arguments_are_left_alone() -> None:
 # Nesting, in every order.
 
 ORDERS = [
-    combination for depth in (1, 2, 3)
+    combination
+    for depth in (1, 2, 3)
     for combination in itertools.product(("grad", "jit", "vag"), repeat=depth)
     if 0 < sum(c != "jit" for c in combination) <= 2
-]  # fmt: skip
+]
 WRAP: dict[str, Callable] = {"grad": jg.grad, "jit": jg.jit, "vag": lambda f: lambda x: jg.value_and_grad(f)(x)[1]}
 DERIVATIVES = [lambda x: 4 * x**3 - np.sin(x), lambda x: 12 * x**2 - np.cos(x)]
 

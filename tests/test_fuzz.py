@@ -30,9 +30,26 @@ def test_what_programs_are_made_of() -> None:
     """Every kind of line and of argument comes up, and seeds repeat."""
     text = "\n".join(str(programs.generate(f"seen:{k}")) for k in range(400))
     wanted = [
-        "[..., ::2]", ".transpose(-1, -2)", ".expand(", "np.array(", "bfloat16", "float16", "int32", "jg.scan(", "jg.while_loop(",
-        "jg.cond(", "jg.switch(", "jg.stack([", "jg.cat([", " @ ", "_(", "] = ", "] += ", "[[", "# raises",
-    ]  # fmt: skip
+        "[..., ::2]",
+        ".transpose(-1, -2)",
+        ".expand(",
+        "np.array(",
+        "bfloat16",
+        "float16",
+        "int32",
+        "jg.scan(",
+        "jg.while_loop(",
+        "jg.cond(",
+        "jg.switch(",
+        "jg.stack([",
+        "jg.cat([",
+        " @ ",
+        "_(",
+        "] = ",
+        "] += ",
+        "[[",
+        "# raises",
+    ]
     assert not [part for part in wanted if part not in text]
     assert programs.generate("seen:3") == programs.generate("seen:3")
     assert len({transforms.generate(f"seen:{k}") for k in range(100)}) > 60

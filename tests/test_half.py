@@ -78,8 +78,9 @@ def calling(case):
 def test_every_row(dtype):
     many = [
         (repr(case), calling(case), [in_half(converted(x, "float64"), dtype) for x in case.operands])
-        for case in CASES if case.op.result != "integer" and case.op.name != "cast"
-    ]  # fmt: skip
+        for case in CASES
+        if case.op.result != "integer" and case.op.name != "cast"
+    ]
     assert len(many) > 120
     everywhere(many, dtype)
 
@@ -88,7 +89,7 @@ FAR = {
     "large": [300.0, -300.0, 1000.0, 40000.0, 60000.0, -65504.0, 11.6, -11.6, 7.0, -7.0, 2.5, math.inf],
     "small": [6e-8, -6e-8, 1e-7, 3e-6, -5e-5, 6.1e-5, 1e-4, -1e-3, 1e-3, 0.01],
     "unit": [0.999, -0.999, 0.5, -0.5, 0.9995, 0.1, -0.1, 0.75, 1.0, 0.0],
-}  # fmt: skip
+}
 
 
 @halves
@@ -108,23 +109,39 @@ def test_elementwise_rows_far_out(dtype, numbers):
 
 INDEX = [1] * 3000
 ALONG = {
-    "sum": lambda x: x.sum(), "mean": lambda x: x.mean(0), "var": lambda x: x.var(), "std": lambda x: x.std(-1),
-    "norm": lambda x: x.norm(), "norm 1": lambda x: x.norm(1), "norm 3": lambda x: x.norm(3),
+    "sum": lambda x: x.sum(),
+    "mean": lambda x: x.mean(0),
+    "var": lambda x: x.var(),
+    "std": lambda x: x.std(-1),
+    "norm": lambda x: x.norm(),
+    "norm 1": lambda x: x.norm(1),
+    "norm 3": lambda x: x.norm(3),
     "norm inf": lambda x: x.norm(math.inf),
-    "logsumexp": lambda x: x.logsumexp(-1), "softmax": lambda x: x.softmax(-1), "log_softmax": lambda x: x.log_softmax(-1),
-    "prod": lambda x: x.prod(), "cumsum": lambda x: x.cumsum(0), "amax": lambda x: x.amax(-1), "max": lambda x: x.max(0).values,
-    "dot": lambda x: x.reshape(-1).dot(x.reshape(-1)), "vectors": lambda x: x.reshape(-1) @ x.reshape(-1),
-    "column": lambda x: x.reshape(1, -1) @ x.reshape(-1, 1), "product": lambda x: x @ jg.full((3, 2), 300.0, dtype=x.dtype),
-    "batches": lambda x: jg.bmm(x.reshape(2, 2, -1), x.detach().reshape(2, -1, 2)), "picked": lambda x: x[INDEX],
+    "logsumexp": lambda x: x.logsumexp(-1),
+    "softmax": lambda x: x.softmax(-1),
+    "log_softmax": lambda x: x.log_softmax(-1),
+    "prod": lambda x: x.prod(),
+    "cumsum": lambda x: x.cumsum(0),
+    "amax": lambda x: x.amax(-1),
+    "max": lambda x: x.max(0).values,
+    "dot": lambda x: x.reshape(-1).dot(x.reshape(-1)),
+    "vectors": lambda x: x.reshape(-1) @ x.reshape(-1),
+    "column": lambda x: x.reshape(1, -1) @ x.reshape(-1, 1),
+    "product": lambda x: x @ jg.full((3, 2), 300.0, dtype=x.dtype),
+    "batches": lambda x: jg.bmm(x.reshape(2, 2, -1), x.detach().reshape(2, -1, 2)),
+    "picked": lambda x: x[INDEX],
     "gathered": lambda x: jg.gather(x.reshape(-1), 0, jg.zeros(3000, dtype=jg.int64)),
     "added at": lambda x: jg.zeros(3, dtype=x.dtype).index_add(0, jg.tensor([1] * x.numel()), x.reshape(-1), alpha=0.3),
     "scattered": lambda x: jg.zeros(3, dtype=x.dtype).scatter_add(0, jg.tensor([1] * x.numel()), x.reshape(-1)),
-    "spread": lambda x: x.reshape(-1)[:3].expand(3000, 3), "alpha": lambda x: jg.add(-x, x.detach(), alpha=2),
-    "quotient": lambda x: x / 70000, "decimals": lambda x: x.round(decimals=1),
-    "mse": lambda x: jg.mse_loss(x, x.detach() * 0.5), "softplus": lambda x: jg.softplus(x, 2.5),
+    "spread": lambda x: x.reshape(-1)[:3].expand(3000, 3),
+    "alpha": lambda x: jg.add(-x, x.detach(), alpha=2),
+    "quotient": lambda x: x / 70000,
+    "decimals": lambda x: x.round(decimals=1),
+    "mse": lambda x: jg.mse_loss(x, x.detach() * 0.5),
+    "softplus": lambda x: jg.softplus(x, 2.5),
     "logits": lambda x: jg.binary_cross_entropy_with_logits(x, jg.full(tuple(x.shape), 0.3, dtype=x.dtype)),
     "cross entropy": lambda x: jg.cross_entropy(x, jg.zeros(x.shape[0], dtype=jg.int64)),
-}  # fmt: skip
+}
 
 
 @halves

@@ -40,8 +40,11 @@ def imported(path: Path, types: bool = True) -> Iterator[str]:
 
 
 def test_every_place_stands_in_the_readme():
-    places = {path.stem if path.is_file() else path.name for path in (ROOT / "jitgrad").iterdir()
-              if path.suffix == ".py" or (path / "__init__.py").exists()}  # fmt: skip
+    places = {
+        path.stem if path.is_file() else path.name
+        for path in (ROOT / "jitgrad").iterdir()
+        if path.suffix == ".py" or (path / "__init__.py").exists()
+    }
     assert places - FREE - {"kernels"} == set(ORDER)
 
 

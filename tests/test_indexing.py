@@ -14,19 +14,51 @@ pytestmark = pytest.mark.quick
 DATA = np.arange(24.0).reshape(2, 3, 4)
 
 BASIC: list[Any] = [
-    0, -1, slice(1, None), slice(None, None, 2), slice(5, 9), slice(-2, -1), None, ..., np.int64(1), (0, 1),
+    0,
+    -1,
+    slice(1, None),
+    slice(None, None, 2),
+    slice(5, 9),
+    slice(-2, -1),
+    None,
+    ...,
+    np.int64(1),
+    (0, 1),
     (0, 1, -1),
-    (slice(None), 1), (..., 0), (..., None), (0, ..., 1), (None, 0, None),
+    (slice(None), 1),
+    (..., 0),
+    (..., None),
+    (0, ..., 1),
+    (None, 0, None),
     (slice(1), slice(1, 3), slice(None, None, 3)),
-    (), (1, None, ..., slice(0, 0)), slice(None, None, -1),
-]  # fmt: skip
+    (),
+    (1, None, ..., slice(0, 0)),
+    slice(None, None, -1),
+]
 MASK = DATA % 5 > 2
 ARRAYS: list[Any] = [
-    [0, 1, 1], [[0, 1], [1, 0]], np.array([1, -1]), ([0, 1], [2, 0]), ([[0], [1]], [0, 2]), MASK, MASK[:, :, 0],
-    np.array([True, False]), (slice(None), [0, 2]), (slice(None), slice(None), [3, 0, 0]), (..., [1, 2]),
-    (None, [0, 1]), ([0, 1], slice(1, None)), (slice(None), MASK[0]), [], ([1, 0], slice(None), [2, 3]), True, False,
-    [True, False], (slice(0, 1), np.array([2, 1]), slice(None, None, 2)), ([0], [1], [2]),
-]  # fmt: skip
+    [0, 1, 1],
+    [[0, 1], [1, 0]],
+    np.array([1, -1]),
+    ([0, 1], [2, 0]),
+    ([[0], [1]], [0, 2]),
+    MASK,
+    MASK[:, :, 0],
+    np.array([True, False]),
+    (slice(None), [0, 2]),
+    (slice(None), slice(None), [3, 0, 0]),
+    (..., [1, 2]),
+    (None, [0, 1]),
+    ([0, 1], slice(1, None)),
+    (slice(None), MASK[0]),
+    [],
+    ([1, 0], slice(None), [2, 3]),
+    True,
+    False,
+    [True, False],
+    (slice(0, 1), np.array([2, 1]), slice(None, None, 2)),
+    ([0], [1], [2]),
+]
 
 
 def as_tensors(index: Any) -> Any:

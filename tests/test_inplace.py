@@ -114,19 +114,37 @@ def test_writes_to_views_reach_the_base_and_other_views() -> None:
 
 
 VIEWS: list[tuple[str, Callable[[Any], Any]]] = [
-    ("slice", lambda x: x[1:]), ("int", lambda x: x[1]), ("column", lambda x: x[:, 1]), ("step", lambda x: x[:, ::2]),
-    ("t", lambda x: x.t()), ("view", lambda x: x.view(-1)), ("reshape", lambda x: x.reshape(3, 2)),
-    ("unsqueeze", lambda x: x.unsqueeze(1)), ("None", lambda x: x[:, None]), ("narrow", lambda x: x.narrow(0, 0, 1)),
-    ("split", lambda x: x.split(1)[1]), ("unbind", lambda x: x.unbind(1)[0]), ("flatten", lambda x: x.flatten()),
-    ("chain", lambda x: x.t()[1:].unsqueeze(0)[..., 0]), ("deep", lambda x: x[0:2][1:][0][1:]),
+    ("slice", lambda x: x[1:]),
+    ("int", lambda x: x[1]),
+    ("column", lambda x: x[:, 1]),
+    ("step", lambda x: x[:, ::2]),
+    ("t", lambda x: x.t()),
+    ("view", lambda x: x.view(-1)),
+    ("reshape", lambda x: x.reshape(3, 2)),
+    ("unsqueeze", lambda x: x.unsqueeze(1)),
+    ("None", lambda x: x[:, None]),
+    ("narrow", lambda x: x.narrow(0, 0, 1)),
+    ("split", lambda x: x.split(1)[1]),
+    ("unbind", lambda x: x.unbind(1)[0]),
+    ("flatten", lambda x: x.flatten()),
+    ("chain", lambda x: x.t()[1:].unsqueeze(0)[..., 0]),
+    ("deep", lambda x: x[0:2][1:][0][1:]),
     ("all", lambda x: x[...]),
-    ("movedim", lambda x: x.movedim(0, 1)), ("select", lambda x: x.select(1, 2)), ("self", lambda x: x),
-]  # fmt: skip
+    ("movedim", lambda x: x.movedim(0, 1)),
+    ("select", lambda x: x.select(1, 2)),
+    ("self", lambda x: x),
+]
 WRITES: list[tuple[str, Callable[[Any, Any], Any]]] = [
-    ("mul_", lambda v, w: v.mul_(3)), ("mul_ w", lambda v, w: v.mul_(w)), ("add_", lambda v, w: v.add_(w)),
-    ("set", lambda v, w: v.__setitem__(..., w)), ("zero_", lambda v, w: v.zero_()), ("fill_", lambda v, w: v.fill_(w)),
-    ("exp_", lambda v, w: v.exp_()), ("copy_", lambda v, w: v.copy_(w)), ("const", lambda v, w: v.fill_(2)),
-]  # fmt: skip
+    ("mul_", lambda v, w: v.mul_(3)),
+    ("mul_ w", lambda v, w: v.mul_(w)),
+    ("add_", lambda v, w: v.add_(w)),
+    ("set", lambda v, w: v.__setitem__(..., w)),
+    ("zero_", lambda v, w: v.zero_()),
+    ("fill_", lambda v, w: v.fill_(w)),
+    ("exp_", lambda v, w: v.exp_()),
+    ("copy_", lambda v, w: v.copy_(w)),
+    ("const", lambda v, w: v.fill_(2)),
+]
 
 
 def functional(x: Any, view: Callable[[Any], Any], write: Callable[[Any, Any], Any], w: Any) -> Any:
@@ -200,12 +218,21 @@ def test_second_derivatives_through_in_place() -> None:
 # Overwritten values.
 
 SAVED: list[tuple[str, Callable[[Any], Any]]] = [
-    ("square", lambda y: y * y), ("exp out", lambda y: y.exp()), ("sin", lambda y: y.sin()), ("div", lambda y: 1 / y),
-    ("matmul", lambda y: y @ y), ("prod", lambda y: y.prod()), ("max", lambda y: y.amax()), ("pow", lambda y: y**3),
-    ("std", lambda y: y.std()), ("relu out", lambda y: y.relu()), ("norm", lambda y: y.norm()),
-    ("softmax out", lambda y: y.softmax(0)), ("view", lambda y: y.view(1, 2) * y.view(1, 2)),
+    ("square", lambda y: y * y),
+    ("exp out", lambda y: y.exp()),
+    ("sin", lambda y: y.sin()),
+    ("div", lambda y: 1 / y),
+    ("matmul", lambda y: y @ y),
+    ("prod", lambda y: y.prod()),
+    ("max", lambda y: y.amax()),
+    ("pow", lambda y: y**3),
+    ("std", lambda y: y.std()),
+    ("relu out", lambda y: y.relu()),
+    ("norm", lambda y: y.norm()),
+    ("softmax out", lambda y: y.softmax(0)),
+    ("view", lambda y: y.view(1, 2) * y.view(1, 2)),
     ("slice", lambda y: y[1:].log()),
-]  # fmt: skip
+]
 
 
 @quick
@@ -213,8 +240,13 @@ SAVED: list[tuple[str, Callable[[Any], Any]]] = [
 def test_overwriting_a_saved_value_is_an_error(saves: Any) -> None:
     def changes(y: Any, z: Any) -> list[Callable[[], Any]]:
         out = z if saves[0].endswith("out") else y
-        return [lambda: out.add_(1), lambda: out.view(-1)[1:].zero_(), lambda: out.__setitem__(-1, 5.0),
-                lambda: out.detach().mul_(2), lambda: out.data.fill_(3)]  # fmt: skip
+        return [
+            lambda: out.add_(1),
+            lambda: out.view(-1)[1:].zero_(),
+            lambda: out.__setitem__(-1, 5.0),
+            lambda: out.detach().mul_(2),
+            lambda: out.data.fill_(3),
+        ]
 
     for k in range(5):
         x = leaf(0.5, 1.5)

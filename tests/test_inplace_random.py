@@ -14,14 +14,42 @@ import jitgrad as jg
 from jitgrad.functions.data import tensor
 
 VIEWS = [
-    "{v}[1:]", "{v}[0]", "{v}.t()", "{v}.reshape(-1)", "{v}.unsqueeze(0)", "{v}.squeeze()", "{v}[..., 0]", "{v}[..., ::2]",
-    "{v}.flatten()", "{v}[None]", "{v}.transpose(0, -1)", "{v}.split(1)[0]", "{v}.narrow(0, 0, 1)", "{v}.T",
-]  # fmt: skip
+    "{v}[1:]",
+    "{v}[0]",
+    "{v}.t()",
+    "{v}.reshape(-1)",
+    "{v}.unsqueeze(0)",
+    "{v}.squeeze()",
+    "{v}[..., 0]",
+    "{v}[..., ::2]",
+    "{v}.flatten()",
+    "{v}[None]",
+    "{v}.transpose(0, -1)",
+    "{v}.split(1)[0]",
+    "{v}.narrow(0, 0, 1)",
+    "{v}.T",
+]
 WRITES = [
-    "{v}.mul_(2)", "{v}.add_({u})", "{v}.mul_({u})", "{v}[0] = 3", "{v}[0] = {u}.sum()", "{v}.exp_()", "{v}.zero_()",
-    "{v}.sigmoid_()", "{v} += {u}", "{v} *= {u}", "{v}[...] = {u}", "{v}.copy_({u})", "{v}.sub_({u}.mean())",
-    "{v}.pow_(2)", "{v}.clamp_(-1, 1)", "{v}.fill_({u}.sum())", "{v}[[0]] = 1", "{v}.neg_()", "{v}.div_(2)",
-]  # fmt: skip
+    "{v}.mul_(2)",
+    "{v}.add_({u})",
+    "{v}.mul_({u})",
+    "{v}[0] = 3",
+    "{v}[0] = {u}.sum()",
+    "{v}.exp_()",
+    "{v}.zero_()",
+    "{v}.sigmoid_()",
+    "{v} += {u}",
+    "{v} *= {u}",
+    "{v}[...] = {u}",
+    "{v}.copy_({u})",
+    "{v}.sub_({u}.mean())",
+    "{v}.pow_(2)",
+    "{v}.clamp_(-1, 1)",
+    "{v}.fill_({u}.sum())",
+    "{v}[[0]] = 1",
+    "{v}.neg_()",
+    "{v}.div_(2)",
+]
 VALUES = ["{v} * {v}", "{v} * 2", "{v}.exp()", "{v} + {u}", "{v}.sum()", "{v}.clone()", "{v}.sin()"]
 SHAPES = [(3,), (2, 3), (3, 2), (2, 2, 2), ()]
 

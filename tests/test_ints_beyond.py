@@ -33,8 +33,9 @@ def test_ints_beyond_the_dtype_mean_one_thing(name, dtype):
         if wrapped is not None and name in ("floordiv", "mod") and not wrapped.item():
             continue
         for g, right in (
-            (lambda a, n=n: f(a, n), lambda a, w=wrapped: f(a, w)), (lambda a, n=n: f(n, a), lambda a, w=wrapped: f(w, a))
-        ):  # fmt: skip
+            (lambda a, n=n: f(a, n), lambda a, w=wrapped: f(a, w)),
+            (lambda a, n=n: f(n, a), lambda a, w=wrapped: f(w, a)),
+        ):
             if beyond and f in (jg.maximum, jg.minimum):
                 continue
             eager = outcome(g, x)

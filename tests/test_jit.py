@@ -59,8 +59,10 @@ def test_elementwise_rows_and_reductions_over_every_set_of_dimensions(shape):
     both(f, data(*shape), rtol=1e-11)
 
 
-@pytest.mark.parametrize(("a", "b"), [((3, 4), (4,)), ((3, 4), (3, 1)), ((3, 1), (1, 4)), ((2, 3, 4), (3, 1)), ((5,), ()),
-                                      ((2, 1, 4), (3, 1)), ((1, 1), (3, 20))])  # fmt: skip
+@pytest.mark.parametrize(
+    ("a", "b"),
+    [((3, 4), (4,)), ((3, 4), (3, 1)), ((3, 1), (1, 4)), ((2, 3, 4), (3, 1)), ((5,), ()), ((2, 1, 4), (3, 1)), ((1, 1), (3, 20))],
+)
 def test_broadcasting_and_its_transpose(a, b):
     both(
         jg.value_and_grad(lambda x, y: ((x * y + x) * jg.exp(y)).sum(), argnums=(0, 1)),
@@ -174,8 +176,10 @@ def test_the_source_runs_and_gives_the_same():
     numbers = {f"v{i}": row for i, row in enumerate(entry.simplified().rows)}
     function = names["f_0"]
     env = dict(zip(entry.leaves, [a.numpy() for a in args], strict=True))
-    given = [env.setdefault(numbers[n], np.empty(numbers[n].shape, numbers[n].dtype))
-             for n in function.py_func.__code__.co_varnames[: function.py_func.__code__.co_argcount]]  # fmt: skip
+    given = [
+        env.setdefault(numbers[n], np.empty(numbers[n].shape, numbers[n].dtype))
+        for n in function.py_func.__code__.co_varnames[: function.py_func.__code__.co_argcount]
+    ]
     result = iter(function(*given))
     for row in program.plan.phases[0].native_rows():
         if row.shape == () and row in program.plan.stored:
@@ -196,8 +200,10 @@ def test_the_source_divides_as_numpy_does():
 
 
 SINGLE = {
-    np.float32: lambda x: [jg.relu(x), jg.xlogy(x, 2.5), jg.i0(x)], np.int32: lambda x: [jg.relu(x), ~x], bool: lambda x: [~x],
-}  # fmt: skip
+    np.float32: lambda x: [jg.relu(x), jg.xlogy(x, 2.5), jg.i0(x)],
+    np.int32: lambda x: [jg.relu(x), ~x],
+    bool: lambda x: [~x],
+}
 
 
 @pytest.mark.parametrize("dtype", SINGLE)

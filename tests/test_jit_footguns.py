@@ -336,22 +336,36 @@ WRONG = {
     "too few tangents": (lambda: jg.jvp(lambda x, y: x * y, (jg.ones(3), jg.ones(3)), (jg.ones(3),)), ValueError, "tangent"),
     "cotangents of another shape": (lambda: jg.vjp(lambda x: x * 2, jg.ones(3))[1](jg.ones(2)), RuntimeError, r"\[2\].*\[3\]"),
     "a gradient of integers": (lambda: jg.grad(lambda x: x.sum())(jg.tensor([1, 2])), TypeError, "floating"),
-    "another shape than the example": (
-        lambda: jg.jit(lambda x: x * 2).compile(jg.ones(3))(jg.ones(4)), ValueError, "shape"),
+    "another shape than the example": (lambda: jg.jit(lambda x: x * 2).compile(jg.ones(3))(jg.ones(4)), ValueError, "shape"),
     "another dtype than the example": (
-        lambda: jg.jit(lambda x: x * 2).compile(jg.ones(3))(jg.ones(3, dtype=jg.float64)), TypeError, "float32"),
+        lambda: jg.jit(lambda x: x * 2).compile(jg.ones(3))(jg.ones(3, dtype=jg.float64)),
+        TypeError,
+        "float32",
+    ),
     "a branch on a traced value": (lambda: jg.jit(lambda x: x if x > 0 else -x)(jg.tensor(1.0)), TracedValueError, "guard=True"),
     "a loop on a traced value": (lambda: jg.jit(lambda x: [0 for _ in range(int(x))])(jg.tensor(2)), TracedValueError, "int"),
     "a reverse sweep without a bound": (lambda: jg.jit(jg.grad(rising))(jg.tensor(2.0)), NotImplementedError, "max_steps"),
     "a step that changes the carry": (
-        lambda: jg.jit(lambda x: jg.scan(lambda c, v: (x, v), 0.0, x)[0])(jg.ones(3)), TypeError, "entry 0 of the carry"),
+        lambda: jg.jit(lambda x: jg.scan(lambda c, v: (x, v), 0.0, x)[0])(jg.ones(3)),
+        TypeError,
+        "entry 0 of the carry",
+    ),
     "branches that differ": (
-        lambda: jg.jit(lambda x: jg.cond(x.sum() > 0, lambda: x, lambda: 1.0))(jg.ones(3)), TypeError, "branch 1"),
+        lambda: jg.jit(lambda x: jg.cond(x.sum() > 0, lambda: x, lambda: 1.0))(jg.ones(3)),
+        TypeError,
+        "branch 1",
+    ),
     "random numbers in a step": (
-        lambda: jg.jit(lambda x: jg.scan(lambda c, v: (c + jg.rand(()), v), 0.0, x))(jg.ones(3)), TracedValueError, "outside"),
+        lambda: jg.jit(lambda x: jg.scan(lambda c, v: (c + jg.rand(()), v), 0.0, x))(jg.ones(3)),
+        TracedValueError,
+        "outside",
+    ),
     "an index out of bounds in a step": (
-        lambda: jg.jit(lambda x: jg.fori_loop(0, 4, lambda i, s: s + x[i], 0.0))(jg.ones(3)), IndexError, "3 is out of bounds"),
-}  # fmt: skip
+        lambda: jg.jit(lambda x: jg.fori_loop(0, 4, lambda i, s: s + x[i], 0.0))(jg.ones(3)),
+        IndexError,
+        "3 is out of bounds",
+    ),
+}
 
 
 @pytest.mark.parametrize("name", WRONG)

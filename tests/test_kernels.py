@@ -38,17 +38,37 @@ def compiled(function, types, result, lanes=8):
         block.store(value.splat(lanes), block.address("%o", at, result), mask)
         return str(block)
 
-    entry = [f"  %{s}_at = getelementptr i64, ptr %table, i64 {k}\n  %{s} = load {'i64' if s == 'n' else 'ptr'}, "
-             f"ptr %{s}_at" for k, s in enumerate([*slots, "n"])]  # fmt: skip
-    text = "\n".join([
-        "define void @loop(ptr %table) {", *entry, f"  %whole = and i64 %n, {-lanes}", "  br label %test",
-        "test:", "  %i = phi i64 [0, %0], [%next, %each]", "  %more = icmp ult i64 %i, %whole",
-        "  br i1 %more, label %each, label %after", "each:", body("b", "%i", None),
-        f"  %next = add i64 %i, {lanes}", "  br label %test",
-        "after:", "  %left = sub i64 %n, %whole", "  %some = icmp ne i64 %left, 0",
-        "  br i1 %some, label %rest, label %end", "rest:", body("r", "%whole", "%left") if lanes > 1 else "",
-        "  br label %end", "end:", "  ret void", "}", *sorted(declares),
-    ])  # fmt: skip
+    entry = [
+        f"  %{s}_at = getelementptr i64, ptr %table, i64 {k}\n  %{s} = load {'i64' if s == 'n' else 'ptr'}, ptr %{s}_at"
+        for k, s in enumerate([*slots, "n"])
+    ]
+    text = "\n".join(
+        [
+            "define void @loop(ptr %table) {",
+            *entry,
+            f"  %whole = and i64 %n, {-lanes}",
+            "  br label %test",
+            "test:",
+            "  %i = phi i64 [0, %0], [%next, %each]",
+            "  %more = icmp ult i64 %i, %whole",
+            "  br i1 %more, label %each, label %after",
+            "each:",
+            body("b", "%i", None),
+            f"  %next = add i64 %i, {lanes}",
+            "  br label %test",
+            "after:",
+            "  %left = sub i64 %n, %whole",
+            "  %some = icmp ne i64 %left, 0",
+            "  br i1 %some, label %rest, label %end",
+            "rest:",
+            body("r", "%whole", "%left") if lanes > 1 else "",
+            "  br label %end",
+            "end:",
+            "  ret void",
+            "}",
+            *sorted(declares),
+        ]
+    )
     kernel = compile_text(text, "loop", optimise=lanes > 1, store=False)
 
     def run(*arrays):
@@ -76,11 +96,19 @@ def points(type):
     rng = np.random.default_rng(1)
     bits = rng.integers(0, 1 << int(type[1:]), 20000, np.uint64).astype(f"u{int(type[1:]) // 8}")
     halves = np.arange(-60, 60) * 0.5
-    x = np.concatenate([
-        rng.uniform(-1, 1, 5000), rng.uniform(-20, 20, 5000), rng.uniform(-110, 110, 3000), rng.uniform(-760, 720, 999),
-        1 + rng.standard_normal(3000) * 10.0 ** rng.uniform(-9, -0.5, 3000), halves * math.log(2), halves * math.pi,
-        np.rint(rng.uniform(-1e5, 1e5, 2000)) * math.pi / 2, [0.0, -0.0, np.inf, -np.inf, np.nan, 1, -1, 1e30, -1e30],
-    ])  # fmt: skip
+    x = np.concatenate(
+        [
+            rng.uniform(-1, 1, 5000),
+            rng.uniform(-20, 20, 5000),
+            rng.uniform(-110, 110, 3000),
+            rng.uniform(-760, 720, 999),
+            1 + rng.standard_normal(3000) * 10.0 ** rng.uniform(-9, -0.5, 3000),
+            halves * math.log(2),
+            halves * math.pi,
+            np.rint(rng.uniform(-1e5, 1e5, 2000)) * math.pi / 2,
+            [0.0, -0.0, np.inf, -np.inf, np.nan, 1, -1, 1e30, -1e30],
+        ]
+    )
     tiny = np.finfo(NAMES[type]).smallest_subnormal * np.array([1, -1, 5, 1e6], NAMES[type])
     return np.concatenate([bits.view(NAMES[type]), x.astype(NAMES[type]), tiny])
 
@@ -105,8 +133,18 @@ def logistic(x):
     return np.where(x < 0, z, 1) / (1 + z)
 
 
-NUMPY = {"asin": "arcsin", "acos": "arccos", "atan": "arctan", "atan2": "arctan2", "pow": "power",
-         "asinh": "arcsinh", "acosh": "arccosh", "atanh": "arctanh"}  # fmt: skip
+NUMPY = {
+    "asin": "arcsin",
+    "acos": "arccos",
+    "atan": "arctan",
+    "atan2": "arctan2",
+    "pow": "power",
+    "asinh": "arcsinh",
+    "acosh": "arccosh",
+    "atanh": "arctanh",
+}
+
+
 def logistic_slope(x):
     z = np.exp(-abs(x))
     return z / (1 + z) ** 2
@@ -115,20 +153,49 @@ def logistic_slope(x):
 DIFFERENCES = ("i1_over_x", "i2_over_x", "i1e_over_x", "i1e_over_x_slope", "i0e_less_i1e", "i0e_less_i1e_slope")
 """What SciPy does not have, and NumPy's way is by other series: float64 is compared with mpmath."""
 EXACT = {
-    "sigmoid": logistic, "sigmoid_slope": logistic_slope, "tanh_slope": lambda x: 4 * logistic_slope(2 * x),
+    "sigmoid": logistic,
+    "sigmoid_slope": logistic_slope,
+    "tanh_slope": lambda x: 4 * logistic_slope(2 * x),
     "softplus": lambda x: np.maximum(x, 0) + np.log1p(np.exp(-abs(x))),
-    "erf": scipy.special.erf, "erfc": scipy.special.erfc, "erfinv": scipy.special.erfinv, "digamma": scipy.special.psi,
+    "erf": scipy.special.erf,
+    "erfc": scipy.special.erfc,
+    "erfinv": scipy.special.erfinv,
+    "digamma": scipy.special.psi,
     "lgamma": np.frompyfunc(lambda x: math.lgamma(x) if math.isfinite(x) and (x > 0 or x % 1) else abs(x), 1, 1),
     "trigamma": functools.partial(scipy.special.polygamma, 1),
-    "i0": scipy.special.i0, "i0e": scipy.special.i0e, "i1": scipy.special.i1, "i1e": scipy.special.i1e,
+    "i0": scipy.special.i0,
+    "i0e": scipy.special.i0e,
+    "i1": scipy.special.i1,
+    "i1e": scipy.special.i1e,
     **{name: TABLE[name].run for name in DIFFERENCES},
-}  # fmt: skip
+}
 DOUBLE = frozenset(EXACT) - {"sigmoid", "sigmoid_slope", "softplus", "tanh_slope"}
 """Known in double only: float64 is compared with mpmath, at fewer points."""
-BOUNDS = {"sigmoid": 2.5, "softplus": 2.0, "atan2": 1.6, "asinh": 1.8, "acosh": 2.6, "atanh": 2.0, "erfc": 4, "erfinv": 3,
-          "lgamma": 4, "digamma": 4, "trigamma": 4, "i0": 4, "i0e": 4, "i1": 4, "i1e": 4,
-          "sigmoid_slope": 4.5, "tanh_slope": 9, "i1_over_x": 5, "i2_over_x": 5, "i1e_over_x": 4, "i1e_over_x_slope": 40,
-          "i0e_less_i1e": 80, "i0e_less_i1e_slope": 500}  # fmt: skip
+BOUNDS = {
+    "sigmoid": 2.5,
+    "softplus": 2.0,
+    "atan2": 1.6,
+    "asinh": 1.8,
+    "acosh": 2.6,
+    "atanh": 2.0,
+    "erfc": 4,
+    "erfinv": 3,
+    "lgamma": 4,
+    "digamma": 4,
+    "trigamma": 4,
+    "i0": 4,
+    "i0e": 4,
+    "i1": 4,
+    "i1e": 4,
+    "sigmoid_slope": 4.5,
+    "tanh_slope": 9,
+    "i1_over_x": 5,
+    "i2_over_x": 5,
+    "i1e_over_x": 4,
+    "i1e_over_x_slope": 40,
+    "i0e_less_i1e": 80,
+    "i0e_less_i1e_slope": 500,
+}
 
 
 def error(got, exact):
@@ -183,26 +250,38 @@ def _erfinv(x):
 
 
 PRECISE = {
-    "erf": mp.erf, "erfc": mp.erfc, "erfinv": _erfinv, "lgamma": mp.loggamma, "digamma": mp.digamma,
+    "erf": mp.erf,
+    "erfc": mp.erfc,
+    "erfinv": _erfinv,
+    "lgamma": mp.loggamma,
+    "digamma": mp.digamma,
     "trigamma": lambda x: mp.polygamma(1, x) if x < 1e3 else 1 / x + 1 / (2 * x**2) + 1 / (6 * x**3) - 1 / (30 * x**5),
-    "i0": lambda x: mp.besseli(0, x), "i0e": lambda x: mp.besseli(0, x) * mp.exp(-abs(x)),
-    "i1": lambda x: mp.besseli(1, x), "i1e": lambda x: mp.besseli(1, x) * mp.exp(-abs(x)),
-    "i1_over_x": lambda x: mp.besseli(1, x) / x, "i2_over_x": lambda x: mp.besseli(2, x) / x,
+    "i0": lambda x: mp.besseli(0, x),
+    "i0e": lambda x: mp.besseli(0, x) * mp.exp(-abs(x)),
+    "i1": lambda x: mp.besseli(1, x),
+    "i1e": lambda x: mp.besseli(1, x) * mp.exp(-abs(x)),
+    "i1_over_x": lambda x: mp.besseli(1, x) / x,
+    "i2_over_x": lambda x: mp.besseli(2, x) / x,
     "i1e_over_x": lambda x: mp.besseli(1, x) / x * mp.exp(-abs(x)),
     "i1e_over_x_slope": lambda x: (mp.besseli(2, x) - mp.besseli(1, abs(x))) / abs(x) * mp.exp(-abs(x)),
     "i0e_less_i1e": lambda x: (mp.besseli(0, x) - mp.besseli(1, abs(x))) * mp.exp(-abs(x)),
-    "i0e_less_i1e_slope": lambda x: (
-        mp.besseli(1, x) / x - 2 * mp.besseli(0, x) + 2 * mp.besseli(1, abs(x))) * mp.exp(-abs(x)),
-}  # fmt: skip
+    "i0e_less_i1e_slope": lambda x: (mp.besseli(1, x) / x - 2 * mp.besseli(0, x) + 2 * mp.besseli(1, abs(x))) * mp.exp(-abs(x)),
+}
 
 
 @pytest.mark.parametrize("name", sorted(DOUBLE))
 def test_error_of_special_functions_in_float64(name):
     rng = np.random.default_rng(3)
-    x = np.concatenate([
-        rng.uniform(0, 1, 40), 1 - 10.0 ** rng.uniform(-15, -1, 20), rng.uniform(1, 2.5, 30), rng.uniform(2, 6, 30),
-        rng.uniform(6, 26, 40), 10.0 ** rng.uniform(-300, 2.4, 40),
-    ])  # fmt: skip
+    x = np.concatenate(
+        [
+            rng.uniform(0, 1, 40),
+            1 - 10.0 ** rng.uniform(-15, -1, 20),
+            rng.uniform(1, 2.5, 30),
+            rng.uniform(2, 6, 30),
+            rng.uniform(6, 26, 40),
+            10.0 ** rng.uniform(-300, 2.4, 40),
+        ]
+    )
     x = x[x < 1] if name == "erfinv" else x
     x = inside(name, np.concatenate([x, -x]))
     with mp.workdps(40):
@@ -214,17 +293,23 @@ def test_error_of_special_functions_in_float64(name):
 
 
 ENDS = {
-    "erf": ([0.0, -0.0, INF, -INF], [0.0, -0.0, 1, -1]), "erfc": ([0.0, INF, -INF, 27.5], [1, 0, 2, 0]),
+    "erf": ([0.0, -0.0, INF, -INF], [0.0, -0.0, 1, -1]),
+    "erfc": ([0.0, INF, -INF, 27.5], [1, 0, 2, 0]),
     "erfinv": ([0.0, -0.0, 1, -1, 1.5, -INF], [0.0, -0.0, INF, -INF, NAN, NAN]),
     "lgamma": ([0.0, -0.0, 1, 2, -1, INF, -INF], [INF, INF, 0.0, 0.0, INF, INF, INF]),
     "digamma": ([0.0, -0.0, -1, -1e30, INF, -INF], [-INF, INF, NAN, NAN, INF, NAN]),
     "trigamma": ([0.0, -0.0, -1, -1e30, INF, -INF], [INF, INF, INF, INF, 0.0, INF]),
-    "i0": ([0.0, INF, -INF, 800], [1, INF, INF, INF]), "i0e": ([0.0, INF, -INF], [1, 0.0, 0.0]),
-    "i1": ([0.0, -0.0, INF, -800], [0.0, -0.0, INF, -INF]), "i1e": ([0.0, -0.0, INF, -INF], [0.0, -0.0, 0.0, -0.0]),
-    "i1_over_x": ([0.0, -0.0, INF, -800], [0.5, 0.5, INF, INF]), "i2_over_x": ([0.0, -0.0, INF, -800], [0.0, -0.0, INF, -INF]),
-    "i1e_over_x": ([0.0, INF, -INF], [0.5, 0.0, 0.0]), "i1e_over_x_slope": ([0.0, INF, -INF], [-0.5, -0.0, -0.0]),
-    "i0e_less_i1e": ([0.0, INF, -INF], [1, 0.0, 0.0]), "i0e_less_i1e_slope": ([0.0, INF, -INF], [-1.5, -0.0, -0.0]),
-}  # fmt: skip
+    "i0": ([0.0, INF, -INF, 800], [1, INF, INF, INF]),
+    "i0e": ([0.0, INF, -INF], [1, 0.0, 0.0]),
+    "i1": ([0.0, -0.0, INF, -800], [0.0, -0.0, INF, -INF]),
+    "i1e": ([0.0, -0.0, INF, -INF], [0.0, -0.0, 0.0, -0.0]),
+    "i1_over_x": ([0.0, -0.0, INF, -800], [0.5, 0.5, INF, INF]),
+    "i2_over_x": ([0.0, -0.0, INF, -800], [0.0, -0.0, INF, -INF]),
+    "i1e_over_x": ([0.0, INF, -INF], [0.5, 0.0, 0.0]),
+    "i1e_over_x_slope": ([0.0, INF, -INF], [-0.5, -0.0, -0.0]),
+    "i0e_less_i1e": ([0.0, INF, -INF], [1, 0.0, 0.0]),
+    "i0e_less_i1e_slope": ([0.0, INF, -INF], [-1.5, -0.0, -0.0]),
+}
 
 
 @pytest.mark.parametrize("type", ["f32", "f64"])
@@ -337,8 +422,12 @@ def test_operators_are_numpys(type):
     x, y = numbers(type), numbers(type, 38)[1:]
     y[[7, 11]] = 0
     x[5] = y[5]
-    operators = [operator.add, operator.sub, operator.mul, *([operator.truediv] if type[0] == "f" else [
-        operator.floordiv, operator.mod, operator.and_, operator.or_, operator.xor])]  # fmt: skip
+    operators = [
+        operator.add,
+        operator.sub,
+        operator.mul,
+        *([operator.truediv] if type[0] == "f" else [operator.floordiv, operator.mod, operator.and_, operator.or_, operator.xor]),
+    ]
     if type[0] == "i":
         x[9], y[9] = np.iinfo(x.dtype).min, -1
     three = x.dtype.type(3)
@@ -383,8 +472,17 @@ def test_text_is_short_and_exact():
 def test_types_do_not_mix():
     block = Block()
     x, i, c = block.value("%x", "f32"), block.value("%i", "i32"), block.value("%c", "i1")
-    wrong = [lambda: x + i, lambda: i / 2, lambda: i + 0.5, lambda: c + c, lambda: x & x, lambda: x // x,
-             lambda: x.select(x, x), lambda: i.sqrt(), lambda: bool(c)]  # fmt: skip
+    wrong = [
+        lambda: x + i,
+        lambda: i / 2,
+        lambda: i + 0.5,
+        lambda: c + c,
+        lambda: x & x,
+        lambda: x // x,
+        lambda: x.select(x, x),
+        lambda: i.sqrt(),
+        lambda: bool(c),
+    ]
     for f in wrong:
         with pytest.raises(TypeError):
             f()

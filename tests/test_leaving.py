@@ -157,20 +157,41 @@ def test_errors_do_not_recommend_what_loses_the_gradient():
 MASKED = np.ma.array(X, mask=[False, True])
 T = jg.tensor(X)
 WITH_MASKS = {
-    "tensor": jg.tensor, "as_tensor": jg.as_tensor, "from_numpy": jg.from_numpy, "of several": lambda m: jg.tensor([m, m]),
-    "operand": lambda m: T * m, "masked itself": lambda m: T * np.ma.masked, "where": lambda m: jg.where(T > 0, T, m),
-    "ufunc": lambda m: np.add(T, m), "method": lambda m: T.maximum(m), "product": lambda m: T @ m, "function": jg.exp,
+    "tensor": jg.tensor,
+    "as_tensor": jg.as_tensor,
+    "from_numpy": jg.from_numpy,
+    "of several": lambda m: jg.tensor([m, m]),
+    "operand": lambda m: T * m,
+    "masked itself": lambda m: T * np.ma.masked,
+    "where": lambda m: jg.where(T > 0, T, m),
+    "ufunc": lambda m: np.add(T, m),
+    "method": lambda m: T.maximum(m),
+    "product": lambda m: T @ m,
+    "function": jg.exp,
     "close": lambda m: jg.allclose(T, m),
-    "reduced": jg.sum, "written": lambda m: T.clone().copy_(m), "set": lambda m: T.clone().__setitem__(slice(None), m),
-    "index": lambda m: T[np.ma.array([0, 1], mask=[False, True])], "jit": jg.jit(lambda x: x * 2),
-    "outside of jit": lambda m: jg.jit(lambda x: x * m)(T), "compiled": lambda m: jg.jit(lambda x: x * 2).compile(X)(m),
-    "stack": lambda m: jg.stack([T, m]), "cat": lambda m: jg.cat([T, m]), "bound": lambda m: T.clamp(max=m),
-    "scan": lambda m: jg.scan(lambda c, x: (c, x), T.sum(), m), "start": lambda m: jg.fori_loop(0, 2, lambda i, x: x, m),
-    "gather": lambda m: T.gather(0, m), "full": lambda m: jg.full((2,), m), "range": lambda m: jg.linspace(0, m[1], 3),
-    "NumPy's": lambda m: np.stack([T, m]), "like": jg.zeros_like,
-    "cotangent": lambda m: jg.ones(2, requires_grad=True).exp().backward(m), "outer": lambda m: jg.outer(T, m),
-    "grad": jg.grad(lambda x: x.sum()), "vmap": jg.vmap(lambda x: x), "loss": lambda m: jg.mse_loss(T, m),
-}  # fmt: skip
+    "reduced": jg.sum,
+    "written": lambda m: T.clone().copy_(m),
+    "set": lambda m: T.clone().__setitem__(slice(None), m),
+    "index": lambda m: T[np.ma.array([0, 1], mask=[False, True])],
+    "jit": jg.jit(lambda x: x * 2),
+    "outside of jit": lambda m: jg.jit(lambda x: x * m)(T),
+    "compiled": lambda m: jg.jit(lambda x: x * 2).compile(X)(m),
+    "stack": lambda m: jg.stack([T, m]),
+    "cat": lambda m: jg.cat([T, m]),
+    "bound": lambda m: T.clamp(max=m),
+    "scan": lambda m: jg.scan(lambda c, x: (c, x), T.sum(), m),
+    "start": lambda m: jg.fori_loop(0, 2, lambda i, x: x, m),
+    "gather": lambda m: T.gather(0, m),
+    "full": lambda m: jg.full((2,), m),
+    "range": lambda m: jg.linspace(0, m[1], 3),
+    "NumPy's": lambda m: np.stack([T, m]),
+    "like": jg.zeros_like,
+    "cotangent": lambda m: jg.ones(2, requires_grad=True).exp().backward(m),
+    "outer": lambda m: jg.outer(T, m),
+    "grad": jg.grad(lambda x: x.sum()),
+    "vmap": jg.vmap(lambda x: x),
+    "loss": lambda m: jg.mse_loss(T, m),
+}
 
 
 @pytest.mark.parametrize("call", WITH_MASKS.values(), ids=WITH_MASKS.keys())
@@ -201,13 +222,21 @@ class Slot:
 
 
 HIDING = {
-    "a key": lambda x: {x: 1}, "a key and a value": lambda x: {x: x}, "a part of a key": lambda x: {(1, x): x},
-    "nested": lambda x: (x, [{"a": {x: 1}}]), "a set": lambda x: {x}, "a frozen set": lambda x: frozenset([x]),
-    "a deque": lambda x: collections.deque([x]), "an object": Box, "slots": Slot,
+    "a key": lambda x: {x: 1},
+    "a key and a value": lambda x: {x: x},
+    "a part of a key": lambda x: {(1, x): x},
+    "nested": lambda x: (x, [{"a": {x: 1}}]),
+    "a set": lambda x: {x},
+    "a frozen set": lambda x: frozenset([x]),
+    "a deque": lambda x: collections.deque([x]),
+    "an object": Box,
+    "slots": Slot,
     "an object in an object": lambda x: Box([Slot(x)]),
-    "a namespace": lambda x: types.SimpleNamespace(a=x), "a proxy": lambda x: types.MappingProxyType({"a": x}),
-    "an array": lambda x: np.array([Box(x)], object), "a user's dict": lambda x: collections.UserDict(a=x),
-}  # fmt: skip
+    "a namespace": lambda x: types.SimpleNamespace(a=x),
+    "a proxy": lambda x: types.MappingProxyType({"a": x}),
+    "an array": lambda x: np.array([Box(x)], object),
+    "a user's dict": lambda x: collections.UserDict(a=x),
+}
 RECORDING = {
     "jit": jg.jit,
     "guarded": lambda f: jg.jit(f, guard=True),
@@ -250,14 +279,25 @@ def kept_in_an_object(x):
 
 BOX = Box(None)
 USES = {
-    "add": lambda v: v + 1, "clone": lambda v: v.clone(), "detach": lambda v: v.detach() + 1, "item": lambda v: v[0].item(),
-    "float": lambda v: float(v[0]), "tolist": lambda v: v.tolist(), "numpy": lambda v: np.asarray(v), "bool": lambda v: bool(v),
-    "tensor": lambda v: jg.tensor([v[0]]), "stack": lambda v: jg.stack([v, v]), "in place": lambda v: v.add_(1),
-    "an argument": lambda v: jg.jit(lambda x: x)(v), "in another": lambda v: jg.jit(lambda x: x * v)(T),
-    "grad": lambda v: jg.grad(lambda x: x.sum())(v), "vmap": lambda v: jg.vmap(lambda x: x)(v),
+    "add": lambda v: v + 1,
+    "clone": lambda v: v.clone(),
+    "detach": lambda v: v.detach() + 1,
+    "item": lambda v: v[0].item(),
+    "float": lambda v: float(v[0]),
+    "tolist": lambda v: v.tolist(),
+    "numpy": lambda v: np.asarray(v),
+    "bool": lambda v: bool(v),
+    "tensor": lambda v: jg.tensor([v[0]]),
+    "stack": lambda v: jg.stack([v, v]),
+    "in place": lambda v: v.add_(1),
+    "an argument": lambda v: jg.jit(lambda x: x)(v),
+    "in another": lambda v: jg.jit(lambda x: x * v)(T),
+    "grad": lambda v: jg.grad(lambda x: x.sum())(v),
+    "vmap": lambda v: jg.vmap(lambda x: x)(v),
     "backward": lambda v: v.sum().backward(),
-    "format": lambda v: f"{v[0]:.2f}", "set": lambda v: T.clone().__setitem__(0, v[0]),
-}  # fmt: skip
+    "format": lambda v: f"{v[0]:.2f}",
+    "set": lambda v: T.clone().__setitem__(0, v[0]),
+}
 
 
 @pytest.mark.parametrize("f", [kept_in_a_default, kept_in_an_object])

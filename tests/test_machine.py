@@ -84,8 +84,21 @@ def test_special_values_one_number_at_a_time(dtype: str) -> None:
     def f(*xs: jg.Tensor) -> list[jg.Tensor]:
         found = []
         for x, y in zip(xs, (*xs[5:], *xs[:5])):
-            found += [x / y, x**3, x**-1, x**0.3, jg.exp(x), jg.log(x), jg.clamp(x, -0.5, 1.0), x.maximum(y),
-                      jg.where(x < y, x, -y), x.floor_divide(y), x % y, (x == y).float(), jg.tanh(x) * jg.sigmoid(y)]  # fmt: skip
+            found += [
+                x / y,
+                x**3,
+                x**-1,
+                x**0.3,
+                jg.exp(x),
+                jg.log(x),
+                jg.clamp(x, -0.5, 1.0),
+                x.maximum(y),
+                jg.where(x < y, x, -y),
+                x.floor_divide(y),
+                x % y,
+                (x == y).float(),
+                jg.tanh(x) * jg.sigmoid(y),
+            ]
         return found
 
     same_bits(f, *values)
@@ -273,9 +286,15 @@ def test_a_very_long_chain() -> None:
 
 def test_handlers_of_different_kinds_are_different() -> None:
     f4 = np.dtype("float32")
-    kinds = [handlers.Put("f32", False), handlers.Product("f32", False), handlers.Pick(4),
-             *[handlers.Elementwise(clamp, (("min", low), ("max", None)), f4, ("f32", "f32"))
-               for low in (handlers.Operand(1), 1, -0.0, 0.0)]]  # fmt: skip
+    kinds = [
+        handlers.Put("f32", False),
+        handlers.Product("f32", False),
+        handlers.Pick(4),
+        *[
+            handlers.Elementwise(clamp, (("min", low), ("max", None)), f4, ("f32", "f32"))
+            for low in (handlers.Operand(1), 1, -0.0, 0.0)
+        ],
+    ]
     assert len({handlers.handler(kind).address for kind in kinds}) == len(kinds)
 
 

@@ -20,11 +20,15 @@ def accumulated(x):
 
 
 MADE = {
-    "product": lambda x: written(jg.zeros(2) * 1, x), "clone": lambda x: written(jg.zeros(2).clone(), x),
-    "stack": lambda x: written(jg.stack([jg.tensor(0.0), jg.tensor(0.0)]), x), "sum": accumulated,
-    "view": lambda x: written((jg.zeros(2, 2) + 0)[1], x), "cat": lambda x: written(jg.cat([jg.zeros(1), jg.zeros(1)]), x),
-    "exp": lambda x: written(jg.zeros(2).exp() - 1, x), "inner": lambda x: written(jg.zeros(2) @ jg.zeros(2, 2), x),
-}  # fmt: skip
+    "product": lambda x: written(jg.zeros(2) * 1, x),
+    "clone": lambda x: written(jg.zeros(2).clone(), x),
+    "stack": lambda x: written(jg.stack([jg.tensor(0.0), jg.tensor(0.0)]), x),
+    "sum": accumulated,
+    "view": lambda x: written((jg.zeros(2, 2) + 0)[1], x),
+    "cat": lambda x: written(jg.cat([jg.zeros(1), jg.zeros(1)]), x),
+    "exp": lambda x: written(jg.zeros(2).exp() - 1, x),
+    "inner": lambda x: written(jg.zeros(2) @ jg.zeros(2, 2), x),
+}
 
 
 @pytest.mark.parametrize("name", MADE)

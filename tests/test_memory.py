@@ -13,36 +13,101 @@ import pytest
 import jitgrad as jg
 
 BASES = [
-    "x * 1", "x.t() * 1", "(x * 1).t()", "x.clone()", "x.t().clone()", "(x * 1)[:, ::2]", "(x * 1)[::2]", "x[1:, ::2] * 1",
-    "(x * 1)[:, 1:3]", "x * 1 + x.t().contiguous().t()", "(x.t() + 1).t()", "jg.cat([x.t(), x.t()])",
-    "jg.stack([x.t() * 1, x.t()])", "jg.where(x.t() > 0, x.t(), 1.0)", "(x * 1).reshape(2, 2, 4).transpose(0, 2)",
-    "x.reshape(2, 2, 4).transpose(0, 2) * 1", "x.reshape(2, 2, 4).transpose(0, 2).sum(1)", "x.t().cumsum(0)",
-    "x.t().softmax(0)", "x.t() @ x", "x.flip(0)", "x.t()[[1, 0]]", "x[:, [2, 0, 1]]", "(x * 1).unsqueeze(1)", "(x * 1)[0]",
-    "(x * 1)[:, 0]", "x.sum()", "jg.zeros(4, 4).t()", "x.t().contiguous()", "(x * 1).detach()",
-    "x.t().amax(0, keepdim=True) * x.t()", "x.t().sigmoid() * x", "x.t().double()", "x.t().repeat(1, 1)",
-    "x[:1].expand(4, 4) * 1", "x.t().float()", "jg.scan(lambda c, s: (c + s, c.t()), x.t() * 1, jg.zeros(2))[1]",
-    "jg.fori_loop(0, 2, lambda i, c: c.t(), x)", "jg.cond(x.sum() > 99, lambda a: a, lambda a: a.t(), x)",
-]  # fmt: skip
+    "x * 1",
+    "x.t() * 1",
+    "(x * 1).t()",
+    "x.clone()",
+    "x.t().clone()",
+    "(x * 1)[:, ::2]",
+    "(x * 1)[::2]",
+    "x[1:, ::2] * 1",
+    "(x * 1)[:, 1:3]",
+    "x * 1 + x.t().contiguous().t()",
+    "(x.t() + 1).t()",
+    "jg.cat([x.t(), x.t()])",
+    "jg.stack([x.t() * 1, x.t()])",
+    "jg.where(x.t() > 0, x.t(), 1.0)",
+    "(x * 1).reshape(2, 2, 4).transpose(0, 2)",
+    "x.reshape(2, 2, 4).transpose(0, 2) * 1",
+    "x.reshape(2, 2, 4).transpose(0, 2).sum(1)",
+    "x.t().cumsum(0)",
+    "x.t().softmax(0)",
+    "x.t() @ x",
+    "x.flip(0)",
+    "x.t()[[1, 0]]",
+    "x[:, [2, 0, 1]]",
+    "(x * 1).unsqueeze(1)",
+    "(x * 1)[0]",
+    "(x * 1)[:, 0]",
+    "x.sum()",
+    "jg.zeros(4, 4).t()",
+    "x.t().contiguous()",
+    "(x * 1).detach()",
+    "x.t().amax(0, keepdim=True) * x.t()",
+    "x.t().sigmoid() * x",
+    "x.t().double()",
+    "x.t().repeat(1, 1)",
+    "x[:1].expand(4, 4) * 1",
+    "x.t().float()",
+    "jg.scan(lambda c, s: (c + s, c.t()), x.t() * 1, jg.zeros(2))[1]",
+    "jg.fori_loop(0, 2, lambda i, c: c.t(), x)",
+    "jg.cond(x.sum() > 99, lambda a: a, lambda a: a.t(), x)",
+]
 VIEWS = [
-    "y.reshape(-1)", "y.flatten()", "y.ravel()", "y.contiguous()", "y.view(-1)", "y.t().reshape(-1)", "y.t().flatten()",
-    "y.T.contiguous()", "y.squeeze()", "y.unsqueeze(-1)", "y[..., None].squeeze(-1)", "y[::2].reshape(-1)",
-    "y[..., ::2].reshape(-1)", "y[..., 1:].flatten()", "y.transpose(0, -1).reshape(-1)[1:]", "y.reshape(-1).reshape(y.shape)",
-    "y.reshape(-1)[::2]", "y.expand(y.shape)", "y.reshape(1, *y.shape).reshape(-1)", "y.detach()", "y.clone()",
-    "y.to(y.dtype)", "y.narrow(0, 0, 1).reshape(-1)", "y.unbind(0)[0].reshape(-1)", "y.chunk(2, -1)[0].flatten()",
-    "y.split(1)[0].view(-1)", "y.movedim(0, -1).reshape(-1)", "y.mT.reshape(-1)",
-    "y.transpose(0, -1).contiguous().reshape(-1)", "y.flip(0).reshape(-1)", "y[[0]]", "y.repeat([1] * y.ndim)",
-    "y[..., 0:1].reshape(-1)", "y.reshape(2, -1)", "y.t().view(2, -1)", "y.view(y.shape)", "y.reshape(y.shape[::-1])",
-    "y.expand(1, *y.shape).flatten()", "y.reshape(-1).view(1, -1).squeeze(0)",
-    "y.permute(list(range(y.ndim))[::-1]).flatten(0)", "y.ravel().unsqueeze(0).flatten()",
-]  # fmt: skip
+    "y.reshape(-1)",
+    "y.flatten()",
+    "y.ravel()",
+    "y.contiguous()",
+    "y.view(-1)",
+    "y.t().reshape(-1)",
+    "y.t().flatten()",
+    "y.T.contiguous()",
+    "y.squeeze()",
+    "y.unsqueeze(-1)",
+    "y[..., None].squeeze(-1)",
+    "y[::2].reshape(-1)",
+    "y[..., ::2].reshape(-1)",
+    "y[..., 1:].flatten()",
+    "y.transpose(0, -1).reshape(-1)[1:]",
+    "y.reshape(-1).reshape(y.shape)",
+    "y.reshape(-1)[::2]",
+    "y.expand(y.shape)",
+    "y.reshape(1, *y.shape).reshape(-1)",
+    "y.detach()",
+    "y.clone()",
+    "y.to(y.dtype)",
+    "y.narrow(0, 0, 1).reshape(-1)",
+    "y.unbind(0)[0].reshape(-1)",
+    "y.chunk(2, -1)[0].flatten()",
+    "y.split(1)[0].view(-1)",
+    "y.movedim(0, -1).reshape(-1)",
+    "y.mT.reshape(-1)",
+    "y.transpose(0, -1).contiguous().reshape(-1)",
+    "y.flip(0).reshape(-1)",
+    "y[[0]]",
+    "y.repeat([1] * y.ndim)",
+    "y[..., 0:1].reshape(-1)",
+    "y.reshape(2, -1)",
+    "y.t().view(2, -1)",
+    "y.view(y.shape)",
+    "y.reshape(y.shape[::-1])",
+    "y.expand(1, *y.shape).flatten()",
+    "y.reshape(-1).view(1, -1).squeeze(0)",
+    "y.permute(list(range(y.ndim))[::-1]).flatten(0)",
+    "y.ravel().unsqueeze(0).flatten()",
+]
 WRITES = ["z.add_(10)", "z[...] = 7", "y.mul_(3)", "z *= w", "z[..., 0] = 5", "y += y.sum()"]
 
 
 def program(base: str, view: str, write: str) -> Callable:
     """A function that changes a view or what it looks at, and returns both, their strides, and one more view."""
     scope: dict[str, Any] = {"jg": jg}
-    exec(f"def f(x):\n    w = x.sum()\n    y = {base}\n    z = {view}\n    {write}\n"
-         "    return y * 1.0, z * 1.0, y.reshape(-1) + 0, laid(y, z)", scope | {"laid": laid, "f": None}, scope)  # fmt: skip
+    exec(
+        f"def f(x):\n    w = x.sum()\n    y = {base}\n    z = {view}\n    {write}\n"
+        "    return y * 1.0, z * 1.0, y.reshape(-1) + 0, laid(y, z)",
+        scope | {"laid": laid, "f": None},
+        scope,
+    )
     return scope["f"]
 
 
@@ -76,10 +141,11 @@ def check(got: Any, want: Any, what: str) -> None:
 
 NUMBERS = np.random.default_rng(0).uniform(-1, 1, (4, 4)).astype(np.float32)
 ARGUMENTS: dict[str, Callable[[], Any]] = {
-    "in order": lambda: jg.tensor(NUMBERS), "transposed": lambda: jg.tensor(NUMBERS.T.copy()).t(),
+    "in order": lambda: jg.tensor(NUMBERS),
+    "transposed": lambda: jg.tensor(NUMBERS.T.copy()).t(),
     "with gaps": lambda: jg.tensor(np.repeat(NUMBERS, 2, 1))[:, ::2],
     "backwards": lambda: jg.from_numpy(NUMBERS[::-1].copy()[::-1]),
-}  # fmt: skip
+}
 
 
 def of_one(f: Callable) -> Callable:
@@ -99,8 +165,11 @@ def of_one(f: Callable) -> Callable:
 
 
 WAYS: dict[str, Callable[[Callable], Callable]] = {
-    "jit": jg.jit, "vmap": of_one, "jit of vmap": lambda f: jg.jit(of_one(f)), "guarded": lambda f: jg.jit(f, guard=True),
-}  # fmt: skip
+    "jit": jg.jit,
+    "vmap": of_one,
+    "jit of vmap": lambda f: jg.jit(of_one(f)),
+    "guarded": lambda f: jg.jit(f, guard=True),
+}
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -145,16 +214,19 @@ def test_gradients_of_what_is_changed_in_place() -> None:
 
 
 RESULTS: dict[str, Callable[[Any], Any]] = {
-    "vjp": lambda v: jg.vjp(lambda x: x, v)[0], "pull": lambda v: jg.vjp(lambda x: x, jg.ones(2, 3))[1](v)[0],
+    "vjp": lambda v: jg.vjp(lambda x: x, v)[0],
+    "pull": lambda v: jg.vjp(lambda x: x, jg.ones(2, 3))[1](v)[0],
     "pull of a view": lambda v: jg.vjp(lambda x: x.t(), jg.ones(3, 2))[1](v)[0],
     "jvp": lambda v: jg.jvp(lambda x: x, (v,), (v,))[0],
     "tangent": lambda v: jg.jvp(lambda x: x, (v,), (v,))[1],
     "tangent of a view": lambda v: jg.jvp(lambda x: x.t(), (v,), (v,))[1],
     "aux": lambda v: jg.value_and_grad(lambda x: (x.sum(), x.t()), has_aux=True)(v)[0][1],
-    "closure": lambda v: jg.vjp(lambda x: v, jg.ones(2))[0], "vmap": lambda v: jg.vmap(lambda x: x)(v),
+    "closure": lambda v: jg.vjp(lambda x: v, jg.ones(2))[0],
+    "vmap": lambda v: jg.vmap(lambda x: x)(v),
     "vmap of a constant": lambda v: jg.vmap(lambda x: v)(jg.ones(2)),
     "vmap along another": lambda v: jg.vmap(lambda x: x, 1, 1)(v),
-    "vmap of detach": lambda v: jg.vmap(lambda x: x.detach())(v), "chunks": lambda v: jg.vmap(lambda x: x, chunk_size=1)(v),
+    "vmap of detach": lambda v: jg.vmap(lambda x: x.detach())(v),
+    "chunks": lambda v: jg.vmap(lambda x: x, chunk_size=1)(v),
     "no step": lambda v: jg.fori_loop(0, 0, lambda i, c: c * 2, v),
     "no scan": lambda v: jg.scan(lambda c, x: (c, c), v, jg.zeros(0))[0],
     "while": lambda v: jg.while_loop(lambda c: c.sum() > 1e9, lambda c: c, v),
@@ -164,8 +236,10 @@ RESULTS: dict[str, Callable[[Any], Any]] = {
     "switch": lambda v: jg.switch(1, [lambda x: x * 2, lambda x: x], v),
     "loop of a closure": lambda v: jg.fori_loop(0, 2, lambda i, c: v, v),
     "scanned": lambda v: jg.scan(lambda c, x: (c, x), v, v)[1],
-    "repeat": lambda v: v.repeat(1, 1), "rows": lambda v: v[:1].repeat(2, 1), "repeated numbers": lambda v: v[0, :1].repeat(3),
-}  # fmt: skip
+    "repeat": lambda v: v.repeat(1, 1),
+    "rows": lambda v: v[:1].repeat(2, 1),
+    "repeated numbers": lambda v: v[0, :1].repeat(3),
+}
 
 
 @pytest.mark.parametrize("name", RESULTS)
@@ -198,7 +272,7 @@ BRANCHES: dict[str, Callable[[Any], Any]] = {
     "switch": lambda v: jg.switch(0, [lambda x: x.mul_(2), lambda x: x], v),
     "scan": lambda v: jg.scan(lambda c, x: (c.add_(1), x.zero_()), v, v)[0],
     "while": lambda v: jg.while_loop(lambda c: c.sum() < 100, lambda c: c.mul_(2), v),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", BRANCHES)
@@ -251,8 +325,12 @@ def test_a_tape_is_right_for_arguments_that_lie_in_memory_alike() -> None:
 @pytest.mark.parametrize("way", ["jit", "vmap", "grad"])
 def test_view_that_cannot_be_is_an_error(way: str) -> None:
     again: Any = {"jit": jg.jit, "vmap": lambda f: lambda x: jg.vmap(f)(x[None]), "grad": lambda f: jg.jit(jg.grad(f))}[way]
-    for f in (lambda x: x.t().view(-1).sum(), lambda x: (x * 1).t().view(6).sum(), lambda x: x[:, :2].view(-1).sum(),
-              lambda x: (x * 1).view_as(x.t()).t().view(-1, 2, 1).view(-1).sum()):  # fmt: skip
+    for f in (
+        lambda x: x.t().view(-1).sum(),
+        lambda x: (x * 1).t().view(6).sum(),
+        lambda x: x[:, :2].view(-1).sum(),
+        lambda x: (x * 1).view_as(x.t()).t().view(-1, 2, 1).view(-1).sum(),
+    ):
         with pytest.raises(RuntimeError, match="reshape"):
             f(jg.ones(2, 3))
         with pytest.raises(RuntimeError, match="reshape"):

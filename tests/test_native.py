@@ -232,7 +232,9 @@ def test_wrong_texts_are_clear_errors():
 def test_wide_vectors_use_the_wide_registers():
     if not compiler.host().triple.startswith("x86_64"):
         pytest.skip("AVX-512 is x86")
-    text = COPY + """
+    text = (
+        COPY
+        + """
 define void @wide(ptr %t) {
   %x = load <16 x float>, ptr %t, align 4
   %y = fadd <16 x float> %x, %x
@@ -240,6 +242,7 @@ define void @wide(ptr %t) {
   ret void
 }
 """
+    )
     for cpu in ("skylake-avx512", "sapphirerapids", "znver4"):
         assert "zmm" in compiler.assembly(text, "wide", cpu=cpu)
     assert "wide" in compiler.assembly(text, "wide")

@@ -31,11 +31,13 @@ def test_what_is_compared_with_is_the_limit_of_differences(program: Callable) ->
     steps = np.eye(3) * 1e-6
     rows = [program(jg.tensor(X + h)) - program(jg.tensor(X - h)) for h in steps]
     np.testing.assert_allclose(
-        Plain.jacrev(program)(jg.tensor(X)).numpy(), np.stack([r.numpy() for r in rows], -1) / 2e-6, 1e-6, 1e-8)  # fmt: skip
+        Plain.jacrev(program)(jg.tensor(X)).numpy(), np.stack([r.numpy() for r in rows], -1) / 2e-6, 1e-6, 1e-8
+    )
     slope = Plain.jacrev(total(program))
     rows = [slope(jg.tensor(X + h)) - slope(jg.tensor(X - h)) for h in steps]
     np.testing.assert_allclose(
-        Plain.hessian(total(program))(jg.tensor(X)).numpy(), np.stack([r.numpy() for r in rows], -1) / 2e-6, 1e-5, 1e-7)
+        Plain.hessian(total(program))(jg.tensor(X)).numpy(), np.stack([r.numpy() for r in rows], -1) / 2e-6, 1e-5, 1e-7
+    )
 
 
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda p: p.__name__)
@@ -54,13 +56,16 @@ def test_transforms_of_transforms(seed: int) -> None:
 
 
 @pytest.mark.quick
-@pytest.mark.parametrize("function", [
-    lambda x: jg.fori_loop(0, 2, lambda i, c: c.sin(), x),
-    lambda x: jg.scan(lambda c, t: (c.sin() * t, c), x, jg.ones(2, dtype=F64))[0],
-    lambda x: jg.cond(x.sum() > 0, lambda c: c.sin().sin(), lambda c: c, x),
-    lambda x: jg.switch(1, [lambda c: c, lambda c: c.sin().sin()], x),
-    lambda x: jg.while_loop(lambda c: c[0] < 2, lambda c: (c[0] + 1, c[1].sin()), (0, x), max_steps=3)[1],
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: jg.fori_loop(0, 2, lambda i, c: c.sin(), x),
+        lambda x: jg.scan(lambda c, t: (c.sin() * t, c), x, jg.ones(2, dtype=F64))[0],
+        lambda x: jg.cond(x.sum() > 0, lambda c: c.sin().sin(), lambda c: c, x),
+        lambda x: jg.switch(1, [lambda c: c, lambda c: c.sin().sin()], x),
+        lambda x: jg.while_loop(lambda c: c[0] < 2, lambda c: (c[0] + 1, c[1].sin()), (0, x), max_steps=3)[1],
+    ],
+)
 @pytest.mark.parametrize("jit", [jg.jit, lambda f: jg.jit(f, guard=True)], ids=["jit", "guarded"])
 def test_sweeps_for_many_cotangents_through_a_compiled_call(function: Callable, jit: Callable) -> None:
     x = np.array([0.5, 1.0])
@@ -100,35 +105,49 @@ CHOICES: dict[str, tuple[Callable, list[int], list[float]]] = {
     "a table for each": (lambda i, x: jg.cond(i < 3, lambda: (TABLE * x)[i], lambda: x), [5, 1, 3], [1, 2, 3]),
     "a divisor": (lambda i, x: jg.cond(i > 0, lambda j: 7 // j + 7 % j, lambda j: j, i) * x, [0, 2, 5, 0], [1, 2, 3, 4]),
     "a loop without end": (lambda i, x: jg.cond(i > 0, halved, lambda j: j * 0, i) * x, [0, 4, 9, 0], [1, 2, 3, 4]),
-    "a singular matrix": (
-        lambda i, x: jg.cond(x > 0, reciprocal, lambda y: y, x), [0, 0, 0], [0, 2, 3]),
-    "derivatives": (
-        lambda i, x: jg.cond(x > 0, lambda y: y.log() * y.sqrt(), lambda y: y * y, x), [0, 0, 0, 0], [-1, 0, 2, 3]),
+    "a singular matrix": (lambda i, x: jg.cond(x > 0, reciprocal, lambda y: y, x), [0, 0, 0], [0, 2, 3]),
+    "derivatives": (lambda i, x: jg.cond(x > 0, lambda y: y.log() * y.sqrt(), lambda y: y * y, x), [0, 0, 0, 0], [-1, 0, 2, 3]),
     "derivatives in what all share": (
-        lambda i, x: jg.cond(x > 0, lambda y: (y * TABLE).log().sum(), lambda y: y * y, x), [0, 0, 0, 0], [-1, 0, 2, 3]),
+        lambda i, x: jg.cond(x > 0, lambda y: (y * TABLE).log().sum(), lambda y: y * y, x),
+        [0, 0, 0, 0],
+        [-1, 0, 2, 3],
+    ),
     "three branches": (
         lambda i, x: jg.switch(i, [lambda y: y * 2, lambda y: TABLE[(y + 0.5).long()] * y, lambda y: 1 / y], x),
-        [-1, 1, 2, 7, 0], [7, 1, 2, 9, 0]),
+        [-1, 1, 2, 7, 0],
+        [7, 1, 2, 9, 0],
+    ),
     "several results": (
-        lambda i, x: sum(jg.cond(i < 3, lambda: (TABLE[i] * x, i * 2), lambda: (x, i))), [0, 2, 5, 7], [0, 1, 2, 3]),
+        lambda i, x: sum(jg.cond(i < 3, lambda: (TABLE[i] * x, i * 2), lambda: (x, i))),
+        [0, 2, 5, 7],
+        [0, 1, 2, 3],
+    ),
     "a branch in a branch": (
         lambda i, x: jg.cond(i < 6, lambda: jg.cond(i < 3, lambda: TABLE[i] * x, lambda: TABLE[i - 3] * x), lambda: x),
-        [0, 4, 8, 7], [0, 1, 2, 3]),
+        [0, 4, 8, 7],
+        [0, 1, 2, 3],
+    ),
     "a loop that stops at the end of a table": (
         lambda i, x: jg.while_loop(lambda c: c[0] < 3, lambda c: (c[0] + 1, c[1] + TABLE[c[0]] * x), (i, x), max_steps=4)[1],
-        [0, 2, 3, 5], [0, 1, 2, 3]),
+        [0, 2, 3, 5],
+        [0, 1, 2, 3],
+    ),
     "a loop over a table for each": (
-        lambda i, x: jg.while_loop(
-            lambda c: c[0] < 3, lambda c: (c[0] + 1, c[1] + (TABLE * x)[c[0]]), (i, x), max_steps=4)[1],
-        [0, 2, 3, 5], [0, 1, 2, 3]),
+        lambda i, x: jg.while_loop(lambda c: c[0] < 3, lambda c: (c[0] + 1, c[1] + (TABLE * x)[c[0]]), (i, x), max_steps=4)[1],
+        [0, 2, 3, 5],
+        [0, 1, 2, 3],
+    ),
     "a divisor in a loop": (
-        lambda i, x: jg.while_loop(
-            lambda c: c[0] * i > 0, lambda c: (c[0] // (2 * i), c[1] * x), (i * 0 + 9, x), max_steps=5)[1],
-        [0, 2, 3, 1], [0.5, 1, 2, 3]),
+        lambda i, x: jg.while_loop(lambda c: c[0] * i > 0, lambda c: (c[0] // (2 * i), c[1] * x), (i * 0 + 9, x), max_steps=5)[1],
+        [0, 2, 3, 1],
+        [0.5, 1, 2, 3],
+    ),
     "derivatives where a loop has stopped": (
         lambda i, x: jg.while_loop(lambda y: y > 0.5, lambda y: (y - 0.5).sqrt() * TABLE[0] * 0.9, x, max_steps=6),
-        [0, 0, 0, 0], [0.5, 0.75, 1.5, 9.0]),
-}  # fmt: skip
+        [0, 0, 0, 0],
+        [0.5, 0.75, 1.5, 9.0],
+    ),
+}
 
 
 @pytest.mark.parametrize("name", CHOICES)

@@ -92,8 +92,13 @@ def test_in_native_functions(tmp_path):
     np.testing.assert_allclose(slope, want[1].numpy())
     gradient.save(tmp_path / "f.native")
     paths = os.pathsep.join([str(Path(jg.__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
-    done = subprocess.run([sys.executable, "-c", f"import jitgrad; jitgrad.load_compiled({str(tmp_path / 'f.native')!r})"],
-                          capture_output=True, text=True, check=False, env=os.environ | {"PYTHONPATH": paths})  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-c", f"import jitgrad; jitgrad.load_compiled({str(tmp_path / 'f.native')!r})"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"PYTHONPATH": paths},
+    )
     assert "CompileError: the text declares the function jitgrad_user_" in done.stderr
 
 
@@ -133,7 +138,6 @@ def test_a_derivative_may_be_a_number_or_of_another_dtype():
         for g in (slope, jg.jit(slope)):
             found = g(jg.ones(2))
             assert (found.tolist(), found.dtype) == ([1.0, 1.0], jg.float32)
-
 
     third = jg.elementwise(derivative=lambda x: 1 / 3)(numba.njit(lambda x: x / 3))
     assert jg.grad(third)(jg.tensor(2.0, dtype=jg.float64)).item() == 1 / 3

@@ -55,10 +55,16 @@ def test_memory_is_shared_and_the_tape_notices():
         y.backward()
 
 
-@pytest.mark.parametrize(("number", "kind"), [
-    (jg.tensor(2.5), numba.float32), (jg.tensor(2.5, dtype=jg.float64), numba.float64), (jg.tensor(3), numba.int64),
-    (jg.tensor(3, dtype=jg.int32), numba.int32), (jg.tensor(True), numba.boolean),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("number", "kind"),
+    [
+        (jg.tensor(2.5), numba.float32),
+        (jg.tensor(2.5, dtype=jg.float64), numba.float64),
+        (jg.tensor(3), numba.int64),
+        (jg.tensor(3, dtype=jg.int32), numba.int32),
+        (jg.tensor(True), numba.boolean),
+    ],
+)
 def test_numbers(number, kind):
     assert numba.typeof(number) == kind
     assert one_more(number) == number.item() + 1

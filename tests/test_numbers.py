@@ -14,25 +14,49 @@ from jitgrad.errors import TracedValueError
 
 NUMBERS = [2.5, 0.1, -3.0, np.float64(2.5), np.float32(0.1), np.float16(0.5), np.int64(3), np.int32(3), np.int8(3)]
 OF_ONE = {
-    "doubled": lambda c: c * 2, "as a fraction": lambda c: c / 7, "less one": lambda c: 1 - c, "negative": lambda c: -c,
-    "size": lambda c: abs(c), "power": lambda c: 2.5**c, "square": lambda c: c**2, "root": lambda c: abs(c) ** 0.5,
-    "rest": lambda c: c % 0.7, "whole": lambda c: c // 0.7, "long": lambda c: (c * 365.25 * 24 + 8193) - 8192,
-    "larger": lambda c: c > 1, "same": lambda c: c == 2.5, "function": lambda c: jg.sin(c), "of two": lambda c: jg.add(c, 0.3),
-    "divmod": lambda c: divmod(c, 0.7)[0], "its rest": lambda c: divmod(c, 0.7)[1], "divmod of": lambda c: divmod(7.3, c)[1],
-    "clamped": lambda c: jg.clamp(c, 0.3, 5.0), "smooth": lambda c: jg.softplus(c), "put together": lambda c: jg.stack([c, 0.3]),
-    "of NumPy": lambda c: np.exp(c) * c, "reflected": lambda c: jg.atan2(c, 2.0),
-}  # fmt: skip
+    "doubled": lambda c: c * 2,
+    "as a fraction": lambda c: c / 7,
+    "less one": lambda c: 1 - c,
+    "negative": lambda c: -c,
+    "size": lambda c: abs(c),
+    "power": lambda c: 2.5**c,
+    "square": lambda c: c**2,
+    "root": lambda c: abs(c) ** 0.5,
+    "rest": lambda c: c % 0.7,
+    "whole": lambda c: c // 0.7,
+    "long": lambda c: (c * 365.25 * 24 + 8193) - 8192,
+    "larger": lambda c: c > 1,
+    "same": lambda c: c == 2.5,
+    "function": lambda c: jg.sin(c),
+    "of two": lambda c: jg.add(c, 0.3),
+    "divmod": lambda c: divmod(c, 0.7)[0],
+    "its rest": lambda c: divmod(c, 0.7)[1],
+    "divmod of": lambda c: divmod(7.3, c)[1],
+    "clamped": lambda c: jg.clamp(c, 0.3, 5.0),
+    "smooth": lambda c: jg.softplus(c),
+    "put together": lambda c: jg.stack([c, 0.3]),
+    "of NumPy": lambda c: np.exp(c) * c,
+    "reflected": lambda c: jg.atan2(c, 2.0),
+}
 WITH_A_TENSOR = {
-    "product": lambda x, c: x * c, "sum": lambda x, c: c + x, "of numbers first": lambda x, c: x * (c * 3 - 0.2),
-    "quotient": lambda x, c: c / (x + 2), "power": lambda x, c: (x + 2) ** c, "base": lambda x, c: abs(c) ** x,
-    "choice": lambda x, c: jg.where(x > 0, x, c), "maximum": lambda x, c: jg.maximum(x, c),
+    "product": lambda x, c: x * c,
+    "sum": lambda x, c: c + x,
+    "of numbers first": lambda x, c: x * (c * 3 - 0.2),
+    "quotient": lambda x, c: c / (x + 2),
+    "power": lambda x, c: (x + 2) ** c,
+    "base": lambda x, c: abs(c) ** x,
+    "choice": lambda x, c: jg.where(x > 0, x, c),
+    "maximum": lambda x, c: jg.maximum(x, c),
     "of a function": lambda x, c: x * jg.exp(c),
-    "comparison": lambda x, c: x > c, "assigned": lambda x, c: assigned(c, x),
-    "clamped": lambda x, c: x.clamp(max=c), "scaled": lambda x, c: jg.add(x, x, alpha=c) * jg.add(c, c, alpha=-2.0),
+    "comparison": lambda x, c: x > c,
+    "assigned": lambda x, c: assigned(c, x),
+    "clamped": lambda x, c: x.clamp(max=c),
+    "scaled": lambda x, c: jg.add(x, x, alpha=c) * jg.add(c, c, alpha=-2.0),
     "loop": lambda x, c: jg.scan(lambda a, s: (a + s, a), c, x.reshape(-1))[0],
-    "branch": lambda x, c: jg.cond(x.sum() > 1, lambda c: c * 2, lambda c: c - 1, c) * x, "batch": lambda x, c: jg.vmap(
-        lambda s: s * (c + 0.1))(x.reshape(-1)), "gradient": lambda x, c: jg.grad(lambda x: (x * x * c).sum())(x),
-}  # fmt: skip
+    "branch": lambda x, c: jg.cond(x.sum() > 1, lambda c: c * 2, lambda c: c - 1, c) * x,
+    "batch": lambda x, c: jg.vmap(lambda s: s * (c + 0.1))(x.reshape(-1)),
+    "gradient": lambda x, c: jg.grad(lambda x: (x * x * c).sum())(x),
+}
 
 
 def assigned(c, x):
@@ -120,16 +144,25 @@ def test_callbacks_of_solvers_are_exact():
 # Ints that change.
 
 STEPS = {
-    "product": lambda x, t: x * t, "power": lambda x, t: x / (1 - 0.9**t), "sums": lambda x, t: x * (2 * t - 1) + t // 2 - t % 3,
-    "index": lambda x, t: x[t % 3], "loop": lambda x, t: jg.fori_loop(0, t, lambda i, v: v * 1.5, x),
-    "choice": lambda x, t: jg.cond(t > 4, jg.sin, jg.cos, x), "comparison": lambda x, t: jg.where(x > t, x, t),
+    "product": lambda x, t: x * t,
+    "power": lambda x, t: x / (1 - 0.9**t),
+    "sums": lambda x, t: x * (2 * t - 1) + t // 2 - t % 3,
+    "index": lambda x, t: x[t % 3],
+    "loop": lambda x, t: jg.fori_loop(0, t, lambda i, v: v * 1.5, x),
+    "choice": lambda x, t: jg.cond(t > 4, jg.sin, jg.cos, x),
+    "comparison": lambda x, t: jg.where(x > t, x, t),
     "in a list": lambda x, t: x * {"t": [t]}["t"][0],
-}  # fmt: skip
+}
 NEEDED = {
-    "range": lambda x, t: sum([x] * t, x), "shape": lambda x, t: jg.ones(t + 1) * x[0], "branch": lambda x, t: x if t % 2 else -x,
-    "type": lambda x, t: x * 2 if isinstance(t, int) else x, "key": lambda x, t: x * dict.fromkeys(range(99), 2.0)[t],
-    "dimension": lambda x, t: x.reshape(1, 3).sum(t % 2), "text": lambda x, t: x * float(f"{t}"), "power": lambda x, t: x * 2**t,
-}  # fmt: skip
+    "range": lambda x, t: sum([x] * t, x),
+    "shape": lambda x, t: jg.ones(t + 1) * x[0],
+    "branch": lambda x, t: x if t % 2 else -x,
+    "type": lambda x, t: x * 2 if isinstance(t, int) else x,
+    "key": lambda x, t: x * dict.fromkeys(range(99), 2.0)[t],
+    "dimension": lambda x, t: x.reshape(1, 3).sum(t % 2),
+    "text": lambda x, t: x * float(f"{t}"),
+    "power": lambda x, t: x * 2**t,
+}
 
 
 def recordings(f):
@@ -199,18 +232,25 @@ def test_only_the_ints_that_change_are_inputs_and_native_code_keeps_them_fixed()
 # Arrays.
 
 OF_ARRAYS = {
-    "grad": lambda f, x, y: jg.grad(f)(x, y), "value_and_grad": lambda f, x, y: jg.value_and_grad(f)(x, y)[0],
-    "keyword": lambda f, x, y: jg.grad(f)(x, y=y), "vjp": lambda f, x, y: jg.vjp(lambda x: f(x, y), x)[0],
-    "jvp": lambda f, x, y: jg.jvp(f, (x, y), (x, y))[1], "hvp": lambda f, x, y: jg.hvp(f, (x, y), (x, y))[0],
-    "jacrev": lambda f, x, y: jg.jacrev(f)(x, y), "jacfwd": lambda f, x, y: jg.jacfwd(f)(x, y),
-    "hessian": lambda f, x, y: jg.hessian(f)(x, y), "linearize": lambda f, x, y: jg.linearize(f, x, y)[0],
-    "vmap": lambda f, x, y: jg.vmap(f, (0, None))(x[None], y), "vmap, keyword": lambda f, x, y: jg.vmap(f)(x[None], y=y),
+    "grad": lambda f, x, y: jg.grad(f)(x, y),
+    "value_and_grad": lambda f, x, y: jg.value_and_grad(f)(x, y)[0],
+    "keyword": lambda f, x, y: jg.grad(f)(x, y=y),
+    "vjp": lambda f, x, y: jg.vjp(lambda x: f(x, y), x)[0],
+    "jvp": lambda f, x, y: jg.jvp(f, (x, y), (x, y))[1],
+    "hvp": lambda f, x, y: jg.hvp(f, (x, y), (x, y))[0],
+    "jacrev": lambda f, x, y: jg.jacrev(f)(x, y),
+    "jacfwd": lambda f, x, y: jg.jacfwd(f)(x, y),
+    "hessian": lambda f, x, y: jg.hessian(f)(x, y),
+    "linearize": lambda f, x, y: jg.linearize(f, x, y)[0],
+    "vmap": lambda f, x, y: jg.vmap(f, (0, None))(x[None], y),
+    "vmap, keyword": lambda f, x, y: jg.vmap(f)(x[None], y=y),
     "nested": lambda f, x, y: jg.grad(lambda x, d: f(x, d["y"][0]))(x, {"y": [y]}),
-    "cond": lambda f, x, y: jg.cond(True, f, f, x, y), "switch": lambda f, x, y: jg.switch(0, [f], x, y),
+    "cond": lambda f, x, y: jg.cond(True, f, f, x, y),
+    "switch": lambda f, x, y: jg.switch(0, [f], x, y),
     "scan": lambda f, x, y: jg.scan(lambda c, s: (c, f(s, s)), x, y[None])[1],
     "custom_vjp": lambda f, x, y: with_rule(jg.custom_vjp(f))(x, y),
     "custom_jvp": lambda f, x, y: with_rule(jg.custom_jvp(f))(x, y),
-}  # fmt: skip
+}
 
 
 def with_rule(custom):
@@ -243,10 +283,14 @@ def test_arrays_are_tensors_in_every_transform(name):
 
 
 TEXTS = {
-    "str": lambda x, t: x * len(str(t)), "format": lambda x, t: x * len(f"{t}"), "percent": lambda x, t: x * len("%s" % t),  # noqa: UP031
-    "name": lambda x, t: x * {"1": 10.0, "2": 20.0, "3": 30.0}.get(str(t), 0.0), "digits": lambda x, t: x * len(f"{t:d}"),
-    "kind": lambda x, t: x * (2.0 if hasattr(t, "shape") else 1.0), "scalar": lambda x, t: x * (1.0 if np.isscalar(t) else 2.0),
-}  # fmt: skip
+    "str": lambda x, t: x * len(str(t)),
+    "format": lambda x, t: x * len(f"{t}"),
+    "percent": lambda x, t: x * len("%s" % t),  # noqa: UP031
+    "name": lambda x, t: x * {"1": 10.0, "2": 20.0, "3": 30.0}.get(str(t), 0.0),
+    "digits": lambda x, t: x * len(f"{t:d}"),
+    "kind": lambda x, t: x * (2.0 if hasattr(t, "shape") else 1.0),
+    "scalar": lambda x, t: x * (1.0 if np.isscalar(t) else 2.0),
+}
 
 
 @pytest.mark.parametrize("name", TEXTS)
@@ -265,10 +309,15 @@ def test_the_text_of_a_float_is_no_constant():
 
 INTEGERS = np.arange(3)
 BESIDE_ARRAYS = [
-    lambda x: x * INTEGERS, lambda x: INTEGERS + x, lambda x: INTEGERS - x, lambda x: x**INTEGERS,
+    lambda x: x * INTEGERS,
+    lambda x: INTEGERS + x,
+    lambda x: INTEGERS - x,
+    lambda x: x**INTEGERS,
     lambda x: np.multiply(INTEGERS, x),
-    lambda x: x * (INTEGERS > 0), lambda x: np.where(INTEGERS > 0, x, 0), lambda x: x * np.array(3),
-]  # fmt: skip
+    lambda x: x * (INTEGERS > 0),
+    lambda x: np.where(INTEGERS > 0, x, 0),
+    lambda x: x * np.array(3),
+]
 
 
 @pytest.mark.parametrize("f", BESIDE_ARRAYS)
@@ -325,12 +374,22 @@ def test_what_stays_pythons_is_refused():
 
 T32, T64 = jg.tensor(0.3), jg.tensor(0.3, dtype=jg.float64)
 TOGETHER = [
-    lambda c: jg.stack([c, T32]), lambda c: jg.stack([T64, c]), lambda c: jg.stack([c, c]), lambda c: jg.stack([c, np.int8(2)]),
-    lambda c: jg.mse_loss(jg.stack([c, c]), jg.stack([T64, T64])), lambda c: jg.clamp(c, 0.0, T64), lambda c: jg.round(c),
-    lambda c: jg.atan2(c, np.float32(0.5)), lambda c: jg.mul(c, np.float64(3)), lambda c: jg.as_tensor(c),
-    lambda c: jg.isclose(c, T64), lambda c: jg.reshape(c, 1), lambda c: jg.zeros_like(c), lambda c: jg.clone(c),
+    lambda c: jg.stack([c, T32]),
+    lambda c: jg.stack([T64, c]),
+    lambda c: jg.stack([c, c]),
+    lambda c: jg.stack([c, np.int8(2)]),
+    lambda c: jg.mse_loss(jg.stack([c, c]), jg.stack([T64, T64])),
+    lambda c: jg.clamp(c, 0.0, T64),
+    lambda c: jg.round(c),
+    lambda c: jg.atan2(c, np.float32(0.5)),
+    lambda c: jg.mul(c, np.float64(3)),
+    lambda c: jg.as_tensor(c),
+    lambda c: jg.isclose(c, T64),
+    lambda c: jg.reshape(c, 1),
+    lambda c: jg.zeros_like(c),
+    lambda c: jg.clone(c),
     lambda c: jg.max(c),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("f", TOGETHER)
@@ -349,7 +408,12 @@ def test_a_dict_of_a_number_and_an_array_is_one_thing_everywhere(array):
         given = {"c": c, "x": array}
         want = result_of(f, {"c": c, "x": jg.tensor(array)})
         axes = ({"c": None, "x": 0},)
-        for call in (jg.jit(f), jg.vmap(f, axes), jg.jit(jg.vmap(f, axes)), jg.jit(f).compile(given),
-                     lambda d: jg.cond(True, f, f, d),
-                     lambda d: jg.grad(lambda x, d: (x * x, f(d)), has_aux=True)(1.0, d)[1]):  # fmt: skip
+        for call in (
+            jg.jit(f),
+            jg.vmap(f, axes),
+            jg.jit(jg.vmap(f, axes)),
+            jg.jit(f).compile(given),
+            lambda d: jg.cond(True, f, f, d),
+            lambda d: jg.grad(lambda x, d: (x * x, f(d)), has_aux=True)(1.0, d)[1],
+        ):
             assert close(result_of(call, given), want)

@@ -17,18 +17,27 @@ KINDS = ["f8", "f4", "i8", "b1", "i1"]
 ALONG = {  # functions of an array and an axis
     **{f.__name__: f for f in (np.sum, np.prod, np.mean, np.any, np.all, np.max, np.min)},
     **{f.__name__: f for f in (np.argmax, np.argmin, np.std, np.var)},
-    "norm": lambda x, a, **kw: np.linalg.norm(x, axis=a, **kw), "norm 1": lambda x, a, **kw: np.linalg.norm(x, 1, a, **kw),
+    "norm": lambda x, a, **kw: np.linalg.norm(x, axis=a, **kw),
+    "norm 1": lambda x, a, **kw: np.linalg.norm(x, 1, a, **kw),
     "norm inf": lambda x, a, **kw: np.linalg.norm(x, np.inf, a, **kw),
     "fro": lambda x, a, **kw: np.linalg.norm(x, "fro", a, **kw),
-    "ddof": lambda x, a, **kw: np.var(x, a, ddof=1, **kw), "correction": lambda x, a, **kw: np.std(x, a, correction=0.5, **kw),
-}  # fmt: skip
+    "ddof": lambda x, a, **kw: np.var(x, a, ddof=1, **kw),
+    "correction": lambda x, a, **kw: np.std(x, a, correction=0.5, **kw),
+}
 WITH_AN_AXIS = {
-    "cumsum": np.cumsum, "flip": np.flip, "squeeze": np.squeeze, "expand_dims": np.expand_dims, "size": np.size,
-    "concatenate": lambda x, a: np.concatenate([x, x], a), "beside an array": lambda x, a: np.concatenate([x, np.zeros(2)], a),
-    "stack": lambda x, a: np.stack([x, x * 1], a), "swapaxes": lambda x, a: np.swapaxes(x, a, 0),
-    "moveaxis": lambda x, a: np.moveaxis(x, a, -1), "moveaxis of two": lambda x, a: np.moveaxis(x, (0, 1), a),
+    "cumsum": np.cumsum,
+    "flip": np.flip,
+    "squeeze": np.squeeze,
+    "expand_dims": np.expand_dims,
+    "size": np.size,
+    "concatenate": lambda x, a: np.concatenate([x, x], a),
+    "beside an array": lambda x, a: np.concatenate([x, np.zeros(2)], a),
+    "stack": lambda x, a: np.stack([x, x * 1], a),
+    "swapaxes": lambda x, a: np.swapaxes(x, a, 0),
+    "moveaxis": lambda x, a: np.moveaxis(x, a, -1),
+    "moveaxis of two": lambda x, a: np.moveaxis(x, (0, 1), a),
     **{f"split {s}": (lambda x, a, s=s: np.split(x, s, a)) for s in (1, 2, [1], [0, 5], [2, 1], [-1])},
-}  # fmt: skip
+}
 OF_ONE = {
     **{f.__name__: f for f in (np.ravel, np.nonzero, np.shape, np.ndim, np.size)},
     **{f.__name__: f for f in (np.transpose, np.round, np.where, np.zeros_like)},
@@ -36,14 +45,19 @@ OF_ONE = {
     **{f"broadcast_to {s}": (lambda x, s=s: np.broadcast_to(x, s)) for s in ((2, 3), (3,), 3, (-1,), (2, 1, 3, 2), ())},
     **{f"axes {p}": (lambda x, p=p: np.transpose(x, p)) for p in ((1, 0), (2, 0, 1), (-1, 0), (0, 0), ())},
     **{f"clip {b}": (lambda x, b=b: np.clip(x, *b)) for b in ((-1, 2), (None, 0.5), (1, -1), (np.zeros(3), None))},
-    "rounded": lambda x: np.round(x * 10, 1), "rounded to tens": lambda x: np.round(x * 10, -1),
-    "full_like": lambda x: np.full_like(x, 3.7, dtype=float), "ones_like": lambda x: np.ones_like(x, shape=(2, 2)),
-    "shape of zeros": lambda x: np.zeros_like(x, dtype=np.int32), "float64": lambda x: np.sum(x, dtype=np.float64),
-    "int64": lambda x: np.cumsum(x, dtype=np.int64), "chosen": lambda x: np.where(x, 0.1, 0.2),
+    "rounded": lambda x: np.round(x * 10, 1),
+    "rounded to tens": lambda x: np.round(x * 10, -1),
+    "full_like": lambda x: np.full_like(x, 3.7, dtype=float),
+    "ones_like": lambda x: np.ones_like(x, shape=(2, 2)),
+    "shape of zeros": lambda x: np.zeros_like(x, dtype=np.int32),
+    "float64": lambda x: np.sum(x, dtype=np.float64),
+    "int64": lambda x: np.cumsum(x, dtype=np.int64),
+    "chosen": lambda x: np.where(x, 0.1, 0.2),
     "close": lambda x: np.isclose(x, 1.0),
-    "all close": lambda x: np.allclose(x, x + 1e-9), "product with a number": lambda x: np.dot(x, 3),
+    "all close": lambda x: np.allclose(x, x + 1e-9),
+    "product with a number": lambda x: np.dot(x, 3),
     "nothing asked": lambda x: np.sum(x, None, out=None, where=True),
-}  # fmt: skip
+}
 OF_TWO = {"dot": np.dot, "where": lambda x, y: np.where(x > 0, y, 1.5), "isclose": np.isclose, "maximum": np.maximum}
 
 
@@ -146,8 +160,13 @@ def test_gradients_flow_through_them_and_they_can_be_compiled():
     y = np.linspace(-1, 1, 40).reshape(2, 4, 5)
 
     def f(x, y):
-        return (np.dot(x, y) ** 2).sum() + np.sum(np.sum(x, axis=()) ** 2) + np.squeeze(x[:1], 0).sum() + np.moveaxis(
-            x, (0, 1), (2, 0))[0].sum() + np.std(x, axis=()).sum()  # fmt: skip
+        return (
+            (np.dot(x, y) ** 2).sum()
+            + np.sum(np.sum(x, axis=()) ** 2)
+            + np.squeeze(x[:1], 0).sum()
+            + np.moveaxis(x, (0, 1), (2, 0))[0].sum()
+            + np.std(x, axis=()).sum()
+        )
 
     product = np.dot(x, y)
     want = 2 * np.einsum("abcd,ced->abe", product, y) + 2 * x

@@ -13,25 +13,58 @@ pytestmark = pytest.mark.quick
 MATRIX, VECTOR = np.array([[4.0, 1.0], [1.0, 3.0]]), np.array([1.0, 2.0])
 
 PLAIN = [
-    lambda m, v: np.atleast_1d(v.sum()), lambda m, v: np.atleast_2d(v), lambda m, v: np.copy(v),
+    lambda m, v: np.atleast_1d(v.sum()),
+    lambda m, v: np.atleast_2d(v),
+    lambda m, v: np.copy(v),
     lambda m, v: np.linalg.solve(m, v),
-    lambda m, v: np.linalg.cholesky(m), lambda m, v: np.linalg.norm(m, 2), lambda m, v: np.linalg.eigvalsh(m),
-    lambda m, v: np.sum(v, where=v > 1), lambda m, v: np.sum(v, initial=3.0), lambda m, v: np.add.reduce(v),
-    lambda m, v: np.multiply.outer(v, v), lambda m, v: np.interp(v[0], [0, 3], [0, 6]), lambda m, v: np.sort(v),
-    lambda m, v: np.add(v, v, out=np.zeros(2)), lambda m, v: np.add(v, 1, dtype=np.float64), lambda m, v: np.vdot(v, v),
-    lambda m, v: np.block([[m, m]]), lambda m, v: np.array_equal(v, v), lambda m, v: np.hstack([v, v]), lambda m, v: np.diag(v),
-    lambda m, v: np.column_stack([v, v]), lambda m, v: np.meshgrid(v, v)[0], lambda m, v: np.tensordot(m, m),
-    lambda m, v: np.einsum("ij,j", m, v), lambda m, v: np.append(v, 1.0),
-    lambda m, v: np.result_type(v, np.float32), lambda m, v: np.iscomplexobj(v), lambda m, v: np.isrealobj(v),
-    lambda m, v: np.fft.fft(v), lambda m, v: np.unique(v), lambda m, v: np.histogram(v, 2)[0], lambda m, v: np.cov(m),
-    lambda m, v: np.gradient(v), lambda m, v: np.trapezoid(v), lambda m, v: np.percentile(v, 50), lambda m, v: np.frexp(v)[0],
-]  # fmt: skip
+    lambda m, v: np.linalg.cholesky(m),
+    lambda m, v: np.linalg.norm(m, 2),
+    lambda m, v: np.linalg.eigvalsh(m),
+    lambda m, v: np.sum(v, where=v > 1),
+    lambda m, v: np.sum(v, initial=3.0),
+    lambda m, v: np.add.reduce(v),
+    lambda m, v: np.multiply.outer(v, v),
+    lambda m, v: np.interp(v[0], [0, 3], [0, 6]),
+    lambda m, v: np.sort(v),
+    lambda m, v: np.add(v, v, out=np.zeros(2)),
+    lambda m, v: np.add(v, 1, dtype=np.float64),
+    lambda m, v: np.vdot(v, v),
+    lambda m, v: np.block([[m, m]]),
+    lambda m, v: np.array_equal(v, v),
+    lambda m, v: np.hstack([v, v]),
+    lambda m, v: np.diag(v),
+    lambda m, v: np.column_stack([v, v]),
+    lambda m, v: np.meshgrid(v, v)[0],
+    lambda m, v: np.tensordot(m, m),
+    lambda m, v: np.einsum("ij,j", m, v),
+    lambda m, v: np.append(v, 1.0),
+    lambda m, v: np.result_type(v, np.float32),
+    lambda m, v: np.iscomplexobj(v),
+    lambda m, v: np.isrealobj(v),
+    lambda m, v: np.fft.fft(v),
+    lambda m, v: np.unique(v),
+    lambda m, v: np.histogram(v, 2)[0],
+    lambda m, v: np.cov(m),
+    lambda m, v: np.gradient(v),
+    lambda m, v: np.trapezoid(v),
+    lambda m, v: np.percentile(v, 50),
+    lambda m, v: np.frexp(v)[0],
+]
 OPERATIONS = [
-    lambda m, v: np.isfinite(v), lambda m, v: np.linalg.norm(v), lambda m, v: np.sum(v, out=None), lambda m, v: np.abs(v),
-    lambda m, v: np.prod(v), lambda m, v: np.concatenate([v, np.ones(1)]), lambda m, v: np.stack([np.ones(2), v]),
-    lambda m, v: np.exp(v), lambda m, v: m @ v, lambda m, v: np.where(v > 1, v, 0.0), lambda m, v: np.ravel(m),
-    lambda m, v: np.divmod(v, 2)[0], lambda m, v: divmod(7.0, v)[1],
-]  # fmt: skip
+    lambda m, v: np.isfinite(v),
+    lambda m, v: np.linalg.norm(v),
+    lambda m, v: np.sum(v, out=None),
+    lambda m, v: np.abs(v),
+    lambda m, v: np.prod(v),
+    lambda m, v: np.concatenate([v, np.ones(1)]),
+    lambda m, v: np.stack([np.ones(2), v]),
+    lambda m, v: np.exp(v),
+    lambda m, v: m @ v,
+    lambda m, v: np.where(v > 1, v, 0.0),
+    lambda m, v: np.ravel(m),
+    lambda m, v: np.divmod(v, 2)[0],
+    lambda m, v: divmod(7.0, v)[1],
+]
 
 
 def tensors():
@@ -57,12 +90,13 @@ def test_what_is_an_operation_gives_a_tensor(f):
 def test_where_a_gradient_would_end_it_is_an_error():
     m, v = (x.requires_grad_() for x in tensors())
     for f, name in (
-        (lambda: np.linalg.solve(m, v), "np.linalg.solve is not"), (lambda: np.sort(v), "np.sort is not"),
+        (lambda: np.linalg.solve(m, v), "np.linalg.solve is not"),
+        (lambda: np.sort(v), "np.sort is not"),
         (lambda: np.sum(v, where=np.array([True, False])), "np.sum with where is not"),
         (lambda: np.add.reduce(v), "np.add.reduce is"),
         (lambda: np.add(v, 1, out=np.zeros(2)), "np.add with out is not"),
         (lambda: np.hstack([np.ones(2), v]), "np.hstack is not"),
-    ):  # fmt: skip
+    ):
         with pytest.raises(TypeError, match=name + ".*no gradient flows.*detach"):
             f()
 

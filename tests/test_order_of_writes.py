@@ -23,18 +23,44 @@ from jitgrad.tape.row import CONST, LEAF, Row
 from jitgrad.tape.tape import Tape, tapes_of
 
 STEPS = [
-    "jg.stack([{a}])[0]", "jg.stack([{a}], -1)[..., 0]", "jg.stack([{a} * 2])[0]", "jg.stack([{a}, {b}])[1]",
-    "jg.stack([{a}, {b}], 1).sum(1)", "jg.cat([{a}])", "jg.cat([{a}], -1)", "jg.cat([{a}, {b}])[:{n}]",
-    "jg.cat([{a}[1:], {b}[:1]])", "jg.cat([{a}[:0], {b}])", "{a}.flip(0)", "{a}.flip(-1)", "put({a}, 0, {b}[1])",
-    "put({a}, slice(1, None), 2.0)", "put({a}, slice(None), {b})", "put({a}, Ellipsis, {b}.flip(0))",
-    "put({a}, 1, {b}.sum(0))", "put({a}, [0, 1, 0], {b}[:3])", "added({a}, slice(0, 2), {b}[:2])",
-    "added({a}, [1, 1], {b}[:2])", "{a} * {b}", "{a} + 1", "{a}.exp()", "{a} - {b}", "{a}.sum(0).expand({a}.shape)",
-    "{a} - {a}.mean()", "{a}.amax(-1, keepdim=True) + {b}", "{a}.cumsum(0)", "mix({a}, {b})", "turned({a})",
-    "{a}.reshape(-1).flip(0).reshape({a}.shape)", "jg.where({a} > {b}, {a}, {b}.flip(0))",
-    "{a}.t().clone().t() if {a}.ndim == 2 else {a}", "{a}[[1, 0, *range(2, {n})]]",
-    "jg.scan(lambda c, s: (c + s, c), {a}[0], {b})[1]", "jg.cat([{a}.sum(0, keepdim=True)] * {n})",
+    "jg.stack([{a}])[0]",
+    "jg.stack([{a}], -1)[..., 0]",
+    "jg.stack([{a} * 2])[0]",
+    "jg.stack([{a}, {b}])[1]",
+    "jg.stack([{a}, {b}], 1).sum(1)",
+    "jg.cat([{a}])",
+    "jg.cat([{a}], -1)",
+    "jg.cat([{a}, {b}])[:{n}]",
+    "jg.cat([{a}[1:], {b}[:1]])",
+    "jg.cat([{a}[:0], {b}])",
+    "{a}.flip(0)",
+    "{a}.flip(-1)",
+    "put({a}, 0, {b}[1])",
+    "put({a}, slice(1, None), 2.0)",
+    "put({a}, slice(None), {b})",
+    "put({a}, Ellipsis, {b}.flip(0))",
+    "put({a}, 1, {b}.sum(0))",
+    "put({a}, [0, 1, 0], {b}[:3])",
+    "added({a}, slice(0, 2), {b}[:2])",
+    "added({a}, [1, 1], {b}[:2])",
+    "{a} * {b}",
+    "{a} + 1",
+    "{a}.exp()",
+    "{a} - {b}",
+    "{a}.sum(0).expand({a}.shape)",
+    "{a} - {a}.mean()",
+    "{a}.amax(-1, keepdim=True) + {b}",
+    "{a}.cumsum(0)",
+    "mix({a}, {b})",
+    "turned({a})",
+    "{a}.reshape(-1).flip(0).reshape({a}.shape)",
+    "jg.where({a} > {b}, {a}, {b}.flip(0))",
+    "{a}.t().clone().t() if {a}.ndim == 2 else {a}",
+    "{a}[[1, 0, *range(2, {n})]]",
+    "jg.scan(lambda c, s: (c + s, c), {a}[0], {b})[1]",
+    "jg.cat([{a}.sum(0, keepdim=True)] * {n})",
     "jg.fori_loop(0, 2, lambda i, c: put(c, 0, {b}[0]), jg.stack([{a}])[0])",
-]  # fmt: skip
+]
 SHAPES = [(3,), (4, 4), (3, 2), (5, 3), (3, 3, 2)]
 
 
@@ -82,8 +108,12 @@ def walked(plan: Plan) -> list[tuple[tuple, Any]]:
         for n, level in enumerate(phase.ordered()):
             found += [((p, n, 0, k), row) for k, row in enumerate(level.numbers)]
             for k, nest in enumerate(level.nests.values()):
-                found += [((p, n, 1, k, s, at, i), item) for s in sorted(nest.stages)
-                          for at, loop in enumerate(nest.stages[s].values()) for i, item in enumerate(loop.items)]  # fmt: skip
+                found += [
+                    ((p, n, 1, k, s, at, i), item)
+                    for s in sorted(nest.stages)
+                    for at, loop in enumerate(nest.stages[s].values())
+                    for i, item in enumerate(loop.items)
+                ]
             found += [((p, n, 2, k), row) for k, row in enumerate(level.products)]
         found += [((p + 0.5, 0, 0, k), row) for k, row in enumerate(phase.others)]
     return found

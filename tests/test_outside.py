@@ -140,9 +140,15 @@ def test_attributes_are_looked_at_again(monkeypatch):
         return x
 
     functions = [
-        layer, layer.scaled, method_of_object, objects_in_a_list, functools.partial(Layer.scaled, layer),
-        lambda x: x * settings.rate, lambda x: x * module.RATE, lambda x: sum((lambda k: x * settings.rate)(k) for k in "ab"),
-    ]  # fmt: skip
+        layer,
+        layer.scaled,
+        method_of_object,
+        objects_in_a_list,
+        functools.partial(Layer.scaled, layer),
+        lambda x: x * settings.rate,
+        lambda x: x * module.RATE,
+        lambda x: sum((lambda k: x * settings.rate)(k) for k in "ab"),
+    ]
     compiled = [(f, jg.jit(f), jg.jit(jg.grad(f))) for f in functions]
     changes = [
         lambda: None,
@@ -194,8 +200,13 @@ class Scaled:
 def test_attributes_of_an_argument_are_looked_at_again():
     one = Scaled()
     plain = jg.jit(lambda o, x: x * o.scale * o.list[0] + o.shift)
-    changes = [lambda: None, lambda: setattr(one, "scale", jg.tensor(3.0)), lambda: setattr(one, "shift", 7.0),
-               lambda: one.list.__setitem__(0, 5.0), lambda: one.scale.fill_(2.0)]  # fmt: skip
+    changes = [
+        lambda: None,
+        lambda: setattr(one, "scale", jg.tensor(3.0)),
+        lambda: setattr(one, "shift", 7.0),
+        lambda: one.list.__setitem__(0, 5.0),
+        lambda: one.scale.fill_(2.0),
+    ]
     for change in changes:
         change()
         wanted = 2 * float(one.scale) * one.list[0] + one.shift
@@ -299,11 +310,20 @@ def with_defaults(x, held=[1.0], *, named={"deep": [[[[[[2.0]]]]]]}):  # noqa: B
 def test_what_is_reached_by_syntax_defaults_and_inheritance_is_looked_at_again(monkeypatch):
     items, more, first, numbers, queue, octets = Items(), MoreItems(), [2.0], {1.0, 2.0}, deque([1.0, 2.0], 2), bytearray(b"ab")
     functions = [
-        lambda x: x * items[0], lambda x: sum(x * v for v in items), lambda x: x * len(items), more.scaled,
-        lambda x: x * Items().bias, functools.partial(lambda held, x: x * held[0], first), with_defaults,
-        lambda x: x * sum(numbers), lambda x: x * queue[0], lambda x: x * octets[0], lambda x: MoreItems().scaled(x),
-        lambda x: x * jg.tensor(0.1).double(), lambda x: x * items.total,
-    ]  # fmt: skip
+        lambda x: x * items[0],
+        lambda x: sum(x * v for v in items),
+        lambda x: x * len(items),
+        more.scaled,
+        lambda x: x * Items().bias,
+        functools.partial(lambda held, x: x * held[0], first),
+        with_defaults,
+        lambda x: x * sum(numbers),
+        lambda x: x * queue[0],
+        lambda x: x * octets[0],
+        lambda x: MoreItems().scaled(x),
+        lambda x: x * jg.tensor(0.1).double(),
+        lambda x: x * items.total,
+    ]
     compiled = [(f, jg.jit(f)) for f in functions]
     changes = [
         lambda: None,

@@ -39,12 +39,23 @@ class Owner:
     k = 2.0
 
 
-@pytest.mark.parametrize("make", [
-    lambda: collections.UserDict(k=2.0), lambda: type("Own", (collections.UserDict,), {})(k=2.0),
-    lambda: collections.ChainMap({}, {"k": 2.0}), lambda: collections.OrderedDict(k=2.0), lambda: collections.Counter(k=2),
-    lambda: collections.defaultdict(float, k=2.0), lambda: {"k": 2.0}, lambda: collections.UserList([2.0]), lambda: [2.0],
-    lambda: bytearray(b"\2"), lambda: memoryview(bytearray(b"\2")), lambda: collections.deque([2.0]),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: collections.UserDict(k=2.0),
+        lambda: type("Own", (collections.UserDict,), {})(k=2.0),
+        lambda: collections.ChainMap({}, {"k": 2.0}),
+        lambda: collections.OrderedDict(k=2.0),
+        lambda: collections.Counter(k=2),
+        lambda: collections.defaultdict(float, k=2.0),
+        lambda: {"k": 2.0},
+        lambda: collections.UserList([2.0]),
+        lambda: [2.0],
+        lambda: bytearray(b"\2"),
+        lambda: memoryview(bytearray(b"\2")),
+        lambda: collections.deque([2.0]),
+    ],
+)
 def test_items_of_all_kinds_of_containers_are_looked_at_again(make):
     held = make()
     key = "k" if hasattr(held, "keys") else 0

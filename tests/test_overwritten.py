@@ -12,13 +12,21 @@ import jitgrad as jg
 RNG = np.random.default_rng(0)
 
 INDICES: list[tuple[tuple[int, ...], Any]] = [
-    ((3,), np.array([1, 1])), ((3,), np.array([1, -2, 0])), ((4, 3), np.array([1, 1, -3])),
-    ((4, 3), (slice(None), np.array([0, -3, 2]))), ((4, 3), (np.array([[0], [0]]), np.array([[1, 1]]))),
-    ((2, 4, 3), (np.array([0, 0]), slice(None), np.array([1, -2]))), ((2, 4, 3), (1, np.array([0, 0, 3]))),
-    ((4, 3), np.array([True, False, True, True])), ((2, 4, 3), (slice(0, 2), np.array([0, 0, 3]), slice(1, 3))),
-    ((3, 2), np.asfortranarray([[0, 1], [0, -3]])), ((3,), np.zeros(0, np.int64)), ((1,), np.array([0, 0, -1])),
-    ((4, 3), (None, np.array([2, 2]))), ((3,), np.array([2, 2, 2])[::-1]),
-]  # fmt: skip
+    ((3,), np.array([1, 1])),
+    ((3,), np.array([1, -2, 0])),
+    ((4, 3), np.array([1, 1, -3])),
+    ((4, 3), (slice(None), np.array([0, -3, 2]))),
+    ((4, 3), (np.array([[0], [0]]), np.array([[1, 1]]))),
+    ((2, 4, 3), (np.array([0, 0]), slice(None), np.array([1, -2]))),
+    ((2, 4, 3), (1, np.array([0, 0, 3]))),
+    ((4, 3), np.array([True, False, True, True])),
+    ((2, 4, 3), (slice(0, 2), np.array([0, 0, 3]), slice(1, 3))),
+    ((3, 2), np.asfortranarray([[0, 1], [0, -3]])),
+    ((3,), np.zeros(0, np.int64)),
+    ((1,), np.array([0, 0, -1])),
+    ((4, 3), (None, np.array([2, 2]))),
+    ((3,), np.array([2, 2, 2])[::-1]),
+]
 
 
 def winners(shape: tuple[int, ...], index: Any) -> np.ndarray:
@@ -64,6 +72,7 @@ def test_every_form_in_every_mode(shape: tuple[int, ...], index: Any) -> None:
     v, b, w = operands(shape, index)
     stays = winners(shape, index)
     for name, form in forms(index).items():
+
         def loss(v: Any, b: Any, w: Any, form: Any = form) -> Any:
             return (form(v, b) * w).sum()
 

@@ -9,13 +9,24 @@ import jitgrad as jg
 
 ORDER = ["bool", "uint8", "int8", "int16", "int32", "int64", "float16", "bfloat16", "float32", "float64"]
 CATEGORY = {name: 0 if name == "bool" else 2 if "float" in name else 1 for name in ORDER}
-NUMBERS = {True: "bool", 3: "int64", 2.5: "float32", np.float64(2.5): "float32", np.float32(2.5): "float32", np.int64(3): "int64",
-           np.int8(3): "int64"}  # fmt: skip
+NUMBERS = {
+    True: "bool",
+    3: "int64",
+    2.5: "float32",
+    np.float64(2.5): "float32",
+    np.float32(2.5): "float32",
+    np.int64(3): "int64",
+    np.int8(3): "int64",
+}
 ARITHMETIC = {
-    "+": lambda a, b: a + b, "*": lambda a, b: a * b, "add": jg.add, "mul": jg.mul, "maximum": jg.maximum,
+    "+": lambda a, b: a + b,
+    "*": lambda a, b: a * b,
+    "add": jg.add,
+    "mul": jg.mul,
+    "maximum": jg.maximum,
     "alpha": lambda a, b: jg.add(a, b, alpha=1) if isinstance(a, jg.Tensor) else a + b,
     "where": lambda a, b: jg.where(jg.tensor(True), a, b),
-}  # fmt: skip
+}
 QUOTIENTS = {"/": lambda a, b: a / b, "atan2": lambda a, b: jg.atan2(a, b), "xlogy": lambda a, b: jg.xlogy(a, b)}
 COMPARISONS = {"<": lambda a, b: a < b, "==": lambda a, b: a == b}
 
@@ -75,14 +86,26 @@ def test_alpha_multiplies_in_the_dtype_of_the_sum():
         return jg.tensor(values, dtype=getattr(jg, dtype))
 
     for a, b, alpha, want in (
-        (t([0], "int64"), t([100], "int8"), 100, [10000]), (t([1], "int8"), t([3], "int64"), 100, [301]),
-        (t([0.0], "float64"), t([3], "uint8"), 100.5, [301.5]), (t([1], "int64"), 2.5, 2, [6.0]),
-        (t([1], "int64"), 2.5, 2.5, [7.25]), (t([True], "bool"), t([True], "bool"), 2, [True]),
+        (t([0], "int64"), t([100], "int8"), 100, [10000]),
+        (t([1], "int8"), t([3], "int64"), 100, [301]),
+        (t([0.0], "float64"), t([3], "uint8"), 100.5, [301.5]),
+        (t([1], "int64"), 2.5, 2, [6.0]),
+        (t([1], "int64"), 2.5, 2.5, [7.25]),
+        (t([True], "bool"), t([True], "bool"), 2, [True]),
         (t([0.0], "float64"), t(0.1, "float32"), 3, [float(np.float32(0.1)) * 3]),
         (t([1.0], "float32"), t([300], "int16"), 200, [60001.0]),
-    ):  # fmt: skip
-        for call in (lambda a, b: jg.add(a, b, alpha=alpha), lambda a, b: a.add(b, alpha=alpha), lambda a, b: -(-a).sub(  # noqa: B023
-                b, alpha=alpha) if a.dtype is not jg.bool else a.add(b, alpha=alpha)):  # noqa: B023  # fmt: skip
+    ):
+        for call in (
+            lambda a, b: jg.add(a, b, alpha=alpha),
+            lambda a, b: a.add(b, alpha=alpha),
+            lambda a, b: (
+                -(-a).sub(
+                    b, alpha=alpha
+                )
+                if a.dtype is not jg.bool
+                else a.add(b, alpha=alpha)
+            ),
+        ):
             out, compiled = call(a, b), jg.jit(call)(a, b)
             assert out.tolist() == compiled.tolist() == want
             assert out.dtype is compiled.dtype is jg.result_type(a, b)
@@ -90,9 +113,10 @@ def test_alpha_multiplies_in_the_dtype_of_the_sum():
     x.add_(t([1, 1], "int8"), alpha=300)
     assert x.tolist() == [301, 302]
     for a, b, alpha, what in (
-        (t([1], "int64"), t([1], "int8"), 0.5, "fractions"), (t([1.0], "float32"), t([1], "int8"), True, "bool alpha"),
+        (t([1], "int64"), t([1], "int8"), 0.5, "fractions"),
+        (t([1.0], "float32"), t([1], "int8"), True, "bool alpha"),
         (t([1], "int8"), t([1], "int8"), 1000, "does not fit"),
-    ):  # fmt: skip
+    ):
         with pytest.raises(RuntimeError, match=what):
             jg.add(a, b, alpha=alpha)
 
@@ -131,6 +155,7 @@ def test_materialised_gradients_can_be_differentiated_again():
     for create in (True, False):
         g, zero = jg.autograd.grad((x * x).sum(), (x, z), create_graph=create, materialize_grads=True)
         assert (zero.tolist(), zero.requires_grad, g.requires_grad) == ([[0.0]], create, create)
-    (second,) = jg.autograd.grad(jg.autograd.grad((x * x).sum(), (x, z), create_graph=True, materialize_grads=True)[1].sum(), x,
-                                 materialize_grads=True)  # fmt: skip
+    (second,) = jg.autograd.grad(
+        jg.autograd.grad((x * x).sum(), (x, z), create_graph=True, materialize_grads=True)[1].sum(), x, materialize_grads=True
+    )
     assert second.tolist() == [0, 0]

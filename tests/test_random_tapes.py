@@ -18,16 +18,31 @@ BINARY = ("add", "sub", "mul", "div", "maximum", "where")
 SHAPES: tuple[tuple[int, ...], ...] = ((), (3,), (1,), (2, 3), (3, 2), (3, 1), (1, 3), (0, 3), (2, 1, 3))
 
 JITGRAD: dict[str, Any] = {
-    "add": lambda x, y: x + y, "sub": lambda x, y: x - y, "mul": lambda x, y: x * y,
+    "add": lambda x, y: x + y,
+    "sub": lambda x, y: x - y,
+    "mul": lambda x, y: x * y,
     "div": lambda x, y: x / (1 + y * y),
-    "maximum": lambda x, y: x.maximum(y), "where": lambda x, y: jg.where(x > 0, x, y), "sin": lambda x: x.sin(),
-    "tanh": lambda x: x.tanh(), "sigmoid": lambda x: x.sigmoid(), "abs": lambda x: x.abs(), "relu": lambda x: x.relu(),
-    "neg": lambda x: -x, "square": lambda x: x.square(), "scale": lambda x, a: x * a,
-    "sum": lambda x, dim, keep: x.sum(dim, keepdim=keep), "mean": lambda x, dim, keep: x.mean(dim, keepdim=keep),
-    "amax": lambda x, dim, keep: x.amax(dim, keepdim=keep), "softmax": lambda x, dim: x.softmax(dim),
-    "matmul": lambda x, y: x @ y, "reshape": lambda x, shape: x.reshape(shape), "transpose": lambda x: x.T,
-    "expand": lambda x, shape: x.expand(shape), "index": lambda x, index: x[index], "cat": lambda x, y: jg.cat([x, y]),
-}  # fmt: skip
+    "maximum": lambda x, y: x.maximum(y),
+    "where": lambda x, y: jg.where(x > 0, x, y),
+    "sin": lambda x: x.sin(),
+    "tanh": lambda x: x.tanh(),
+    "sigmoid": lambda x: x.sigmoid(),
+    "abs": lambda x: x.abs(),
+    "relu": lambda x: x.relu(),
+    "neg": lambda x: -x,
+    "square": lambda x: x.square(),
+    "scale": lambda x, a: x * a,
+    "sum": lambda x, dim, keep: x.sum(dim, keepdim=keep),
+    "mean": lambda x, dim, keep: x.mean(dim, keepdim=keep),
+    "amax": lambda x, dim, keep: x.amax(dim, keepdim=keep),
+    "softmax": lambda x, dim: x.softmax(dim),
+    "matmul": lambda x, y: x @ y,
+    "reshape": lambda x, shape: x.reshape(shape),
+    "transpose": lambda x: x.T,
+    "expand": lambda x, shape: x.expand(shape),
+    "index": lambda x, index: x[index],
+    "cat": lambda x, y: jg.cat([x, y]),
+}
 
 
 def shape_of(shapes: list[tuple[int, ...]], step: Step) -> tuple[int, ...]:
@@ -148,9 +163,11 @@ def compare(leaves: list[np.ndarray], program: list[Step], sweeps: tuple[str, ..
 
 
 COMMON: dict[str, Any] = {
-    "deadline": None, "derandomize": True, "database": None,
+    "deadline": None,
+    "derandomize": True,
+    "database": None,
     "suppress_health_check": [HealthCheck.too_slow, HealthCheck.data_too_large],
-}  # fmt: skip
+}
 
 
 @settings(max_examples=300, **COMMON)
@@ -176,9 +193,15 @@ def test_naive_engine_itself() -> None:
     """Its gradients are the limits of differences of its values, for every operation."""
     rng = np.random.default_rng(0)
     params: dict[str, tuple] = {
-        "scale": (2.5,), "sum": (1, False), "mean": (0, True), "amax": (1, False), "softmax": (1,), "reshape": ((9,),),
-        "expand": ((2, 3, 3),), "index": (np.array([0, 2, 0]),),
-    }  # fmt: skip
+        "scale": (2.5,),
+        "sum": (1, False),
+        "mean": (0, True),
+        "amax": (1, False),
+        "softmax": (1,),
+        "reshape": ((9,),),
+        "expand": ((2, 3, 3),),
+        "index": (np.array([0, 2, 0]),),
+    }
     for name in naive.OPS:
         count = 2 if name in (*BINARY, "matmul", "cat") else 1
         leaves = [rng.uniform(-1, 1, (3, 3)) for _ in range(count)]

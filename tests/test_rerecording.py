@@ -84,9 +84,15 @@ def with_compiled_draws(_):
 
 GIVES_SOMETHING_ELSE = {
     make.__name__: make
-    for make in (with_a_queue, with_an_asking_iterator, with_a_counting_array, with_a_table, with_a_flat_iterator,
-                 with_compiled_draws)
-}  # fmt: skip
+    for make in (
+        with_a_queue,
+        with_an_asking_iterator,
+        with_a_counting_array,
+        with_a_table,
+        with_a_flat_iterator,
+        with_compiled_draws,
+    )
+}
 
 
 @pytest.mark.parametrize("guard", [False, True])

@@ -37,14 +37,32 @@ ONE = {
 TWO = {
     "x * y": (lambda x, y: x * y, [lambda x, y: 0, lambda x, y: 1, lambda x, y: 0]),
     "x / y": (lambda x, y: x / y, [lambda x, y: 0, lambda x, y: -1 / y**2, lambda x, y: 2 * x / y**3]),
-    "x ** y": (lambda x, y: x**y, [lambda x, y: y * (y - 1) * x ** (y - 2), lambda x, y: x ** (y - 1) * (1 + y * mp.log(x)),
-                                   lambda x, y: x**y * mp.log(x) ** 2]),
+    "x ** y": (
+        lambda x, y: x**y,
+        [
+            lambda x, y: y * (y - 1) * x ** (y - 2),
+            lambda x, y: x ** (y - 1) * (1 + y * mp.log(x)),
+            lambda x, y: x**y * mp.log(x) ** 2,
+        ],
+    ),
     "xlogy": (jg.xlogy, [lambda x, y: 0, lambda x, y: 1 / y, lambda x, y: -x / y**2]),
-    "atan2": (jg.atan2, [lambda x, y: -2 * x * y / _r2(x, y) ** 2, lambda x, y: (x * x - y * y) / _r2(x, y) ** 2,
-                         lambda x, y: 2 * x * y / _r2(x, y) ** 2]),
-    "hypot": (jg.hypot, [lambda x, y: y * y / _r2(x, y) ** mp.mpf(1.5), lambda x, y: -x * y / _r2(x, y) ** mp.mpf(1.5),
-                         lambda x, y: x * x / _r2(x, y) ** mp.mpf(1.5)]),
-}  # fmt: skip
+    "atan2": (
+        jg.atan2,
+        [
+            lambda x, y: -2 * x * y / _r2(x, y) ** 2,
+            lambda x, y: (x * x - y * y) / _r2(x, y) ** 2,
+            lambda x, y: 2 * x * y / _r2(x, y) ** 2,
+        ],
+    ),
+    "hypot": (
+        jg.hypot,
+        [
+            lambda x, y: y * y / _r2(x, y) ** mp.mpf(1.5),
+            lambda x, y: -x * y / _r2(x, y) ** mp.mpf(1.5),
+            lambda x, y: x * x / _r2(x, y) ** mp.mpf(1.5),
+        ],
+    ),
+}
 """Functions of two numbers, and their derivatives in x and x, in x and y, in y and y."""
 
 POINTS = {

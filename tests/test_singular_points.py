@@ -33,8 +33,11 @@ SINGULAR: dict[str, tuple[Callable, list, list]] = {
     "where sqrt": (lambda x: jg.where(x > 0, x.sqrt(), 0), [0.0], [NAN]),
     "norm(0)": (lambda x: x.norm(), [[0.0, 0.0]], [[0.0, 0.0]]),
     "std of equals": (lambda x: x.std(), [[1.0, 1.0]], [[0.0, 0.0]]),
-    "binary_cross_entropy": (lambda p, t: jg.binary_cross_entropy(p, t, "none"), [[0.0, 1.0, 0.0, 1.0], [0.0, 1.0, 1.0, 0.0]],
-                             [[0.0, 0.0, -1e12, 1e12], [100.0, -100.0, 100.0, -100.0]]),
+    "binary_cross_entropy": (
+        lambda p, t: jg.binary_cross_entropy(p, t, "none"),
+        [[0.0, 1.0, 0.0, 1.0], [0.0, 1.0, 1.0, 0.0]],
+        [[0.0, 0.0, -1e12, 1e12], [100.0, -100.0, 100.0, -100.0]],
+    ),
     "prod of nothing": (lambda x: x.prod() + 2 * x.prod(0, True), [[]], [[]]),
     "prod with a zero": (lambda x: x.prod(), [[0.0, 2.0, 3.0]], [[6.0, 0.0, 0.0]]),
     "log(0)": (lambda x: x.log(), [0.0], [INF]),

@@ -157,9 +157,12 @@ WRONG = [
     (lambda: jg.jit(jg.jacfwd(lambda x: x, sparsity=np.eye(3)))(X), RuntimeError, "cannot be traced"),
     (lambda: jg.jacobian_sparsity(lambda x: (x, x), X), TypeError, "must return one tensor"),
     (lambda: jg.jacobian_sparsity(lambda x: x, jg.tensor([1])), TypeError, "argument 0 is int64"),
-    (lambda: jg.func.implicit_root(lambda x, a: x[:1], lambda a: a)(X.clone().requires_grad_()).sum().backward(),
-     ValueError, r"the residual has shape \[1\], and what solve returned has \[3\]"),
-]  # fmt: skip
+    (
+        lambda: jg.func.implicit_root(lambda x, a: x[:1], lambda a: a)(X.clone().requires_grad_()).sum().backward(),
+        ValueError,
+        r"the residual has shape \[1\], and what solve returned has \[3\]",
+    ),
+]
 
 
 @pytest.mark.quick

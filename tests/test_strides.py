@@ -25,8 +25,11 @@ LAYOUTS = {
 SHAPES = [(), (1,), (4,), (0,), (2, 3), (3, 1), (1, 1, 2), (2, 0, 3), (2, 3, 4), (2, 1, 3, 2)]
 
 PARAMS = {
-    "cast": {"dtype": np.dtype(np.float32)}, "pow_scalar": {"exponent": 2}, "power_of": {"exponent": 2}, "polygamma": {"n": 1},
-}  # fmt: skip
+    "cast": {"dtype": np.dtype(np.float32)},
+    "pow_scalar": {"exponent": 2},
+    "power_of": {"exponent": 2},
+    "polygamma": {"n": 1},
+}
 
 
 def steps(x):

@@ -344,9 +344,11 @@ def test_other_settings_of_a_leaf():
     f = lambda x, y: (jg.exp(x) * y).sum()
     make_hot(f, [numbers(2, 3), numbers(2, 3)])
     for x, y in [
-        (numbers(3, 2), numbers(3, 2)), (numbers(2, 3, dtype=np.float64), numbers(2, 3, dtype=np.float64)),
-        (numbers(2, 3), numbers(3)), (numbers(2, 3), numbers()),
-    ]:  # fmt: skip
+        (numbers(3, 2), numbers(3, 2)),
+        (numbers(2, 3, dtype=np.float64), numbers(2, 3, dtype=np.float64)),
+        (numbers(2, 3), numbers(3)),
+        (numbers(2, 3), numbers()),
+    ]:
         same(gradients(f, [x, y]), interpreted_without_forgetting(f, [x, y]))
     base = np.random.default_rng(0).random((3, 4)).astype(np.float32)
     frozen = base[:2, :3].copy()

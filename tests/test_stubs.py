@@ -24,9 +24,13 @@ def test_signatures_name_the_parameters():
     assert list(inspect.signature(jg.Tensor.sum).parameters)[1:] == ["dim", "keepdim", "dtype"]
     assert list(inspect.signature(jg.sin).parameters) == ["input"]
     assert "axis" in inspect.getdoc(jg.sum)
-    anonymous = [name for name in jg.__all__ if inspect.isfunction(f := getattr(jg, name))
-                 and [p.kind for p in inspect.signature(f).parameters.values()][:1] == [inspect.Parameter.VAR_POSITIONAL]
-                 and inspect.signature(f).parameters.keys() == {"args", "kwargs"}]  # fmt: skip
+    anonymous = [
+        name
+        for name in jg.__all__
+        if inspect.isfunction(f := getattr(jg, name))
+        and [p.kind for p in inspect.signature(f).parameters.values()][:1] == [inspect.Parameter.VAR_POSITIONAL]
+        and inspect.signature(f).parameters.keys() == {"args", "kwargs"}
+    ]
     assert not anonymous
 
 
@@ -77,8 +81,13 @@ t = jg.autograd.grad(jg.sin(x).sum(), x)
 
 def test_mypy_checks_what_users_write(tmp_path):
     file = tmp_path / "uses.py"
-    for text, good in ((USES, True), (USES + "jg.nonsense(3)\n", False), (USES + "x.nonsense()\n", False),
-                       (USES + "jg.sin()\n", False), (USES + "u: str = jg.sin(x)\n", False)):  # fmt: skip
+    for text, good in (
+        (USES, True),
+        (USES + "jg.nonsense(3)\n", False),
+        (USES + "x.nonsense()\n", False),
+        (USES + "jg.sin()\n", False),
+        (USES + "u: str = jg.sin(x)\n", False),
+    ):
         file.write_text(text)
         done = subprocess.run([sys.executable, "-m", "mypy", "--strict", str(file)], capture_output=True, text=True, cwd=tmp_path)
         assert (done.returncode == 0) == good, done.stdout + done.stderr

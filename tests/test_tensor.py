@@ -175,9 +175,18 @@ def test_dtype_arguments_and_conversions() -> None:
     assert x.mean(dtype=jg.float32).item() == 2
     assert x.cumsum(0, dtype=jg.int8).dtype is jg.int8
     assert x.float().softmax(0, dtype=jg.float64).dtype is jg.float64
-    for method, dtype in {"half": jg.half, "bfloat16": jg.bfloat16, "float": jg.float32, "double": jg.float64,
-                          "char": jg.int8, "short": jg.int16, "int": jg.int32, "long": jg.int64, "byte": jg.uint8,
-                          "bool": jg.bool}.items():  # fmt: skip
+    for method, dtype in {
+        "half": jg.half,
+        "bfloat16": jg.bfloat16,
+        "float": jg.float32,
+        "double": jg.float64,
+        "char": jg.int8,
+        "short": jg.int16,
+        "int": jg.int32,
+        "long": jg.int64,
+        "byte": jg.uint8,
+        "bool": jg.bool,
+    }.items():
         assert getattr(x, method)().dtype is dtype
     assert x.to(jg.int64) is x
     assert x.to(jg.int64, copy=True) is not x
@@ -204,9 +213,18 @@ def test_printing() -> None:
     assert f"{x[0]:.2f}" == "1.00"
     assert f"{tensor(1.5)}" == "1.5"
     assert f"{tensor([1.5])}" == "tensor([1.5000])"
-    names = {"PowBackward0": x**2, "ExpBackward0": x.exp(), "SigmoidBackward0": x.sigmoid(), "NegBackward0": -x,
-             "AddBackward0": 1 + x, "CloneBackward0": x.clone(), "SliceBackward0": x[1:], "MeanBackward0": x.mean(),
-             "ExpandBackward0": x.expand(2, 2), "CatBackward0": jg.cat([x, x])}  # fmt: skip
+    names = {
+        "PowBackward0": x**2,
+        "ExpBackward0": x.exp(),
+        "SigmoidBackward0": x.sigmoid(),
+        "NegBackward0": -x,
+        "AddBackward0": 1 + x,
+        "CloneBackward0": x.clone(),
+        "SliceBackward0": x[1:],
+        "MeanBackward0": x.mean(),
+        "ExpandBackward0": x.expand(2, 2),
+        "CatBackward0": jg.cat([x, x]),
+    }
     for name, y in names.items():
         assert repr(y.grad_fn) == f"<{name}>"
 
@@ -285,19 +303,55 @@ def test_numpy_functions_mean_what_they_mean_to_numpy() -> None:
     data = np.array([[1.0, 5.0, 2.0], [4.0, 3.0, 6.0]])
     x = tensor(data, requires_grad=True)
     same: list[Any] = [
-        np.sin, np.exp, np.negative, np.square, np.sum, np.mean, np.std, np.var, np.max, np.min, np.ravel, np.transpose,
-        np.linalg.norm, np.argmax, np.cumsum, np.isnan, np.shape, np.ndim, np.size, np.prod,
-        lambda a: np.max(a, axis=0), lambda a: np.std(a, axis=1, ddof=1),
+        np.sin,
+        np.exp,
+        np.negative,
+        np.square,
+        np.sum,
+        np.mean,
+        np.std,
+        np.var,
+        np.max,
+        np.min,
+        np.ravel,
+        np.transpose,
+        np.linalg.norm,
+        np.argmax,
+        np.cumsum,
+        np.isnan,
+        np.shape,
+        np.ndim,
+        np.size,
+        np.prod,
+        lambda a: np.max(a, axis=0),
+        lambda a: np.std(a, axis=1, ddof=1),
         lambda a: np.sum(a, axis=(0, 1), keepdims=True),
-        lambda a: np.split(a, 3, axis=1)[1], lambda a: np.split(a, [1], axis=1)[1], lambda a: np.clip(a, 2, 4),
-        lambda a: np.concatenate([a, a], axis=1), lambda a: np.stack([a, a]), lambda a: np.where(a > 2, a, 0),
-        lambda a: np.add(a, 1), lambda a: np.maximum(a, 3.0), lambda a: np.matmul(a, a.T), lambda a: np.dot(a, a.T),
-        lambda a: np.moveaxis(a, 0, 1), lambda a: np.expand_dims(a, 1), lambda a: np.flip(a),
+        lambda a: np.split(a, 3, axis=1)[1],
+        lambda a: np.split(a, [1], axis=1)[1],
+        lambda a: np.clip(a, 2, 4),
+        lambda a: np.concatenate([a, a], axis=1),
+        lambda a: np.stack([a, a]),
+        lambda a: np.where(a > 2, a, 0),
+        lambda a: np.add(a, 1),
+        lambda a: np.maximum(a, 3.0),
+        lambda a: np.matmul(a, a.T),
+        lambda a: np.dot(a, a.T),
+        lambda a: np.moveaxis(a, 0, 1),
+        lambda a: np.expand_dims(a, 1),
+        lambda a: np.flip(a),
         lambda a: np.round(a / 3, 1),
-        lambda a: np.power(a, 2), lambda a: np.nonzero(a > 2)[1], lambda a: np.squeeze(a[None]), lambda a: data * a,
-        lambda a: data[0] @ a.T, lambda a: np.float64(2) - a, lambda a: np.reshape(a, (3, 2)), lambda a: np.any(a > 5),
-        lambda a: np.cumsum(a, axis=1), lambda a: np.linalg.norm(a, axis=1), lambda a: np.zeros_like(a),
-    ]  # fmt: skip
+        lambda a: np.power(a, 2),
+        lambda a: np.nonzero(a > 2)[1],
+        lambda a: np.squeeze(a[None]),
+        lambda a: data * a,
+        lambda a: data[0] @ a.T,
+        lambda a: np.float64(2) - a,
+        lambda a: np.reshape(a, (3, 2)),
+        lambda a: np.any(a > 5),
+        lambda a: np.cumsum(a, axis=1),
+        lambda a: np.linalg.norm(a, axis=1),
+        lambda a: np.zeros_like(a),
+    ]
     for function in same:
         wanted, got = function(data), function(x)
         if isinstance(got, jg.Tensor):
@@ -317,9 +371,16 @@ def test_numpy_functions_mean_what_they_mean_to_numpy() -> None:
 @quick
 def test_every_row_is_a_function_and_a_method() -> None:
     hidden = {
-        "binary_cross_entropy", "binary_cross_entropy_with_logits", "cast", "pad", "getitem", "index_put", "solve", "places",
+        "binary_cross_entropy",
+        "binary_cross_entropy_with_logits",
+        "cast",
+        "pad",
+        "getitem",
+        "index_put",
+        "solve",
+        "places",
         "within",
-    }  # fmt: skip
+    }
     for name, op in TABLE.items():
         if name in hidden or op.internal or op.kind in ("leaf", "const", "call", "item"):
             continue
@@ -377,13 +438,16 @@ def test_flips_of_no_dimension_and_nan_without_dimensions():
     assert all(y.isnan() for f in (lambda x: x.softmax(0), lambda x: x.log_softmax(0)) for y in (f(nan), jg.jit(f)(nan)))
 
 
-@pytest.mark.parametrize("call", [
-    lambda: jg.cross_entropy(jg.ones(2, 2), jg.tensor([0])),
-    lambda: jg.cross_entropy(jg.ones(2, 3, 2, 2), jg.zeros(2, 2, 1, dtype=jg.int64)),
-    lambda: jg.binary_cross_entropy_with_logits(jg.ones(2, 1), jg.ones(2)),
-    lambda: jg.binary_cross_entropy(jg.ones(2, 1), jg.ones(2)),
-    lambda: jg.mse_loss(jg.ones(2, 1), jg.ones(2)),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: jg.cross_entropy(jg.ones(2, 2), jg.tensor([0])),
+        lambda: jg.cross_entropy(jg.ones(2, 3, 2, 2), jg.zeros(2, 2, 1, dtype=jg.int64)),
+        lambda: jg.binary_cross_entropy_with_logits(jg.ones(2, 1), jg.ones(2)),
+        lambda: jg.binary_cross_entropy(jg.ones(2, 1), jg.ones(2)),
+        lambda: jg.mse_loss(jg.ones(2, 1), jg.ones(2)),
+    ],
+)
 def test_losses_of_shapes_that_do_not_belong_together(call):
     with pytest.raises(ValueError, match="shape"):
         call()

@@ -130,8 +130,9 @@ def test_wrong_numbers_of_threads() -> None:
 
 def test_the_environment_sets_the_number() -> None:
     code = "import jitgrad; print(jitgrad.get_num_threads())"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True,
-                          env=os.environ | {"JITGRAD_NUM_THREADS": "3"})  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=os.environ | {"JITGRAD_NUM_THREADS": "3"}
+    )
     assert done.stdout == "3\n"
 
 

@@ -44,12 +44,16 @@ def test_a_function_of_numbas_that_returns_a_tuple_is_refused_in_words():
 
 
 CURES = [
-    (lambda x: math.fmod(x[0], x[1]), r"trunc\(a / b\)"), (lambda x: math.remainder(x[0], x[1]), r"round\(a / b\)"),
-    (lambda x: math.gamma(x[0]), "x > 0"), (lambda x: scipy.special.gamma(x), r"scipy\.special\.gamma needs.*x > 0"),
-    (lambda x: np.select([x > 0], [x]), r"jitgrad\.where"), (lambda x: scipy.special.logsumexp(x), r"jitgrad\.logsumexp"),
-    (lambda x: scipy.special.softmax(x), r"jitgrad\.softmax"), (lambda x: scipy.special.xlogy(x, x), r"^scipy\.special\.xlogy"),
+    (lambda x: math.fmod(x[0], x[1]), r"trunc\(a / b\)"),
+    (lambda x: math.remainder(x[0], x[1]), r"round\(a / b\)"),
+    (lambda x: math.gamma(x[0]), "x > 0"),
+    (lambda x: scipy.special.gamma(x), r"scipy\.special\.gamma needs.*x > 0"),
+    (lambda x: np.select([x > 0], [x]), r"jitgrad\.where"),
+    (lambda x: scipy.special.logsumexp(x), r"jitgrad\.logsumexp"),
+    (lambda x: scipy.special.softmax(x), r"jitgrad\.softmax"),
+    (lambda x: scipy.special.xlogy(x, x), r"^scipy\.special\.xlogy"),
     (lambda x: scipy.special.jv(1, x), r"^scipy\.special\.jv.*SciPy's own"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("f", "told"), CURES)
@@ -96,20 +100,23 @@ def setting():
 
 
 WRONG = [
-    (lambda: jg.arctan2(jg.ones(2), jg.float32), TypeError, "DType"), (setting, RuntimeError, "beyond int64"),
+    (lambda: jg.arctan2(jg.ones(2), jg.float32), TypeError, "DType"),
+    (setting, RuntimeError, "beyond int64"),
     (lambda: jg.ones(2).is_floating_point(3), TypeError, "^is_floating_point"),
     (lambda: pow(jg.tensor(3), 2, 5), TypeError, r"x \*\* y % z"),
     (lambda: jg.ones(2) * [jg.tensor(1), jg.tensor(2)], TypeError, "cannot compute with list.*stack"),
     (lambda: [jg.tensor(1.0)] * jg.tensor(2.0), TypeError, "cannot compute with list"),
     (lambda: np.power(jg.tensor([2]), jg.tensor([-1])), RuntimeError, "negative integer powers"),
     (lambda: np.mean(jg.tensor(2.0), axis=0), np.exceptions.AxisError, "axis 0 is out of bounds"),
-    (lambda: jg.custom_vjp(), TypeError, "parentheses"), (lambda: jg.custom_jvp(), TypeError, "parentheses"),
+    (lambda: jg.custom_vjp(), TypeError, "parentheses"),
+    (lambda: jg.custom_jvp(), TypeError, "parentheses"),
     (lambda: jg.jit(lambda m: m)(memoryview(bytearray(3))), StaticArgumentError, "memoryview"),
     (lambda: jg.load_compiled(b"nowhere"), FileNotFoundError, "nowhere"),
-    (lambda: jg.manual_seed(math.nan), ValueError, "nan"), (lambda: jg.manual_seed(math.inf), ValueError, "inf"),
+    (lambda: jg.manual_seed(math.nan), ValueError, "nan"),
+    (lambda: jg.manual_seed(math.inf), ValueError, "inf"),
     (lambda: jg.jit(lambda n: jg.ones(2) * n)(10**400), RuntimeError, "beyond"),
     (lambda: jg.ones(2) * 10**400, RuntimeError, "beyond"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("call", "kind", "told"), WRONG)

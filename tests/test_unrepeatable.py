@@ -90,12 +90,19 @@ def endless():
 
 
 ITERATORS = {
-    "a generator": endless, "an expression": lambda: (v for v in [1.0] * 9), "a list": lambda: iter([1.0] * 9),
-    "a dict": lambda: iter(dict.fromkeys(range(9))), "zip": lambda: map(sum, zip([1.0] * 9, [2.0] * 9)),
-    "map": lambda: map(float, [1.0] * 9), "count": itertools.count, "cycle": lambda: itertools.cycle([1.0, 2.0]),
-    "chain": lambda: itertools.chain([1.0] * 9), "a range": lambda: iter(range(9)), "reversed": lambda: reversed([1.0] * 9),
+    "a generator": endless,
+    "an expression": lambda: (v for v in [1.0] * 9),
+    "a list": lambda: iter([1.0] * 9),
+    "a dict": lambda: iter(dict.fromkeys(range(9))),
+    "zip": lambda: map(sum, zip([1.0] * 9, [2.0] * 9)),
+    "map": lambda: map(float, [1.0] * 9),
+    "count": itertools.count,
+    "cycle": lambda: itertools.cycle([1.0, 2.0]),
+    "chain": lambda: itertools.chain([1.0] * 9),
+    "a range": lambda: iter(range(9)),
+    "reversed": lambda: reversed([1.0] * 9),
     "lines": lambda: map(len, io.StringIO("a\n" * 9)),
-}  # fmt: skip
+}
 
 READS = {
     "time": lambda x: x * time.time(),

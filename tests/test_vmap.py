@@ -74,9 +74,12 @@ def test_indexing(name):
     i = jg.tensor(np.random.default_rng(2).permuted(np.array([[[0, 1], [1, 0]]] * 5), axis=2))
     for dims in ((0, 0), (0, None), (None, 0)):
         given = [v if d == 0 else v[0] for v, d in zip((x, i), dims)]
-        compare_ways(lambda x, y, i=given[1], dims=dims: jg.vmap(lambda x, i: function(x, i, y), dims)(x, i),
-                     lambda x, y, i=given[1], dims=dims: looped(lambda x, i: function(x, i, y), x, i, dims=dims),
-                     given[0], y)  # fmt: skip
+        compare_ways(
+            lambda x, y, i=given[1], dims=dims: jg.vmap(lambda x, i: function(x, i, y), dims)(x, i),
+            lambda x, y, i=given[1], dims=dims: looped(lambda x, i: function(x, i, y), x, i, dims=dims),
+            given[0],
+            y,
+        )
 
 
 def compare_ways(one, other, *args):
@@ -99,13 +102,26 @@ def test_products(left, right):
 
 
 ZERO_D = {
-    "softmax": lambda x: x.softmax(0), "cumsum": lambda x: x.cumsum(0), "sum": lambda x: x.sum(), "max": lambda x: x.max(),
-    "mean over nothing": lambda x: x.mean(dim=()), "argmax": lambda x: x.argmax(), "norm": lambda x: x.norm(),
-    "log_softmax": lambda x: x.log_softmax(-1), "var": lambda x: x.var(correction=0), "prod": lambda x: x.prod(),
-    "kept": lambda x: x.sum(keepdim=True), "reshape": lambda x: x.reshape(1, 1), "expand": lambda x: x.expand(3),
-    "transpose": lambda x: x.T, "unsqueeze": lambda x: x.unsqueeze(0), "new shape": lambda x: x[None],
-    "logsumexp": lambda x: x.logsumexp(0), "stack": lambda x: jg.stack([x, 2 * x]), "sort of": lambda x: x.amin(),
-}  # fmt: skip
+    "softmax": lambda x: x.softmax(0),
+    "cumsum": lambda x: x.cumsum(0),
+    "sum": lambda x: x.sum(),
+    "max": lambda x: x.max(),
+    "mean over nothing": lambda x: x.mean(dim=()),
+    "argmax": lambda x: x.argmax(),
+    "norm": lambda x: x.norm(),
+    "log_softmax": lambda x: x.log_softmax(-1),
+    "var": lambda x: x.var(correction=0),
+    "prod": lambda x: x.prod(),
+    "kept": lambda x: x.sum(keepdim=True),
+    "reshape": lambda x: x.reshape(1, 1),
+    "expand": lambda x: x.expand(3),
+    "transpose": lambda x: x.T,
+    "unsqueeze": lambda x: x.unsqueeze(0),
+    "new shape": lambda x: x[None],
+    "logsumexp": lambda x: x.logsumexp(0),
+    "stack": lambda x: jg.stack([x, 2 * x]),
+    "sort of": lambda x: x.amin(),
+}
 
 
 @pytest.mark.parametrize("name", ZERO_D)
@@ -114,8 +130,17 @@ def test_numbers(name):
     same(jg.vmap(ZERO_D[name])(x), looped(ZERO_D[name], x, dims=(0,)))
 
 
-@pytest.mark.parametrize("function", [lambda x: x.sum(), lambda x: x * 2, lambda x: x @ x, lambda x: x.softmax(0),
-                                      lambda x: x[jg.tensor([0, 1])], lambda x: x.cumsum(0)[1:]])  # fmt: skip
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: x.sum(),
+        lambda x: x * 2,
+        lambda x: x @ x,
+        lambda x: x.softmax(0),
+        lambda x: x[jg.tensor([0, 1])],
+        lambda x: x.cumsum(0)[1:],
+    ],
+)
 def test_no_examples(function):
     out = jg.vmap(function)(jg.zeros(0, 3))
     assert out.shape == (0, *function(jg.zeros(3)).shape)
@@ -315,7 +340,7 @@ WRONG = [
     (lambda: jg.vmap(lambda x: x.item())(X), TracedValueError, "vmap"),
     (lambda: jg.vmap(lambda x: X.add_(x))(X), jg.errors.MutatedArgumentError, "its caller holds"),
     (lambda: jg.vmap(3)(X), TypeError, "takes a function, not int"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.quick

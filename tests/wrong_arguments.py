@@ -13,20 +13,39 @@ import jitgrad as jg
 import jitgrad.testing
 
 WRONG: dict[str, Callable[[], Any]] = {
-    "3": lambda: 3, "-1": lambda: -1, "2**70": lambda: 2**70, "1.5": lambda: 1.5, "nan": lambda: float("nan"), "1j": lambda: 1j,
-    "'a'": lambda: "a", "b'a'": lambda: b"a", "None": lambda: None, "True": lambda: True, "[]": list, "()": lambda: (),
-    "{}": dict, "object()": object, "[[1, 2], [3]]": lambda: [[1, 2], [3]], "{1}": lambda: {1},
+    "3": lambda: 3,
+    "-1": lambda: -1,
+    "2**70": lambda: 2**70,
+    "1.5": lambda: 1.5,
+    "nan": lambda: float("nan"),
+    "1j": lambda: 1j,
+    "'a'": lambda: "a",
+    "b'a'": lambda: b"a",
+    "None": lambda: None,
+    "True": lambda: True,
+    "[]": list,
+    "()": lambda: (),
+    "{}": dict,
+    "object()": object,
+    "[[1, 2], [3]]": lambda: [[1, 2], [3]],
+    "{1}": lambda: {1},
     "(1, 'a')": lambda: (1, "a"),
-    "slice": lambda: slice(1, 2), "type": lambda: int, "function": lambda: lambda *xs: xs[0] if xs else None,
+    "slice": lambda: slice(1, 2),
+    "type": lambda: int,
+    "function": lambda: lambda *xs: xs[0] if xs else None,
     "x": lambda: jg.ones(2, 3),
-    "0-d": lambda: jg.tensor(1.0), "ints": lambda: jg.tensor([1, 0]), "empty": lambda: jg.zeros(0),
+    "0-d": lambda: jg.tensor(1.0),
+    "ints": lambda: jg.tensor([1, 0]),
+    "empty": lambda: jg.zeros(0),
     "array": lambda: np.ones((2, 2)),
-    "strings": lambda: np.array(["a"]), "bools": lambda: jg.tensor([True, False]), "[x]": lambda: [jg.ones(2)],
-    "grad": lambda: jg.ones(2, requires_grad=True), "2**62": lambda: 2**62,
-}  # fmt: skip
+    "strings": lambda: np.array(["a"]),
+    "bools": lambda: jg.tensor([True, False]),
+    "[x]": lambda: [jg.ones(2)],
+    "grad": lambda: jg.ones(2, requires_grad=True),
+    "2**62": lambda: 2**62,
+}
 
-FIT = (TypeError, ValueError, RuntimeError, IndexError, NotImplementedError, AssertionError, OSError,
-       jg.errors.JitgradError)  # fmt: skip
+FIT = (TypeError, ValueError, RuntimeError, IndexError, NotImplementedError, AssertionError, OSError, jg.errors.JitgradError)
 
 RAW = re.compile(
     r"object has no attribute|object is not (iterable|callable|subscriptable)|tuple index out of range|list index out of range|"
@@ -39,6 +58,7 @@ RAW = re.compile(
     r"(^|\W)_[a-z]\w*\(\) (got|missing|takes)"
 )
 """What a message does not say that was written for the caller."""
+
 
 class Call(NamedTuple):
     """A call, and the exception that it raised."""
@@ -57,8 +77,17 @@ def functions() -> dict[str, Callable]:
     found |= {f"func.{name}": getattr(jg.func, name) for name in jg.func.__all__}
     found |= {f"autograd.{name}": getattr(jg.autograd, name) for name in ("backward", "grad")}
     found |= {f"testing.{name}": getattr(jg.testing, name) for name in ("gradcheck", "gradgradcheck")}
-    names = ("set_default_dtype", "set_printoptions", "set_num_threads", "manual_seed", "sweep", "set_grad_enabled", "no_grad",
-             "enable_grad", "config")  # fmt: skip
+    names = (
+        "set_default_dtype",
+        "set_printoptions",
+        "set_num_threads",
+        "manual_seed",
+        "sweep",
+        "set_grad_enabled",
+        "no_grad",
+        "enable_grad",
+        "config",
+    )
     return {name: f for name, f in found.items() if name not in names and not isinstance(f, type)}
 
 

@@ -43,19 +43,21 @@ def seed(output: Any, gradient: Any) -> Any:
     else:
         raise TypeError(f"gradient must be a tensor of shape {list(shape)} or None, not {type(gradient).__name__}")
     if tuple(given.shape) != shape:
-        raise RuntimeError(f"gradient has shape {list(given.shape)}, and the output that it belongs to has "
-                           f"{list(shape)}: they must be equal")  # fmt: skip
+        raise RuntimeError(
+            f"gradient has shape {list(given.shape)}, and the output that it belongs to has {list(shape)}: they must be equal"
+        )
     return gradient if given.dtype == dtype else cast(gradient, dtype=dtype)
 
 
 def _cotangents(outputs: Sequence[Any], gradients: Sequence[Any], recorded: bool) -> dict[Row, Any]:
     seeds: dict[Row, Any] = {}
     if any(isinstance(output, Handle) and output._value is None for output in outputs):
-        raise TracedValueError("backward() and autograd.grad() need values, and under jit and vmap there are none yet: take the "
-                               "gradient of a function, as in jitgrad.grad(f)(x), which may be called in there")  # fmt: skip
+        raise TracedValueError(
+            "backward() and autograd.grad() need values, and under jit and vmap there are none yet: take the "
+            "gradient of a function, as in jitgrad.grad(f)(x), which may be called in there"
+        )
     if len(outputs) != len(gradients):
-        raise RuntimeError(f"{len(outputs)} outputs and {len(gradients)} gradients for them: give one for each, or "
-                           "None")
+        raise RuntimeError(f"{len(outputs)} outputs and {len(gradients)} gradients for them: give one for each, or None")
     for i, (output, gradient) in enumerate(zip(outputs, gradients)):
         row = output._row
         if row is None or not row.requires:
@@ -153,8 +155,10 @@ def _backward(tensors: Any, grad_tensors: Any, retain_graph: bool | None, create
     ends = None if inputs is None else {_wanted(i, x) for i, x in enumerate(_several(inputs))}
     retain = create_graph if retain_graph is None else retain_graph
     if _without_values(gradients):
-        raise TracedValueError("backward() adds to the grad of tensors, and under jit and vmap there are no values to add: use "
-                               "autograd.grad(), which returns them")  # fmt: skip
+        raise TracedValueError(
+            "backward() adds to the grad of tensors, and under jit and vmap there are no values to add: use "
+            "autograd.grad(), which returns them"
+        )
     found = run(outputs, gradients, ends, create_graph=create_graph, retain=retain)
     with accumulating:
         for row, g in found.items():
@@ -203,8 +207,7 @@ def grad(
         if g is None and materialize_grads:
             g = tensor(np.zeros(x._held.shape, x._held.dtype)[()]).requires_grad_(create_graph)
         if g is None and not allow_unused:
-            raise RuntimeError(f"input {i} was not used to compute the outputs: pass allow_unused=True to get None "
-                               "for it")
+            raise RuntimeError(f"input {i} was not used to compute the outputs: pass allow_unused=True to get None for it")
         if isinstance(g, Handle) and not create_graph:  # recorded, as there are no values yet
             g = apply(detach, (g,))
         results.append(g if g is None or isinstance(g, Handle) else tensor(g))
@@ -225,5 +228,3 @@ class HookHandle:
 
 
 # Grad mode.
-
-

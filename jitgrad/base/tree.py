@@ -95,10 +95,16 @@ def spread(prefix: Any, structure: Any, what: str) -> Iterator[Any]:
     leaves: list[Any] = []
     given = flatten(prefix, leaves)
     if given is None or structure is None or given[:-1] != structure[:-1] or len(given[-1]) != len(structure[-1]):
-        raise ValueError(f"{what} must be an int, None, or nested like what it describes, which is {shown(structure)}; "
-                         f"{prefix!r} is not")  # fmt: skip
-    parts = list(prefix.values()) if isinstance(prefix, dict) else [
-        getattr(prefix, name) for name in given[1]] if len(given) == 3 else prefix  # fmt: skip
+        raise ValueError(
+            f"{what} must be an int, None, or nested like what it describes, which is {shown(structure)}; {prefix!r} is not"
+        )
+    parts = (
+        list(prefix.values())
+        if isinstance(prefix, dict)
+        else [getattr(prefix, name) for name in given[1]]
+        if len(given) == 3
+        else prefix
+    )
     for part, below in zip(parts, structure[-1]):
         yield from spread(part, below, what)
 

@@ -98,9 +98,14 @@ class _Text:
         self.loose = loose
         self.lines = ["def entry(args, one=False):"]
         self.names: dict[str, Any] = {
-            "MISS": MISS, "Failed": Failed, "Tensor": Tensor, "new": Tensor.__new__, "ndarray": np.ndarray, "float64": np.float64,
+            "MISS": MISS,
+            "Failed": Failed,
+            "Tensor": Tensor,
+            "new": Tensor.__new__,
+            "ndarray": np.ndarray,
+            "float64": np.float64,
             "int64": np.int64,
-        }  # fmt: skip
+        }
 
     def copy(self) -> _Text:
         """The same beginning, to be gone on with in another way."""
@@ -180,8 +185,11 @@ class _Text:
             self.lines += ["    try:", f"        {call}", "    except Exception:", failed]
             self.turn_if(f"r[{count}]", others)
         for i in range(count):
-            self.lines += [f"    t{i} = new(Tensor)", f"    t{i}._value = r[{i}]",
-                           f"    t{i}._row = t{i}._storage = t{i}._view = None"]  # fmt: skip
+            self.lines += [
+                f"    t{i} = new(Tensor)",
+                f"    t{i}._value = r[{i}]",
+                f"    t{i}._row = t{i}._storage = t{i}._view = None",
+            ]
 
     def _value(self, i: int, name: str, kind: Any) -> str:
         """Lines that make sure of the kind of a leaf, a tensor or what one can be made of, and the value that it stands for."""
@@ -197,9 +205,14 @@ class _Text:
         unlike = f"(v{i}.__class__ is not ndarray or v{i}.dtype is not {self.known(dtype)} or v{i}.shape != {self.known(shape)})"
         if shape == ():  # a number, or an array without dimensions
             unlike = f"v{i}.__class__ is not {self.known(kind)} and {unlike}"
-        self.lines += [f"    v{i} = {name}", f"    if {name}.__class__ is Tensor:", f"        v{i} = {name}._value",
-                       f"        row = {name}._row", "        if row is not None and row.requires:",
-                       "            return MISS"]  # fmt: skip
+        self.lines += [
+            f"    v{i} = {name}",
+            f"    if {name}.__class__ is Tensor:",
+            f"        v{i} = {name}._value",
+            f"        row = {name}._row",
+            "        if row is not None and row.requires:",
+            "            return MISS",
+        ]
         if isinstance(kind, type) and not self.loose:
             self.lines += [f"    elif {name}.__class__ is {self.known(kind)}:", "        return MISS"]
         self.miss_if(unlike)

@@ -19,6 +19,7 @@ FEW = 2
 
 MOST_VALUES = 32
 
+
 class _Case:
     """What is known of calls that differ in their ints alone: the values seen, by place, and which places are inputs."""
 
@@ -59,8 +60,10 @@ class ChangingInts:
             warnings.warn(
                 f"{self._name} has been recorded {MOST_VALUES} times for other values of an int among its arguments, whose value "
                 "it needs, which is slow: pass what changes at every call as a tensor or a float, or keep the number of its "
-                "values small", RuntimeWarning, stacklevel=6,
-            )  # fmt: skip
+                "values small",
+                RuntimeWarning,
+                stacklevel=6,
+            )
         if len(case.seen) <= FEW:
             return case.inputs
         values = dict(zip(sorted(places), zip(*case.seen)))
@@ -78,9 +81,7 @@ class ChangingInts:
 def _before(key: tuple, case: _Case) -> tuple:
     """The key of the call before this one."""
     values = dict(zip(sorted(_places(key)), case.seen[-2]))
-    return tuple([
-        kind if i not in values else int if i in case.inputs else (int, values[i]) for i, kind in enumerate(key)
-    ])  # fmt: skip
+    return tuple([kind if i not in values else int if i in case.inputs else (int, values[i]) for i, kind in enumerate(key)])
 
 
 def _places(key: tuple) -> frozenset[int]:

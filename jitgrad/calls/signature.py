@@ -46,8 +46,10 @@ def plain(tree: Tree, name: str) -> dict[str, Any]:
         elif leaf is None or type(leaf) in (bool, int, float, str):
             leaves.append({"fixed": leaf})
         else:
-            raise TypeError(f"{name} cannot be saved: {label} is fixed at a {type(leaf).__name__}, and only numbers, strings and "
-                            "None have a place in the file")  # fmt: skip
+            raise TypeError(
+                f"{name} cannot be saved: {label} is fixed at a {type(leaf).__name__}, and only numbers, strings and "
+                "None have a place in the file"
+            )
     return {"structure": part(tree.structure), "leaves": leaves, "labels": tree.labels}
 
 
@@ -56,8 +58,10 @@ def _plain_key(key: Any, name: str) -> Any:
         return [_plain_key(k, name) for k in key]
     if key is None or type(key) in (bool, int, float, str):
         return key
-    raise TypeError(f"{name} cannot be saved: a dict among its arguments or results has a {type(key).__name__} as a key, and "
-                    "only numbers, strings, None and tuples of them have a place in the file")  # fmt: skip
+    raise TypeError(
+        f"{name} cannot be saved: a dict among its arguments or results has a {type(key).__name__} as a key, and "
+        "only numbers, strings, None and tuples of them have a place in the file"
+    )
 
 
 def from_plain(written: Any, of_arguments: bool = False) -> Tree:
@@ -176,12 +180,73 @@ def _distinct(labels: Iterable[str], taken: Sequence[str] = ()) -> list[str]:
     return found
 
 
-_C_WORDS = frozenset({
-    "alignas", "alignof", "asm", "auto", "bool", "break", "case", "catch", "char", "class", "const", "constexpr", "continue",
-    "default", "delete", "do", "double", "else", "enum", "explicit", "extern", "false", "float", "for", "friend", "goto", "if",
-    "inline", "int", "int32_t", "int64_t", "long", "namespace", "new", "nullptr", "operator", "private", "protected", "public",
-    "register", "restrict", "return", "short", "signed", "sizeof", "static", "static_assert", "struct", "switch", "template",
-    "this", "thread_local", "throw", "true", "try", "typedef", "typename", "typeof", "union", "unsigned", "using", "virtual",
-    "void", "volatile", "while",
-})  # fmt: skip
+_C_WORDS = frozenset(
+    {
+        "alignas",
+        "alignof",
+        "asm",
+        "auto",
+        "bool",
+        "break",
+        "case",
+        "catch",
+        "char",
+        "class",
+        "const",
+        "constexpr",
+        "continue",
+        "default",
+        "delete",
+        "do",
+        "double",
+        "else",
+        "enum",
+        "explicit",
+        "extern",
+        "false",
+        "float",
+        "for",
+        "friend",
+        "goto",
+        "if",
+        "inline",
+        "int",
+        "int32_t",
+        "int64_t",
+        "long",
+        "namespace",
+        "new",
+        "nullptr",
+        "operator",
+        "private",
+        "protected",
+        "public",
+        "register",
+        "restrict",
+        "return",
+        "short",
+        "signed",
+        "sizeof",
+        "static",
+        "static_assert",
+        "struct",
+        "switch",
+        "template",
+        "this",
+        "thread_local",
+        "throw",
+        "true",
+        "try",
+        "typedef",
+        "typename",
+        "typeof",
+        "union",
+        "unsigned",
+        "using",
+        "virtual",
+        "void",
+        "volatile",
+        "while",
+    }
+)
 """Of C and of C++, where a header may be included too."""

@@ -62,8 +62,10 @@ def _own(facts: dict[str, Any], steps: int, own: target.Target) -> list[Comparis
     facts |= {"target": f"{own.path}:{own.name}", "argnums": list(own.argnums)}
     kinds = [str(a.dtype).rpartition(".")[2] if isinstance(a, jg.Tensor) else type(a).__name__ for a in own.arguments]
     facts["dtype"] = ", ".join(kinds)
-    print(f"value: {results[0].jit.loss:.8g}, differentiated in argument{'s' * (len(own.argnums) > 1)} "
-          f"{', '.join(map(str, own.argnums))} of ({facts['dtype']})")  # fmt: skip
+    print(
+        f"value: {results[0].jit.loss:.8g}, differentiated in argument{'s' * (len(own.argnums) > 1)} "
+        f"{', '.join(map(str, own.argnums))} of ({facts['dtype']})"
+    )
     print()
     print(results_table(results, HEAD[:2] + HEAD[4:]))
     print()

@@ -42,8 +42,10 @@ def ops(options: argparse.Namespace) -> None:
     kernels = [_kernel(op) for op in rows]
     expressions = sum(op.kernel is not None for op in rows)
     loops, lowered, interpreted = map(kernels.count, (LOOP, LOWERED, INTERPRETED))
-    print(f"{len(rows)} ops: {expressions} with a kernel expression, {loops} built into loops, "
-          f"{lowered} compiled as simpler rows, {interpreted} interpreted only")  # fmt: skip
+    print(
+        f"{len(rows)} ops: {expressions} with a kernel expression, {loops} built into loops, "
+        f"{lowered} compiled as simpler rows, {interpreted} interpreted only"
+    )
     print(f"derivative: {yes} yes, {len(rows) - yes - len(holes)} no (none exists), {len(holes)} with a hole")
 
 

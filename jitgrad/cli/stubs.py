@@ -52,10 +52,18 @@ def _face() -> str:
     made = functions.FUNCTIONS | functions.CREATION | functions.LOSSES
     numbers = [f"{name}: _float" for name in ("inf", "nan", "pi", "e")]
     dtypes = [f"{name}: DType" for name in sorted({*jg.dtypes.names(), "bfloat16"})]
-    return "\n".join([
-        _HEAD.format(what="What type checkers see of `jitgrad`.", imports="\n".join(sorted(set(imports))), tensor="Tensor"),
-        "__version__: str", *numbers, "", *dtypes, "", *[_function(name, f) for name, f in sorted(made.items())], "",
-    ])  # fmt: skip
+    return "\n".join(
+        [
+            _HEAD.format(what="What type checkers see of `jitgrad`.", imports="\n".join(sorted(set(imports))), tensor="Tensor"),
+            "__version__: str",
+            *numbers,
+            "",
+            *dtypes,
+            "",
+            *[_function(name, f) for name, f in sorted(made.items())],
+            "",
+        ]
+    )
 
 
 def _methods() -> str:

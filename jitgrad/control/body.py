@@ -128,9 +128,12 @@ class Body(NamedTuple):
 
 
 def body(
-    function: Callable[[list[Any]], Tensors], specs: Sequence[Spec], given: Tensors = (), over: Tensors = (),
+    function: Callable[[list[Any]], Tensors],
+    specs: Sequence[Spec],
+    given: Tensors = (),
+    over: Tensors = (),
     numbers: Sequence[Number | None] | None = None,
-) -> Body:  # fmt: skip
+) -> Body:
     """The tape of a function from a list of tensors to tensors, which may change in place what it gets. Some may be `numbers`.
 
     For a function that must be tried out, `given` are tensors that it may get, and `over` those whose elements it gets next.

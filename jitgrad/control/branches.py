@@ -89,10 +89,14 @@ def _switch(what: str, index: Tensor, branches: Sequence[Callable], operands: tu
             args = unflatten(structure, iter([next(given) if isinstance(leaf, Tensor) else leaf for leaf in leaves]))
             found.append(Tree.of(branch(*args), f"the results of {what}"))
             numbers.extend(map(number, found[0].given))
-            return found[0].tensors if wanted is None else [
-                t if n is None else as_operand(x, what, dtype)
-                for x, n, t, dtype in zip(found[0].given, numbers, found[0].tensors, wanted)
-            ]  # fmt: skip
+            return (
+                found[0].tensors
+                if wanted is None
+                else [
+                    t if n is None else as_operand(x, what, dtype)
+                    for x, n, t, dtype in zip(found[0].given, numbers, found[0].tensors, wanted)
+                ]
+            )
 
         return body(call, list(map(spec, tensors)), tensors, numbers=list(map(number, tensors))), found[0], numbers
 
@@ -104,8 +108,10 @@ def _switch(what: str, index: Tensor, branches: Sequence[Callable], operands: tu
     kinds = [[(row.shape, row.dtype) for row in b.tape.outputs] for b, _, _ in made]
     for k, ((_, tree, _), kind) in enumerate(zip(made, kinds)):
         if not tree.same(first) or kind != kinds[0]:
-            raise TypeError(f"{what}: branch 0 returns {_shown(first, kinds[0])}, and branch {k} {_shown(tree, kind)}: all "
-                            "must return results that are nested alike, with the same shapes and dtypes")  # fmt: skip
+            raise TypeError(
+                f"{what}: branch 0 returns {_shown(first, kinds[0])}, and branch {k} {_shown(tree, kind)}: all "
+                "must return results that are nested alike, with the same shapes and dtypes"
+            )
     results = record(index, [b for b, _, _ in made], tensors)
     recording = current_trace.get()
     for out, numbers in zip(results, zip(*[numbers for _, _, numbers in made])):
@@ -127,5 +133,3 @@ def _kind(numbers: Sequence[Any]) -> type:
 
 def _shown(tree: Tree, kinds: Sequence[tuple]) -> str:
     return f"{tree} of " + ", ".join(f"{dtype.name}{list(shape)}" for shape, dtype in kinds)
-
-

@@ -47,9 +47,7 @@ def as_wide(flags: Any, x: Any) -> Any:
     return apply(reshape, (flags,), {"shape": (*flags.shape, *(1,) * (x.ndim - 1))})
 
 
-def standing_in(
-    tape: Tape, operands: Sequence[Any], flags: Any, size: int, kept: Collection[Row] = ()
-) -> tuple[list[Any], Any]:
+def standing_in(tape: Tape, operands: Sequence[Any], flags: Any, size: int, kept: Collection[Row] = ()) -> tuple[list[Any], Any]:
     """Operands of a tape for examples with flags, whose results are dropped where the flag is false.
 
     There they are those of an example whose flag is true, as far as errors or what all share depend on them. The number of

@@ -70,7 +70,6 @@ class Layout(NamedTuple):
             start += n
         return (*found, operands[start] if self.counted else None)  # type: ignore[return-value]
 
-
     def after(self, consts: int, asked: int = 0) -> Layout:
         """The layout with so many more in front of the consts, and of what `cond` asks for."""
         return self._replace(consts=self.consts + consts, asked=self.asked + asked)
@@ -99,9 +98,15 @@ def _steps(length: int | None, count: Any) -> int | None:
 
 
 def _run(
-    *values: Any, body: Callable, cond: Callable | None, layout: Layout, length: int | None, reverse: bool, results: tuple,
+    *values: Any,
+    body: Callable,
+    cond: Callable | None,
+    layout: Layout,
+    length: int | None,
+    reverse: bool,
+    results: tuple,
     wanted: set[int] | None = None,
-) -> list[Any]:  # fmt: skip
+) -> list[Any]:
     """The loop on arrays; only the results `wanted` are there, if that is given."""
     consts, asked, carry, xs, count = layout.split(values)
     n, most = layout.carry, _steps(length, count)
@@ -160,9 +165,15 @@ class Looped(NamedTuple):
 
 
 def record(
-    step: Body, carry: Tensors, xs: Tensors, *, length: int | None, reverse: bool = False, cond: Body | None = None,
+    step: Body,
+    carry: Tensors,
+    xs: Tensors,
+    *,
+    length: int | None,
+    reverse: bool = False,
+    cond: Body | None = None,
     count: Any = None,
-) -> Looped:  # fmt: skip
+) -> Looped:
     """A loop of `step`, whose arguments are carry and elements of `xs`, and whose results are carry and ys."""
     asked = [] if cond is None else cond.captured
     layout = Layout(len(step.captured), len(asked), len(carry), len(xs), count is not None)
@@ -172,10 +183,18 @@ def record(
     history = [] if length is None else [Spec((*lead, *c.shape), c.dtype) for c in ends[:n]]
     results = (*[Spec(c.shape, c.dtype) for c in ends[:n]], *ys, *history, COUNT)
     found = LOOP(
-        *step.captured, *asked, *carry, *xs, *([] if count is None else [count]),
-        body=step.tape, cond=None if cond is None else cond.tape, layout=layout, length=length, reverse=reverse,
+        *step.captured,
+        *asked,
+        *carry,
+        *xs,
+        *([] if count is None else [count]),
+        body=step.tape,
+        cond=None if cond is None else cond.tape,
+        layout=layout,
+        length=length,
+        reverse=reverse,
         results=results,
-    )  # fmt: skip
+    )
     many = [found[k] for k in range(len(results))]
     return Looped(many[:n], many[n : len(ends)], many[len(ends) : -1], many[-1])
 
@@ -191,8 +210,10 @@ def _pullback(sweep: Any, row: Row, g: dict[int, Any], values: Tensors) -> list[
     """A loop the other way, over the history: it computes each step again, and sweeps back through it."""
     p, layout = row.params, row.params["layout"]
     if p["length"] is None:
-        raise HoleError("a reverse sweep through while_loop needs to know how much to keep: pass max_steps=..., a bound for the "
-                        "number of steps; or use scan or fori_loop, or forward mode (jvp)")  # fmt: skip
+        raise HoleError(
+            "a reverse sweep through while_loop needs to know how much to keep: pass max_steps=..., a bound for the "
+            "number of steps; or use scan or fori_loop, or forward mode (jvp)"
+        )
     consts, _, carry, xs, count = layout.split(values)
     needed = [x in sweep.needed and floating(x) for x in row.inputs]
     const_needed, asked_needed, _, x_needed, _ = layout.split(needed)
@@ -217,21 +238,32 @@ def _pullback(sweep: Any, row: Row, g: dict[int, Any], values: Tensors) -> list[
         def arrived(t: Any) -> Any:
             return found[t._row] if t._row in found else zeros(t)
 
-        before = [arrived(t) + gs[outputs + j] if outputs + j in gs else arrived(t)
-                  for j, (t, moves) in enumerate(zip(c, moving)) if moves]  # fmt: skip
+        before = [
+            arrived(t) + gs[outputs + j] if outputs + j in gs else arrived(t)
+            for j, (t, moves) in enumerate(zip(c, moving))
+            if moves
+        ]
         used = [t for t, need in zip(k, const_needed) if need]
         sums = [s + found[t._row] if t._row in found else s for s, t in zip(sums, used)]
         return [*before, *sums, *[arrived(t) for t, need in zip(x, x_needed) if need]]
 
     carried = [*state, *total]
     made = body(step, [*map(spec, carried), *_elements(slices)])
-    done = record(made, carried, slices, length=p["length"], reverse=not p["reverse"],
-                  count=result_of(row, len(p["results"]) - 1) if p["cond"] is not None else count)  # fmt: skip
+    done = record(
+        made,
+        carried,
+        slices,
+        length=p["length"],
+        reverse=not p["reverse"],
+        count=result_of(row, len(p["results"]) - 1) if p["cond"] is not None else count,
+    )
     first, sums, over = iter(done.carry[: len(state)]), iter(done.carry[len(state) :]), iter(done.ys)
     parts = [
-        *[next(sums) if need else None for need in const_needed], *[None] * len(asked_needed),
-        *[next(first) if moves else None for moves in moving], *[next(over) if need else None for need in x_needed],
-    ]  # fmt: skip
+        *[next(sums) if need else None for need in const_needed],
+        *[None] * len(asked_needed),
+        *[next(first) if moves else None for moves in moving],
+        *[next(over) if need else None for need in x_needed],
+    ]
     return [*parts, *[None] * (len(row.inputs) - len(parts))]
 
 
@@ -264,8 +296,15 @@ def _pushforward(sweep: Any, row: Row, ts: Tensors) -> dict[int, Any]:
 
     carried = [*carry, *tangents]
     made = body(step, [*map(spec, carried), *_elements([*xs, *given_xs])])
-    done = record(made, carried, [*xs, *given_xs], length=p["length"], reverse=p["reverse"], count=count,
-                  cond=_with_more(p["cond"], asked, tangents))  # fmt: skip
+    done = record(
+        made,
+        carried,
+        [*xs, *given_xs],
+        length=p["length"],
+        reverse=p["reverse"],
+        count=count,
+        cond=_with_more(p["cond"], asked, tangents),
+    )
     found = dict(zip([j for j in range(n) if moving[j]], done.carry[n:]))
     found |= dict(zip([k for k, moves in enumerate(y_moving, n) if moves], done.ys))
     return found | dict(zip([outputs + j for j in range(n) if moving[j]], done.history[n:]))
@@ -343,8 +382,10 @@ def _batch(row: Row, operands: Operands, size: int) -> list[Any]:
     steps = Batch(done.carry[n]) if ragged else done.count
     stacked = [*zip(done.ys, y_flags), *zip(done.history[:n], flags)]
     return [
-        *batch(done.carry[:n], flags), *[Batch(movedim(y, 1, 0)) if flag else y for y, flag in stacked], steps,
-    ]  # fmt: skip
+        *batch(done.carry[:n], flags),
+        *[Batch(movedim(y, 1, 0)) if flag else y for y, flag in stacked],
+        steps,
+    ]
 
 
 LOOP = Control(_run, _plainly, kind="loop", pullback=_pullback, pushforward=_pushforward, batch=_batch)

@@ -23,9 +23,15 @@ from jitgrad.tensors.tensor import Tensor, wrap
 
 @checked
 def scan(
-    f: Callable, init: Any, xs: Any = None, length: int | None = None, reverse: bool = False, unroll: int | bool = 1, *,
+    f: Callable,
+    init: Any,
+    xs: Any = None,
+    length: int | None = None,
+    reverse: bool = False,
+    unroll: int | bool = 1,
+    *,
     checkpoint: int | None = None,
-) -> tuple[Any, Any]:  # fmt: skip
+) -> tuple[Any, Any]:
     """`carry, y = f(carry, x)` for each element x along the first dimension of `xs`: the last carry, and the ys stacked.
 
     `init` is the first carry, nested tensors and numbers whose shapes and dtypes `f` must keep; `xs` may be nested, or None
@@ -133,8 +139,10 @@ def matching(found: Any, carry: Tree, before: list[Any], what: str) -> list[Any]
         if carry.numbers[k] and spec(new).shape == old.shape and spec(new).dtype != old.dtype:
             raise _OtherDtype(k, spec(new).dtype)
         if spec(new) != old:
-            raise TypeError(f"{what}: entry {k} of the carry is {_shown(old)}, and the function returned {_shown(spec(new))}: a "
-                            "step must keep shapes and dtypes, so start with ones that fit")  # fmt: skip
+            raise TypeError(
+                f"{what}: entry {k} of the carry is {_shown(old)}, and the function returned {_shown(spec(new))}: a "
+                "step must keep shapes and dtypes, so start with ones that fit"
+            )
         out.append(new)
     return out
 
@@ -183,6 +191,7 @@ def fori_loop(lower: Any, upper: Any, body_fun: Callable, init_val: Any, *, unro
     """
     lower, upper = _bound(lower, "lower"), _bound(upper, "upper")
     if isinstance(lower, int) and isinstance(upper, int):
+
         def step(state: tuple, _: Any) -> tuple:
             i, value = state
             return (i + 1, body_fun(i, value)), None

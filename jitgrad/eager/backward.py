@@ -225,9 +225,9 @@ def describe(outcome: Row) -> list[Step] | None:
                 n = numbers[x] = len(rows)
                 rows.append(x)
             inputs.append(n)
-        kinds = tuple([
-            tuple(map(places.of, value)) if value.__class__ is tuple else places.of(value) for value in row.saved or ()
-        ])  # fmt: skip
+        kinds = tuple(
+            [tuple(map(places.of, value)) if value.__class__ is tuple else places.of(value) for value in row.saved or ()]
+        )
         if places.strange:
             return None
         accumulating += op.accumulate is not None

@@ -85,9 +85,15 @@ class _Text:
         self.taken: set[int] = set()
         self.known_names: dict[int, str] = {}
         self.names: dict[str, Any] = {
-            "FREED": FREED, "Leaf": Leaf, "ndarray": np.ndarray, "unchanged": unchanged, "new": object.__new__,
-            "Tensor": Handle._kind, "lock": accumulating, "add": add_value,
-        }  # fmt: skip
+            "FREED": FREED,
+            "Leaf": Leaf,
+            "ndarray": np.ndarray,
+            "unchanged": unchanged,
+            "new": object.__new__,
+            "Tensor": Handle._kind,
+            "lock": accumulating,
+            "add": add_value,
+        }
 
     def known(self, value: Any) -> str:
         """A name for an object, one for each identity."""
@@ -102,8 +108,7 @@ class _Text:
 
     def unlike(self, name: str, shape: tuple[int, ...], dtype: np.dtype) -> list[str]:
         """Conditions under which something has not that shape and dtype."""
-        return [f"{name}.dtype is not {self.known(dtype)}",
-                f"{name}.shape != {self.known(shape)}" if shape else f"{name}.shape"]  # fmt: skip
+        return [f"{name}.dtype is not {self.known(dtype)}", f"{name}.shape != {self.known(shape)}" if shape else f"{name}.shape"]
 
     def part(self, numbers: range) -> None:
         """Lines for some steps; those of a long sweep become a function, and lines that call it."""
@@ -117,16 +122,24 @@ class _Text:
             name = f"part{numbers.start}"
             self.lines.append(f"    return {', '.join([*made, 'True'])},")
             self.function(name, given)
-            self.lines = [f"    found = {name}({given})", "    if not found:", "        return False",
-                          f"    {', '.join([*made, '_'])}, = found"]  # fmt: skip
+            self.lines = [
+                f"    found = {name}({given})",
+                "    if not found:",
+                "        return False",
+                f"    {', '.join([*made, '_'])}, = found",
+            ]
         self.lines = before + self.lines
 
     def step(self, number: int) -> None:
         """Lines that check one row, name its inputs and take what it saved."""
         step, r = self.steps[number], f"r{number}"
         if step.op is LEAF:
-            self.miss_if(f"{r}.__class__ is not Leaf", f"not {r}.requires", f"{r}.extra is not None",
-                         *self.unlike(r, step.shape, step.dtype))  # fmt: skip
+            self.miss_if(
+                f"{r}.__class__ is not Leaf",
+                f"not {r}.requires",
+                f"{r}.extra is not None",
+                *self.unlike(r, step.shape, step.dtype),
+            )
             return
         assert step.plan is not None
         conditions = [f"{r}.plan is not {self.known(step.plan)}", f"{r}.extra is not None"]
@@ -213,12 +226,17 @@ class _Text:
             if not own and self.steps[number].shape:
                 self.lines.append(f"        {g} = {g}.copy()")
             self.lines += [
-                f"        if r{number}.grad is None:", "            t = new(Tensor)", f"            t._value = {g}",
+                f"        if r{number}.grad is None:",
+                "            t = new(Tensor)",
+                f"            t._value = {g}",
                 "            t._row = t._storage = t._view = None",
-                f"            if r{number}.grad is None:", f"                r{number}.grad = t",  # no signal handler came first
-                "            else:", f"                add(r{number}, {g})",
-                "        else:", f"            add(r{number}, {g})",
-            ]  # fmt: skip
+                f"            if r{number}.grad is None:",
+                f"                r{number}.grad = t",  # no signal handler came first
+                "            else:",
+                f"                add(r{number}, {g})",
+                "        else:",
+                f"            add(r{number}, {g})",
+            ]
         self.lines.append("    return True")
 
     def function(self, name: str, given: str) -> Callable[..., Any]:

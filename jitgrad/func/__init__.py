@@ -9,6 +9,21 @@ from jitgrad.func.tangents import hvp, jvp, linearize
 from jitgrad.func.vectorized import vmap
 
 __all__ = [
-    "custom_jvp", "custom_vjp", "grad", "grad_and_value", "hessian", "hessian_sparsity", "hvp", "implicit_fixed_point",
-    "implicit_root", "jacfwd", "jacobian_sparsity", "jacrev", "jvp", "linearize", "value_and_grad", "vjp", "vmap",
-]  # fmt: skip
+    "custom_jvp",
+    "custom_vjp",
+    "grad",
+    "grad_and_value",
+    "hessian",
+    "hessian_sparsity",
+    "hvp",
+    "implicit_fixed_point",
+    "implicit_root",
+    "jacfwd",
+    "jacobian_sparsity",
+    "jacrev",
+    "jvp",
+    "linearize",
+    "value_and_grad",
+    "vjp",
+    "vmap",
+]

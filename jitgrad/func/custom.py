@@ -168,8 +168,7 @@ class _Results:
     def __init__(self, leaves: list[Any], structure: Any) -> None:
         self.structure = structure
         self.specs = [
-            Spec(tuple(x.shape), x._held.dtype) if isinstance(x, Tensor) and x.dtype.is_floating_point else None
-            for x in leaves
+            Spec(tuple(x.shape), x._held.dtype) if isinstance(x, Tensor) and x.dtype.is_floating_point else None for x in leaves
         ]
         self.others = leaves  # what is not floating stays beside the row
         known = [spec for spec in self.specs if spec is not None]
@@ -225,8 +224,9 @@ class _Call:
     def rebuilt(self, xs: Tensors, **otherwise: Any) -> tuple[tuple, dict]:
         """The arguments with other tensors, and, if `others` is given, that in the place of what is no tensor."""
         given = iter(xs)
-        return unflatten(self.structure, iter([
-            next(given) if isinstance(x, Tensor) else otherwise.get("others", x) for x in self.leaves]))  # fmt: skip
+        return unflatten(
+            self.structure, iter([next(given) if isinstance(x, Tensor) else otherwise.get("others", x) for x in self.leaves])
+        )
 
     def run(self, xs: Tensors) -> Any:
         args, kwargs = self.rebuilt(xs)
@@ -250,10 +250,14 @@ class _Call:
         cotangents = [g for g, leaf in zip(flat, self.leaves) if isinstance(leaf, Tensor)]
         for g, x in zip(cotangents, xs):
             if g is not None and tuple(g.shape) != tuple(x.shape):
-                raise ValueError(f"backward returned a cotangent of shape {list(g.shape)} for a tensor of shape "
-                                 f"{list(x.shape)}: they must be equal")  # fmt: skip
-        return [g if g is None or g._held.dtype == x._held.dtype else apply(cast, (g,), {"dtype": x._held.dtype})
-                for g, x in zip(cotangents, xs)]  # fmt: skip
+                raise ValueError(
+                    f"backward returned a cotangent of shape {list(g.shape)} for a tensor of shape "
+                    f"{list(x.shape)}: they must be equal"
+                )
+        return [
+            g if g is None or g._held.dtype == x._held.dtype else apply(cast, (g,), {"dtype": x._held.dtype})
+            for g, x in zip(cotangents, xs)
+        ]
 
     def eager(self) -> Any:
         """Run the function on values, and record one row if a gradient may be wanted."""
@@ -297,9 +301,7 @@ class _Call:
         operands = [*self.xs, *captured]
         leaves = inlined(*operands)
         self.results = results = _Results(leaves, found.structure)
-        others = [
-            apply(detach, (x,)) if spec is None and isinstance(x, Handle) else x for x, spec in zip(leaves, results.specs)
-        ]
+        others = [apply(detach, (x,)) if spec is None and isinstance(x, Handle) else x for x, spec in zip(leaves, results.specs)]
         packed = lambda *xs: results.packed(unflatten(found.structure, iter(inlined(*xs))), "the result")
         tape, operands = _closed(_trace(packed, operands), operands)
         return tape, operands[len(self.xs) :], others
@@ -355,8 +357,14 @@ def _op(name: str, tape: Tape | None, count: int, pull: Callable, push: Callable
         ]
         return _out([_within(sweep.recorded, lambda: push(xs, tangents))], sweep.recorded)[0]
 
-    op = Op(lambda *_: None, kind="custom", inputs=("*xs",), pullback=pullback, checks=lambda row: row.inputs,
-            pushforward=pushforward if push is not None else None)  # fmt: skip
+    op = Op(
+        lambda *_: None,
+        kind="custom",
+        inputs=("*xs",),
+        pullback=pullback,
+        checks=lambda row: row.inputs,
+        pushforward=pushforward if push is not None else None,
+    )
     op.name = name
     if tape is not None:
         end = tape.outputs[0]

@@ -96,8 +96,15 @@ def _scalar_op(function: Any, derivative: Any) -> Op:
     if derivative is None:
         recorded = _recordable(function, len(names))
         rules = {"lower": lambda *xs: recorded(*xs)}
-    op = Op(run, kind="elementwise", inputs=tuple(names), kernel=f"a0.libm({symbol!r}{''.join(f', {n}' for n in names[1:])})",
-            result="float", method=False, **rules)  # fmt: skip
+    op = Op(
+        run,
+        kind="elementwise",
+        inputs=tuple(names),
+        kernel=f"a0.libm({symbol!r}{''.join(f', {n}' for n in names[1:])})",
+        result="float",
+        method=False,
+        **rules,
+    )
     op.name = f"{function.__name__}_{symbol[-8:]}"
     return op
 
@@ -142,8 +149,10 @@ def _one_partial(name: str, found: Any, i: int, xs: Sequence[Any]) -> Tensor:
     """The derivative by input `i` of what a user's derivative returned for `xs`, in the shape and dtype of the result."""
     if len(xs) > 1:
         if not isinstance(found, (tuple, list)) or len(found) != len(xs):
-            raise TypeError(f"the derivative of {name} must return a tuple of {len(xs)} partial derivatives, one for each "
-                            f"argument, not {type(found).__name__}")  # fmt: skip
+            raise TypeError(
+                f"the derivative of {name} must return a tuple of {len(xs)} partial derivatives, one for each "
+                f"argument, not {type(found).__name__}"
+            )
         found = found[i]
     if not isinstance(found, (Handle, np.ndarray, np.generic, int, float)):
         raise TypeError(f"the derivative of {name} must return tensors, arrays or numbers, not {type(found).__name__}")
@@ -172,11 +181,43 @@ def _from_scalar_code(names: Sequence[str], derivative: Any) -> Callable:
     return lambda *xs: tuple([part(*xs) for part in parts])
 
 
-_MATH: dict[str, Any] = {name: value for name, value in vars(math).items() if isinstance(value, float)} | {
-    name: TABLE[name] for name in (
-        "exp", "expm1", "log", "log2", "log10", "log1p", "sqrt", "sin", "cos", "tan", "asin", "acos", "atan", "atan2", "sinh",
-        "cosh", "tanh", "asinh", "acosh", "atanh", "erf", "erfc", "lgamma", "hypot", "pow", "floor", "ceil", "trunc")
-} | {"fabs": TABLE["abs"]}  # fmt: skip
+_MATH: dict[str, Any] = (
+    {name: value for name, value in vars(math).items() if isinstance(value, float)}
+    | {
+        name: TABLE[name]
+        for name in (
+            "exp",
+            "expm1",
+            "log",
+            "log2",
+            "log10",
+            "log1p",
+            "sqrt",
+            "sin",
+            "cos",
+            "tan",
+            "asin",
+            "acos",
+            "atan",
+            "atan2",
+            "sinh",
+            "cosh",
+            "tanh",
+            "asinh",
+            "acosh",
+            "atanh",
+            "erf",
+            "erfc",
+            "lgamma",
+            "hypot",
+            "pow",
+            "floor",
+            "ceil",
+            "trunc",
+        )
+    }
+    | {"fabs": TABLE["abs"]}
+)
 
 
 def _recordable(function: Any, count: int) -> Callable:
@@ -193,9 +234,12 @@ def _recordable(function: Any, count: int) -> Callable:
     try:
         trace(recorded, [((2,), np.dtype(np.float64), None)] * count, lambda inputs: (inputs, {}))
     except (TracedValueError, TypeError, ValueError, AttributeError) as error:
-        raise TypeError(f"{python.__name__} cannot be recorded to find its derivative ({error}): give it, as in "
-                        "jitgrad.elementwise(derivative=...)") from error  # fmt: skip
+        raise TypeError(
+            f"{python.__name__} cannot be recorded to find its derivative ({error}): give it, as in "
+            "jitgrad.elementwise(derivative=...)"
+        ) from error
     return recorded
+
 
 # Functions of arrays.
 
@@ -204,8 +248,9 @@ def array_function(function: Any, vjp: Any, shape: Any) -> Callable:
     """See `jitgrad.from_njit`."""
     names = _parameters(_checked(function, "from_njit").py_func)
     if shape is not None and not callable(shape):
-        raise TypeError(f"shape must be a function from the shapes of the arguments to that of the result, not "
-                        f"{type(shape).__name__}")  # fmt: skip
+        raise TypeError(
+            f"shape must be a function from the shapes of the arguments to that of the result, not {type(shape).__name__}"
+        )
     name = function.__name__
     results = _Results(name, _as_arrays(function, names), shape)
     backward = None if vjp is None else _packed(_checked(vjp, "vjp"), name, names)
@@ -249,10 +294,16 @@ def _array_op(code: _Code, masks: tuple[Mask, ...]) -> Op:
             at += size
         return parts
 
-    op = Op(_for_many(code.run, code.shape, masks), kind="njit", inputs=tuple(code.names), method=False,
-            shape=_shape_of_many(code.shape, masks), checks=lambda row: row.inputs,
-            pullback=None if code.backward is None else pullback,
-            d=(todo(why),) * len(code.names))  # fmt: skip
+    op = Op(
+        _for_many(code.run, code.shape, masks),
+        kind="njit",
+        inputs=tuple(code.names),
+        method=False,
+        shape=_shape_of_many(code.shape, masks),
+        checks=lambda row: row.inputs,
+        pullback=None if code.backward is None else pullback,
+        d=(todo(why),) * len(code.names),
+    )
 
     def batched(row: Row, operands: Sequence[Any], size: int) -> Any:
         mask = tuple([isinstance(x, Batch) for x in operands])
@@ -329,8 +380,10 @@ class _Results:
         """TypeError, if Numba's error comes of a function that returns a tuple."""
         made = self.typed.py_func.__globals__["function"].overloads.values()
         if any(isinstance(code.signature.return_type, types.BaseTuple) for code in made):
-            raise TypeError(f"{self.name} returns a tuple: from_njit takes functions that return one array or number, so put the "
-                            "parts in one array, or wrap a function for each") from error  # fmt: skip
+            raise TypeError(
+                f"{self.name} returns a tuple: from_njit takes functions that return one array or number, so put the "
+                "parts in one array, or wrap a function for each"
+            ) from error
 
     def of(self, *xs: Any) -> Spec:
         """Shape and dtype of the result for rows."""
@@ -363,13 +416,17 @@ class _Results:
         with np.errstate(all="ignore"):
             values = [trace.example(x) if trace is not None and isinstance(x, Row) else None for x in xs]
         if any(value is None for value in values):
-            raise TypeError(f"the shape of what {self.name} returns is not known where its arguments have no values: say "
-                            "how it follows from their shapes, as in jitgrad.from_njit(shape=lambda a: a)")  # fmt: skip
+            raise TypeError(
+                f"the shape of what {self.name} returns is not known where its arguments have no values: say "
+                "how it follows from their shapes, as in jitgrad.from_njit(shape=lambda a: a)"
+            )
         try:
             return Spec(self.run(*values).shape, dtype)
         except Exception as error:
-            error.add_note(f"{self.name} was run while it is recorded, to find the shape of its result; with "
-                           "jitgrad.from_njit(shape=...) that is not done")  # fmt: skip
+            error.add_note(
+                f"{self.name} was run while it is recorded, to find the shape of its result; with "
+                "jitgrad.from_njit(shape=...) that is not done"
+            )
             raise
 
 
@@ -385,8 +442,9 @@ def _packed(vjp: Any, name: str, names: Sequence[str]) -> _Code:
         for x, part in zip(xs, parts):
             if is_floating(x.dtype):
                 if np.shape(part) != x.shape:
-                    raise RuntimeError(f"the vjp of {name} returned a cotangent of shape {np.shape(part)} for an argument "
-                                       f"of shape {x.shape}")  # fmt: skip
+                    raise RuntimeError(
+                        f"the vjp of {name} returned a cotangent of shape {np.shape(part)} for an argument of shape {x.shape}"
+                    )
                 kept.append(np.ravel(part))
         return np.concatenate(kept).astype(g.dtype, copy=False)
 

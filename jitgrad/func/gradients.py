@@ -107,13 +107,17 @@ def vjp(function: Callable, *primals: Any, has_aux: bool = False) -> tuple:
 def _scalar_one(point: Point) -> Tensor:
     """The cotangent 1 of the one output, after checking that it is a floating scalar."""
     if point.structure is not None:
-        raise TypeError(f"the function must return a tensor, not {shown(point.structure)}: with has_aux=True it may return "
-                        "(value, anything else)")  # fmt: skip
+        raise TypeError(
+            f"the function must return a tensor, not {shown(point.structure)}: with has_aux=True it may return "
+            "(value, anything else)"
+        )
     (value,) = point.outputs
     held = value._held
     if math.prod(held.shape) != 1:
-        raise RuntimeError(f"the function must return a scalar to have a gradient, and it returned shape {list(held.shape)}: "
-                           "reduce it, as with .sum() or .mean(), or ask for jacrev")  # fmt: skip
+        raise RuntimeError(
+            f"the function must return a scalar to have a gradient, and it returned shape {list(held.shape)}: "
+            "reduce it, as with .sum() or .mean(), or ask for jacrev"
+        )
     if not dtypes.is_floating(held.dtype):
         raise TypeError(f"the function returned {dtypes.of(held.dtype).name}, and gradients exist for floating dtypes only")
     return one(value)
@@ -124,8 +128,10 @@ def _cotangents(point: Point, given: Any) -> list[Tensor]:
     leaves: list[Any] = []
     structure = flatten(given, leaves)
     if structure != point.structure:
-        raise RuntimeError(f"the cotangent is nested as {shown(structure)}, and the result that it belongs to as "
-                           f"{shown(point.structure)}: they must be alike")  # fmt: skip
+        raise RuntimeError(
+            f"the cotangent is nested as {shown(structure)}, and the result that it belongs to as "
+            f"{shown(point.structure)}: they must be alike"
+        )
     found = []
     for y, g in zip(point.outputs, leaves):
         if not y.dtype.is_floating_point:

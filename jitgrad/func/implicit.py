@@ -91,8 +91,10 @@ def _matrix(residual: Callable, x: Tensor, args: tuple) -> Tensor:
     """The derivative of the residual in x as a matrix."""
     shape = tuple(residual(x, *args).shape)
     if shape != tuple(x.shape):
-        raise ValueError(f"the residual has shape {list(shape)}, and what solve returned has {list(x.shape)}: they must be "
-                         "equal, an equation for each unknown")  # fmt: skip
+        raise ValueError(
+            f"the residual has shape {list(shape)}, and what solve returned has {list(x.shape)}: they must be "
+            "equal, an equation for each unknown"
+        )
     size = math.prod(shape)
     return reshape(jacrev(lambda x: residual(x, *args))(x), (size, size))
 

@@ -25,9 +25,13 @@ from jitgrad.tracing.guarded import known
 
 @with_options
 def jacrev(
-    function: Callable, argnums: int | tuple[int, ...] = 0, has_aux: bool = False, *, chunk_size: int | None = None,
+    function: Callable,
+    argnums: int | tuple[int, ...] = 0,
+    has_aux: bool = False,
+    *,
+    chunk_size: int | None = None,
     sparsity: Any = None,
-) -> Callable:  # fmt: skip
+) -> Callable:
     """A function that returns the Jacobian of `function` in the arguments at `argnums`, by reverse sweeps.
 
     For a tensor result of shape `out` and an argument of shape `in` the Jacobian has shape `out + in`; nested results give
@@ -53,9 +57,13 @@ def jacrev(
 
 @with_options
 def jacfwd(
-    function: Callable, argnums: int | tuple[int, ...] = 0, has_aux: bool = False, *, chunk_size: int | None = None,
+    function: Callable,
+    argnums: int | tuple[int, ...] = 0,
+    has_aux: bool = False,
+    *,
+    chunk_size: int | None = None,
     sparsity: Any = None,
-) -> Callable:  # fmt: skip
+) -> Callable:
     """A function that returns the Jacobian of `function` in the arguments at `argnums`, by forward sweeps.
 
     As `jacrev`; the sweep runs once for all elements of the arguments, so this is the way for functions with many results.
@@ -128,9 +136,7 @@ def _compressed(point: Point, compression: Compression, chunk_size: int | None, 
     return found
 
 
-def _sparse(
-    function: Callable, argnums: Any, has_aux: bool, sparsity: Any, chunk_size: int | None, pushing: bool
-) -> Callable:
+def _sparse(function: Callable, argnums: Any, has_aux: bool, sparsity: Any, chunk_size: int | None, pushing: bool) -> Callable:
     """The Jacobian as a CSR matrix."""
     if not isinstance(argnums, int) or has_aux:
         raise TypeError("with sparsity= argnums must be one int, and has_aux is not possible")

@@ -117,9 +117,9 @@ class Point:
             if row is not None and (row.requires or row in self.wanted):
                 g = _seed(g, recorded)
                 seeds[row] = seeds[row] + g if row in seeds else g
-        found = self._swept(recorded, lambda: reverse(
-            seeds, self.wanted, recorded=recorded, retain=recorded or again,
-            history=self.history))  # fmt: skip
+        found = self._swept(
+            recorded, lambda: reverse(seeds, self.wanted, recorded=recorded, retain=recorded or again, history=self.history)
+        )
         return arrived([found.get(x._row) for x in self.inputs], self.inputs, begun, seeds)
 
     def push(self, tangents: Sequence[Any]) -> list[Tensor]:
@@ -127,8 +127,7 @@ class Point:
         recorded, begun = self._recorded(tangents), serials()
         seeds = {x._row: _seed(t, recorded) for x, t in zip(self.inputs, tangents) if t is not None}
         rows = [y._row for y in self.outputs if y._row is not None]
-        found = self._swept(recorded, lambda: forward(
-            seeds, rows, recorded=recorded, history=self.history))  # fmt: skip
+        found = self._swept(recorded, lambda: forward(seeds, rows, recorded=recorded, history=self.history))
         given = [found.get(y._row) if y._row is not None else None for y in self.outputs]
         return arrived(given, self.outputs, begun, seeds)
 
@@ -161,8 +160,10 @@ def _fresh(leaf: Any, argument: int) -> Tensor:
     if number is not None and number.kind is int:
         leaf = apply(cast, (leaf,), {"dtype": np.dtype(np.float64)})
     if not leaf.dtype.is_floating_point:
-        raise TypeError(f"argument {argument} is {leaf.dtype.name}, and gradients exist for floating dtypes only: "
-                        "convert it, or leave it out of argnums")  # fmt: skip
+        raise TypeError(
+            f"argument {argument} is {leaf.dtype.name}, and gradients exist for floating dtypes only: "
+            "convert it, or leave it out of argnums"
+        )
     return watched(leaf)
 
 

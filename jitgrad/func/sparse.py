@@ -100,5 +100,7 @@ def one_leaf(what: str, structure: Any) -> None:
 def outside_of_traces() -> None:
     """`RuntimeError` while a trace records."""
     if current_trace.get() is not None:
-        raise RuntimeError("a sparse Jacobian is a SciPy matrix, which cannot be traced: ask for it outside of jit and "
-                           "vmap (the function itself may be under jit)")  # fmt: skip
+        raise RuntimeError(
+            "a sparse Jacobian is a SciPy matrix, which cannot be traced: ask for it outside of jit and "
+            "vmap (the function itself may be under jit)"
+        )

@@ -167,8 +167,9 @@ class _Patterns:
             return self.found[row.inputs[0]][row.params["k"]]
         if op.kind in CONTROL:
             return getattr(_Loops, op.kind)(self, row, [self.found.get(x) for x in row.inputs])
-        differentiable = [rule is not None for rule in op.rules * len(row.inputs)] if op.variadic else [
-            rule is not None for rule in op.rules]  # fmt: skip
+        differentiable = (
+            [rule is not None for rule in op.rules * len(row.inputs)] if op.variadic else [rule is not None for rule in op.rules]
+        )
         if op.composite or op.pullback is not None:
             differentiable = [True] * len(row.inputs)
         parts = [self.found.get(x) if d else None for x, d in zip(row.inputs, differentiable)]
@@ -252,9 +253,13 @@ class _Patterns:
 
 
 _RULES: dict[str, Callable] = {
-    "elementwise": _Patterns._elementwise, "movement": _Patterns._moved, "cat": _Patterns._moved,
-    "reduction": _Patterns._reduced, "matmul": _Patterns._product, "index": _Patterns._indexed,
-}  # fmt: skip
+    "elementwise": _Patterns._elementwise,
+    "movement": _Patterns._moved,
+    "cat": _Patterns._moved,
+    "reduction": _Patterns._reduced,
+    "matmul": _Patterns._product,
+    "index": _Patterns._indexed,
+}
 
 
 class _Loops:

@@ -92,8 +92,10 @@ class BatchTrace(InnerTrace):
     def draw(self, function: Callable[[], Any]) -> Any:
         """Random numbers for one example: those of all are drawn outside of this trace, or one for all."""
         if self.randomness == "error":
-            raise TracedValueError("random numbers are drawn inside a function under vmap: pass randomness='different' for "
-                                   "other numbers for every example, or 'same' for the same")  # fmt: skip
+            raise TracedValueError(
+                "random numbers are drawn inside a function under vmap: pass randomness='different' for "
+                "other numbers for every example, or 'same' for the same"
+            )
         was = current_trace.get()
         try:
             current_trace.set(self.outer)
@@ -119,12 +121,16 @@ def _in_dims(in_dims: Any, structure: Any, leaves: list[Any]) -> list[int | None
             found.append(None)
             continue
         if not isinstance(leaf, (Handle, np.ndarray)):
-            raise ValueError(f"vmap maps over dimension {dim} of an argument of type {type(leaf).__name__}, which has none: "
-                             "pass a tensor, or None in its place in in_dims to share it")  # fmt: skip
+            raise ValueError(
+                f"vmap maps over dimension {dim} of an argument of type {type(leaf).__name__}, which has none: "
+                "pass a tensor, or None in its place in in_dims to share it"
+            )
         ndim = leaf.ndim  # type: ignore[union-attr]
         if not -ndim <= dim < ndim:
-            raise ValueError(f"in_dims gives dimension {dim} of a tensor of shape {list(leaf.shape)}, "  # type: ignore[union-attr]
-                             + (f"which goes from {-ndim} to {ndim - 1}" if ndim else "which has none to map over"))  # fmt: skip
+            raise ValueError(
+                f"in_dims gives dimension {dim} of a tensor of shape {list(leaf.shape)}, "  # type: ignore[union-attr]
+                + (f"which goes from {-ndim} to {ndim - 1}" if ndim else "which has none to map over")
+            )
         found.append(dim % ndim)
     return found
 
@@ -133,11 +139,12 @@ def _size(leaves: list[Any], dims: list[int | None]) -> int:
     """How many examples there are."""
     sizes = [leaf.shape[dim] for leaf, dim in zip(leaves, dims) if dim is not None]
     if not sizes:
-        raise ValueError("vmap has nothing to map over: there is no tensor among the arguments with an in_dim that is not "
-                         "None")  # fmt: skip
+        raise ValueError("vmap has nothing to map over: there is no tensor among the arguments with an in_dim that is not None")
     if len(set(sizes)) > 1:
-        found = ", ".join(f"{n} (shape {list(leaf.shape)}, dimension {dim})" for n, (leaf, dim) in zip(
-            sizes, [(leaf, dim) for leaf, dim in zip(leaves, dims) if dim is not None]))  # fmt: skip
+        found = ", ".join(
+            f"{n} (shape {list(leaf.shape)}, dimension {dim})"
+            for n, (leaf, dim) in zip(sizes, [(leaf, dim) for leaf, dim in zip(leaves, dims) if dim is not None])
+        )
         raise ValueError(f"vmap: the numbers of examples differ: {found}; they must be equal")
     return sizes[0]
 
@@ -196,8 +203,10 @@ def _apart(results: list[Any], known: Sequence[Any]) -> list[Any]:
 def _out_dims(out_dims: Any, traced: Traced) -> list[Any]:
     for out in traced.outputs:
         if out is not COMPUTED and out is not None:
-            raise TypeError(f"a function under vmap must return tensors, not {type(out).__name__}: return jitgrad.tensor(...) "
-                            "of it, or leave it out")  # fmt: skip
+            raise TypeError(
+                f"a function under vmap must return tensors, not {type(out).__name__}: return jitgrad.tensor(...) "
+                "of it, or leave it out"
+            )
     return list(spread_prefix(out_dims, traced.structure, "out_dims"))
 
 
@@ -207,13 +216,16 @@ def _result(leaf: Any, dim: int | None, size: int) -> Any:
         return None
     if dim is None:
         if isinstance(leaf, Batch):
-            raise ValueError("out_dims is None for a result that differs between the examples: give the dimension at which "
-                             "to stack them")  # fmt: skip
+            raise ValueError(
+                "out_dims is None for a result that differs between the examples: give the dimension at which to stack them"
+            )
         return leaf
     x = spread(leaf, size)
     if not -x.ndim <= dim < x.ndim:
-        raise ValueError(f"out_dims={dim} is out of range for a result that has {x.ndim} dimensions with the batch: use "
-                         f"{-x.ndim} to {x.ndim - 1}")  # fmt: skip
+        raise ValueError(
+            f"out_dims={dim} is out of range for a result that has {x.ndim} dimensions with the batch: use "
+            f"{-x.ndim} to {x.ndim - 1}"
+        )
     return movedim(x, 0, dim) if dim % x.ndim else x
 
 

@@ -33,9 +33,10 @@ _KINDS = ("elementwise", "reduction", "movement")
 def _own(module: Any) -> dict[str, Callable]:
     """The public functions that a module defines itself."""
     return {
-        name: f for name, f in vars(module).items()
+        name: f
+        for name, f in vars(module).items()
         if inspect.isfunction(f) and not name.startswith("_") and getattr(f, "__module__", "") == module.__name__
-    }  # fmt: skip
+    }
 
 
 def _public(function: Callable) -> Callable:
@@ -78,19 +79,39 @@ for _op in TABLE.values():
         for _name in (_op.name, *_op.aliases):
             FUNCTIONS[_name] = bound(_op, accepting_arrays)
 FUNCTIONS["polygamma"] = checked(polygamma)
-_HOT = frozenset({
-    "add", "clamp", "div", "expand", "matmul", "permute", "pow", "reshape", "sub", "transpose", "view", "where",
-})  # fmt: skip
+_HOT = frozenset(
+    {
+        "add",
+        "clamp",
+        "div",
+        "expand",
+        "matmul",
+        "permute",
+        "pow",
+        "reshape",
+        "sub",
+        "transpose",
+        "view",
+        "where",
+    }
+)
 """Functions that are called as they are, because one more call of Python would be a tenth of what they take."""
 
 FUNCTIONS |= {
     name: f if name in _HOT and "dim" not in f.__code__.co_varnames else _public(f)
     for name, f in (_own(numeric) | _own(shaping)).items()
-}  # fmt: skip
+}
 _ALIASES = {
-    "subtract": "sub", "divide": "div", "true_divide": "div", "concatenate": "cat", "concat": "cat", "clip": "clamp",
-    "moveaxis": "movedim", "swapaxes": "transpose", "swapdims": "transpose",
-}  # fmt: skip
+    "subtract": "sub",
+    "divide": "div",
+    "true_divide": "div",
+    "concatenate": "cat",
+    "concat": "cat",
+    "clip": "clamp",
+    "moveaxis": "movedim",
+    "swapaxes": "transpose",
+    "swapdims": "transpose",
+}
 FUNCTIONS |= {alias: FUNCTIONS[name] for alias, name in _ALIASES.items()}
 NUMPY |= numpy_names.NUMPY
 
@@ -124,8 +145,13 @@ def _bitwise(op: Op, reflected: bool) -> Callable:
 
 
 _DUNDERS = {
-    "add": "add", "sub": "sub", "mul": "mul", "truediv": "div", "floordiv": "floor_divide", "mod": "remainder",
-}  # fmt: skip
+    "add": "add",
+    "sub": "sub",
+    "mul": "mul",
+    "truediv": "div",
+    "floordiv": "floor_divide",
+    "mod": "remainder",
+}
 for _dunder, _name in _DUNDERS.items():
     setattr(Tensor, f"__{_dunder}__", quick_binary(TABLE[_name], operate))
     setattr(Tensor, f"__r{_dunder}__", quick_reflected(TABLE[_name], operate))
@@ -183,12 +209,17 @@ def _divmod(self: Any, other: Any) -> Any:
 
 
 _ATTACHED: dict[str, Any] = {
-    "__pow__": _power, "__rpow__": _rpow, "__matmul__": FUNCTIONS["matmul"], "__rmatmul__": _rmatmul,
-    "__divmod__": _divmod, "__rdivmod__": lambda self, other: _divmod(other, self),
-    "__invert__": _inverted, "__pos__": lambda self: self,
+    "__pow__": _power,
+    "__rpow__": _rpow,
+    "__matmul__": FUNCTIONS["matmul"],
+    "__rmatmul__": _rmatmul,
+    "__divmod__": _divmod,
+    "__rdivmod__": lambda self, other: _divmod(other, self),
+    "__invert__": _inverted,
+    "__pos__": lambda self: self,
     "T": property(_reversed_dims),
     "mT": property(numeric.matrix_transpose),
-}  # fmt: skip
+}
 
 
 def _inplace(name: str, function: Callable) -> Callable:
@@ -236,8 +267,11 @@ def _polygamma_method(self: Tensor, n: int) -> Tensor:
 
 
 _ATTACHED |= converting.METHODS | {
-    "where": _where, "polygamma": _polygamma_method, "nonzero": numeric.nonzero, "repeat": shaping.repeat,
-}  # fmt: skip
+    "where": _where,
+    "polygamma": _polygamma_method,
+    "nonzero": numeric.nonzero,
+    "repeat": shaping.repeat,
+}
 
 for _named in (_where, _polygamma_method):
     _named.__name__ = _named.__qualname__ = _named.__name__.removesuffix("_method").lstrip("_")

@@ -98,14 +98,32 @@ def _is_floating_point(self: Tensor) -> bool:
 _is_floating_point.__name__ = "is_floating_point"
 
 METHODS: dict[str, Any] = {
-    "to": to, "type": type_, "type_as": checked(type_as), "contiguous": contiguous, "cpu": cpu, "new_tensor": new_tensor,
-    "new_zeros": new_zeros, "new_ones": new_ones, "new_full": new_full, "stride": stride, "nelement": Tensor.numel,
-    "ndimension": Tensor.dim, "is_floating_point": checked(_is_floating_point),
-}  # fmt: skip
+    "to": to,
+    "type": type_,
+    "type_as": checked(type_as),
+    "contiguous": contiguous,
+    "cpu": cpu,
+    "new_tensor": new_tensor,
+    "new_zeros": new_zeros,
+    "new_ones": new_ones,
+    "new_full": new_full,
+    "stride": stride,
+    "nelement": Tensor.numel,
+    "ndimension": Tensor.dim,
+    "is_floating_point": checked(_is_floating_point),
+}
 _NAMES = {
-    "half": "float16", "bfloat16": "bfloat16", "float": "float32", "double": "float64", "char": "int8",
-    "short": "int16", "int": "int32", "long": "int64", "byte": "uint8", "bool": "bool",
-}  # fmt: skip
+    "half": "float16",
+    "bfloat16": "bfloat16",
+    "float": "float32",
+    "double": "float64",
+    "char": "int8",
+    "short": "int16",
+    "int": "int32",
+    "long": "int64",
+    "byte": "uint8",
+    "bool": "bool",
+}
 METHODS |= {name: _converter(name, dtype) for name, dtype in _NAMES.items()}
 
 
@@ -157,6 +175,9 @@ def _rank(x: Any) -> tuple[Any, int]:
     return (x._held if isinstance(x, Tensor) else x).dtype, x.ndim
 
 
-FUNCTIONS: dict[str, Any] = {
-    f.__name__: f for f in (is_tensor, is_floating_point, numel, clone, detach, result_type)
-} | {"promote_types": dtypes.promote_types, "finfo": dtypes.finfo, "iinfo": dtypes.iinfo, "device": Device}  # fmt: skip
+FUNCTIONS: dict[str, Any] = {f.__name__: f for f in (is_tensor, is_floating_point, numel, clone, detach, result_type)} | {
+    "promote_types": dtypes.promote_types,
+    "finfo": dtypes.finfo,
+    "iinfo": dtypes.iinfo,
+    "device": Device,
+}

@@ -107,9 +107,14 @@ def full(size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None, r
 
 
 def arange(
-    start: Any = 0, end: Any = None, step: Any = 1, *, dtype: Any = None, device: Any = None,
+    start: Any = 0,
+    end: Any = None,
+    step: Any = 1,
+    *,
+    dtype: Any = None,
+    device: Any = None,
     requires_grad: bool = False,
-) -> Tensor:  # fmt: skip
+) -> Tensor:
     """Numbers from `start` (0 if only one is given) up to but not including `end`, `step` apart."""
     if end is None:
         start, end = 0, start
@@ -131,9 +136,7 @@ def arange(
     return _finish((low + np.arange(count) * by).astype(wanted), requires_grad, device)
 
 
-def linspace(
-    start: Any, end: Any, steps: int, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
-) -> Tensor:
+def linspace(start: Any, end: Any, steps: int, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """`steps` numbers from `start` to `end`, both included, evenly spaced."""
     low, high = _number("linspace", "start", start), _number("linspace", "end", end)
     count = _size("linspace", steps)
@@ -181,16 +184,19 @@ def _draw(generator: np.random.Generator | None) -> np.random.Generator:
 def _floating(what: str, dtype: Any) -> np.dtype:
     wanted = _dtype(dtype)
     if not dtypes.is_floating(wanted):
-        raise NotImplementedError(f"{what} draws floating numbers, not {dtypes.of(wanted).name}: use randint for "
-                                  "integers")
+        raise NotImplementedError(f"{what} draws floating numbers, not {dtypes.of(wanted).name}: use randint for integers")
     return wanted
 
 
 @_drawing
 def rand(
-    *sizes: Any, size: Any = None, generator: np.random.Generator | None = None, dtype: Any = None, device: Any = None,
+    *sizes: Any,
+    size: Any = None,
+    generator: np.random.Generator | None = None,
+    dtype: Any = None,
+    device: Any = None,
     requires_grad: bool = False,
-) -> Tensor:  # fmt: skip
+) -> Tensor:
     """Random numbers, uniform in [0, 1)."""
     wanted, shape = _floating("rand", dtype), _shape("rand", sizes, size)
     # What would be rounded up to 1 in a shorter dtype is drawn in steps of that dtype.
@@ -205,9 +211,13 @@ def _digits(dtype: np.dtype) -> int:
 
 @_drawing
 def randn(
-    *sizes: Any, size: Any = None, generator: np.random.Generator | None = None, dtype: Any = None, device: Any = None,
+    *sizes: Any,
+    size: Any = None,
+    generator: np.random.Generator | None = None,
+    dtype: Any = None,
+    device: Any = None,
     requires_grad: bool = False,
-) -> Tensor:  # fmt: skip
+) -> Tensor:
     """Random numbers from the standard normal distribution."""
     wanted, shape = _floating("randn", dtype), _shape("randn", sizes, size)
     return _finish(np.asarray(_draw(generator).standard_normal(shape)).astype(wanted), requires_grad, device)
@@ -215,9 +225,15 @@ def randn(
 
 @_drawing
 def randint(
-    low: Any = 0, high: Any = None, size: Any = None, *, generator: np.random.Generator | None = None,
-    dtype: Any = None, device: Any = None, requires_grad: bool = False,
-) -> Tensor:  # fmt: skip
+    low: Any = 0,
+    high: Any = None,
+    size: Any = None,
+    *,
+    generator: np.random.Generator | None = None,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
     """Random integers from `low` (0 if only one bound is given) up to but not including `high`."""
     if isinstance(high, (tuple, list)) and size is None:
         high, size = None, high
@@ -260,9 +276,7 @@ zeros_like, ones_like, empty_like = _like(zeros), _like(ones), _like(empty)
 rand_like, randn_like = _like(rand), _like(randn)
 
 
-def full_like(
-    input: Tensor, fill_value: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
-) -> Tensor:
+def full_like(input: Tensor, fill_value: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """`full` with the shape, and unless given the dtype, of `input`."""
     shape, dtype = _template("full_like", input, dtype)
     return full(shape, fill_value, dtype=dtype, device=device, requires_grad=requires_grad)

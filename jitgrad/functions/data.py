@@ -54,8 +54,7 @@ def _array(data: Any, dtype: Any) -> np.ndarray:
 
 def _from_python(data: Any, wanted: np.dtype | None) -> np.ndarray:
     if isinstance(data, (str, bytes)):
-        raise TypeError(f"a tensor cannot be made of {type(data).__name__}: pass numbers, nested lists of them or "
-                        "arrays")
+        raise TypeError(f"a tensor cannot be made of {type(data).__name__}: pass numbers, nested lists of them or arrays")
     kinds: set[Any] = set()
     data = _plain(data, kinds, 0)
     try:
@@ -85,8 +84,10 @@ def _plain(data: Any, kinds: set[Any], depth: int) -> Any:
     if isinstance(data, Handle):
         value = data._known("tensor()")  # type: ignore[attr-defined]
         if value.size != 1:
-            raise ValueError(f"a tensor of shape {list(value.shape)} inside of a list is not one number: put tensors "
-                             "together with stack() or cat()")  # fmt: skip
+            raise ValueError(
+                f"a tensor of shape {list(value.shape)} inside of a list is not one number: put tensors "
+                "together with stack() or cat()"
+            )
         as_data(data, "tensor()")
         kinds.add(value.dtype)
         return value.reshape(())[()]

@@ -23,8 +23,10 @@ def _reduced(loss: Tensor, reduction: str) -> Tensor:
 
 def _of_one_shape(name: str, input: Tensor, target: Tensor) -> None:
     if tuple(input.shape) != tuple(target.shape):
-        raise ValueError(f"{name}: shapes {list(input.shape)} and {list(target.shape)} differ, and broadcasting a "
-                         "loss is nearly always a mistake")  # fmt: skip
+        raise ValueError(
+            f"{name}: shapes {list(input.shape)} and {list(target.shape)} differ, and broadcasting a "
+            "loss is nearly always a mistake"
+        )
 
 
 @in_single
@@ -42,8 +44,10 @@ def binary_cross_entropy(input: Tensor, target: Tensor, reduction: str = "mean")
     """
     _of_one_shape("binary_cross_entropy", input, target)
     if input._value is not None and not ((input._value >= 0) & (input._value <= 1)).all():
-        raise RuntimeError("binary_cross_entropy takes probabilities, which lie between 0 and 1: for any numbers use "
-                           "binary_cross_entropy_with_logits")  # fmt: skip
+        raise RuntimeError(
+            "binary_cross_entropy takes probabilities, which lie between 0 and 1: for any numbers use "
+            "binary_cross_entropy_with_logits"
+        )
     return _reduced(apply(ew.binary_cross_entropy, (input, target)), reduction)
 
 
@@ -63,8 +67,10 @@ def nll_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
     classes = _classes(input)
     wanted = [n for d, n in enumerate(input.shape) if d != classes]
     if list(target.shape) != wanted:
-        raise ValueError(f"the classes for scores of shape {list(input.shape)} must have the shape {wanted}, one for each "
-                         f"sample, not {list(target.shape)}")  # fmt: skip
+        raise ValueError(
+            f"the classes for scores of shape {list(input.shape)} must have the shape {wanted}, one for each "
+            f"sample, not {list(target.shape)}"
+        )
     if target.dtype.name in ("uint8", "int8", "int16"):
         target = apply(ew.cast, (target,), {"dtype": np.dtype(np.int64)})
     return _reduced(-gather(input, classes, unsqueeze(target, classes)).squeeze(classes), reduction)

@@ -112,14 +112,18 @@ def matmul(input: Tensor, other: Tensor) -> Tensor:
     x, y = (v if isinstance(v, Tensor) else wrap(v) for v in (input, other))
     common = dtypes.promote(x._held.dtype, y._held.dtype)
     if x._held.dtype != y._held.dtype:
-        raise RuntimeError(f"matmul: operands are {x.dtype.name} and {y.dtype.name}: convert one with .to(dtype) "
-                           f"(both would fit {dtypes.of(common).name})")  # fmt: skip
+        raise RuntimeError(
+            f"matmul: operands are {x.dtype.name} and {y.dtype.name}: convert one with .to(dtype) "
+            f"(both would fit {dtypes.of(common).name})"
+        )
     first, second = x.ndim == 1, y.ndim == 1
     x = unsqueeze(x, 0) if first else x
     y = unsqueeze(y, 1) if second else y
     if x.shape[-1] != y.shape[-2]:
-        raise RuntimeError(f"matmul: shapes {list(input.shape)} and {list(other.shape)} do not fit: {x.shape[-1]} "
-                           f"columns against {y.shape[-2]} rows")  # fmt: skip
+        raise RuntimeError(
+            f"matmul: shapes {list(input.shape)} and {list(other.shape)} do not fit: {x.shape[-1]} "
+            f"columns against {y.shape[-2]} rows"
+        )
     if x.ndim > 2 or y.ndim > 2:
         x, y = _same_batch(x, y)
     out = apply(matmul_op, (x, y))
@@ -133,8 +137,7 @@ def _same_batch(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     try:
         batch = np.broadcast_shapes(x.shape[:-2], y.shape[:-2])
     except ValueError:
-        raise RuntimeError(f"matmul: the batch dimensions of {list(x.shape)} and {list(y.shape)} do not "
-                           "broadcast") from None
+        raise RuntimeError(f"matmul: the batch dimensions of {list(x.shape)} and {list(y.shape)} do not broadcast") from None
     return tuple(  # type: ignore[return-value]
         v if v.shape[:-2] == batch else apply(expand, (v,), {"shape": (*batch, *v.shape[-2:])}) for v in (x, y)
     )
@@ -143,8 +146,10 @@ def _same_batch(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
 def _ranks(what: str, operands: dict[str, tuple[Any, int]]) -> None:
     for name, (x, ndim) in operands.items():
         if x.ndim != ndim:
-            raise RuntimeError(f"{what}: {name} must have {ndim} dimension{'s' * (ndim > 1)}, and its shape is "
-                               f"{list(x.shape)}: matmul takes any number")  # fmt: skip
+            raise RuntimeError(
+                f"{what}: {name} must have {ndim} dimension{'s' * (ndim > 1)}, and its shape is "
+                f"{list(x.shape)}: matmul takes any number"
+            )
 
 
 def mm(input: Tensor, mat2: Tensor) -> Tensor:
@@ -238,8 +243,10 @@ def _with_scaled(what: str, input: Any, other: Any, alpha: Any) -> Any:
     kind = alpha._held.dtype if isinstance(alpha, Tensor) else np.asarray(alpha).dtype
     if dtypes.of(kind).category == dtypes.FLOATING and not dtypes.is_floating(common):
         shown = "alpha, a float," if isinstance(alpha, Tensor) and alpha._value is None else f"alpha={alpha}"
-        raise RuntimeError(f"{what}: {shown} would make {dtypes.of(common).name} values fractions: convert one with "
-                           ".float(), or pass an integer alpha")  # fmt: skip
+        raise RuntimeError(
+            f"{what}: {shown} would make {dtypes.of(common).name} values fractions: convert one with "
+            ".float(), or pass an integer alpha"
+        )
     if kind == np.bool_ and common != np.bool_:
         raise RuntimeError(f"{what}: a bool alpha is for bool operands, and these are {dtypes.of(common).name} together")
     y = y if isinstance(y, Tensor) else wrap(numbers(y, common))
@@ -322,8 +329,10 @@ def where(condition: Any, input: Any = None, other: Any = None) -> Any:
 def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
     """Where the elements that are not zero stand: a row of indices each, or with `as_tuple` a tensor a dimension."""
     if not isinstance(input, Tensor):
-        raise TypeError(f"the places that are not zero are those of a tensor, not of {type(input).__name__}: where and nonzero "
-                        "take one, where also a condition and two choices")  # fmt: skip
+        raise TypeError(
+            f"the places that are not zero are those of a tensor, not of {type(input).__name__}: where and nonzero "
+            "take one, where also a condition and two choices"
+        )
     found = np.nonzero(np.atleast_1d(input._known("nonzero()")))
     if as_tuple:
         return tuple([wrap(f) for f in found])
@@ -374,8 +383,9 @@ def isclose(input: Any, other: Any, rtol: float = 1e-5, atol: float = 1e-8, equa
             raise RuntimeError(f"{name} must not be negative, and it is {tolerance}")
     tensors = isinstance(input, Tensor) and isinstance(other, Tensor) and number(input) is number(other) is None
     if tensors and input._held.dtype != other._held.dtype:
-        raise RuntimeError(f"isclose compares tensors of one dtype, and these are {input.dtype.name} and {other.dtype.name}: "
-                           "convert one")  # fmt: skip
+        raise RuntimeError(
+            f"isclose compares tensors of one dtype, and these are {input.dtype.name} and {other.dtype.name}: convert one"
+        )
     refuse_masked(input)
     refuse_masked(other)
     both = [v if isinstance(v, Tensor) else operand(v) for v in (input, other)]

@@ -175,8 +175,9 @@ def _dot(a: Any, b: Any) -> Tensor:
         return apply(ew.mul, (x, y))
     inner = y.shape[-2] if y.ndim > 1 else y.shape[0]
     if x.shape[-1] != inner:
-        raise ValueError(f"np.dot: shapes {tuple(x.shape)} and {tuple(y.shape)} do not fit: {x.shape[-1]} and {inner} numbers to "
-                         "be multiplied")  # fmt: skip
+        raise ValueError(
+            f"np.dot: shapes {tuple(x.shape)} and {tuple(y.shape)} do not fit: {x.shape[-1]} and {inner} numbers to be multiplied"
+        )
     if x.ndim < 3 and y.ndim < 3:
         return numeric.matmul(x, y)
     shape = (*x.shape[:-1], *y.shape[:-2], *y.shape[-1:]) if y.ndim > 1 else x.shape[:-1]
@@ -278,8 +279,9 @@ def _concatenate(arrays: Any, axis: int | None = 0, *, dtype: Any = None) -> Ten
     if axis is None:
         many, axis = [shaping.reshape(x, (-1,)) for x in many], 0
     if len({x.ndim for x in many}) > 1 or any(not x.ndim for x in many):
-        raise ValueError("np.concatenate: all must have the same number of dimensions, at least one, and they have "
-                         f"{[x.ndim for x in many]}")  # fmt: skip
+        raise ValueError(
+            f"np.concatenate: all must have the same number of dimensions, at least one, and they have {[x.ndim for x in many]}"
+        )
     return shaping.cat(many, normalize_axis_index(axis, many[0].ndim) if many else 0)
 
 

@@ -62,8 +62,9 @@ def times(other: Any, alpha: Any) -> Any:
     if not isinstance(other, Tensor):
         return other * alpha
     if not other.dtype.is_floating_point and isinstance(alpha, float):
-        raise RuntimeError(f"alpha={alpha} would make {other.dtype.name} values fractions: convert with .float(), or "
-                           "pass an integer alpha")  # fmt: skip
+        raise RuntimeError(
+            f"alpha={alpha} would make {other.dtype.name} values fractions: convert with .float(), or pass an integer alpha"
+        )
     return in_dtype_of(other, other * alpha)
 
 

@@ -86,8 +86,10 @@ def view(input: Tensor, *shape: Any, **kwargs: Any) -> Tensor:
     out = reshape(input, *shape, **kwargs)
     decide(out)
     if out._view is None and input.numel():
-        raise RuntimeError(f"view: elements of this tensor of shape {list(input.shape)} are not in memory in an order "
-                           f"that shape {list(out.shape)} can look at: use reshape(), which copies")  # fmt: skip
+        raise RuntimeError(
+            f"view: elements of this tensor of shape {list(input.shape)} are not in memory in an order "
+            f"that shape {list(out.shape)} can look at: use reshape(), which copies"
+        )
     return out
 
 
@@ -177,8 +179,7 @@ def t(input: Tensor) -> Tensor:
 
 def _together(tensors: Sequence[Tensor], what: str) -> list[Tensor]:
     if isinstance(tensors, (Tensor, np.ndarray)):
-        raise TypeError(f"{what} takes a list or tuple of tensors, not one tensor: {what}(list(x), dim) takes its "
-                        "slices")
+        raise TypeError(f"{what} takes a list or tuple of tensors, not one tensor: {what}(list(x), dim) takes its slices")
     if not isinstance(tensors, (list, tuple)) and not hasattr(tensors, "__iter__"):
         raise TypeError(f"{what} takes a list or tuple of tensors, not {type(tensors).__name__}")
     many = list(tensors)
@@ -228,9 +229,7 @@ def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     return _reshape(apply(cat_op, many, {"dim": d}), {"shape": (*shape[:d], len(many), *shape[d:])})
 
 
-def split(
-    input: Tensor, split_size_or_sections: Any = None, dim: int = 0, *, split_size: Any = None
-) -> tuple[Tensor, ...]:
+def split(input: Tensor, split_size_or_sections: Any = None, dim: int = 0, *, split_size: Any = None) -> tuple[Tensor, ...]:
     """Pieces along `dim`: of one size (the last may be smaller), or of the sizes in a list."""
     if split_size is not None:
         split_size_or_sections = split_size
@@ -248,8 +247,7 @@ def split(
     else:
         sizes = list(split_size_or_sections)
         if sum(sizes) != size or min(sizes, default=0) < 0:
-            raise RuntimeError(f"split: the sizes {sizes} are negative or do not add up to {size}, the size of "
-                               f"dimension {d}")
+            raise RuntimeError(f"split: the sizes {sizes} are negative or do not add up to {size}, the size of dimension {d}")
     pieces, start = [], 0
     for n in sizes:
         pieces.append(apply(narrow, (input,), {"dim": d, "start": start, "length": n}))
@@ -301,8 +299,10 @@ def _check_positions(what: str, index: Any, size: int, dim: int, shape: Any) -> 
         low, high = int(index._value.min()), int(index._value.max())
         if low < 0 or high >= size:
             error = IndexError if what == "index_select" else RuntimeError  # as in PyTorch
-            raise error(f"{what}: index {low if low < 0 else high} is out of range for dimension {dim}, which "
-                       f"has size {size} (shape {list(shape)}): use 0 to {size - 1}")  # fmt: skip
+            raise error(
+                f"{what}: index {low if low < 0 else high} is out of range for dimension {dim}, which "
+                f"has size {size} (shape {list(shape)}): use 0 to {size - 1}"
+            )
     return index if index.dtype.name == "int64" else apply(cast, (index,), {"dtype": np.dtype(np.int64)})
 
 
@@ -341,13 +341,11 @@ def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
     """`input` with `src[i, j, k]` added at `[..., index[i, j, k], ...]`."""
     d, checked = _check_index("scatter_add", input, dim, index)
     if src._held.dtype != input._held.dtype:
-        raise RuntimeError(f"scatter_add: src is {src.dtype.name} and the tensor {input.dtype.name}: they must be "
-                           "equal")
+        raise RuntimeError(f"scatter_add: src is {src.dtype.name} and the tensor {input.dtype.name}: they must be equal")
     if not index.numel():
         return input.clone()
     if any(i > n for i, n in zip(index.shape, src.shape)) or src.ndim != index.ndim:
-        raise RuntimeError(f"scatter_add: index of shape {list(index.shape)} is larger than src of shape "
-                           f"{list(src.shape)}")
+        raise RuntimeError(f"scatter_add: index of shape {list(index.shape)} is larger than src of shape {list(src.shape)}")
     return _scattered(input, checked, src, d)
 
 
@@ -362,8 +360,10 @@ def index_add(input: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: 
     checked = _check_positions("index_add", index, input.shape[d] if input.ndim else 1, d, input.shape)
     wanted = (*input.shape[:d], index.numel(), *input.shape[d + 1 :])
     if tuple(source.shape) != wanted or source._held.dtype != input._held.dtype:
-        raise RuntimeError(f"index_add: source must be {input.dtype.name} of shape {list(wanted)}, and it is "
-                           f"{source.dtype.name} of shape {list(source.shape)}")  # fmt: skip
+        raise RuntimeError(
+            f"index_add: source must be {input.dtype.name} of shape {list(wanted)}, and it is "
+            f"{source.dtype.name} of shape {list(source.shape)}"
+        )
     return _added_at(input, source, checked, d, alpha)
 
 
@@ -376,8 +376,10 @@ def _added_at(input: Tensor, source: Tensor, index: Tensor, dim: int, alpha: Any
 def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
     """`value` where `mask` (bool, broadcast to the tensor) is true, `input` elsewhere."""
     if not isinstance(mask, Tensor) or mask._held.dtype != bool:
-        raise RuntimeError(f"masked_fill: the mask must be a bool tensor, not "
-                           f"{getattr(getattr(mask, 'dtype', None), 'name', type(mask).__name__)}")
+        raise RuntimeError(
+            f"masked_fill: the mask must be a bool tensor, not "
+            f"{getattr(getattr(mask, 'dtype', None), 'name', type(mask).__name__)}"
+        )
     if isinstance(value, Tensor) and value.ndim:
         raise RuntimeError(f"masked_fill: the value must be one number, not of shape {list(value.shape)}: use where()")
     dtype = input._held.dtype
@@ -388,13 +390,16 @@ def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
 def masked_select(input: Tensor, mask: Tensor) -> Tensor:
     """The elements where `mask` (bool) is true, in one dimension; tensor and mask are broadcast against each other."""
     if not isinstance(mask, Tensor) or mask._held.dtype != bool:
-        raise RuntimeError(f"masked_select: the mask must be a bool tensor, not "
-                           f"{getattr(getattr(mask, 'dtype', None), 'name', type(mask).__name__)}")  # fmt: skip
+        raise RuntimeError(
+            f"masked_select: the mask must be a bool tensor, not "
+            f"{getattr(getattr(mask, 'dtype', None), 'name', type(mask).__name__)}"
+        )
     try:
         shape = np.broadcast_shapes(input.shape, mask.shape)
     except ValueError:
-        raise RuntimeError(f"masked_select: a mask of shape {list(mask.shape)} and a tensor of shape {list(input.shape)} do not "
-                           "broadcast") from None  # fmt: skip
+        raise RuntimeError(
+            f"masked_select: a mask of shape {list(mask.shape)} and a tensor of shape {list(input.shape)} do not broadcast"
+        ) from None
     if not shape:
         return reshape(input, 1)[reshape(mask, 1)]
     return expand(input, *shape)[mask if tuple(mask.shape) == shape else expand(mask, *shape)]

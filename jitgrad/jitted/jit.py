@@ -220,8 +220,10 @@ class Jitted:
 
         compiled, _, _, kinds, structure = self._find(args, {}, fixed=True)
         if compiled.outcomes:
-            raise NotCompilableError(f"{self.__name__} branches on values, and native code cannot record the other branch: use "
-                                     "where, jitgrad.cond or jitgrad.while_loop, which become part of the code")  # fmt: skip
+            raise NotCompilableError(
+                f"{self.__name__} branches on values, and native code cannot record the other branch: use "
+                "where, jitgrad.cond or jitgrad.while_loop, which become part of the code"
+            )
         fixed = [None if spec_of(kind) is not None else (kind[1],) for kind in kinds]
         captured = {row: handle._value for row, handle in compiled.traced.captured.items()}
         results = (compiled.traced.structure, compiled.traced.outputs)

@@ -67,8 +67,9 @@ class Kept(OrderedDict[Any, Any]):
             warnings.warn(
                 f"{name} has been recorded {MOST_STATES} times because what it reads from outside changes ({what} the "
                 "last time), which is slow: pass it as an argument, or make it a tensor, which is read at every call",
-                RuntimeWarning, stacklevel=5,
-            )  # fmt: skip
+                RuntimeWarning,
+                stacklevel=5,
+            )
         self.states.append(state)
         return full
 
@@ -79,8 +80,10 @@ class Kept(OrderedDict[Any, Any]):
             warnings.warn(
                 f"{name} has been recorded {MOST_STATES} times because the shape of a tensor from outside changes, or "
                 "the contents of one that it reads other than as an operand (item(), numpy(), grad, NumPy's own functions), "
-                "which is slow: pass it as an argument", RuntimeWarning, stacklevel=5,
-            )  # fmt: skip
+                "which is slow: pass it as an argument",
+                RuntimeWarning,
+                stacklevel=5,
+            )
 
     def tapes(self) -> list[Any]:
         """All tapes."""

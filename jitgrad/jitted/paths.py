@@ -102,8 +102,10 @@ class Paths:
             warnings.warn(
                 f"{self.name} has been recorded for {MOST_PATHS} outcomes of its branches, and this call has another. Such calls "
                 "are now recorded and run row by row every time, which is slow: write a loop whose length follows from values "
-                "as jitgrad.while_loop, and a choice as jitgrad.cond or where", RuntimeWarning, stacklevel=6,
-            )  # fmt: skip
+                "as jitgrad.while_loop, and a choice as jitgrad.cond or where",
+                RuntimeWarning,
+                stacklevel=6,
+            )
         return path
 
 

@@ -33,14 +33,19 @@ _NUMBERS = _Signature(
     _DOUBLE, (ctypes.c_int, _POINTER), "i32 %n, ptr %x", "%fits = icmp eq i32 %n, {inputs}", "double 0x7FF8000000000000"
 )
 _FILTER = _Signature(
-    ctypes.c_int, (_POINTER, _SIZE, _POINTER, ctypes.c_void_p), "ptr %x, i64 %n, ptr %out, ptr %data",
-    "%fits = icmp eq i64 %n, {inputs}", "i32 0",
-)  # fmt: skip
+    ctypes.c_int,
+    (_POINTER, _SIZE, _POINTER, ctypes.c_void_p),
+    "ptr %x, i64 %n, ptr %out, ptr %data",
+    "%fits = icmp eq i64 %n, {inputs}",
+    "i32 0",
+)
 _FILTER1D = _Signature(
-    ctypes.c_int, (_POINTER, _SIZE, _POINTER, _SIZE, ctypes.c_void_p),
+    ctypes.c_int,
+    (_POINTER, _SIZE, _POINTER, _SIZE, ctypes.c_void_p),
     "ptr %x, i64 %n, ptr %out, i64 %m, ptr %data",
-    "%fits.in = icmp eq i64 %n, {inputs}\n  %fits.out = icmp eq i64 %m, {outputs}\n  %fits = and i1 %fits.in, %fits.out", "i32 0",
-)  # fmt: skip
+    "%fits.in = icmp eq i64 %n, {inputs}\n  %fits.out = icmp eq i64 %m, {outputs}\n  %fits = and i1 %fits.in, %fits.out",
+    "i32 0",
+)
 USES = {"integrate": (_NUMBERS, 0), "generic_filter": (_FILTER, 0), "generic_filter1d": (_FILTER1D, 1)}
 """For each use, its signature and the dimensions of the result."""
 
@@ -55,8 +60,10 @@ def adapter(name: str, inputs: Sequence[Value], outputs: Sequence[Value], addres
     floats = all(v.dtype == np.float64 for v in [*inputs, *outputs])
     if not floats or not (numbers or array) or len(outputs) != 1 or len(outputs[0].shape) != ndim:
         wanted = "one 1-d array" + (", or numbers, " if use == "integrate" else " ")
-        raise TypeError(f"for {use}, {name} must take {wanted}to one {'1-d array' if ndim else 'number'}, all float64; "
-                        "compile a function of that kind")  # fmt: skip
+        raise TypeError(
+            f"for {use}, {name} must take {wanted}to one {'1-d array' if ndim else 'number'}, all float64; "
+            "compile a function of that kind"
+        )
     if numbers and len(inputs) == 1:
         signature = _NUMBER
     kernel = compile_text(_text(signature, inputs, outputs, numbers), "adapter", symbols={"jitgrad_adapted": address})
@@ -79,10 +86,25 @@ def _text(signature: _Signature, inputs: Sequence[Value], outputs: Sequence[Valu
     out = "  %out = alloca double" if returns_number else ""
     done = "  %found = load double, ptr %out\n  ret double %found" if returns_number else "  ret i32 1"
     types = ", ".join([p.split()[0] for p in passed] + ["ptr"])
-    return "\n".join([
-        f"declare i32 @jitgrad_adapted({types})", "",
-        f"define {'double' if returns_number else 'i32'} @adapter({signature.given}) {{", "entry:", out,
-        "  " + signature.fits.format(**sizes), "  br i1 %fits, label %run, label %otherwise", "run:", *loads,
-        f"  %status = call i32 @jitgrad_adapted({', '.join(passed)}, ptr %out)", "  %good = icmp eq i32 %status, 0",
-        "  br i1 %good, label %done, label %otherwise", "done:", done, "otherwise:", f"  ret {signature.otherwise}", "}", "",
-    ])  # fmt: skip
+    return "\n".join(
+        [
+            f"declare i32 @jitgrad_adapted({types})",
+            "",
+            f"define {'double' if returns_number else 'i32'} @adapter({signature.given}) {{",
+            "entry:",
+            out,
+            "  " + signature.fits.format(**sizes),
+            "  br i1 %fits, label %run, label %otherwise",
+            "run:",
+            *loads,
+            f"  %status = call i32 @jitgrad_adapted({', '.join(passed)}, ptr %out)",
+            "  %good = icmp eq i32 %status, 0",
+            "  br i1 %good, label %done, label %otherwise",
+            "done:",
+            done,
+            "otherwise:",
+            f"  ret {signature.otherwise}",
+            "}",
+            "",
+        ]
+    )

@@ -26,7 +26,7 @@ _MAGIC = b"jitgrad native function 3\n"
 _LENGTHS = struct.Struct("<QQQ")
 _MARK = hashlib.sha256(b"the seal of a native function of jitgrad").digest()[:16]  # the seal comes behind it
 _NO_SEAL = bytes(hashlib.sha256().digest_size)
-SEAL = "@jitgrad_seal = constant [48 x i8] c\"" + "".join(f"\\{byte:02x}" for byte in _MARK + _NO_SEAL) + "\"\n"
+SEAL = '@jitgrad_seal = constant [48 x i8] c"' + "".join(f"\\{byte:02x}" for byte in _MARK + _NO_SEAL) + '"\n'
 """The line of LLVM text that makes room for it."""
 
 

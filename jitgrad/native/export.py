@@ -33,7 +33,6 @@ MOST_ROWS = 10_000
 """Rows beyond which no native function is made: the time that it takes grows with their square."""
 
 
-
 class Exported(NamedTuple):
     """The module that defines the function `name`, the constant arrays it refers to, and what goes in and out."""
 
@@ -52,11 +51,15 @@ def export(label: str, tape: Tape, captured: dict[Row, np.ndarray], form: str = 
     """
     for row in [*tape.inputs, *tape.outputs, *captured]:
         if str(row.dtype) not in EXPORTED:
-            raise NotCompilableError(f"{label} has a value of dtype {row.dtype} among its arguments or results, and there are "
-                                     f"C functions of {', '.join(EXPORTED)} alone: convert with .to(...)")  # fmt: skip
+            raise NotCompilableError(
+                f"{label} has a value of dtype {row.dtype} among its arguments or results, and there are "
+                f"C functions of {', '.join(EXPORTED)} alone: convert with .to(...)"
+            )
     if len(tape) > MOST_ROWS:
-        raise NotCompilableError(f"the tape of {label} has {len(tape)} rows, and more than {MOST_ROWS} would take minutes to "
-                                 "compile: write its loop with scan, fori_loop or while_loop, which are one row")  # fmt: skip
+        raise NotCompilableError(
+            f"the tape of {label} has {len(tape)} rows, and more than {MOST_ROWS} would take minutes to "
+            "compile: write its loop with scan, fori_loop or while_loop, which are one row"
+        )
     outputs = [Value(row.shape, row.dtype) for row in tape.outputs]
     tape, plan = whole_plan(tape, math.inf)
     _refuse_numpy(label, plan)
@@ -71,8 +74,11 @@ def _exported(label: str, inner: Wrapped, form: str) -> Exported:
     lines, text = [], set(inner.text)
     if inner.memory:
         text |= {"declare ptr @malloc(i64)", "declare void @free(ptr)"}
-        lines += [f"  %memory = call ptr @malloc(i64 {inner.memory})", "  %none = icmp eq ptr %memory, null",
-                  f"  br i1 %none, label %failed, label %run\nfailed:\n  ret i32 {OUT_OF_MEMORY}\nrun:"]  # fmt: skip
+        lines += [
+            f"  %memory = call ptr @malloc(i64 {inner.memory})",
+            "  %none = icmp eq ptr %memory, null",
+            f"  br i1 %none, label %failed, label %run\nfailed:\n  ret i32 {OUT_OF_MEMORY}\nrun:",
+        ]
     if inner.flagged:
         lines += ["  %flag = alloca [3 x i64]", "  store i64 0, ptr %flag"]
     given += ["ptr %memory"] * bool(inner.memory) + ["ptr %flag"] * inner.flagged
@@ -81,8 +87,11 @@ def _exported(label: str, inner: Wrapped, form: str) -> Exported:
     status = "0"
     if inner.flagged:
         status = "%status"
-        lines += ["  %bad = load i64, ptr %flag", "  %wrong = icmp ne i64 %bad, 0",
-                  f"  %status = select i1 %wrong, i32 {OUT_OF_BOUNDS}, i32 0"]  # fmt: skip
+        lines += [
+            "  %bad = load i64, ptr %flag",
+            "  %wrong = icmp ne i64 %bad, 0",
+            f"  %status = select i1 %wrong, i32 {OUT_OF_BOUNDS}, i32 0",
+        ]
     text -= {f"declare void @{symbol}(ptr)" for symbol in inner.symbols}
     for symbol in inner.symbols:
         text |= product_text(symbol)

@@ -38,9 +38,12 @@ from jitgrad.tensors.tensor import Tensor
 __all__ = ["NativeFunction", "Tree", "compile_tape", "load"]
 
 _C_TYPES: dict[str, tuple[str, Any]] = {
-    "float32": ("float", ctypes.c_float), "float64": ("double", ctypes.c_double), "int32": ("int32_t", ctypes.c_int32),
-    "int64": ("int64_t", ctypes.c_int64), "bool": ("bool", ctypes.c_bool),
-}  # fmt: skip
+    "float32": ("float", ctypes.c_float),
+    "float64": ("double", ctypes.c_double),
+    "int32": ("int32_t", ctypes.c_int32),
+    "int64": ("int64_t", ctypes.c_int64),
+    "bool": ("bool", ctypes.c_bool),
+}
 
 
 MOST_ENTRIES = 4
@@ -77,9 +80,15 @@ class NativeFunction:
     """
 
     def __init__(
-        self, name: str, arguments: Tree, results: Tree, kernel: native.Kernel, data: np.ndarray, made_from: Origin,
+        self,
+        name: str,
+        arguments: Tree,
+        results: Tree,
+        kernel: native.Kernel,
+        data: np.ndarray,
+        made_from: Origin,
         public: bool = True,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.name = self.__name__ = name
         self.arguments, self.results = arguments, results
         self.symbol, self._origin = kernel.symbol, made_from
@@ -108,8 +117,10 @@ class NativeFunction:
         leaves: list[Any] = []
         structure = flatten(args, leaves)
         if structure != self.arguments.structure:
-            raise TypeError(f"{self.name} was compiled for other arguments: as many of them, nested alike (dicts with their keys "
-                            f"in the same order), are wanted: {', '.join(self.arguments.labels)}")  # fmt: skip
+            raise TypeError(
+                f"{self.name} was compiled for other arguments: as many of them, nested alike (dicts with their keys "
+                f"in the same order), are wanted: {', '.join(self.arguments.labels)}"
+            )
         given: list[np.ndarray] = []
         for label, kind, leaf in zip(self.arguments.labels, self.arguments.leaves, leaves):
             self._take(label, kind, leaf, given)
@@ -155,12 +166,16 @@ class NativeFunction:
             return
         if isinstance(leaf, Handle):
             if grad_mode.get() and requires(leaf):
-                raise RuntimeError(f"{label} requires grad, and {self.name} is native code, which records nothing: pass "
-                                   f"{label}.detach(), or call the function that it was compiled from")  # fmt: skip
+                raise RuntimeError(
+                    f"{label} requires grad, and {self.name} is native code, which records nothing: pass "
+                    f"{label}.detach(), or call the function that it was compiled from"
+                )
             leaf = leaf._value
             if leaf is None:
-                raise TracedValueError(f"{label} of {self.name} has no value while jit or vmap records, and native code cannot "
-                                       "be recorded: call the function that it was compiled from")  # fmt: skip
+                raise TracedValueError(
+                    f"{label} of {self.name} has no value while jit or vmap records, and native code cannot "
+                    "be recorded: call the function that it was compiled from"
+                )
         elif isinstance(leaf, float) and kind.dtype.kind == "f":
             leaf = kind.dtype.type(leaf)
         refuse_masked(leaf)
@@ -203,8 +218,9 @@ class NativeFunction:
            const float *x: 2 x 3
         """
         lines = [f"/* {self.name}, compiled by jitgrad. Arrays are in C order; results must not overlap arguments.", ""]
-        lines += [f"   const {_c_name(v)} *{n}: {_sizes(v)}" if v.shape else f"   {_c_name(v)} {n}" for n, v in
-                  self.arguments.values()]  # fmt: skip
+        lines += [
+            f"   const {_c_name(v)} *{n}: {_sizes(v)}" if v.shape else f"   {_c_name(v)} {n}" for n, v in self.arguments.values()
+        ]
         lines += [f"   {_c_name(v)} *{n}: result, {_sizes(v)}" for n, v in self.results.values()]
         lines += ["", "   Returns 0, 1 without memory, 2 if an index is out of bounds. Any number of threads may be inside. */"]
         return "\n".join([*lines, "#include <stdbool.h>", "#include <stdint.h>", "", self.prototype() + ";"]) + "\n"
@@ -287,9 +303,13 @@ class NativeFunction:
     def _packed(self) -> bytes:
         origin = self._origin.object_file(self.symbol, self._origin.text if self.inlined else "")
         manifest = {
-            "name": self.name, "symbol": self.symbol, "imports": list(origin.imports), "text": origin.text,
-            "arguments": plain(self.arguments, self.name), "results": plain(self.results, self.name),
-        }  # fmt: skip
+            "name": self.name,
+            "symbol": self.symbol,
+            "imports": list(origin.imports),
+            "text": origin.text,
+            "arguments": plain(self.arguments, self.name),
+            "results": plain(self.results, self.name),
+        }
         data = self._data.tobytes()
         return artefact.packed(manifest, data, artefact.sealed(manifest, data, origin.code))
 

@@ -37,8 +37,10 @@ def dispatcher(function: Any) -> Any:
     name = function.symbol  # with its hash: Numba tells functions of one name apart by a counter alone
     options: Any = {"forceinline": bool(function.inlined)}
     names: dict[str, Any] = {"njit": njit(nogil=True, **options), "__name__": __name__}
-    text = (f"def typed_{name}({parameters}):\n    raise NotImplementedError\n"
-            f"@njit\ndef {name}({parameters}):\n    return typed_{name}({parameters})\n")  # fmt: skip
+    text = (
+        f"def typed_{name}({parameters}):\n    raise NotImplementedError\n"
+        f"@njit\ndef {name}({parameters}):\n    return typed_{name}({parameters})\n"
+    )
     exec(compile(text, f"<{name}>", "exec"), names)
     overload(names[f"typed_{name}"], jit_options=options)(_implementation(function, parameters))
     found = names[name]
@@ -103,15 +105,18 @@ class _Implementation:
             return
         parts = structure[-1]
         if not isinstance(kind, (types.Tuple, types.UniTuple)) or len(kind) != len(parts):
-            raise self._wrong(f"argument {at[1:]}", f"a tuple of {len(parts)} (also where the function takes a list or a dict)",
-                              kind)  # fmt: skip
+            raise self._wrong(
+                f"argument {at[1:]}", f"a tuple of {len(parts)} (also where the function takes a list or a dict)", kind
+            )
         for i, (part, inner) in enumerate(zip(parts, list(kind))):
             self._take(part, f"{at}[{i}]", inner, pairs)
 
     def _fixed(self, label: str, value: Any, at: str, kind: Any) -> None:
         if type(value) not in _FIXED:
-            raise TypingError(f"{label} of the native function {self.native.name} is fixed at {value!r}, which @njit code cannot "
-                              "pass: compile a function without this parameter")  # fmt: skip
+            raise TypingError(
+                f"{label} of the native function {self.native.name} is fixed at {value!r}, which @njit code cannot "
+                "pass: compile a function without this parameter"
+            )
         if not isinstance(kind, _FIXED[type(value)]):
             raise self._wrong(label, f"{value!r}, as in the example", kind)
         if value is None:
@@ -264,9 +269,11 @@ def _raise_if_null(context: Any, builder: Any, pointer: Any, function: Any) -> N
         context.call_conv.return_user_exc(builder, RuntimeError, (message,))
 
 
-_GONE = ("the native function {symbol} is not in this process: this code was cached when {name} was another function, or "
-         "before {name} is compiled. Compile or load it first; if it has changed, delete the cached files of its callers "
-         "(__pycache__/*.nbi)")  # fmt: skip
+_GONE = (
+    "the native function {symbol} is not in this process: this code was cached when {name} was another function, or "
+    "before {name} is compiled. Compile or load it first; if it has changed, delete the cached files of its callers "
+    "(__pycache__/*.nbi)"
+)
 
 
 # Numba's cache.

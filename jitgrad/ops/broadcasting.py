@@ -30,6 +30,7 @@ def shape_error(op: Op, values: Sequence[Any], error: ValueError) -> Exception:
             f"{op.name}: shapes {shapes} do not broadcast: aligned at the right, sizes must be equal, or one of them 1"
         )
     if op.kind == "matmul":
-        return RuntimeError(f"matmul: shapes {shapes} do not fit: the last size of the first must be the last but one "
-                            "of the second")  # fmt: skip
+        return RuntimeError(
+            f"matmul: shapes {shapes} do not fit: the last size of the first must be the last but one of the second"
+        )
     return RuntimeError(f"{op.name}: shapes {shapes}: {error}")

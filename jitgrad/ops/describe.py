@@ -13,8 +13,11 @@ _PYTORCHS = {"x": "input", "y": "other"}
 def describe(op: Op) -> str:
     """A docstring from a row."""
     what = f"{op.name}: {op.kernel}, elementwise" if op.kernel else f"{op.name} of the tensor"
-    kinds = {"float": "Integers are computed in the default float dtype.", "bool": "The result is bool.",
-             "floating": "Raises RuntimeError for dtypes that are not floating."}  # fmt: skip
+    kinds = {
+        "float": "Integers are computed in the default float dtype.",
+        "bool": "The result is bool.",
+        "floating": "Raises RuntimeError for dtypes that are not floating.",
+    }
     grad = "Differentiable." if op.differentiable else "Not differentiable."
     named = signature(op).parameters
     numpys = [f"`{theirs}` for `{ours}`" for theirs, ours in (("axis", "dim"), ("keepdims", "keepdim")) if ours in named]

@@ -158,19 +158,32 @@ def _into_zeros(adds: Callable, g: Any, shape: tuple[int, ...], dtype: np.dtype,
 
 
 getitem = Op(
-    _getitem, kind="index", inputs=("x", "*arrays"), output="y", label="slice", method=False, view=True,
+    _getitem,
+    kind="index",
+    inputs=("x", "*arrays"),
+    output="y",
+    label="slice",
+    method=False,
+    view=True,
     checks=lambda row: row.inputs[1:],
-    vjp=(lambda g, arrays, x_shape, x_dtype, index: _into_zeros(
-        lambda zeros, g: index_add(zeros, g, *arrays, index=index), g, x_shape, x_dtype, arrays),),
+    vjp=(
+        lambda g, arrays, x_shape, x_dtype, index: _into_zeros(
+            lambda zeros, g: index_add(zeros, g, *arrays, index=index), g, x_shape, x_dtype, arrays
+        ),
+    ),
     accumulate=lambda out, g, arrays, x_shape, x_dtype, index: add_at(out, g, arrays, index),
     samples=lambda: [
         ([(4, 3)], {"index": (slice(1, None, 2), None, ..., -1)}),
         ([(4, 3), NAMES], {"index": (Slot(0), ...)}),
         ([(4, 3), NAMES, NAMES % 3], {"index": (Slot(0), Slot(1))}),
     ],
-)  # fmt: skip
+)
 index_add = Op(
-    _index_add, kind="index", inputs=("x", "g", "*arrays"), output="y", method=False,
+    _index_add,
+    kind="index",
+    inputs=("x", "g", "*arrays"),
+    output="y",
+    method=False,
     checks=lambda row: row.inputs[2:],
     vjp=(lambda g: g, lambda g, arrays, index: getitem(g, *arrays, index=index)),
     shape=lambda x, g, *arrays, index: Spec(x.shape, x.dtype),
@@ -179,13 +192,17 @@ index_add = Op(
         ([(4, 3), (3, 3), NAMES], {"index": (Slot(0), ...)}),
         ([(4, 3), (3,)], {"index": (2, ...)}),
     ],
-)  # fmt: skip
+)
 index_put = Op(
-    _index_put, kind="index", inputs=("x", "value", "*arrays"), output="y", label="copy_slices", method=False,
+    _index_put,
+    kind="index",
+    inputs=("x", "value", "*arrays"),
+    output="y",
+    label="copy_slices",
+    method=False,
     checks=lambda row: row.inputs[2:],
     vjp=(
-        lambda g, arrays, value_shape, value_dtype, index: index_put(
-            g, _zeros(value_shape, value_dtype), *arrays, index=index),
+        lambda g, arrays, value_shape, value_dtype, index: index_put(g, _zeros(value_shape, value_dtype), *arrays, index=index),
         lambda g, arrays, x_shape, index: _put_back(g, arrays, x_shape, index),
     ),
     shape=lambda x, value, *arrays, index: Spec(x.shape, x.dtype),
@@ -195,7 +212,7 @@ index_put = Op(
         ([(4, 3), (3, 3), NAMES], {"index": (Slot(0), ...)}),
         ([(4, 3), (3,)], {"index": (2, ...)}),
     ],
-)  # fmt: skip
+)
 
 
 def _grid(index: np.ndarray, dim: int) -> tuple:
@@ -233,17 +250,26 @@ def _within(index: Any, size: int) -> Any:
 
 
 within = Op(
-    _within, kind="index", inputs=("x",), output="y", method=False, checks=lambda row: row.inputs,
+    _within,
+    kind="index",
+    inputs=("x",),
+    output="y",
+    method=False,
+    checks=lambda row: row.inputs,
     shape=lambda x, size: Spec(x.shape, np.dtype(np.int32)),
     samples=lambda: [([NAMES], {"size": 3})],
-)  # fmt: skip
+)
 """Indices of a dimension of that size, as int32; `IndexError` for one that is negative or too large."""
 
 places = Op(
-    lambda x, size: np.arange(size, dtype=np.int32), kind="index", inputs=("x",), output="y", method=False,
+    lambda x, size: np.arange(size, dtype=np.int32),
+    kind="index",
+    inputs=("x",),
+    output="y",
+    method=False,
     shape=lambda x, size: Spec((size,), np.dtype(np.int32)),
     samples=lambda: [([NAMES], {"size": 4})],
-)  # fmt: skip
+)
 """0, 1, … size - 1, to be compared with the indices `x`."""
 
 
@@ -273,20 +299,35 @@ def _lower_scatter_add(x: Any, index: Any, src: Any, dim: int) -> Any:
 
 
 gather = Op(
-    _gather, kind="index", inputs=("x", "index"), output="y", method=False, prepare=_gather_params, lower=_lower_gather,
+    _gather,
+    kind="index",
+    inputs=("x", "index"),
+    output="y",
+    method=False,
+    prepare=_gather_params,
+    lower=_lower_gather,
     checks=lambda row: row.inputs[1:2],
-    vjp=(lambda g, index, x_shape, x_dtype, dim: _into_zeros(
-        lambda zeros, g: scatter_add(zeros, index, g, dim=dim), g, x_shape, x_dtype, (index,)), None),
+    vjp=(
+        lambda g, index, x_shape, x_dtype, dim: _into_zeros(
+            lambda zeros, g: scatter_add(zeros, index, g, dim=dim), g, x_shape, x_dtype, (index,)
+        ),
+        None,
+    ),
     shape=lambda x, index, dim: Spec(index.shape, x.dtype),
     samples=lambda: [([(3, 4), PLACES], {"dim": 1}), ([(3, 4), PLACES], {"dim": 0})],
-)  # fmt: skip
+)
 scatter_add = Op(
-    _scatter_add, kind="index", inputs=("x", "index", "src"), output="y", method=False, lower=_lower_scatter_add,
+    _scatter_add,
+    kind="index",
+    inputs=("x", "index", "src"),
+    output="y",
+    method=False,
+    lower=_lower_scatter_add,
     checks=lambda row: row.inputs[1:2],
     vjp=(lambda g: g, None, lambda g, index, src_shape, src_dtype, dim: _gathered(g, index, src_shape, src_dtype, dim)),
     shape=lambda x, index, src, dim: Spec(x.shape, x.dtype),
     samples=lambda: [([(3, 4), PLACES, (2, 3)], {"dim": 1}), ([(3, 4), PLACES, (3, 4)], {"dim": 0})],
-)  # fmt: skip
+)
 
 
 def _gathered(g: Any, index: Any, src_shape: tuple[int, ...], src_dtype: np.dtype, dim: int) -> Any:

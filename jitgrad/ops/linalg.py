@@ -27,23 +27,35 @@ def _lower_matmul(x: Any, y: Any) -> Any:
 
 
 matmul = Op(
-    np.matmul, kind="matmul", inputs=("x", "y"), output="z", method=False, label="mm",
+    np.matmul,
+    kind="matmul",
+    inputs=("x", "y"),
+    output="z",
+    method=False,
+    label="mm",
     vjp=(lambda g, y: matmul(g, transposed(y)), lambda g, x: matmul(transposed(x), g)),
-    lower=_lower_matmul, shape=lambda x, y: (x.shape[:-1] + y.shape[-1:], x.dtype),
+    lower=_lower_matmul,
+    shape=lambda x, y: (x.shape[:-1] + y.shape[-1:], x.dtype),
     samples=lambda: [([(2, 3), (3, 4)], {}), ([(2, 1, 3), (2, 3, 2)], {})],
-)  # fmt: skip
+)
 
 WELL_CONDITIONED = np.array([[4.0, 1.0, -1.0], [0.5, 3.0, 1.0], [-1.0, 0.5, 5.0]])
 
 solve = Op(
-    np.linalg.solve, kind="linalg", inputs=("x", "y"), output="z", method=False, result="floating", checks=lambda row: row.inputs,
+    np.linalg.solve,
+    kind="linalg",
+    inputs=("x", "y"),
+    output="z",
+    method=False,
+    result="floating",
+    checks=lambda row: row.inputs,
     vjp=(
         lambda g, x, z: -matmul(solve(transposed(x), g), transposed(z)),
         lambda g, x: solve(transposed(x), g),
     ),
     shape=lambda x, y: (y.shape, y.dtype),
     samples=lambda: [([WELL_CONDITIONED, (3, 2)], {}), ([np.stack([WELL_CONDITIONED, 2 * WELL_CONDITIONED]), (2, 3, 1)], {})],
-)  # fmt: skip
+)
 """The z with x z = y, for matrices with equal leading dimensions; `numpy.linalg.LinAlgError` if an x is singular."""
 
 register(globals())

@@ -45,8 +45,7 @@ def _target_shape(x: Any, *shape: Any) -> dict[str, Any]:
             wanted[wanted.index(-1)] = size // known
             known = size
     if known != size or -1 in wanted:
-        raise RuntimeError(f"a tensor of shape {tuple(x.shape)} has {size} elements and cannot take shape "
-                           f"{tuple(wanted)}")  # fmt: skip
+        raise RuntimeError(f"a tensor of shape {tuple(x.shape)} has {size} elements and cannot take shape {tuple(wanted)}")
     return {"shape": tuple(map(int, wanted))}
 
 
@@ -55,8 +54,9 @@ def _expanded_shape(x: Any, *shape: Any) -> dict[str, Any]:
     lead = len(wanted) - x.ndim
     full = [n if n != -1 or i < lead else x.shape[i - lead] for i, n in enumerate(wanted)]
     if lead < 0 or any(have not in (1, want) for have, want in zip(x.shape, full[lead:])) or -1 in full:
-        raise RuntimeError(f"a tensor of shape {tuple(x.shape)} does not expand to {tuple(wanted)}: sizes must agree, "
-                           "or be 1 where they grow")  # fmt: skip
+        raise RuntimeError(
+            f"a tensor of shape {tuple(x.shape)} does not expand to {tuple(wanted)}: sizes must agree, or be 1 where they grow"
+        )
     return {"shape": tuple(int(n) for n in full)}
 
 
@@ -120,36 +120,56 @@ def _piece(g: Any, xs_shapes: Any, dim: int, i: int) -> Any:
 
 
 reshape = linear(
-    lambda x, shape: x.reshape(shape), transpose=lambda g, x_shape: reshape(g, shape=x_shape), view=True,
-    prepare=_target_shape, label="view", shape=lambda x, shape: Spec(shape, x.dtype),
+    lambda x, shape: x.reshape(shape),
+    transpose=lambda g, x_shape: reshape(g, shape=x_shape),
+    view=True,
+    prepare=_target_shape,
+    label="view",
+    shape=lambda x, shape: Spec(shape, x.dtype),
     samples=lambda: [((2, 3), {"shape": (3, 2)}), ((2, 3), {"shape": (6,)}), ((1,), {"shape": ()})],
-)  # fmt: skip
+)
 permute = linear(
-    lambda x, dims: x.transpose(dims), transpose=lambda g, dims: permute(g, dims=_inverse(dims)), view=True,
-    prepare=_dims, shape=lambda x, dims: Spec(tuple(x.shape[d] for d in dims), x.dtype),
+    lambda x, dims: x.transpose(dims),
+    transpose=lambda g, dims: permute(g, dims=_inverse(dims)),
+    view=True,
+    prepare=_dims,
+    shape=lambda x, dims: Spec(tuple(x.shape[d] for d in dims), x.dtype),
     samples=lambda: [((2, 3, 4), {"dims": (2, 0, 1)}), ((2, 3), {"dims": (1, 0)})],
-)  # fmt: skip
+)
 sum = reduction(
-    summed, prepare=over_dims, shape=reduced,
-    vjp=lambda g, x_shape, dim, keepdim: spread(g, x_shape, dim, keepdim), linear=True,
-    samples=lambda: SAMPLES, result="sum", exact=True, hot=True
-)  # fmt: skip
+    summed,
+    prepare=over_dims,
+    shape=reduced,
+    vjp=lambda g, x_shape, dim, keepdim: spread(g, x_shape, dim, keepdim),
+    linear=True,
+    samples=lambda: SAMPLES,
+    result="sum",
+    exact=True,
+    hot=True,
+)
 expand = linear(
-    lambda x, shape: np.broadcast_to(x, shape), transpose=lambda g, x_shape: unexpand(g, x_shape), view=True,
-    prepare=_expanded_shape, shape=lambda x, shape: Spec(shape, x.dtype),
+    lambda x, shape: np.broadcast_to(x, shape),
+    transpose=lambda g, x_shape: unexpand(g, x_shape),
+    view=True,
+    prepare=_expanded_shape,
+    shape=lambda x, shape: Spec(shape, x.dtype),
     samples=lambda: [((3, 1), {"shape": (2, 3, 4)}), ((), {"shape": (3,)}), ((3,), {"shape": (2, 3)})],
-)  # fmt: skip
+)
+
+
 def _flip_params(x: Any, *dims: Any) -> dict[str, Any]:
     given = dims[0] if len(dims) == 1 else dims
     return {"dims": () if given in ((), []) else axes(given, x.ndim)}
 
 
 flip = linear(
-    lambda x, dims: np.flip(x, dims).copy(), transpose=lambda g, dims: flip(g, dims=dims),
+    lambda x, dims: np.flip(x, dims).copy(),
+    transpose=lambda g, dims: flip(g, dims=dims),
     prepare=_flip_params,
-    shape=lambda x, dims: Spec(x.shape, x.dtype), parts=lambda out, x, dims: [(x, np.flip(out, dims), False)],
+    shape=lambda x, dims: Spec(x.shape, x.dtype),
+    parts=lambda out, x, dims: [(x, np.flip(out, dims), False)],
     samples=lambda: [((2, 3), {"dims": (0,)}), ((2, 3), {"dims": (0, 1)})],
-)  # fmt: skip
+)
 
 
 def _narrow(x: Any, dim: int, start: int, length: int) -> Any:
@@ -168,17 +188,21 @@ def _add_narrow(out: Any, g: Any, x_shape: Any, dim: int, start: int) -> None:
 
 
 narrow = linear(
-    _narrow, view=True, label="slice",
+    _narrow,
+    view=True,
+    label="slice",
     transpose=lambda g, x_shape, dim, start: pad(g, dim=dim, start=start, size=x_shape[dim]),
-    prepare=lambda x, dim, start, length: _narrow_params(x, dim, start, length), accumulate=_add_narrow,
+    prepare=lambda x, dim, start, length: _narrow_params(x, dim, start, length),
+    accumulate=_add_narrow,
     samples=lambda: [((4, 3), {"dim": 0, "start": 1, "length": 2})],
-)  # fmt: skip
+)
 pad = linear(
-    _pad, internal=True,
+    _pad,
+    internal=True,
     transpose=lambda g, x_shape, dim, start: narrow(g, dim=dim, start=start, length=x_shape[dim]),
     parts=lambda out, x, dim, start, size: [(None, out, False), (x, _narrow(out, dim, start, x.shape[dim]), False)],
     samples=lambda: [((2, 3), {"dim": 0, "start": 1, "size": 5})],
-)  # fmt: skip
+)
 
 
 def _narrow_params(x: Any, dim: int, start: int, length: int) -> dict[str, Any]:
@@ -193,14 +217,20 @@ def _narrow_params(x: Any, dim: int, start: int, length: int) -> dict[str, Any]:
 
 
 cat = Op(
-    lambda *xs, dim: np.concatenate(xs, axis=dim), kind="cat", inputs=("*xs",), output="y", method=False,
+    lambda *xs, dim: np.concatenate(xs, axis=dim),
+    kind="cat",
+    inputs=("*xs",),
+    output="y",
+    method=False,
     vjp=(lambda g, xs_shapes, dim, i: _piece(g, xs_shapes, dim, i),),
     shape=lambda *xs, dim: Spec(
-        (*xs[0].shape[:dim], int(np.sum([x.shape[dim] for x in xs])), *xs[0].shape[dim + 1 :]), xs[0].dtype),
+        (*xs[0].shape[:dim], int(np.sum([x.shape[dim] for x in xs])), *xs[0].shape[dim + 1 :]), xs[0].dtype
+    ),
     parts=lambda out, *xs, dim: [
         (x, _narrow(out, dim, end - x.shape[dim], x.shape[dim]), False)
-        for x, end in zip(xs, itertools.accumulate(x.shape[dim] for x in xs))],
+        for x, end in zip(xs, itertools.accumulate(x.shape[dim] for x in xs))
+    ],
     samples=lambda: [([(2, 3), (1, 3), (2, 3)], {"dim": 0}), ([(2, 3), (2, 1)], {"dim": 1})],
-)  # fmt: skip
+)
 
 register(globals())

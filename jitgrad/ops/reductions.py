@@ -25,8 +25,9 @@ def _over_some(x: Any, dim: Any = None, keepdim: bool = False) -> dict[str, Any]
     found = over_dims(x, dim, keepdim)
     if 0 in [x.shape[d] for d in found["dim"] if x.ndim]:
         kind = RuntimeError if dim is None else IndexError
-        raise kind(f"nothing to reduce: shape {tuple(x.shape)} is empty along dim={dim}, and an extreme of no "
-                         "elements has no value")  # fmt: skip
+        raise kind(
+            f"nothing to reduce: shape {tuple(x.shape)} is empty along dim={dim}, and an extreme of no elements has no value"
+        )
     return found
 
 
@@ -63,30 +64,52 @@ def _prod_tree(x: Any, dim: tuple[int, ...], keepdim: bool) -> Any:
 
 mean = reduction(
     lambda x, dim, keepdim: summed(x, dim, keepdim) / x.dtype.type(count(x.shape, dim)),
-    vjp=lambda g, x_shape, dim, keepdim: spread(g / count(x_shape, dim), x_shape, dim, keepdim), linear=True,
+    vjp=lambda g, x_shape, dim, keepdim: spread(g / count(x_shape, dim), x_shape, dim, keepdim),
+    linear=True,
     lower=lambda x, dim, keepdim: sum(x, dim=dim, keepdim=keepdim) / count(x.shape, dim),
-    prepare=over_dims, shape=reduced, samples=lambda: SAMPLES, result="floating", hot=True
-)  # fmt: skip
+    prepare=over_dims,
+    shape=reduced,
+    samples=lambda: SAMPLES,
+    result="floating",
+    hot=True,
+)
 prod = reduction(
-    lambda x, dim, keepdim: np.multiply.reduce(x, axis=dim, keepdims=keepdim, dtype=x.dtype), prepare=over_dims,
-    shape=reduced, lower=_prod_tree, samples=lambda: SAMPLES, result="sum", hot=True
-)  # fmt: skip
+    lambda x, dim, keepdim: np.multiply.reduce(x, axis=dim, keepdims=keepdim, dtype=x.dtype),
+    prepare=over_dims,
+    shape=reduced,
+    lower=_prod_tree,
+    samples=lambda: SAMPLES,
+    result="sum",
+    hot=True,
+)
 amax = reduction(
-    lambda x, dim, keepdim: np.maximum.reduce(x, axis=dim, keepdims=keepdim), prepare=_over_some, shape=reduced,
-    vjp=lambda g, x, y, dim, keepdim: _tied(g, x, y, dim, keepdim), samples=lambda: SAMPLES,
-)  # fmt: skip
+    lambda x, dim, keepdim: np.maximum.reduce(x, axis=dim, keepdims=keepdim),
+    prepare=_over_some,
+    shape=reduced,
+    vjp=lambda g, x, y, dim, keepdim: _tied(g, x, y, dim, keepdim),
+    samples=lambda: SAMPLES,
+)
 amin = reduction(
-    lambda x, dim, keepdim: np.minimum.reduce(x, axis=dim, keepdims=keepdim), prepare=_over_some, shape=reduced,
-    vjp=lambda g, x, y, dim, keepdim: _tied(g, x, y, dim, keepdim), samples=lambda: SAMPLES,
-)  # fmt: skip
+    lambda x, dim, keepdim: np.minimum.reduce(x, axis=dim, keepdims=keepdim),
+    prepare=_over_some,
+    shape=reduced,
+    vjp=lambda g, x, y, dim, keepdim: _tied(g, x, y, dim, keepdim),
+    samples=lambda: SAMPLES,
+)
 any = reduction(
-    lambda x, dim, keepdim: np.logical_or.reduce(x, axis=dim, keepdims=keepdim), prepare=over_dims, exact=True,
-    shape=lambda x, dim, keepdim: Spec(reduced_shape(x.shape, dim, keepdim), np.dtype(bool)), samples=lambda: SAMPLES,
-)  # fmt: skip
+    lambda x, dim, keepdim: np.logical_or.reduce(x, axis=dim, keepdims=keepdim),
+    prepare=over_dims,
+    exact=True,
+    shape=lambda x, dim, keepdim: Spec(reduced_shape(x.shape, dim, keepdim), np.dtype(bool)),
+    samples=lambda: SAMPLES,
+)
 all = reduction(
-    lambda x, dim, keepdim: np.logical_and.reduce(x, axis=dim, keepdims=keepdim), prepare=over_dims, exact=True,
-    shape=lambda x, dim, keepdim: Spec(reduced_shape(x.shape, dim, keepdim), np.dtype(bool)), samples=lambda: SAMPLES,
-)  # fmt: skip
+    lambda x, dim, keepdim: np.logical_and.reduce(x, axis=dim, keepdims=keepdim),
+    prepare=over_dims,
+    exact=True,
+    shape=lambda x, dim, keepdim: Spec(reduced_shape(x.shape, dim, keepdim), np.dtype(bool)),
+    samples=lambda: SAMPLES,
+)
 
 
 def _arg(pick: Any) -> Any:
@@ -170,18 +193,35 @@ def _shares(x: Any, y: Any, dim: tuple[int, ...], keepdim: bool) -> Any:
 
 
 logsumexp = reduction(
-    _logsumexp, lower=_lower_logsumexp, prepare=over_dims, shape=reduced, result="floating", samples=lambda: SAMPLES,
-    vjp=lambda g, x, y, dim, keepdim: spread(g, x.shape, dim, keepdim) * _shares(x, y, dim, keepdim), hot=True
-)  # fmt: skip
+    _logsumexp,
+    lower=_lower_logsumexp,
+    prepare=over_dims,
+    shape=reduced,
+    result="floating",
+    samples=lambda: SAMPLES,
+    vjp=lambda g, x, y, dim, keepdim: spread(g, x.shape, dim, keepdim) * _shares(x, y, dim, keepdim),
+    hot=True,
+)
 softmax = reduction(
-    _softmax, lower=_lower_softmax, prepare=_along, shape=lambda x, dim: Spec(x.shape, x.dtype), result="floating",
-    vjp=lambda g, y, dim: y * (g - total(g * y, dim)) if y.shape else zeros_like(g), samples=lambda: ALONG, hot=True
-)  # fmt: skip
+    _softmax,
+    lower=_lower_softmax,
+    prepare=_along,
+    shape=lambda x, dim: Spec(x.shape, x.dtype),
+    result="floating",
+    vjp=lambda g, y, dim: y * (g - total(g * y, dim)) if y.shape else zeros_like(g),
+    samples=lambda: ALONG,
+    hot=True,
+)
 log_softmax = reduction(
-    _log_softmax, lower=_lower_log_softmax, prepare=_along, shape=lambda x, dim: Spec(x.shape, x.dtype),
-    vjp=lambda g, y, dim: g - exp(y) * total(g, dim) if y.shape else zeros_like(g), result="floating",
-    samples=lambda: ALONG, hot=True
-)  # fmt: skip
+    _log_softmax,
+    lower=_lower_log_softmax,
+    prepare=_along,
+    shape=lambda x, dim: Spec(x.shape, x.dtype),
+    vjp=lambda g, y, dim: g - exp(y) * total(g, dim) if y.shape else zeros_like(g),
+    result="floating",
+    samples=lambda: ALONG,
+    hot=True,
+)
 
 
 def _spread_params(x: Any, dim: Any = None, correction: float = 1, keepdim: bool = False, unbiased: Any = None) -> dict:
@@ -220,10 +260,18 @@ def _lower_var(x: Any, dim: tuple[int, ...], keepdim: bool, correction: float) -
 
 VAR_SAMPLES = [(shape, params | {"correction": 1}) for shape, params in SAMPLES]
 var = reduction(
-    _var, lower=_lower_var, prepare=_spread_params, shape=reduced, result="floating", samples=lambda: VAR_SAMPLES,
+    _var,
+    lower=_lower_var,
+    prepare=_spread_params,
+    shape=reduced,
+    result="floating",
+    samples=lambda: VAR_SAMPLES,
     vjp=lambda g, x, dim, keepdim, correction: (
-        spread(g * (2 * _per_degree(x.shape, dim, correction)), x.shape, dim, keepdim) * _centred(x, dim)), hot=True
-)  # fmt: skip
+        spread(g * (2 * _per_degree(x.shape, dim, correction)), x.shape, dim, keepdim) * _centred(x, dim)
+    ),
+    hot=True,
+)
+
 
 def _norm_params(x: Any, p: Any = 2, dim: Any = None, keepdim: bool = False) -> dict[str, Any]:
     if not isinstance(p, (int, float)):
@@ -300,25 +348,39 @@ def _norm_vjp(g: Any, x: Any, y: Any, dim: tuple[int, ...], keepdim: bool, p: fl
 
 
 norm = reduction(
-    _norm, prepare=_norm_params, shape=reduced, result="floating", vjp=_norm_vjp,
+    _norm,
+    prepare=_norm_params,
+    shape=reduced,
+    result="floating",
+    vjp=_norm_vjp,
     samples=lambda: [(s, k | {"p": p}) for s, k in SAMPLES for p in (0.0, 1.0, 2.0, 3.0, math.inf)],
     lower=lambda x, dim, keepdim, p: (
-        _lower_root(x, dim, keepdim) if p == 2
-        else sum(abs(x), dim=dim, keepdim=keepdim) if p == 1
-        else norm(x, dim=dim, keepdim=keepdim, p=p)), hot=True
-)  # fmt: skip
+        _lower_root(x, dim, keepdim)
+        if p == 2
+        else sum(abs(x), dim=dim, keepdim=keepdim)
+        if p == 1
+        else norm(x, dim=dim, keepdim=keepdim, p=p)
+    ),
+    hot=True,
+)
 
 
 std = reduction(
     lambda x, dim, keepdim, correction: _root(
-        x - summed(x, dim, True) / x.dtype.type(count(x.shape, dim)), dim, keepdim, _degrees(x.shape, dim, correction)),
+        x - summed(x, dim, True) / x.dtype.type(count(x.shape, dim)), dim, keepdim, _degrees(x.shape, dim, correction)
+    ),
     lower=lambda x, dim, keepdim, correction: _lower_root(
-        _centred(x, dim), dim, keepdim, float(_degrees(x.shape, dim, correction))),
-    prepare=_spread_params, shape=reduced, result="floating", samples=lambda: VAR_SAMPLES,
+        _centred(x, dim), dim, keepdim, float(_degrees(x.shape, dim, correction))
+    ),
+    prepare=_spread_params,
+    shape=reduced,
+    result="floating",
+    samples=lambda: VAR_SAMPLES,
     vjp=lambda g, x, y, dim, keepdim, correction: (
-        spread(g * _per_degree(x.shape, dim, correction), x.shape, dim, keepdim) * _over(_centred(x, dim), y, dim, keepdim)),
-    hot=True
-)  # fmt: skip
+        spread(g * _per_degree(x.shape, dim, correction), x.shape, dim, keepdim) * _over(_centred(x, dim), y, dim, keepdim)
+    ),
+    hot=True,
+)
 
 
 def _flipped(x: Any, dim: int) -> Any:
@@ -326,9 +388,15 @@ def _flipped(x: Any, dim: int) -> Any:
 
 
 cumsum = reduction(
-    running, prepare=_along, exact=True, samples=lambda: ALONG,
-    vjp=lambda g, dim: _flipped(cumsum(_flipped(g, dim), dim=dim), dim), linear=True, result="sum",
-    shape=lambda x, dim: Spec(x.shape, x.dtype), hot=True
-)  # fmt: skip
+    running,
+    prepare=_along,
+    exact=True,
+    samples=lambda: ALONG,
+    vjp=lambda g, dim: _flipped(cumsum(_flipped(g, dim), dim=dim), dim),
+    linear=True,
+    result="sum",
+    shape=lambda x, dim: Spec(x.shape, x.dtype),
+    hot=True,
+)
 
 register(globals())

@@ -130,6 +130,7 @@ def _in_two(x: np.ndarray, near: Callable, far: Callable) -> Any:
 
 def bessel(x: np.ndarray, n: int, shrunk: bool = False, over: bool = False) -> Any:
     """I_n(x); times e**-|x| if `shrunk`, divided by x if `over`."""
+
     def near(a: Any) -> Any:
         return _over_powers(a, n) * a ** (n - over) * (np.exp(-a) if shrunk else 1)
 
@@ -144,6 +145,7 @@ def bessel(x: np.ndarray, n: int, shrunk: bool = False, over: bool = False) -> A
 
 def bessel_less(x: np.ndarray, slope: bool) -> Any:
     """(I_0(a) - I_1(a)) e**-a for a = |x|, or its derivative; in Hankel's expansions the leading terms are equal."""
+
     def near(a: Any) -> Any:
         one = _over_powers(a, 1)
         less = _over_powers(a, 0) - a * one

@@ -174,9 +174,7 @@ class Op:
         given = d or vjp or (None,) * len(self.inputs)
         self.partials = bool(d)
         skip = 0 if d else 1
-        return tuple(
-            Rule(rule, self.inputs, self.output, skip) if callable(rule) else rule for rule in given
-        )
+        return tuple(Rule(rule, self.inputs, self.output, skip) if callable(rule) else rule for rule in given)
 
     def __repr__(self) -> str:
         return f"<op {self.name}>"
@@ -223,34 +221,54 @@ class Op:
         slots = tuple(sorted({slot for _, rule in wanted for slot in rule.values}))
         calls = tuple((i, rule, tuple(slots.index(s) for s in rule.values)) for i, rule in wanted)
         derived = [n for _, rule in wanted for n in rule.statics if n.endswith(("_shape", "_dtype", "_shapes")) or n == "i"]
-        quick = tuple(
-            (i, rule.function, picks, -1 if rule.statics else len(picks), rule.statics) for i, rule, picks in calls
-        )
+        quick = tuple((i, rule.function, picks, -1 if rule.statics else len(picks), rule.statics) for i, rule, picks in calls)
         return Plan(slots, calls, self.accumulate is None and not derived, quick)
 
 
 def unary(formula: str, run: Callable, *, d: Any = None, vjp: Any = None, domain: Any = (-3.0, 3.0), **more: Any) -> Op:
     """An elementwise op of one input `x` with result `y`; `d` is dy/dx."""
     return Op(
-        run, kind="elementwise", inputs=("x",), output="y", kernel=formula, domain=(domain,),
-        d=None if d is None else (d,), vjp=None if vjp is None else (vjp,), linear=vjp is not None, **more,
-    )  # fmt: skip
+        run,
+        kind="elementwise",
+        inputs=("x",),
+        output="y",
+        kernel=formula,
+        domain=(domain,),
+        d=None if d is None else (d,),
+        vjp=None if vjp is None else (vjp,),
+        linear=vjp is not None,
+        **more,
+    )
 
 
 def binary(formula: str, run: Callable, *, d: Any = None, vjp: Any = None, domain: Any = None, **more: Any) -> Op:
     """An elementwise op of `x` and `y` with result `z`; `d` is the pair (dz/dx, dz/dy)."""
     return Op(
-        run, kind="elementwise", inputs=("x", "y"), output="z", kernel=formula, d=d, vjp=vjp,
-        linear=vjp is not None, domain=domain or ((-3.0, 3.0), (-3.0, 3.0)), **more,
-    )  # fmt: skip
+        run,
+        kind="elementwise",
+        inputs=("x", "y"),
+        output="z",
+        kernel=formula,
+        d=d,
+        vjp=vjp,
+        linear=vjp is not None,
+        domain=domain or ((-3.0, 3.0), (-3.0, 3.0)),
+        **more,
+    )
 
 
 def predicate(formula: str, run: Callable, *, inputs: tuple[str, ...] = ("x", "y"), **more: Any) -> Op:
     """An elementwise op with a boolean result and no derivative."""
     return Op(
-        run, kind="elementwise", inputs=inputs, output="z", kernel=formula, result="bool",
-        domain=((-3.0, 3.0),) * len(inputs), **more,
-    )  # fmt: skip
+        run,
+        kind="elementwise",
+        inputs=inputs,
+        output="z",
+        kernel=formula,
+        result="bool",
+        domain=((-3.0, 3.0),) * len(inputs),
+        **more,
+    )
 
 
 def reduction(run: Callable, *, vjp: Any = None, **more: Any) -> Op:
@@ -333,8 +351,9 @@ def axis(dim: Any, ndim: int, *, what: str = "dim") -> int:
     d = operator.index(dim)
     bound = max(ndim, 1)
     if not -bound <= d < bound:
-        raise IndexError(f"{what}={d} is out of range for a tensor with {ndim} dimension{'s' * (ndim != 1)}: "
-                         f"use {-bound} to {bound - 1}")  # fmt: skip
+        raise IndexError(
+            f"{what}={d} is out of range for a tensor with {ndim} dimension{'s' * (ndim != 1)}: use {-bound} to {bound - 1}"
+        )
     return d % bound
 
 

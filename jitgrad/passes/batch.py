@@ -186,8 +186,10 @@ class _Place:
         """The arrays, those with a batch of equal rank, so that they broadcast against each other."""
         return [
             _shaped(a.value, (self.size, *(1,) * (self.rank + 1 - a.value.ndim), *a.value.shape[1:]))
-            if isinstance(a, Batch) else a for a in self.arrays
-        ]  # fmt: skip
+            if isinstance(a, Batch)
+            else a
+            for a in self.arrays
+        ]
 
     def order(self, ndim: int) -> list[int]:
         """How the dimensions (batch, then those of one example) stand in what the index of `beside` picks."""
@@ -242,6 +244,11 @@ def _write(row: Row, operands: Operands, size: int) -> Any:
 
 
 RULES: dict[str, Callable[[Row, Operands, int], Any]] = {
-    "elementwise": _elementwise, "reduction": _reduction, "movement": _movement, "cat": _cat, "matmul": _matmul,
-    "index": _index, "linalg": lambda row, operands, size: apply(row.op, [spread(x, size) for x in operands], row.params),
-}  # fmt: skip
+    "elementwise": _elementwise,
+    "reduction": _reduction,
+    "movement": _movement,
+    "cat": _cat,
+    "matmul": _matmul,
+    "index": _index,
+    "linalg": lambda row, operands, size: apply(row.op, [spread(x, size) for x in operands], row.params),
+}

@@ -72,8 +72,10 @@ class Pattern:
     def check(self, rows: int, columns: int) -> None:
         """`ValueError` unless the pattern has that shape."""
         if (self.rows, self.columns) != (rows, columns):
-            raise ValueError(f"sparsity has shape {[self.rows, self.columns]}, and the Jacobian has {[rows, columns]}: an "
-                             "element of the result each row, an element of the argument each column")  # fmt: skip
+            raise ValueError(
+                f"sparsity has shape {[self.rows, self.columns]}, and the Jacobian has {[rows, columns]}: an "
+                "element of the result each row, an element of the argument each column"
+            )
 
     def widest(self) -> int:
         """How many elements the fullest row has: at least so many colours are needed."""

@@ -194,9 +194,10 @@ class Sweep:
                 part = function(g)
             else:
                 part = (
-                    function(g, saved[picks[0]]) if n == 1
+                    function(g, saved[picks[0]])
+                    if n == 1
                     else function(g, *[saved[p] for p in picks], *[row.params[name] for name in names])
-                )  # fmt: skip
+                )
             if x in cotangents:
                 self.add(x, part, False)
             else:

@@ -42,7 +42,6 @@ MOST_COUNTED = 1 << 16
 """The longest sequence 0, 1, 2, … that is kept instead of made."""
 
 
-
 class _Simplifier:
     """Rows in, simpler rows out, which `tracing` collects in order."""
 
@@ -283,12 +282,22 @@ class _Simplifier:
 
 
 _SIMPLER: dict[Op, Callable[[_Simplifier, Row, tuple[Row, ...]], Row | None]] = {
-    mul: _Simplifier._multiplied, add: _Simplifier._added, exp: _Simplifier._exponential, expand: _Simplifier._shaped,
-    reshape: _Simplifier._shaped, permute: _Simplifier._permuted, matmul: _Simplifier._product,
-    gather: _Simplifier._gathered, places: _Simplifier._counted, within: _Simplifier._checked,
-    index_add: _Simplifier._written, index_put: _Simplifier._written, sum: _Simplifier._summed,
-    cumsum: _Simplifier._summed_up, where: _Simplifier._either,
-}  # fmt: skip
+    mul: _Simplifier._multiplied,
+    add: _Simplifier._added,
+    exp: _Simplifier._exponential,
+    expand: _Simplifier._shaped,
+    reshape: _Simplifier._shaped,
+    permute: _Simplifier._permuted,
+    matmul: _Simplifier._product,
+    gather: _Simplifier._gathered,
+    places: _Simplifier._counted,
+    within: _Simplifier._checked,
+    index_add: _Simplifier._written,
+    index_put: _Simplifier._written,
+    sum: _Simplifier._summed,
+    cumsum: _Simplifier._summed_up,
+    where: _Simplifier._either,
+}
 _CHANGING = _COPIES | {LEAF, CONST, cast, getitem, *_SIMPLER}
 """The ops that `_Simplifier` knows something about; the others it can only lower, or share."""
 

@@ -36,9 +36,10 @@ _ANNOTATED: dict[str, tuple[Callable[[Any], bool], str]] = {
     "float": (lambda v: isinstance(v, (int, float, np.number)), "a number"),
 }
 _NAMED: dict[str, tuple[Callable[[Any], bool], str]] = {
-    "dim": (_is_dim, _INTS), "axis": (_is_dim, _INTS),
+    "dim": (_is_dim, _INTS),
+    "axis": (_is_dim, _INTS),
     "value": (lambda v: isinstance(v, (Handle, int, float, np.number, np.bool_)), "a number"),
-}  # fmt: skip
+}
 _NAMED |= dict.fromkeys(("min", "max", "alpha", "correction", "start", "end", "step"), _NAMED["value"])
 
 

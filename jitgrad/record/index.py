@@ -39,8 +39,7 @@ def parse(index: Any, shape: tuple[int, ...]) -> list[Step]:
     items = [_item(i) for i in index] if isinstance(index, tuple) else [_item(index)]
     used = sum(map(_consumed, items))
     if used > len(shape):
-        raise IndexError(f"{used} indices for a tensor of {len(shape)} dimensions (shape {list(shape)}): leave some "
-                         "out")
+        raise IndexError(f"{used} indices for a tensor of {len(shape)} dimensions (shape {list(shape)}): leave some out")
     if sum(i is Ellipsis for i in items) > 1:
         raise IndexError("an index may hold one ellipsis (...), not several")
     return _Steps(shape, len(shape) - used).take(items)
@@ -85,8 +84,9 @@ def _item(item: Any) -> Any:
     if item.dtype == np.bool_:
         return item if item.ndim else bool(item)
     if item.dtype == np.uint8 and item.ndim:
-        raise IndexError("an index of dtype uint8 is a mask to PyTorch and positions to NumPy: say which, with "
-                         ".bool() or .long()")  # fmt: skip
+        raise IndexError(
+            "an index of dtype uint8 is a mask to PyTorch and positions to NumPy: say which, with .bool() or .long()"
+        )
     if item.dtype.kind not in "iu":
         raise IndexError(f"index arrays must be integer or bool, not {item.dtype}")
     return item.astype(np.int64) if item.ndim else int(item)
@@ -99,8 +99,7 @@ def _int(item: Any) -> int:
         raise
     except (AttributeError, TypeError):
         kind: type[Exception] = TypeError if isinstance(item, str) else IndexError
-        raise kind(f"cannot index with {type(item).__name__}: use ints, slices, None, ..., integer or bool "
-                   "tensors") from None
+        raise kind(f"cannot index with {type(item).__name__}: use ints, slices, None, ..., integer or bool tensors") from None
 
 
 def _traced(item: Handle) -> Handle:
@@ -167,8 +166,10 @@ class _Steps:
         size = self.shape[self.axis]
         if not -size <= item < size:
             allowed = f"use {-size} to {size - 1}" if size else "it is empty"
-            raise IndexError(f"index {item} is out of range for dimension {self.axis}, which has size {size} (shape "
-                             f"{list(self.shape)}): {allowed}")  # fmt: skip
+            raise IndexError(
+                f"index {item} is out of range for dimension {self.axis}, which has size {size} (shape "
+                f"{list(self.shape)}): {allowed}"
+            )
 
     def _add_array(self, item: Any) -> None:
         if isinstance(item, Handle) or item.dtype != np.bool_:
@@ -179,8 +180,10 @@ class _Steps:
             return
         here = self.shape[self.axis : self.axis + item.ndim]
         if item.shape != here:
-            raise IndexError(f"a mask of shape {list(item.shape)} selects nothing sensible from dimensions of size "
-                             f"{list(here)} (shape {list(self.shape)}): the two must be equal")  # fmt: skip
+            raise IndexError(
+                f"a mask of shape {list(item.shape)} selects nothing sensible from dimensions of size "
+                f"{list(here)} (shape {list(self.shape)}): the two must be equal"
+            )
         for found in np.nonzero(item):
             self.basic.append(ALL)
             self._slot(found)
@@ -191,8 +194,10 @@ class _Steps:
         if not isinstance(item, np.ndarray) or not item.size or (-size <= item.min() and item.max() < size):
             return
         bad = item.min() if item.min() < -size else item.max()
-        raise IndexError(f"an index array holds {bad}, which is out of range for dimension {self.axis}, which has size "
-                         f"{size} (shape {list(self.shape)})")  # fmt: skip
+        raise IndexError(
+            f"an index array holds {bad}, which is out of range for dimension {self.axis}, which has size "
+            f"{size} (shape {list(self.shape)})"
+        )
 
     def _slot(self, array: Any) -> None:
         self.rich.append(Slot(len(self.arrays)))

@@ -19,8 +19,10 @@ from jitgrad.tape.handle import Handle
 taken_since: ContextVar[int | None] = ContextVar("taken_since", default=None)
 """Where the derivative of a function is being taken: rows with this number or a later one may depend on its arguments."""
 
-_AS_NUMBER = ("stay with tensors, as with jitgrad.exp instead of math.exp, jitgrad.stack([x, y]) to put results together, a "
-              "tensor (jitgrad.zeros(3)) to write into instead of a NumPy array")  # fmt: skip
+_AS_NUMBER = (
+    "stay with tensors, as with jitgrad.exp instead of math.exp, jitgrad.stack([x, y]) to put results together, a "
+    "tensor (jitgrad.zeros(3)) to write into instead of a NumPy array"
+)
 _AS_TENSOR = "put tensors together with jitgrad.stack or jitgrad.cat, and take a copy with clone()"
 
 
@@ -33,8 +35,10 @@ def is_taken(handle: Handle) -> bool:
 def as_number(handle: Handle, what: str) -> None:
     """Warn if a tensor becomes a Python number, or several, and a derivative would go through it."""
     if is_taken(handle):
-        _warn(f"{what} gives plain numbers, so the derivative that is being taken does not go through what is computed of "
-              f"them: {_AS_NUMBER}. For numbers just to look at write x.detach(), as in x.detach().item()")  # fmt: skip
+        _warn(
+            f"{what} gives plain numbers, so the derivative that is being taken does not go through what is computed of "
+            f"them: {_AS_NUMBER}. For numbers just to look at write x.detach(), as in x.detach().item()"
+        )
 
 
 class Text(str):
@@ -65,8 +69,10 @@ def as_data(handle: Handle, what: str) -> None:
     """Warn if a tensor that requires grad becomes a part of a new one that knows nothing of it."""
     row = handle._row
     if row is not None and row.requires and grad_mode.get():
-        _warn(f"{what} makes a new tensor of values of one that requires grad, and no gradient goes through it: {_AS_TENSOR}; "
-              "where that is meant, write x.detach()")  # fmt: skip
+        _warn(
+            f"{what} makes a new tensor of values of one that requires grad, and no gradient goes through it: {_AS_TENSOR}; "
+            "where that is meant, write x.detach()"
+        )
 
 
 def is_masked(array: Any) -> bool:
@@ -81,8 +87,10 @@ def refuse_masked(array: Any) -> None:
         raise TypeError(MASKED)
 
 
-MASKED = ("a masked array cannot be used here, since tensors have no masks: pass array.filled(value), or its data and its mask, "
-          "as in where(mask, 0, data)")  # fmt: skip
+MASKED = (
+    "a masked array cannot be used here, since tensors have no masks: pass array.filled(value), or its data and its mask, "
+    "as in where(mask, 0, data)"
+)
 
 
 def _warn(message: str) -> None:

@@ -34,8 +34,10 @@ def same_dtype(op: Op, operands: Sequence[Any], *, numbers: bool = False) -> tup
     numbers = numbers or first == 1
     known = ranks(operands)[first:]
     if first and _dtype_rank(operands[0])[0] != np.bool_:
-        raise RuntimeError(f"where: the condition must be bool, not {dtypes.of(_dtype_rank(operands[0])[0]).name}: "
-                        "compare, as in where(x > 0, ...)")  # fmt: skip
+        raise RuntimeError(
+            f"where: the condition must be bool, not {dtypes.of(_dtype_rank(operands[0])[0]).name}: "
+            "compare, as in where(x > 0, ...)"
+        )
     common = known[0][0] if len({d for d, _ in known}) == 1 and known[0][1] >= 0 else dtypes.result_type(known)
     if op.result == "float" and not dtypes.is_floating(common):
         common = dtypes.default()
@@ -47,9 +49,13 @@ def same_dtype(op: Op, operands: Sequence[Any], *, numbers: bool = False) -> tup
     common = SINGLE if half is not None and not op.jumps else common
     converted = [
         *operands[:first],
-        *[dtypes.number(o, common) if numbers and not isinstance(o, (Handle, np.ndarray)) and common not in HALF
-          else _converted(o, d, r, common) for o, (d, r) in zip(operands[first:], known)],
-    ]  # fmt: skip
+        *[
+            dtypes.number(o, common)
+            if numbers and not isinstance(o, (Handle, np.ndarray)) and common not in HALF
+            else _converted(o, d, r, common)
+            for o, (d, r) in zip(operands[first:], known)
+        ],
+    ]
     return converted if half is None or common == SINGLE else widened(converted), half
 
 

@@ -154,10 +154,19 @@ def quick_binary(op: Op, general: Callable = apply) -> Callable:
         if other.__class__ is not cls:
             return with_number(self, other)
         y = other._value
-        if lifting or y.__class__ is not kind or (
-            dtype is None
-            and (kind is not ndarray or x.dtype is not y.dtype or x.shape != y.shape or (x.dtype not in FLOATS and not any_dtype))
-        ):  # fmt: skip
+        if (
+            lifting
+            or y.__class__ is not kind
+            or (
+                dtype is None
+                and (
+                    kind is not ndarray
+                    or x.dtype is not y.dtype
+                    or x.shape != y.shape
+                    or (x.dtype not in FLOATS and not any_dtype)
+                )
+            )
+        ):
             out = traced(self, other) if x is None else None
             return general(op, (self, other)) if out is None else out
         try:
@@ -199,9 +208,11 @@ def _with_number(op: Op, reflected: bool, general: Callable) -> Callable:
     def method(self: Any, other: Any) -> Any:
         x = self._value
         dtype = SCALARS.get(x.__class__)
-        if lifting or (dtype is None and (x.__class__ is not ndarray or x.dtype not in FLOATS)) or (
-            other.__class__ is not float and other.__class__ is not int
-        ):  # fmt: skip
+        if (
+            lifting
+            or (dtype is None and (x.__class__ is not ndarray or x.dtype not in FLOATS))
+            or (other.__class__ is not float and other.__class__ is not int)
+        ):
             out = traced(self, other, reflected) if x is None else None
             if out is None and (is_operand(other) or (op is mul and _is_no_count(self, other))):
                 return general(op, (other, self) if reflected else (self, other))
@@ -289,5 +300,3 @@ def _named(method: Callable, op: Op, name: str = "") -> Callable:
     method.__doc__ = describe(op)
     method.__signature__ = signature(op)  # type: ignore[attr-defined]
     return method
-
-

@@ -266,8 +266,10 @@ class Trace:
 
     def draw(self, function: Callable[[], Any]) -> Any:
         """What a function that draws random numbers gives while this trace records: nothing good."""
-        raise TracedValueError("random numbers drawn inside a function under jit would be drawn once and then "
-                               "repeated at every call: draw them outside and pass them as an argument")  # fmt: skip
+        raise TracedValueError(
+            "random numbers drawn inside a function under jit would be drawn once and then "
+            "repeated at every call: draw them outside and pass them as an argument"
+        )
 
     def capture_array(self, array: np.ndarray) -> Leaf:
         """The leaf that stands for an array of the caller, which may change between calls."""
@@ -285,8 +287,10 @@ class Trace:
 def leaked(row: Row) -> str:
     """What is said of a tensor without a value, where no trace records."""
     if any(row in trace.rows for trace in list(lifting)):
-        return ("a tensor that belongs to another thread, in which jit or vmap is recording: compute with it in that thread, and "
-                "start threads outside of the function")  # fmt: skip
+        return (
+            "a tensor that belongs to another thread, in which jit or vmap is recording: compute with it in that thread, and "
+            "start threads outside of the function"
+        )
     return LEAKED
 
 

@@ -26,19 +26,42 @@ from jitgrad.tape.handle import Handle, make
 from jitgrad.tape.row import Row
 
 _OPERATORS = {
-    TABLE[name]: getattr(operator, f"__{python}__") for name, python in {
-        "add": "add", "sub": "sub", "mul": "mul", "div": "truediv", "floor_divide": "floordiv", "remainder": "mod", "pow": "pow",
-        "neg": "neg", "abs": "abs", "eq": "eq", "ne": "ne", "lt": "lt", "le": "le", "gt": "gt", "ge": "ge",
-        "bitwise_and": "and", "bitwise_or": "or", "bitwise_xor": "xor", "bitwise_not": "invert",
+    TABLE[name]: getattr(operator, f"__{python}__")
+    for name, python in {
+        "add": "add",
+        "sub": "sub",
+        "mul": "mul",
+        "div": "truediv",
+        "floor_divide": "floordiv",
+        "remainder": "mod",
+        "pow": "pow",
+        "neg": "neg",
+        "abs": "abs",
+        "eq": "eq",
+        "ne": "ne",
+        "lt": "lt",
+        "le": "le",
+        "gt": "gt",
+        "ge": "ge",
+        "bitwise_and": "and",
+        "bitwise_or": "or",
+        "bitwise_xor": "xor",
+        "bitwise_not": "invert",
     }.items()
-}  # fmt: skip
+}
 """The operators of Python that numbers alone may meet."""
 
 _GROWTH = {
-    "add": operator.add, "sub": operator.add, "mul": operator.mul, "floor_divide": lambda a, b: a + 1,
-    "remainder": lambda a, b: b, "pow": operator.pow, "neg": lambda a: a, "abs": lambda a: a,
+    "add": operator.add,
+    "sub": operator.add,
+    "mul": operator.mul,
+    "floor_divide": lambda a, b: a + 1,
+    "remainder": lambda a, b: b,
+    "pow": operator.pow,
+    "neg": lambda a: a,
+    "abs": lambda a: a,
     "bitwise_not": lambda a: a + 1,
-}  # fmt: skip
+}
 """How large a result can be for operands that are at most so large; elsewhere twice the sum of them."""
 
 
@@ -80,8 +103,9 @@ def _operated(trace: Trace, op: Op, operands: Sequence[Any], numbers: Sequence[N
     exponent = operands[1] if op is pow_op else None
     if meaning is operator.pow and kinds[0] in (int, bool) and kinds[1] in (int, bool):
         if isinstance(exponent, Handle):
-            raise TracedValueError("an int to the power of an int that is not known yet may be an int or a fraction: make one of "
-                                   "them a float")  # fmt: skip
+            raise TracedValueError(
+                "an int to the power of an int that is not known yet may be an int or a fraction: make one of them a float"
+            )
         if exponent < 0:  # type: ignore[operator]
             kinds, exponent = (float, float), float(exponent)  # type: ignore[arg-type]
     kind, dtype = _result(meaning, op.result == "bool", kinds)

@@ -70,8 +70,10 @@ class Interpreter:
         kept = {places[row] for row in tape.outputs} | set(range(len(leaves)))
         self._dead = [[p for p in set(s[1]) if last[p] == i and p not in kept] for i, s in enumerate(self._steps)]
         self._size = len(places)
-        shared = [row.shape if row in ends else row.op.view or row.op in _SAME or row in tape.outputs[:k]
-                  for k, row in enumerate(tape.outputs)]  # fmt: skip
+        shared = [
+            row.shape if row in ends else row.op.view or row.op in _SAME or row in tape.outputs[:k]
+            for k, row in enumerate(tape.outputs)
+        ]
         self._results = [(places[row], bool(copies)) for row, copies in zip(tape.outputs, shared)]
 
     def run(self, *values: Any) -> list[Any]:

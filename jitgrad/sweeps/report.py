@@ -12,6 +12,7 @@ from jitgrad.tape.tape import short_type
 
 MOST_SHOWN = 8
 
+
 def describe(name: str, compiled: Any) -> str:
     """A few lines on one compiled tape."""
     kinds = ", ".join(short_type(row) for row in compiled.tape.inputs)
@@ -39,16 +40,20 @@ def describe(name: str, compiled: Any) -> str:
 def _machine(machine: Machine, seconds: float) -> list[str]:
     steps = [step for step in machine.steps if not isinstance(step, Numpy)]
     count = sum(len(step) - 1 for step in steps)
-    lines = [f"  machine: {count} instructions of {len(machine.handlers)} kinds, in {len(steps)} "
-             f"run{'s' * (len(steps) != 1)}, made ready in {seconds * 1e3:.1f} ms"]  # fmt: skip
+    lines = [
+        f"  machine: {count} instructions of {len(machine.handlers)} kinds, in {len(steps)} "
+        f"run{'s' * (len(steps) != 1)}, made ready in {seconds * 1e3:.1f} ms"
+    ]
     others = Counter(f"{s.row.op.name} -> {short_type(s.row)} ({s.why})" for s in machine.steps if isinstance(s, Numpy))
     return lines + [f"  NumPy: {f'{n} times ' if n > 1 else ''}{what}" for what, n in others.items()]
 
 
 def _native(step: Native) -> str:
     origin = "from the disk cache" if step.kernel.cached else "compiled"
-    return (f"  machine code: {step.rows} rows in {step.loops} loop{'s' * (step.loops != 1)}, {origin} in "
-            f"{step.kernel.seconds * 1e3:.1f} ms")  # fmt: skip
+    return (
+        f"  machine code: {step.rows} rows in {step.loops} loop{'s' * (step.loops != 1)}, {origin} in "
+        f"{step.kernel.seconds * 1e3:.1f} ms"
+    )
 
 
 def _numpy(step: Interpreted) -> str:

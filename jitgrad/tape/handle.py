@@ -94,9 +94,17 @@ def make(cls: Any, value: Any, row: Row | None) -> Any:
 
 
 def make_recorded(
-    cls: Any, value: Any, op: Op, inputs: tuple, params: dict[str, Any], shape: tuple, dtype: np.dtype, plan: Plan | None,
-    saved: Any, requires: bool = True,
-) -> Any:  # fmt: skip
+    cls: Any,
+    value: Any,
+    op: Op,
+    inputs: tuple,
+    params: dict[str, Any],
+    shape: tuple,
+    dtype: np.dtype,
+    plan: Plan | None,
+    saved: Any,
+    requires: bool = True,
+) -> Any:
     """`make` with a new `Row` that wants a gradient, written out: calling `Row` takes as long as the rest of recording."""
     handle = new(cls)
     row = new(Row)

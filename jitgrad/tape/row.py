@@ -41,8 +41,19 @@ class Row:
     """
 
     __slots__ = (
-        "__weakref__", "dtype", "extra", "guards", "inputs", "op", "params", "plan", "requires", "saved", "serial", "shape",
-    )  # fmt: skip
+        "__weakref__",
+        "dtype",
+        "extra",
+        "guards",
+        "inputs",
+        "op",
+        "params",
+        "plan",
+        "requires",
+        "saved",
+        "serial",
+        "shape",
+    )
 
     def __init__(
         self,

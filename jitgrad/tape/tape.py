@@ -123,9 +123,7 @@ def tapes_of(row: Row) -> list[Tape]:
 def _leaf_value(row: Row) -> Any:
     owner = row.owner() if isinstance(row, Leaf) and row.owner is not None else None
     if owner is None:
-        raise RuntimeError(
-            "a leaf of this tape is gone: the tensor it stood for was freed, so pass its value as an input"
-        )
+        raise RuntimeError("a leaf of this tape is gone: the tensor it stood for was freed, so pass its value as an input")
     return owner
 
 

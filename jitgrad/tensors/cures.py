@@ -49,14 +49,14 @@ _TOLD: dict[str, str] = {
     "allclose": "use jitgrad.isclose(a, b).all(), which is a tensor",
     "table": "a list or an array of numbers cannot be indexed by a tensor without a value: jitgrad.tensor(table)[i] can",
     "slice": f"the size of a slice is fixed when a function is recorded: {_FIXED}; or keep all and use "
-             "jitgrad.where(jitgrad.arange(n) < i, x, 0)",
+    "jitgrad.where(jitgrad.arange(n) < i, x, 0)",
     "store": f"an array of NumPy cannot hold what has no value: make it a tensor (jitgrad.zeros(n)), or {_JOIN}",
     "gamma": "for x > 0 use jitgrad.lgamma(x).exp(); elsewhere the sign is lost",
     "round": "use jitgrad.round(x, decimals=n), which stays a float",
     "statistics.mean": "use jitgrad.stack([...]).mean()",
     "statistics.fmean": "use jitgrad.stack([...]).mean()",
     "np.linalg.norm": "of matrices there is the Frobenius norm, x.norm(); norm 1 is x.abs().sum(0).amax(), norm inf is "
-                      "x.abs().sum(1).amax()",
+    "x.abs().sum(1).amax()",
     "np.r_": "use jitgrad.cat([a, b])",
     "np.c_": "use jitgrad.stack([a, b], 1)",
     "np.repeat": "use jitgrad.stack([x] * n, -1).reshape(-1)",
@@ -78,22 +78,26 @@ _TOLD: dict[str, str] = {
     "radians": "use x * (math.pi / 180)",
     "linalg.solve": "use jitgrad.func.implicit_root, or jitgrad.from_njit of a function with a vjp",
     "interp": "look the places up with jitgrad.where, or index: y[i] + (x - t[i]) * slope[i] with tensors y, t and slope",
-}  # fmt: skip
+}
 _ALIKE: dict[str, str] = {
     _JOIN: "array asanyarray vstack hstack column_stack append block",
     _COUNT: "masked_select nonzero argwhere unique where compress extract",
     _AFTER: "format pickle dumps dump save savetxt savez",
     _SIZE: "zeros ones empty eye identity reshape view expand broadcast_to repeat tile split chunk narrow flatten squeeze "
-           "unsqueeze select randn rand randint",
+    "unsqueeze select randn rand randint",
     "use (a == b).all(), which is a tensor": "equal array_equal",
     "use x.clone()": "deepcopy copy",
-}  # fmt: skip
+}
 CURES = _TOLD | {name: told for told, names in _ALIKE.items() for name in names.split()}
-CURES |= {f"np.{name}.outer": f"use a.reshape(*a.shape, *[1] * b.ndim) {sign} b" for name, sign in (
-    ("add", "+"), ("subtract", "-"), ("multiply", "*"), ("divide", "/"), ("greater", ">"), ("less", "<"))}  # fmt: skip
+CURES |= {
+    f"np.{name}.outer": f"use a.reshape(*a.shape, *[1] * b.ndim) {sign} b"
+    for name, sign in (("add", "+"), ("subtract", "-"), ("multiply", "*"), ("divide", "/"), ("greater", ">"), ("less", "<"))
+}
 CURES["np.linalg.outer"] = CURES["np.outer"]
-CURES |= {name: f"use x.to(jitgrad.{name.rstrip('_')})" for name in (
-    "float16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "bool_")}  # fmt: skip
+CURES |= {
+    name: f"use x.to(jitgrad.{name.rstrip('_')})"
+    for name in ("float16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "bool_")
+}
 CURES |= {name: f"use x.{name}()" for name in ("sum", "mean", "std", "var", "norm")}
 
 _INTS = frozenset({_SIZE, CURES["range"], CURES["arange"], CURES["linspace"]})
@@ -144,8 +148,13 @@ def _asked() -> str:
     if name.startswith("CALL"):
         return _called(steps, at)
     if name.startswith(_BRANCHES):
-        return "assert" if any(step.opname.startswith("LOAD_ASSERTION") or "AssertionError" in step.argrepr
-                               for step in steps[at + 1 : at + 3]) else "branch"  # fmt: skip
+        return (
+            "assert"
+            if any(
+                step.opname.startswith("LOAD_ASSERTION") or "AssertionError" in step.argrepr for step in steps[at + 1 : at + 3]
+            )
+            else "branch"
+        )
     words = {"STORE_SUBSCR": "store", "STORE_SLICE": "store", "CONTAINS_OP": "in", "BINARY_SLICE": "slice"}
     if name == "BINARY_SUBSCR" or (name == "BINARY_OP" and shown == "[]"):
         short = _called(steps, at).rpartition(".")[2]

@@ -38,8 +38,10 @@ register_model(TensorArray)(ArrayModel)
 def type_of_tensor(tensor: Any) -> Any:
     """The Numba type of a tensor; `RuntimeError` if it requires grad, since what is computed from it would not."""
     if requires(tensor):
-        raise RuntimeError("a tensor that requires grad was passed to an @njit function, whose result would have no gradient: "
-                           "pass tensor.detach(), or make the function differentiable with jitgrad.from_njit")  # fmt: skip
+        raise RuntimeError(
+            "a tensor that requires grad was passed to an @njit function, whose result would have no gradient: "
+            "pass tensor.detach(), or make the function differentiable with jitgrad.from_njit"
+        )
     value = tensor._known("an argument of an @njit function")
     if not value.ndim:
         return from_dtype(value.dtype)

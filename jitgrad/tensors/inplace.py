@@ -36,8 +36,9 @@ def overwrite(target: Any, new: Any, name: str) -> Any:
     root = target._view[0] if target._view is not None else target
     if tracking and root._row is not None and root._row.op is LEAF and root._row.requires:
         what = "a view of a leaf" if root is not target else "a leaf"
-        raise RuntimeError(f"{name}: {what} that requires grad cannot be changed in place: do it under no_grad(), or "
-                           "compute a new tensor")  # fmt: skip
+        raise RuntimeError(
+            f"{name}: {what} that requires grad cannot be changed in place: do it under no_grad(), or compute a new tensor"
+        )
     _refuse_unrecorded(target, root, name)
     new = _fitted(target, new, name)
     if target._value is None or new._value is None:
@@ -72,8 +73,9 @@ def rebind_traced(target: Any, source: Any) -> None:
     """`rebind` while a trace records: from now on `target` is a detached view of `source`."""
     trace = current_trace.get()
     if trace is None or target._value is not None or (target._row.op is LEAF and target._row not in trace.owned):
-        raise MutatedArgumentError("data: a function under jit or vmap changes a tensor that its caller holds: return the new "
-                                   "value instead")  # fmt: skip
+        raise MutatedArgumentError(
+            "data: a function under jit or vmap changes a tensor that its caller holds: return the new value instead"
+        )
     before = make(type(target), None, target._row)
     for view in views_of(trace, target):
         view._view = (before, view._view[1])
@@ -92,8 +94,10 @@ def _becomes(handle: Any, row: Any) -> None:
 def _refuse_unrecorded(target: Any, root: Any, name: str) -> None:
     """RuntimeError for a view that was made under `no_grad` of what has a history, which would not know of the change."""
     if root is not target and grad_mode.get() and requires(root) and not requires(target):
-        raise RuntimeError(f"{name}: this is a view, made by detach() or under no_grad(), of a tensor that requires grad, and "
-                           "changing it would be lost to the gradient: change it under no_grad() too, or clone() it")  # fmt: skip
+        raise RuntimeError(
+            f"{name}: this is a view, made by detach() or under no_grad(), of a tensor that requires grad, and "
+            "changing it would be lost to the gradient: change it under no_grad() too, or clone() it"
+        )
 
 
 def numbers(value: Any, dtype: np.dtype) -> Any:
@@ -108,10 +112,13 @@ def numbers(value: Any, dtype: np.dtype) -> Any:
             dtypes.of(array.dtype)
     except (TypeError, ValueError):
         if isinstance(value, int):
-            raise RuntimeError(f"an int of {value.bit_length()} bits is beyond int64, and does not fit into a tensor of dtype "
-                               f"{dtypes.of(dtype).name}") from None  # fmt: skip
-        raise TypeError(f"a tensor of dtype {dtypes.of(dtype).name} cannot take {type(value).__name__}: assign "
-                        "numbers, arrays or tensors") from None  # fmt: skip
+            raise RuntimeError(
+                f"an int of {value.bit_length()} bits is beyond int64, and does not fit into a tensor of dtype "
+                f"{dtypes.of(dtype).name}"
+            ) from None
+        raise TypeError(
+            f"a tensor of dtype {dtypes.of(dtype).name} cannot take {type(value).__name__}: assign numbers, arrays or tensors"
+        ) from None
     if not isinstance(value, np.ndarray):
         return dtypes.cast_numbers(array, dtype)[()]
     copied_here(value)
@@ -182,15 +189,19 @@ def _getitem_shape(x: Any, step: Step) -> tuple[int, ...]:
 
 
 def _misfit(value: Any, shape: list[int]) -> RuntimeError:
-    return RuntimeError(f"setitem: a value of shape {list(value._held.shape)} does not broadcast to the place it is "
-                        f"assigned to, which has shape {shape}")  # fmt: skip
+    return RuntimeError(
+        f"setitem: a value of shape {list(value._held.shape)} does not broadcast to the place it is "
+        f"assigned to, which has shape {shape}"
+    )
 
 
 def writable(array: np.ndarray, name: str) -> None:
     """`RuntimeError` for memory that is read-only or in which elements lie on top of each other."""
     if not array.flags.writeable:
-        raise RuntimeError(f"{name}: several elements of this tensor are one place in memory (it was expanded), or its "
-                           "memory is read-only: clone() it first")  # fmt: skip
+        raise RuntimeError(
+            f"{name}: several elements of this tensor are one place in memory (it was expanded), or its "
+            "memory is read-only: clone() it first"
+        )
 
 
 def _fitted(target: Any, new: Any, name: str) -> Any:
@@ -198,16 +209,20 @@ def _fitted(target: Any, new: Any, name: str) -> Any:
     held, value = target._held, new._held
     if value.dtype != held.dtype:
         if dtypes.of(value.dtype).category > dtypes.of(held.dtype).category:
-            raise RuntimeError(f"{name}: a {dtypes.of(value.dtype).name} result cannot be stored in a "
-                               f"{dtypes.of(held.dtype).name} tensor in place")  # fmt: skip
+            raise RuntimeError(
+                f"{name}: a {dtypes.of(value.dtype).name} result cannot be stored in a "
+                f"{dtypes.of(held.dtype).name} tensor in place"
+            )
         new = apply(cast, (new,), {"dtype": held.dtype})
     if tuple(value.shape) == tuple(held.shape):
         return new
     try:
         np.broadcast_to(np.zeros(value.shape, np.int8), held.shape)
     except ValueError:
-        raise RuntimeError(f"{name}: the result has shape {list(value.shape)} and cannot be stored in place in a "
-                           f"tensor of shape {list(held.shape)}") from None  # fmt: skip
+        raise RuntimeError(
+            f"{name}: the result has shape {list(value.shape)} and cannot be stored in place in a "
+            f"tensor of shape {list(held.shape)}"
+        ) from None
     return apply(expand, (new,), {"shape": tuple(held.shape)})
 
 
@@ -255,13 +270,17 @@ def _put(root: Any, chain: tuple, new: Any) -> Any:
         inner = _put(apply(op, (root,), params), rest, new)
         return apply(permute, (inner,), {"dims": tuple(int(i) for i in np.argsort(params["dims"]))})
     if op is detach:
-        raise RuntimeError("under jit a detached tensor cannot be changed in place, which would change the tensor that it "
-                           "came from behind the tape's back: clone() it first")  # fmt: skip
+        raise RuntimeError(
+            "under jit a detached tensor cannot be changed in place, which would change the tensor that it "
+            "came from behind the tape's back: clone() it first"
+        )
     if op is expand:
         raise RuntimeError("an expanded tensor cannot be changed in place: clone() it first")
     index = params.get("index") or (
-        *(slice(None),) * params["dim"], slice(params["start"], params["start"] + params["length"]), ...,
-    )  # fmt: skip
+        *(slice(None),) * params["dim"],
+        slice(params["start"], params["start"] + params["length"]),
+        ...,
+    )
     inner = _put(apply(op, (root,), params), rest, new)
     return apply(index_put, (root, inner), {"index": index})
 

@@ -24,12 +24,24 @@ from jitgrad.record.weak import are_numbers, number, of_numpy
 from jitgrad.tape.handle import Handle
 
 _OPERATORS = {
-    operator.add: np.add, operator.sub: np.subtract, operator.mul: np.multiply, operator.truediv: np.divide,
-    operator.pow: np.power, operator.neg: np.negative, operator.abs: np.absolute, operator.eq: np.equal,
-    operator.ne: np.not_equal, operator.lt: np.less, operator.le: np.less_equal, operator.gt: np.greater,
-    operator.ge: np.greater_equal, operator.and_: np.bitwise_and, operator.or_: np.bitwise_or,
-    operator.xor: np.bitwise_xor, operator.invert: np.invert,
-}  # fmt: skip
+    operator.add: np.add,
+    operator.sub: np.subtract,
+    operator.mul: np.multiply,
+    operator.truediv: np.divide,
+    operator.pow: np.power,
+    operator.neg: np.negative,
+    operator.abs: np.absolute,
+    operator.eq: np.equal,
+    operator.ne: np.not_equal,
+    operator.lt: np.less,
+    operator.le: np.less_equal,
+    operator.gt: np.greater,
+    operator.ge: np.greater_equal,
+    operator.and_: np.bitwise_and,
+    operator.or_: np.bitwise_or,
+    operator.xor: np.bitwise_xor,
+    operator.invert: np.invert,
+}
 
 UFUNCS: dict[Any, Any] = {np.reciprocal: TABLE["reciprocal"]}
 for _op in TABLE.values():
@@ -54,9 +66,10 @@ def _reciprocal(x: Any) -> Any:
 
 
 _COMPOSED: dict[Any, Callable] = {
-    np.matmul: lambda *inputs: FUNCTIONS["matmul"](*inputs), np.reciprocal: _reciprocal,
+    np.matmul: lambda *inputs: FUNCTIONS["matmul"](*inputs),
+    np.reciprocal: _reciprocal,
     np.divmod: lambda *inputs: (np.floor_divide(*inputs), np.remainder(*inputs)),
-}  # fmt: skip
+}
 """Functions that are no one row; NotImplemented is what is left to NumPy itself."""
 
 _COMPARISONS = frozenset({np.equal, np.not_equal, np.less, np.less_equal, np.greater, np.greater_equal})
@@ -87,10 +100,12 @@ def _fitting(ufunc: Any, inputs: tuple) -> tuple:
     except TypeError:  # which the operation says in its own words
         return inputs
     cast = TABLE["cast"]
-    return tuple([
-        apply(cast, (x,), {"dtype": dtype}) if isinstance(kind, np.dtype) and isinstance(x, Handle) and kind != dtype else x
-        for x, kind, dtype in zip(inputs, kinds, wanted)
-    ])  # fmt: skip
+    return tuple(
+        [
+            apply(cast, (x,), {"dtype": dtype}) if isinstance(kind, np.dtype) and isinstance(x, Handle) and kind != dtype else x
+            for x, kind, dtype in zip(inputs, kinds, wanted)
+        ]
+    )
 
 
 def _kind(x: Any) -> Any:

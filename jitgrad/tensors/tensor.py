@@ -109,8 +109,10 @@ class Tensor(Values):
         if value is self:
             raise RuntimeError("a tensor cannot be its own gradient: assign a clone()")
         if value is not None and (tuple(value.shape) != tuple(self.shape) or value.dtype is not self.dtype):
-            raise RuntimeError(f"grad must have the shape and dtype of its tensor, {list(self.shape)} and "
-                               f"{self.dtype.name}, not {list(value.shape)} and {value.dtype.name}")  # fmt: skip
+            raise RuntimeError(
+                f"grad must have the shape and dtype of its tensor, {list(self.shape)} and "
+                f"{self.dtype.name}, not {list(value.shape)} and {value.dtype.name}"
+            )
         set_gradient(row_of(self), value)
 
     @grad.deleter
@@ -166,8 +168,10 @@ class Tensor(Values):
 
     def __hash__(self) -> int:
         if self._value is None:
-            raise TypeError("a tensor without a value yet, under jit or vmap, has no hash: as a key or in a set it would outlive "
-                            "the recording; use a list, or its name as the key")  # fmt: skip
+            raise TypeError(
+                "a tensor without a value yet, under jit or vmap, has no hash: as a key or in a set it would outlive "
+                "the recording; use a list, or its name as the key"
+            )
         return object.__hash__(self)
 
     def __round__(self, ndigits: int | None = None) -> Any:
@@ -195,9 +199,7 @@ class Tensor(Values):
 
     # Gradients.
 
-    def backward(
-        self, gradient: Any = None, retain_graph: Any = None, create_graph: bool = False, inputs: Any = None
-    ) -> None:
+    def backward(self, gradient: Any = None, retain_graph: Any = None, create_graph: bool = False, inputs: Any = None) -> None:
         """Add the gradient of this tensor to `.grad` of the leaves; see `jitgrad.autograd.backward`."""
         autograd.backward(self, gradient, retain_graph, create_graph, inputs)
 
@@ -209,8 +211,9 @@ class Tensor(Values):
         if not isinstance(requires_grad, (bool, np.bool_)):
             raise TypeError(f"requires_grad must be True or False, not {type(requires_grad).__name__}")
         if requires_grad and not self.dtype.is_floating_point:
-            raise RuntimeError(f"only floating tensors can require grad, and this one is {self.dtype.name}: "
-                               "convert with .float() first")  # fmt: skip
+            raise RuntimeError(
+                f"only floating tensors can require grad, and this one is {self.dtype.name}: convert with .float() first"
+            )
         if not requires_grad and self.grad_fn is not None:
             raise RuntimeError("only a leaf can be told not to require grad: use detach() for a tensor without history")
         row = self._row

@@ -68,8 +68,10 @@ class Values(Declared):
     def _item(self, what: str) -> Any:
         value = self._known(what)
         if value.size != 1:
-            raise RuntimeError(f"a tensor with {value.size} elements (shape {list(value.shape)}) is not one number: "
-                               "reduce or index it first, or use tolist()")  # fmt: skip
+            raise RuntimeError(
+                f"a tensor with {value.size} elements (shape {list(value.shape)}) is not one number: "
+                "reduce or index it first, or use tolist()"
+            )
         return _python(value)
 
     def tolist(self) -> Any:
@@ -82,9 +84,11 @@ class Values(Declared):
         """The values as a NumPy array that shares memory; RuntimeError if the tensor requires grad, unless `force`."""
         self._concrete("numpy()")
         if self.requires_grad and not force:
-            raise RuntimeError("a tensor that requires grad cannot become a NumPy array, through which no gradient goes: use "
-                               "operations of jitgrad's, such as stack([x, y]) for np.array([x, y]). (Where no gradient is "
-                               "meant to go, say so with tensor.detach())")  # fmt: skip
+            raise RuntimeError(
+                "a tensor that requires grad cannot become a NumPy array, through which no gradient goes: use "
+                "operations of jitgrad's, such as stack([x, y]) for np.array([x, y]). (Where no gradient is "
+                "meant to go, say so with tensor.detach())"
+            )
         storage = own_memory(self)
         storage.export()
         trace = current_trace.get() if lifting else None
@@ -117,8 +121,7 @@ class Values(Declared):
         if self._row is not None:
             as_number(self, what)
         if value.size != 1:
-            raise ValueError(f"{what} takes one number, and this tensor has {value.size} elements (shape "
-                             f"{list(value.shape)})")
+            raise ValueError(f"{what} takes one number, and this tensor has {value.size} elements (shape {list(value.shape)})")
         return _python(value)
 
     def __float__(self) -> float:
@@ -164,8 +167,7 @@ class Values(Declared):
         if spec and self.ndim == 0:
             self._concrete("a format")
         if spec:
-            raise TypeError(f"a tensor of shape {list(self.shape)} does not take the format {spec!r}: use item() for "
-                            "a number")
+            raise TypeError(f"a tensor of shape {list(self.shape)} does not take the format {spec!r}: use item() for a number")
         return str(self)
 
     def __repr__(self) -> str:

@@ -32,9 +32,13 @@ class Traced:
 
 
 def trace(
-    function: Callable, specs: Sequence[tuple], rebuild: Callable[[list], tuple], tracing: Trace | None = None,
-    outside: Outside | None = None, examples: Sequence[Any] = (),
-) -> Traced:  # fmt: skip
+    function: Callable,
+    specs: Sequence[tuple],
+    rebuild: Callable[[list], tuple],
+    tracing: Trace | None = None,
+    outside: Outside | None = None,
+    examples: Sequence[Any] = (),
+) -> Traced:
     """Record `function` for inputs of the given `(shape, dtype, number)`, in `tracing` if that is given. `outside` is what it
     reads, if that is known already; `number` is the `Number` that an input stands for, None if it is a tensor.
 

@@ -93,7 +93,11 @@ def known(value: np.ndarray) -> Tensor:
 
 
 def trace_lifted(
-    function: Callable, specs: Sequence[tuple], rebuild: Callable, tracing: Trace, outside: Outside | None = None,
+    function: Callable,
+    specs: Sequence[tuple],
+    rebuild: Callable,
+    tracing: Trace,
+    outside: Outside | None = None,
     examples: Sequence[Any] = (),
 ) -> Traced:
     """`trace` in which operations on tensors from outside are recorded too, although these have values: they may have others

@@ -28,15 +28,19 @@ def refuse_hidden(structure: Any, leaves: list[Any]) -> None:
     refuse_keys(structure)
     for leaf in leaves:
         if isinstance(leaf, _LATER):
-            raise TypeError(f"a function that is recorded returns a {type(leaf).__name__}, which could be gone through only once "
-                            "and would compute outside of the function: return a list or a tuple")  # fmt: skip
+            raise TypeError(
+                f"a function that is recorded returns a {type(leaf).__name__}, which could be gone through only once "
+                "and would compute outside of the function: return a list or a tuple"
+            )
     waiting, seen = [(leaf, type(leaf)) for leaf in leaves if not isinstance(leaf, Handle)], set()
     while waiting:
         value, kind = waiting.pop()
         if isinstance(value, Handle):
             if value._value is None:
-                raise TypeError(f"a function that is recorded returns a tensor in an object of type {kind.__name__}, where it "
-                                f"cannot be found: {_WHERE}")  # fmt: skip
+                raise TypeError(
+                    f"a function that is recorded returns a tensor in an object of type {kind.__name__}, where it "
+                    f"cannot be found: {_WHERE}"
+                )
         elif value.__class__ not in PLAIN and id(value) not in seen and not isinstance(value, type | ModuleType):
             seen.add(id(value))
             waiting += [(x, kind) for x in _held_in(value)]

@@ -47,8 +47,11 @@ class Watch:
         values = [look() for look in looks]
         states = [state(value, exact=exact) for value in values]
         fixed = [(look, value) for look, value in zip(looks, values) if _stays(value)]
-        moving = [(look, now, None if exact else _copy(value), exact) for look, value, now in zip(looks, values, states)
-                  if not _stays(value)]  # fmt: skip
+        moving = [
+            (look, now, None if exact else _copy(value), exact)
+            for look, value, now in zip(looks, values, states)
+            if not _stays(value)
+        ]
         self._seen = _Seen(looks, fixed, moving, tuple(states), {look.place(): now for look, now in zip(looks, states)})
 
     def search_after(self) -> None:

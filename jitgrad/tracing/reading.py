@@ -9,14 +9,43 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 _BY_NAME = frozenset({"getattr", "hasattr", "attrgetter", "methodcaller", "getattr_static", "__getattribute__"})
-_EVERYTHING = frozenset({
-    "vars", "__dict__", "dir", "globals", "locals", "eval", "exec", "fields", "asdict", "astuple", "getmembers", "__slots__",
-})  # fmt: skip
+_EVERYTHING = frozenset(
+    {
+        "vars",
+        "__dict__",
+        "dir",
+        "globals",
+        "locals",
+        "eval",
+        "exec",
+        "fields",
+        "asdict",
+        "astuple",
+        "getmembers",
+        "__slots__",
+    }
+)
 _TEXT = frozenset({"str", "repr", "format", "join", "chr", "lower", "upper", "strip", "replace", "split", "removeprefix"})
-_WRITERS = frozenset({
-    "fill", "sort", "put", "partition", "resize", "copyto", "place", "putmask", "put_along_axis", "fill_diagonal", "out",
-    "setfield", "setflags", "__setitem__", "at", "byteswap",
-})  # fmt: skip
+_WRITERS = frozenset(
+    {
+        "fill",
+        "sort",
+        "put",
+        "partition",
+        "resize",
+        "copyto",
+        "place",
+        "putmask",
+        "put_along_axis",
+        "fill_diagonal",
+        "out",
+        "setfield",
+        "setflags",
+        "__setitem__",
+        "at",
+        "byteswap",
+    }
+)
 
 
 class Reads(NamedTuple):
@@ -63,8 +92,13 @@ def reads(code: types.CodeType) -> Reads:
     if "MATCH_CLASS" in [each.opname for each in found]:
         held["attributes"] |= held["strings"]
     names = held["globals"] | held["attributes"] | held["methods"]
-    facts = [not _BY_NAME.isdisjoint(names), not _EVERYTHING.isdisjoint(names), writes_text or not _TEXT.isdisjoint(names),
-             identity or "id" in held["globals"], writes or not _WRITERS.isdisjoint(names | held["strings"])]  # fmt: skip
+    facts = [
+        not _BY_NAME.isdisjoint(names),
+        not _EVERYTHING.isdisjoint(names),
+        writes_text or not _TEXT.isdisjoint(names),
+        identity or "id" in held["globals"],
+        writes or not _WRITERS.isdisjoint(names | held["strings"]),
+    ]
     for const in code.co_consts:
         if isinstance(const, types.CodeType):
             inner = reads(const)

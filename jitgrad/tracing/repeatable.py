@@ -14,17 +14,68 @@ from typing import Any
 
 import numpy as np
 
-_ALIKE = frozenset({
-    "abc", "array", "bisect", "_bisect", "builtins", "cmath", "collections", "_collections_abc", "contextlib", "contextvars",
-    "_contextvars", "copy", "dataclasses", "enum", "fractions", "functools", "_functools", "heapq", "_heapq", "itertools",
-    "jitgrad", "json", "math", "ml_dtypes", "numbers", "numpy", "operator", "_operator", "re", "statistics", "string", "struct",
-    "types", "typing", "weakref", "_weakref", "_weakrefset", "__future__", "None", "",
-})  # fmt: skip
+_ALIKE = frozenset(
+    {
+        "abc",
+        "array",
+        "bisect",
+        "_bisect",
+        "builtins",
+        "cmath",
+        "collections",
+        "_collections_abc",
+        "contextlib",
+        "contextvars",
+        "_contextvars",
+        "copy",
+        "dataclasses",
+        "enum",
+        "fractions",
+        "functools",
+        "_functools",
+        "heapq",
+        "_heapq",
+        "itertools",
+        "jitgrad",
+        "json",
+        "math",
+        "ml_dtypes",
+        "numbers",
+        "numpy",
+        "operator",
+        "_operator",
+        "re",
+        "statistics",
+        "string",
+        "struct",
+        "types",
+        "typing",
+        "weakref",
+        "_weakref",
+        "_weakrefset",
+        "__future__",
+        "None",
+        "",
+    }
+)
 """Libraries in which the same question has the same answer, but for these names of NumPy's."""
-_UNLIKE_IN_NUMPY = frozenset({
-    "random", "load", "loadtxt", "genfromtxt", "fromfile", "memmap", "open_memmap", "fromregex", "datetime64", "geterr",
-    "geterrcall", "getbufsize", "get_printoptions",
-})  # fmt: skip
+_UNLIKE_IN_NUMPY = frozenset(
+    {
+        "random",
+        "load",
+        "loadtxt",
+        "genfromtxt",
+        "fromfile",
+        "memmap",
+        "open_memmap",
+        "fromregex",
+        "datetime64",
+        "geterr",
+        "geterrcall",
+        "getbufsize",
+        "get_printoptions",
+    }
+)
 _QUIET = frozenset({"decimal", "inspect", "numba", "_thread"})
 """Others that neither draw, nor read clocks or files, in Python code that can be watched while it runs."""
 _OF_NUMPY = (np.dtype, type(np.sum), np.finfo, np.iinfo, types.BuiltinFunctionType, types.FunctionType, type, types.ModuleType)

@@ -361,8 +361,12 @@ _ENVIRONMENT = frozenset({"environ", "getenv", "environb", "getenvb"})
 _WRAPPED = ("_function", "__func__", "func", "__wrapped__")
 _METHODS = (staticmethod, classmethod, functools.partialmethod)
 _HOLDERS = (
-    functools._lru_cache_wrapper, functools.partial, operator.attrgetter, operator.methodcaller, operator.itemgetter,
-)  # fmt: skip
+    functools._lru_cache_wrapper,
+    functools.partial,
+    operator.attrgetter,
+    operator.methodcaller,
+    operator.itemgetter,
+)
 _KINDS_ASKED = frozenset({"__class__", "isscalar", "is_tensor", "isreal", "iscomplexobj"})
 _ROUNDS = 100
 """What is reached in so many rounds is all there is, but for objects that make new ones whenever they are looked at."""

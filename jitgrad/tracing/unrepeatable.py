@@ -30,16 +30,42 @@ from jitgrad.record.trace import current_trace
 if TYPE_CHECKING:
     from jitgrad.tracing.search import Search
 
-_DRAWN = ("random numbers drawn inside a function under jit would be drawn once and then repeated at every call: draw them "
-          "outside and pass them as an argument")  # fmt: skip
-_ADVANCED = ("an iterator from outside that a function under jit advances would be advanced once, while it is recorded, and not "
-             "at every call: take its items outside and pass them as arguments")  # fmt: skip
+_DRAWN = (
+    "random numbers drawn inside a function under jit would be drawn once and then repeated at every call: draw them "
+    "outside and pass them as an argument"
+)
+_ADVANCED = (
+    "an iterator from outside that a function under jit advances would be advanced once, while it is recorded, and not "
+    "at every call: take its items outside and pass them as arguments"
+)
 _ASKED = "input() inside a function under jit would ask once, while it is recorded: ask outside and pass the answer on"
 
-_CLOCKS = ("time", "perf_counter", "monotonic", "process_time", "thread_time", "localtime", "gmtime", "ctime", "strftime",
-           "clock_gettime")  # fmt: skip
-_SYSTEM = ("getpid", "getppid", "getcwd", "listdir", "scandir", "stat", "lstat", "times", "getloadavg", "cpu_count", "open",
-           "read")  # fmt: skip
+_CLOCKS = (
+    "time",
+    "perf_counter",
+    "monotonic",
+    "process_time",
+    "thread_time",
+    "localtime",
+    "gmtime",
+    "ctime",
+    "strftime",
+    "clock_gettime",
+)
+_SYSTEM = (
+    "getpid",
+    "getppid",
+    "getcwd",
+    "listdir",
+    "scandir",
+    "stat",
+    "lstat",
+    "times",
+    "getloadavg",
+    "cpu_count",
+    "open",
+    "read",
+)
 
 
 def _calls() -> dict[Any, str]:
@@ -55,11 +81,32 @@ _CALLS = _calls()
 _ENVIRONMENT = {getattr(type(os.environ), name).__code__ for name in ("__getitem__", "__iter__", "__len__")}
 _FILES = (io.FileIO, io.BufferedReader, io.BufferedRandom, io.TextIOWrapper)
 _SEED = random.Random.seed.__code__
-_UNSEEN = frozenset({
-    "jitgrad", "kernels", "numba", "llvmlite", "importlib", "logging", "warnings", "linecache", "tokenize", "traceback",
-    "inspect", "threading", "concurrent", "asyncio", "queue", "multiprocessing", "subprocess", "pytest", "_pytest",
-    "hypothesis", "pdb", "bdb",
-})  # fmt: skip
+_UNSEEN = frozenset(
+    {
+        "jitgrad",
+        "kernels",
+        "numba",
+        "llvmlite",
+        "importlib",
+        "logging",
+        "warnings",
+        "linecache",
+        "tokenize",
+        "traceback",
+        "inspect",
+        "threading",
+        "concurrent",
+        "asyncio",
+        "queue",
+        "multiprocessing",
+        "subprocess",
+        "pytest",
+        "_pytest",
+        "hypothesis",
+        "pdb",
+        "bdb",
+    }
+)
 """Libraries that do such things for themselves: what they read does not become a part of what the function computes."""
 
 
@@ -125,9 +172,12 @@ class _Watcher:
             self._search.warned = True
             warnings.warn_explicit(
                 f"{what} is read inside a function under jit, once, while it is recorded: what was read stays as it was at "
-                "every call. Read it outside and pass it as an argument", FrozenValueWarning, at.f_code.co_filename,
-                at.f_lineno, registry=at.f_globals.setdefault("__warningregistry__", {}),
-            )  # fmt: skip
+                "every call. Read it outside and pass it as an argument",
+                FrozenValueWarning,
+                at.f_code.co_filename,
+                at.f_lineno,
+                registry=at.f_globals.setdefault("__warningregistry__", {}),
+            )
 
 
 def _written_step(source: Any) -> types.FunctionType | None:

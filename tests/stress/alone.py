@@ -17,7 +17,10 @@ def alone(program: str, *arguments: object, timeout: float = 120, **environment:
     done = subprocess.run(
         # Python 3.12 and later warn of any fork in a process with threads; that these are safe is what is tested.
         [sys.executable, "-W", "error", "-W", "ignore::DeprecationWarning", "-c", program, *map(str, arguments)],
-        capture_output=True, text=True, timeout=timeout * max(LONGER, 1), env={**os.environ, "PYTHONPATH": path, **environment},
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        timeout=timeout * max(LONGER, 1),
+        env={**os.environ, "PYTHONPATH": path, **environment},
+    )
     assert done.returncode == 0, f"exit status {done.returncode}\n{done.stdout[-2000:]}\n{done.stderr[-6000:]}"
     return done.stdout

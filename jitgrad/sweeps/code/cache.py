@@ -215,8 +215,10 @@ def _objection_above(folder: Path) -> str:
         if hasattr(os, "getuid") and found.st_uid not in (0, os.getuid()):
             return f"is in {above}, which belongs to another user: set JITGRAD_CACHE_DIR to a folder elsewhere"
         if _can_be_written(found) and not found.st_mode & stat.S_ISVTX:
-            return (f"is in {above}, which can be written to by other users: set JITGRAD_CACHE_DIR to a folder elsewhere, or "
-                    "take that right away (chmod go-w) and remove the cache folder, and a new one is made")  # fmt: skip
+            return (
+                f"is in {above}, which can be written to by other users: set JITGRAD_CACHE_DIR to a folder elsewhere, or "
+                "take that right away (chmod go-w) and remove the cache folder, and a new one is made"
+            )
     return ""
 
 

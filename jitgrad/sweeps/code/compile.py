@@ -49,9 +49,7 @@ class Kernel:
 
     __slots__ = ("__weakref__", "_library", "address", "also", "cached", "kept", "seconds", "symbol", "text")
 
-    def __init__(
-        self, names: Sequence[str], library: Any, seconds: float, cached: bool, kept: Iterable[object] = ()
-    ) -> None:
+    def __init__(self, names: Sequence[str], library: Any, seconds: float, cached: bool, kept: Iterable[object] = ()) -> None:
         self.symbol = names[0]
         self.address: int = library[names[0]]
         self.also: dict[str, int] = {name: library[name] for name in names[1:]}

@@ -186,8 +186,13 @@ class Accumulator:
         self.f.keep_number(self.row, total.reduce(self.join).to(self.kind))
 
     def _initialise(self, size: Lane) -> None:
-        self._over_memory("init", size, lambda block, at, mask: block.store(
-            self._start(block, self.nest.width), block.address(self.memory, at, self.held), mask))  # fmt: skip
+        self._over_memory(
+            "init",
+            size,
+            lambda block, at, mask: block.store(
+                self._start(block, self.nest.width), block.address(self.memory, at, self.held), mask
+            ),
+        )
 
     def _finish(self, size: Lane, base: Lane) -> None:
         out = self.f.array(self.row, written=True)

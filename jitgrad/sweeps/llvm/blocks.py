@@ -85,8 +85,12 @@ class Block(Instructions):
         copy = "call void @llvm.memcpy.p0.p0.i64(ptr {}, ptr {}, i64 %bytes, i1 false)"
         body = [f"%copy = alloca {word}", f"%bytes = mul i64 %count, {SIZES[type]}"]
         if what == "load":
-            body += [f"store {word} zeroinitializer, ptr %copy", copy.format("%copy", "%from"),
-                     f"%value = load {word}, ptr %copy", f"ret {word} %value"]  # fmt: skip
+            body += [
+                f"store {word} zeroinitializer, ptr %copy",
+                copy.format("%copy", "%from"),
+                f"%value = load {word}, ptr %copy",
+                f"ret {word} %value",
+            ]
             head = f"define internal {word} @{name}(ptr %from, i64 %count) noinline"
         else:
             body += [f"store {word} %value, ptr %copy", copy.format("%to", "%copy"), "ret void"]

@@ -190,9 +190,8 @@ class _Loop(_Text):
         step, home = self.tape(tape, given_up)
         elements = step.inputs[len(consts) + n :]
         self.carry = [
-            _Carry(self, value, pointer, home.get(x) is out)
-            for value, pointer, (x, out) in zip(step.outputs, init, carried)
-        ]  # fmt: skip
+            _Carry(self, value, pointer, home.get(x) is out) for value, pointer, (x, out) in zip(step.outputs, init, carried)
+        ]
         after = self.memory_after_buffers()
         most = self._most(count)
         if p["cond"] is not None or count is not None:

@@ -71,9 +71,7 @@ def _remainder(x: Lane, y: Lane) -> Lane:
     if x.type[0] != "f":
         return x % y
     rest = scalar.fmod(x, y)
-    return primitives.select(
-        (rest != 0) & ((rest < 0) ^ (y < 0)), rest + y, primitives.select(rest == 0, rest.copysign(y), rest)
-    )
+    return primitives.select((rest != 0) & ((rest < 0) ^ (y < 0)), rest + y, primitives.select(rest == 0, rest.copysign(y), rest))
 
 
 def _floor_divide(x: Lane, y: Lane) -> Lane:
@@ -94,18 +92,31 @@ def _power(x: Lane, exponent: float) -> Lane:
 
 
 POWERS: dict[float, Callable] = {
-    0: lambda x: x.block.const(1, x.type, x.lanes), 1: lambda x: x, 2: lambda x: x * x, 3: lambda x: x * x * x,
-    4: lambda x: (x * x) * (x * x), -1: lambda x: 1 / x, -2: lambda x: 1 / (x * x), 0.5: primitives.sqrt,
-}  # fmt: skip
+    0: lambda x: x.block.const(1, x.type, x.lanes),
+    1: lambda x: x,
+    2: lambda x: x * x,
+    3: lambda x: x * x * x,
+    4: lambda x: (x * x) * (x * x),
+    -1: lambda x: 1 / x,
+    -2: lambda x: 1 / (x * x),
+    0.5: primitives.sqrt,
+}
 
 
 NAMES: dict[str, Any] = {
     **{n: _kernel(n) for n in scalar.KERNELS},
     **{n: _rounding(n) for n in ("floor", "ceil", "trunc", "rint")},
-    "select": primitives.select, "sqrt": primitives.sqrt, "abs": abs, "sign": _sign, "clamp": _clamp, "power": _power,
-    "remainder": _remainder, "to": lambda x, dtype: x.to(kind_of(dtype)), "inf": float("inf"),
+    "select": primitives.select,
+    "sqrt": primitives.sqrt,
+    "abs": abs,
+    "sign": _sign,
+    "clamp": _clamp,
+    "power": _power,
+    "remainder": _remainder,
+    "to": lambda x, dtype: x.to(kind_of(dtype)),
+    "inf": float("inf"),
     "floor_divide": _floor_divide,
-}  # fmt: skip
+}
 
 
 @cache

@@ -106,8 +106,12 @@ def _over(f: Any, name: str, steps: Sequence[tuple[int, int, int]], here: Lane, 
         here = moved(f.block, here) + index * f.size(ours)
         there = moved(f.block, there) + index * f.size(theirs)
     if vectors:
-        f.vectors(f"{name}.v", f.size(steps[-1][0]), 8, lambda at, mask: body(
-            moved(f.block, here) + at, moved(f.block, there) + at, mask))  # fmt: skip
+        f.vectors(
+            f"{name}.v",
+            f.size(steps[-1][0]),
+            8,
+            lambda at, mask: body(moved(f.block, here) + at, moved(f.block, there) + at, mask),
+        )
     else:
         body(here, there, None)
     for d in reversed(range(len(steps) - vectors)):

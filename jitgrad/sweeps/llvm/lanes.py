@@ -370,7 +370,9 @@ def level(values: list[Lane]) -> list[Lane]:
 def _rare_call(symbol: str, word: str, parameters: str, lanes: int, body: str) -> tuple[str, str]:
     """Two functions: `symbol`, inlined, gives %fast unless %c is true in some lane; then it calls the other, `body`."""
     slow = f"define internal {word} @slow.{symbol}{parameters} noinline cold {{\n{body}\n}}"
-    return slow, f"""define internal {word} @{symbol}{parameters} alwaysinline {{
+    return (
+        slow,
+        f"""define internal {word} @{symbol}{parameters} alwaysinline {{
   %all = bitcast {spelled("i1", lanes)} %c to i{lanes}
   %any = icmp ne i{lanes} %all, 0
   br i1 %any, label %slow, label %done
@@ -380,4 +382,5 @@ slow:
 done:
   %result = phi {word} [%fast, %0], [%patched, %slow]
   ret {word} %result
-}}"""
+}}""",
+    )

@@ -290,8 +290,10 @@ class Assembly:
         code = np.zeros((len(self._addresses) + 1, WORDS), np.int32)
         code.view(np.int64)[:, 0] = [*self._addresses, self._stop]
         if self.slots > MOST_SLOTS:
-            raise NotCompilableError(f"the machine would need {self.slots / 2**27:.0f} GiB for all values of the tape, and its "
-                                     "instructions reach 16: use sweep('jit') or sweep('interpreted')")  # fmt: skip
+            raise NotCompilableError(
+                f"the machine would need {self.slots / 2**27:.0f} GiB for all values of the tape, and its "
+                "instructions reach 16: use sweep('jit') or sweep('interpreted')"
+            )
         code[:-1, 2:] = np.array(self._words, np.int32).reshape(-1, WORDS - 2)
         self.steps.append(code)
         self._addresses.clear()

@@ -54,8 +54,10 @@ class Workspace:
         self.outputs = [self.view(*place) for place in code.outputs]
         self.steps: list[tuple[Any, Callable | None, Any]] = [
             ([self.view(*place) for place in step.reads], step.run, [self.view(*place) for place in step.writes])
-            if isinstance(step, Numpy) else (step, None, None) for step in code.steps
-        ]  # fmt: skip
+            if isinstance(step, Numpy)
+            else (step, None, None)
+            for step in code.steps
+        ]
 
     def view(self, slot: int, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
         """The array that begins in a slot."""

@@ -193,5 +193,3 @@ def _call(w: Any, name: str, tape: Tape, operands: list[str], depth: int) -> lis
 def _name(row: Row) -> str:
     name: Any = np.dtype(row.dtype).name
     return "bool_" if name == "bool" else name
-
-

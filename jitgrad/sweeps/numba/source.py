@@ -29,8 +29,10 @@ from jitgrad.tape.tape import short_type
 _CALLS = {n: f"np.{n}" for n in ("sign", "floor", "ceil", "trunc", "rint", "inf")}
 _OF_USER = re.compile(r".*\.libm\('jitgrad_user_(\w+)_[0-9a-f]{16}'")
 _WHOLE = {
-    "power(x, exponent)": "x ** exponent", "remainder(x, y)": "x % y", "to(x, dtype)": "x",
-}  # fmt: skip
+    "power(x, exponent)": "x ** exponent",
+    "remainder(x, y)": "x % y",
+    "to(x, dtype)": "x",
+}
 
 
 def python_source(plan: Plan, rows: list[Row], name: str) -> str:
@@ -39,9 +41,7 @@ def python_source(plan: Plan, rows: list[Row], name: str) -> str:
     Scalar functions of the user are called by their names.
     """
     if any(row.dtype.name == "float16" for row in plan.native):
-        raise TypeError(
-            "Numba has no float16 on the CPU, so there is no @njit source for this tape; the machine code works"
-        )
+        raise TypeError("Numba has no float16 on the CPU, so there is no @njit source for this tape; the machine code works")
     clean = re.sub(r"\W", "_", name).strip("_") or "function"
     parts = [_Writer(phase, plan, rows).text(f"{clean}_{i}") for i, phase in enumerate(plan.phases) if phase.levels]
     return "\n\n".join(parts) if parts else f"# {name}: every row is run by NumPy; see report()"
@@ -159,11 +159,14 @@ class _Writer:
         over = (*row.shape, inner)
         x, y = (
             self._number(source) if is_number(source) else self._element(source, place(part)[0], steps, over)
-            for (source, part), steps in zip(parts, (
-                (*(parts[0][1].strides[d] for d in (*batch, m)), 0, parts[0][1].strides[-1]),
-                (*(parts[1][1].strides[d] for d in batch), 0, parts[1][1].strides[-1], parts[1][1].strides[-2]),
-            ))
-        )  # fmt: skip
+            for (source, part), steps in zip(
+                parts,
+                (
+                    (*(parts[0][1].strides[d] for d in (*batch, m)), 0, parts[0][1].strides[-1]),
+                    (*(parts[1][1].strides[d] for d in batch), 0, parts[1][1].strides[-1], parts[1][1].strides[-2]),
+                ),
+            )
+        )
         self._open(row.shape)
         pad = "    " * (row.ndim + 1)
         self.lines += [

@@ -1,8 +1,8 @@
 """The types of lanes: what they are called in LLVM and in NumPy, and how their numbers are written.
 
-    f16 half float16     i8 i16 i32 i64    signed     int8 … int64
-    f32 float float32    u8 u16 u32 u64    unsigned   uint8 … uint64 (the same LLVM types, other instructions)
-    f64 double float64   i1                bool       one byte in memory, one bit in a register
+f16 half float16     i8 i16 i32 i64    signed     int8 … int64
+f32 float float32    u8 u16 u32 u64    unsigned   uint8 … uint64 (the same LLVM types, other instructions)
+f64 double float64   i1                bool       one byte in memory, one bit in a register
 """
 
 from __future__ import annotations

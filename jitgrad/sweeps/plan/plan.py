@@ -1,11 +1,11 @@
 """What becomes of a tape: its rows sorted into phases, levels, nests, stages and loops.
 
-    Phase    levels, one after another
-    Level    single numbers, in registers; then nests; then products, loops and switches
-    Nest     loops over arrays whose first dimensions agree, done tile by tile along that dimension: what one loop of a
-             tile leaves for the next is still in cache, and what nobody else reads never gets further than that
-    Stage    loops of a nest that need nothing of each other
-    Loop     rows over one index space, computed element by element in registers
+Phase    levels, one after another
+Level    single numbers, in registers; then nests; then products, loops and switches
+Nest     loops over arrays whose first dimensions agree, done tile by tile along that dimension: what one loop of a
+         tile leaves for the next is still in cache, and what nobody else reads never gets further than that
+Stage    loops of a nest that need nothing of each other
+Loop     rows over one index space, computed element by element in registers
 """
 
 from __future__ import annotations

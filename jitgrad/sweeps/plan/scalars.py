@@ -34,7 +34,6 @@ MOST_ELEMENTS, MOST_ROWS = 9, 600
 """The largest array that is written out, and how many rows there may be in the end."""
 
 
-
 class _TooLarge(Exception):
     """The tape is not one to be written out."""
 

@@ -68,4 +68,3 @@ def _why_not_parts(row: Row) -> str:
         return f"{row.op.kind} is left to NumPy"
     alike = all(value is None or value.shape == where.shape for value, where, _ in parts)
     return "" if alike else "the value is broadcast"
-

@@ -359,7 +359,6 @@ def enter(cls: type) -> Any:
     at = offsets(cls) if layout_known() else None
     if at is None:
         return None
-    symbols = {f"jitgrad_{n}": id(v) for n, v in
-               (("none", None), ("false", False), ("ndarray", np.ndarray), ("tensor", cls))}  # fmt: skip
+    symbols = {f"jitgrad_{n}": id(v) for n, v in (("none", None), ("false", False), ("ndarray", np.ndarray), ("tensor", cls))}
     kernel = compile_text(_TEXT.format(**at, room=ROOM), "enter", symbols=symbols)
     return builtin("enter", kernel.address, METH_FASTCALL, kernel)

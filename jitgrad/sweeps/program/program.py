@@ -83,10 +83,16 @@ class Workspace(tuple):
         for (kind, place), value in program.number_constants:
             cells[kind][place] = value
         tails = [
-            (*[np.empty(max(n, 1), dtype) for dtype, n in step.temporaries], *cells.values(), step.constants, step.sizes,
-             *[np.zeros(3, np.int64)] * step.flagged)
-            for step in program.steps if isinstance(step, Native)
-        ]  # fmt: skip
+            (
+                *[np.empty(max(n, 1), dtype) for dtype, n in step.temporaries],
+                *cells.values(),
+                step.constants,
+                step.sizes,
+                *[np.zeros(3, np.int64)] * step.flagged,
+            )
+            for step in program.steps
+            if isinstance(step, Native)
+        ]
         return cls((*cells.values(), *tails, {}))
 
 
@@ -128,9 +134,7 @@ class Program:
                 self.steps.append(self._native(emitter, escaping, phase))
             self.steps += [self._interpreted(row) for row in phase.others]
         constants = [row for row in tape.rows if row.op is CONST]
-        self.number_constants = [
-            (cell, row.params["value"]) for row in constants if (cell := self._cell(row)) is not None
-        ]
+        self.number_constants = [(cell, row.params["value"]) for row in constants if (cell := self._cell(row)) is not None]
         self.constants = {row: np.asarray(row.params["value"], order="C")[()] for row in constants}
         self._spare: list[Workspace] = []
         self._pools: dict[int, tuple[Callable, deque]] = {}  # by the place of what they give, temporaries before 0
@@ -203,9 +207,13 @@ class Program:
         tails = [f"tail{i}" for i, step in enumerate(self.steps) if isinstance(step, Native)]
         given = ", ".join(f"v{i}" for i in range(len(leaves)))
         lines = [
-            f"def run({given}):", "    try:", "        space = spare.pop()", "    except IndexError:",
-            "        space = workspace()", f"    {', '.join([*names, *tails, 'temporary'])} = space",
-        ]  # fmt: skip
+            f"def run({given}):",
+            "    try:",
+            "        space = spare.pop()",
+            "    except IndexError:",
+            "        space = workspace()",
+            f"    {', '.join([*names, *tails, 'temporary'])} = space",
+        ]
         known = set(leaves)
         for i, leaf in enumerate(leaves):
             cell = self._cell(leaf)
@@ -236,8 +244,11 @@ class Program:
             elif escapes:
                 lines.append(f"    v{place} = fresh{place}()")
             else:
-                lines += [f"    if {place} not in temporary:", f"        temporary[{place}] = empty({shape}, d_{dtype.name})",
-                          f"    v{place} = temporary[{place}]"]  # fmt: skip
+                lines += [
+                    f"    if {place} not in temporary:",
+                    f"        temporary[{place}] = empty({shape}, d_{dtype.name})",
+                    f"    v{place} = temporary[{place}]",
+                ]
         made |= {place for place, shape, *_ in step.arrays if shape is not None}
         arrays = "".join(f"v{place}, " for place, *_ in step.arrays)
         if step.chunks:
@@ -280,15 +291,19 @@ class Program:
 
     def _load_driver(self) -> Callable:
         names: dict[str, Any] = {
-            "spare": self._spare, "workspace": lambda: Workspace.of(self), "empty": np.empty,
-            "ascontiguousarray": np.ascontiguousarray, "asarray": np.asarray, "full": np.full, "quiet": quietly,
-            "call": trampolines().call, "call_nogil": trampolines().call_nogil, "run_chunks": run_chunks,
+            "spare": self._spare,
+            "workspace": lambda: Workspace.of(self),
+            "empty": np.empty,
+            "ascontiguousarray": np.ascontiguousarray,
+            "asarray": np.asarray,
+            "full": np.full,
+            "quiet": quietly,
+            "call": trampolines().call,
+            "call_nogil": trampolines().call_nogil,
+            "run_chunks": run_chunks,
             "out_of_bounds": out_of_bounds,
-        }  # fmt: skip
-        names |= {
-            f"d_{d.name}": d
-            for d in {dtype for s in self.steps if isinstance(s, Native) for _, _, dtype, _ in s.arrays}
         }
+        names |= {f"d_{d.name}": d for d in {dtype for s in self.steps if isinstance(s, Native) for _, _, dtype, _ in s.arrays}}
         names |= {f"v{self._place(row)}": value for row, value in self.constants.items()}
         for i, step in enumerate(self.steps):
             if isinstance(step, Native):
@@ -331,9 +346,7 @@ class Program:
         plan = write_plan(step.kernel.address, inputs, list(arguments), slots, outputs)
         return Direct(enter(cls), plan, [self._pool(place, shape, dtype) for _, place, shape, dtype in made], self)
 
-    def _input(
-        self, row: Row, number: type | None, bare: bool, bases: dict[str, int], entries: dict[int, int]
-    ) -> Input:
+    def _input(self, row: Row, number: type | None, bare: bool, bases: dict[str, int], entries: dict[int, int]) -> Input:
         cell, dtype = self._cell(row), None if bare else row.dtype
         if cell is None:
             return Input(number, dtype, row.shape, entries.get(self._place(row), NOWHERE), 0, bare)
