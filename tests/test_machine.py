@@ -16,7 +16,9 @@ from test_random_tapes import COMMON
 import jitgrad as jg
 from jitgrad.base.tree import flatten
 from jitgrad.errors import NotCompilableError
-from jitgrad.ops.elementwise import clamp
+from jitgrad.ops.choosing import (
+    clamp,
+)
 from jitgrad.sweeps.machine import assembly, handlers
 from jitgrad.sweeps.machine.machine import MANY_ROWS, Machine, is_better
 from jitgrad.sweeps.plan.segments import MOST_ROWS

@@ -96,15 +96,9 @@ def test_alpha_multiplies_in_the_dtype_of_the_sum():
         (t([1.0], "float32"), t([300], "int16"), 200, [60001.0]),
     ):
         for call in (
-            lambda a, b: jg.add(a, b, alpha=alpha),
-            lambda a, b: a.add(b, alpha=alpha),
-            lambda a, b: (
-                -(-a).sub(
-                    b, alpha=alpha
-                )
-                if a.dtype is not jg.bool
-                else a.add(b, alpha=alpha)
-            ),
+            lambda a, b, alpha=alpha: jg.add(a, b, alpha=alpha),
+            lambda a, b, alpha=alpha: a.add(b, alpha=alpha),
+            lambda a, b, alpha=alpha: -(-a).sub(b, alpha=alpha) if a.dtype is not jg.bool else a.add(b, alpha=alpha),
         ):
             out, compiled = call(a, b), jg.jit(call)(a, b)
             assert out.tolist() == compiled.tolist() == want

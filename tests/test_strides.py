@@ -9,7 +9,11 @@ import pytest
 
 import jitgrad as jg
 from jitgrad.ops import TABLE
-from jitgrad.ops.elementwise import alias, detach, where
+from jitgrad.ops.choosing import (
+    alias,
+    detach,
+    where,
+)
 from jitgrad.record.memory import decide, of
 from jitgrad.tape.row import Leaf, Row
 from jitgrad.tape.strides import result_of, stand_in, steps_of

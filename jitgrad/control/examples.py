@@ -9,7 +9,10 @@ from typing import Any
 import numpy as np
 
 from jitgrad.control.body import floating
-from jitgrad.ops.elementwise import detach, where
+from jitgrad.ops.choosing import (
+    detach,
+    where,
+)
 from jitgrad.ops.indexing import Slot, getitem
 from jitgrad.ops.movement import reshape
 from jitgrad.ops.reductions import amax

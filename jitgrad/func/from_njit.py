@@ -26,7 +26,9 @@ from jitgrad.errors import TracedValueError
 from jitgrad.functions.data import as_tensor
 from jitgrad.functions.operands import in_dtype_of, operand
 from jitgrad.ops import TABLE
-from jitgrad.ops.elementwise import clone
+from jitgrad.ops.choosing import (
+    clone,
+)
 from jitgrad.ops.table import Op, Spec, todo
 from jitgrad.passes.batch import Batch
 from jitgrad.record.apply import apply

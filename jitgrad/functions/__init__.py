@@ -15,8 +15,9 @@ from jitgrad.eager import operations as large  # noqa: F401  it says how hot row
 from jitgrad.functions import converting, creation, data, losses, numeric, numpy_names, shaping
 from jitgrad.functions.bind import bound
 from jitgrad.functions.operands import accepting_arrays, taken
-from jitgrad.ops import TABLE
-from jitgrad.ops import elementwise as ew
+from jitgrad.ops import TABLE, arithmetic, choosing
+from jitgrad.ops.special_functions import digamma, trigamma
+from jitgrad.ops.special_functions import polygamma as polygamma_row
 from jitgrad.ops.table import Op
 from jitgrad.record.apply import apply
 from jitgrad.record.checking import RAW, checked, is_meant, told
@@ -71,7 +72,7 @@ def polygamma(n: int, input: Tensor) -> Tensor:
         raise TypeError(f"polygamma: n must be an int from 0 to 170 (n! is beyond float64 then), not {n!r}")
     if not isinstance(input, Tensor):
         raise TypeError(f"polygamma: input must be a tensor, not {type(input).__name__}")
-    return apply(ew.polygamma, (input,), {"n": n}) if n > 1 else apply((ew.digamma, ew.trigamma)[n], (input,))
+    return apply(polygamma_row, (input,), {"n": n}) if n > 1 else apply((digamma, trigamma)[n], (input,))
 
 
 for _op in TABLE.values():
@@ -170,21 +171,21 @@ def _power(self: Tensor, exponent: Any, modulo: None = None) -> Tensor:
         raise TypeError("pow(x, y, z) of a tensor cannot be: use x ** y % z")
     value = self._value
     if value is None and are_numbers(self, exponent):
-        return operate(ew.pow, (self, exponent))
+        return operate(arithmetic.pow, (self, exponent))
     if value is not None and (exponent.__class__ is int or exponent.__class__ is float) and value.dtype in FLOATS:
         return _pow_scalar(self, exponent=exponent)
     return numeric.pow(self, exponent)
 
 
-_pow_scalar = quick_with_parameters(ew.pow_scalar)
+_pow_scalar = quick_with_parameters(arithmetic.pow_scalar)
 
 
 def _rpow(self: Tensor, base: Any) -> Tensor:
-    return operate(ew.pow, (base, self)) if self._value is None and are_numbers(base, self) else numeric.pow(base, self)
+    return operate(arithmetic.pow, (base, self)) if self._value is None and are_numbers(base, self) else numeric.pow(base, self)
 
 
 def _inverted(self: Tensor) -> Tensor:
-    return operate(ew.bitwise_not, (self,))
+    return operate(choosing.bitwise_not, (self,))
 
 
 def _reversed_dims(self: Tensor) -> Tensor:

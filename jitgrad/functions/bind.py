@@ -11,8 +11,10 @@ import numpy as np
 
 from jitgrad import dtypes
 from jitgrad.errors import TracedValueError
+from jitgrad.ops.choosing import (
+    cast,
+)
 from jitgrad.ops.describe import signature
-from jitgrad.ops.elementwise import cast
 from jitgrad.ops.table import Op, Spec
 from jitgrad.record.apply import apply
 from jitgrad.record.checking import is_meant

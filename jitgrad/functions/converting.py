@@ -6,7 +6,7 @@ from typing import Any
 
 from jitgrad import dtypes
 from jitgrad.functions import creation, data
-from jitgrad.ops import elementwise as ew
+from jitgrad.ops import choosing
 from jitgrad.ops.table import axis
 from jitgrad.record.apply import apply, copied
 from jitgrad.record.checking import checked
@@ -29,8 +29,8 @@ def to(self: Tensor, *args: Any, dtype: Any = None, device: Any = None, copy: bo
     only_cpu(device)
     wanted = self._held.dtype if dtype is None else dtypes.to_numpy(dtype)
     if self._held.dtype == wanted:
-        return apply(ew.clone, (self,)) if copy else self
-    return apply(ew.cast, (self,), {"dtype": wanted})
+        return apply(choosing.clone, (self,)) if copy else self
+    return apply(choosing.cast, (self,), {"dtype": wanted})
 
 
 def type_(self: Tensor, dtype: Any = None) -> Any:

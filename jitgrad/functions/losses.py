@@ -6,8 +6,7 @@ import numpy as np
 
 from jitgrad.functions.bind import bound
 from jitgrad.functions.shaping import gather, unsqueeze
-from jitgrad.ops import TABLE
-from jitgrad.ops import elementwise as ew
+from jitgrad.ops import TABLE, activations, choosing
 from jitgrad.record.apply import apply
 from jitgrad.record.precision import in_single
 from jitgrad.tensors.tensor import Tensor
@@ -48,14 +47,14 @@ def binary_cross_entropy(input: Tensor, target: Tensor, reduction: str = "mean")
             "binary_cross_entropy takes probabilities, which lie between 0 and 1: for any numbers use "
             "binary_cross_entropy_with_logits"
         )
-    return _reduced(apply(ew.binary_cross_entropy, (input, target)), reduction)
+    return _reduced(apply(activations.binary_cross_entropy, (input, target)), reduction)
 
 
 @in_single
 def binary_cross_entropy_with_logits(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
     """`binary_cross_entropy` of sigmoid(input), exact for large inputs."""
     _of_one_shape("binary_cross_entropy_with_logits", input, target)
-    return _reduced(apply(ew.binary_cross_entropy_with_logits, (input, target)), reduction)
+    return _reduced(apply(activations.binary_cross_entropy_with_logits, (input, target)), reduction)
 
 
 @in_single
@@ -72,7 +71,7 @@ def nll_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
             f"sample, not {list(target.shape)}"
         )
     if target.dtype.name in ("uint8", "int8", "int16"):
-        target = apply(ew.cast, (target,), {"dtype": np.dtype(np.int64)})
+        target = apply(choosing.cast, (target,), {"dtype": np.dtype(np.int64)})
     return _reduced(-gather(input, classes, unsqueeze(target, classes)).squeeze(classes), reduction)
 
 

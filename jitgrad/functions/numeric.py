@@ -11,8 +11,7 @@ from jitgrad.dtypes import HALF
 from jitgrad.functions.bind import bound
 from jitgrad.functions.operands import accepting_arrays, as_tensors, exact, in_dtype_of, operand, taken
 from jitgrad.functions.shaping import unsqueeze
-from jitgrad.ops import TABLE
-from jitgrad.ops import elementwise as ew
+from jitgrad.ops import TABLE, activations, arithmetic, choosing
 from jitgrad.ops.indexing import gather
 from jitgrad.ops.linalg import matmul as matmul_op
 from jitgrad.ops.linalg import transposed
@@ -54,8 +53,8 @@ def _extreme(input: Tensor, all_of: Any, pick: Any, pairwise: Any, dim: Any, kee
         return apply(pairwise, (input, dim))
     d = axis(dim, input.ndim)
     if not input.ndim:
-        first = apply(ew.cast, (apply(ew.zeros_like, (input,)),), {"dtype": np.dtype(np.int64)})
-        return Extreme(apply(ew.clone, (input,)), first)
+        first = apply(choosing.cast, (apply(choosing.zeros_like, (input,)),), {"dtype": np.dtype(np.int64)})
+        return Extreme(apply(choosing.clone, (input,)), first)
     if not input.shape[d]:
         return Extreme(input, pick(input, dim, True))  # which says what is wrong
     indices = apply(TABLE[f"arg{what}"], (input,), {"dim": d, "keepdim": True})
@@ -68,12 +67,12 @@ def _extreme(input: Tensor, all_of: Any, pick: Any, pairwise: Any, dim: Any, kee
 
 def max(input: Tensor, dim: Any = None, keepdim: bool = False, *, other: Any = None) -> Any:
     """The largest element; along `dim` the pair (values, indices); of two tensors the larger one elementwise."""
-    return _extreme(input, amax, argmax, ew.maximum, dim if other is None else other, keepdim, "max")
+    return _extreme(input, amax, argmax, choosing.maximum, dim if other is None else other, keepdim, "max")
 
 
 def min(input: Tensor, dim: Any = None, keepdim: bool = False, *, other: Any = None) -> Any:
     """The smallest element; along `dim` the pair (values, indices); of two tensors the smaller one elementwise."""
-    return _extreme(input, amin, argmin, ew.minimum, dim if other is None else other, keepdim, "min")
+    return _extreme(input, amin, argmin, choosing.minimum, dim if other is None else other, keepdim, "min")
 
 
 def any(input: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
@@ -89,7 +88,7 @@ def all(input: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
 def _truths(name: str, input: Any, dim: Any, keepdim: bool) -> Tensor:
     x = input if isinstance(input, Tensor) else operand(input)
     none = isinstance(dim, (tuple, list)) and not dim
-    out = apply(ew.ne, (x, 0)) if none else _TRUTHS[name](x, dim, keepdim)
+    out = apply(choosing.ne, (x, 0)) if none else _TRUTHS[name](x, dim, keepdim)
     return in_dtype_of(x, out) if x.dtype.name == "uint8" else out
 
 
@@ -210,13 +209,13 @@ def pow(input: Any, exponent: Any) -> Tensor:
             _no_fractions(exponent)
             whole = isinstance(exponent, int)
             if not whole or input.dtype.name == "bool":
-                input = apply(ew.cast, (input,), {"dtype": np.dtype(np.int64) if whole else dtypes.default()})
-        return apply(ew.pow_scalar, (input,), {"exponent": exponent})
+                input = apply(choosing.cast, (input,), {"dtype": np.dtype(np.int64) if whole else dtypes.default()})
+        return apply(arithmetic.pow_scalar, (input,), {"exponent": exponent})
     whole_base = isinstance(input, int) or (isinstance(input, Tensor) and not input.dtype.is_floating_point)
     whole_exponent = isinstance(exponent, Tensor) and not exponent.dtype.is_floating_point
     if whole_base and whole_exponent and exponent._value is not None:
         _no_fractions(exponent._value.min(initial=0))
-    return apply(ew.pow, (input, exponent))
+    return apply(arithmetic.pow, (input, exponent))
 
 
 def _no_fractions(exponent: Any) -> None:
@@ -251,7 +250,7 @@ def _with_scaled(what: str, input: Any, other: Any, alpha: Any) -> Any:
         raise RuntimeError(f"{what}: a bool alpha is for bool operands, and these are {dtypes.of(common).name} together")
     y = y if isinstance(y, Tensor) else wrap(numbers(y, common))
     scale = alpha if isinstance(alpha, Tensor) else wrap(numbers(alpha, common))
-    out = apply(TABLE[what], (x, in_dtype_of(y, apply(ew.mul, (y, scale)))))
+    out = apply(TABLE[what], (x, in_dtype_of(y, apply(arithmetic.mul, (y, scale)))))
     return out if half is None else rounded(out, half)
 
 
@@ -263,21 +262,24 @@ def div(input: Any, other: Any, *, rounding_mode: str | None = None) -> Tensor:
         return _floor_divide(input, other)
     if rounding_mode != "trunc":
         raise RuntimeError(f"div: rounding_mode must be None, 'trunc' or 'floor', not {rounding_mode!r}")
-    whole = apply(ew.floor_divide, (input, other))
+    whole = apply(arithmetic.floor_divide, (input, other))
     if whole.dtype.is_floating_point:
         return _truncated(input, other)
-    uneven = apply(ew.ne, (apply(ew.remainder, (input, other)), 0))
-    below = apply(ew.lt, (whole, 0))  # the quotient towards minus infinity is one too low where it is negative and uneven
-    return apply(ew.add, (whole, apply(ew.cast, (apply(ew.logical_and, (uneven, below)),), {"dtype": whole.dtype.numpy})))
+    uneven = apply(choosing.ne, (apply(arithmetic.remainder, (input, other)), 0))
+    below = apply(choosing.lt, (whole, 0))  # the quotient towards minus infinity is one too low where it is negative and uneven
+    return apply(
+        arithmetic.add,
+        (whole, apply(choosing.cast, (apply(choosing.logical_and, (uneven, below)),), {"dtype": whole.dtype.numpy})),
+    )
 
 
 @in_single
 def _truncated(input: Any, other: Any) -> Tensor:
     """The quotient rounded towards zero, once."""
-    return apply(ew.trunc, (_div(input, other),))
+    return apply(choosing.trunc, (_div(input, other),))
 
 
-_clamp, _pow_scalar = quick_with_parameters(ew.clamp), quick_with_parameters(ew.pow_scalar)
+_clamp, _pow_scalar = quick_with_parameters(choosing.clamp), quick_with_parameters(arithmetic.pow_scalar)
 
 
 def clamp(input: Tensor, min: Any = None, max: Any = None) -> Tensor:
@@ -293,11 +295,11 @@ def clamp(input: Tensor, min: Any = None, max: Any = None) -> Tensor:
     min, max = (b.item() if isinstance(b, np.generic) else b for b in (min, max))
     min, max = (taken(b) if isinstance(b, np.ndarray) else b for b in (min, max))
     if isinstance(min, Tensor) or isinstance(max, Tensor):
-        out = input if min is None else _bounded(input, min, ew.lt)
-        return out if max is None else _bounded(out, max, ew.gt)
-    bounds = ew.clamp.prepare(input, min, max)  # type: ignore[misc]
+        out = input if min is None else _bounded(input, min, choosing.lt)
+        return out if max is None else _bounded(out, max, choosing.gt)
+    bounds = choosing.clamp.prepare(input, min, max)  # type: ignore[misc]
     if (min.__class__ is float or max.__class__ is float) and not input.dtype.is_floating_point:
-        input = apply(ew.cast, (input,), {"dtype": dtypes.default()})
+        input = apply(choosing.cast, (input,), {"dtype": dtypes.default()})
     return _clamp(input, **bounds)
 
 
@@ -305,8 +307,8 @@ def _bounded(input: Tensor, bound: Any, beyond: Any) -> Tensor:
     """The bound where `input` is beyond it, or the bound is nan."""
     wrong = apply(beyond, (input, bound))
     if isinstance(bound, Tensor):
-        wrong = apply(ew.logical_or, (wrong, apply(ew.isnan, (bound,))))
-    return apply(ew.where, (wrong, bound, input))
+        wrong = apply(choosing.logical_or, (wrong, apply(choosing.isnan, (bound,))))
+    return apply(choosing.where, (wrong, bound, input))
 
 
 def where(condition: Any, input: Any = None, other: Any = None) -> Any:
@@ -323,7 +325,7 @@ def where(condition: Any, input: Any = None, other: Any = None) -> Any:
         condition = operand(condition)
         if are_numbers(input, other):
             input, other = exact(input), exact(other)
-    return apply(ew.where, accepting_arrays((condition, input, other)))
+    return apply(choosing.where, accepting_arrays((condition, input, other)))
 
 
 def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
@@ -345,30 +347,30 @@ def round(input: Tensor, *, decimals: int = 0) -> Tensor:
         raise TypeError(f"round: decimals must be an int from -308 to 308, not {decimals!r}")
     if not input.dtype.is_floating_point and input.dtype.name != "bool":
         return input.clone()
-    return _to_decimals(input, int(decimals)) if decimals else apply(ew.round, (input,))
+    return _to_decimals(input, int(decimals)) if decimals else apply(choosing.round, (input,))
 
 
 @in_single
 def _to_decimals(input: Tensor, decimals: int) -> Tensor:
-    return apply(ew.round, (input * 10.0**decimals,)) / 10.0**decimals
+    return apply(choosing.round, (input * 10.0**decimals,)) / 10.0**decimals
 
 
 def logsumexp(input: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
     """log(sum(exp(x))) over `dim`, without overflow. Integers are computed in the default float dtype."""
     input = input if isinstance(input, Tensor) else operand(input)
     if not input.dtype.is_floating_point:
-        input = apply(ew.cast, (input,), {"dtype": dtypes.default()})
+        input = apply(choosing.cast, (input,), {"dtype": dtypes.default()})
     return _logsumexp(input, dim, keepdim)
 
 
 def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
     """log(1 + exp(beta x)) / beta, exact on both tails; `threshold` is accepted and not needed."""
-    return apply(ew.softplus, (input,)) if beta == 1 else _softplus(input, beta)
+    return apply(activations.softplus, (input,)) if beta == 1 else _softplus(input, beta)
 
 
 @in_single
 def _softplus(input: Tensor, beta: float) -> Tensor:
-    return apply(ew.softplus, (input * beta,)) / beta
+    return apply(activations.softplus, (input * beta,)) / beta
 
 
 def allclose(input: Any, other: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> bool:
@@ -389,7 +391,7 @@ def isclose(input: Any, other: Any, rtol: float = 1e-5, atol: float = 1e-8, equa
     refuse_masked(input)
     refuse_masked(other)
     both = [v if isinstance(v, Tensor) else operand(v) for v in (input, other)]
-    x, y = (apply(ew.cast, (v,), {"dtype": np.dtype(np.float64)}).detach() for v in both)
+    x, y = (apply(choosing.cast, (v,), {"dtype": np.dtype(np.float64)}).detach() for v in both)
     close = (x == y) | (((x - y).abs() <= y.abs() * rtol + atol) & y.isfinite())
     return close | (x.isnan() & y.isnan()) if equal_nan else close
 
@@ -399,4 +401,4 @@ def equal(input: Tensor, other: Tensor) -> bool:
     for x in (input, other):
         if not isinstance(x, Tensor):
             raise TypeError(f"equal compares two tensors, and one operand is {type(x).__name__}")
-    return tuple(input.shape) == tuple(other.shape) and bool(apply(ew.eq, (input, other)).all())
+    return tuple(input.shape) == tuple(other.shape) and bool(apply(choosing.eq, (input, other)).all())

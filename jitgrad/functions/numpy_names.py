@@ -20,8 +20,7 @@ from jitgrad import dtypes
 from jitgrad.functions import creation, numeric, shaping
 from jitgrad.functions.bind import bound
 from jitgrad.functions.operands import exact, operand
-from jitgrad.ops import TABLE
-from jitgrad.ops import elementwise as ew
+from jitgrad.ops import TABLE, arithmetic, choosing
 from jitgrad.record.apply import apply
 from jitgrad.record.weak import are_numbers
 from jitgrad.tensors.tensor import Tensor
@@ -45,7 +44,7 @@ def _tensor(x: Any) -> Tensor:
 
 def _cast(x: Tensor, dtype: Any) -> Tensor:
     wanted = dtypes.to_numpy(dtype)
-    return x if x._held.dtype == wanted else apply(ew.cast, (x,), {"dtype": wanted})
+    return x if x._held.dtype == wanted else apply(choosing.cast, (x,), {"dtype": wanted})
 
 
 def _fractional(a: Any) -> Tensor:
@@ -172,7 +171,7 @@ def _dot(a: Any, b: Any) -> Tensor:
     common = dtypes.promote(x._held.dtype, y._held.dtype)
     x, y = _cast(x, common), _cast(y, common)
     if not x.ndim or not y.ndim:
-        return apply(ew.mul, (x, y))
+        return apply(arithmetic.mul, (x, y))
     inner = y.shape[-2] if y.ndim > 1 else y.shape[0]
     if x.shape[-1] != inner:
         raise ValueError(
@@ -316,7 +315,7 @@ def _where(condition: Any, x: Any = None, y: Any = None) -> Any:
         return _nonzero(given)
     if x is None or y is None:
         raise ValueError("np.where takes a condition alone, or a condition and two choices")
-    flag = given if given._held.dtype == np.bool_ else apply(ew.ne, (given, 0))
+    flag = given if given._held.dtype == np.bool_ else apply(choosing.ne, (given, 0))
     if are_numbers(x, y):
         x, y = exact(x), exact(y)
     return numeric.where(flag, x, y)
@@ -350,7 +349,7 @@ def _round(a: Any, decimals: int = 0) -> Any:
         return numeric.round(x, decimals=decimals)
     if not x.dtype.is_floating_point:
         return NotImplemented
-    return apply(ew.round, (x / 10.0**-decimals,)) * 10.0**-decimals
+    return apply(choosing.round, (x / 10.0**-decimals,)) * 10.0**-decimals
 
 
 @_named("isclose")

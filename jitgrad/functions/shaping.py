@@ -13,7 +13,10 @@ from jitgrad import dtypes
 from jitgrad.functions.bind import bound
 from jitgrad.functions.operands import as_tensors, taken, times
 from jitgrad.ops import TABLE
-from jitgrad.ops.elementwise import cast, where
+from jitgrad.ops.choosing import (
+    cast,
+    where,
+)
 from jitgrad.ops.indexing import Slot, within
 from jitgrad.ops.indexing import gather as gather_op
 from jitgrad.ops.indexing import index_add as index_add_op

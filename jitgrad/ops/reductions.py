@@ -12,7 +12,21 @@ from typing import Any
 
 import numpy as np
 
-from jitgrad.ops.elementwise import abs, exp, log, log1p, logical_or, mul, power_of, sign, sqrt, where, zeros_like
+from jitgrad.ops.arithmetic import (
+    exp,
+    log,
+    log1p,
+    mul,
+    power_of,
+    sqrt,
+)
+from jitgrad.ops.choosing import (
+    abs,
+    logical_or,
+    sign,
+    where,
+    zeros_like,
+)
 from jitgrad.ops.movement import SAMPLES, cat, count, flip, narrow, over_dims, reduced, reshape, spread, sum
 from jitgrad.ops.sums import running, summed
 from jitgrad.ops.table import Spec, axes, axis, reduced_shape, reduction, register

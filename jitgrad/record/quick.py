@@ -14,8 +14,10 @@ import numpy as np
 
 from jitgrad.base.quiet import again, quiet
 from jitgrad.base.settings import config
+from jitgrad.ops.arithmetic import (
+    mul,
+)
 from jitgrad.ops.describe import describe, signature
-from jitgrad.ops.elementwise import mul
 from jitgrad.ops.linalg import matmul
 from jitgrad.ops.movement import reshape
 from jitgrad.ops.movement import sum as add_up

@@ -13,7 +13,7 @@ import numpy as np
 
 from jitgrad import dtypes
 from jitgrad.autograd import gradients as autograd
-from jitgrad.ops import elementwise as ew
+from jitgrad.ops import choosing
 from jitgrad.ops.indexing import getitem
 from jitgrad.ops.table import axis
 from jitgrad.record.apply import apply
@@ -258,12 +258,12 @@ class Tensor(Values):
         if isinstance(self._row, Leaf):
             self._row.requires = False
         elif self._row is not None:
-            self._row = None if self._value is not None else apply(ew.detach, (self,))._row
+            self._row = None if self._value is not None else apply(choosing.detach, (self,))._row
         return self
 
     def clone(self) -> Any:
         """A copy with memory of its own; gradients flow through."""
-        return apply(ew.clone, (self,))
+        return apply(choosing.clone, (self,))
 
     def tape(self) -> Tape:
         """The tape that led to this tensor; `print` it. Leaves are named after the variables of the caller."""
@@ -301,7 +301,7 @@ class Tensor(Values):
                     storage.version += 1
                 value.fill(0)
                 return self
-        return inplace.overwrite(self, apply(ew.zeros_like, (self,)), "zero_")
+        return inplace.overwrite(self, apply(choosing.zeros_like, (self,)), "zero_")
 
     def fill_(self, value: Any) -> Any:
         """Fill with one number, in place."""
@@ -309,12 +309,12 @@ class Tensor(Values):
         value = _given(value, dtype)
         if value._held.shape:
             raise RuntimeError(f"fill_ takes one number, not a tensor of shape {list(value.shape)}: use copy_()")
-        return inplace.overwrite(self, apply(ew.cast, (value,), {"dtype": dtype}), "fill_")
+        return inplace.overwrite(self, apply(choosing.cast, (value,), {"dtype": dtype}), "fill_")
 
     def copy_(self, source: Any, non_blocking: bool = False) -> Any:
         """Take the values of `source`, broadcast and converted, in place."""
         dtype = self._held.dtype
-        return inplace.overwrite(self, apply(ew.cast, (_given(source, dtype),), {"dtype": dtype}), "copy_")
+        return inplace.overwrite(self, apply(choosing.cast, (_given(source, dtype),), {"dtype": dtype}), "copy_")
 
 
 _getitem = quick_one(getitem)

@@ -10,7 +10,7 @@ import numpy as np
 
 from jitgrad import dtypes
 from jitgrad.errors import LeakedTraceError, TracedValueError
-from jitgrad.ops import elementwise as ew
+from jitgrad.ops import choosing
 from jitgrad.record.apply import apply
 from jitgrad.record.leaving import as_number, text
 from jitgrad.record.trace import current_trace, leaked, lifting
@@ -159,7 +159,7 @@ class Values(Declared):
     def __contains__(self, item: Any) -> bool:
         if not isinstance(item, (Handle, bool, int, float, np.generic)):
             raise RuntimeError(f"a tensor contains numbers, not {type(item).__name__}")
-        return bool(apply(ew.eq, (self, item)).any())
+        return bool(apply(choosing.eq, (self, item)).any())
 
     def __format__(self, spec: str) -> str:
         if self.ndim == 0 and self._value is not None:

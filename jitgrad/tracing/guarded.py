@@ -9,7 +9,10 @@ import numpy as np
 
 from jitgrad.base.quiet import quietly
 from jitgrad.errors import LeakedTraceError
-from jitgrad.ops.elementwise import ne, where
+from jitgrad.ops.choosing import (
+    ne,
+    where,
+)
 from jitgrad.ops.movement import reshape
 from jitgrad.record.apply import apply, current_trace
 from jitgrad.record.trace import Trace, example_of, lifting

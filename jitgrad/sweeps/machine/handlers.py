@@ -26,7 +26,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jitgrad.base.locks import compiling, once
-from jitgrad.ops.elementwise import clamp, pow, pow_scalar
+from jitgrad.ops.arithmetic import (
+    pow,
+    pow_scalar,
+)
+from jitgrad.ops.choosing import (
+    clamp,
+)
 from jitgrad.ops.table import Op
 from jitgrad.sweeps.code.compile import Kernel, compile_text
 from jitgrad.sweeps.llvm.expressions import POWERS, evaluate

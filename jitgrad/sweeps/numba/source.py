@@ -9,7 +9,9 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from jitgrad.ops.elementwise import floor_divide
+from jitgrad.ops.arithmetic import (
+    floor_divide,
+)
 from jitgrad.ops.movement import sum
 from jitgrad.ops.reductions import amax, cumsum, prod
 from jitgrad.sweeps.numba.control import write_control, write_indexed, write_running

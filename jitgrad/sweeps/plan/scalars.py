@@ -12,7 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from jitgrad.ops.elementwise import add, cast, mul
+from jitgrad.ops.arithmetic import (
+    add,
+    mul,
+)
+from jitgrad.ops.choosing import (
+    cast,
+)
 from jitgrad.ops.indexing import getitem, index_add, index_put, within
 from jitgrad.ops.linalg import matmul
 from jitgrad.ops.movement import reshape, sum

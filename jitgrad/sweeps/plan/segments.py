@@ -14,7 +14,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jitgrad.ops.elementwise import cast
+from jitgrad.ops.choosing import (
+    cast,
+)
 from jitgrad.sweeps.plan.indexing import (
     is_indexed,
 )

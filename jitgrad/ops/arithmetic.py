@@ -1,0 +1,138 @@
+"""Sums, products, powers, roots, exponentials and logarithms."""
+
+from __future__ import annotations
+
+import math
+import operator
+from typing import Any
+
+import numpy as np
+
+from jitgrad.ops.choosing import logical_and, where, zeros_like
+from jitgrad.ops.table import binary, register, unary
+
+POSITIVE = (0.1, 4.0)
+AWAY = ((0.2, 3.0), (0.2, 3.0))
+
+
+def _xlogy(x: Any, y: Any) -> Any:
+    dtype = (x if hasattr(x, "dtype") else y).dtype
+    return np.where((x == 0) & (y == y), dtype.type(0), x * np.log(y)).astype(dtype)[()]
+
+
+def _divides(divide: Any) -> Any:
+    """A division of whole numbers, which PyTorch refuses by 0 and NumPy gives 0 for; of floats it is inf or nan."""
+
+    def run(x: Any, y: Any) -> Any:
+        if np.asarray(x).dtype.kind in "iu" and np.any(np.equal(y, 0)):
+            raise RuntimeError("an integer cannot be divided by 0 (ZeroDivisionError): make it a float, or mask the zeros")
+        return divide(x, y)
+
+    run.ufunc = divide  # type: ignore[attr-defined]
+    return run
+
+
+def _divisor(row: Any) -> Any:
+    """The inputs that make a row raise an error: of whole numbers, what they are divided by, or their exponent."""
+    return row.inputs[1:] if row.dtype.kind in "iu" else ()
+
+
+def _log_times(g: Any, x: Any, none: Any) -> Any:
+    """g log(x), and 0 where there is none; the logarithm is that of 1 there, since 0 * inf would spoil further derivatives."""
+    return where(none, 0, g * log(where(none, 1, x)))
+
+
+# Python's operators are several times quicker than the ufuncs on NumPy's scalars.
+add = binary("x + y", operator.add, vjp=(lambda g: g, lambda g: g), also="i", cheap=True)
+
+
+sub = binary("x - y", operator.sub, vjp=(lambda g: g, lambda g: -g), aliases=("subtract",), also="i", bools="none", cheap=True)
+mul = binary("x * y", operator.mul, d=(lambda y: y, lambda x: x), aliases=("multiply",), also="i", cheap=True)
+div = binary(
+    "x / y",
+    operator.truediv,
+    vjp=(lambda g, y: g / y, lambda g, y, z: -g * (z / y)),
+    result="float",
+    domain=AWAY,
+    aliases=("divide", "true_divide"),
+)
+floor_divide = binary(
+    "floor_divide(x, y)",
+    _divides(np.floor_divide),
+    vjp=(lambda g: zeros_like(g), lambda g: zeros_like(g)),
+    domain=AWAY,
+    checks=_divisor,
+    jumps=True,
+    also="i",
+    bools="beside",
+)
+remainder = binary(
+    "remainder(x, y)",
+    _divides(np.remainder),
+    vjp=(lambda g: g, lambda g, x, y: -g * floor_divide(x, y)),
+    domain=((-3.0, 3.0), (3.2, 5.0)),
+    checks=_divisor,
+    jumps=True,
+    also="i",
+    bools="beside",
+)
+pow = binary(
+    "pow(x, y)",
+    operator.pow,
+    domain=(POSITIVE, (-2.0, 2.0)),
+    checks=_divisor,
+    vjp=(
+        lambda g, x, y: where(y == 0, 0, g * (y * x ** (y - 1))),
+        lambda g, x, y, z: _log_times(g * z, x, logical_and(x == 0, y >= 0)),
+    ),
+    bools="beside",
+)
+pow_scalar = unary(
+    "power(x, exponent)",
+    lambda x, exponent: x**exponent,
+    label="pow",
+    internal=True,
+    domain=POSITIVE,
+    d=lambda x, exponent: zeros_like(x) if exponent == 0 else exponent * power_of(x, exponent - 1),
+    samples=lambda: [{"exponent": e} for e in (2, 3, -1, 0.5, 1.7, 0, 1)],
+    bools="beside",
+)
+square = unary("x * x", np.square, d=lambda x: 2 * x, also="i", bools="beside", cheap=True)
+reciprocal = unary("1 / x", lambda x: 1 / x, d=lambda y: -y * y, domain=POSITIVE, result="float")
+
+
+# Roots, exponentials, logarithms.
+sqrt = unary("sqrt(x)", np.sqrt, vjp=lambda g, y: g / (2 * y), domain=POSITIVE, result="float", hot=True)
+
+
+rsqrt = unary("1 / sqrt(x)", lambda x: 1 / np.sqrt(x), d=lambda y: -0.5 * y * y * y, domain=POSITIVE, result="float", hot=True)
+cbrt = unary("cbrt(x)", np.cbrt, d=lambda y: 1 / (3 * y * y), domain=POSITIVE, result="float")
+exp = unary("exp(x)", np.exp, d=lambda y: y, result="float", hot=True)
+exp2 = unary("exp2(x)", np.exp2, d=lambda y: y * math.log(2), result="float")
+expm1 = unary("expm1(x)", np.expm1, d=lambda x: exp(x), result="float", hot=True)
+log = unary("log(x)", np.log, vjp=lambda g, x: g / x, domain=POSITIVE, result="float", hot=True)
+log1p = unary("log1p(x)", np.log1p, vjp=lambda g, x: g / (1 + x), domain=POSITIVE, result="float", hot=True)
+log2 = unary("log2(x)", np.log2, vjp=lambda g, x: g / (x * math.log(2)), domain=POSITIVE, result="float", hot=True)
+log10 = unary("log10(x)", np.log10, vjp=lambda g, x: g / (x * math.log(10)), domain=POSITIVE, result="float", hot=True)
+xlogy = binary(
+    "select((x == 0) & (y == y), 0, x * log(y))",
+    _xlogy,
+    result="float",
+    domain=((-3.0, 3.0), POSITIVE),
+    vjp=(
+        lambda g, x, y: _log_times(g, y, logical_and(x == 0, y <= 0)),
+        lambda g, x, y: g * x / y,
+    ),
+)
+
+
+def power_of(x: Any, exponent: float) -> Any:
+    """`x ** exponent` for a number, in the cheapest op that says so."""
+    if exponent == 1:
+        return x
+    if exponent == 2:
+        return x * x
+    return pow_scalar(x, exponent=exponent)
+
+
+register(globals())

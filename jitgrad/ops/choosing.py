@@ -1,0 +1,201 @@
+"""Copies, choices, bounds, comparisons, logic, signs, rounding, dtypes: elementwise rows whose results are no new numbers."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from jitgrad.dtypes import HALF
+from jitgrad.ops.table import NOT_DIFFERENTIABLE, Op, binary, predicate, register, unary
+
+
+def _where(c: Any, x: Any, y: Any) -> Any:
+    if c.__class__ is np.bool_ and x.__class__ is not np.ndarray and y.__class__ is not np.ndarray:
+        kept = x.__class__ if isinstance(x, np.generic) else y.__class__  # the other may be Python's number
+        chosen = x if c else y
+        return chosen if chosen.__class__ is kept else kept(chosen)
+    return np.where(c, x, y)
+
+
+def _clamp(x: Any, min: Any = None, max: Any = None) -> Any:
+    if x.__class__ is not np.ndarray:  # np.clip takes microseconds for a number
+        if min is not None and (x < min or min != min):
+            x = x.__class__(min)
+        return x.__class__(max) if max is not None and (x > max or max != max) else x
+    low, high = (None if bound is None else x.dtype.type(bound) for bound in (min, max))
+    return np.clip(x, low, high).astype(x.dtype, copy=False)  # bfloat16 comes back as float32
+
+
+def _bounds(x: Any, min: Any = None, max: Any = None) -> dict[str, Any]:
+    if min is None and max is None:
+        raise RuntimeError("clamp needs min, max or both")
+    for bound in (min, max):
+        if bound is not None and not isinstance(bound, (int, float, np.number, np.bool_)):
+            raise TypeError(f"a bound must be a number or a tensor, not {type(bound).__name__}")
+    held = getattr(x.dtype, "numpy", x.dtype)  # of a tensor, or of an array
+    if held in HALF:  # whose elements equal to a bound are to be equal to the bound that is kept
+        with np.errstate(over="ignore"):
+            min, max = (None if bound is None else float(held.type(bound)) for bound in (min, max))
+    return {"min": min, "max": max}
+
+
+def _in_bounds(x: Any, min: Any, max: Any) -> Any:
+    if min is None:
+        return x <= max
+    return x >= min if max is None else (x >= min) & (x <= max)
+
+
+def _relu(x: Any) -> Any:
+    return np.maximum(x, x.dtype.type(0))
+
+
+def _won(g: Any, larger: Any, smaller: Any) -> Any:
+    """The cotangent of the operand that was to be the larger one; equal ones share it."""
+    return where(larger < smaller, 0, where(larger == smaller, 0.5 * g, g))
+
+
+neg = unary("-x", operator.neg, vjp=lambda g: -g, aliases=("negative",), exact=True, also="i", bools="beside", cheap=True)
+abs = unary(
+    "abs(x)", operator.abs, vjp=lambda g, x: g * sign(x), aliases=("absolute",), exact=True, also="i", bools="beside", cheap=True
+)
+sign = unary("sign(x)", np.sign, vjp=lambda g: zeros_like(g), exact=True, hot=True, also="i", bools="beside")
+
+alias = unary("x", lambda x: x, vjp=lambda g: g, internal=True, exact=True)
+clone = unary("x", lambda x: np.array(x)[()], vjp=lambda g: g, internal=True, exact=True)
+detach = unary("x", lambda x: x, d=NOT_DIFFERENTIABLE, internal=True, exact=True)
+zeros_like = unary(
+    "0",
+    lambda x: np.zeros_like(x) if x.__class__ is np.ndarray else x.__class__(0),
+    internal=True,
+    vjp=lambda g: zeros_like(g),
+    label="zero",
+    exact=True,
+    also="bi",
+    cheap=True,
+)
+
+relu = unary(
+    "select((x > 0) | (x != x), x, 0)",
+    _relu,
+    vjp=lambda g, y: where(y <= 0, 0, g),
+    exact=True,
+    hot=True,
+    also="i",
+    bools="beside",
+    cheap=True,
+)
+
+
+# Choices and bounds.
+maximum = binary(
+    "select((x > y) | (x != x), x, y)",
+    np.maximum,
+    vjp=(lambda g, x, y: _won(g, x, y), lambda g, x, y: _won(g, y, x)),
+    also="i",
+    cheap=True,
+)
+
+
+minimum = binary(
+    "select((x < y) | (x != x), x, y)",
+    np.minimum,
+    vjp=(lambda g, x, y: _won(g, y, x), lambda g, x, y: _won(g, x, y)),
+    also="i",
+    cheap=True,
+)
+clamp = unary(
+    "clamp(x, min, max)",
+    _clamp,
+    d=lambda x, min, max: _in_bounds(x, min, max),
+    aliases=("clip",),
+    prepare=_bounds,
+    exact=True,
+    samples=lambda: [{"min": -1.0, "max": 1.5}, {"min": 0.5, "max": None}, {"min": None, "max": 0.5}, {"min": 1, "max": 2}],
+    also="i",
+    bools="beside",
+    cheap=True,
+)
+where = Op(
+    _where,
+    kind="elementwise",
+    inputs=("c", "x", "y"),
+    output="z",
+    kernel="select(c, x, y)",
+    vjp=(NOT_DIFFERENTIABLE, lambda g, c: where(c, g, 0), lambda g, c: where(c, 0, g)),
+    domain=((0.0, 1.0), (-3.0, 3.0), (-3.0, 3.0)),
+    method=False,
+    exact=True,
+    also="bi",
+    cheap=True,
+)
+
+
+# Rounding: piecewise constant, so the derivative is zero.
+floor = unary("floor(x)", np.floor, vjp=lambda g: zeros_like(g), exact=True, bools="beside")
+
+
+ceil = unary("ceil(x)", np.ceil, vjp=lambda g: zeros_like(g), exact=True, bools="beside")
+round = unary("rint(x)", np.rint, vjp=lambda g: zeros_like(g), method=False, exact=True, bools="beside")
+trunc = unary("trunc(x)", np.trunc, vjp=lambda g: zeros_like(g), aliases=("fix",), exact=True, bools="beside")
+
+
+# Comparisons and logic: no derivative.
+eq = predicate("x == y", operator.eq, also="b", cheap=True)
+
+
+ne = predicate("x != y", operator.ne, aliases=("not_equal",), also="b", cheap=True)
+lt = predicate("x < y", operator.lt, aliases=("less",), also="b", cheap=True)
+le = predicate("x <= y", operator.le, aliases=("less_equal",), also="b", cheap=True)
+gt = predicate("x > y", operator.gt, aliases=("greater",), also="b", cheap=True)
+ge = predicate("x >= y", operator.ge, aliases=("greater_equal",), also="b", cheap=True)
+isnan = predicate("x != x", np.isnan, inputs=("x",))
+isinf = predicate("(x == x) & (x - x != 0)", np.isinf, inputs=("x",))
+isfinite = predicate("x - x == 0", np.isfinite, inputs=("x",))
+logical_and = predicate("(x != 0) & (y != 0)", np.logical_and, also="b", cheap=True)
+logical_or = predicate("(x != 0) | (y != 0)", np.logical_or, also="b", cheap=True)
+logical_xor = predicate("(x != 0) ^ (y != 0)", np.logical_xor, also="b")
+logical_not = predicate("x == 0", np.logical_not, inputs=("x",), also="b", cheap=True)
+
+
+def _bitwise(formula: str, run: Callable, inputs: tuple[str, ...] = ("x", "y")) -> Op:
+    return Op(
+        run,
+        kind="elementwise",
+        inputs=inputs,
+        output="z",
+        kernel=formula,
+        result="integer",
+        domain=((0.0, 9.0),) * len(inputs),
+        also="bi",
+    )
+
+
+bitwise_and = _bitwise("x & y", operator.and_)
+bitwise_or = _bitwise("x | y", operator.or_)
+bitwise_xor = _bitwise("x ^ y", operator.xor)
+bitwise_not = _bitwise("~x", operator.invert, ("x",))
+
+
+# Between dtypes.
+cast = Op(
+    lambda x, dtype, rounds=False: x.astype(dtype),
+    kind="elementwise",
+    inputs=("x",),
+    output="y",
+    kernel="to(x, dtype)",
+    vjp=(lambda g, x_dtype: cast(g, dtype=x_dtype),),
+    domain=((-3.0, 3.0),),
+    label="to_copy",
+    internal=True,
+    exact=True,
+    samples=lambda: [{"dtype": np.dtype(np.float64)}],
+    also="bi",
+    cheap=True,
+)
+"""With `rounds`, the end of an operation on half precision, under whose name it goes (see precision.py)."""
+
+
+register(globals())
