@@ -12,7 +12,9 @@ import jitgrad as jg
 from jitgrad.base.tree import flatten
 from jitgrad.ops.indexing import getitem, index_add, index_put
 from jitgrad.sweeps.numba.source import namespace
-from jitgrad.sweeps.program.program import Native
+from jitgrad.sweeps.program.steps import (
+    Native,
+)
 
 
 def leaves(tree):

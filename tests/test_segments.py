@@ -12,7 +12,12 @@ import pytest
 import jitgrad as jg
 from jitgrad.sweeps.llvm import phase as codegen
 from jitgrad.sweeps.plan import chunks
-from jitgrad.sweeps.program.program import Interpreted, Program
+from jitgrad.sweeps.program.program import (
+    Program,
+)
+from jitgrad.sweeps.program.steps import (
+    Interpreted,
+)
 
 RANDOM = np.random.default_rng(5)
 

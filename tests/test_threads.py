@@ -15,7 +15,9 @@ from test_segments import NORMALISED, VIEWS, agree, data, flat, program
 import jitgrad as jg
 from jitgrad.sweeps.plan import chunks
 from jitgrad.sweeps.program import threads
-from jitgrad.sweeps.program.program import Native
+from jitgrad.sweeps.program.steps import (
+    Native,
+)
 
 
 @pytest.fixture(autouse=True)

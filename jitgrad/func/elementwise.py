@@ -28,8 +28,10 @@ def elementwise(function: Any = None, *, derivative: Any = None) -> Callable:
     """
     if function is None:
         return functools.partial(elementwise, derivative=derivative)
-    with importing("jitgrad.func.from_njit"):
-        from jitgrad.func.from_njit import scalar_function
+    with importing("jitgrad.func.njit_scalars"):
+        from jitgrad.func.njit_scalars import (
+            scalar_function,
+        )
 
     return scalar_function(function, derivative)
 

@@ -12,7 +12,17 @@ from collections.abc import Callable
 from typing import Any
 
 from jitgrad.eager import operations as large  # noqa: F401  it says how hot rows run, which the methods take over
-from jitgrad.functions import converting, creation, data, losses, numeric, numpy_names, shaping
+from jitgrad.functions import (
+    comparing,
+    converting,
+    creation,
+    data,
+    indexing,
+    losses,
+    numeric,
+    numpy_names,
+    shaping,
+)
 from jitgrad.functions.bind import bound
 from jitgrad.functions.operands import accepting_arrays, taken
 from jitgrad.ops import TABLE, arithmetic, choosing
@@ -100,7 +110,8 @@ _HOT = frozenset(
 
 FUNCTIONS |= {
     name: f if name in _HOT and "dim" not in f.__code__.co_varnames else _public(f)
-    for name, f in (_own(numeric) | _own(shaping)).items()
+    for module in (numeric, shaping, indexing, comparing)
+    for name, f in _own(module).items()
 }
 _ALIASES = {
     "subtract": "sub",

@@ -371,34 +371,3 @@ def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tenso
 @in_single
 def _softplus(input: Tensor, beta: float) -> Tensor:
     return apply(activations.softplus, (input * beta,)) / beta
-
-
-def allclose(input: Any, other: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> bool:
-    """Whether all elements are equal within the tolerances."""
-    return bool(isclose(input, other, rtol, atol, equal_nan).all())
-
-
-def isclose(input: Any, other: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> Tensor:
-    """Elementwise whether |input - other| <= atol + rtol * |other|."""
-    for name, tolerance in (("rtol", rtol), ("atol", atol)):
-        if not tolerance >= 0:
-            raise RuntimeError(f"{name} must not be negative, and it is {tolerance}")
-    tensors = isinstance(input, Tensor) and isinstance(other, Tensor) and number(input) is number(other) is None
-    if tensors and input._held.dtype != other._held.dtype:
-        raise RuntimeError(
-            f"isclose compares tensors of one dtype, and these are {input.dtype.name} and {other.dtype.name}: convert one"
-        )
-    refuse_masked(input)
-    refuse_masked(other)
-    both = [v if isinstance(v, Tensor) else operand(v) for v in (input, other)]
-    x, y = (apply(choosing.cast, (v,), {"dtype": np.dtype(np.float64)}).detach() for v in both)
-    close = (x == y) | (((x - y).abs() <= y.abs() * rtol + atol) & y.isfinite())
-    return close | (x.isnan() & y.isnan()) if equal_nan else close
-
-
-def equal(input: Tensor, other: Tensor) -> bool:
-    """Whether shapes and all elements are equal."""
-    for x in (input, other):
-        if not isinstance(x, Tensor):
-            raise TypeError(f"equal compares two tensors, and one operand is {type(x).__name__}")
-    return tuple(input.shape) == tuple(other.shape) and bool(apply(choosing.eq, (input, other)).all())

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
 from jitgrad import dtypes
-from jitgrad.functions import creation, numeric, shaping
+from jitgrad.functions import comparing, creation, numeric, shaping
 from jitgrad.functions.bind import bound
 from jitgrad.functions.operands import exact, operand
 from jitgrad.ops import TABLE, arithmetic, choosing
@@ -354,7 +354,7 @@ def _round(a: Any, decimals: int = 0) -> Any:
 
 @_named("isclose")
 def _isclose(a: Any, b: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> Tensor:
-    return numeric.isclose(_cast(_tensor(a), float), _cast(_tensor(b), float), rtol, atol, equal_nan)
+    return comparing.isclose(_cast(_tensor(a), float), _cast(_tensor(b), float), rtol, atol, equal_nan)
 
 
 @_named("allclose")

@@ -8,7 +8,7 @@ import sys
 from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 from weakref import WeakValueDictionary
 
 import numpy as np
@@ -28,7 +28,8 @@ from jitgrad.sweeps.plan.machine_types import NUMPY
 from jitgrad.sweeps.plan.plan import Phase, Plan
 from jitgrad.sweeps.plan.recompute import recompute
 from jitgrad.sweeps.plan.segments import make_plan, why_not_native
-from jitgrad.sweeps.program.direct import NOWHERE, NUMBERS, ROOM, CallPlan, Input, Output, Slot, enter, write_plan
+from jitgrad.sweeps.program.direct import NOWHERE, NUMBERS, ROOM, Input, Output, Slot, enter, write_plan
+from jitgrad.sweeps.program.steps import LONG, Cell, Direct, Interpreted, Native, _count_of_one, _from_cell
 from jitgrad.sweeps.program.threads import run_chunks
 from jitgrad.tape.row import CONST, CONTROL, NOTHING, Row, results_read
 from jitgrad.tape.tape import Tape
@@ -37,39 +38,6 @@ _kernels: WeakValueDictionary[str, Kernel] = WeakValueDictionary()  # those of l
 _recent: deque[Kernel] = deque(maxlen=100)  # and the last ones, for functions that are made and dropped in a loop
 SPARE_BUFFERS = 3
 """How many arrays are kept for each output, to be used again once nobody refers to them."""
-
-LONG = 20_000
-"""The size of a loop from which on other Python threads may run meanwhile (giving up the lock costs a little)."""
-
-Cell = tuple[str, int]
-"""Where a single number lives: the array of its dtype, and the place there."""
-
-
-class Native(NamedTuple):
-    """One call of machine code: the arrays of its table, by place, and what else the table holds."""
-
-    kernel: Kernel
-    arrays: list[tuple[int, tuple[int, ...] | None, np.dtype, bool]]  # place; shape if written; dtype; may get out
-    constants: np.ndarray
-    sizes: np.ndarray
-    temporaries: list[tuple[np.dtype, int]]
-    rows: int
-    loops: int
-    longest: float  # elements of its largest loop
-    chunks: int  # how many pieces several threads may share; 0 if it is run as a whole
-    flagged: bool  # whether its table ends with a flag, for an index that is out of bounds
-    text: str
-
-
-class Interpreted(NamedTuple):
-    """One row that NumPy runs."""
-
-    row: Row
-    run: Callable
-    reads: list[tuple[int, Cell | None, tuple[int, ...]]]
-    write: int
-    cell: Cell | None
-    why: str
 
 
 class Workspace(tuple):
@@ -366,15 +334,6 @@ class Program:
         return Output(row.dtype, bases[cell[0]] + cell[1] * row.dtype.itemsize) if plain else None
 
 
-class Direct(NamedTuple):
-    """How a program runs in one C function: `enter(plan.address, *arguments, *(make() for make in made))`."""
-
-    enter: Callable
-    plan: CallPlan
-    made: list[Callable[[], np.ndarray]]
-    program: Program  # whose code and constants the plan points to
-
-
 def pool(shape: tuple[int, ...], dtype: np.dtype, queue: deque[np.ndarray]) -> Callable[[], np.ndarray]:
     """A function that gives an array: one of the `queue` that nobody refers to any more, or a new one.
 
@@ -407,17 +366,6 @@ def out_of_bounds(flag: np.ndarray) -> None:
 def _is_written_into(step: Interpreted) -> bool:
     """Whether NumPy is given the memory for a result: new pages would cost a large product a tenth of its time."""
     return step.row.op is matmul and step.cell is None and step.row.dtype.name in ("float32", "float64")
-
-
-def _from_cell(cell: Cell, shape: tuple[int, ...]) -> str:
-    value = f"cells_{cell[0]}[{cell[1]}]"
-    return value if shape == () else f"full({shape}, {value})"
-
-
-def _count_of_one() -> int:
-    """What `getrefcount` says of an array that only one variable refers to; it depends on the interpreter."""
-    array = np.empty(0)
-    return sys.getrefcount(array)
 
 
 _UNUSED = _count_of_one()

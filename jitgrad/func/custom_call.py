@@ -1,0 +1,308 @@
+"""A call of a function with rules of its own: one row, whose rules are recorded when a transform asks for them."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from jitgrad import dtypes
+from jitgrad.base.tree import COMPUTED, flatten, shown, size, unflatten
+from jitgrad.calls.kinds import arguments
+from jitgrad.func.vectorized import vmap
+from jitgrad.functions.creation import zeros_like
+from jitgrad.functions.data import as_tensor
+from jitgrad.ops.choosing import (
+    cast,
+    detach,
+)
+from jitgrad.ops.movement import cat, narrow, reshape
+from jitgrad.ops.table import Op, Spec
+from jitgrad.passes.batch import Batch, replay
+from jitgrad.passes.forward import dummy, forget
+from jitgrad.passes.reverse import reverse
+from jitgrad.record.apply import apply, current_trace, grad_mode, recorded
+from jitgrad.record.weak import number
+from jitgrad.tape.handle import Handle, requires
+from jitgrad.tape.row import NOTHING, Row
+from jitgrad.tape.tape import Tape
+from jitgrad.tensors.tensor import Tensor, wrap
+from jitgrad.tracing.function import Traced, trace
+from jitgrad.tracing.guarded import InnerTrace, outer_tensor
+
+if TYPE_CHECKING:
+    from jitgrad.func.custom import Custom
+
+
+Tensors = Sequence[Any]
+
+
+def _transpose_of(push: Callable) -> Callable:
+    """The map of cotangents that is the transpose of a map of tangents."""
+
+    def pull(xs: Tensors, g: Any) -> list[Any]:
+        ends = [dummy(x._held) if x.dtype.is_floating_point else None for x in xs]
+        was = grad_mode.get()
+        try:
+            grad_mode.set(True)
+            out = push(xs, ends)
+            wanted = {end._row for end in ends if end is not None}
+            found = reverse({out._row: g}, wanted, recorded=True, retain=True) if requires(out) else {}
+            forget(wanted)
+        finally:
+            grad_mode.set(was)
+        return [None if end is None else found.get(end._row) for end in ends]
+
+    return pull
+
+
+class _Results:
+    """How the results of a call nest, and how they become the one value of a row: as they are, or laid end to end."""
+
+    def __init__(self, leaves: list[Any], structure: Any) -> None:
+        self.structure = structure
+        self.specs = [
+            Spec(tuple(x.shape), x._held.dtype) if isinstance(x, Tensor) and x.dtype.is_floating_point else None for x in leaves
+        ]
+        self.others = leaves  # what is not floating stays beside the row
+        known = [spec for spec in self.specs if spec is not None]
+        if not known:
+            raise TypeError("a function with a derivative of its own must return at least one floating tensor")
+        self.single = len(known) == 1
+        self.dtype = functools.reduce(dtypes.promote, [spec.dtype for spec in known])
+
+    def packed(self, tree: Any, what: str) -> Tensor:
+        """The floating leaves as one tensor, after checking that they are like the results."""
+        leaves: list[Any] = []
+        structure = flatten(tree, leaves)
+        if structure != self.structure:
+            raise ValueError(f"{what} is nested as {shown(structure)}, and the result as {shown(self.structure)}")
+        parts = []
+        for x, spec in zip(leaves, self.specs):
+            if spec is None:
+                continue
+            x = x if isinstance(x, Tensor) else as_tensor(x)
+            if tuple(x.shape) != spec.shape:
+                raise ValueError(f"{what} has shape {list(x.shape)}, and the result has {list(spec.shape)}")
+            x = x if x._held.dtype == self.dtype else apply(cast, (x,), {"dtype": self.dtype})
+            parts.append(x if self.single else apply(reshape, (x,), {"shape": (x.numel(),)}))
+        return parts[0] if self.single else apply(cat, parts, {"dim": 0})
+
+    def unpacked(self, g: Any, others: Sequence[Any] | None = None) -> Any:
+        """The results, or their cotangents, nested as they are; `others` (or None) stand where there is no floating one."""
+        start, leaves = 0, []
+        for k, spec in enumerate(self.specs):
+            if spec is None:
+                leaves.append(others[k] if others is not None else None)
+                continue
+            x = g
+            if not self.single:
+                length = math.prod(spec.shape)
+                x = apply(narrow, (g,), {"dim": 0, "start": start, "length": length})
+                x = apply(reshape, (x,), {"shape": spec.shape})
+                start += length
+            leaves.append(x if x._held.dtype == spec.dtype else apply(cast, (x,), {"dtype": spec.dtype}))
+        return unflatten(self.structure, iter(leaves))
+
+
+class _Call:
+    """One call: its tensors `xs`, what else there was among the arguments, and the results once they are known."""
+
+    results: _Results
+
+    def __init__(self, custom: Custom, args: tuple, kwargs: dict) -> None:
+        self.custom, leaves = custom, []  # type: ignore[var-annotated]
+        self.structure, self.leaves = flatten(arguments((args, kwargs)), leaves), leaves
+        self.xs = [leaf for leaf in self.leaves if isinstance(leaf, Tensor)]
+
+    def rebuilt(self, xs: Tensors, **otherwise: Any) -> tuple[tuple, dict]:
+        """The arguments with other tensors, and, if `others` is given, that in the place of what is no tensor."""
+        given = iter(xs)
+        return unflatten(
+            self.structure, iter([next(given) if isinstance(x, Tensor) else otherwise.get("others", x) for x in self.leaves])
+        )
+
+    def run(self, xs: Tensors) -> Any:
+        args, kwargs = self.rebuilt(xs)
+        return self.custom._function(*args, **kwargs)
+
+    def cotangents(self, xs: Tensors, given: Any) -> list[Any]:
+        """What `backward` returned, by tensor."""
+        arguments = self.structure[1][0]
+        if not isinstance(given, tuple) or (len(given) != size((tuple, arguments[1])) and len(given) != len(arguments[1])):
+            raise TypeError(f"backward must return a tuple with an entry for each of the {len(arguments[1])} arguments")
+        flat: list[Any] = []
+        for k, (part, structure) in enumerate(zip(given, arguments[1])):
+            leaves: list[Any] = []
+            found = flatten(part, leaves)
+            if part is None:
+                leaves = [None] * size(structure)
+            elif found != structure:
+                raise ValueError(f"backward returned {shown(found)} for argument {k}, which is nested as {shown(structure)}")
+            flat += leaves
+        flat += [None] * (len(self.leaves) - len(flat))  # keyword arguments get none
+        cotangents = [g for g, leaf in zip(flat, self.leaves) if isinstance(leaf, Tensor)]
+        for g, x in zip(cotangents, xs):
+            if g is not None and tuple(g.shape) != tuple(x.shape):
+                raise ValueError(
+                    f"backward returned a cotangent of shape {list(g.shape)} for a tensor of shape "
+                    f"{list(x.shape)}: they must be equal"
+                )
+        return [
+            g if g is None or g._held.dtype == x._held.dtype else apply(cast, (g,), {"dtype": x._held.dtype})
+            for g, x in zip(cotangents, xs)
+        ]
+
+    def eager(self) -> Any:
+        """Run the function on values, and record one row if a gradient may be wanted."""
+        wanted = grad_mode.get() and any(map(requires, self.xs))
+        was = grad_mode.get()
+        try:
+            grad_mode.set(False)
+            result = self.run([x.detach() if requires(x) else x for x in self.xs])
+            if not wanted:
+                return result
+            leaves: list[Any] = []
+            self.results = _Results(leaves, flatten(result, leaves))
+            packed = self.results.packed(result, "the result")
+        finally:
+            grad_mode.set(was)
+        if packed._value is None:  # the function met traced tensors outside of its arguments
+            return self.traced()
+        op = self._op(None)
+        op.run = lambda *values: self._recorded_run()[0].replay(*values)[0]
+        values = [x._value for x in self.xs]
+        shared = any(np.may_share_memory(packed._value, v) for v in values)
+        out = recorded(Tensor, op, self.xs, values, NOTHING, np.array(packed._value) if shared else packed._value)
+        return self.results.unpacked(out, leaves)
+
+    def traced(self) -> Any:
+        """Record one row, which holds the tape of the function; what that captured becomes an input too."""
+        tape, captured, others = self._recorded_run()
+        op = self._op(tape)
+        return self.results.unpacked(_applied(op, [*self.xs, *captured]), others)
+
+    def _recorded_run(self) -> tuple[Tape, list[Any], list[Any]]:
+        """The tape of the function with its packed result, what it captured, and its results that are not floating."""
+        found = _trace(lambda *xs: self.run(xs), self.xs)
+        captured = [outer_tensor(handle) for handle in found.captured.values()]
+        ends = [*found.tape.inputs, *found.captured]
+
+        def inlined(*xs: Any) -> list[Any]:
+            computed = iter(replay(found.tape, dict(zip(ends, xs)), 0))
+            return [next(computed) if out is COMPUTED else out for out in found.outputs]
+
+        operands = [*self.xs, *captured]
+        leaves = inlined(*operands)
+        self.results = results = _Results(leaves, found.structure)
+        others = [apply(detach, (x,)) if spec is None and isinstance(x, Handle) else x for x, spec in zip(leaves, results.specs)]
+        packed = lambda *xs: results.packed(unflatten(found.structure, iter(inlined(*xs))), "the result")
+        tape, operands = _closed(_trace(packed, operands), operands)
+        return tape, operands[len(self.xs) :], others
+
+    def _op(self, tape: Tape | None) -> Op:
+        pull, push = self.custom.rules(self)
+        return _op(getattr(self.custom, "__name__", "custom"), tape, len(self.xs), pull, push)
+
+
+def _trace(function: Callable, operands: Tensors) -> Traced:
+    """The tape of a function of tensors like the operands."""
+    specs = [(tuple(x.shape), x._held.dtype, number(x)) for x in operands]
+    rebuild: Callable = lambda inputs: (inputs, {})
+    return _within(True, lambda: trace(function, specs, rebuild, InnerTrace(operands), None, operands))
+
+
+def _closed(found: Traced, operands: Tensors) -> tuple[Tape, list[Any]]:
+    """The tape with what was captured as further inputs, and the operands with the values of these."""
+    further = [outer_tensor(handle) for handle in found.captured.values()]
+    return Tape([*found.tape.inputs, *found.captured], found.tape.outputs), [*operands, *further]
+
+
+def _applied(op: Op, operands: Tensors) -> Any:
+    """The result of an op whose `run` is a tape, recorded like that of any other."""
+    around = current_trace.get()
+    if any(x._value is None for x in operands) or (around is not None and around.lifts):
+        return apply(op, operands)
+    values = [x._value for x in operands]
+    with np.errstate(all="ignore"):
+        value = op.run(*values)
+    if grad_mode.get() and any(map(requires, operands)):
+        return recorded(Tensor, op, operands, values, NOTHING, value)
+    return wrap(value)
+
+
+def _op(name: str, tape: Tape | None, count: int, pull: Callable, push: Callable | None) -> Op:
+    """The op of one call: the first `count` inputs are differentiated by `pull` and `push`, the others are captured.
+
+    It is run, lowered and batched by its `tape`; without one it only stands for a call that has been made.
+    """
+
+    def pullback(sweep: Any, row: Row, g: Any, values: Any) -> list[Any]:
+        xs, (g,) = _handles(values[:count]), _handles([g])
+        parts = _within(sweep.recorded, lambda: pull(xs, g))
+        parts = [p if x in sweep.needed else None for p, x in zip(parts, row.inputs)]
+        return [*_out(parts, sweep.recorded), *[None] * (len(row.inputs) - count)]
+
+    def pushforward(sweep: Any, row: Row, ts: Tensors) -> Any:
+        assert push is not None
+        xs = _handles(sweep.values(row)[:count])
+        tangents = [
+            None if not x.dtype.is_floating_point else zeros_like(x) if t is None else t for x, t in zip(xs, _handles(ts))
+        ]
+        return _out([_within(sweep.recorded, lambda: push(xs, tangents))], sweep.recorded)[0]
+
+    op = Op(
+        lambda *_: None,
+        kind="custom",
+        inputs=("*xs",),
+        pullback=pullback,
+        checks=lambda row: row.inputs,
+        pushforward=pushforward if push is not None else None,
+    )
+    op.name = name
+    if tape is not None:
+        end = tape.outputs[0]
+        op.run = lambda *values: tape.replay(*values)[0]
+        op.lower = lambda *xs: replay(tape, dict(zip(tape.inputs, xs)), 0)[0]
+        op.shape = lambda *_: Spec(end.shape, end.dtype)
+        op.batch = functools.partial(_batched, op, count, pull, push)
+    return op
+
+
+def _batched(op: Op, count: int, pull: Callable, push: Callable | None, row: Row, operands: Tensors, size: int) -> Any:
+    """The call for many examples: its value is that of the batched tape, its derivative the batched rule."""
+    dims = tuple(0 if isinstance(x, Batch) else None for x in operands)
+    given = [x.value if isinstance(x, Batch) else x for x in operands]
+    assert op.lower is not None
+    tape, given = _closed(_trace(vmap(op.lower, dims), given), given)
+
+    def pulled(xs: Tensors, g: Any) -> list[Any]:
+        parts = vmap(lambda *flat: tuple(pull(flat[:-1], flat[-1])), (*dims[:count], 0))(*xs, g)
+        return [p if p is None or dim == 0 else p.sum(0) for p, dim in zip(parts, dims)]
+
+    def pushed(xs: Tensors, ts: Tensors) -> Any:
+        assert push is not None
+        held = tuple(None if t is None else dim for t, dim in zip(ts, dims))
+        return vmap(lambda *flat: push(flat[:count], flat[count:]), (*dims[:count], *held))(*xs, *ts)
+
+    return _applied(_op(op.name, tape, count, pulled, None if push is None else pushed), given)
+
+
+def _within(recorded: bool, call: Callable[[], Any]) -> Any:
+    was = grad_mode.get()
+    try:
+        grad_mode.set(recorded)
+        return call()
+    finally:
+        grad_mode.set(was)
+
+
+def _handles(values: Sequence[Any]) -> list[Any]:
+    return [v if v is None or isinstance(v, Handle) else wrap(v) for v in values]
+
+
+def _out(parts: Sequence[Any], recorded: bool) -> list[Any]:
+    return [p if p is None or recorded else p._value for p in parts]
