@@ -59,3 +59,17 @@ def test_docstring_examples_run(name):
     module = importlib.import_module(name)
     found = doctest.testmod(module, optionflags=doctest.ELLIPSIS)
     assert found.failed == 0
+
+
+def test_the_way_of_a_call_is_as_it_is_described():
+    found = doctest.testfile(str(ROOT / "docs/how-it-works.md"), module_relative=False, encoding="utf-8")
+    assert found.attempted > 5
+    assert found.failed == 0
+
+
+def test_files_named_on_that_way_exist():
+    text = (ROOT / "docs/how-it-works.md").read_text(encoding="utf-8")
+    named = re.findall(r"`((?:[a-z]+/)+[a-z_]*(?:\.py)?)`", text)
+    assert len(named) > 15
+    for name in named:
+        assert any((ROOT / "jitgrad" / start / name).exists() for start in (".", "sweeps")), name
