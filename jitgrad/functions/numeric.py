@@ -294,6 +294,8 @@ def clamp(input: Tensor, min: Any = None, max: Any = None) -> Tensor:
         input = as_tensors([input], (min, max))[0]
     min, max = (b.item() if isinstance(b, np.generic) else b for b in (min, max))
     min, max = (taken(b) if isinstance(b, np.ndarray) else b for b in (min, max))
+    if input._held.dtype == np.bool_ and not [b for b in (min, max) if b is not None and number(b) is None]:
+        min = max = 0  # numbers of a tape are refused as Python's are
     if isinstance(min, Tensor) or isinstance(max, Tensor):
         out = input if min is None else _bounded(input, min, choosing.lt)
         return out if max is None else _bounded(out, max, choosing.gt)
