@@ -11,7 +11,7 @@ history and so no reverse sweep. With `reverse` the steps go from the last eleme
 more input, the number of steps to go, at most `length`.
 
 Its derivatives and its batching are loops again, so that they can be differentiated, batched and compiled as well. The
-reverse sweep computes a step again from the carry before it, instead of keeping every value of every step.
+reverse sweep (`loop_reverse`) computes a step again from the carry before it, instead of keeping every value of every step.
 """
 
 from __future__ import annotations
@@ -30,16 +30,12 @@ from jitgrad.control.body import (
     differing,
     floating,
     fresh,
-    result_of,
-    seeds_of,
     spec,
-    swept,
     unbatched,
     uniform,
     zeros,
 )
 from jitgrad.control.examples import as_wide, only_looked_up, standing_in
-from jitgrad.errors import HoleError
 from jitgrad.functions.shaping import movedim, stack
 from jitgrad.ops.choosing import (
     cast,
@@ -202,72 +198,11 @@ def record(
     return Looped(many[:n], many[n : len(ends)], many[len(ends) : -1], many[-1])
 
 
-def _elements(xs: Tensors) -> list[Spec]:
+def elements(xs: Tensors) -> list[Spec]:
     return [Spec(tuple(x.shape[1:]), spec(x).dtype) for x in xs]
 
 
 # Derivatives.
-
-
-def _pullback(sweep: Any, row: Row, g: dict[int, Any], values: Tensors) -> list[Any]:
-    """A loop the other way, over the history: it computes each step again, and sweeps back through it."""
-    p, layout = row.params, row.params["layout"]
-    if p["length"] is None:
-        raise HoleError(
-            "a reverse sweep through while_loop needs to know how much to keep: pass max_steps=..., a bound for the "
-            "number of steps; or use scan or fori_loop, or forward mode (jvp)"
-        )
-    consts, _, carry, xs, count = layout.split(values)
-    needed = [x in sweep.needed and floating(x) for x in row.inputs]
-    const_needed, asked_needed, _, x_needed, _ = layout.split(needed)
-    n, outputs = layout.carry, len(p["body"].outputs)
-    moving = [floating(c) for c in carry]
-    stacked = {k: g[k] for k in g if n <= k < len(p["results"]) - 1}  # cotangents of ys and of the history
-    slices = [*[result_of(row, outputs + j) for j in range(n)], *xs, *stacked.values()]
-    state = [g.get(j, zeros(c)) for j, c in enumerate(carry) if moving[j]]
-    total = [zeros(c) for c, need in zip(consts, const_needed) if need]
-
-    def step(given: list[Any]) -> list[Any]:
-        cts, sums = given[: len(state)], given[len(state) : len(state) + len(total)]
-        rest = given[len(state) + len(total) :]
-        c, x, gs = rest[:n], rest[n : n + layout.xs], dict(zip(stacked, rest[n + layout.xs :]))
-        k, c, x = fresh(consts, const_needed), fresh(c, moving), fresh(x, x_needed)
-        out = again(p["body"], [*k, *c, *x])
-        into = [t for t, moves in zip(out, moving) if moves] + out[n:]
-        seeds = seeds_of(into, [*cts, *[gs.get(j) for j in range(n, outputs)]])
-        ends = {t._row for t, w in zip([*k, *c, *x], [*const_needed, *moving, *x_needed]) if w}
-        found = swept(seeds, ends)
-
-        def arrived(t: Any) -> Any:
-            return found[t._row] if t._row in found else zeros(t)
-
-        before = [
-            arrived(t) + gs[outputs + j] if outputs + j in gs else arrived(t)
-            for j, (t, moves) in enumerate(zip(c, moving))
-            if moves
-        ]
-        used = [t for t, need in zip(k, const_needed) if need]
-        sums = [s + found[t._row] if t._row in found else s for s, t in zip(sums, used)]
-        return [*before, *sums, *[arrived(t) for t, need in zip(x, x_needed) if need]]
-
-    carried = [*state, *total]
-    made = body(step, [*map(spec, carried), *_elements(slices)])
-    done = record(
-        made,
-        carried,
-        slices,
-        length=p["length"],
-        reverse=not p["reverse"],
-        count=result_of(row, len(p["results"]) - 1) if p["cond"] is not None else count,
-    )
-    first, sums, over = iter(done.carry[: len(state)]), iter(done.carry[len(state) :]), iter(done.ys)
-    parts = [
-        *[next(sums) if need else None for need in const_needed],
-        *[None] * len(asked_needed),
-        *[next(first) if moves else None for moves in moving],
-        *[next(over) if need else None for need in x_needed],
-    ]
-    return [*parts, *[None] * (len(row.inputs) - len(parts))]
 
 
 def _pushforward(sweep: Any, row: Row, ts: Tensors) -> dict[int, Any]:
@@ -298,7 +233,7 @@ def _pushforward(sweep: Any, row: Row, ts: Tensors) -> dict[int, Any]:
         return [*out[:n], *moved[:count], *moved[count:]]
 
     carried = [*carry, *tangents]
-    made = body(step, [*map(spec, carried), *_elements([*xs, *given_xs])])
+    made = body(step, [*map(spec, carried), *elements([*xs, *given_xs])])
     done = record(
         made,
         carried,
@@ -374,7 +309,7 @@ def _batch(row: Row, operands: Operands, size: int) -> list[Any]:
         out = [where(as_wide(active, new), new, before) for new, before in zip(out, old)]
         return [*out[:n], numbers[0] + active, numbers[1] + 1, *out[n:]]
 
-    made = body(step, [*map(spec, [*carried, *counters]), *_elements(over)])
+    made = body(step, [*map(spec, [*carried, *counters]), *elements(over)])
 
     def goes_on(given: list[Any]) -> list[Any]:
         found = asks(given)
@@ -391,4 +326,4 @@ def _batch(row: Row, operands: Operands, size: int) -> list[Any]:
     ]
 
 
-LOOP = Control(_run, _plainly, kind="loop", pullback=_pullback, pushforward=_pushforward, batch=_batch)
+LOOP = Control(_run, _plainly, kind="loop", pushforward=_pushforward, batch=_batch)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dis
 import functools
 import inspect
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -86,15 +87,15 @@ def is_meant(error: BaseException) -> bool:
     """Whether an error was raised on purpose, by jitgrad or by a function of the user's: not by the interpreter, or NumPy."""
     if isinstance(error, np.exceptions.AxisError):  # NumPy's own words are about the axis
         return True
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    if trace is None:
+    trace, packages = error.__traceback__, []
+    while trace is not None:
+        packages.append(trace.tb_frame.f_globals.get("__name__", "").partition(".")[0])
+        last, trace = trace, trace.tb_next
+    if not packages or any(name not in ("jitgrad", "numpy") and name not in sys.stdlib_module_names for name in packages):
         return True
-    package = trace.tb_frame.f_globals.get("__name__", "").partition(".")[0]
-    if package != "jitgrad":
-        return package != "numpy"
-    return dis.opname[trace.tb_frame.f_code.co_code[trace.tb_lasti]] in ("RAISE_VARARGS", "RERAISE")
+    if packages[-1] != "jitgrad":
+        return False
+    return dis.opname[last.tb_frame.f_code.co_code[last.tb_lasti]] in ("RAISE_VARARGS", "RERAISE")
 
 
 def _shown(value: Any) -> str:
