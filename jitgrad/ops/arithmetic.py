@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from jitgrad.ops.choosing import logical_and, where, zeros_like
-from jitgrad.ops.table import binary, register, unary
+from jitgrad.ops.table import Op, binary, register, unary
 
 POSITIVE = (0.1, 4.0)
 AWAY = ((0.2, 3.0), (0.2, 3.0))
@@ -35,6 +35,11 @@ def _divides(divide: Any) -> Any:
 def _divisor(row: Any) -> Any:
     """The inputs that make a row raise an error: of whole numbers, what they are divided by, or their exponent."""
     return row.inputs[1:] if row.dtype.kind in "iu" else ()
+
+
+def _no_log(x: Any, y: Any) -> Any:
+    """Where x ** y is 0 whatever y is, nearby."""
+    return logical_and(x == 0, y >= 0)
 
 
 def _log_times(g: Any, x: Any, none: Any) -> Any:
@@ -83,10 +88,26 @@ pow = binary(
     checks=_divisor,
     vjp=(
         lambda g, x, y: where(y == 0, 0, g * (y * x ** (y - 1))),
-        lambda g, x, y, z: _log_times(g * z, x, logical_and(x == 0, y >= 0)),
+        lambda g, x, y, z: g * power_log(x, y, z),
     ),
     bools="beside",
 )
+power_log = Op(
+    lambda x, y, z: np.where((x == 0) & (y >= 0), z.dtype.type(0), z * np.log(x)).astype(z.dtype)[()],
+    kind="elementwise",
+    inputs=("x", "y", "z"),
+    output="w",
+    kernel="select((x == 0) & (y >= 0), 0, z * log(x))",
+    internal=True,
+    hint="z",
+    domain=(POSITIVE, (-2.0, 2.0), POSITIVE),
+    vjp=(
+        lambda g, x, y: where(_no_log(x, y), 0, g * (x ** (y - 1) * (1 + y * log(where(_no_log(x, y), 1, x))))),
+        lambda g, x, y, w: _log_times(g * w, x, _no_log(x, y)),
+        None,
+    ),
+)
+"""The derivative of z = x ** y in y. That of its own in x is written without z, which may be 0 or infinite where it is not."""
 pow_scalar = unary(
     "power(x, exponent)",
     lambda x, exponent: x**exponent,
