@@ -136,7 +136,7 @@ class Op:
         self.bools = bools  # which bool tensors it takes: any, those beside numbers, none
         self.cheap = cheap  # whether it takes about as long as a load
         self.hot = hot  # whether a kernel of its own is worth it where eager code uses it much
-        self.hot_run = run  # how it is run there
+        self.hot_run: Callable | None = None  # how it is run there, if otherwise
         self.kind = kind
         self.inputs = inputs
         self.output = output

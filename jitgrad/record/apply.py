@@ -88,7 +88,7 @@ def apply(op: Op, operands: Sequence[Any], params: dict[str, Any] = NOTHING) -> 
         own_memory(operands[0])
         values[0] = operands[0]._value
     try:
-        value = quiet.run(op.run if op.kernel else op.hot_run, *values, **params)
+        value = quiet.run(op.run if op.kernel or op.hot_run is None else op.hot_run, *values, **params)
     except ValueError as error:
         if op.kind == "njit":  # the user's own
             raise

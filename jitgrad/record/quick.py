@@ -50,7 +50,7 @@ _PICK: dict[tuple[int, ...], Callable] = {
 
 def quick_unary(op: Op, general: Callable = apply) -> Callable:
     """The method of an elementwise op of one floating input, without parameters. `general` takes what is not quick."""
-    run, hot_run = op.run, op.hot_run
+    run, hot_run = op.run, op.hot_run or op.run
     plan = op.plan((True,)) if op.differentiable else None
     pick: Any = _PICK[plan.slots] if plan else None
     any_dtype = op.result == "bool"
@@ -109,7 +109,7 @@ def quick_with_parameters(op: Op) -> Callable:
 
 def quick_one(op: Op) -> Callable:
     """`method(x, params)` for any op of one input, which may be a view of it; parameters are canonical."""
-    run = op.hot_run
+    run = op.hot_run or op.run
     plan = op.plan((True,)) if op.differentiable and not op.holes() else None
     slots: tuple[int, ...] = plan.slots if plan else ()
     saved: tuple = ((),) if slots == (REST,) else ()  # an index without arrays: so many of them are saved
