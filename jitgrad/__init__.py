@@ -41,9 +41,8 @@ globals().update({name: dtypes.by_name(name) for name in dtypes.names()})
 globals().update(functions.FUNCTIONS | functions.CREATION | functions.LOSSES)
 
 
-_HIDDEN = {"VERSION", "annotations"} | {path for path in globals() if isinstance(globals()[path], type(_checkout))}
-_MODULES = {"autograd", "errors", "func", "testing"}
-__all__ = sorted({name for name in globals() if name[:1] != "_"} - _HIDDEN | _MODULES | {"bfloat16"})
+_offered = [name for name, value in globals().items() if name[0] != "_" and not isinstance(value, type(_checkout))]
+__all__ = sorted({*_offered, "autograd", "errors", "func", "testing", "bfloat16"} - {"VERSION"})
 
 
 def __dir__() -> list[str]:
