@@ -319,6 +319,22 @@ def test_forward_mode_knows_the_same_zeros() -> None:
         np.testing.assert_array_equal(g(y).numpy(), 0 * g(y).numpy())
 
 
+def test_the_mixed_derivatives_of_powers_do_not_depend_on_the_order() -> None:
+    """At y = 0, where the derivative in x is masked, it has a slope in y all the same; and where x is 0 or infinite."""
+    values = [0.0, 1e-300, 0.5, 1.0, 2.0, 3.0, -1.0, math.inf]
+    x, y = (jg.tensor(v, dtype=jg.float64) for v in zip(*[(a, b) for a in values for b in [*values, -0.5, 0.0] if a >= 0]))
+    d = lambda g, k: jg.grad(lambda *a: g(*a).sum(), k)
+    ahead = lambda g, k: lambda *a: jg.jvp(lambda v: g(*a[:k], v, *a[k + 1 :]), (a[k],), (jg.ones_like(a[k]),))[1]
+    found = [second(first(lambda x, y: x**y, k), 1 - k) for k in (0, 1) for first in (d, ahead) for second in (d, ahead)]
+    want = found[0](x, y).numpy()
+    for g in found:
+        for run in (g, jg.jit(g)):
+            np.testing.assert_allclose(run(x, y).numpy(), want, rtol=1e-12)
+    usual = (y.numpy() == 0) & (x.numpy() > 0)
+    np.testing.assert_allclose(want[usual], 1 / x.numpy()[usual])
+    assert not want[x.numpy() == 0][y.numpy()[x.numpy() == 0] >= 0].any()
+
+
 def test_products_with_zeros() -> None:
     for values in ([0.0, 2.0, 3.0, 4.0], [0.0, 0.0, 3.0, 4.0], [0.0, 0.0, 0.0, 4.0], [1e-200, 1e200, 2.0, 5.0]):
         x = np.array(values)

@@ -80,6 +80,7 @@ ORACLES: dict[str, Callable] = {
     "reciprocal": lambda x: 1 / x,
     "rsqrt": lambda x: x**-0.5,
     "pow_scalar": lambda x, exponent: x**exponent,
+    "power_slope": lambda x, y: y * x ** (y - 1),
     "zeros_like": lambda x: x * 0,
     "sigmoid": scipy.special.expit,
     "logistic": scipy.special.expit,

@@ -47,6 +47,13 @@ def _log_times(g: Any, x: Any, none: Any) -> Any:
     return where(none, 0, g * log(where(none, 1, x)))
 
 
+def _slope_in_both(g: Any, x: Any, y: Any) -> Any:
+    """g times the derivative of x ** y in x and y, without x ** y, which may be 0 or infinite where that is not."""
+    none = _no_log(x, y)
+    x = where(none, 1, x)
+    return where(none, 0, g * (x ** (y - 1) * (1 + xlogy(y, x))))
+
+
 # Python's operators are several times quicker than the ufuncs on NumPy's scalars.
 add = binary("x + y", operator.add, vjp=(lambda g: g, lambda g: g), also="i", cheap=True)
 
@@ -87,11 +94,22 @@ pow = binary(
     domain=(POSITIVE, (-2.0, 2.0)),
     checks=_divisor,
     vjp=(
-        lambda g, x, y: where(y == 0, 0, g * (y * x ** (y - 1))),
+        lambda g, x, y: g * power_slope(x, y),
         lambda g, x, y, z: g * power_log(x, y, z),
     ),
     bools="beside",
 )
+power_slope = binary(
+    "select(y == 0, 0, y * pow(x, y - 1))",
+    lambda x, y: np.where(y == 0, y.dtype.type(0), y * x ** (y - 1)).astype(y.dtype)[()],
+    internal=True,
+    domain=(POSITIVE, (-2.0, 2.0)),
+    vjp=(
+        lambda g, x, y: where(y == 0, 0, g * (y * power_slope(x, y - 1))),
+        lambda g, x, y: _slope_in_both(g, x, y),
+    ),
+)
+"""The derivative of x ** y in x: 0 where y is 0, for any x; nonetheless it has a slope in y there."""
 power_log = Op(
     lambda x, y, z: np.where((x == 0) & (y >= 0), z.dtype.type(0), z * np.log(x)).astype(z.dtype)[()],
     kind="elementwise",
@@ -102,7 +120,7 @@ power_log = Op(
     hint="z",
     domain=(POSITIVE, (-2.0, 2.0), POSITIVE),
     vjp=(
-        lambda g, x, y: where(_no_log(x, y), 0, g * (x ** (y - 1) * (1 + y * log(where(_no_log(x, y), 1, x))))),
+        lambda g, x, y: _slope_in_both(g, x, y),
         lambda g, x, y, w: _log_times(g * w, x, _no_log(x, y)),
         None,
     ),
