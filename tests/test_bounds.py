@@ -105,6 +105,7 @@ def test_the_limit_counts_the_tapes_of_guarded_functions():
     assert f._compiled.forgotten > 0
 
 
+@pytest.mark.usefixtures("believed")
 def test_what_was_used_last_stays():
     f = jg.jit(lambda x: x * 2)
     first = ones(3)

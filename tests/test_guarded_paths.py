@@ -164,6 +164,7 @@ def test_native_code_has_no_guards():
         guarded(branch).compile(jg.tensor([1.0]))
 
 
+@pytest.mark.usefixtures("believed")
 def test_calls_go_the_quick_way(monkeypatch):
     f = guarded(jg.value_and_grad(lambda x: branch(x).sum()))
     for x in tensors([1.0, -1.0, 2.0]):

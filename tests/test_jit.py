@@ -262,6 +262,7 @@ def test_a_kernel_used_often_is_called_and_gives_the_same():
 
 
 @pytest.mark.parametrize("name", ["jit", "machine", "interpreted"])
+@pytest.mark.usefixtures("believed")
 def test_one_entry_is_written_for_tensors_and_whatever_else_holds_the_same(name, monkeypatch):
     written = []
     module = sys.modules["jitgrad.jitted.jit"]

@@ -432,6 +432,7 @@ def test_indices_and_masks_from_outside_are_read_at_every_call(f):
 HELD, NAMED, MANY = [1.0, jg.tensor(2.0)], {"a": 1.0, "b": jg.tensor(2.0)}, list(range(20))
 
 
+@pytest.mark.usefixtures("believed")
 def test_objects_and_containers_take_the_quick_way_until_they_change(monkeypatch):
     one, other = Scaled(), Scaled()
     f = jg.jit(lambda o, x: x * o.scale * HELD[0] * HELD[1] * NAMED["a"] * NAMED["b"] * MANY[19] + o.shift)

@@ -43,7 +43,7 @@ class Compiled:
         self.others: Any = None
         self.alike: Paths | None = None
         self.kept = True
-        self.recheck = Recheck(traced.doubts) if traced.doubts else None
+        self.recheck = Recheck(traced.doubts, seconds) if traced.doubts is not None else None
 
     def is_right(self) -> bool:
         """Whether what it read from outside is still as it was recorded: the shapes and dtypes of the captured tensors, and

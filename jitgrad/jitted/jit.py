@@ -88,7 +88,7 @@ class Jitted:
 
     def _prefer(self, compiled: Compiled, entry: Any = None) -> None:
         """Let calls begin with this tape, instead of one for another path of the same arguments."""
-        rivals = [path.entry for path in compiled.alike.paths] if compiled.alike else ()
+        rivals = [path.entry for path in (compiled.alike.paths if compiled.alike else [compiled])]
         compiled.entry = entry or compiled.entry
         self._entries = [compiled.entry, *[e for e in self._entries if e not in rivals][: MOST_ENTRIES - 1]]
 
@@ -97,7 +97,7 @@ class Jitted:
         chosen = f"{known(chosen_sweep.get)}() is not {known(chosen_sweep.get())} or {known(current_trace.get)}() is not None"
         outdated = [f"{known(compiled.is_outdated)}()"] if compiled.traced.looked_at else []
         watches = [self._outside, *[self._outside.of_argument(value) for value in objects]]
-        doubtful = [f"{known(compiled.recheck.due)}()"] if compiled.recheck else []
+        doubtful = [f"{known(next)}({known(compiled.recheck.calls)}, True)"] if compiled.recheck else []
         return [chosen, *outdated, *doubtful, *[condition for watch in watches for condition in watch.conditions(known)]]
 
     def __reduce__(self) -> str | tuple:

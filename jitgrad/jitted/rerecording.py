@@ -1,12 +1,16 @@
-"""Functions that reach what `jit` cannot look at: they are recorded again now and then, and must come out the same.
+"""Functions under `jit` are recorded again now and then, and must come out the same.
 
-What a function's own code reads is looked at at every call (`outside`). A library, compiled code, a queue or a file may give
-something else each time, and nothing shows it. So the tape of a function that reaches such things is not believed once and for
-all: at its second, fourth, eighth … call the function is recorded again, which costs ever less of the whole.
+What a function's own code reads is looked at at every call (`outside`). That is much, and not all: a library, compiled code, a
+queue or a file may give something else each time, and nothing shows it. So no tape is believed once and for all. A function is
+recorded again at its second call, which finds what is another at every call. Then one that reaches such things is again at its
+fourth, eighth … call, and any other whenever its calls have taken many times as long as recording takes.
 """
 
 from __future__ import annotations
 
+import itertools
+import time
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -16,30 +20,38 @@ from jitgrad.tape.handle import Handle
 from jitgrad.tape.row import CONST, Row
 from jitgrad.tape.tape import Tape
 
+_SHARE = 20
+"""How many times as long as recording the calls take, at least, after which a function that is not doubted is recorded again."""
+
 
 class Recheck:
     """Counts calls, and says when the function is to be recorded again."""
 
-    def __init__(self, doubts: tuple[str, ...]) -> None:
+    def __init__(self, doubts: tuple[str, ...], seconds: float) -> None:
         self.doubts = doubts
-        self._left, self._span = 0, 1
+        self._seconds, self._since, self._span = seconds, time.perf_counter(), 0
+        self.calls: Iterator[None] = iter(())
+        """Gives None for each call that goes by."""
 
     def due(self) -> bool:
         """Count a call; whether it is time."""
-        self._left -= 1
-        return self._left < 0
+        return bool(next(self.calls, True))
 
     def check(self, name: str, known: Any, again: Any) -> None:
         """Raise if a function, recorded again for the same arguments, came out otherwise than it is `known`."""
-        self._span *= 2
-        self._left = self._span
+        now = time.perf_counter()
+        each = (now - self._since) / (self._span + 1)
+        self._span = 2 * self._span + 1 if self.doubts else max(8 * self._span + 7, int(_SHARE * self._seconds / each))
+        self._since, self.calls = now, itertools.repeat(None, self._span)
         what = difference(known, again)
         if what:
-            reached = ", ".join(self.doubts[:4])
+            reached = (
+                f"It reaches {', '.join(self.doubts[:4])}, and" if self.doubts else "It reads something that has changed, and"
+            )
             raise TracedValueError(
-                f"{name} came out otherwise when it was recorded again for the same arguments ({what}). It reaches {reached}, "
-                "and jit cannot see when that changes; results since the last recording may be those of the former state. Ask "
-                "outside of the function, and pass what comes of it as an argument"
+                f"{name} came out otherwise when it was recorded again for the same arguments ({what}). {reached} jit cannot see "
+                "when that changes; results since the last recording may be those of the former state. Ask outside of the "
+                "function, and pass what comes of it as an argument"
             )
 
 

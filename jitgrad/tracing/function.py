@@ -26,7 +26,9 @@ class Traced:
         self.captured = captured
         self.outputs = outputs
         self.guards: list[tuple[Row, bool]] = []  # see `jitted.paths`
-        self.doubts: tuple[str, ...] = ()  # what it reached of which nobody knows whether it will be the same: see `rerecording`
+        self.doubts: tuple[str, ...] | None = (
+            None  # what it reached of which nobody knows whether it will be the same: see `rerecording`
+        )
         self.laid: list[tuple[int, Any]] = []  # for which inputs and captured tensors it is right as these lie in memory
         self.looked_at: list[Known | KnownAttribute] = []  # what it took Python numbers of: with others it would be another tape
 
@@ -57,14 +59,14 @@ def trace(
     if outside is None:
         outside = Outside(function)
         outside.search()
-    before, doubts = outside.tensors(), list[str]()
+    before = outside.tensors()
+    doubts: list[tuple[str, ...] | None] = []
 
     def record() -> tuple[Any, list[Any], list[Row | None], list[Row]]:
         args, kwargs = rebuild([tensor(None, leaf) for leaf in inputs])
         recorded = tracing.lifts and tracing.outermost is tracing
-        with outside.watching((args, kwargs)) if recorded else nullcontext(()) as doubted:
+        with outside.watching((args, kwargs), doubts) if recorded else nullcontext():
             result = function(*args, **kwargs)
-        doubts.extend(doubted)
         if any(contents(tensor) != known for tensor, known in before):
             raise MutatedArgumentError(
                 "a function that is recorded changes a tensor from outside in place; that would happen once, while it is "
@@ -84,7 +86,7 @@ def trace(
     tape = Tape(inputs, [row for row in rows if row is not None] + checks, tracing.names, among=tracing.rows)
     outputs = [COMPUTED if row is not None else leaf for row, leaf in zip(rows, leaves)]
     traced = Traced(tape, structure, captured, outputs)
-    traced.doubts = tuple(doubts)
+    traced.doubts = doubts[0] if doubts else None
     traced.guards = list(tracing.guards.items())
     traced.looked_at = list(tracing.looked_at.values())
     traced.laid = [(k, tracing.laid[leaf]) for k, leaf in enumerate([*inputs, *captured]) if leaf in tracing.laid]

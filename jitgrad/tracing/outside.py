@@ -131,20 +131,18 @@ class Outside(Watch):
         return [look for look in search.looks if look.place() not in self._search.places], search.identity
 
     @contextmanager
-    def watching(self, arguments: Any) -> Iterator[list[str]]:
-        """In here the function, given these arguments, must not do what cannot be repeated: see `unrepeatable`. Afterwards there
-        are the names of what it reached that nobody knows more of."""
+    def watching(self, arguments: Any, doubts: list[tuple[str, ...] | None]) -> Iterator[None]:
+        """In here the function, given these arguments, must not do what cannot be repeated: see `unrepeatable`. Afterwards
+        `doubts` have the names of what it reached that nobody knows more of; None if the user has been warned."""
         search, leaves = self._search, []  # type: ignore[var-annotated]
         flatten(arguments, leaves)
         if not all(leaf.__class__ in PLAIN or isinstance(leaf, (Handle, np.ndarray, np.generic)) for leaf in leaves):
             search = Search([], self._function)
             search.of(self._function, arguments)
-        doubts: list[str] = []
         with watching(search) if search.suspect else nullcontext():
-            yield doubts
-        if not search.warned:
-            arrays = search.writes and any(isinstance(x, np.ndarray) for x in _all_in([look() for look in search.looks]))
-            doubts += [*search.doubts, *(["an array that it may change"] if arrays else [])]
+            yield
+        arrays = search.writes and any(isinstance(x, np.ndarray) for x in _all_in([look() for look in search.looks]))
+        doubts.append(None if search.warned else (*search.doubts, *(["an array that it may change"] if arrays else [])))
 
     def tensors(self) -> list[tuple[Handle, Any]]:
         """The tensors among the values, also those in lists and the like, with what `contents` says of each."""

@@ -86,6 +86,8 @@ IsUsers = Callable[[Mapping[str, Any]], bool]
 
 def part(value: Any, name: str, default: Any = None) -> Any:
     """An attribute, without the `__getattr__` or `__getattribute__` of the user."""
+    if isinstance(value, types.ModuleType):
+        return vars(value).get(name, default)
     own: Any = type(value).__getattribute__
     try:
         return object.__getattribute__(value, name) if isinstance(own, types.FunctionType) else own(value, name)
