@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import operator
 from collections.abc import Callable
 from typing import Any
@@ -199,7 +200,7 @@ def fori_loop(lower: Any, upper: Any, body_fun: Callable, init_val: Any, *, unro
             i, value = state
             return (i + 1, body_fun(i, value)), None
 
-        return scan.__wrapped__(step, (np.int64(lower), init_val), length=max(upper - lower, 0), unroll=unroll)[0][1]
+        return inspect.unwrap(scan)(step, (np.int64(lower), init_val), length=max(upper - lower, 0), unroll=unroll)[0][1]
     start, end = (apply(cast, (as_tensor(b),), {"dtype": np.dtype(np.int64)}) for b in (lower, upper))
     return while_loop(lambda state: state[0] < end, lambda state: (state[0] + 1, body_fun(*state)), (start, init_val))[1]
 
