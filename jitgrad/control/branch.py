@@ -1,8 +1,9 @@
 """`switch`: one row for all branches on the tape.
 
 Its first operand says which of its branches, functions of the other operands, gives the results; a number below 0 means
-the first, one beyond the last the last. Derivatives are switches between the derivatives of the branches. Where the
-choice differs from example to example, all branches that one of them takes are computed and their results picked from.
+the first, one beyond the last the last. Derivatives are switches between the derivatives of the branches: what has none in
+any branch has none, and in a branch that has none where another has one it is 0. Where the choice differs from example to
+example, all branches that one of them takes are computed and their results picked from.
 """
 
 from __future__ import annotations
@@ -72,7 +73,7 @@ def _switched(index: Any, steps: Sequence[Callable], operands: Tensors) -> list[
 def _pullback(sweep: Any, row: Row, g: dict[int, Any], values: Tensors) -> list[Any]:
     index, *operands = values
     needed = [x in sweep.needed and floating(x) for x in row.inputs[1:]]
-    seeds = list(g.values())
+    seeds, arrived = list(g.values()), set[int]()
 
     def back(tape: Tape) -> Callable:
         def step(given: list[Any]) -> list[Any]:
@@ -80,18 +81,20 @@ def _pullback(sweep: Any, row: Row, g: dict[int, Any], values: Tensors) -> list[
             out = again(tape, xs)
             ends = [x._row for x, need in zip(xs, needed) if need]
             found = swept(seeds_of([out[k] for k in g], given[: len(seeds)]), set(ends))
+            arrived.update(i for i, x in enumerate(xs) if x._row in found)
             return [found.get(x._row, zeros(x)) for x, need in zip(xs, needed) if need]
 
         return step
 
     parts = iter(_switched(index, [back(tape) for tape in row.params["branches"]], [*seeds, *operands]))
-    return [None, *[next(parts) if need else None for need in needed]]
+    found = [next(parts) if need else None for need in needed]
+    return [None, *[part if i in arrived else None for i, part in enumerate(found)]]
 
 
 def _pushforward(sweep: Any, row: Row, ts: Tensors) -> dict[int, Any]:
     index, *operands = sweep.values(row)
     tangents = [t for t in ts[1:] if t is not None]
-    moving = [k for k, out in enumerate(row.params["results"]) if floating(out)]
+    moving, arrived = [k for k, out in enumerate(row.params["results"]) if floating(out)], set[int]()
 
     def on(tape: Tape) -> Callable:
         def step(given: list[Any]) -> list[Any]:
@@ -101,11 +104,13 @@ def _pushforward(sweep: Any, row: Row, ts: Tensors) -> dict[int, Any]:
             out = again(tape, xs)
             ends = [o._row for o in out]
             found = forward(known, ends, recorded=True, history=beyond(ends, known))
+            arrived.update(k for k in moving if ends[k] in found)
             return [found.get(out[k]._row, zeros(out[k])) for k in moving]
 
         return step
 
-    return dict(zip(moving, _switched(index, [on(tape) for tape in row.params["branches"]], [*tangents, *operands])))
+    pushed = _switched(index, [on(tape) for tape in row.params["branches"]], [*tangents, *operands])
+    return {k: t for k, t in zip(moving, pushed) if k in arrived}
 
 
 def _batch(row: Row, operands: Operands, size: int) -> list[Any]:

@@ -10,8 +10,8 @@ whoever sweeps back), and the number of steps. `scan` has no `cond`; a loop with
 history and so no reverse sweep. With `reverse` the steps go from the last element to the first. A counted loop has one
 more input, the number of steps to go, at most `length`.
 
-Its derivatives and its batching are loops again, so that they can be differentiated, batched and compiled as well. The
-reverse sweep (`loop_reverse`) computes a step again from the carry before it, instead of keeping every value of every step.
+Its derivatives (`loop_forward`, `loop_reverse`) and its batching are loops again, so that they can be differentiated, batched
+and compiled as well. The reverse sweep computes a step again from the carry before it, instead of keeping every value of it.
 """
 
 from __future__ import annotations
@@ -28,8 +28,6 @@ from jitgrad.control.body import (
     again,
     body,
     differing,
-    floating,
-    fresh,
     spec,
     unbatched,
     uniform,
@@ -43,9 +41,8 @@ from jitgrad.ops.choosing import (
 )
 from jitgrad.ops.table import Spec
 from jitgrad.passes.batch import Batch, Operands, replay
-from jitgrad.passes.forward import forward
 from jitgrad.record.apply import apply
-from jitgrad.tape.row import Row, beyond
+from jitgrad.tape.row import Row
 from jitgrad.tape.tape import Tape
 from jitgrad.tensors.tensor import wrap
 
@@ -202,61 +199,6 @@ def elements(xs: Tensors) -> list[Spec]:
     return [Spec(tuple(x.shape[1:]), spec(x).dtype) for x in xs]
 
 
-# Derivatives.
-
-
-def _pushforward(sweep: Any, row: Row, ts: Tensors) -> dict[int, Any]:
-    """One loop with the tangents beside the values."""
-    p, layout = row.params, row.params["layout"]
-    consts, asked, carry, xs, count = layout.split(sweep.values(row))
-    const_ts, _, carry_ts, x_ts, _ = layout.split(ts)
-    n, outputs = layout.carry, len(p["body"].outputs)
-    moving = [floating(c) for c in carry]
-    tangents = [zeros(c) if t is None else t for c, t, moves in zip(carry, carry_ts, moving) if moves]
-    y_moving = [floating(y) for y in p["body"].outputs[n:]]
-    given_xs = [t for t in x_ts if t is not None]
-
-    def step(given: list[Any]) -> list[Any]:
-        c, tc = given[:n], iter(given[n : n + len(tangents)])
-        x, tx = given[n + len(tangents) :][: layout.xs], iter(given[n + len(tangents) + layout.xs :])
-        k, x = fresh(consts, [t is not None for t in const_ts]), fresh(x, [t is not None for t in x_ts])
-        c = fresh(c, moving)
-        known = {v._row: t for v, t in zip(k, const_ts) if t is not None}
-        known |= {v._row: next(tc) for v, moves in zip(c, moving) if moves}
-        known |= {v._row: next(tx) for v, t in zip(x, x_ts) if t is not None}
-        out = again(p["body"], [*k, *c, *x])
-        ends = [o._row for o in out]
-        found = forward(known, ends, recorded=True, history=beyond(ends, known))
-        pushed = [found[o._row] if o._row in found else zeros(o) for o in out]
-        moved = [t for t, moves in zip(pushed, [*moving, *y_moving]) if moves]
-        count = len(tangents)
-        return [*out[:n], *moved[:count], *moved[count:]]
-
-    carried = [*carry, *tangents]
-    made = body(step, [*map(spec, carried), *elements([*xs, *given_xs])])
-    done = record(
-        made,
-        carried,
-        [*xs, *given_xs],
-        length=p["length"],
-        reverse=p["reverse"],
-        count=count,
-        cond=_with_more(p["cond"], asked, tangents),
-    )
-    found = dict(zip([j for j in range(n) if moving[j]], done.carry[n:]))
-    found |= dict(zip([k for k, moves in enumerate(y_moving, n) if moves], done.ys))
-    return found | dict(zip([outputs + j for j in range(n) if moving[j]], done.history[n:]))
-
-
-def _with_more(cond: Tape | None, asked: Tensors, more: Tensors) -> Body | None:
-    """The condition of a loop that carries more."""
-    if cond is None:
-        return None
-    carried = cond.inputs[len(asked) :]
-    specs = [*[Spec(c.shape, c.dtype) for c in carried], *map(spec, more)]
-    return body(lambda given: again(cond, [*asked, *given[: len(carried)]]), specs)
-
-
 # Batching.
 
 
@@ -326,4 +268,4 @@ def _batch(row: Row, operands: Operands, size: int) -> list[Any]:
     ]
 
 
-LOOP = Control(_run, _plainly, kind="loop", pushforward=_pushforward, batch=_batch)
+LOOP = Control(_run, _plainly, kind="loop", batch=_batch)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from jitgrad.base.tree import flatten
-from jitgrad.control import loop_reverse  # noqa: F401  it says how the reverse sweep goes
+from jitgrad.control import loop_forward, loop_reverse  # noqa: F401  they say how the sweeps go
 from jitgrad.control.body import Tree, as_operand, body, floating, own, spec
 from jitgrad.control.loop import Looped, record
 from jitgrad.functions.data import as_tensor
