@@ -34,31 +34,72 @@ def branched(x):
     return jg.cond(x.sum() > 1, lambda x: jg.sin(x) * x, lambda x: x * x, x)
 
 
+def switched(x):
+    return jg.switch((x.sum() * 0 + 1).to(jg.int64), [lambda x: x, lambda x: unbounded(x) * x, jg.cos], x)
+
+
+def nested(x):
+    return jg.while_loop(lambda c: c.sum() < 20, lambda c: jg.fori_loop(0, 2, lambda i, d: unbounded(d * 0.2) + i, c), x)
+
+
+def in_a_scan(x):
+    return jg.scan(lambda c, s: (unbounded(c * 0.1) * s, (c.sum(), c * s)), x, x)[1]
+
+
+def with_ints(x):
+    n, end = jg.while_loop(lambda s: s[1].sum() < 20, lambda s: (s[0] + 1, s[1] * 1.5 + x), (jg.tensor(0), x))
+    return end * n, n
+
+
 def straight(x):
     return x.exp().sum() * x
 
 
+FUNCTIONS = [unbounded, counted, captured, several, branched, switched, nested, in_a_scan, with_ints, straight]
 TRANSFORMS = {
     "jvp": lambda f: lambda x: jg.jvp(f, (x,), (T,)),
     "jacfwd": jg.jacfwd,
     "jacfwd of jacfwd": lambda f: jg.jacfwd(jg.jacfwd(f)),
     "linearize": lambda f: lambda x: jg.linearize(f, x)[1](T),
     "jvp of jvp": lambda f: lambda x: jg.jvp(lambda x: jg.jvp(f, (x,), (T,))[1], (x,), (T,)),
+    "vmap of jacfwd": lambda f: lambda x: jg.vmap(jg.jacfwd(f))(jg.stack([x, 2 * x])),
+    "jvp of vmap": lambda f: lambda x: jg.jvp(jg.vmap(f), (jg.stack([x, 2 * x]),), (jg.stack([T, 2 * T]),)),
+    "vmap of linearize": lambda f: lambda x: jg.vmap(jg.linearize(f, x)[1])(jg.stack([T, 2 * T])),
     "vmap of jvp": lambda f: lambda x: jg.vmap(lambda t: jg.jvp(f, (x,), (t,)))(jg.stack([T, 2 * T])),
+}
+
+
+def bounded(x):
+    return jg.while_loop(lambda c: c.sum() < 20, lambda c: c * 1.5 + jg.sin(c * W), x, max_steps=30)
+
+
+# A reverse sweep needs a bound, over tangents too.
+REVERSE = {
+    "grad of jvp": lambda f: jg.grad(lambda x: jg.jvp(f, (x,), (T,))[1].sum()),
+    "grad in the tangent": lambda f: lambda x: jg.grad(lambda t: (jg.jvp(f, (x,), (t,))[1] ** 2).sum())(T),
+    "jacfwd of grad": lambda f: jg.jacfwd(jg.grad(lambda x: f(x).sum())),
 }
 
 
 def leaves_of(tree):
     leaves = []
     flatten(tree, leaves)
-    return [np.asarray(leaf.tolist()) for leaf in leaves]
+    return [np.asarray(leaf.tolist()) for leaf in leaves if leaf is not None]
 
 
 @pytest.mark.parametrize("transform", TRANSFORMS.values(), ids=TRANSFORMS)
-@pytest.mark.parametrize("function", [unbounded, counted, captured, several, branched, straight], ids=lambda f: f.__name__)
+@pytest.mark.parametrize("function", FUNCTIONS, ids=lambda f: f.__name__)
 def test_jit_inside_and_outside_gives_what_eager_code_gives(function, transform):
-    if function is several:
-        function = lambda x: several(x)[:2]
+    agrees(function, transform)
+
+
+@pytest.mark.parametrize("transform", REVERSE.values(), ids=REVERSE)
+@pytest.mark.parametrize("function", [bounded, branched, straight], ids=lambda f: f.__name__)
+def test_reverse_mode_over_forward_mode(function, transform):
+    agrees(function, transform)
+
+
+def agrees(function, transform):
     wanted = leaves_of(transform(function)(X))
     for way in (transform(jg.jit(function)), jg.jit(transform(function)), jg.jit(transform(jg.jit(function)))):
         for _ in range(2):
