@@ -67,8 +67,8 @@ def difference(one: Any, other: Any) -> str:
 
 
 def _difference(one: Tape, other: Tape) -> str:
-    places: tuple[dict[Row, int], ...] = tuple({row: i for i, row in enumerate(tape.rows)} for tape in (one, other))
-    for i, (a, b) in enumerate(zip(one.rows, other.rows)):
+    places = _numbered(one), _numbered(other)
+    for i, (a, b) in enumerate(zip(*places)):
         reads = [[place[x] for x in row.inputs] for row, place in zip((a, b), places)]
         if a.op.name != b.op.name or a.shape != b.shape or a.dtype != b.dtype or reads[0] != reads[1]:
             return f"row {i} is {b.op.name} instead of {a.op.name}" if a.op is not b.op else f"row {i}, {a.op.name}, is another"
@@ -77,7 +77,22 @@ def _difference(one: Tape, other: Tape) -> str:
             number = a.op is CONST and np.size(was) == np.size(now) == 1
             return f"row {i} is {now} instead of {was}" if number else f"row {i}, {a.op.name}, is another"
     ends = [[place[row] for row in tape.outputs] for tape, place in zip((one, other), places)]
-    return "" if ends[0] == ends[1] and len(one) == len(other) else f"{len(other)} rows instead of {len(one)}"
+    alike = ends[0] == ends[1] and len(places[0]) == len(places[1])
+    return "" if alike else f"{len(places[1])} rows instead of {len(places[0])}"
+
+
+def _numbered(tape: Tape) -> dict[Row, int]:
+    """The rows by where the outputs lead to them: rows that do not need each other may have been recorded in another order."""
+    found: dict[Row, int] = {row: i for i, row in enumerate(tape.inputs)}
+    waiting = tape.outputs[::-1]
+    while waiting:
+        row = waiting.pop()
+        missing = [x for x in row.inputs if x not in found]
+        if row not in found and not missing:
+            found[row] = len(found)
+        elif missing:
+            waiting += [row, *reversed(missing)]
+    return found
 
 
 def _alike(a: Any, b: Any) -> bool:
