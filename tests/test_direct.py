@@ -13,7 +13,10 @@ from jitgrad.sweeps.code.compile import compile_text
 from jitgrad.sweeps.program import direct
 from jitgrad.sweeps.program import program as programs
 
-pytestmark = pytest.mark.usefixtures("believed")
+pytestmark = [
+    pytest.mark.skipif(direct.enter(jitgrad.Tensor) is None, reason="objects are laid out in another way here"),
+    pytest.mark.usefixtures("believed"),  # they count the ways that calls go
+]
 
 
 @pytest.fixture
