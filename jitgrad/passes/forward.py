@@ -48,8 +48,8 @@ def forward(
     for row in rows:
         if row in carrying and row not in arrived:
             found = _through(sweep, row, [arrived.get(x) for x in row.inputs])
-            if found is not None:
-                arrived[row] = found
+            if found is not None:  # an array where it is computed of arrays alone, such as zeros
+                arrived[row] = tensor(found) if recorded and isinstance(found, np.ndarray | np.generic) else found
     return arrived
 
 
