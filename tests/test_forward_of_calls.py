@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numba
 import numpy as np
 import pytest
 
@@ -55,7 +56,54 @@ def straight(x):
     return x.exp().sum() * x
 
 
-FUNCTIONS = [unbounded, counted, captured, several, branched, switched, nested, in_a_scan, with_ints, straight]
+@jg.custom_vjp
+def three_times(x):
+    return x.sin() * x
+
+
+three_times.defvjp(lambda x: (three_times(x), x), lambda x, g: (g * x * 3,))
+
+
+@jg.custom_jvp
+def twice(x):
+    return unbounded(x)
+
+
+twice.defjvp(lambda xs, ts: (twice(*xs), 2 * ts[0] * xs[0]))
+
+squared = jg.elementwise(numba.njit(lambda x: x * x))
+root_of = jg.func.implicit_root(
+    lambda y, a: y * y - a,
+    lambda a: jg.while_loop(lambda y: ((y * y - a) ** 2).sum() > 1e-24, lambda y: (y + a / y) / 2, a),
+)
+
+
+def with_rules(x):
+    return jg.while_loop(lambda c: c.sum() < 20, lambda c: c * 1.5 + three_times(c) * 0.1 + twice(c * 0.1) + squared(x), x)
+
+
+def implicit(x):
+    return root_of(x) * x
+
+
+def of_gradients(x):
+    return jg.value_and_grad(lambda x: (bounded(x) ** 2).sum())(x), unbounded(x)
+
+
+def of_examples(x):
+    return {"each": jg.vmap(unbounded)(x), "pushed": jg.jvp(unbounded, (x,), (x * 2,))[1]}
+
+
+def in_jit(x):
+    return jg.jit(unbounded)(x) * x
+
+
+def partly(x):
+    return unbounded(W) * 1.0, x * 2, (x * 3).to(jg.int64)
+
+
+PLAIN = [unbounded, counted, captured, several, branched, switched, nested, in_a_scan, with_ints, straight]
+FUNCTIONS = [*PLAIN, with_rules, implicit, of_gradients, of_examples, in_jit, partly]
 TRANSFORMS = {
     "jvp": lambda f: lambda x: jg.jvp(f, (x,), (T,)),
     "jacfwd": jg.jacfwd,
