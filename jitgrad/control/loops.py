@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import operator
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from jitgrad.base.tree import flatten
 from jitgrad.control import loop_forward, loop_reverse  # noqa: F401  they say how the sweeps go
 from jitgrad.control.body import Tree, as_operand, body, floating, own, spec
 from jitgrad.control.loop import Looped, record
+from jitgrad.errors import TracedValueError
 from jitgrad.functions.data import as_tensor
 from jitgrad.functions.shaping import cat, stack
 from jitgrad.ops.choosing import (
@@ -123,13 +125,17 @@ class _OtherDtype(Exception):
 
 def adapting(carry: Tree, run: Callable[[Tree], Any]) -> Any:
     """`run(carry)`, the numbers in the carry in the dtypes that the steps return."""
+    tried: set[tuple[int, np.dtype]] = set()
     while True:
         try:
             return run(carry)
         except _OtherDtype as found:
             k, dtype = found.args
             tensors, numbers = list(carry.tensors), list(carry.numbers)
-            tensors[k], numbers[k] = as_operand(carry.given[k], "a number", dtype), None
+            tensors[k] = as_operand(carry.given[k], "a number", dtype)
+            if found.args in tried:  # steps that return another one each time are in error
+                numbers[k] = None
+            tried.add(found.args)
             carry = carry._replace(tensors=tensors, numbers=tuple(numbers))
 
 
@@ -243,12 +249,15 @@ def _while(cond_fun: Callable, body_fun: Callable, carry: Tree, max_steps: int |
     def asks(tensors: list[Any]) -> Any:
         return truth(cond_fun(carry.filled(tensors)), "while_loop: cond_fun must return")
 
+    specs = list(map(spec, carry.tensors))
     if current_trace.get() is None:
         state, i = carry.tensors, 0
         while (max_steps is None or i < max_steps) and bool(asks(state)):
             state, i = step(own(state)), i + 1
+        if not i and any(carry.numbers):  # only a trace can say what steps would return for these
+            with suppress(TracedValueError):  # of one that goes by values there is none, in no other way to run either
+                body(step, specs, carry.tensors)
         return carry.filled(own(state))
-    specs = list(map(spec, carry.tensors))
     question = body(lambda given: [asks(given)], specs, carry.tensors)
     return carry.filled(record(body(step, specs, carry.tensors), carry.tensors, [], length=max_steps, cond=question).carry)
 
