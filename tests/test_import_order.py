@@ -9,11 +9,14 @@ from pathlib import Path
 
 import pytest
 
+import jitgrad as jg
+
 pytestmark = pytest.mark.quick
 ROOT = Path(__file__).parents[1]
+HERE = Path(jg.__file__).parent  # a checkout, or what was installed
 ORDER = re.findall(r"^    jitgrad/(\w+)", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
-FILES = [path for path in sorted((ROOT / "jitgrad").rglob("*.py")) if "kernels" not in path.parts[-3:]]
-MODULES = {".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path for path in FILES}
+FILES = [path for path in sorted(HERE.rglob("*.py")) if "kernels" not in path.parts[-3:]]
+MODULES = {".".join(path.relative_to(HERE.parent).with_suffix("").parts).removesuffix(".__init__"): path for path in FILES}
 FREE = {"_checkout"}  # finds the kernels in a checkout before anything else is imported
 
 
@@ -42,7 +45,7 @@ def imported(path: Path, types: bool = True) -> Iterator[str]:
 def test_every_place_stands_in_the_readme():
     places = {
         path.stem if path.is_file() else path.name
-        for path in (ROOT / "jitgrad").iterdir()
+        for path in HERE.iterdir()
         if path.suffix == ".py" or (path / "__init__.py").exists()
     }
     assert places - FREE - {"kernels"} == set(ORDER)
