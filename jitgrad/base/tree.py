@@ -2,31 +2,47 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
+from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterator
+from inspect import getattr_static
 from typing import Any
 
 COMPUTED = object()
 """Stands among the results of a function where a result of the tape goes; the others, None too, are as they were."""
 
 
+@dataclasses.dataclass(frozen=True)
+class Attribute:
+    """Stands among the keys of a part of an object for the attribute that holds it."""
+
+    name: str
+
+    def __str__(self) -> str:
+        return self.name
+
+
+ITSELF = Attribute("__dict__")
+"""Says that a dict is its own `__dict__`."""
+
+
 def flatten(tree: Any, leaves: list[Any]) -> Any:
-    """Append the leaves of `tree` to `leaves`; return its structure, hashable, with None at the leaves' places."""
-    if isinstance(tree, tuple):
-        names = getattr(tree, "_fields", None)
-        return (type(tree) if names else tuple, tuple([flatten(t, leaves) for t in tree]))
-    if isinstance(tree, list):
-        return (list, tuple([flatten(t, leaves) for t in tree]))
-    if isinstance(tree, dict):
-        keys = tuple(tree)
-        return (dict, keys, tuple([flatten(tree[k], leaves) for k in keys]))
-    if hasattr(tree, "__dataclass_fields__") and not isinstance(tree, type):
-        kind: Any = type(tree)
-        names = field_names(kind)
-        return (kind, names, tuple([flatten(getattr(tree, name), leaves) for name in names]))
-    leaves.append(tree)
-    return None
+    """Append the leaves of `tree` to `leaves`; return its structure, hashable, with None at the leaves' places.
+
+    A structure is a kind and its parts; between them stand the keys of the parts unless it is a plain tuple or list.
+    """
+    kind = type(tree)
+    if kind is tuple or kind is list:
+        return (kind, tuple([flatten(part, leaves) for part in tree]))
+    if kind is dict:
+        return (dict, tuple(tree), tuple([flatten(part, leaves) for part in tree.values()]))
+    if not issubclass(kind, (tuple, list, dict)) and (not hasattr(kind, "__dataclass_fields__") or issubclass(kind, type)):
+        leaves.append(tree)
+        return None
+    keys, parts = taken_apart(tree)
+    return (kind, keys, tuple([flatten(part, leaves) for part in parts]))
 
 
 def unflatten(structure: Any, leaves: Any) -> Any:
@@ -34,34 +50,75 @@ def unflatten(structure: Any, leaves: Any) -> Any:
     if structure is None:
         return next(leaves)
     kind = structure[0]
-    parts = [unflatten(s, leaves) for s in structure[-1]]
-    if kind is dict:
-        return dict(zip(structure[1], parts))
+    parts = [unflatten(part, leaves) for part in structure[-1]]
     if kind is list:
         return parts
-    return tuple(parts) if kind is tuple else builder(kind)(*parts)
+    return tuple(parts) if kind is tuple else put_together(kind, structure[1], parts)
+
+
+def taken_apart(tree: Any) -> tuple[tuple, list[Any]]:
+    """Keys and parts of a dataclass, or of an object of a class derived from tuple, list or dict: items and attributes.
+
+    Without parts stand, last, `ITSELF` for a dict that is its own `__dict__`, and the factory of a `defaultdict`. Cached
+    properties are left out: they are computed again, of the parts.
+    """
+    kind: Any = type(tree)
+    base, keys, parts = base_of(kind), [], []
+    if base is dict or base is OrderedDict:
+        keys, parts = list(base.keys(tree)), list(base.values(tree))
+    elif base is not object:
+        parts = list(base.__iter__(tree))
+        keys = list(range(len(parts)))
+    own = getattr(tree, "__dict__", {})
+    made_with: list[Any] = [ITSELF] if own is tree else []
+    if isinstance(tree, defaultdict):
+        made_with.append(tree.default_factory)
+    held = {}
+    for name in (*slots(kind), *(own if own is not tree else ())):
+        with contextlib.suppress(AttributeError):  # a slot that holds nothing
+            if not isinstance(getattr_static(kind, name, None), functools.cached_property):
+                held[name] = object.__getattribute__(tree, name)
+    return (*keys, *map(Attribute, held), *made_with), [*parts, *held.values()]
+
+
+def put_together(kind: Any, keys: tuple, parts: list[Any]) -> Any:
+    """An object of that class with those parts as they are, its `__init__` unasked."""
+    if kind is dict:
+        return dict(zip(keys, parts))
+    base = base_of(kind)
+    items = [(key, part) for key, part in zip(keys, parts) if not isinstance(key, Attribute)]
+    made = tuple.__new__(kind, [part for _, part in items]) if base is tuple else base.__new__(kind)
+    if base is list:
+        list.extend(made, [part for _, part in items])
+    elif base is not tuple:
+        for key, part in items:
+            base.__setitem__(made, key, part)
+    for key, part in zip(keys[len(items) :], parts[len(items) :]):
+        object.__setattr__(made, key.name, part)
+    for given in keys[len(parts) :]:
+        if given is ITSELF:
+            made.__dict__ = made
+        else:
+            made.default_factory = given
+    return made
 
 
 @functools.cache
-def field_names(kind: Any) -> tuple[str, ...]:
-    """The names of the fields of a dataclass, in order."""
-    return tuple(field.name for field in dataclasses.fields(kind))
+def base_of(kind: Any) -> Any:
+    """Which of Python's containers a class is derived from, or object."""
+    return next((base for base in (tuple, list, OrderedDict, dict) if issubclass(kind, base)), object)
 
 
 @functools.cache
-def builder(kind: Any) -> Callable:
-    """What makes a named tuple or a dataclass from its parts. A dataclass gets its fields as they are, `__init__` unasked."""
-    if not hasattr(kind, "__dataclass_fields__"):
-        return kind
-    names = field_names(kind)
-
-    def build(*parts: Any) -> Any:
-        made = object.__new__(kind)
-        for name, part in zip(names, parts):
-            object.__setattr__(made, name, part)
-        return made
-
-    return build
+def slots(kind: Any) -> dict[str, None]:
+    """The names of the attributes that objects of a class have places for, besides those in their `__dict__`."""
+    known: list[str] = []
+    for parent in reversed(kind.__mro__):
+        named = vars(parent).get("__slots__", ())
+        own = parent.__name__.lstrip("_")
+        for name in [named] if isinstance(named, str) else named:
+            known.append(f"_{own}{name}" if name.startswith("__") and not name.endswith("__") else name)
+    return dict.fromkeys(name for name in known if name not in ("__dict__", "__weakref__"))
 
 
 def tree_map(function: Callable[[Any], Any], tree: Any) -> Any:
@@ -76,12 +133,12 @@ def size(structure: Any) -> int:
     return 1 if structure is None else sum(map(size, structure[-1]))
 
 
-def keys(structure: Any) -> list[Any]:
+def keys_in(structure: Any) -> list[Any]:
     """All keys of dicts in a structure."""
     if structure is None:
         return []
-    found = list(structure[1]) if structure[0] is dict else []
-    return found + [key for part in structure[-1] for key in keys(part)]
+    found = list(structure[1]) if len(structure) == 3 else []
+    return found + [key for part in structure[-1] for key in keys_in(part)]
 
 
 def spread(prefix: Any, structure: Any, what: str) -> Iterator[Any]:
@@ -92,19 +149,13 @@ def spread(prefix: Any, structure: Any, what: str) -> Iterator[Any]:
     if prefix is None or (isinstance(prefix, int) and not isinstance(prefix, bool)):
         yield from [prefix] * size(structure)
         return
-    leaves: list[Any] = []
-    given = flatten(prefix, leaves)
+    given = flatten(prefix, [])
     if given is None or structure is None or given[:-1] != structure[:-1] or len(given[-1]) != len(structure[-1]):
         raise ValueError(
             f"{what} must be an int, None, or nested like what it describes, which is {shown(structure)}; {prefix!r} is not"
         )
-    parts = (
-        list(prefix.values())
-        if isinstance(prefix, dict)
-        else [getattr(prefix, name) for name in given[1]]
-        if len(given) == 3
-        else prefix
-    )
+    kind = type(prefix)
+    parts = prefix if kind in (tuple, list) else prefix.values() if kind is dict else taken_apart(prefix)[1]
     for part, below in zip(parts, structure[-1]):
         yield from spread(part, below, what)
 
@@ -118,6 +169,5 @@ def shown(structure: Any) -> str:
         return f"({', '.join(parts)}{',' * (len(parts) == 1)})"
     if kind is list:
         return f"[{', '.join(parts)}]"
-    if len(structure) == 3:
-        parts = [f"{name!r}: {part}" for name, part in zip(structure[1], parts)]
-    return f"{'' if kind is dict else kind.__name__}{{{', '.join(parts)}}}"
+    keys = [str(key) if isinstance(key, Attribute) else repr(key) for key in structure[1]]
+    return f"{'' if kind is dict else kind.__name__}{{{', '.join(f'{key}: {part}' for key, part in zip(keys, parts))}}}"

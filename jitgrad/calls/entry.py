@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from jitgrad.base.tree import COMPUTED, builder
+from jitgrad.base.tree import COMPUTED, base_of, put_together, slots, taken_apart
 from jitgrad.calls.fresh import fresh, is_mutable
 from jitgrad.calls.kinds import INT_BOUND, Scalar, told_apart
 from jitgrad.tensors.tensor import Tensor
@@ -130,16 +130,21 @@ class _Text:
     def unpack(self, name: str, structure: Any, fresh: Iterator[str], used: list[str], given: bool = False) -> None:
         """Lines that take a tree of the given structure apart; its leaves get names, in order. Arguments are a tuple."""
         kind, parts = structure[0], structure[-1]
-        unlike = "" if given else f"{name}.__class__ is not {self.known(kind)} or "
-        is_dataclass = kind is not dict and len(structure) == 3
-        if is_dataclass:
-            self.miss_if(unlike.removesuffix(" or "))
-        else:
-            self.miss_if(f"{unlike}len({name}) != {len(parts)}")
-        source = "".join(f"{name}.{field}, " for field in structure[1]) if is_dataclass else name
+        if not given:
+            self.miss_if(f"{name}.__class__ is not {self.known(kind)}")
+        source = name
         if kind is dict:
-            self.miss_if(f"tuple({name}) != {self.known(structure[1])}")
+            self.miss_if(f"len({name}) != {len(parts)} or tuple({name}) != {self.known(structure[1])}")
             source = f"{name}.values()"
+        elif len(structure) == 2:
+            self.miss_if(f"len({name}) != {len(parts)}")
+        elif _is_plain_dataclass(kind, structure[1]):
+            self.miss_if(f"{name}.__dict__.keys() != {self.known({key.name for key in structure[1]})}")
+            source = "".join(f"{name}.{key}, " for key in structure[1])
+        else:
+            self.lines.append(f"    keys, {name}_parts = {self.known(taken_apart)}({name})")
+            self.miss_if(f"keys != {self.known(structure[1])}")
+            source = f"{name}_parts"
         inner = [f"{name}_{i}" if part is not None else next(fresh) for i, part in enumerate(parts)]
         if inner:
             self.lines.append(f"    {', '.join(inner)}, = {source}")
@@ -240,8 +245,13 @@ class _Text:
             return f"[{', '.join(parts)}]"
         if kind is tuple:
             return f"({', '.join(parts)}{',' * (len(parts) == 1)})"
-        return f"{self.known(builder(kind))}({', '.join(parts)})"
+        return f"{self.known(put_together)}({self.known(kind)}, {self.known(structure[1])}, [{', '.join(parts)}])"
 
     def function(self) -> Callable:
         exec(compile("\n".join(self.lines), "<entry of a compiled function>", "exec"), self.names)
         return self.names["entry"]
+
+
+def _is_plain_dataclass(kind: Any, keys: tuple) -> bool:
+    """Whether objects of a class have nothing but the attributes in their `__dict__`, and those are `keys`."""
+    return base_of(kind) is object and hasattr(kind, "__dict__") and not slots(kind) and bool(keys)

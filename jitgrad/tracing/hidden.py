@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from jitgrad.base.tree import keys
+from jitgrad.base.tree import keys_in
 from jitgrad.tape.handle import Handle
 from jitgrad.tracing.search import CONTAINERS, MAPPINGS, OCTETS, PLAIN, items_of, part
 
@@ -18,7 +18,7 @@ _WHERE = "return tensors in tuples, lists, values of dicts and dataclasses"
 
 def refuse_keys(structure: Any) -> None:
     """TypeError if tensors, or tuples with such, are keys of dicts in a structure."""
-    for key in keys(structure):
+    for key in keys_in(structure):
         if isinstance(key, Handle) or (isinstance(key, tuple) and any(isinstance(part, Handle) for part in key)):
             raise TypeError(f"a tensor is a key of a dict in what a function returns, where it cannot be found: {_WHERE}")
 

@@ -238,7 +238,7 @@ class Search:
         if isinstance(value, _WATCHED) and not self._is_of_library(type(value)):  # of a class that adds something
             self._own(value)
         if isinstance(value, CONTAINERS):
-            self.within(getattr(value, "default_factory", None))
+            self.within(part(value, "default_factory"))
             if not isinstance(value, OCTETS) and self._is_new(id(value), len(value)):
                 self.alive.append(value)
                 for items in (value, items_of(value)) if isinstance(value, MAPPINGS) else (value,):
