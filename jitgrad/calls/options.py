@@ -8,13 +8,19 @@ from typing import Any
 
 
 def with_options(transform: Any) -> Any:
-    """A function whose first argument is a function: called with keywords alone it gives the decorator with these options."""
+    """A function whose first argument is a function: called with keywords alone it gives the decorator with these options.
+
+    TypeError if that is none that can be called, or an option is unknown.
+    """
     signature = inspect.signature(transform)
     first = next(iter(signature.parameters))
 
     @functools.wraps(transform)
     def call(*args: Any, **kwargs: Any) -> Any:
         if args or first in kwargs:
+            given = args[0] if args else kwargs[first]
+            if not callable(given):
+                raise TypeError(f"{transform.__name__} takes a function, not {type(given).__name__}")
             return transform(*args, **kwargs)
         try:
             signature.bind_partial(**kwargs)

@@ -52,8 +52,6 @@ def vmap(
     tensor([[ 6., 12.],
             [42., 56.]])
     """
-    if not callable(function):
-        raise TypeError(f"vmap takes a function, not {type(function).__name__}")
     if randomness not in RANDOMNESS:
         raise ValueError(f"randomness must be 'error', 'different' or 'same', not {randomness!r}")
     if chunk_size is not None and (not isinstance(chunk_size, int) or chunk_size < 1):

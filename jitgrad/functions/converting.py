@@ -35,6 +35,11 @@ def to(self: Tensor, *args: Any, dtype: Any = None, device: Any = None, copy: bo
 
 def type_(self: Tensor, dtype: Any = None) -> Any:
     """The tensor in another dtype; without one, the name of the dtype that it has."""
+    if isinstance(dtype, str):
+        try:
+            dtype = dtypes.by_name(dtype.removeprefix("jitgrad.").removeprefix("torch."))
+        except AttributeError as error:
+            raise ValueError(str(error)) from None
     return f"jitgrad.{self.dtype.name}" if dtype is None else to(self, dtype)
 
 

@@ -235,6 +235,8 @@ def sub(input: Any, other: Any, *, alpha: Any = 1) -> Tensor:
 
 def _with_scaled(what: str, input: Any, other: Any, alpha: Any) -> Any:
     """The sum or difference of `input` and `alpha * other`, both in the dtype that they have together."""
+    if not isinstance(alpha, (Tensor, bool, int, float, np.number, np.bool_)):
+        raise TypeError(f"{what}: alpha must be a number, not {type(alpha).__name__}")
     if not isinstance(input, Tensor) and not isinstance(other, Tensor):
         input = operand(input)
     (x, y), half = same_dtype(TABLE[what], (input, other))

@@ -110,7 +110,8 @@ class Jitted:
     def _find(self, args: tuple, kwargs: dict, fixed: bool = False) -> tuple[Compiled, Any, list[Tensor], list[Any], Any]:
         """The tape for these arguments, the values of its outputs if they are known, and what the arguments are. Ints are
         part of the key if they are `fixed`."""
-        leaves, recorded = [], self._compiled.recorded  # type: ignore[var-annotated]
+        recorded = self._compiled.recorded
+        leaves: list[Any] = []
         structure = flatten((args, kwargs), leaves) if kwargs else flatten(args, leaves)
         tensors: list[Tensor] = []
         kinds = [kind_of(leaf, tensors) for leaf in leaves]
@@ -122,9 +123,11 @@ class Jitted:
                 key = ((structure, now := self._outside.state_with(objects, anew=True)), *kinds)
                 found = self._compiled.get(self._place(key, tensors))
         except (TypeError, ValueError):  # a view of memory that can be written to raises the latter
-            bad = next(leaf for leaf, kind in zip(leaves, kinds) if not hashable(kind))
+            bad = [leaf for leaf, kind in zip(leaves, kinds) if not hashable(kind)]
+            if not bad:  # an error of an object outside that was looked at
+                raise
             raise StaticArgumentError(
-                f"an argument of type {type(bad).__name__} is neither a tensor, an array, a number nor hashable: what is "
+                f"an argument of type {type(bad[0]).__name__} is neither a tensor, an array, a number nor hashable: what is "
                 "not a tensor becomes part of the key of the compiled function, so pass a tuple, a string or the like"
             ) from None
         recorder = functools.partial(self._trace, structure, leaves, bool(kwargs))
@@ -281,8 +284,8 @@ def jit(function: Callable, *, guard: bool = False) -> Jitted:
     >>> g(jitgrad.tensor(3.0)), g(jitgrad.tensor(-3.0))
     (tensor(6.), tensor(-1.))
     """
-    if not callable(function):
-        raise TypeError(f"jit takes a function, not {type(function).__name__}")
+    if not isinstance(guard, bool):
+        raise TypeError(f"jit: guard must be True or False, not {guard!r}")
     return Jitted(function, guard)
 
 

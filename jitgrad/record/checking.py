@@ -72,6 +72,9 @@ def told(function: Any, error: BaseException, args: tuple, kwargs: dict[str, Any
         given = signature.bind(*args, **kwargs).arguments
     except (TypeError, ValueError) as wrong:
         return TypeError(f"{name}(): {wrong}")
+    for value in given.values():
+        if callable(value) and str(error).startswith(f"{getattr(value, '__qualname__', None)}()"):
+            return TypeError(f"{name} calls the function it is given, and {error}")
     for parameter, value in given.items():
         annotation = signature.parameters[parameter].annotation
         variadic = signature.parameters[parameter].kind is inspect.Parameter.VAR_POSITIONAL

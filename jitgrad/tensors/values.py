@@ -143,7 +143,8 @@ class Values(Declared):
     def __index__(self) -> int:
         value = self._known("an index")
         if value.size != 1 or value.dtype.kind not in "iub":
-            raise TypeError("only integer tensors of one element can be used as an index")
+            held = f"{value.dtype.name}{list(value.shape)}"
+            raise TypeError(f"an index or a count must be an int or an integer tensor of one element, not {held}")
         return int(value.item())
 
     def __len__(self) -> int:
