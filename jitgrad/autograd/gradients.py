@@ -11,10 +11,7 @@ import numpy as np
 
 from jitgrad.eager.backward import entries, look_up, note, seeded
 from jitgrad.errors import TracedValueError
-from jitgrad.ops.choosing import (
-    cast,
-    detach,
-)
+from jitgrad.ops.choosing import cast, detach
 from jitgrad.passes.reverse import reverse
 from jitgrad.record.apply import apply, grad_mode
 from jitgrad.record.leaving import refuse_masked

@@ -30,7 +30,7 @@ import numpy as np
 
 {imports}
 
-Operand = {tensor} | np.ndarray[Any, Any] | np.generic | _float
+Operand = Tensor | np.ndarray[Any, Any] | np.generic | _float
 """What an operation takes: a tensor, an array, a number."""
 
 '''
@@ -54,7 +54,7 @@ def _face() -> str:
     dtypes = [f"{name}: DType" for name in sorted({*jg.dtypes.names(), "bfloat16"})]
     return "\n".join(
         [
-            _HEAD.format(what="What type checkers see of `jitgrad`.", imports="\n".join(sorted(set(imports))), tensor="Tensor"),
+            _HEAD.format(what="What type checkers see of `jitgrad`.", imports="\n".join(sorted(set(imports)))),
             "__version__: str",
             *numbers,
             "",
@@ -68,7 +68,7 @@ def _face() -> str:
 
 def _methods() -> str:
     imports = "from jitgrad.tape.handle import Handle\nfrom jitgrad.tensors.tensor import Tensor"
-    head = _HEAD.format(what="The methods of `Tensor` that are made from the op table.", imports=imports, tensor="Tensor")
+    head = _HEAD.format(what="The methods of `Tensor` that are made from the op table.", imports=imports)
     lines = [f"    {_function(name, method, True)}" for name, method in sorted(_attached())]
     return "\n".join([head, "class Declared(Handle):", *lines, ""])
 

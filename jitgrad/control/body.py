@@ -10,9 +10,7 @@ import numpy as np
 from jitgrad import dtypes
 from jitgrad.base.tree import COMPUTED, flatten, shown, unflatten
 from jitgrad.functions.data import as_tensor
-from jitgrad.ops.choosing import (
-    cast,
-)
+from jitgrad.ops.choosing import cast
 from jitgrad.ops.movement import expand
 from jitgrad.ops.table import Op, Spec
 from jitgrad.passes.batch import Batch, replay, spread

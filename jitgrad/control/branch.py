@@ -30,10 +30,7 @@ from jitgrad.control.body import (
     zeros,
 )
 from jitgrad.control.examples import as_wide, standing_in
-from jitgrad.ops.choosing import (
-    cast,
-    where,
-)
+from jitgrad.ops.choosing import cast, where
 from jitgrad.ops.table import Spec
 from jitgrad.passes.batch import Batch, Operands, replay
 from jitgrad.passes.forward import forward

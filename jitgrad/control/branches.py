@@ -14,10 +14,7 @@ from jitgrad.control.body import Body, Tree, as_operand, body, spec
 from jitgrad.control.branch import record
 from jitgrad.control.loops import truth
 from jitgrad.functions.data import as_tensor
-from jitgrad.ops.choosing import (
-    cast,
-    logical_not,
-)
+from jitgrad.ops.choosing import cast, logical_not
 from jitgrad.record.apply import apply, copied, current_trace
 from jitgrad.record.checking import checked
 from jitgrad.record.trace import Number

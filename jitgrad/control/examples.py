@@ -9,18 +9,15 @@ from typing import Any
 import numpy as np
 
 from jitgrad.control.body import floating
-from jitgrad.ops.choosing import (
-    detach,
-    where,
-)
+from jitgrad.ops.choosing import detach, where
 from jitgrad.ops.indexing import Slot, getitem
 from jitgrad.ops.movement import reshape
 from jitgrad.ops.reductions import amax
 from jitgrad.passes.batch import Batch
 from jitgrad.record.apply import apply
+from jitgrad.record.trace import constant_tensor
 from jitgrad.tape.row import Row
 from jitgrad.tape.tape import Tape, tapes_of
-from jitgrad.tracing.guarded import known
 
 
 def checked(tape: Tape) -> set[Row]:
@@ -60,7 +57,7 @@ def standing_in(tape: Tape, operands: Sequence[Any], flags: Any, size: int, kept
     decisive, shares = checked(tape), _adds_to_shared(tape, operands)
     place = None
     if size and (decisive or shares):
-        numbers = where(flags, known(np.arange(size)), -1)
+        numbers = where(flags, constant_tensor(np.arange(size)), -1)
         place = apply(amax, (numbers,), {"dim": (0,), "keepdim": False})
     out = []
     for leaf, x in zip(tape.inputs, operands):

@@ -17,9 +17,7 @@ from jitgrad.control.loop import Looped, record
 from jitgrad.errors import TracedValueError
 from jitgrad.functions.data import as_tensor
 from jitgrad.functions.shaping import cat, stack
-from jitgrad.ops.choosing import (
-    cast,
-)
+from jitgrad.ops.choosing import cast
 from jitgrad.ops.movement import narrow, reshape
 from jitgrad.ops.table import Spec
 from jitgrad.record.apply import apply, copied, current_trace

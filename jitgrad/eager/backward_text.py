@@ -17,9 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jitgrad.ops.choosing import (
-    cast,
-)
+from jitgrad.ops.choosing import cast
 from jitgrad.ops.table import Op, Plan
 from jitgrad.tape.accumulate import accumulating, add_value
 from jitgrad.tape.handle import Handle, unchanged

@@ -138,12 +138,8 @@ def _whole(op: Op, shape: tuple[int, ...], dtype: np.dtype, params: dict[str, An
     """The compiled op for arrays of one shape; None if it is not machine code as a whole, or gives memory of its input."""
     with importing("jitgrad.sweeps.program.program"):
         from jitgrad.passes.simplify import simplify
-        from jitgrad.sweeps.program.program import (
-            Program,
-        )
-        from jitgrad.sweeps.program.steps import (
-            Native,
-        )
+        from jitgrad.sweeps.program.program import Program
+        from jitgrad.sweeps.program.steps import Native
 
     x = Leaf(shape, dtype, False)
     spec = infer(op, [x], params)
@@ -159,13 +155,8 @@ def _kernel(op: Op, dtype: np.dtype) -> Run:
     """The compiled loop of an op, for arrays of any size: the size is an argument of the machine code."""
     with importing("jitgrad.sweeps.program.program"):
         from jitgrad.sweeps.code.compile import trampolines
-        from jitgrad.sweeps.program.program import (
-            Program,
-        )
-        from jitgrad.sweeps.program.steps import (
-            LONG,
-            Native,
-        )
+        from jitgrad.sweeps.program.program import Program
+        from jitgrad.sweeps.program.steps import LONG, Native
 
     x = Leaf((16,), dtype, False)
     out = Row(op, (x,), NOTHING, x.shape, dtype, False)

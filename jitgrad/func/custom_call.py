@@ -15,10 +15,7 @@ from jitgrad.calls.kinds import arguments
 from jitgrad.func.vectorized import vmap
 from jitgrad.functions.creation import zeros_like
 from jitgrad.functions.data import as_tensor
-from jitgrad.ops.choosing import (
-    cast,
-    detach,
-)
+from jitgrad.ops.choosing import cast, detach
 from jitgrad.ops.movement import cat, narrow, reshape
 from jitgrad.ops.table import Op, Spec
 from jitgrad.passes.batch import Batch, replay

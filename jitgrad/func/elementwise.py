@@ -29,9 +29,7 @@ def elementwise(function: Any = None, *, derivative: Any = None) -> Callable:
     if function is None:
         return functools.partial(elementwise, derivative=derivative)
     with importing("jitgrad.func.njit_scalars"):
-        from jitgrad.func.njit_scalars import (
-            scalar_function,
-        )
+        from jitgrad.func.njit_scalars import scalar_function
 
     return scalar_function(function, derivative)
 

@@ -19,8 +19,8 @@ from jitgrad.functions.shaping import movedim, reshape, unsqueeze
 from jitgrad.jitted.jit import Jitted, compilable
 from jitgrad.ops.movement import narrow
 from jitgrad.record.apply import apply
+from jitgrad.record.trace import constant_tensor
 from jitgrad.tensors.tensor import Tensor
-from jitgrad.tracing.guarded import known
 
 
 @with_options
@@ -132,7 +132,7 @@ def _compressed(point: Point, compression: Compression, chunk_size: int | None, 
     start = (point.inputs if pushing else point.outputs)[0]
     sweep = point.push if pushing else point.pull
     seeds = compression.seeds(start._held.dtype)
-    found: Tensor = vmap(lambda seed: sweep([seed])[0], chunk_size=chunk_size)(known(seeds.reshape(-1, *start.shape)))
+    found: Tensor = vmap(lambda seed: sweep([seed])[0], chunk_size=chunk_size)(constant_tensor(seeds.reshape(-1, *start.shape)))
     return found
 
 
@@ -175,7 +175,7 @@ def _basis(leaves: Sequence[Tensor]) -> list[Tensor]:
     total, start, parts = sum(sizes), 0, []
     for x, size in zip(leaves, sizes):
         units = np.eye(total, size, -start, dtype=x._held.dtype)
-        parts.append(known(units.reshape(total, *x.shape)))
+        parts.append(constant_tensor(units.reshape(total, *x.shape)))
         start += size
     return parts
 

@@ -20,9 +20,7 @@ from jitgrad.errors import TracedValueError
 from jitgrad.functions.data import as_tensor
 from jitgrad.functions.operands import in_dtype_of, operand
 from jitgrad.ops import TABLE
-from jitgrad.ops.choosing import (
-    clone,
-)
+from jitgrad.ops.choosing import clone
 from jitgrad.ops.table import Op, todo
 from jitgrad.record.apply import apply
 from jitgrad.record.trace import current_trace

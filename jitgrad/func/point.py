@@ -16,9 +16,7 @@ from jitgrad.base.tree import flatten, tree_map, unflatten
 from jitgrad.calls.kinds import arguments
 from jitgrad.functions.creation import zeros_like
 from jitgrad.functions.operands import operand
-from jitgrad.ops.choosing import (
-    cast,
-)
+from jitgrad.ops.choosing import cast
 from jitgrad.passes.forward import forget, forward
 from jitgrad.passes.reverse import reverse
 from jitgrad.record.apply import apply, copied, current_trace, grad_mode, watched

@@ -19,8 +19,8 @@ from jitgrad.ops.indexing import Slot, getitem, index_add
 from jitgrad.ops.movement import expand
 from jitgrad.passes.pattern import Pattern
 from jitgrad.record.apply import apply, current_trace
+from jitgrad.record.trace import constant_tensor
 from jitgrad.tensors.tensor import Tensor
-from jitgrad.tracing.guarded import known
 
 FEW = 8
 """Sweeps that go together anyway."""
@@ -57,10 +57,10 @@ class Compression:
         pattern = self.pattern
         row, column = pattern.places()
         targets = column * pattern.rows + row if turned else pattern.codes
-        values = apply(getitem, (reshape(swept, (-1,)), known(self.sources())), {"index": (Slot(0),)})
-        zero = known(swept._held.dtype.type(0))
+        values = apply(getitem, (reshape(swept, (-1,)), constant_tensor(self.sources())), {"index": (Slot(0),)})
+        zero = constant_tensor(swept._held.dtype.type(0))
         zeros = apply(expand, (zero,), {"shape": (pattern.rows * pattern.columns,)})
-        return apply(index_add, (zeros, values, known(targets)), {"index": (Slot(0),)})
+        return apply(index_add, (zeros, values, constant_tensor(targets)), {"index": (Slot(0),)})
 
 
 def worthwhile(inputs: Sequence[Tensor], outputs: Sequence[Tensor], turned: bool) -> Compression | None:

@@ -9,9 +9,7 @@ from jitgrad.base.tree import flatten, shown, unflatten
 from jitgrad.func.gradients import grad
 from jitgrad.func.point import Point
 from jitgrad.functions.data import as_tensor
-from jitgrad.ops.choosing import (
-    cast,
-)
+from jitgrad.ops.choosing import cast
 from jitgrad.tensors.tensor import Tensor
 
 

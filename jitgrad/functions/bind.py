@@ -11,9 +11,7 @@ import numpy as np
 
 from jitgrad import dtypes
 from jitgrad.errors import TracedValueError
-from jitgrad.ops.choosing import (
-    cast,
-)
+from jitgrad.ops.choosing import cast
 from jitgrad.ops.describe import signature
 from jitgrad.ops.table import Op, Spec
 from jitgrad.record.apply import apply

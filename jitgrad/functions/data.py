@@ -8,9 +8,7 @@ from typing import Any
 import numpy as np
 
 from jitgrad import dtypes
-from jitgrad.ops.choosing import (
-    cast,
-)
+from jitgrad.ops.choosing import cast
 from jitgrad.record.apply import apply
 from jitgrad.record.leaving import as_data, refuse_masked
 from jitgrad.record.trace import copied_here, made_here

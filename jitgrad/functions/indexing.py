@@ -8,10 +8,7 @@ import numpy as np
 
 from jitgrad.functions.operands import times
 from jitgrad.functions.shaping import expand, reshape
-from jitgrad.ops.choosing import (
-    cast,
-    where,
-)
+from jitgrad.ops.choosing import cast, where
 from jitgrad.ops.indexing import Slot, within
 from jitgrad.ops.indexing import gather as gather_op
 from jitgrad.ops.indexing import index_add as index_add_op

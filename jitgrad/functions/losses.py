@@ -5,12 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from jitgrad.functions.bind import bound
-from jitgrad.functions.indexing import (
-    gather,
-)
-from jitgrad.functions.shaping import (
-    unsqueeze,
-)
+from jitgrad.functions.indexing import gather
+from jitgrad.functions.shaping import unsqueeze
 from jitgrad.ops import TABLE, activations, choosing
 from jitgrad.record.apply import apply
 from jitgrad.record.precision import in_single

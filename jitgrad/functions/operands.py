@@ -9,9 +9,7 @@ import numpy as np
 
 from jitgrad import dtypes
 from jitgrad.functions.data import as_tensor
-from jitgrad.ops.choosing import (
-    cast,
-)
+from jitgrad.ops.choosing import cast
 from jitgrad.record.apply import apply
 from jitgrad.record.promotion import ranks
 from jitgrad.record.quick import is_operand

@@ -13,9 +13,7 @@ from jitgrad import dtypes
 from jitgrad.functions.bind import bound
 from jitgrad.functions.operands import as_tensors, taken
 from jitgrad.ops import TABLE
-from jitgrad.ops.choosing import (
-    cast,
-)
+from jitgrad.ops.choosing import cast
 from jitgrad.ops.movement import cat as cat_op
 from jitgrad.ops.movement import narrow
 from jitgrad.ops.movement import permute as permute_op

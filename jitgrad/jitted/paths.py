@@ -15,9 +15,7 @@ from typing import Any
 
 from jitgrad.base import locks
 from jitgrad.calls.entry import MISS, Failed
-from jitgrad.ops.choosing import (
-    clone,
-)
+from jitgrad.ops.choosing import clone
 from jitgrad.passes.simplify import frozen
 from jitgrad.record.apply import apply
 from jitgrad.tape.handle import Handle

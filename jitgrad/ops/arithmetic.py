@@ -56,8 +56,6 @@ def _slope_in_both(g: Any, x: Any, y: Any) -> Any:
 
 # Python's operators are several times quicker than the ufuncs on NumPy's scalars.
 add = binary("x + y", operator.add, vjp=(lambda g: g, lambda g: g), also="i", cheap=True)
-
-
 sub = binary("x - y", operator.sub, vjp=(lambda g: g, lambda g: -g), aliases=("subtract",), also="i", bools="none", cheap=True)
 mul = binary("x * y", operator.mul, d=(lambda y: y, lambda x: x), aliases=("multiply",), also="i", cheap=True)
 div = binary(
@@ -142,8 +140,6 @@ reciprocal = unary("1 / x", lambda x: 1 / x, d=lambda y: -y * y, domain=POSITIVE
 
 # Roots, exponentials, logarithms.
 sqrt = unary("sqrt(x)", np.sqrt, vjp=lambda g, y: g / (2 * y), domain=POSITIVE, result="float", hot=True)
-
-
 rsqrt = unary("1 / sqrt(x)", lambda x: 1 / np.sqrt(x), d=lambda y: -0.5 * y * y * y, domain=POSITIVE, result="float", hot=True)
 cbrt = unary("cbrt(x)", np.cbrt, d=lambda y: 1 / (3 * y * y), domain=POSITIVE, result="float")
 exp = unary("exp(x)", np.exp, d=lambda y: y, result="float", hot=True)

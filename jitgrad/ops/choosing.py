@@ -97,8 +97,6 @@ maximum = binary(
     also="i",
     cheap=True,
 )
-
-
 minimum = binary(
     "select((x < y) | (x != x), x, y)",
     np.minimum,
@@ -135,8 +133,6 @@ where = Op(
 
 # Rounding: piecewise constant, so the derivative is zero.
 floor = unary("floor(x)", np.floor, vjp=lambda g: zeros_like(g), exact=True, bools="beside")
-
-
 ceil = unary("ceil(x)", np.ceil, vjp=lambda g: zeros_like(g), exact=True, bools="beside")
 round = unary("rint(x)", np.rint, vjp=lambda g: zeros_like(g), method=False, exact=True, bools="beside")
 trunc = unary("trunc(x)", np.trunc, vjp=lambda g: zeros_like(g), aliases=("fix",), exact=True, bools="beside")
@@ -144,8 +140,6 @@ trunc = unary("trunc(x)", np.trunc, vjp=lambda g: zeros_like(g), aliases=("fix",
 
 # Comparisons and logic: no derivative.
 eq = predicate("x == y", operator.eq, also="b", cheap=True)
-
-
 ne = predicate("x != y", operator.ne, aliases=("not_equal",), also="b", cheap=True)
 lt = predicate("x < y", operator.lt, aliases=("less",), also="b", cheap=True)
 le = predicate("x <= y", operator.le, aliases=("less_equal",), also="b", cheap=True)

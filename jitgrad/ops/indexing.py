@@ -16,12 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jitgrad.dtypes import HALF
-from jitgrad.ops.choosing import (
-    cast,
-    eq,
-    where,
-    zeros_like,
-)
+from jitgrad.ops.choosing import cast, eq, where, zeros_like
 from jitgrad.ops.movement import expand, reshape, sum
 from jitgrad.ops.sums import added_at
 from jitgrad.ops.table import Op, Spec, axis, register

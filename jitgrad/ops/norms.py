@@ -7,16 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from jitgrad.ops.arithmetic import (
-    power_of,
-    sqrt,
-)
-from jitgrad.ops.choosing import (
-    abs,
-    sign,
-    where,
-    zeros_like,
-)
+from jitgrad.ops.arithmetic import power_of, sqrt
+from jitgrad.ops.choosing import abs, sign, where, zeros_like
 from jitgrad.ops.movement import SAMPLES, count, over_dims, reduced, reshape, spread, sum
 from jitgrad.ops.reductions import _tied, amax, mean
 from jitgrad.ops.sums import summed

@@ -12,18 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from jitgrad.ops.arithmetic import (
-    exp,
-    log,
-    log1p,
-    mul,
-)
-from jitgrad.ops.choosing import (
-    abs,
-    logical_or,
-    where,
-    zeros_like,
-)
+from jitgrad.ops.arithmetic import exp, log, log1p, mul
+from jitgrad.ops.choosing import abs, logical_or, where, zeros_like
 from jitgrad.ops.movement import SAMPLES, cat, count, flip, narrow, over_dims, reduced, reshape, spread, sum
 from jitgrad.ops.sums import running, summed
 from jitgrad.ops.table import Spec, axes, axis, reduced_shape, reduction, register

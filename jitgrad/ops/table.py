@@ -30,8 +30,6 @@ TABLE: dict[str, Op] = {}
 
 # What an operation is run on at once; asking these whether they record takes longer than looking here.
 _RAW = frozenset({np.ndarray, np.float16, np.float32, np.float64, np.bool_, np.int64, int, float, bool})
-
-
 _COMPUTED = frozenset({"elementwise", "reduction", "matmul", "linalg", "njit"})
 """The kinds of ops whose results are rounded; the others move numbers, or say what is to be done with other tapes."""
 

@@ -19,8 +19,6 @@ def _but_origin(x: Any, y: Any) -> Any:
 
 
 sin = unary("sin(x)", np.sin, d=lambda x: cos(x), result="float", hot=True)
-
-
 cos = unary("cos(x)", np.cos, d=lambda x: -sin(x), result="float", hot=True)
 tan = unary("tan(x)", np.tan, d=lambda y: 1 + y * y, domain=(-1.2, 1.2), result="float")
 asin = unary("asin(x)", np.arcsin, d=lambda x: asin_slope(x), domain=INSIDE, result="float", aliases=("arcsin",))

@@ -19,7 +19,8 @@ from jitgrad.ops.indexing import Slot, getitem
 from jitgrad.ops.linalg import transposed
 from jitgrad.ops.movement import expand, permute, reshape
 from jitgrad.ops.table import infer
-from jitgrad.record.apply import apply, current_trace
+from jitgrad.record.apply import apply
+from jitgrad.record.trace import constant_tensor
 from jitgrad.tape.handle import tensor
 from jitgrad.tape.row import CONST, CONTROL, ITEM, Row
 from jitgrad.tape.tape import Tape
@@ -42,7 +43,9 @@ def replay(tape: Tape, known: dict[Row, Any], size: int) -> list[Any]:
     env = dict(known)
     for row in tape.rows:
         if row not in env:
-            env[row] = _constant(row) if row.op is CONST else batched(row, [env[x] for x in row.inputs], size)
+            env[row] = (
+                constant_tensor(row.params["value"]) if row.op is CONST else batched(row, [env[x] for x in row.inputs], size)
+            )
     return [env[row] for row in tape.outputs]
 
 
@@ -57,12 +60,6 @@ def batched(row: Row, operands: Operands, size: int) -> Any:
         raise HoleError(f"{row.op.name} has no batching rule, so it cannot run under vmap: use a loop and stack()")
     out = rule(row, operands, size)
     return out if row.op.kind in CONTROL else Batch(out)
-
-
-def _constant(row: Row) -> Any:
-    trace = current_trace.get()
-    value = row.params["value"]
-    return tensor(value) if trace is None else tensor(None, trace.constant(value))
 
 
 def spread(x: Any, size: int) -> Any:

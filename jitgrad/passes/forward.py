@@ -17,9 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from jitgrad.ops.choosing import (
-    cast,
-)
+from jitgrad.ops.choosing import cast
 from jitgrad.ops.linalg import matmul
 from jitgrad.ops.movement import expand
 from jitgrad.ops.table import REST, Rule

@@ -13,9 +13,7 @@ from typing import Any
 import numpy as np
 
 from jitgrad.errors import FreedTapeError
-from jitgrad.ops.choosing import (
-    where,
-)
+from jitgrad.ops.choosing import where
 from jitgrad.ops.table import OUTPUT, Plan
 from jitgrad.record.apply import grad_mode, watched
 from jitgrad.tape.handle import Handle, check_guards, tensor

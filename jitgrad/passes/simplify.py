@@ -8,23 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from jitgrad.ops.arithmetic import (
-    add,
-    div,
-    exp,
-    log,
-    mul,
-    sub,
-)
-from jitgrad.ops.choosing import (
-    alias,
-    cast,
-    clone,
-    detach,
-    eq,
-    ge,
-    where,
-)
+from jitgrad.ops.arithmetic import add, div, exp, log, mul, sub
+from jitgrad.ops.choosing import alias, cast, clone, detach, eq, ge, where
 from jitgrad.ops.indexing import gather, getitem, index_add, index_put, one_along, places, scatter_add, within
 from jitgrad.ops.linalg import matmul
 from jitgrad.ops.movement import expand, permute, reshape, sum

@@ -15,13 +15,7 @@ from jitgrad import dtypes
 from jitgrad.base.quiet import again, quiet
 from jitgrad.errors import LeakedTraceError
 from jitgrad.ops.broadcasting import broadcast_shape, shape_error
-from jitgrad.ops.choosing import (
-    alias,
-    cast,
-    clone,
-    detach,
-    where,
-)
+from jitgrad.ops.choosing import alias, cast, clone, detach, where
 from jitgrad.ops.movement import expand
 from jitgrad.ops.table import Op, Spec, infer
 from jitgrad.record.checking import is_meant

@@ -17,10 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jitgrad.errors import LEAKED, LeakedTraceError
-from jitgrad.ops.choosing import (
-    alias,
-    detach,
-)
+from jitgrad.ops.choosing import alias, detach
 from jitgrad.ops.movement import reshape
 from jitgrad.ops.table import Op
 from jitgrad.record.trace import Trace, current_trace

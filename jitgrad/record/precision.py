@@ -14,9 +14,7 @@ import numpy as np
 
 from jitgrad import dtypes
 from jitgrad.dtypes import HALF
-from jitgrad.ops.choosing import (
-    cast,
-)
+from jitgrad.ops.choosing import cast
 from jitgrad.tape.handle import Handle
 
 SINGLE = np.dtype(np.float32)

@@ -14,9 +14,7 @@ import numpy as np
 
 from jitgrad.base.quiet import again, quiet
 from jitgrad.base.settings import config
-from jitgrad.ops.arithmetic import (
-    mul,
-)
+from jitgrad.ops.arithmetic import mul
 from jitgrad.ops.describe import describe, signature
 from jitgrad.ops.linalg import matmul
 from jitgrad.ops.movement import reshape

@@ -12,7 +12,7 @@ import numpy as np
 
 from jitgrad.base import signals
 from jitgrad.errors import LEAKED, TracedValueError
-from jitgrad.tape.handle import Handle, make, own_memory
+from jitgrad.tape.handle import Handle, make, own_memory, tensor
 from jitgrad.tape.row import CONST, LEAF, Leaf, Row, constant, reachable
 
 T = TypeVar("T")
@@ -306,6 +306,12 @@ def example_of(handle: Any) -> Any:
 def first_of(many: Any) -> Any:
     """The first of many examples, if there is one."""
     return many[0] if many is not None and len(many) else None
+
+
+def constant_tensor(value: Any) -> Any:
+    """An array as a tensor; while a trace records a constant of it, so that what is done with it is recorded and fused."""
+    trace = current_trace.get()
+    return tensor(value) if trace is None else tensor(None, trace.constant(value))
 
 
 def made_here(handle: Any) -> Any:

@@ -17,15 +17,9 @@ import numpy as np
 
 from jitgrad.errors import TracedValueError
 from jitgrad.ops import TABLE
-from jitgrad.ops.arithmetic import (
-    pow as pow_op,
-)
-from jitgrad.ops.arithmetic import (
-    pow_scalar,
-)
-from jitgrad.ops.choosing import (
-    cast,
-)
+from jitgrad.ops.arithmetic import pow as pow_op
+from jitgrad.ops.arithmetic import pow_scalar
+from jitgrad.ops.choosing import cast
 from jitgrad.ops.table import Op
 from jitgrad.record.apply import append, apply, lift
 from jitgrad.record.trace import Number, Trace, current_trace

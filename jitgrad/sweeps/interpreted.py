@@ -8,10 +8,7 @@ from typing import Any
 import numpy as np
 
 from jitgrad.base.quiet import quietly
-from jitgrad.ops.choosing import (
-    alias,
-    detach,
-)
+from jitgrad.ops.choosing import alias, detach
 from jitgrad.tape.row import CONST, CONTROL, Row, results_read
 from jitgrad.tape.tape import Tape, with_tapes
 

@@ -7,10 +7,7 @@ from typing import Any
 
 from jitgrad.sweeps.machine.assembly import Numpy
 from jitgrad.sweeps.machine.machine import Machine
-from jitgrad.sweeps.program.steps import (
-    Interpreted,
-    Native,
-)
+from jitgrad.sweeps.program.steps import Interpreted, Native
 from jitgrad.tape.tape import short_type
 
 MOST_SHOWN = 8

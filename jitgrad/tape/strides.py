@@ -8,9 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
-from jitgrad.ops.choosing import (
-    detach,
-)
+from jitgrad.ops.choosing import detach
 from jitgrad.ops.indexing import getitem, part_at
 from jitgrad.ops.movement import reshape
 from jitgrad.ops.table import Op

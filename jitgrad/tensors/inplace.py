@@ -15,11 +15,7 @@ import numpy as np
 
 from jitgrad import dtypes
 from jitgrad.errors import LeakedTraceError, MutatedArgumentError
-from jitgrad.ops.choosing import (
-    alias,
-    cast,
-    detach,
-)
+from jitgrad.ops.choosing import alias, cast, detach
 from jitgrad.ops.indexing import filled, getitem, index_put, put
 from jitgrad.ops.movement import expand, permute, reshape
 from jitgrad.ops.table import infer

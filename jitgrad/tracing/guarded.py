@@ -9,16 +9,13 @@ import numpy as np
 
 from jitgrad.base.quiet import quietly
 from jitgrad.errors import LeakedTraceError
-from jitgrad.ops.choosing import (
-    ne,
-    where,
-)
+from jitgrad.ops.choosing import ne, where
 from jitgrad.ops.movement import reshape
 from jitgrad.record.apply import apply, current_trace
 from jitgrad.record.trace import Trace, example_of, lifting
 from jitgrad.tape.handle import Handle, make
 from jitgrad.tape.row import CONST, LEAF, Row, reachable
-from jitgrad.tensors.tensor import Tensor, wrap
+from jitgrad.tensors.tensor import Tensor
 from jitgrad.tracing.function import Traced, trace
 from jitgrad.tracing.outside import Outside
 
@@ -87,12 +84,6 @@ def outer_tensor(handle: Handle) -> Tensor:
         return handle
     around = current_trace.get()
     return make(Tensor, handle._value, None) if around is None else make(Tensor, None, around.capture(handle))
-
-
-def known(value: np.ndarray) -> Tensor:
-    """An array as a tensor; while a trace records a constant of it, so that what is done with it is recorded and fused."""
-    trace = current_trace.get()
-    return wrap(value) if trace is None else make(Tensor, None, trace.constant(value))
 
 
 def trace_lifted(

@@ -10,15 +10,10 @@ from typing import Any
 from jitgrad.kernels import primitives
 from jitgrad.ops.movement import sum
 from jitgrad.sweeps.llvm.blocks import Block
-from jitgrad.sweeps.llvm.folds import (
-    joined,
-)
+from jitgrad.sweeps.llvm.folds import joined
 from jitgrad.sweeps.llvm.function import moved
 from jitgrad.sweeps.llvm.lanes import Lane
-from jitgrad.sweeps.plan.folds import (
-    held_as,
-    neutral,
-)
+from jitgrad.sweeps.plan.folds import held_as, neutral
 from jitgrad.sweeps.plan.machine_types import NUMPY, kind_of
 from jitgrad.tape.row import Row
 

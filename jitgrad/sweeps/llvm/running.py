@@ -5,15 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from jitgrad.ops.movement import sum
-from jitgrad.sweeps.llvm.folds import (
-    joined,
-)
+from jitgrad.sweeps.llvm.folds import joined
 from jitgrad.sweeps.llvm.function import moved
 from jitgrad.sweeps.llvm.lanes import Lane
-from jitgrad.sweeps.plan.folds import (
-    held_as,
-    neutral,
-)
+from jitgrad.sweeps.plan.folds import held_as, neutral
 from jitgrad.sweeps.plan.layouts import place, stand_in
 from jitgrad.sweeps.plan.machine_types import kind_of
 from jitgrad.tape.row import Row

@@ -10,9 +10,7 @@ from typing import Any
 import numpy as np
 
 from jitgrad.errors import NotCompilableError
-from jitgrad.ops.choosing import (
-    alias,
-)
+from jitgrad.ops.choosing import alias
 from jitgrad.ops.indexing import getitem
 from jitgrad.ops.linalg import matmul
 from jitgrad.ops.movement import expand, flip, narrow, pad, permute, reshape

@@ -7,9 +7,7 @@ from typing import Any
 import numpy as np
 
 from jitgrad.ops.indexing import getitem, index_add, within
-from jitgrad.sweeps.plan.indexing import (
-    Picked,
-)
+from jitgrad.sweeps.plan.indexing import Picked
 from jitgrad.sweeps.plan.layouts import contiguous, is_number, place
 from jitgrad.sweeps.plan.segments import whole_plan
 from jitgrad.tape.row import CONST, Row

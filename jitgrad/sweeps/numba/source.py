@@ -9,19 +9,12 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from jitgrad.ops.arithmetic import (
-    floor_divide,
-)
+from jitgrad.ops.arithmetic import floor_divide
 from jitgrad.ops.movement import sum
 from jitgrad.ops.reductions import amax, cumsum, prod
 from jitgrad.sweeps.numba.control import write_control, write_indexed, write_running
-from jitgrad.sweeps.plan.folds import (
-    held_as,
-    neutral,
-)
-from jitgrad.sweeps.plan.indexing import (
-    is_indexed,
-)
+from jitgrad.sweeps.plan.folds import held_as, neutral
+from jitgrad.sweeps.plan.indexing import is_indexed
 from jitgrad.sweeps.plan.layouts import REDUCTIONS, Access, contiguous, is_number, place, reduced_strides
 from jitgrad.sweeps.plan.machine_types import NUMPY, kind_of
 from jitgrad.sweeps.plan.plan import Loop, Phase, Plan, Write

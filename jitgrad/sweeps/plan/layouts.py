@@ -13,14 +13,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jitgrad.ops.arithmetic import (
-    add,
-    mul,
-)
-from jitgrad.ops.choosing import (
-    maximum,
-    minimum,
-)
+from jitgrad.ops.arithmetic import add, mul
+from jitgrad.ops.choosing import maximum, minimum
 from jitgrad.ops.movement import reshape, sum
 from jitgrad.ops.reductions import amax, amin, prod
 from jitgrad.tape.row import Row

@@ -12,25 +12,15 @@ from typing import Any
 
 import numpy as np
 
-from jitgrad.ops.arithmetic import (
-    add,
-    mul,
-)
-from jitgrad.ops.choosing import (
-    cast,
-)
+from jitgrad.ops.arithmetic import add, mul
+from jitgrad.ops.choosing import cast
 from jitgrad.ops.indexing import getitem, index_add, index_put, within
 from jitgrad.ops.linalg import matmul
 from jitgrad.ops.movement import reshape, sum
 from jitgrad.ops.reductions import cumsum
 from jitgrad.ops.table import Op
-from jitgrad.sweeps.plan.folds import (
-    held_as,
-)
-from jitgrad.sweeps.plan.indexing import (
-    arrays_of,
-    is_indexed,
-)
+from jitgrad.sweeps.plan.folds import held_as
+from jitgrad.sweeps.plan.indexing import arrays_of, is_indexed
 from jitgrad.sweeps.plan.layouts import FOLDS, contiguous
 from jitgrad.sweeps.plan.machine_types import NUMPY, kind_of
 from jitgrad.tape.row import CONST, LEAF, NOTHING, Row, constant

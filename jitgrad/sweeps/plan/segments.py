@@ -14,12 +14,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jitgrad.ops.choosing import (
-    cast,
-)
-from jitgrad.sweeps.plan.indexing import (
-    is_indexed,
-)
+from jitgrad.ops.choosing import cast
+from jitgrad.sweeps.plan.indexing import is_indexed
 from jitgrad.sweeps.plan.layouts import (
     REDUCTIONS,
     Access,

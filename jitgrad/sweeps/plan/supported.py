@@ -8,10 +8,7 @@ import numpy as np
 
 from jitgrad.ops.linalg import matmul
 from jitgrad.ops.reductions import cumsum
-from jitgrad.sweeps.plan.indexing import (
-    is_indexed,
-    why_not_indexed,
-)
+from jitgrad.sweeps.plan.indexing import is_indexed, why_not_indexed
 from jitgrad.sweeps.plan.layouts import REDUCTIONS, is_number, stand_in
 from jitgrad.tape.row import ITEM, Row
 

@@ -15,9 +15,7 @@ import numpy as np
 
 from jitgrad.base.locks import lazily
 from jitgrad.base.quiet import quietly
-from jitgrad.ops.choosing import (
-    clone,
-)
+from jitgrad.ops.choosing import clone
 from jitgrad.ops.linalg import matmul
 from jitgrad.sweeps.code.compile import Kernel, compile_text, trampolines
 from jitgrad.sweeps.interpreted import run_by, runner_of
