@@ -1,11 +1,12 @@
 """jitgrad: PyTorch-style automatic differentiation for NumPy and Numba users, interpreted or compiled."""
 
+import importlib
+
 from jitgrad import _checkout  # isort: skip  # first: finds the kernels
 from jitgrad import autograd, dtypes, errors, func, functions, ops
 from jitgrad.autograd.modes import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 from jitgrad.base.settings import config
 from jitgrad.base.version import VERSION
-from jitgrad.control import cond, fori_loop, scan, switch, while_loop
 from jitgrad.dtypes import get_default_dtype, set_default_dtype
 from jitgrad.func import (
     custom_jvp,
@@ -23,10 +24,8 @@ from jitgrad.func import (
     vjp,
     vmap,
 )
-from jitgrad.func.elementwise import elementwise, from_njit
 from jitgrad.jitted.choice import sweep
 from jitgrad.jitted.jit import jit
-from jitgrad.native.loading import load_compiled
 from jitgrad.sweeps.program.threads import get_num_threads, set_num_threads
 from jitgrad.tape.tape import Tape
 from jitgrad.tensors.printing import set_printoptions
@@ -41,8 +40,16 @@ globals().update({name: dtypes.by_name(name) for name in dtypes.names()})
 globals().update(functions.FUNCTIONS | functions.CREATION | functions.LOSSES)
 
 
+# What many programs do without is imported when it is first asked for.
+_LATER = {
+    "jitgrad.control": ("cond", "fori_loop", "scan", "switch", "while_loop"),
+    "jitgrad.func.elementwise": ("elementwise", "from_njit"),
+    "jitgrad.native.loading": ("load_compiled",),
+}
+_HOME = {name: module for module, names in _LATER.items() for name in names}
+
 _offered = [name for name, value in globals().items() if name[0] != "_" and not isinstance(value, type(_checkout))]
-__all__ = sorted({*_offered, "autograd", "errors", "func", "testing", "bfloat16"} - {"VERSION"})
+__all__ = sorted({*_offered, "autograd", "errors", "func", "testing", "bfloat16", *_HOME} - {"VERSION"})
 
 
 def __dir__() -> list[str]:
@@ -52,8 +59,10 @@ def __dir__() -> list[str]:
 def __getattr__(name: str) -> object:
     if name == "bfloat16":  # the one dtype that may be missing; the error says which package has it
         return dtypes.by_name(name)
+    if name in _HOME:
+        found = globals()[name] = getattr(importlib.import_module(_HOME[name]), name)
+        return found
     import difflib  # here, since it takes a quarter of the time of importing all the rest
-    import importlib
 
     if name == "testing":
         return importlib.import_module("jitgrad.testing")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import functools
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterator
@@ -14,11 +13,19 @@ COMPUTED = object()
 """Stands among the results of a function where a result of the tape goes; the others, None too, are as they were."""
 
 
-@dataclasses.dataclass(frozen=True)
 class Attribute:
     """Stands among the keys of a part of an object for the attribute that holds it."""
 
-    name: str
+    __slots__ = ("name",)
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Attribute) and self.name == other.name
+
+    def __hash__(self) -> int:
+        return hash((Attribute, self.name))
 
     def __str__(self) -> str:
         return self.name

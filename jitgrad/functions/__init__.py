@@ -53,9 +53,9 @@ def _own(module: Any) -> dict[str, Callable]:
 def _public(function: Callable) -> Callable:
     """The function, with NumPy's `axis` and `keepdims` accepted if it has a `dim`, arrays and numbers where it takes tensors
     (under `jit` they are tensors, so they are here), and errors told as `checked` tells them."""
-    renames = "dim" in function.__code__.co_varnames
-    leading = itertools.takewhile(lambda p: p.annotation == "Tensor", inspect.signature(function).parameters.values())
-    count = len(list(leading))
+    names, kinds = function.__code__.co_varnames, function.__annotations__
+    renames = "dim" in names
+    count = len(list(itertools.takewhile(lambda name: kinds.get(name) == "Tensor", names[: function.__code__.co_argcount])))
 
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:

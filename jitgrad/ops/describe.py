@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from inspect import Parameter, Signature
 
@@ -10,6 +11,7 @@ from jitgrad.ops.table import Op
 _PYTORCHS = {"x": "input", "y": "other"}
 
 
+@functools.cache
 def describe(op: Op) -> str:
     """A docstring from a row."""
     what = f"{op.name}: {op.kernel}, elementwise" if op.kernel else f"{op.name} of the tensor"
@@ -25,6 +27,7 @@ def describe(op: Op) -> str:
     return " ".join(filter(None, [what + ".", kinds.get(op.result, ""), grad, names]))
 
 
+@functools.cache
 def signature(op: Op) -> Signature:
     """How a row is called: its inputs by PyTorch's names, then what its parameters are made of."""
     found = [Parameter(_PYTORCHS.get(name, name), Parameter.POSITIONAL_OR_KEYWORD) for name in op.inputs]

@@ -12,8 +12,7 @@ tensor([[ 1.0000,  2.5000],
 import math
 import operator
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -22,8 +21,7 @@ __all__ = ["format_tensor", "set_printoptions"]
 Array: TypeAlias = np.ndarray[Any, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class _Options:
+class _Options(NamedTuple):
     precision: int = 4
     threshold: float = 1000
     edgeitems: int = 3
@@ -79,7 +77,7 @@ def set_printoptions(
     if linewidth is not None:
         changes["linewidth"] = _count("linewidth", linewidth)
     # One assignment at the end: a refused argument leaves every setting as it was.
-    _current = replace(options, **changes)
+    _current = options._replace(**changes)
 
 
 def _profile(name: str) -> _Options:
@@ -194,8 +192,7 @@ def _numbers(value: Array) -> Array:
         return value.astype(np.float64)
 
 
-@dataclass(frozen=True, slots=True)
-class _Column:
+class _Column(NamedTuple):
     """How to write one entry without padding, and the width that a row's line breaks are counted by."""
 
     write: Callable[[Any], str]
@@ -253,8 +250,7 @@ def _complex_column(real: _Column, imag: _Column) -> _Column:
     return _Column(write, real.width + imag.width + 1, pads=False)
 
 
-@dataclass(frozen=True, slots=True)
-class _Writer:
+class _Writer(NamedTuple):
     """Writes nested lists of entries in brackets; `cut` says for each axis whether its middle was left out."""
 
     column: _Column
