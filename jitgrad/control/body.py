@@ -15,12 +15,12 @@ from jitgrad.ops.movement import expand
 from jitgrad.ops.table import Op, Spec
 from jitgrad.passes.batch import Batch, replay, spread
 from jitgrad.passes.reverse import reverse
-from jitgrad.record.apply import Trace, apply, apply_many, copied, current_trace, grad_mode, watched
+from jitgrad.record.apply import Trace, apply, copied, current_trace, grad_mode, item_of, watched
 from jitgrad.record.leaving import refuse_masked
 from jitgrad.record.trace import Number, example_of, first_of
 from jitgrad.record.weak import number
 from jitgrad.tape.handle import Handle, make
-from jitgrad.tape.row import ITEM, Row, beyond
+from jitgrad.tape.row import Row, Several, beyond
 from jitgrad.tape.tape import Tape
 from jitgrad.tensors.tensor import Tensor
 from jitgrad.tracing.function import trace
@@ -34,7 +34,7 @@ class Control(Op):
     """An op with several results and with tapes among its parameters."""
 
     def __init__(self, run: Callable, plainly: Callable, **more: Any) -> None:
-        super().__init__(run, inputs=("*xs",), shape=lambda *_, **__: Spec((), np.dtype(np.float32)), **more)
+        super().__init__(run, inputs=("*xs",), several=True, shape=lambda *_, results, **__: results, **more)
         self.name = self.kind
         self.checks = lambda row: row.inputs if row.op.kind == "loop" and row.params["length"] is None else ()
         self.plainly = plainly  # the same on tensors that have values, an op after the other
@@ -44,7 +44,7 @@ class Control(Op):
             return self.run(*operands, **params)
         if current_trace.get() is None:
             return self.plainly(*operands, **params)
-        return apply_many(Tensor, self, operands, params)
+        return apply(self, operands, params)
 
 
 class Tree(NamedTuple):
@@ -169,13 +169,8 @@ def again(tape: Tape, operands: Tensors) -> list[Any]:
 
 def result_of(row: Row, k: int) -> Tensor:
     """The k-th result of a row of the tape that is being recorded, or of one around that."""
-    recording = current_trace.get()
-    assert recording is not None
-    home = next(t for t in (recording, *recording.around()) if row in t.rows)
-    shape, dtype = row.params["results"][k]
-    item = Row(ITEM, (row,), {"k": k}, shape, dtype, row.requires and dtypes.is_floating(dtype))
-    home.rows.add(item)
-    return make(Tensor, None, item)
+    assert isinstance(row, Several)
+    return make(Tensor, None, item_of(row, k))
 
 
 def fresh(xs: Tensors, wanted: Sequence[bool]) -> list[Any]:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from jitgrad.jitted.choice import chosen_sweep
-from jitgrad.ops.table import Op
+from jitgrad.ops.table import Op, Spec
 from jitgrad.passes.forward import forward
 from jitgrad.passes.reverse import reverse
 from jitgrad.record.apply import watched
 from jitgrad.tape.handle import Handle, keep, make, requires, row_of
-from jitgrad.tape.row import ITEM, NOTHING, Row, beyond
+from jitgrad.tape.row import NOTHING, Row, Several, beyond
 from jitgrad.tensors.tensor import Tensor, wrap
 
 
@@ -24,12 +22,13 @@ def recorded_call(function: Any, compiled: Any, handles: list[Any], values: Any)
     rows = tuple([row_of(h) for h in handles])
     op = _call_op(function, compiled)
     saved, guards = keep(op, range(len(handles)), handles, [h._value for h in handles], None)
-    call = Row(op, rows, NOTHING, (), np.dtype(np.float32), True, op.plan((True,) * len(rows)), saved, guards)
+    specs = tuple([Spec(row.shape, row.dtype) for row in compiled.tape.outputs])
+    call = Several(op, rows, NOTHING, specs, True, op.plan((True,) * len(rows)), saved, guards)
     results = [wrap(value) for value in values]
     wanted = sum([1 << i for i, h in enumerate(handles) if requires(h)])
-    for k, (out, value) in enumerate(zip(results, values)):
+    for k, out in enumerate(results):
         if wanted & compiled.reaches[k]:
-            out._row = Row(ITEM, (call,), {"k": k}, value.shape, value.dtype, True)
+            out._row = call.item(k)
     return results
 
 
@@ -77,7 +76,7 @@ def _call_op(function: Any, compiled: Any) -> Op:
         parts = ahead(as_tensors(sweep_.values(row)), dict(zip(given, as_tensors(given.values()))))
         return {k: p if sweep_.recorded else p._value for k, p in parts.items()}
 
-    op = Op(lambda *_: None, kind="call", inputs=("*xs",), pullback=pullback, pushforward=pushforward)
+    op = Op(lambda *_: None, kind="call", inputs=("*xs",), several=True, pullback=pullback, pushforward=pushforward)
     op.name = f"jit_{function.__name__}"
     compiled.op = op
     return op

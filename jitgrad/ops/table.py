@@ -5,8 +5,9 @@ that the JIT sweep compiles), the derivative, and the dtype and shape rule. All 
 
 Rules are plain functions whose argument *names* say what they need, in this order:
 
-* `g`, the cotangent of the result (in a `vjp`; a partial derivative `d` has no `g`);
-* values: the input names (`x`, `y`, …) or the name of the result; just these are kept for the reverse sweep;
+* `g`, the cotangent of the result (in a `vjp`; a partial derivative `d` has no `g`); of several results those that matter,
+  `g_values`, `g_indices`, each None if none arrived;
+* values: the input names (`x`, `y`, …) or the name of a result; just these are kept for the reverse sweep;
 * static facts: a parameter of the row by its name, or `x_shape`, `x_dtype` for the shape or dtype of an input.
 
 They are written with recorded operations only, so the same line serves arrays (the interpreted sweep), recorded
@@ -16,7 +17,7 @@ tensors (second derivatives) and traced tensors (compiled gradients).
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -25,6 +26,7 @@ from jitgrad.errors import HoleError
 
 MOST_PLANS = 64
 OUTPUT, REST = -1, -2  # slots beside the inputs: the result, and all inputs from the starred one on
+RESULTS = -3  # the first of several results; the next ones lie below
 
 TABLE: dict[str, Op] = {}
 
@@ -51,18 +53,27 @@ NOT_DIFFERENTIABLE = None
 
 
 class Rule:
-    """A derivative rule with its needs read from its signature: values to keep, then static facts."""
+    """A derivative rule with its needs read from its signature: cotangents, values to keep, then static facts."""
 
-    __slots__ = ("function", "statics", "values")
+    __slots__ = ("cotangents", "function", "statics", "values")
 
-    def __init__(self, function: Callable, inputs: tuple[str, ...], output: str, skip: int) -> None:
+    def __init__(self, function: Callable, inputs: tuple[str, ...], outputs: tuple[str, ...], given: bool) -> None:
         code = function.__code__
-        names = code.co_varnames[skip : code.co_argcount]
-        slots = {name: i for i, name in enumerate(inputs) if name[0] != "*"} | {output: OUTPUT}
+        names = code.co_varnames[: code.co_argcount]
+        slots = {name: i for i, name in enumerate(inputs) if name[0] != "*"}
         slots |= {name[1:]: REST for name in inputs if name[0] == "*"}
+        slots |= {outputs[0]: OUTPUT} if len(outputs) == 1 else {name: RESULTS - k for k, name in enumerate(outputs)}
+        arriving = {f"g_{name}": k for k, name in enumerate(outputs)} if len(outputs) > 1 else {"g": None}
+        self.cotangents = tuple(arriving[n] for n in names if n in arriving)
+        names = names[len(self.cotangents) if len(outputs) > 1 else given :]
         self.function = function
         self.values = tuple(slots[n] for n in names if n in slots)
         self.statics = tuple(n for n in names if n not in slots)
+
+    def __call__(self, g: Any, arguments: Sequence[Any]) -> Any:
+        """What becomes of the cotangent of the result, or of those of several, by their places."""
+        given = [g] if self.cotangents[0] is None else [g.get(k) for k in self.cotangents]
+        return self.function(*given, *arguments)
 
     def facts(self, row: Any, i: int) -> list:
         """The static arguments of this rule for the `i`-th input of one row of a tape."""
@@ -99,6 +110,8 @@ class Op:
         kind: str,
         inputs: tuple[str, ...],
         output: str = "out",
+        outputs: tuple[str, ...] = (),
+        several: bool = False,
         kernel: str | None = None,
         d: tuple[Callable | Hole | None, ...] | None = None,
         vjp: tuple[Callable | Hole | None, ...] | None = None,
@@ -137,7 +150,8 @@ class Op:
         self.hot_run: Callable | None = None  # how it is run there, if otherwise
         self.kind = kind
         self.inputs = inputs
-        self.output = output
+        self.outputs = outputs or (output,)  # the names of the results
+        self.several = several or bool(outputs)  # whether a row has several results, which further rows take from it
         self.kernel = kernel
         self.linear = linear
         self.result = result
@@ -171,8 +185,7 @@ class Op:
     def _rules(self, d: Any, vjp: Any) -> tuple[Rule | Hole | None, ...]:
         given = d or vjp or (None,) * len(self.inputs)
         self.partials = bool(d)
-        skip = 0 if d else 1
-        return tuple(Rule(rule, self.inputs, self.output, skip) if callable(rule) else rule for rule in given)
+        return tuple(Rule(rule, self.inputs, self.outputs, not d) if callable(rule) else rule for rule in given)
 
     def __repr__(self) -> str:
         return f"<op {self.name}>"
@@ -220,7 +233,7 @@ class Op:
         calls = tuple((i, rule, tuple(slots.index(s) for s in rule.values)) for i, rule in wanted)
         derived = [n for _, rule in wanted for n in rule.statics if n.endswith(("_shape", "_dtype", "_shapes")) or n == "i"]
         quick = tuple((i, rule.function, picks, -1 if rule.statics else len(picks), rule.statics) for i, rule, picks in calls)
-        return Plan(slots, calls, self.accumulate is None and not derived, quick)
+        return Plan(slots, calls, self.accumulate is None and not derived and not self.several, quick)
 
 
 def unary(formula: str, run: Callable, *, d: Any = None, vjp: Any = None, domain: Any = (-3.0, 3.0), **more: Any) -> Op:
@@ -308,7 +321,7 @@ _dtypes_seen: dict[tuple, np.dtype] = {}
 
 
 def infer(op: Op, operands: list[Any], params: dict[str, Any]) -> Spec:
-    """Shape and dtype of the result of `op` on operands that have a shape and a dtype.
+    """Shape and dtype of the one result of `op` on operands that have a shape and a dtype.
 
     Without a rule of its own an op is run on stand-ins that take no memory (one element, repeated by stride 0).
     """
@@ -322,6 +335,12 @@ def infer(op: Op, operands: list[Any], params: dict[str, Any]) -> Spec:
         return Spec(*op.shape(*operands, **params))
     out = _quietly(op, [np.broadcast_to(np.zeros((), o.dtype), o.shape) for o in operands], params)
     return Spec(out.shape, out.dtype)
+
+
+def infer_several(op: Op, operands: list[Any], params: dict[str, Any]) -> tuple[Spec, ...]:
+    """Shapes and dtypes of the results of an op that has several."""
+    assert op.shape is not None
+    return tuple([Spec(*found) for found in op.shape(*operands, **params)])
 
 
 def _quietly(op: Op, stand_ins: list[np.ndarray], params: dict[str, Any]) -> np.ndarray:

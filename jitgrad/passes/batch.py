@@ -50,7 +50,7 @@ def replay(tape: Tape, known: dict[Row, Any], size: int) -> list[Any]:
 
 
 def batched(row: Row, operands: Operands, size: int) -> Any:
-    """What `row` gives for operands of which some are Batches; for a loop or a switch, a list of tensors and Batches."""
+    """What `row` gives for operands of which some are Batches; if it has several results, a list of such."""
     if row.op is ITEM:
         return operands[0][row.params["k"]]
     if not any(isinstance(x, Batch) for x in operands):
@@ -59,7 +59,9 @@ def batched(row: Row, operands: Operands, size: int) -> Any:
     if rule is None:
         raise HoleError(f"{row.op.name} has no batching rule, so it cannot run under vmap: use a loop and stack()")
     out = rule(row, operands, size)
-    return out if row.op.kind in CONTROL else Batch(out)
+    if row.op.kind in CONTROL:
+        return out
+    return list(map(Batch, out)) if row.op.several else Batch(out)
 
 
 def spread(x: Any, size: int) -> Any:

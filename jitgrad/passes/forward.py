@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from jitgrad.dtypes import is_floating
 from jitgrad.ops.choosing import cast
 from jitgrad.ops.linalg import matmul
 from jitgrad.ops.movement import expand
@@ -24,7 +25,7 @@ from jitgrad.ops.table import REST, Rule
 from jitgrad.passes.reverse import Sweep, reverse, scaled, through_lower
 from jitgrad.record.apply import current_trace, grad_mode, watched
 from jitgrad.tape.handle import Handle, tensor
-from jitgrad.tape.row import ITEM, Leaf, Row, reachable
+from jitgrad.tape.row import ITEM, Leaf, Row, Several, reachable
 
 Tangents = list[Any]
 
@@ -116,7 +117,10 @@ def _product(sweep: Sweep, row: Row, ts: Tangents) -> Any:
 
 def _transposed(sweep: Sweep, row: Row, ts: Tangents) -> Any:
     """What the tangents `ts` become: the rules for cotangents, written for some cotangent, run in reverse."""
-    was, cotangent = grad_mode.get(), dummy(row)
+    was = grad_mode.get()
+    results: Sequence[Any] = row.results if isinstance(row, Several) else (row,)
+    cotangents = {k: dummy(result) for k, result in enumerate(results) if is_floating(result.dtype)}
+    cotangent: Any = cotangents if row.op.several else cotangents[0]
     try:
         grad_mode.set(True)
         parts = _pulled(Sweep(True, sweep.needed, sweep.history if sweep.recorded else ()), row, cotangent)
@@ -127,10 +131,11 @@ def _transposed(sweep: Sweep, row: Row, ts: Tangents) -> Any:
         if t is None or not isinstance(part, Handle) or part._row is None or not part._row.requires:
             continue
         seeds[part._row] = seeds[part._row] + t if part._row in seeds else t
-    end = cotangent._row
-    found = reverse(seeds, {end}, recorded=sweep.recorded, retain=True) if seeds else {}
-    forget([end])
-    return found.get(end)
+    ends = {k: g._row for k, g in cotangents.items()}
+    found = reverse(seeds, set(ends.values()), recorded=sweep.recorded, retain=True) if seeds else {}
+    forget(ends.values())
+    arrived = {k: found[end] for k, end in ends.items() if end in found}
+    return arrived if row.op.several else arrived.get(0)
 
 
 def _pulled(sweep: Sweep, row: Row, g: Any) -> Sequence[Any]:
@@ -141,7 +146,7 @@ def _pulled(sweep: Sweep, row: Row, g: Any) -> Sequence[Any]:
     parts: list[Any] = [None] * len(row.inputs)
     for i, rule, picks in sweep.plan(row).calls:
         arguments = [*[values[p] for p in picks], *rule.facts(row, i)]
-        parts[i] = scaled(g, rule.function(*arguments)) if op.partials else rule.function(g, *arguments)
+        parts[i] = scaled(g, rule.function(*arguments)) if op.partials else rule(g, arguments)
     return parts
 
 

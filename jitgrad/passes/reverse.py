@@ -14,10 +14,10 @@ import numpy as np
 
 from jitgrad.errors import FreedTapeError
 from jitgrad.ops.choosing import where
-from jitgrad.ops.table import OUTPUT, Plan
-from jitgrad.record.apply import grad_mode, watched
+from jitgrad.ops.table import OUTPUT, REST, RESULTS, Plan
+from jitgrad.record.apply import grad_mode, item_of, watched
 from jitgrad.tape.handle import Handle, check_guards, tensor
-from jitgrad.tape.row import FREED, ITEM, LEAF, Row, beyond, by_serial
+from jitgrad.tape.row import FREED, ITEM, LEAF, Row, Several, beyond, by_serial
 
 ndarray = np.ndarray
 
@@ -140,6 +140,11 @@ class Sweep:
                 continue
             arguments = [values[p] for p in picks]
             facts = rule.facts(row, i) if rule.statics else ()
+            if op.several:
+                part = rule(g, [*arguments, *facts])
+                if part is not None:
+                    self.add(x, part, False)
+                continue
             if op.accumulate is not None and not self.recorded:
                 op.accumulate(self._accumulator(x), g, *arguments, *facts)
             elif op.partials:
@@ -237,13 +242,14 @@ class Sweep:
         return [self._tensor(row, slot, v, guard) for slot, v, guard in zip(plan.slots, values, guards)]
 
     def _tensor(self, row: Row, slot: int, value: Any, guard: Any) -> Any:
-        if slot < OUTPUT:
+        if slot == REST:
             rest = row.inputs[len(row.op.inputs) - 1 :]
             return value if value is not None else tuple(tensor(None, x) for x in rest)
-        source = row if slot == OUTPUT else row.inputs[slot]
+        source = item_of(row, RESULTS - slot) if isinstance(row, Several) and slot <= RESULTS else row
+        source = row.inputs[slot] if slot >= 0 else source
         if value is not None and np.shape(value) != source.shape:
             value = np.broadcast_to(value, source.shape)
-        known = value is None or self.history is None or source in self.history
+        known = value is None or self.history is None or (row if slot <= RESULTS else source) in self.history
         handle = tensor(value, source if known else None)
         if guard is not None:
             handle._storage = guard[0]

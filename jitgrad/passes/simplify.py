@@ -114,7 +114,7 @@ class _Simplifier:
                 Tape([*leaves, *tape.inputs[len(outside) :]], tape.outputs) for tape, outside in zip(params["branches"], found)
             )
             inputs = (inputs[0], *arrays, *inputs[1:])
-        return self._shared(Row(row.op, inputs, params, row.shape, row.dtype, False), inputs)
+        return self._shared(row.reading(inputs, params), inputs)
 
     def _of_one(self, row: Row, inputs: tuple[Row, ...]) -> Row | None:
         """A single element into which parts are written: the last of them, and what is added to it."""
@@ -276,7 +276,7 @@ class _Simplifier:
         found = self.known.get(key)
         if found is None:
             if inputs != row.inputs:
-                row = Row(row.op, inputs, row.params, row.shape, row.dtype, False)
+                row = row.reading(inputs)
             self.tracing.rows.add(row)
             found = self.known[key] = row
         return found

@@ -17,7 +17,7 @@ from jitgrad.errors import LeakedTraceError
 from jitgrad.ops.broadcasting import broadcast_shape, shape_error
 from jitgrad.ops.choosing import alias, cast, clone, detach, where
 from jitgrad.ops.movement import expand
-from jitgrad.ops.table import Op, Spec, infer
+from jitgrad.ops.table import Op, Spec, infer, infer_several
 from jitgrad.record.checking import is_meant
 from jitgrad.record.leaving import refuse_masked
 from jitgrad.record.memory import lie_in_order, look
@@ -25,7 +25,7 @@ from jitgrad.record.precision import half_among, rounded, widened
 from jitgrad.record.promotion import FLOATS, _no_operand, same_dtype
 from jitgrad.record.trace import Trace, current_trace, grad_mode, leaked
 from jitgrad.tape.handle import Handle, keep, make, make_recorded, note_view, own_memory, row_of
-from jitgrad.tape.row import ITEM, NOTHING, Leaf, Row, constant
+from jitgrad.tape.row import ITEM, NOTHING, Leaf, Row, Several, constant
 
 
 @functools.lru_cache(maxsize=4096)
@@ -97,6 +97,8 @@ def apply(op: Op, operands: Sequence[Any], params: dict[str, Any] = NOTHING) -> 
             raise _no_operand(strange) from None
         shown = ", ".join(v.dtype.name if isinstance(v, np.ndarray) else type(v).__name__ for v in values)
         raise RuntimeError(f"{op.name} cannot compute with {shown}: a number is beyond the dtype, or is none") from error
+    if op.several:
+        return _several(cls, op, operands, values, params, value, wanted, trace)
     if wanted and op.differentiable and grad_mode.get():
         out = recorded(cls, op, operands, values, params, value)
     else:
@@ -120,6 +122,25 @@ def _uniform(op: Op, values: Sequence[Any]) -> bool:
         if kind is not float and kind is not int and getattr(value, "dtype", None) is not dtype:
             return False
     return op.result != "integer"
+
+
+def _several(
+    cls: type, op: Op, operands: Sequence[Any], values: list, params: dict, found: tuple, wanted: bool, trace: Trace | None
+) -> tuple[Any, ...]:
+    """Tensors of the results that `op` gave for the values of the operands, recorded if they are `wanted`."""
+    outs = tuple([make(cls, value, None) for value in found])
+    if wanted and op.differentiable and grad_mode.get():
+        rows = tuple([row_of(o) if isinstance(o, Handle) else constant(o) for o in operands])
+        plan = op.plan(tuple([r.requires for r in rows]))
+        saved, guards = keep(op, plan.slots, operands, values, outs)
+        row = Several(op, rows, params, tuple([Spec(v.shape, v.dtype) for v in found]), True, plan, saved, guards)
+        for k, out in enumerate(outs):
+            if dtypes.is_floating(out._value.dtype):
+                out._row = row.item(k)
+    for out in outs:
+        if trace is not None:
+            (trace.note_made if trace.lifts else trace.note_computed)(out)
+    return outs
 
 
 def recorded(cls: type, op: Op, operands: Sequence[Any], values: list, params: dict, value: Any) -> Any:
@@ -177,6 +198,9 @@ def _apply_traced(cls: type, op: Op, operands: Sequence[Any], params: dict[str, 
     if half is not None:
         return rounded(apply(op, operands, params), half)
     rows = [lift(trace, o) for o in operands]
+    if op.several:
+        call = make(cls, None, append(trace, op, tuple(rows), params))
+        return tuple([_apply_traced(cls, ITEM, (call,), {"k": k}) for k in range(len(call._row.results))])
     if op.kind == "elementwise":
         shape = broadcast_shape(op, [r.shape for r in rows])
         rows = [r if r.shape == shape else append(trace, expand, (r,), {"shape": shape}) for r in rows]
@@ -199,13 +223,13 @@ def copied(x: Any) -> Any:
     return out
 
 
-def apply_many(cls: type, op: Op, operands: Sequence[Any], params: dict[str, Any]) -> list[Any]:
-    """Append a row with several results to the tape that is being traced; the tensors that stand for them."""
-    trace = current_trace.get()
-    assert trace is not None
-    row = append(trace, op, tuple([lift(trace, o) for o in operands]), params)
-    call = make(cls, None, row)
-    return [_apply_traced(cls, ITEM, (call,), {"k": k}) for k in range(len(params["results"]))]
+def item_of(row: Several, k: int) -> Row:
+    """A row that takes out the k-th result, on the tape that has `row` if that is being recorded."""
+    item, recording = row.item(k), current_trace.get()
+    home = next((t for t in (recording, *recording.around()) if row in t.rows), None) if recording is not None else None
+    if home is not None:
+        home.rows.add(item)
+    return item
 
 
 def _quickly_traced(trace: Trace, op: Op, operands: Sequence[Any], params: dict[str, Any]) -> Any:
@@ -269,9 +293,14 @@ def result_of_floats(op: Op, dtype: Any, params: dict[str, Any]) -> tuple[np.dty
 
 
 def append(trace: Trace, op: Op, rows: tuple[Row, ...], params: dict[str, Any]) -> Row:
+    requires = op.differentiable and any(r.requires for r in rows)
+    if op.several:
+        results = infer_several(op, list(rows), params)
+        row: Row = Several(op, rows, params, results, requires and any(dtypes.is_floating(r.dtype) for r in results))
+        trace.rows.add(row)
+        return row
     spec: Spec = infer(op, list(rows), params)
-    wanted = op.differentiable and dtypes.is_floating(spec.dtype) and any(r.requires for r in rows)
-    row = Row(op, rows, params, tuple(spec.shape), spec.dtype, wanted)
+    row = Row(op, rows, params, tuple(spec.shape), spec.dtype, requires and dtypes.is_floating(spec.dtype))
     trace.rows.add(row)
     return row
 

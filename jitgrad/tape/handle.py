@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from jitgrad.errors import OverwrittenError
-from jitgrad.ops.table import OUTPUT, REST, Op, Plan
+from jitgrad.ops.table import OUTPUT, REST, RESULTS, Op, Plan
 from jitgrad.tape.row import Leaf, Row, serials
 
 
@@ -165,8 +165,8 @@ def keep(op: Op, slots: Sequence[int], operands: Sequence[Any], values: Sequence
         if slot == REST:
             value: Any = tuple(np.array(v) for v in values[len(op.inputs) - 1 :])
         else:
-            owner = out if slot == OUTPUT else operands[slot]
-            value = out._value if slot == OUTPUT else values[slot]
+            made = out if slot == OUTPUT else out[RESULTS - slot] if slot <= RESULTS else None
+            owner, value = (operands[slot], values[slot]) if made is None else (made, made._value)
             if isinstance(value, np.ndarray) and isinstance(owner, Handle):
                 storage = own_memory(owner)
                 if storage.exported is not None:

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from jitgrad.ops.table import Op, Plan
+from jitgrad.dtypes import is_floating
+from jitgrad.ops.table import Op, Plan, Spec
 
 serials = itertools.count().__next__
 by_serial = attrgetter("serial")
@@ -18,8 +19,8 @@ LEAF = Op(lambda: None, kind="leaf", inputs=())
 LEAF.name = "leaf"
 CONST = Op(lambda value: value, kind="const", inputs=())
 CONST.name = "const"
-ITEM = Op(lambda x, k: x[k], kind="item", inputs=("x",), shape=lambda x, k: x.params["results"][k])
-"""One of the several results of a call, a loop or a switch."""
+ITEM = Op(lambda x, k: x[k], kind="item", inputs=("x",), shape=lambda x, k: x.results[k])
+"""One of the results of a row that has several."""
 ITEM.name = "item"
 ITEM.differentiable = True
 CONTROL = frozenset(("loop", "switch"))
@@ -83,9 +84,44 @@ class Row:
     def ndim(self) -> int:
         return len(self.shape)
 
+    def reading(self, inputs: tuple[Row, ...], params: dict[str, Any] | None = None) -> Row:
+        """The same operation of other inputs of the same shapes and dtypes, without a history."""
+        return Row(self.op, inputs, self.params if params is None else params, self.shape, self.dtype, False)
+
     def __repr__(self) -> str:
         named = self.inputs[0] if "rounds" in self.params else self  # what was rounded to half precision
         return f"<{named.op.grad_name}>"
+
+
+class Several(Row):
+    """A row with several results, of the shapes and dtypes in `results`; it has none itself. `ITEM` rows take them out of it.
+
+    Such are calls of compiled functions, loops, switches, and operations as `sort` and `svd`.
+    """
+
+    __slots__ = ("results",)
+
+    def __init__(
+        self,
+        op: Op,
+        inputs: tuple[Row, ...],
+        params: dict[str, Any],
+        results: tuple[Spec, ...],
+        requires: bool,
+        plan: Plan | None = None,
+        saved: Any = None,
+        guards: Any = None,
+    ) -> None:
+        super().__init__(op, inputs, params, None, None, requires, plan, saved, guards)  # type: ignore[arg-type]
+        self.results = results
+
+    def reading(self, inputs: tuple[Row, ...], params: dict[str, Any] | None = None) -> Row:
+        return Several(self.op, inputs, self.params if params is None else params, self.results, False)
+
+    def item(self, k: int) -> Row:
+        """A row that takes out the k-th result."""
+        shape, dtype = self.results[k]
+        return Row(ITEM, (self,), {"k": k}, shape, dtype, self.requires and is_floating(dtype))
 
 
 class Leaf(Row):
@@ -141,7 +177,7 @@ def needed(outputs: Iterable[Row], among: Reversible[Row], ends: Collection[Row]
 
 
 def results_read(rows: Iterable[Row]) -> dict[Row, set[int]]:
-    """For the calls, loops and switches among some rows, which of their results are taken."""
+    """For the rows with several results among some, which of these are taken."""
     found: dict[Row, set[int]] = {}
     for row in rows:
         if row.op is ITEM:

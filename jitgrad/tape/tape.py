@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from jitgrad.dtypes import of
-from jitgrad.ops.table import infer
-from jitgrad.tape.row import CONST, CONTROL, LEAF, Leaf, Row, needed, reachable
+from jitgrad.ops.table import infer, infer_several
+from jitgrad.tape.row import CONST, CONTROL, LEAF, Leaf, Row, Several, needed, reachable
 
 
 class Tape:
@@ -71,6 +71,10 @@ class Tape:
                 with_tapes(row.params, Tape.check)
             if any(place[x] >= i for x in row.inputs):
                 raise AssertionError(f"row %{i} ({row.op.name}) uses a value that is recorded later")
+            if isinstance(row, Several):
+                if row.results != infer_several(row.op, list(row.inputs), row.params):
+                    raise AssertionError(f"row %{i} ({row.op.name}) claims other results than the op table says")
+                continue
             want = infer(row.op, list(row.inputs), row.params)
             if tuple(want.shape) != tuple(row.shape) or want.dtype != row.dtype:
                 raise AssertionError(
@@ -131,7 +135,9 @@ _SHORT = {"float": "f", "bfloat": "bf", "int": "i", "uint": "u", "bool": "b"}
 
 
 def short_type(row: Row) -> str:
-    """`f32[3,4]`: the dtype and shape of a row, as the printed tape shows them."""
+    """`f32[3,4]`: the dtype and shape of a row, as the printed tape shows them; of one with several results their number."""
+    if isinstance(row, Several):
+        return f"{len(row.results)} results"
     name = of(row.dtype).name
     letters = name.rstrip("0123456789")
     sizes = ",".join(map(str, row.shape))
@@ -146,8 +152,7 @@ def _line(row: Row, numbers: dict[Row, str], name: str, is_input: bool) -> str:
         words += [numbers[x] for x in row.inputs]
         words += [f"{k}={_brief(v)}" for k, v in row.params.items() if not (row.op.kind in CONTROL and _unsaid(k, v))]
     note = name or ("requires grad" if row.op is LEAF and row.requires else "")
-    kind = f"{len(row.params['results'])} results" if row.op.kind in CONTROL else short_type(row)
-    return f"{' '.join(words):<29} {kind:<12} {note}".rstrip()
+    return f"{' '.join(words):<29} {short_type(row):<12} {note}".rstrip()
 
 
 def _unsaid(name: str, value: Any) -> bool:

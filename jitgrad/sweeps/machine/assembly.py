@@ -40,11 +40,11 @@ class Numpy:
 
     def __init__(self, row: Row, reads: list[tuple], writes: list[tuple], results: list[int], why: str) -> None:
         self.row, self.reads, self.writes, self.why = row, reads, writes, why
-        run, params = runner_of(row), row.params
+        run = runner_of(row)
+        params = run_by(interpreted, row, {row: set(results)}) if row.op.kind in CONTROL else row.params
         self.run: Callable = lambda *values: (run(*values, **params),)
-        if row.op.kind in CONTROL:
-            inner = run_by(interpreted, row, {row: set(results)})
-            self.run = lambda *values: map(run(*values, **inner).__getitem__, results)
+        if row.op.several:
+            self.run = lambda *values: map(run(*values, **params).__getitem__, results)
 
 
 class Assembly:
@@ -137,7 +137,7 @@ class Assembly:
                     self._words += (slot, *[slots[x] for x in inputs], *_PADDING[len(inputs)], 1, 1)
                     continue
             slots[row] = self._add(row)
-            if row.shape != ():
+            if row.shape != () and not row.op.several:
                 self._keep(row, readers)
             if self._left:
                 self._release(row)
@@ -145,6 +145,8 @@ class Assembly:
     def _add(self, row: Row) -> int:
         """Instructions for one row; returns the slot of its value."""
         op = row.op
+        if op.several:
+            return self._numpy(row, f"no instruction for {op.name}" if op.kind not in CONTROL else "")
         if any(math.prod(x.shape) > MOST_COUNTED for x in (row, *row.inputs)) and op is not CONST:
             return self._numpy(row, "more elements than an instruction can count")
         if op.kind == "elementwise":
@@ -162,7 +164,7 @@ class Assembly:
             return self._pick(row.inputs[0], op.run(self._numbered(row.inputs[0].shape), **row.params))
         if op.parts is not None and (slot := self._parts(row)) is not None:
             return slot
-        why = "" if op is matmul or op.kind in CONTROL else why_not_native(row)
+        why = "" if op is matmul else why_not_native(row)
         return self._numpy(row, why or f"no instruction for {op.name} of this size or dtype")
 
     def _elementwise(self, row: Row) -> int:
@@ -274,11 +276,12 @@ class Assembly:
     def _numpy(self, row: Row, why: str) -> int:
         self._close()
         items = self._items.get(row, [])
-        for out in items or [row]:
+        results = items if row.op.several else [row]
+        for out in results:
             self._slot[out] = self._room(math.prod(out.shape), out.dtype)
             if out is not row and out.shape != ():
                 self._keep(out, self._readers)
-        reads, writes = ([self._place(x) for x in many] for many in (_sources(row), items or [row]))
+        reads, writes = ([self._place(x) for x in many] for many in (_sources(row), results))
         self.steps.append(Numpy(row, reads, writes, [item.params["k"] for item in items], why))
         return self._slot.get(row, 0)
 

@@ -35,7 +35,7 @@ def python_source(plan: Plan, rows: list[Row], name: str) -> str:
 
     Scalar functions of the user are called by their names.
     """
-    if any(row.dtype.name == "float16" for row in plan.native):
+    if any(row.dtype == "float16" for row in plan.native):
         raise TypeError("Numba has no float16 on the CPU, so there is no @njit source for this tape; the machine code works")
     clean = re.sub(r"\W", "_", name).strip("_") or "function"
     parts = [_Writer(phase, plan, rows).text(f"{clean}_{i}") for i, phase in enumerate(plan.phases) if phase.levels]

@@ -43,8 +43,8 @@ def space(shape: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def is_number(row: Row) -> bool:
-    """Whether a row has one element."""
-    return math.prod(row.shape) == 1
+    """Whether a row has one element; one with several results has no memory itself, and stands with these."""
+    return row.op.several or math.prod(row.shape) == 1
 
 
 def place(part: np.ndarray) -> tuple[int, tuple[int, ...]]:
@@ -68,7 +68,7 @@ class Layouts:
                 source, part = self.view(row)
                 found = Access(source, *place(part))
             else:
-                found = Access(row, 0, contiguous(space(row.shape)))
+                found = Access(row, 0, () if row.op.several else contiguous(space(row.shape)))
             self._accesses[row] = found
         return found
 

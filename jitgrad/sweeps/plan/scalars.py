@@ -37,7 +37,7 @@ class _TooLarge(Exception):
 def written_out(tape: Tape) -> Tape | None:
     """The tape on numbers, whose outputs are the elements of its outputs; None if it is not of very small arrays alone."""
     computed = [row for row in tape.rows if row.op not in (LEAF, CONST) and row not in tape.inputs]
-    if not any(row.shape for row in computed) or any(math.prod(row.shape) > MOST_ELEMENTS for row in computed):
+    if not any(row.shape for row in computed) or any(row.op.several or math.prod(row.shape) > MOST_ELEMENTS for row in computed):
         return None
     try:
         writer = _Writer(tape)
