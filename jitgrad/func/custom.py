@@ -28,7 +28,8 @@ class Custom:
         return call.traced() if any(x._value is None for x in call.xs) else call.eager()
 
     def rules(self, call: _Call) -> tuple[Callable, Callable | None]:
-        """`pull(xs, g)`, and `push(xs, ts)` or None if it follows from that."""
+        """`pull(xs, gs)`, and `push(xs, ts)` or None if it follows from that, of the cotangents and tangents of the floating
+        results."""
         raise NotImplementedError
 
 
@@ -63,12 +64,12 @@ class custom_vjp(Custom):
         if forward is None or backward is None:
             raise TypeError(f"{self.__name__} has no rules: call {self.__name__}.defvjp(forward, backward) first")  # type: ignore[attr-defined]
 
-        def pull(xs: Tensors, g: Any) -> list[Any]:
+        def pull(xs: Tensors, gs: Tensors) -> list[Any]:
             args, kwargs = call.rebuilt(xs)
             found = forward(*args, **kwargs)
             if not isinstance(found, tuple) or len(found) != 2:
                 raise TypeError(f"forward must return (result, residuals), not {type(found).__name__}")
-            return call.cotangents(xs, backward(found[1], call.results.unpacked(g)))
+            return call.cotangents(xs, backward(found[1], call.results.nested(gs)))
 
         return pull, None
 
@@ -106,7 +107,7 @@ class custom_jvp(Custom):
         if rule is None:
             raise TypeError(f"{self.__name__} has no rule: set one with @{self.__name__}.defjvp first")  # type: ignore[attr-defined]
 
-        def push(xs: Tensors, ts: Tensors) -> Any:
+        def push(xs: Tensors, ts: Tensors) -> list[Any]:
             args, kwargs = call.rebuilt(xs)
             if kwargs:
                 raise TypeError("a function with a custom_jvp takes positional arguments where it is differentiated")
@@ -114,6 +115,6 @@ class custom_jvp(Custom):
             found = rule(tuple(args), tuple(tangents))
             if not isinstance(found, tuple) or len(found) != 2:
                 raise TypeError(f"the rule must return (result, tangent), not {type(found).__name__}")
-            return call.results.packed(found[1], "the tangent that the rule returned")
+            return call.results.floating(found[1], "the tangent that the rule returned")
 
         return _transpose_of(push), push

@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jitgrad import dtypes
 from jitgrad.base.tree import COMPUTED, flatten, shown, size, unflatten
 from jitgrad.calls.kinds import arguments
 from jitgrad.func.vectorized import vmap
 from jitgrad.functions.creation import zeros_like
 from jitgrad.functions.data import as_tensor
 from jitgrad.ops.choosing import cast, detach
-from jitgrad.ops.movement import cat, narrow, reshape
+from jitgrad.ops.movement import expand
 from jitgrad.ops.table import Op, Spec
 from jitgrad.passes.batch import Batch, replay
 from jitgrad.passes.forward import dummy, forget
 from jitgrad.passes.reverse import reverse
-from jitgrad.record.apply import apply, current_trace, grad_mode, recorded
+from jitgrad.record.apply import apply, current_trace, grad_mode, recorded_several
+from jitgrad.record.trace import constant_tensor
 from jitgrad.record.weak import number
 from jitgrad.tape.handle import Handle, requires
-from jitgrad.tape.row import NOTHING, Row
+from jitgrad.tape.row import NOTHING, Row, Several
 from jitgrad.tape.tape import Tape
 from jitgrad.tensors.tensor import Tensor, wrap
 from jitgrad.tracing.function import Traced, trace
@@ -40,14 +39,17 @@ Tensors = Sequence[Any]
 def _transpose_of(push: Callable) -> Callable:
     """The map of cotangents that is the transpose of a map of tangents."""
 
-    def pull(xs: Tensors, g: Any) -> list[Any]:
+    def pull(xs: Tensors, gs: Tensors) -> list[Any]:
         ends = [dummy(x._held) if x.dtype.is_floating_point else None for x in xs]
         was = grad_mode.get()
         try:
             grad_mode.set(True)
-            out = push(xs, ends)
             wanted = {end._row for end in ends if end is not None}
-            found = reverse({out._row: g}, wanted, recorded=True, retain=True) if requires(out) else {}
+            seeds: dict[Row, Any] = {}
+            for out, g in zip(push(xs, ends), gs):
+                if requires(out):
+                    seeds[out._row] = seeds[out._row] + g if out._row in seeds else g
+            found = reverse(seeds, wanted, recorded=True, retain=True) if seeds else {}
             forget(wanted)
         finally:
             grad_mode.set(was)
@@ -57,22 +59,18 @@ def _transpose_of(push: Callable) -> Callable:
 
 
 class _Results:
-    """How the results of a call nest, and how they become the one value of a row: as they are, or laid end to end."""
+    """How the results of a call nest, and which of them are floating: those are the results of its row."""
 
     def __init__(self, leaves: list[Any], structure: Any) -> None:
         self.structure = structure
         self.specs = [
             Spec(tuple(x.shape), x._held.dtype) if isinstance(x, Tensor) and x.dtype.is_floating_point else None for x in leaves
         ]
-        self.others = leaves  # what is not floating stays beside the row
-        known = [spec for spec in self.specs if spec is not None]
-        if not known:
+        if not any(self.specs):
             raise TypeError("a function with a derivative of its own must return at least one floating tensor")
-        self.single = len(known) == 1
-        self.dtype = functools.reduce(dtypes.promote, [spec.dtype for spec in known])
 
-    def packed(self, tree: Any, what: str) -> Tensor:
-        """The floating leaves as one tensor, after checking that they are like the results."""
+    def floating(self, tree: Any, what: str) -> list[Tensor]:
+        """The floating leaves, after checking that they are like the results, and in the dtypes of these."""
         leaves: list[Any] = []
         structure = flatten(tree, leaves)
         if structure != self.structure:
@@ -84,25 +82,14 @@ class _Results:
             x = x if isinstance(x, Tensor) else as_tensor(x)
             if tuple(x.shape) != spec.shape:
                 raise ValueError(f"{what} has shape {list(x.shape)}, and the result has {list(spec.shape)}")
-            x = x if x._held.dtype == self.dtype else apply(cast, (x,), {"dtype": self.dtype})
-            parts.append(x if self.single else apply(reshape, (x,), {"shape": (x.numel(),)}))
-        return parts[0] if self.single else apply(cat, parts, {"dim": 0})
+            parts.append(x if x._held.dtype == spec.dtype else apply(cast, (x,), {"dtype": spec.dtype}))
+        return parts
 
-    def unpacked(self, g: Any, others: Sequence[Any] | None = None) -> Any:
+    def nested(self, floating: Tensors, others: Sequence[Any] | None = None) -> Any:
         """The results, or their cotangents, nested as they are; `others` (or None) stand where there is no floating one."""
-        start, leaves = 0, []
-        for k, spec in enumerate(self.specs):
-            if spec is None:
-                leaves.append(others[k] if others is not None else None)
-                continue
-            x = g
-            if not self.single:
-                length = math.prod(spec.shape)
-                x = apply(narrow, (g,), {"dim": 0, "start": start, "length": length})
-                x = apply(reshape, (x,), {"shape": spec.shape})
-                start += length
-            leaves.append(x if x._held.dtype == spec.dtype else apply(cast, (x,), {"dtype": spec.dtype}))
-        return unflatten(self.structure, iter(leaves))
+        given = iter(floating)
+        rest = others if others is not None else [None] * len(self.specs)
+        return unflatten(self.structure, iter([x if spec is None else next(given) for spec, x in zip(self.specs, rest)]))
 
 
 class _Call:
@@ -164,26 +151,25 @@ class _Call:
                 return result
             leaves: list[Any] = []
             self.results = _Results(leaves, flatten(result, leaves))
-            packed = self.results.packed(result, "the result")
+            floating = self.results.floating(result, "the result")
         finally:
             grad_mode.set(was)
-        if packed._value is None:  # the function met traced tensors outside of its arguments
+        if any(x._value is None for x in floating):  # the function met traced tensors outside of its arguments
             return self.traced()
         op = self._op(None)
-        op.run = lambda *values: self._recorded_run()[0].replay(*values)[0]
-        values = [x._value for x in self.xs]
-        shared = any(np.may_share_memory(packed._value, v) for v in values)
-        out = recorded(Tensor, op, self.xs, values, NOTHING, np.array(packed._value) if shared else packed._value)
-        return self.results.unpacked(out, leaves)
+        op.run = lambda *values: self._recorded_run()[0].replay(*values)
+        found = [np.array(x._value, order="C")[()] for x in floating]  # in memory of its own
+        outs = recorded_several(Tensor, op, self.xs, [x._value for x in self.xs], NOTHING, found)
+        return self.results.nested(outs, leaves)
 
     def traced(self) -> Any:
         """Record one row, which holds the tape of the function; what that captured becomes an input too."""
         tape, captured, others = self._recorded_run()
         op = self._op(tape)
-        return self.results.unpacked(_applied(op, [*self.xs, *captured]), others)
+        return self.results.nested(_applied(op, [*self.xs, *captured]), others)
 
     def _recorded_run(self) -> tuple[Tape, list[Any], list[Any]]:
-        """The tape of the function with its packed result, what it captured, and its results that are not floating."""
+        """The tape of the function with its floating results, what it captured, and its other results."""
         found = _trace(lambda *xs: self.run(xs), self.xs)
         captured = [outer_tensor(handle) for handle in found.captured.values()]
         ends = [*found.tape.inputs, *found.captured]
@@ -196,8 +182,8 @@ class _Call:
         leaves = inlined(*operands)
         self.results = results = _Results(leaves, found.structure)
         others = [apply(detach, (x,)) if spec is None and isinstance(x, Handle) else x for x, spec in zip(leaves, results.specs)]
-        packed = lambda *xs: results.packed(unflatten(found.structure, iter(inlined(*xs))), "the result")
-        tape, operands = _closed(_trace(packed, operands), operands)
+        floating = lambda *xs: results.floating(unflatten(found.structure, iter(inlined(*xs))), "the result")
+        tape, operands = _closed(_trace(floating, operands), operands)
         return tape, operands[len(self.xs) :], others
 
     def _op(self, tape: Tape | None) -> Op:
@@ -218,17 +204,17 @@ def _closed(found: Traced, operands: Tensors) -> tuple[Tape, list[Any]]:
     return Tape([*found.tape.inputs, *found.captured], found.tape.outputs), [*operands, *further]
 
 
-def _applied(op: Op, operands: Tensors) -> Any:
-    """The result of an op whose `run` is a tape, recorded like that of any other."""
+def _applied(op: Op, operands: Tensors) -> Sequence[Any]:
+    """The results of an op whose `run` is a tape, recorded like those of any other."""
     around = current_trace.get()
     if any(x._value is None for x in operands) or (around is not None and around.lifts):
         return apply(op, operands)
     values = [x._value for x in operands]
     with np.errstate(all="ignore"):
-        value = op.run(*values)
+        found = op.run(*values)
     if grad_mode.get() and any(map(requires, operands)):
-        return recorded(Tensor, op, operands, values, NOTHING, value)
-    return wrap(value)
+        return recorded_several(Tensor, op, operands, values, NOTHING, found)
+    return list(map(wrap, found))
 
 
 def _op(name: str, tape: Tape | None, count: int, pull: Callable, push: Callable | None) -> Op:
@@ -237,53 +223,55 @@ def _op(name: str, tape: Tape | None, count: int, pull: Callable, push: Callable
     It is run, lowered and batched by its `tape`; without one it only stands for a call that has been made.
     """
 
-    def pullback(sweep: Any, row: Row, g: Any, values: Any) -> list[Any]:
-        xs, (g,) = _handles(values[:count]), _handles([g])
-        parts = _within(sweep.recorded, lambda: pull(xs, g))
+    def pullback(sweep: Any, row: Several, g: dict[int, Any], values: Any) -> list[Any]:
+        xs = _handles(values[:count])
+        gs = [_zeros(spec) if g.get(k) is None else _handles([g[k]])[0] for k, spec in enumerate(row.results)]
+        parts = _within(sweep.recorded, lambda: pull(xs, gs))
         parts = [p if x in sweep.needed else None for p, x in zip(parts, row.inputs)]
         return [*_out(parts, sweep.recorded), *[None] * (len(row.inputs) - count)]
 
-    def pushforward(sweep: Any, row: Row, ts: Tensors) -> Any:
+    def pushforward(sweep: Any, row: Row, ts: Tensors) -> dict[int, Any]:
         assert push is not None
         xs = _handles(sweep.values(row)[:count])
         tangents = [
             None if not x.dtype.is_floating_point else zeros_like(x) if t is None else t for x, t in zip(xs, _handles(ts))
         ]
-        return _out([_within(sweep.recorded, lambda: push(xs, tangents))], sweep.recorded)[0]
+        return dict(enumerate(_out(_within(sweep.recorded, lambda: push(xs, tangents)), sweep.recorded)))
 
     op = Op(
         lambda *_: None,
         kind="custom",
         inputs=("*xs",),
+        several=True,
         pullback=pullback,
         checks=lambda row: row.inputs,
         pushforward=pushforward if push is not None else None,
     )
     op.name = name
     if tape is not None:
-        end = tape.outputs[0]
-        op.run = lambda *values: tape.replay(*values)[0]
-        op.lower = lambda *xs: replay(tape, dict(zip(tape.inputs, xs)), 0)[0]
-        op.shape = lambda *_: Spec(end.shape, end.dtype)
+        op.run = lambda *values: [np.asarray(value, order="C")[()] for value in tape.replay(*values)]
+        op.lower = lambda *xs: replay(tape, dict(zip(tape.inputs, xs)), 0)
+        op.shape = lambda *_: [Spec(end.shape, end.dtype) for end in tape.outputs]
         op.batch = functools.partial(_batched, op, count, pull, push)
     return op
 
 
 def _batched(op: Op, count: int, pull: Callable, push: Callable | None, row: Row, operands: Tensors, size: int) -> Any:
-    """The call for many examples: its value is that of the batched tape, its derivative the batched rule."""
+    """The call for many examples: its results are those of the batched tape, its derivative the batched rule."""
     dims = tuple(0 if isinstance(x, Batch) else None for x in operands)
     given = [x.value if isinstance(x, Batch) else x for x in operands]
     assert op.lower is not None
-    tape, given = _closed(_trace(vmap(op.lower, dims), given), given)
+    tape, given = _closed(_trace(vmap(lambda *xs: tuple(op.lower(*xs)), dims), given), given)
 
-    def pulled(xs: Tensors, g: Any) -> list[Any]:
-        parts = vmap(lambda *flat: tuple(pull(flat[:-1], flat[-1])), (*dims[:count], 0))(*xs, g)
+    def pulled(xs: Tensors, gs: Tensors) -> list[Any]:
+        one = lambda *flat: tuple(pull(flat[:count], flat[count:]))
+        parts = vmap(one, (*dims[:count], *[0] * len(gs)))(*xs, *gs)
         return [p if p is None or dim == 0 else p.sum(0) for p, dim in zip(parts, dims)]
 
     def pushed(xs: Tensors, ts: Tensors) -> Any:
         assert push is not None
         held = tuple(None if t is None else dim for t, dim in zip(ts, dims))
-        return vmap(lambda *flat: push(flat[:count], flat[count:]), (*dims[:count], *held))(*xs, *ts)
+        return vmap(lambda *flat: tuple(push(flat[:count], flat[count:])), (*dims[:count], *held))(*xs, *ts)
 
     return _applied(_op(op.name, tape, count, pulled, None if push is None else pushed), given)
 
@@ -303,3 +291,11 @@ def _handles(values: Sequence[Any]) -> list[Any]:
 
 def _out(parts: Sequence[Any], recorded: bool) -> list[Any]:
     return [p if p is None or recorded else p._value for p in parts]
+
+
+def _zeros(spec: Spec) -> Any:
+    """The cotangent of a result that nobody used."""
+    if current_trace.get() is None:
+        return wrap(np.zeros(spec.shape, spec.dtype)[()])
+    zero = constant_tensor(spec.dtype.type(0))
+    return apply(expand, (zero,), {"shape": spec.shape}) if spec.shape else zero

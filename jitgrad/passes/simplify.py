@@ -18,7 +18,7 @@ from jitgrad.ops.table import Op, infer
 from jitgrad.record.apply import Trace
 from jitgrad.record.trace import recording
 from jitgrad.tape.handle import tensor
-from jitgrad.tape.row import CONST, CONTROL, LEAF, Leaf, Row, reachable
+from jitgrad.tape.row import CONST, CONTROL, ITEM, LEAF, Leaf, Row, reachable
 from jitgrad.tape.tape import Tape, with_tapes
 
 
@@ -50,17 +50,22 @@ class _Simplifier:
         self.lowers, self.tracing, self.outside = lowers, tracing, outside
         self.known: dict[Any, Row] = {}
 
-    def simplified(self, rows: Iterable[Row], new: dict[Row, Row]) -> dict[Row, Row]:
-        """For each of these rows one that does the same; `new` holds those for what they read."""
+    def simplified(self, rows: Iterable[Row], new: dict[Row, Any]) -> dict[Row, Any]:
+        """For each of these rows one that does the same, or a tuple of several for its results; `new` holds those for what
+        they read."""
         for row in rows:
-            inputs = tuple([new[x] for x in row.inputs])
             op = row.op
+            if op is ITEM and isinstance(lowered := new[row.inputs[0]], tuple):
+                new[row] = lowered[row.params["k"]]
+                continue
+            inputs = tuple([new[x] for x in row.inputs])
             changing = op in _CHANGING or op.lower is not None or op.parts is not None or op.kind in (*CONTROL, "movement")
             simpler = self._simpler(row, inputs) if changing else self._shared(row, inputs)
-            new[row] = self._smaller(simpler) if simpler.op.kind == "elementwise" and simpler.shape else simpler
+            smaller = not op.several and simpler.op.kind == "elementwise" and simpler.shape
+            new[row] = self._smaller(simpler) if smaller else simpler
         return new
 
-    def _simpler(self, row: Row, inputs: tuple[Row, ...]) -> Row:
+    def _simpler(self, row: Row, inputs: tuple[Row, ...]) -> Any:
         op = row.op
         if op is LEAF:
             return row
@@ -73,7 +78,7 @@ class _Simplifier:
             return self._simpler_inside(row, inputs)
         if op in _COPIES or (op in _SHAPED and inputs[0].shape == row.shape) or (op is cast and inputs[0].dtype == row.dtype):
             return inputs[0]
-        one = math.prod(row.shape) == 1
+        one = not op.several and math.prod(row.shape) == 1
         moves = op.kind == "movement" or op is getitem
         if one and moves and op.parts is None and [math.prod(x.shape) for x in inputs] == [1]:
             return self._reshaped(inputs[0], row.shape)  # wherever it is moved to
@@ -82,16 +87,18 @@ class _Simplifier:
             return simpler
         return self._lowered(row, inputs) if op.lower is not None and self.lowers(row) else self._shared(row, inputs)
 
-    def _lowered(self, row: Row, inputs: tuple[Row, ...]) -> Row:
-        """What a composite row is made of."""
+    def _lowered(self, row: Row, inputs: tuple[Row, ...]) -> Any:
+        """What a composite row is made of; a tuple for one with several results."""
         assert row.op.lower is not None
-        out = row.op.lower(*[tensor(None, x) for x in inputs], **row.params)._row
-        if out.op is row.op:
-            return self._shared(out, out.inputs)
+        found = row.op.lower(*[tensor(None, x) for x in inputs], **row.params)
+        outs = [out._row for out in (found if row.op.several else (found,))]
+        if outs[0].op is row.op:
+            return self._shared(outs[0], outs[0].inputs)
         # What it was made of may itself have to be lowered.
         ends = dict.fromkeys(inputs)
-        made = reachable([out], lambda x: x in ends)
-        return self.simplified([x for x in made if x not in ends], {x: x for x in ends})[out]
+        made = reachable(outs, lambda x: x in ends)
+        simpler = self.simplified([x for x in made if x not in ends], {x: x for x in ends})
+        return tuple([simpler[out] for out in outs]) if row.op.several else simpler[outs[0]]
 
     def _simpler_inside(self, row: Row, inputs: tuple[Row, ...]) -> Row:
         """A loop or a switch whose tapes are simplified; arrays among their constants are read from outside."""

@@ -98,7 +98,16 @@ def apply(op: Op, operands: Sequence[Any], params: dict[str, Any] = NOTHING) -> 
         shown = ", ".join(v.dtype.name if isinstance(v, np.ndarray) else type(v).__name__ for v in values)
         raise RuntimeError(f"{op.name} cannot compute with {shown}: a number is beyond the dtype, or is none") from error
     if op.several:
-        return _several(cls, op, operands, values, params, value, wanted, trace)
+        wanted = wanted and op.differentiable and grad_mode.get()
+        outs = (
+            tuple([make(cls, v, None) for v in value])
+            if not wanted
+            else recorded_several(cls, op, operands, values, params, value)
+        )
+        for out in outs:
+            if trace is not None:
+                (trace.note_made if lifts else trace.note_computed)(out)
+        return outs
     if wanted and op.differentiable and grad_mode.get():
         out = recorded(cls, op, operands, values, params, value)
     else:
@@ -124,22 +133,18 @@ def _uniform(op: Op, values: Sequence[Any]) -> bool:
     return op.result != "integer"
 
 
-def _several(
-    cls: type, op: Op, operands: Sequence[Any], values: list, params: dict, found: tuple, wanted: bool, trace: Trace | None
+def recorded_several(
+    cls: type, op: Op, operands: Sequence[Any], values: list, params: dict, found: Sequence[Any]
 ) -> tuple[Any, ...]:
-    """Tensors of the results that `op` gave for the values of the operands, recorded if they are `wanted`."""
+    """Tensors of the several results that `op` gave for the values of the operands, with their rows."""
     outs = tuple([make(cls, value, None) for value in found])
-    if wanted and op.differentiable and grad_mode.get():
-        rows = tuple([row_of(o) if isinstance(o, Handle) else constant(o) for o in operands])
-        plan = op.plan(tuple([r.requires for r in rows]))
-        saved, guards = keep(op, plan.slots, operands, values, outs)
-        row = Several(op, rows, params, tuple([Spec(v.shape, v.dtype) for v in found]), True, plan, saved, guards)
-        for k, out in enumerate(outs):
-            if dtypes.is_floating(out._value.dtype):
-                out._row = row.item(k)
-    for out in outs:
-        if trace is not None:
-            (trace.note_made if trace.lifts else trace.note_computed)(out)
+    rows = tuple([row_of(o) if isinstance(o, Handle) else constant(o) for o in operands])
+    plan = op.plan(tuple([r.requires for r in rows]))
+    saved, guards = keep(op, plan.slots, operands, values, outs)
+    row = Several(op, rows, params, tuple([Spec(v.shape, v.dtype) for v in found]), True, plan, saved, guards)
+    for k, out in enumerate(outs):
+        if dtypes.is_floating(out._value.dtype):
+            out._row = row.item(k)
     return outs
 
 

@@ -89,7 +89,8 @@ class Row:
         return Row(self.op, inputs, self.params if params is None else params, self.shape, self.dtype, False)
 
     def __repr__(self) -> str:
-        named = self.inputs[0] if "rounds" in self.params else self  # what was rounded to half precision
+        taken = self.op is ITEM or "rounds" in self.params  # a result of a row with several; rounded to half precision
+        named = self.inputs[0] if taken else self
         return f"<{named.op.grad_name}>"
 
 

@@ -35,7 +35,8 @@ class Disagreement(NamedTuple):
 def compare(program: Program, ways: tuple[str, ...] = (*WAYS, "torch")) -> list[Disagreement]:
     """All disagreements with eager code."""
     wanted = outcome(backward, program)
-    if wanted is None:  # eager code refused: compare the others among each other
+    refused = wanted is None  # by eager code: compare the others among each other
+    if refused:
         wanted = outcome(WAYS["interpreted"], program)
     found = []
     spread: list[Any] = []
@@ -55,7 +56,8 @@ def compare(program: Program, ways: tuple[str, ...] = (*WAYS, "torch")) -> list[
         if isinstance(got, Raised) or isinstance(wanted, Raised):
             if isinstance(got, Raised) and isinstance(wanted, Raised) and not got.kind.startswith("unexpected"):
                 continue
-            if program.loops and isinstance(got, Raised) and got.kind in ("TypeError", "RuntimeError"):
+            on_tape = got if not refused or isinstance(got, Raised) else wanted
+            if program.loops and isinstance(on_tape, Raised) and on_tape.kind in ("TypeError", "RuntimeError"):
                 continue  # on the tape both branches must fit, and a carry keeps its shape and dtype
             if any(isinstance(o, Raised) and any(part in o.text for part in KNOWN) for o in (got, wanted)):
                 continue

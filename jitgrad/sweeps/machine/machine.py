@@ -34,7 +34,7 @@ def is_better(tape: Tape) -> bool:
     rows = len(tape)
     if rows <= MANY_ROWS or any(row.op.kind in CONTROL for row in tape.rows):
         return False
-    return rows > MOST_ROWS or sum([math.prod(row.shape) for row in tape.rows]) <= FEW_ELEMENTS * rows
+    return rows > MOST_ROWS or sum([math.prod(row.shape) for row in tape.rows if not row.op.several]) <= FEW_ELEMENTS * rows
 
 
 def _aligned(slots: int) -> np.ndarray:
