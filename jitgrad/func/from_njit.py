@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -40,17 +39,20 @@ def array_function(function: Any, vjp: Any, shape: Any) -> Callable:
         )
     name = function.__name__
     results = _Results(name, _as_arrays(function, names), shape)
-    backward = None if vjp is None else _packed(_checked(vjp, "vjp"), name, names)
-    return _caller(_array_op(_Code(name, names, results.run, results.of, backward), ()), function)
+    backward = None if vjp is None else _backward(_checked(vjp, "vjp"), name, names)
+    code = _Code(name, names, lambda *xs: (results.run(*xs),), lambda *xs: (results.of(*xs),), False, backward)
+    return _caller(_array_op(code, ()), function)
 
 
 class _Code(NamedTuple):
-    """A function of arrays and numbers: how it is run, shape and dtype of its result for rows, and its vjp, if it has one."""
+    """A function of arrays and numbers: how it is run, shapes and dtypes of its results for rows, whether these are `several` or
+    one alone, and its vjp, if it has one."""
 
     name: str
     names: Sequence[str]
     run: Callable
     shape: Callable
+    several: bool
     backward: _Code | None
 
 
@@ -65,28 +67,26 @@ def _array_op(code: _Code, masks: tuple[Mask, ...]) -> Op:
     def pullback(sweep: Any, row: Row, g: Any, values: Sequence[Any]) -> list:
         assert code.backward is not None
         inputs = [v if isinstance(v, Handle) else make(Tensor, v, None) for v in (g, *values)]
-        packed = apply(_array_op(code.backward, tuple([(True, *mask) for mask in masks])), inputs)
+        found = iter(apply(_array_op(code.backward, tuple([(True, *mask) for mask in masks])), inputs))
         parts: list[Any] = []
-        at = 0
         for i, x in enumerate(row.inputs):
             if not is_floating(x.dtype):
                 parts.append(None)
                 continue
             shared = tuple([level for level, mask in enumerate(masks) if not mask[i]])
-            shape = x.shape[len(masks) - len(shared) :]
-            size = math.prod(shape)
-            part = packed[..., at : at + size].reshape((*packed.shape[:-1], *shape))
+            part = next(found)
             part = part.sum(shared) if shared else part
             parts.append(part if sweep.recorded else part._value)
-            at += size
         return parts
 
+    run, shape = _for_many(code.run, code.shape, masks), _shape_of_many(code.shape, masks)
     op = Op(
-        _for_many(code.run, code.shape, masks),
+        run if code.several else lambda *xs: run(*xs)[0],
         kind="njit",
         inputs=tuple(code.names),
+        several=code.several,
         method=False,
-        shape=_shape_of_many(code.shape, masks),
+        shape=shape if code.several else lambda *xs: shape(*xs)[0],
         checks=lambda row: row.inputs,
         pullback=None if code.backward is None else pullback,
         d=(todo(why),) * len(code.names),
@@ -109,20 +109,20 @@ def _for_many(run: Callable, shape: Callable, masks: tuple[Mask, ...]) -> Callab
     def many(*xs: Any) -> Any:
         count = _count(xs, mask)
         found = [one(*[x[i] if differs else x for x, differs in zip(xs, mask)]) for i in range(count)]
-        return np.stack(found) if found else np.empty(*whole(*xs))
+        return [np.stack(many) for many in zip(*found)] if found else [np.empty(*spec) for spec in whole(*xs)]
 
     return many
 
 
 def _shape_of_many(shape: Callable, masks: tuple[Mask, ...]) -> Callable:
-    """The shape rule for many examples."""
+    """The shape rule of the results for many examples."""
     if not masks:
         return shape
     mask, one = masks[0], _shape_of_many(shape, masks[1:])
 
-    def many(*xs: Any) -> Spec:
+    def many(*xs: Any) -> list[Spec]:
         found = one(*[Spec(x.shape[1:], x.dtype) if differs else x for x, differs in zip(xs, mask)])
-        return Spec((_count(xs, mask), *found.shape), found.dtype)
+        return [Spec((_count(xs, mask), *spec.shape), spec.dtype) for spec in found]
 
     return many
 
@@ -217,10 +217,10 @@ class _Results:
             raise
 
 
-def _packed(vjp: Any, name: str, names: Sequence[str]) -> _Code:
-    """What runs a vjp: the cotangents of the floating inputs, one after another in one array."""
+def _backward(vjp: Any, name: str, names: Sequence[str]) -> _Code:
+    """What runs a vjp: the cotangents of the floating inputs."""
 
-    def run(g: Any, *xs: Any) -> Any:
+    def run(g: Any, *xs: Any) -> list[Any]:
         found = vjp(*_copies((g, *xs)))
         parts = found if isinstance(found, tuple) else (found,)
         if len(parts) != len(xs):
@@ -232,10 +232,10 @@ def _packed(vjp: Any, name: str, names: Sequence[str]) -> _Code:
                     raise RuntimeError(
                         f"the vjp of {name} returned a cotangent of shape {np.shape(part)} for an argument of shape {x.shape}"
                     )
-                kept.append(np.ravel(part))
-        return np.concatenate(kept).astype(g.dtype, copy=False)
+                kept.append(np.array(part, x.dtype, order="C")[()])
+        return kept
 
-    def shape(g: Any, *xs: Any) -> Spec:
-        return Spec((sum(math.prod(x.shape) for x in xs if is_floating(x.dtype)),), g.dtype)
+    def shape(g: Any, *xs: Any) -> list[Spec]:
+        return [Spec(x.shape, x.dtype) for x in xs if is_floating(x.dtype)]
 
-    return _Code(f"vjp_of_{name}", ("g", *names), run, shape, None)
+    return _Code(f"vjp_of_{name}", ("g", *names), run, shape, True, None)

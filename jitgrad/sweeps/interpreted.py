@@ -9,7 +9,8 @@ import numpy as np
 
 from jitgrad.base.quiet import quietly
 from jitgrad.ops.choosing import alias, detach
-from jitgrad.tape.row import CONST, CONTROL, Row, results_read
+from jitgrad.ops.table import Spec
+from jitgrad.tape.row import CONST, CONTROL, Row, Several, results_read
 from jitgrad.tape.tape import Tape, with_tapes
 
 
@@ -25,17 +26,19 @@ def interpreted(tape: Tape) -> Callable:
 
 def runner_of(row: Row) -> Callable:
     """What runs a row; of a function of the user it is made sure that the result is what was recorded."""
-    run = row.op.run
+    run, several = row.op.run, isinstance(row, Several)
     if row.op.kind != "njit":
         return run
+    specs = row.results if isinstance(row, Several) else [Spec(row.shape, row.dtype)]
 
     def checked(*values: Any, **params: Any) -> Any:
         found = run(*values, **params)
-        if found.shape != row.shape or found.dtype != row.dtype:
-            raise RuntimeError(
-                f"{row.op.name} returned shape {list(found.shape)} of {found.dtype}, and {list(row.shape)} of {row.dtype} when "
-                "it was recorded: under jit these must follow from the shapes and dtypes of the arguments"
-            )
+        for value, spec in zip(found if several else (found,), specs):
+            if value.shape != spec.shape or value.dtype != spec.dtype:
+                raise RuntimeError(
+                    f"{row.op.name} returned shape {list(value.shape)} of {value.dtype}, and {list(spec.shape)} of {spec.dtype} "
+                    "when it was recorded: under jit these must follow from the shapes and dtypes of the arguments"
+                )
         return found
 
     return checked
