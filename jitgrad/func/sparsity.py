@@ -14,7 +14,7 @@ from jitgrad.ops.indexing import filled, gather, getitem, index_add, index_put, 
 from jitgrad.passes.pattern import Pattern, stacked, union
 from jitgrad.record.apply import Trace, grad_mode
 from jitgrad.record.checking import checked
-from jitgrad.tape.row import CONST, CONTROL, ITEM, LEAF, Row, reachable
+from jitgrad.tape.row import CONST, CONTROL, ITEM, LEAF, Row, Several, reachable
 from jitgrad.tape.tape import Tape
 from jitgrad.tensors.tensor import Tensor
 from jitgrad.tracing.function import trace
@@ -175,7 +175,11 @@ class _Patterns:
         parts = [self.found.get(x) if d else None for x, d in zip(row.inputs, differentiable)]
         if all(part is None for part in parts):
             return None
-        return _RULES.get(op.kind, _Patterns._dense)(self, row, parts)
+        rule = _RULES.get(op.kind, _Patterns._dense)
+        if isinstance(row, Several):
+            passing = op.passes if op.passes is not None else range(len(row.results))
+            return [rule(self, result, parts) if k in passing else None for k, result in enumerate(row.results)]
+        return rule(self, row, parts)
 
     def _dense(self, row: Any, parts: list[Any]) -> Any:
         """Every element depends on whatever the inputs do."""
@@ -254,6 +258,7 @@ class _Patterns:
 
 _RULES: dict[str, Callable] = {
     "elementwise": _Patterns._elementwise,
+    "splitting": _Patterns._elementwise,
     "movement": _Patterns._moved,
     "cat": _Patterns._moved,
     "reduction": _Patterns._reduced,

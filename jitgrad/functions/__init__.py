@@ -38,7 +38,7 @@ from jitgrad.tensors.inplace import overwrite
 from jitgrad.tensors.numpy_protocols import FUNCTIONS, NUMPY
 from jitgrad.tensors.tensor import Tensor
 
-_KINDS = ("elementwise", "reduction", "movement")
+_KINDS = ("elementwise", "reduction", "movement", "sorting", "splitting", "composite", "linalg")
 
 
 def _own(module: Any) -> dict[str, Callable]:
@@ -85,10 +85,15 @@ def polygamma(n: int, input: Tensor) -> Tensor:
     return apply(polygamma_row, (input,), {"n": n}) if n > 1 else apply((digamma, trigamma)[n], (input,))
 
 
+NAMESPACES: dict[str, dict[str, Callable]] = {"linalg": {}}
+"""The functions of rows that users find elsewhere than at the top."""
+
 for _op in TABLE.values():
     if _op.kind in _KINDS and not _op.internal:
-        for _name in (_op.name, *_op.aliases):
-            FUNCTIONS[_name] = bound(_op, accepting_arrays)
+        _home = NAMESPACES[_op.namespace] if _op.namespace else FUNCTIONS
+        _home[_op.name] = bound(_op, accepting_arrays)
+        for _name in _op.aliases:
+            FUNCTIONS[_name] = _home[_op.name] if _op.namespace else bound(_op, accepting_arrays)
 FUNCTIONS["polygamma"] = checked(polygamma)
 _HOT = frozenset(
     {

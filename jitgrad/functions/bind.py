@@ -11,6 +11,7 @@ import numpy as np
 
 from jitgrad import dtypes
 from jitgrad.errors import TracedValueError
+from jitgrad.functions.return_types import results_of
 from jitgrad.ops.choosing import cast
 from jitgrad.ops.describe import signature
 from jitgrad.ops.table import Op, Spec
@@ -103,7 +104,7 @@ def _call(op: Op, args: tuple, kwargs: dict[str, Any], accept: Callable) -> Any:
     if op.prepare is None:
         if rest or kwargs:
             raise TypeError(f"{op.name} takes no further arguments, got {[*rest, *kwargs]}")
-        return apply(op, operands)
+        return _result(op, operands, {})
     held = [o._held if isinstance(o, Handle) else o for o in operands]
     try:
         params = op.prepare(*held, *rest, **kwargs)
@@ -114,7 +115,12 @@ def _call(op: Op, args: tuple, kwargs: dict[str, Any], accept: Callable) -> Any:
         calls = beyond is None or is_meant(error)  # Python did not accept the arguments, or the op did not
         why = re.sub(r"^.*?[(][)] ", "", str(error)) if calls else f"these are no arguments for it: {[*rest, *kwargs.values()]}"
         raise TypeError(f"{op.name}{signature(op)}: {why}") from (None if calls else error)
-    return apply(op, operands, params)
+    return _result(op, operands, params)
+
+
+def _result(op: Op, operands: list[Any], params: dict[str, Any]) -> Any:
+    found = op.run(*operands, **params) if op.kind == "composite" else apply(op, operands, params)
+    return results_of(op, found) if op.several else found
 
 
 def _fitting(op: Op, operand: Any) -> Any:

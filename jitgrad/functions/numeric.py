@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -11,12 +11,10 @@ from jitgrad.dtypes import HALF
 from jitgrad.functions.bind import bound
 from jitgrad.functions.operands import accepting_arrays, as_tensors, exact, in_dtype_of, operand, taken
 from jitgrad.functions.shaping import unsqueeze
-from jitgrad.ops import TABLE, activations, arithmetic, choosing
-from jitgrad.ops.indexing import gather
+from jitgrad.ops import TABLE, activations, arithmetic, choosing, sorting
 from jitgrad.ops.linalg import matmul as matmul_op
 from jitgrad.ops.linalg import transposed
 from jitgrad.ops.movement import expand, reshape
-from jitgrad.ops.table import axis
 from jitgrad.record.apply import apply
 from jitgrad.record.leaving import refuse_masked
 from jitgrad.record.precision import in_single, rounded
@@ -35,14 +33,10 @@ _logsumexp = bound(TABLE["logsumexp"])
 _reshape = quick_one(reshape)
 
 
-class Extreme(NamedTuple):
-    """What `max` and `min` along a dimension return."""
-
-    values: Tensor
-    indices: Tensor
+_max_along, _min_along = bound(sorting.max_along), bound(sorting.min_along)
 
 
-def _extreme(input: Tensor, all_of: Any, pick: Any, pairwise: Any, dim: Any, keepdim: bool, what: str) -> Any:
+def _extreme(input: Tensor, all_of: Any, along: Any, pairwise: Any, dim: Any, keepdim: bool, what: str) -> Any:
     if dim is None:
         if keepdim:
             raise TypeError(f"{what} of all elements takes no keepdim: name the dimension, or use a{what}")
@@ -51,28 +45,17 @@ def _extreme(input: Tensor, all_of: Any, pick: Any, pairwise: Any, dim: Any, kee
         return all_of(input)
     if isinstance(dim, Tensor):
         return apply(pairwise, (input, dim))
-    d = axis(dim, input.ndim)
-    if not input.ndim:
-        first = apply(choosing.cast, (apply(choosing.zeros_like, (input,)),), {"dtype": np.dtype(np.int64)})
-        return Extreme(apply(choosing.clone, (input,)), first)
-    if not input.shape[d]:
-        return Extreme(input, pick(input, dim, True))  # which says what is wrong
-    indices = apply(TABLE[f"arg{what}"], (input,), {"dim": d, "keepdim": True})
-    values = apply(gather, (input, indices), {"dim": d})
-    if keepdim:
-        return Extreme(values, indices)
-    shape = {"shape": (*input.shape[:d], *input.shape[d + 1 :])}
-    return Extreme(_reshape(values, shape), _reshape(indices, shape))
+    return along(input, dim, keepdim)
 
 
 def max(input: Tensor, dim: Any = None, keepdim: bool = False, *, other: Any = None) -> Any:
     """The largest element; along `dim` the pair (values, indices); of two tensors the larger one elementwise."""
-    return _extreme(input, amax, argmax, choosing.maximum, dim if other is None else other, keepdim, "max")
+    return _extreme(input, amax, _max_along, choosing.maximum, dim if other is None else other, keepdim, "max")
 
 
 def min(input: Tensor, dim: Any = None, keepdim: bool = False, *, other: Any = None) -> Any:
     """The smallest element; along `dim` the pair (values, indices); of two tensors the smaller one elementwise."""
-    return _extreme(input, amin, argmin, choosing.minimum, dim if other is None else other, keepdim, "min")
+    return _extreme(input, amin, _min_along, choosing.minimum, dim if other is None else other, keepdim, "min")
 
 
 def any(input: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:

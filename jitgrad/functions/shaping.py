@@ -259,14 +259,6 @@ def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
     return split(input, max(-(-input.shape[axis(dim, input.ndim)] // chunks), 1), dim)
 
 
-def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
-    """The slices along `dim`, that dimension removed."""
-    d = axis(dim, input.ndim)
-    if not input.ndim:
-        raise IndexError("unbind: a 0-d tensor has no dimension to take apart")
-    return tuple(input[(slice(None),) * d + (i,)] for i in range(input.shape[d]))
-
-
 def view_as(input: Tensor, other: Tensor) -> Tensor:
     """`input` in the shape of `other`."""
     return view(input, *other.shape)

@@ -149,7 +149,7 @@ def _zeros(shape: tuple[int, ...], dtype: np.dtype) -> Any:
     return np.broadcast_to(np.zeros((), dtype), shape)
 
 
-def _into_zeros(adds: Callable, g: Any, shape: tuple[int, ...], dtype: np.dtype, arrays: tuple) -> Any:
+def into_zeros(adds: Callable, g: Any, shape: tuple[int, ...], dtype: np.dtype, arrays: tuple) -> Any:
     """`g` added into zeros; where arrays say at which places, half precision is added up in float32."""
     if not arrays or dtype not in HALF:
         return adds(_zeros(shape, dtype), g)
@@ -167,7 +167,7 @@ getitem = Op(
     view=True,
     checks=lambda row: row.inputs[1:],
     vjp=(
-        lambda g, arrays, x_shape, x_dtype, index: _into_zeros(
+        lambda g, arrays, x_shape, x_dtype, index: into_zeros(
             lambda zeros, g: index_add(zeros, g, *arrays, index=index), g, x_shape, x_dtype, arrays
         ),
     ),
@@ -308,7 +308,7 @@ gather = Op(
     lower=_lower_gather,
     checks=lambda row: row.inputs[1:2],
     vjp=(
-        lambda g, index, x_shape, x_dtype, dim: _into_zeros(
+        lambda g, index, x_shape, x_dtype, dim: into_zeros(
             lambda zeros, g: scatter_add(zeros, index, g, dim=dim), g, x_shape, x_dtype, (index,)
         ),
         None,

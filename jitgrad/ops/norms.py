@@ -15,7 +15,7 @@ from jitgrad.ops.sums import summed
 from jitgrad.ops.table import reduced_shape, reduction, register
 
 
-def _spread_params(x: Any, dim: Any = None, correction: float = 1, keepdim: bool = False, unbiased: Any = None) -> dict:
+def spread_params(x: Any, dim: Any = None, correction: float = 1, keepdim: bool = False, unbiased: Any = None) -> dict:
     if isinstance(dim, bool):  # PyTorch's old form var(unbiased)
         dim, unbiased = None, dim
     if unbiased is not None:
@@ -53,7 +53,7 @@ VAR_SAMPLES = [(shape, params | {"correction": 1}) for shape, params in SAMPLES]
 var = reduction(
     _var,
     lower=_lower_var,
-    prepare=_spread_params,
+    prepare=spread_params,
     shape=reduced,
     result="floating",
     samples=lambda: VAR_SAMPLES,
@@ -162,7 +162,7 @@ std = reduction(
     lower=lambda x, dim, keepdim, correction: _lower_root(
         _centred(x, dim), dim, keepdim, float(_degrees(x.shape, dim, correction))
     ),
-    prepare=_spread_params,
+    prepare=spread_params,
     shape=reduced,
     result="floating",
     samples=lambda: VAR_SAMPLES,

@@ -21,7 +21,7 @@ from jitgrad.ops.table import Spec, axes, axis, reduced_shape, reduction, regist
 ALONG = [((3, 4), {"dim": 1}), ((3, 4), {"dim": 0})]
 
 
-def _over_some(x: Any, dim: Any = None, keepdim: bool = False) -> dict[str, Any]:
+def over_some(x: Any, dim: Any = None, keepdim: bool = False) -> dict[str, Any]:
     """As `_over`, for reductions that have no value over nothing."""
     found = over_dims(x, dim, keepdim)
     if 0 in [x.shape[d] for d in found["dim"] if x.ndim]:
@@ -85,14 +85,14 @@ prod = reduction(
 )
 amax = reduction(
     lambda x, dim, keepdim: np.maximum.reduce(x, axis=dim, keepdims=keepdim),
-    prepare=_over_some,
+    prepare=over_some,
     shape=reduced,
     vjp=lambda g, x, y, dim, keepdim: _tied(g, x, y, dim, keepdim),
     samples=lambda: SAMPLES,
 )
 amin = reduction(
     lambda x, dim, keepdim: np.minimum.reduce(x, axis=dim, keepdims=keepdim),
-    prepare=_over_some,
+    prepare=over_some,
     shape=reduced,
     vjp=lambda g, x, y, dim, keepdim: _tied(g, x, y, dim, keepdim),
     samples=lambda: SAMPLES,
@@ -124,7 +124,7 @@ def _arg(pick: Any) -> Any:
 
 
 def _one_or_all(x: Any, dim: Any = None, keepdim: bool = False) -> dict[str, Any]:
-    found = _over_some(x, tuple(range(x.ndim)) if dim is None else dim, keepdim)
+    found = over_some(x, tuple(range(x.ndim)) if dim is None else dim, keepdim)
     return {"dim": None if dim is None else axis(dim, x.ndim), "keepdim": found["keepdim"]}
 
 

@@ -32,7 +32,7 @@ TABLE: dict[str, Op] = {}
 
 # What an operation is run on at once; asking these whether they record takes longer than looking here.
 _RAW = frozenset({np.ndarray, np.float16, np.float32, np.float64, np.bool_, np.int64, int, float, bool})
-_COMPUTED = frozenset({"elementwise", "reduction", "matmul", "linalg", "njit"})
+_COMPUTED = frozenset({"elementwise", "reduction", "matmul", "linalg", "njit", "splitting"})
 """The kinds of ops whose results are rounded; the others move numbers, or say what is to be done with other tapes."""
 
 
@@ -140,8 +140,14 @@ class Op:
         bools: str = "any",
         cheap: bool = False,
         hot: bool = False,
+        named: bool = True,
+        namespace: str = "",
+        symmetric: bool = False,
     ) -> None:
         self.name = ""
+        self.named = named  # whether users get several results by name, or as a plain tuple
+        self.namespace = namespace  # where users find it, as `linalg`; else at the top, and among the methods
+        self.symmetric = symmetric  # whether it is a function of symmetric matrices alone
         self.run = run
         self.also = also  # the kinds of dtypes, by NumPy's letters, that the kernel is right for beside floats
         self.bools = bools  # which bool tensors it takes: any, those beside numbers, none
@@ -174,6 +180,8 @@ class Op:
         self.jumps = jumps
         self.checks = checks  # the inputs of a row for some values of which it raises an error, or never ends
         self.rules = self._rules(d, vjp)
+        asked = [rule.cotangents for rule in self.rules if isinstance(rule, Rule)] if self.several else []
+        self.passes = frozenset().union(*asked) if asked else None  # the results that pass cotangents on, if not all
         self.composite = lower is not None and not any(r is not None for r in self.rules)
         self.pullback = pullback
         self.pushforward = pushforward
@@ -291,6 +299,20 @@ def linear(run: Callable, *, transpose: Any, **more: Any) -> Op:
     """An op that is linear in `x`: `transpose` takes the cotangent of the result to that of `x`."""
     more = {"kind": "movement"} | more
     return Op(run, inputs=("x",), output="y", vjp=(transpose,), linear=True, **more)
+
+
+def several(run: Callable, *, outputs: tuple[str, ...], vjp: Any = None, **more: Any) -> Op:
+    """An op of `x` with several results, by name. Its rule asks for the cotangents that it needs: `g_values`."""
+
+    def in_order(*values: Any, **params: Any) -> tuple[Any, ...]:
+        return tuple([np.asarray(found, order="C")[()] for found in run(*values, **params)])
+
+    return Op(in_order, inputs=("x",), outputs=outputs, vjp=None if vjp is None else (vjp,), **more)
+
+
+def composite(lower: Callable, *, inputs: tuple[str, ...] = ("x",), **more: Any) -> Op:
+    """An op that is written in others: it never becomes a row, but they do."""
+    return Op(lower, kind="composite", inputs=inputs, lower=lower, **more)
 
 
 def register(names: dict[str, Any]) -> None:

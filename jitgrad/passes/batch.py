@@ -22,7 +22,7 @@ from jitgrad.ops.table import infer
 from jitgrad.record.apply import apply
 from jitgrad.record.trace import constant_tensor
 from jitgrad.tape.handle import tensor
-from jitgrad.tape.row import CONST, CONTROL, ITEM, Row
+from jitgrad.tape.row import CONST, CONTROL, ITEM, Row, Several
 from jitgrad.tape.tape import Tape
 
 
@@ -242,6 +242,14 @@ def _write(row: Row, operands: Operands, size: int) -> Any:
     return apply(row.op, (spread(x, size), _moved(inner, place.order(inner.ndim)), *given), {"index": index})
 
 
+def _sorting(row: Row, operands: Operands, size: int) -> list[Any]:
+    """The same row, its dimension one further."""
+    assert isinstance(row, Several)
+    x = operands[0].value if row.inputs[0].ndim else _shaped(operands[0].value, (size, 1))
+    found = apply(row.op, (x,), {**row.params, "dim": row.params["dim"] + 1})
+    return [_shaped(out, (size, *spec.shape)) for out, spec in zip(found, row.results)]
+
+
 RULES: dict[str, Callable[[Row, Operands, int], Any]] = {
     "elementwise": _elementwise,
     "reduction": _reduction,
@@ -249,5 +257,7 @@ RULES: dict[str, Callable[[Row, Operands, int], Any]] = {
     "cat": _cat,
     "matmul": _matmul,
     "index": _index,
+    "sorting": _sorting,
+    "splitting": lambda row, operands, size: apply(row.op, (operands[0].value,), row.params),
     "linalg": lambda row, operands, size: apply(row.op, [spread(x, size) for x in operands], row.params),
 }

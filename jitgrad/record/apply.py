@@ -78,7 +78,8 @@ def apply(op: Op, operands: Sequence[Any], params: dict[str, Any] = NOTHING) -> 
             values = [o._value if isinstance(o, Handle) else o for o in operands]
     elif op.single and (half := half_among(values)) is not None:
         return rounded(apply(op, widened(operands), params), half)
-    if op.view and not isinstance(values[0], np.ndarray):
+    looks = op.view and isinstance(operands[0], Handle)  # an array that is no tensor is a constant, whose views are nobody's
+    if looks and not isinstance(values[0], np.ndarray):
         own_memory(operands[0])
         values[0] = operands[0]._value
     try:
@@ -92,33 +93,32 @@ def apply(op: Op, operands: Sequence[Any], params: dict[str, Any] = NOTHING) -> 
     except (TypeError, OverflowError, AttributeError) as error:
         if is_meant(error) or op.kind == "njit":
             raise
-        strange = next((v for v in values if not isinstance(v, (np.ndarray, np.generic, bool, int, float))), None)
-        if strange is not None:
-            raise _no_operand(strange) from None
-        shown = ", ".join(v.dtype.name if isinstance(v, np.ndarray) else type(v).__name__ for v in values)
-        raise RuntimeError(f"{op.name} cannot compute with {shown}: a number is beyond the dtype, or is none") from error
+        raise _not_computed(op, values) from error
+    wanted = wanted and op.differentiable and grad_mode.get()
     if op.several:
-        wanted = wanted and op.differentiable and grad_mode.get()
         outs = (
-            tuple([make(cls, v, None) for v in value])
-            if not wanted
-            else recorded_several(cls, op, operands, values, params, value)
+            recorded_several(cls, op, operands, values, params, value) if wanted else tuple([make(cls, v, None) for v in value])
         )
-        for out in outs:
-            if trace is not None:
-                (trace.note_made if lifts else trace.note_computed)(out)
+        for out in outs if trace is not None else ():
+            (trace.note_made if lifts else trace.note_computed)(out)  # type: ignore[union-attr]
         return outs
-    if wanted and op.differentiable and grad_mode.get():
-        out = recorded(cls, op, operands, values, params, value)
-    else:
-        out = make(cls, value, None)
-    if op.view:
+    out = recorded(cls, op, operands, values, params, value) if wanted else make(cls, value, None)
+    if looks:
         note_view(operands[0], out, op, params)
     if lifts:
         trace.note_made(out)  # type: ignore[union-attr]
     elif trace is not None and not op.view:
         trace.note_computed(out)
     return out
+
+
+def _not_computed(op: Op, values: Sequence[Any]) -> Exception:
+    """What to say of operands that NumPy does not compute with."""
+    strange = next((v for v in values if not isinstance(v, (np.ndarray, np.generic, bool, int, float))), None)
+    if strange is not None:
+        return _no_operand(strange)
+    shown = ", ".join(v.dtype.name if isinstance(v, np.ndarray) else type(v).__name__ for v in values)
+    return RuntimeError(f"{op.name} cannot compute with {shown}: a number is beyond the dtype, or is none")
 
 
 def _uniform(op: Op, values: Sequence[Any]) -> bool:
@@ -143,8 +143,8 @@ def recorded_several(
     saved, guards = keep(op, plan.slots, operands, values, outs)
     row = Several(op, rows, params, tuple([Spec(v.shape, v.dtype) for v in found]), True, plan, saved, guards)
     for k, out in enumerate(outs):
-        if dtypes.is_floating(out._value.dtype):
-            out._row = row.item(k)
+        item = row.item(k)
+        out._row = item if item.requires else None
     return outs
 
 
@@ -176,7 +176,7 @@ def recorded(cls: type, op: Op, operands: Sequence[Any], values: list, params: d
 
 
 def _record(self: Handle, op: Op, operands: Sequence[Any], params: dict[str, Any]) -> Any:
-    return apply(op, operands, params)
+    return op.run(*operands, **params) if op.kind == "composite" else apply(op, operands, params)
 
 
 Handle.__record__ = _record  # type: ignore[attr-defined]
@@ -302,6 +302,10 @@ def append(trace: Trace, op: Op, rows: tuple[Row, ...], params: dict[str, Any]) 
     if op.several:
         results = infer_several(op, list(rows), params)
         row: Row = Several(op, rows, params, results, requires and any(dtypes.is_floating(r.dtype) for r in results))
+        trace.rows.add(row)
+        return row
+    if op is ITEM:
+        row = rows[0].item(params["k"])  # type: ignore[attr-defined]
         trace.rows.add(row)
         return row
     spec: Spec = infer(op, list(rows), params)

@@ -8,6 +8,7 @@ from typing import Any
 from jitgrad.sweeps.machine.assembly import Numpy
 from jitgrad.sweeps.machine.machine import Machine
 from jitgrad.sweeps.program.steps import Interpreted, Native
+from jitgrad.tape.row import ITEM
 from jitgrad.tape.tape import short_type
 
 MOST_SHOWN = 8
@@ -31,7 +32,8 @@ def describe(name: str, compiled: Any) -> str:
     if program is not None:
         simple = len(compiled.simplified())
         lines.append(f"  {simple} rows after simplification, compiled in {compiled.compile_seconds * 1e3:.1f} ms")
-        lines += [_native(step) if isinstance(step, Native) else _numpy(step) for step in program.steps]
+        shown = [step for step in program.steps if isinstance(step, Native) or step.row.op is not ITEM]
+        lines += [_native(step) if isinstance(step, Native) else _numpy(step) for step in shown]
     if machine is not None:
         lines += _machine(machine, compiled.machine_seconds)
     return "\n".join(lines)

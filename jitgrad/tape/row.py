@@ -122,7 +122,8 @@ class Several(Row):
     def item(self, k: int) -> Row:
         """A row that takes out the k-th result."""
         shape, dtype = self.results[k]
-        return Row(ITEM, (self,), {"k": k}, shape, dtype, self.requires and is_floating(dtype))
+        passes = self.op.passes is None or k in self.op.passes
+        return Row(ITEM, (self,), {"k": k}, shape, dtype, self.requires and passes and is_floating(dtype))
 
 
 class Leaf(Row):

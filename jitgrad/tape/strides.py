@@ -15,7 +15,7 @@ from jitgrad.ops.table import Op
 from jitgrad.tape.row import CONTROL, ITEM, Row
 
 ANYTHING = np.zeros(1, np.int8)  # one byte an element: strides in bytes are strides in elements
-IN_ORDER = frozenset((*CONTROL, ITEM.kind, "call", "linalg", "matmul", "njit"))
+IN_ORDER = frozenset((*CONTROL, ITEM.kind, "call", "custom", "linalg", "matmul", "njit", "sorting", "splitting"))
 """The kinds of ops whose results lie in memory in order, whatever their operands do."""
 
 

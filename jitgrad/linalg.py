@@ -1,0 +1,10 @@
+"""Linear algebra, by the names of `torch.linalg`. What each function is stands in the op table."""
+
+from jitgrad.functions import NAMESPACES
+
+globals().update(NAMESPACES["linalg"])
+__all__ = sorted(NAMESPACES["linalg"])
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,254 @@
+"""Rows of linear algebra with several results: determinants, eigenvalues, singular values, orthogonal factors.
+
+Matrices are the last two dimensions. Derivatives of eigenvectors and singular vectors exist where the eigenvalues or singular
+values are all different; they are divided by the gaps, and infinite or nan where these are 0. A function of these must not
+depend on the sign that each vector happens to have. Formulas: M. Giles, "An extended collection of matrix derivative results
+for forward and reverse mode algorithmic differentiation", 2008; of QR: H.-J. Liao et al., "Differentiable programming tensor
+networks", Phys. Rev. X 9, 2019.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from jitgrad.ops.arithmetic import exp2
+from jitgrad.ops.choosing import cast, where
+from jitgrad.ops.linalg import WELL_CONDITIONED, matmul, solve, transposed
+from jitgrad.ops.movement import cat, expand, narrow, pad, reshape
+from jitgrad.ops.table import Spec, register, several
+
+INTEGER = np.dtype(np.int32)
+
+
+def _eye(n: int) -> np.ndarray:
+    return np.eye(n, dtype=bool)
+
+
+def _row(v: Any) -> Any:
+    """Vectors as matrices of one row."""
+    return reshape(v, shape=(*v.shape[:-1], 1, v.shape[-1]))
+
+
+def _column(v: Any) -> Any:
+    """Vectors as matrices of one column."""
+    return reshape(v, shape=(*v.shape, 1))
+
+
+def _diagonal(v: Any) -> Any:
+    """Diagonal matrices."""
+    n = v.shape[-1]
+    return where(_eye(n), expand(_row(v), shape=(*v.shape, n)), 0)
+
+
+def _total(*parts: Any) -> Any:
+    """The sum of what is there; None if nothing is."""
+    there = [part for part in parts if part is not None]
+    return None if not there else there[0] if len(there) == 1 else there[0] + _total(*there[1:])
+
+
+def _over_gaps(x: Any, values: Any) -> Any:
+    """`x[i, j] / (values[j] - values[i])`, and 0 on the diagonal."""
+    n = values.shape[-1]
+    gaps = where(_eye(n), 1, _row(values) - _column(values))
+    return where(_eye(n), 0, x / gaps)
+
+
+def _columns(x: Any, start: int, length: int) -> Any:
+    return narrow(x, dim=x.ndim - 1, start=start, length=length)
+
+
+def _rows(x: Any, start: int, length: int) -> Any:
+    return narrow(x, dim=x.ndim - 2, start=start, length=length)
+
+
+def _numbers(x: Any, rows: int, columns: int) -> Spec:
+    return Spec((*x.shape[:-2], rows, columns), x.dtype)
+
+
+def _matrix(x: Any) -> dict[str, Any]:
+    if x.ndim < 2:
+        raise RuntimeError(f"a matrix has at least two dimensions, and this tensor has shape {list(x.shape)}")
+    return {}
+
+
+def _square(x: Any) -> dict[str, Any]:
+    _matrix(x)
+    if x.shape[-1] != x.shape[-2]:
+        raise RuntimeError(f"the matrices must be square, and are {x.shape[-2]} by {x.shape[-1]} (shape {list(x.shape)})")
+    return {}
+
+
+def _slogdet_vjp(g: Any, x: Any) -> Any:
+    if g is None:
+        return None
+    unit = np.broadcast_to(np.eye(x.shape[-1], dtype=x.dtype), x.shape)
+    return reshape(g, shape=(*g.shape, 1, 1)) * transposed(solve(x, unit))
+
+
+slogdet = several(
+    np.linalg.slogdet,
+    kind="linalg",
+    namespace="linalg",
+    aliases=("slogdet",),
+    outputs=("sign", "logabsdet"),
+    prepare=_square,
+    result="floating",
+    shape=lambda x: [Spec(x.shape[:-2], x.dtype)] * 2,
+    vjp=lambda g_logabsdet, x: _slogdet_vjp(g_logabsdet, x),
+    samples=lambda: [([WELL_CONDITIONED], {}), ([np.stack([WELL_CONDITIONED, -WELL_CONDITIONED])], {})],
+)
+
+SYMMETRIC = WELL_CONDITIONED + WELL_CONDITIONED.T
+
+
+def _eigh_params(x: Any, UPLO: str = "L") -> dict[str, Any]:
+    _square(x)
+    if UPLO not in ("L", "U"):
+        raise RuntimeError(f"eigh: UPLO must be 'L' or 'U', the triangle that is read, not {UPLO!r}")
+    return {"UPLO": UPLO}
+
+
+def _eigh_vjp(g_values: Any, g_vectors: Any, values: Any, vectors: Any) -> Any:
+    inner = None if g_vectors is None else _over_gaps(matmul(transposed(vectors), g_vectors), values)
+    inner = _total(inner, None if g_values is None else _diagonal(g_values))
+    return None if inner is None else matmul(matmul(vectors, inner), transposed(vectors))
+
+
+eigh = several(
+    lambda x, UPLO: np.linalg.eigh(x, UPLO),
+    kind="linalg",
+    namespace="linalg",
+    outputs=("eigenvalues", "eigenvectors"),
+    prepare=_eigh_params,
+    result="floating",
+    symmetric=True,
+    checks=lambda row: row.inputs,
+    shape=lambda x, UPLO: [Spec(x.shape[:-1], x.dtype), Spec(x.shape, x.dtype)],
+    vjp=lambda g_eigenvalues, g_eigenvectors, eigenvalues, eigenvectors: _eigh_vjp(
+        g_eigenvalues, g_eigenvectors, eigenvalues, eigenvectors
+    ),
+    samples=lambda: [([SYMMETRIC], {"UPLO": "L"}), ([np.stack([SYMMETRIC, 2 * SYMMETRIC])], {"UPLO": "U"})],
+)
+"""Eigenvalues, ascending, and eigenvectors of symmetric matrices, of which one triangle is read."""
+
+
+def _svd_params(x: Any, full_matrices: bool = True) -> dict[str, Any]:
+    return _matrix(x) | {"full_matrices": bool(full_matrices)}
+
+
+def _svd_vjp(g_u: Any, g_s: Any, g_vh: Any, u: Any, s: Any, vh: Any) -> Any:
+    """Vectors beyond the smaller dimension, which `full_matrices` adds, are arbitrary, and pass nothing on."""
+    k = s.shape[-1]
+    u, vh = _columns(u, 0, k), _rows(vh, 0, k)
+    g_u = None if g_u is None else _columns(g_u, 0, k)
+    g_v = None if g_vh is None else transposed(_rows(g_vh, 0, k))
+    v = transposed(vh)
+    inner, left, right = None if g_s is None else _diagonal(g_s), None, None
+    if g_u is not None:
+        x = _over_gaps(matmul(transposed(u), g_u), s * s)
+        inner = _total(inner, (x + transposed(x)) * _row(s))
+        left = g_u / _row(s)
+        left = matmul(left - matmul(u, matmul(transposed(u), left)), vh)
+    if g_v is not None:
+        x = _over_gaps(matmul(transposed(v), g_v), s * s)
+        inner = _total(inner, _column(s) * (x + transposed(x)))
+        right = g_v / _row(s)
+        right = matmul(u, transposed(right - matmul(v, matmul(vh, right))))
+    return _total(None if inner is None else matmul(matmul(u, inner), vh), left, right)
+
+
+def _svd_shapes(x: Any, full_matrices: bool) -> list[Spec]:
+    m, n = x.shape[-2:]
+    k = min(m, n)
+    return [
+        _numbers(x, m, m if full_matrices else k),
+        Spec((*x.shape[:-2], k), x.dtype),
+        _numbers(x, n if full_matrices else k, n),
+    ]
+
+
+TALL = np.array([[2.0, 0.3], [-1.0, 1.5], [0.4, -0.7]])
+svd = several(
+    lambda x, full_matrices: np.linalg.svd(x, full_matrices),
+    kind="linalg",
+    namespace="linalg",
+    outputs=("U", "S", "Vh"),
+    prepare=_svd_params,
+    result="floating",
+    checks=lambda row: row.inputs,
+    shape=_svd_shapes,
+    vjp=lambda g_U, g_S, g_Vh, U, S, Vh: _svd_vjp(g_U, g_S, g_Vh, U, S, Vh),
+    samples=lambda: [([a], {"full_matrices": False}) for a in (TALL, TALL.T, WELL_CONDITIONED, np.stack([TALL, -3 * TALL]))],
+)
+"""U, the singular values in descending order, and V transposed."""
+
+
+def _qr_params(x: Any, mode: str = "reduced") -> dict[str, Any]:
+    if mode not in ("reduced", "complete"):
+        raise RuntimeError(f"qr: mode must be 'reduced' or 'complete', not {mode!r}")
+    return _matrix(x) | {"mode": mode}
+
+
+def _qr_vjp(g_q: Any, g_r: Any, q: Any, r: Any) -> Any:
+    """Of a wide matrix the columns beyond the square part are `q` times their part of `r`."""
+    if g_q is None and g_r is None:
+        return None
+    k, n = r.shape[-2:]
+    if n > k:
+        square, beyond = _columns(r, 0, k), _columns(r, k, n - k)
+        g_square = None if g_r is None else _columns(g_r, 0, k)
+        g_beyond = None if g_r is None else _columns(g_r, k, n - k)
+        more = None if g_beyond is None else matmul(matmul(q, beyond), transposed(g_beyond))
+        first = _qr_vjp(_total(g_q, more), g_square, q, square)
+        rest = None if g_beyond is None else matmul(q, g_beyond)
+        dim = first.ndim - 1
+        return pad(first, dim=dim, start=0, size=n) if rest is None else cat(first, rest, dim=dim)
+    back = None if g_q is None else -matmul(transposed(g_q), q)
+    inner = _total(None if g_r is None else matmul(r, transposed(g_r)), back)
+    below, lower = np.tril(np.ones((k, k), bool), -1), np.tril(np.ones((k, k), bool))
+    mirrored = where(lower, inner, 0) + transposed(where(below, inner, 0))
+    return transposed(solve(r, transposed(_total(g_q, matmul(q, mirrored)))))
+
+
+def _qr_shapes(x: Any, mode: str) -> list[Spec]:
+    m, n = x.shape[-2:]
+    k = min(m, n) if mode == "reduced" else m
+    return [_numbers(x, m, k), _numbers(x, k, n)]
+
+
+def _qr_rule(g_Q: Any, g_R: Any, Q: Any, R: Any, mode: str) -> Any:
+    m, n = Q.shape[-2], R.shape[-1]
+    if mode == "complete" and m > n:
+        raise RuntimeError(
+            "qr: mode='complete' of a tall matrix has no derivative, as its last columns are arbitrary: use 'reduced'"
+        )
+    return _qr_vjp(g_Q, g_R, Q, R)
+
+
+qr = several(
+    lambda x, mode: np.linalg.qr(x, mode),
+    kind="linalg",
+    namespace="linalg",
+    aliases=("qr",),
+    outputs=("Q", "R"),
+    prepare=_qr_params,
+    result="floating",
+    shape=_qr_shapes,
+    vjp=_qr_rule,
+    samples=lambda: [([a], {"mode": "reduced"}) for a in (TALL, TALL.T, WELL_CONDITIONED, np.stack([TALL, -3 * TALL]))],
+)
+
+frexp = several(
+    np.frexp,
+    kind="splitting",
+    outputs=("mantissa", "exponent"),
+    result="floating",
+    shape=lambda x: [Spec(x.shape, x.dtype), Spec(x.shape, INTEGER)],
+    vjp=lambda g_mantissa, exponent, x_dtype: None if g_mantissa is None else g_mantissa * exp2(cast(-exponent, dtype=x_dtype)),
+    samples=lambda: [((2, 3), {})],
+)
+"""`mantissa * 2**exponent`, with a mantissa from 0.5 to 1."""
+
+register(globals())
