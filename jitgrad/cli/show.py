@@ -10,7 +10,6 @@ import jitgrad as jg
 from jitgrad.cli.table import table
 from jitgrad.cli.target import Target, load
 from jitgrad.ops.movement import expand
-from jitgrad.sweeps.plan.layouts import REDUCTIONS
 
 LOOP, LOWERED, INTERPRETED = "(built into loops)", "(as simpler rows)", "(interpreted only)"
 
@@ -53,7 +52,7 @@ def _kernel(op: Any) -> str:
     """How the JIT sweep runs a row."""
     if op.kernel is not None:
         return op.kernel
-    if op in (*REDUCTIONS, expand):
+    if op.fold is not None or op is expand:
         return LOOP
     return INTERPRETED if op.lower is None else LOWERED
 

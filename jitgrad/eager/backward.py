@@ -275,7 +275,7 @@ def compiled(steps: list[Step], given: bool) -> Entry:
         from jitgrad.sweeps.program.program import Program
 
     tape, arrived, constants = traced(steps, given)
-    program = Program(simplify(tape, lambda row: not row.op.composite), tape.inputs)
+    program = Program(simplify(tape), tape.inputs)
     program.run(*[np.zeros(x.shape, x.dtype)[()] for x in tape.inputs[: len(tape.inputs) - len(constants)]], *constants)
     outputs = program.tape.outputs
     shared = {*program.tape.inputs, *program.constants}

@@ -98,7 +98,7 @@ class Compiled:
     def simplified(self) -> Tape:
         """The tape in the rows that are compiled."""
         if self.simple is None:
-            self.simple = simplify(self.tape, lambda row: not row.op.composite)
+            self.simple = simplify(self.tape)
         return self.simple
 
     def _make(self, name: str) -> Any:

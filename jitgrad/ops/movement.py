@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from jitgrad.ops.arithmetic import add
 from jitgrad.ops.sums import summed
-from jitgrad.ops.table import Op, Spec, axes, axis, linear, reduced_shape, reduction, register
+from jitgrad.ops.table import Fold, Op, Spec, axes, axis, linear, reduced_shape, reduction, register
 
 MOST_ELEMENTS = 1 << 60  # no array has as many
 
@@ -138,6 +139,7 @@ permute = linear(
 )
 sum = reduction(
     summed,
+    fold=Fold(add, 0.0, wide=True),
     prepare=over_dims,
     shape=reduced,
     vjp=lambda g, x_shape, dim, keepdim: spread(g, x_shape, dim, keepdim),

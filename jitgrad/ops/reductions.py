@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from jitgrad.ops.arithmetic import exp, log, log1p, mul
-from jitgrad.ops.choosing import abs, logical_or, where, zeros_like
+from jitgrad.ops.choosing import abs, logical_or, maximum, minimum, where, zeros_like
 from jitgrad.ops.movement import SAMPLES, cat, count, flip, narrow, over_dims, reduced, reshape, spread, sum
 from jitgrad.ops.sums import running, summed
-from jitgrad.ops.table import Spec, axes, axis, reduced_shape, reduction, register
+from jitgrad.ops.table import Fold, Spec, axes, axis, reduced_shape, reduction, register
 
 ALONG = [((3, 4), {"dim": 1}), ((3, 4), {"dim": 0})]
 
@@ -76,6 +76,7 @@ mean = reduction(
 )
 prod = reduction(
     lambda x, dim, keepdim: np.multiply.reduce(x, axis=dim, keepdims=keepdim, dtype=x.dtype),
+    fold=Fold(mul, 1.0, wide=True),
     prepare=over_dims,
     shape=reduced,
     lower=_prod_tree,
@@ -85,6 +86,7 @@ prod = reduction(
 )
 amax = reduction(
     lambda x, dim, keepdim: np.maximum.reduce(x, axis=dim, keepdims=keepdim),
+    fold=Fold(maximum, -math.inf, wide=False),
     prepare=over_some,
     shape=reduced,
     vjp=lambda g, x, y, dim, keepdim: _tied(g, x, y, dim, keepdim),
@@ -92,6 +94,7 @@ amax = reduction(
 )
 amin = reduction(
     lambda x, dim, keepdim: np.minimum.reduce(x, axis=dim, keepdims=keepdim),
+    fold=Fold(minimum, math.inf, wide=False),
     prepare=over_some,
     shape=reduced,
     vjp=lambda g, x, y, dim, keepdim: _tied(g, x, y, dim, keepdim),

@@ -100,6 +100,14 @@ class Plan(NamedTuple):
     # calls as (input, function, picks, their number or -1 if there are parameters, names of the parameters)
 
 
+class Fold(NamedTuple):
+    """How a reduction makes one of many."""
+
+    join: Op  # what makes one of two parts
+    neutral: float  # what changes nothing; infinite for integers too, which means the largest and smallest of their dtype
+    wide: bool  # whether parts of floats are held as float64
+
+
 class Op:
     """One row of the table. Calling it runs it on arrays, or records it if an operand is a tensor."""
 
@@ -128,6 +136,7 @@ class Op:
         method: bool = True,
         internal: bool = False,
         hint: str = "",
+        fold: Fold | None = None,
         accumulate: Callable | None = None,
         pullback: Callable | None = None,
         pushforward: Callable | None = None,
@@ -172,6 +181,7 @@ class Op:
         self.method = method and not internal
         self.hint = hint  # an operand that is known to be a function of the others, and only helps to compute
         self.internal = internal  # used by other rows or functions, and no function of its own
+        self.fold: Any = fold
         self.accumulate = accumulate
         self.parts = parts
         # Whether half precision is computed in single precision, and rounded once: not where nothing is rounded (`exact`).

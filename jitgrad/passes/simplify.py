@@ -22,15 +22,15 @@ from jitgrad.tape.row import CONST, CONTROL, ITEM, LEAF, Leaf, Row, reachable
 from jitgrad.tape.tape import Tape, with_tapes
 
 
-def simplify(tape: Tape, lowers: Callable[[Row], bool], outside: dict[Row, Row] | None = None) -> Tape:
+def simplify(tape: Tape, outside: dict[Row, Row] | None = None) -> Tape:
     """The same tape in fewer, simpler rows: composites lowered, copies and no-ops gone, equal rows shared.
 
-    Rows for which `lowers` is true are replaced by what their `lower` records. Leaves stay the same rows. With `outside`,
+    Rows become what their `lower` records, unless machine code folds them itself. Leaves stay the same rows. With `outside`,
     arrays among the constants become further inputs, which go first, and are put there by their leaves.
     """
     tracing = Trace()
     tracing.rows.update(dict.fromkeys(tape.rows))
-    new = recording(tracing, lambda: _Simplifier(lowers, tracing, outside).simplified(tape.rows, {}))
+    new = recording(tracing, lambda: _Simplifier(tracing, outside).simplified(tape.rows, {}))
     return Tape([*(outside or ()), *tape.inputs], [new[row] for row in tape.outputs], among=tracing.rows)
 
 
@@ -46,8 +46,8 @@ MOST_COUNTED = 1 << 16
 class _Simplifier:
     """Rows in, simpler rows out, which `tracing` collects in order."""
 
-    def __init__(self, lowers: Callable[[Row], bool], tracing: Trace, outside: dict[Row, Row] | None) -> None:
-        self.lowers, self.tracing, self.outside = lowers, tracing, outside
+    def __init__(self, tracing: Trace, outside: dict[Row, Row] | None) -> None:
+        self.tracing, self.outside = tracing, outside
         self.known: dict[Any, Row] = {}
 
     def simplified(self, rows: Iterable[Row], new: dict[Row, Any]) -> dict[Row, Any]:
@@ -85,7 +85,7 @@ class _Simplifier:
         rule = _Simplifier._of_one if one and op.parts is not None else _SIMPLER.get(op)
         if rule is not None and (simpler := rule(self, row, inputs)) is not None:
             return simpler
-        return self._lowered(row, inputs) if op.lower is not None and self.lowers(row) else self._shared(row, inputs)
+        return self._lowered(row, inputs) if op.lower is not None and op.fold is None else self._shared(row, inputs)
 
     def _lowered(self, row: Row, inputs: tuple[Row, ...]) -> Any:
         """What a composite row is made of; a tuple for one with several results."""
@@ -106,7 +106,7 @@ class _Simplifier:
 
         def simpler(tape: Tape) -> Tape:
             found.append({})
-            return simplify(tape, self.lowers, found[-1])
+            return simplify(tape, found[-1])
 
         params = with_tapes(row.params, simpler)
         arrays = [self.simplified([x], {})[x] for outside in found for x in outside.values()]
@@ -231,7 +231,7 @@ class _Simplifier:
         if not chain:
             return None
         plain = Row(gather, (x, index), row.params, index.shape, x.dtype, False)
-        found = self._lowered(plain, plain.inputs) if self.lowers(plain) else self._shared(plain, plain.inputs)
+        found = self._lowered(plain, plain.inputs)
         for y in reversed(chain):
             parts = tuple([found if z is x else self._spread(z.inputs[0], index.shape) for z in y.inputs])
             found, x = self._new(y.op, parts, y.params, y.dtype, index.shape), y

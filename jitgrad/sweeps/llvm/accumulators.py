@@ -28,8 +28,8 @@ class Accumulator:
     def __init__(self, nest: Any, row: Row) -> None:
         self.nest, self.row, self.f = nest, row, nest.f
         self.kind = kind_of(row.dtype)
-        self.held = held_as(row.op, self.kind)
-        self.join = functools.partial(joined, row.op)
+        self.held = held_as(row.op.fold, self.kind)
+        self.join = functools.partial(joined, row.op.fold)
         self.lanes = nest.lanes
         self.out = nest.writes[row]
         steps = nest.strides(self.out)
@@ -55,7 +55,7 @@ class Accumulator:
             self.f.register(self.register, self.held, self.lanes)
 
     def _start(self, block: Block, lanes: int) -> Lane:
-        return block.const(neutral(self.row.op, self.held), self.held, lanes)
+        return block.const(neutral(self.row.op.fold, self.held), self.held, lanes)
 
     def _clear(self) -> None:
         self.f.block.store(self._start(self.f.block, self.lanes), self.register)
@@ -102,7 +102,9 @@ class Accumulator:
     def _folded(self, value: Lane, mask: Lane | None) -> Lane:
         """As many lanes as the register has."""
         if mask is not None:
-            value = primitives.select(mask, value, value.block.const(neutral(self.row.op, value.type), value.type, value.lanes))
+            value = primitives.select(
+                mask, value, value.block.const(neutral(self.row.op.fold, value.type), value.type, value.lanes)
+            )
         while value.lanes > self.lanes:
             half = value.lanes // 2
             value = value.part(0, half) + value.part(half, half)

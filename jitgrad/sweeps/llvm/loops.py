@@ -12,7 +12,7 @@ from jitgrad.sweeps.llvm.expressions import evaluate
 from jitgrad.sweeps.llvm.function import moved
 from jitgrad.sweeps.llvm.lanes import Lane
 from jitgrad.sweeps.llvm.schedule import interleaved
-from jitgrad.sweeps.plan.layouts import REDUCTIONS, Access, contiguous, is_number, reduced_strides
+from jitgrad.sweeps.plan.layouts import Access, contiguous, is_number, reduced_strides
 from jitgrad.sweeps.plan.machine_types import kind_of
 from jitgrad.sweeps.plan.plan import Loop, Write
 from jitgrad.tape.row import Row
@@ -39,7 +39,7 @@ class LoopEmitter:
         self.short = known and len(self.groups) > 1 and 0 < innermost <= self.width
         if self.short:
             self.lanes = innermost
-        self.reductions = [Accumulator(self, row) for row in loop.items if isinstance(row, Row) and row.op in REDUCTIONS]
+        self.reductions = [Accumulator(self, row) for row in loop.items if isinstance(row, Row) and row.op.fold is not None]
         self.sizes: list[Lane] = []
         self.bases: dict[Access, Lane] = {}
         self.offsets: dict[Access, Lane] = {}
@@ -47,7 +47,7 @@ class LoopEmitter:
     def _write(self, item: Row | Write) -> Access:
         if isinstance(item, Write):
             return Access(item.row, item.offset, item.strides)
-        return Access(item, 0, reduced_strides(item) if item.op in REDUCTIONS else contiguous(self.space))
+        return Access(item, 0, reduced_strides(item) if item.op.fold is not None else contiguous(self.space))
 
     def strides(self, a: Access) -> list[int]:
         """The step for each level of this nest."""
@@ -111,7 +111,7 @@ class LoopEmitter:
 
     def _made_here(self, a: Access) -> bool:
         """Whether an operand is in a register because this loop has just computed it."""
-        return a.source in self.writes and a.source.op not in REDUCTIONS and a == self.writes[a.source]
+        return a.source in self.writes and a.source.op.fold is None and a == self.writes[a.source]
 
     def _fixed_along_inner(self) -> dict[Access, Lane]:
         """What does not move along the innermost dimension, read once before it."""
@@ -131,7 +131,7 @@ class LoopEmitter:
             inputs = [moved(block, self._operand(a, known, block, at, mask)) for a in self.reads[item]]
             if isinstance(item, Write):
                 self._put(block, item, inputs, at, mask)
-            elif item.op in REDUCTIONS:
+            elif item.op.fold is not None:
                 next(r for r in self.reductions if r.row is item).combine(inputs[0], block, at, mask)
             else:
                 value = known[self.writes[item]] = evaluate(item, inputs, block).splat(self.lanes)

@@ -19,7 +19,7 @@ def emit_running(f: Any, row: Row) -> None:
     along = row.params["dim"]
     (pointer, part), whole = f.operand(row.inputs[0]), stand_in(row.shape)
     result, kind, source = f.array(row, written=True), kind_of(row.dtype), kind_of(row.inputs[0].dtype)
-    held = held_as(sum, kind)
+    held = held_as(sum.fold, kind)
     f.count += 1
     name = f"R{f.count}"
     others = [d for d in range(row.ndim) if d != along and row.shape[d] != 1]
@@ -37,12 +37,12 @@ def emit_running(f: Any, row: Row) -> None:
         f.count += 1
         total = f"{name}.total{f.count}"
         f.register(f"%{total}", held, lanes)
-        f.block.store(f.block.const(neutral(sum, held), held, lanes), f"%{total}")
+        f.block.store(f.block.const(neutral(sum.fold, held), held, lanes), f"%{total}")
         k = f.open(total, f.size(row.shape[along]))
         block = f.block
         mask = None if mask is None else moved(block, mask)
         where = block.address(pointer, moved(block, ours) + k * f.size(part.strides[along]), source)
-        value = joined(sum, block.load(f"%{total}", held, lanes), block.load(where, source, lanes, mask).to(held))
+        value = joined(sum.fold, block.load(f"%{total}", held, lanes), block.load(where, source, lanes, mask).to(held))
         block.store(value, f"%{total}")
         block.store(value.to(kind), block.address(result, moved(block, theirs) + k * f.size(whole.strides[along]), kind), mask)
         f.close(total)

@@ -18,7 +18,7 @@ from jitgrad.ops.table import Op
 from jitgrad.sweeps.code.compile import Kernel
 from jitgrad.sweeps.interpreted import interpreted, run_by, runner_of
 from jitgrad.sweeps.machine.handlers import WORDS, Elementwise, Fold, Kind, Pick, Product, Put, entry, handler, parameters
-from jitgrad.sweeps.plan.layouts import REDUCTIONS, is_number
+from jitgrad.sweeps.plan.layouts import is_number
 from jitgrad.sweeps.plan.machine_types import DTYPES
 from jitgrad.sweeps.plan.segments import why_not_native
 from jitgrad.tape.row import CONST, CONTROL, ITEM, Row
@@ -158,7 +158,7 @@ class Assembly:
             return self._slot[row.inputs[0]]
         if op is matmul and (slot := self._product(row)) is not None:
             return slot
-        if op in REDUCTIONS and (slot := self._fold(row)) is not None:
+        if op.fold is not None and (slot := self._fold(row)) is not None:
             return slot
         if (op in _PICKING or (op is getitem and len(row.inputs) == 1)) and size <= MOST_PICKED:
             return self._pick(row.inputs[0], op.run(self._numbered(row.inputs[0].shape), **row.params))

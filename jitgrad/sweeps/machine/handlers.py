@@ -189,10 +189,10 @@ def _elementwise(f: Handler, kind: Elementwise) -> None:
 
 def _fold(f: Handler, kind: Fold) -> None:
     """Every repetition has its vector of parts, joined in a fixed order at its end."""
-    out, join = kind_of(kind.result), partial(joined, kind.op)
-    held, lanes = held_as(kind.op, out), _lanes(out, kind.operand)
+    out, join = kind_of(kind.result), partial(joined, kind.op.fold)
+    held, lanes = held_as(kind.op.fold, out), _lanes(out, kind.operand)
     source, result, size = f.pointer(3), f.pointer(2), f.word(6)
-    nothing = f.entry.const(neutral(kind.op, held), held, lanes)
+    nothing = f.entry.const(neutral(kind.op.fold, held), held, lanes)
     f.register("%parts", held, lanes)
     r = f.open("r", f.word(7))
     f.block.store(nothing, "%parts")

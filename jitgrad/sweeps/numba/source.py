@@ -15,7 +15,7 @@ from jitgrad.ops.reductions import amax, cumsum, prod
 from jitgrad.sweeps.numba.control import write_control, write_indexed, write_running
 from jitgrad.sweeps.plan.folds import held_as, neutral
 from jitgrad.sweeps.plan.indexing import is_indexed
-from jitgrad.sweeps.plan.layouts import REDUCTIONS, Access, contiguous, is_number, place, reduced_strides
+from jitgrad.sweeps.plan.layouts import Access, contiguous, is_number, place, reduced_strides
 from jitgrad.sweeps.plan.machine_types import NUMPY, kind_of
 from jitgrad.sweeps.plan.plan import Loop, Phase, Plan, Write
 from jitgrad.tape.row import CONST, CONTROL, ITEM, Row
@@ -108,10 +108,10 @@ class _Writer:
         return "\n\n".join([*self.functions, "\n".join(text) + "\n"])
 
     def _loop(self, loop: Loop) -> None:
-        reductions = [row for row in loop.items if isinstance(row, Row) and row.op in REDUCTIONS]
+        reductions = [row for row in loop.items if isinstance(row, Row) and row.op.fold is not None]
         for row in reductions:
-            held = held_as(row.op, kind_of(row.dtype))
-            nothing = neutral(row.op, held)
+            held = held_as(row.op.fold, kind_of(row.dtype))
+            nothing = neutral(row.op.fold, held)
             start = str(float(nothing)).replace("inf", "np.inf") if held[0] == "f" else str(nothing)
             name = f"sum_{self.names[row]}"
             self.lines.append(
@@ -128,7 +128,7 @@ class _Writer:
                 self.lines.append(f"{'    ' * depth}{target} {'+=' if item.adds else '='} {value}  # {note}")
                 continue
             values = [self._read(a, loop.space, made) for a in self.plan.operands(item)]
-            if item.op in REDUCTIONS:
+            if item.op.fold is not None:
                 self._accumulate(depth, item, values[0], loop)
                 continue
             self._line(depth, item, values)

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
-from jitgrad.ops.movement import sum
-from jitgrad.ops.reductions import amax, prod
-from jitgrad.ops.table import Op
+from jitgrad.ops.table import Fold
 from jitgrad.sweeps.plan.machine_types import NUMPY
 
 
-def held_as(op: Op, type: str) -> str:
-    """The type in which parts of a result are held: sums and products of floats are float64."""
-    return "f64" if op in (sum, prod) and type[0] == "f" else type
+def held_as(fold: Fold, type: str) -> str:
+    """The type in which parts of a result are held."""
+    return "f64" if fold.wide and type[0] == "f" else type
 
 
-def neutral(op: Op, held: str) -> Any:
+def neutral(fold: Fold, held: str) -> Any:
     """What joined to anything changes nothing."""
-    if op in (sum, prod):
-        return int(op is prod)
-    info = np.iinfo(NUMPY[held]) if held[0] != "f" else None
-    low, high = (float("-inf"), float("inf")) if info is None else (info.min, info.max)
-    return low if op is amax else high
+    if held[0] == "f":
+        return int(fold.neutral) if math.isfinite(fold.neutral) else fold.neutral
+    info = np.iinfo(NUMPY[held])
+    return int(min(max(fold.neutral, info.min), info.max))

@@ -13,19 +13,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jitgrad.ops.arithmetic import add, mul
-from jitgrad.ops.choosing import maximum, minimum
-from jitgrad.ops.movement import reshape, sum
-from jitgrad.ops.reductions import amax, amin, prod
+from jitgrad.ops.movement import reshape
 from jitgrad.tape.row import Row
 from jitgrad.tape.strides import ANYTHING, part_of, stand_in
 from jitgrad.tape.strides import in_order as contiguous
 
 __all__ = ["contiguous", "stand_in"]
-
-FOLDS = {sum: add, prod: mul, amax: maximum, amin: minimum}
-"""The reductions, by what makes one of two parts."""
-REDUCTIONS = tuple(FOLDS)
 
 
 class Access(NamedTuple):
@@ -101,7 +94,7 @@ def _may_be_free(row: Row) -> bool:
 
 
 def _reduces_nothing(row: Row) -> bool:
-    if row.op not in REDUCTIONS or row.inputs[0].dtype != row.dtype:
+    if row.op.fold is None or row.inputs[0].dtype != row.dtype:
         return False
     shape = row.inputs[0].shape
     return all(shape[d] == 1 for d in row.params["dim"] if shape)
@@ -109,7 +102,7 @@ def _reduces_nothing(row: Row) -> bool:
 
 def moved(row: Row, x: np.ndarray) -> np.ndarray | None:
     """The part of the stand-in `x` that `row` makes of it; None for a reshape that has to copy."""
-    return part_of(x, *((reshape, {"shape": row.shape}) if row.op in REDUCTIONS else (row.op, row.params)))
+    return part_of(x, *((reshape, {"shape": row.shape}) if row.op.fold is not None else (row.op, row.params)))
 
 
 def reduced_strides(row: Row) -> tuple[int, ...]:
@@ -121,7 +114,7 @@ def reduced_strides(row: Row) -> tuple[int, ...]:
 
 def space_of(row: Row) -> tuple[int, ...]:
     """The index space that an elementwise row or a reduction is computed over."""
-    return space(row.inputs[0].shape if row.op in REDUCTIONS else row.shape)
+    return space(row.inputs[0].shape if row.op.fold is not None else row.shape)
 
 
 def same_elements(a: Access, over: tuple[int, ...]) -> bool:

@@ -6,7 +6,7 @@ step or two of cheap arithmetic away from what is in memory anyway, the loop tha
 
 from __future__ import annotations
 
-from jitgrad.sweeps.plan.layouts import REDUCTIONS, Access, contiguous, is_number, same_elements
+from jitgrad.sweeps.plan.layouts import Access, contiguous, is_number, same_elements
 from jitgrad.sweeps.plan.plan import Loop, Nest, Plan, Write
 from jitgrad.tape.row import Row
 
@@ -24,7 +24,7 @@ def recompute(plan: Plan) -> None:
 
 def _in_nest(plan: Plan, nest: Nest) -> None:
     loops = nest.loops()
-    maker = {row: loop for loop in loops for row in loop.items if isinstance(row, Row) and row.op not in REDUCTIONS}
+    maker = {row: loop for loop in loops for row in loop.items if isinstance(row, Row) and row.op.fold is None}
     for row, made in list(maker.items()):
         if row not in plan.local:
             continue
@@ -72,7 +72,7 @@ def _cone(plan: Plan, row: Row, maker: dict[Row, Loop]) -> list[Row] | None:
 def _drop_unread(plan: Plan, loop: Loop) -> None:
     """Remove what a loop computes for nobody, the last rows first."""
     for item in reversed(list(loop.items)):
-        if isinstance(item, Write) or item.op in REDUCTIONS or item in plan.stored:
+        if isinstance(item, Write) or item.op.fold is not None or item in plan.stored:
             continue
         if not any(a.source is item for a in _reads(plan, loop)):
             loop.items.remove(item)

@@ -21,7 +21,7 @@ from jitgrad.ops.reductions import cumsum
 from jitgrad.ops.table import Op
 from jitgrad.sweeps.plan.folds import held_as
 from jitgrad.sweeps.plan.indexing import arrays_of, is_indexed
-from jitgrad.sweeps.plan.layouts import FOLDS, contiguous
+from jitgrad.sweeps.plan.layouts import contiguous
 from jitgrad.sweeps.plan.machine_types import NUMPY, kind_of
 from jitgrad.tape.row import CONST, LEAF, NOTHING, Row, constant
 from jitgrad.tape.tape import Tape
@@ -86,7 +86,7 @@ class _Writer:
             return [constant(value) for value in np.asarray(row.params["value"]).ravel()]
         if op.kind == "elementwise":
             return [self._new(op, parts, row.params, row.dtype) for parts in zip(*map(self.of, row.inputs))]
-        if op in FOLDS:
+        if op.fold is not None:
             return self._folded(row)
         if op is cumsum:
             return self._running(row)
@@ -124,7 +124,7 @@ class _Writer:
         parts: list[list[Row]] = [[] for _ in range(math.prod(kept))]
         for k, element in zip(groups.tolist(), self.of(x)):
             parts[k].append(element)
-        return [self._fold(FOLDS[row.op], many, self._wide(row), row.dtype) for many in parts]
+        return [self._fold(row.op.fold.join, many, self._wide(row), row.dtype) for many in parts]
 
     def _running(self, row: Row) -> list[Row]:
         """Element after element; an element that has gone before is one step back along the dimension."""
@@ -138,7 +138,7 @@ class _Writer:
     @staticmethod
     def _wide(row: Row) -> np.dtype:
         """The dtype of what is added up or multiplied, as in loops."""
-        return NUMPY[held_as(row.op if row.op in FOLDS else sum, kind_of(row.dtype))]
+        return NUMPY[held_as(row.op.fold or sum.fold, kind_of(row.dtype))]
 
     def _fold(self, op: Op, many: list[Row], wide: np.dtype, dtype: np.dtype) -> Row:
         if not many:

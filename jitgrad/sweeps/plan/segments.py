@@ -17,7 +17,6 @@ import numpy as np
 from jitgrad.ops.choosing import cast
 from jitgrad.sweeps.plan.indexing import is_indexed
 from jitgrad.sweeps.plan.layouts import (
-    REDUCTIONS,
     Access,
     Layouts,
     contiguous,
@@ -194,7 +193,7 @@ class _Planner:
                 self._call(row, phase)
             elif row.op.parts is not None or self._copies(row) or self.layouts.is_free(row):
                 self._writes(row, phase)
-            elif is_number(row) and row.op not in REDUCTIONS:
+            elif is_number(row) and row.op.fold is None:
                 self._number(row, phase)
             else:
                 self._looped(row, phase)
@@ -250,7 +249,7 @@ class _Planner:
             self._note_read(self.layouts.access(x), row, (at, over))
         self._loop(phase, at, over).items.append(row)
         self.place[row] = at
-        if row.op in REDUCTIONS and (not over or reduced_strides(row)[0] == 0):
+        if row.op.fold is not None and (not over or reduced_strides(row)[0] == 0):
             self.place[row] = Place(at.level)  # complete after the last tile
 
     def _writes(self, row: Row, phase: Phase) -> None:
@@ -320,12 +319,12 @@ class _Planner:
 
     @staticmethod
     def _is_plain_number(source: Row) -> bool:
-        return is_number(source) and source.op not in REDUCTIONS and source.op.parts is None and not is_call(source)
+        return is_number(source) and source.op.fold is None and source.op.parts is None and not is_call(source)
 
     @staticmethod
     def _in_register(a: Access, over: tuple[int, ...]) -> bool:
         """Whether a loop over `over` that also computes the source of `a` has it in a register when it needs it."""
-        return a.source.op not in REDUCTIONS and space_of(a.source) == over and same_elements(a, over)
+        return a.source.op.fold is None and space_of(a.source) == over and same_elements(a, over)
 
     @staticmethod
     def _tiled_alike(a: Access, over: tuple[int, ...]) -> bool:

@@ -9,7 +9,7 @@ import numpy as np
 from jitgrad.ops.linalg import matmul
 from jitgrad.ops.reductions import cumsum
 from jitgrad.sweeps.plan.indexing import is_indexed, why_not_indexed
-from jitgrad.sweeps.plan.layouts import REDUCTIONS, is_number, stand_in
+from jitgrad.sweeps.plan.layouts import is_number, stand_in
 from jitgrad.tape.row import ITEM, Row
 
 FLOATS = frozenset(map(np.dtype, ("float16", "float32", "float64")))
@@ -21,7 +21,7 @@ SMALL_PRODUCT = 1 << 17
 
 def why_no_kernel(row: Row, largest_product: float) -> str:
     """Why NumPy runs a row ("" if machine code can); `largest_product` is how many multiplications a product may take."""
-    if row.op in REDUCTIONS:
+    if row.op.fold is not None:
         supported = row.inputs[0].dtype in NATIVE_DTYPES and row.dtype != BOOL
         return "" if supported else f"no kernel for {row.dtype.name}"
     if row.op is matmul:
