@@ -211,7 +211,7 @@ def cases(shapes: list[tuple[int, ...]], *kinds: str) -> Iterator[Case]:
         if op.hint or (kinds and op.kind not in kinds):  # with a hint it is no function of free operands: see test_edges.py
             continue
         for sample in op.samples() if op.samples is not None else [{}]:
-            if op.kind == "elementwise":
+            if op.elementwise:
                 params, operands = sample, [shapes[i % len(shapes)] for i in range(len(op.inputs))]
             else:
                 given, params = sample
@@ -321,7 +321,7 @@ def expected(case: Case) -> tuple[np.ndarray, np.dtype]:
     with np.errstate(all="ignore"):
         value = oracle(*[np.array(x) for x in wide], **case.params)
         half = given[-1].dtype if op.single and given[-1].dtype in jg.dtypes.HALF else None
-        if op.kind == "composite":
+        if op.inlined:
             found = [x.numpy() for x in op(*map(jg.from_numpy, given), **case.params)]
         else:
             found = op.run(*given if half is None else [x.astype(np.float32) for x in given], **case.params)
@@ -351,7 +351,7 @@ def close(got: Any, want: Any, ulps: float, what: str, floor: float = 0.0) -> No
 def test_row_is_complete(op: Op) -> None:
     assert op.differentiable == (op.name not in NOT_DIFFERENTIABLE)
     assert bool(op.holes()) == (op.name in HOLES)
-    if op.kind == "elementwise":
+    if op.elementwise:
         assert len(op.domain) == len(op.inputs)
         assert op.prepare is None or op.samples is not None
     else:
@@ -499,8 +499,8 @@ def test_sweeps_agree(dtype: str, layout: str) -> None:
     many = [case for case in prepared(dtype, layout) if legal(case)]
     what = f"{dtype} {layout}"
     if dtype == "float16" and layout not in SHAPES:  # these derivatives are compiled for "broadcast" as well
-        compare_sweeps([case for case in many if case.op.kind == "elementwise"], 0, what, 32, 8)
-        many = list({case.op: case for case in many if case.op.kind != "elementwise"}.values())
+        compare_sweeps([case for case in many if case.op.elementwise], 0, what, 32, 8)
+        many = list({case.op: case for case in many if not case.op.elementwise}.values())
     compare_sweeps(many, 1 if "float" in dtype else 0, what, 32, 8)
 
 

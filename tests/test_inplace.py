@@ -67,7 +67,7 @@ def test_in_place_methods_return_the_tensor_and_keep_its_dtype() -> None:
     assert z.item() == 0.5
 
 
-IN_PLACE = [op for op in TABLE.values() if op.kind == "elementwise" and hasattr(jg.Tensor, op.name + "_")]
+IN_PLACE = [op for op in TABLE.values() if op.elementwise and hasattr(jg.Tensor, op.name + "_")]
 
 
 @pytest.mark.parametrize("op", IN_PLACE, ids=lambda op: op.name)

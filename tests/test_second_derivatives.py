@@ -20,7 +20,7 @@ from jitgrad.ops.arithmetic import pow, pow_scalar
 from jitgrad.ops.table import Rule
 from tests.test_edges import FUNCTIONS, LARGE, TOLERANCE, bessel
 
-ROWS = [op for op in rows() if op.kind == "elementwise" and op.differentiable and not op.internal]
+ROWS = [op for op in rows() if op.elementwise and op.differentiable and not op.internal]
 ROWS += [pow_scalar, binary_cross_entropy_with_logits]
 DIGITS = {"float32": 200, "float64": 1100}  # from the largest number to the smallest, and some more
 EXPONENTS = [{"exponent": e} for e in (2, 3, 4, 5, -1, -2, -3, 0.5, -0.5, 1.5, 1.7, 0, 1, 0.01, 30.0, 100)]

@@ -123,7 +123,7 @@ def test_what_traced_code_takes_for_a_view_shares_memory_in_eager_code(layout):
             assert views == [bool(shares)], (layout, tuple(start.shape), name, k)
 
 
-@pytest.mark.parametrize("op", [op for op in TABLE.values() if op.kind == "elementwise"], ids=lambda op: op.name)
+@pytest.mark.parametrize("op", [op for op in TABLE.values() if op.elementwise], ids=lambda op: op.name)
 def test_the_strides_of_elementwise_results_are_those_of_numpy(op):
     if op in (alias, detach):  # whose result is their operand
         return

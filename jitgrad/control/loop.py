@@ -265,4 +265,8 @@ def _batch(row: Row, operands: Operands, size: int) -> list[Any]:
     ]
 
 
-LOOP = Control(_run, _plainly, kind="loop", batch=_batch)
+def _may_never_end(row: Row) -> Sequence[Row]:
+    return row.inputs if row.params["length"] is None else ()
+
+
+LOOP = Control(_run, _plainly, kind="loop", batch=_batch, checks=_may_never_end)

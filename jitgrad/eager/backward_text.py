@@ -143,7 +143,7 @@ class _Text:
             return
         assert step.plan is not None
         conditions = [f"{r}.plan is not {self.known(step.plan)}", f"{r}.extra is not None"]
-        if step.op.kind != "elementwise" or step.op is cast:  # these have the shape and dtype of their inputs
+        if not step.op.elementwise or step.op is cast:  # these have the shape and dtype of their inputs
             conditions += self.unlike(r, step.shape, step.dtype)
         if step.params:
             conditions.append(f"{r}.params != {self.known(step.params)}")

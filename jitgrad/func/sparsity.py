@@ -14,7 +14,7 @@ from jitgrad.ops.indexing import filled, gather, getitem, index_add, index_put, 
 from jitgrad.passes.pattern import Pattern, stacked, union
 from jitgrad.record.apply import Trace, grad_mode
 from jitgrad.record.checking import checked
-from jitgrad.tape.row import CONST, CONTROL, ITEM, LEAF, Row, Several, reachable
+from jitgrad.tape.row import CONST, ITEM, LEAF, Row, Several, reachable
 from jitgrad.tape.tape import Tape
 from jitgrad.tensors.tensor import Tensor
 from jitgrad.tracing.function import trace
@@ -165,7 +165,7 @@ class _Patterns:
         op = row.op
         if op is ITEM:
             return self.found[row.inputs[0]][row.params["k"]]
-        if op.kind in CONTROL:
+        if op.holds_tapes:
             return getattr(_Loops, op.kind)(self, row, [self.found.get(x) for x in row.inputs])
         differentiable = (
             [rule is not None for rule in op.rules * len(row.inputs)] if op.variadic else [rule is not None for rule in op.rules]
@@ -191,7 +191,7 @@ class _Patterns:
 
     def _moved(self, row: Row, parts: list[Any]) -> Any:
         """The row itself, run on the numbers of the elements, says where each one comes from; 0 is nowhere."""
-        if row.op.kind == "index" and any(x in self.touched for x in row.inputs[1:]):
+        if not row.op.variadic and any(x in self.touched for x in row.inputs[1:]):
             return self._dense(row, parts)
         numbers, blocks, start = [], [Pattern(1, self.n)], 1
         movable = row.inputs if row.op.variadic else row.inputs[:1]

@@ -38,8 +38,6 @@ from jitgrad.tensors.inplace import overwrite
 from jitgrad.tensors.numpy_protocols import FUNCTIONS, NUMPY
 from jitgrad.tensors.tensor import Tensor
 
-_KINDS = ("elementwise", "reduction", "movement", "sorting", "splitting", "composite", "linalg")
-
 
 def _own(module: Any) -> dict[str, Callable]:
     """The public functions that a module defines itself."""
@@ -89,7 +87,7 @@ NAMESPACES: dict[str, dict[str, Callable]] = {"linalg": {}}
 """The functions of rows that users find elsewhere than at the top."""
 
 for _op in TABLE.values():
-    if _op.kind in _KINDS and not _op.internal:
+    if not _op.internal and not _op.variadic:
         _home = NAMESPACES[_op.namespace] if _op.namespace else FUNCTIONS
         _home[_op.name] = bound(_op, accepting_arrays)
         for _name in _op.aliases:
@@ -139,7 +137,7 @@ for _name, _function in FUNCTIONS.items():
         setattr(Tensor, _name, _function)
 
 for _op in TABLE.values():
-    if _op.kind != "elementwise" or _op.prepare is not None or not _op.method:
+    if not _op.elementwise or _op.prepare is not None or not _op.method:
         continue
     for _name in (_op.name, *_op.aliases):
         if _op.result == "integer":  # has no quick way: that is for floats
@@ -249,7 +247,7 @@ def _inplace(name: str, function: Callable) -> Callable:
 
 
 for _op in TABLE.values():
-    if _op.kind == "elementwise" and not _op.internal and _op.name != "where":
+    if _op.elementwise and not _op.internal and _op.name != "where":
         for _name in (_op.name, *_op.aliases):
             _ATTACHED[_name + "_"] = _inplace(_name, FUNCTIONS[_name])
 for _name in ("pow", "clamp", "round", "masked_fill", "scatter_add", "index_add", "cumsum"):

@@ -30,7 +30,7 @@ def bound(op: Op, accept: Callable = lambda args: args) -> Callable:
     `accept` may turn the operands into others if none of them is a tensor.
     """
     n = len(op.inputs)
-    plain = op.kind == "elementwise" and op.prepare is None and op.result != "integer"
+    plain = op.elementwise and op.prepare is None and op.result != "integer"
     quick: Any
     if plain and n == 1:
         quick = quick_unary(op)
@@ -47,7 +47,7 @@ def bound(op: Op, accept: Callable = lambda args: args) -> Callable:
                 out = quick(*args)
                 return out if out is not NotImplemented else apply(op, args)  # which says what is wrong
             return _call(op, args, kwargs, accept)
-    elif op.kind == "reduction" and op.prepare is not None and not op.composite:
+    elif op.reduces and op.prepare is not None and not op.composite:
         reduce, canonical = quick_one(op), _canonical(op)
 
         def function(*args: Any, **kwargs: Any) -> Any:
@@ -92,7 +92,7 @@ def _call(op: Op, args: tuple, kwargs: dict[str, Any], accept: Callable) -> Any:
     operands = list(accept(operands))
     if len(operands) < n:
         raise TypeError(f"{op.name} takes {n} operand{'s' * (n > 1)} ({', '.join(op.inputs)}), {len(operands)} given")
-    if op.kind != "elementwise":
+    if not op.elementwise:
         for name, operand in zip(op.inputs, operands):
             if not isinstance(operand, Handle):
                 raise TypeError(f"{op.name}: {name} must be a tensor, not {type(operand).__name__}")
@@ -119,7 +119,7 @@ def _call(op: Op, args: tuple, kwargs: dict[str, Any], accept: Callable) -> Any:
 
 
 def _result(op: Op, operands: list[Any], params: dict[str, Any]) -> Any:
-    found = op.run(*operands, **params) if op.kind == "composite" else apply(op, operands, params)
+    found = op.run(*operands, **params) if op.inlined else apply(op, operands, params)
     return results_of(op, found) if op.several else found
 
 

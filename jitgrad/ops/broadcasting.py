@@ -23,14 +23,12 @@ def broadcast_shape(op: Op, shapes: Sequence[tuple[int, ...]]) -> tuple[int, ...
 def shape_error(op: Op, values: Sequence[Any], error: ValueError) -> Exception:
     """What to raise where NumPy raised `error` for operands whose shapes do not fit."""
     shapes = " and ".join(str(list(np.shape(v))) for v in values)
-    if op.kind == "elementwise" and "broadcast" not in str(error):  # such as an integer to a negative power
+    if op.elementwise and "broadcast" not in str(error):  # such as an integer to a negative power
         return RuntimeError(f"{op.name}: {str(error)[:1].lower()}{str(error)[1:]}")
-    if op.kind == "elementwise":
+    if op.elementwise:
         return RuntimeError(
             f"{op.name}: shapes {shapes} do not broadcast: aligned at the right, sizes must be equal, or one of them 1"
         )
-    if op.kind == "matmul":
-        return RuntimeError(
-            f"matmul: shapes {shapes} do not fit: the last size of the first must be the last but one of the second"
-        )
-    return RuntimeError(f"{op.name}: shapes {shapes}: {error}")
+    return RuntimeError(
+        f"{op.name}: shapes {shapes} do not fit: {op.misfit}" if op.misfit else f"{op.name}: shapes {shapes}: {error}"
+    )

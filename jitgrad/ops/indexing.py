@@ -160,10 +160,11 @@ def into_zeros(adds: Callable, g: Any, shape: tuple[int, ...], dtype: np.dtype, 
 getitem = Op(
     _getitem,
     kind="index",
+    linear=True,
     inputs=("x", "*arrays"),
     output="y",
     label="slice",
-    method=False,
+    internal=True,
     view=True,
     checks=lambda row: row.inputs[1:],
     vjp=(
@@ -181,9 +182,10 @@ getitem = Op(
 index_add = Op(
     _index_add,
     kind="index",
+    linear=True,
     inputs=("x", "g", "*arrays"),
     output="y",
-    method=False,
+    internal=True,
     checks=lambda row: row.inputs[2:],
     vjp=(lambda g: g, lambda g, arrays, index: getitem(g, *arrays, index=index)),
     shape=lambda x, g, *arrays, index: Spec(x.shape, x.dtype),
@@ -196,10 +198,11 @@ index_add = Op(
 index_put = Op(
     _index_put,
     kind="index",
+    linear=True,
     inputs=("x", "value", "*arrays"),
     output="y",
     label="copy_slices",
-    method=False,
+    internal=True,
     checks=lambda row: row.inputs[2:],
     vjp=(
         lambda g, arrays, value_shape, value_dtype, index: index_put(g, _zeros(value_shape, value_dtype), *arrays, index=index),
@@ -254,7 +257,7 @@ within = Op(
     kind="index",
     inputs=("x",),
     output="y",
-    method=False,
+    internal=True,
     checks=lambda row: row.inputs,
     shape=lambda x, size: Spec(x.shape, np.dtype(np.int32)),
     samples=lambda: [([NAMES], {"size": 3})],
@@ -266,7 +269,7 @@ places = Op(
     kind="index",
     inputs=("x",),
     output="y",
-    method=False,
+    internal=True,
     shape=lambda x, size: Spec((size,), np.dtype(np.int32)),
     samples=lambda: [([NAMES], {"size": 4})],
 )
@@ -301,6 +304,7 @@ def _lower_scatter_add(x: Any, index: Any, src: Any, dim: int) -> Any:
 gather = Op(
     _gather,
     kind="index",
+    linear=True,
     inputs=("x", "index"),
     output="y",
     method=False,
@@ -319,6 +323,7 @@ gather = Op(
 scatter_add = Op(
     _scatter_add,
     kind="index",
+    linear=True,
     inputs=("x", "index", "src"),
     output="y",
     method=False,

@@ -33,6 +33,7 @@ matmul = Op(
     output="z",
     method=False,
     label="mm",
+    misfit="the last size of the first must be the last but one of the second",
     vjp=(lambda g, y: matmul(g, transposed(y)), lambda g, x: matmul(transposed(x), g)),
     lower=_lower_matmul,
     shape=lambda x, y: (x.shape[:-1] + y.shape[-1:], x.dtype),

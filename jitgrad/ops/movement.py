@@ -221,6 +221,7 @@ def _narrow_params(x: Any, dim: int, start: int, length: int) -> dict[str, Any]:
 cat = Op(
     lambda *xs, dim: np.concatenate(xs, axis=dim),
     kind="cat",
+    linear=True,
     inputs=("*xs",),
     output="y",
     method=False,

@@ -34,6 +34,7 @@ TABLE: dict[str, Op] = {}
 _RAW = frozenset({np.ndarray, np.float16, np.float32, np.float64, np.bool_, np.int64, int, float, bool})
 _COMPUTED = frozenset({"elementwise", "reduction", "matmul", "linalg", "njit", "splitting"})
 """The kinds of ops whose results are rounded; the others move numbers, or say what is to be done with other tapes."""
+_IN_ORDER = frozenset({"call", "custom", "item", "linalg", "loop", "matmul", "njit", "sorting", "splitting", "switch"})
 
 
 class Hole:
@@ -152,10 +153,12 @@ class Op:
         named: bool = True,
         namespace: str = "",
         symmetric: bool = False,
+        misfit: str = "",
     ) -> None:
         self.name = ""
         self.named = named  # whether users get several results by name, or as a plain tuple
         self.namespace = namespace  # where users find it, as `linalg`; else at the top, and among the methods
+        self.misfit = misfit  # what holds of the shapes of operands that fit
         self.symmetric = symmetric  # whether it is a function of symmetric matrices alone
         self.run = run
         self.also = also  # the kinds of dtypes, by NumPy's letters, that the kernel is right for beside floats
@@ -163,7 +166,14 @@ class Op:
         self.cheap = cheap  # whether it takes about as long as a load
         self.hot = hot  # whether a kernel of its own is worth it where eager code uses it much
         self.hot_run: Callable | None = None  # how it is run there, if otherwise
-        self.kind = kind
+        self.kind = kind  # by which passes find their rule for it
+        self.elementwise = kind == "elementwise"
+        self.inlined = kind == "composite"  # it never becomes a row: what it is written in does
+        self.of_user = kind == "njit"  # its errors are the user's, and its results are looked at
+        self.holds_tapes = kind in ("loop", "switch")  # among its parameters
+        self.in_order = kind in _IN_ORDER  # whether results lie in memory in order, whatever the operands do
+        self.reduces = kind == "reduction"
+        self.moves = kind in ("movement", "cat")  # whether each element is one of an operand, or 0
         self.inputs = inputs
         self.outputs = outputs or (output,)  # the names of the results
         self.several = several or bool(outputs)  # whether a row has several results, which further rows take from it
@@ -182,6 +192,7 @@ class Op:
         self.hint = hint  # an operand that is known to be a function of the others, and only helps to compute
         self.internal = internal  # used by other rows or functions, and no function of its own
         self.fold: Any = fold
+        self.native = kernel is not None or fold is not None  # machine code computes it itself; else it gets what `lower` says
         self.accumulate = accumulate
         self.parts = parts
         # Whether half precision is computed in single precision, and rounded once: not where nothing is rounded (`exact`).
@@ -357,7 +368,7 @@ def infer(op: Op, operands: list[Any], params: dict[str, Any]) -> Spec:
 
     Without a rule of its own an op is run on stand-ins that take no memory (one element, repeated by stride 0).
     """
-    if op.kind == "elementwise":
+    if op.elementwise:
         key = (op.name, op.result, *(o.dtype for o in operands), *(params.items() if op.name == "cast" else ()))
         found = _dtypes_seen.get(key)
         if found is None:

@@ -22,7 +22,7 @@ from jitgrad.ops.table import infer
 from jitgrad.record.apply import apply
 from jitgrad.record.trace import constant_tensor
 from jitgrad.tape.handle import tensor
-from jitgrad.tape.row import CONST, CONTROL, ITEM, Row, Several
+from jitgrad.tape.row import CONST, ITEM, Row, Several
 from jitgrad.tape.tape import Tape
 
 
@@ -54,12 +54,12 @@ def batched(row: Row, operands: Operands, size: int) -> Any:
     if row.op is ITEM:
         return operands[0][row.params["k"]]
     if not any(isinstance(x, Batch) for x in operands):
-        return row.op(*operands, **row.params) if row.op.kind in CONTROL else apply(row.op, operands, row.params)
+        return row.op(*operands, **row.params) if row.op.holds_tapes else apply(row.op, operands, row.params)
     rule = row.op.batch or RULES.get(row.op.kind)
     if rule is None:
         raise HoleError(f"{row.op.name} has no batching rule, so it cannot run under vmap: use a loop and stack()")
     out = rule(row, operands, size)
-    if row.op.kind in CONTROL:
+    if row.op.holds_tapes:
         return out
     return list(map(Batch, out)) if row.op.several else Batch(out)
 

@@ -59,9 +59,9 @@ def _through(sweep: Sweep, row: Row, ts: Tangents) -> Any:
         return (ts[0] or {}).get(row.params["k"])
     if op.pushforward is not None:
         return op.pushforward(sweep, row, ts)
-    if op.kind == "elementwise" and not op.composite:
+    if op.elementwise and not op.composite:
         return _diagonal(sweep, row, ts)
-    if op.linear or op.kind in ("cat", "index"):
+    if op.linear:
         operands = _linear_operands(sweep, row, ts)
         if operands is not None:
             return op(*operands, **row.params)

@@ -57,7 +57,7 @@ def reverse(
             plan = row.plan
             if not recorded and plan is not None and plan.plain:
                 sweep.plainly(row, plan, g)
-            elif recorded and values is None and row.saved is None and row.op.kind == "elementwise":
+            elif recorded and values is None and row.saved is None and row.op.elementwise:
                 sweep.traced(row, g)
             else:
                 sweep.through(row, g)

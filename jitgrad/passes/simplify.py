@@ -18,7 +18,7 @@ from jitgrad.ops.table import Op, infer
 from jitgrad.record.apply import Trace
 from jitgrad.record.trace import recording
 from jitgrad.tape.handle import tensor
-from jitgrad.tape.row import CONST, CONTROL, ITEM, LEAF, Leaf, Row, reachable
+from jitgrad.tape.row import CONST, ITEM, LEAF, Leaf, Row, reachable
 from jitgrad.tape.tape import Tape, with_tapes
 
 
@@ -59,9 +59,9 @@ class _Simplifier:
                 new[row] = lowered[row.params["k"]]
                 continue
             inputs = tuple([new[x] for x in row.inputs])
-            changing = op in _CHANGING or op.lower is not None or op.parts is not None or op.kind in (*CONTROL, "movement")
+            changing = op in _CHANGING or op.lower is not None or op.parts is not None or op.holds_tapes or op.moves
             simpler = self._simpler(row, inputs) if changing else self._shared(row, inputs)
-            smaller = not op.several and simpler.op.kind == "elementwise" and simpler.shape
+            smaller = not op.several and simpler.op.elementwise and simpler.shape
             new[row] = self._smaller(simpler) if smaller else simpler
         return new
 
@@ -74,18 +74,18 @@ class _Simplifier:
             self.outside[leaf] = row
             self.tracing.rows.add(leaf)
             return leaf
-        if op.kind in CONTROL:
+        if op.holds_tapes:
             return self._simpler_inside(row, inputs)
         if op in _COPIES or (op in _SHAPED and inputs[0].shape == row.shape) or (op is cast and inputs[0].dtype == row.dtype):
             return inputs[0]
         one = not op.several and math.prod(row.shape) == 1
-        moves = op.kind == "movement" or op is getitem
+        moves = op.moves or op is getitem
         if one and moves and op.parts is None and [math.prod(x.shape) for x in inputs] == [1]:
             return self._reshaped(inputs[0], row.shape)  # wherever it is moved to
         rule = _Simplifier._of_one if one and op.parts is not None else _SIMPLER.get(op)
         if rule is not None and (simpler := rule(self, row, inputs)) is not None:
             return simpler
-        return self._lowered(row, inputs) if op.lower is not None and op.fold is None else self._shared(row, inputs)
+        return self._lowered(row, inputs) if op.lower is not None and not op.native else self._shared(row, inputs)
 
     def _lowered(self, row: Row, inputs: tuple[Row, ...]) -> Any:
         """What a composite row is made of; a tuple for one with several results."""
@@ -110,7 +110,7 @@ class _Simplifier:
 
         params = with_tapes(row.params, simpler)
         arrays = [self.simplified([x], {})[x] for outside in found for x in outside.values()]
-        if row.op.kind == "loop":
+        if "layout" in row.params:  # a loop
             params["layout"] = row.params["layout"].after(*map(len, found))
             own = len(found[0])
             start = row.params["layout"].consts
@@ -222,7 +222,7 @@ class _Simplifier:
         if not one_along(x, index, dim):
             return None
         chain = []
-        while x.op.kind == "elementwise":
+        while x.op.elementwise:
             differing = {y for y in x.inputs if not (y.op is expand and _is_same_along(y, dim))}
             if len(differing) != 1:
                 break

@@ -70,7 +70,7 @@ def apply(op: Op, operands: Sequence[Any], params: dict[str, Any] = NOTHING) -> 
         values.append(value)
     if traced:
         return _apply_traced(cls, op, operands, params)
-    if op.kind == "elementwise":
+    if op.elementwise:
         if op is not cast and not _uniform(op, values):
             operands, half = same_dtype(op, operands)
             if half is not None:
@@ -85,13 +85,13 @@ def apply(op: Op, operands: Sequence[Any], params: dict[str, Any] = NOTHING) -> 
     try:
         value = quiet.run(op.run if op.kernel or op.hot_run is None else op.hot_run, *values, **params)
     except ValueError as error:
-        if op.kind == "njit":  # the user's own
+        if op.of_user:  # the user's own
             raise
         raise shape_error(op, values, error) from error
     except RuntimeError:
         value = again(op.run, *values, **params)
     except (TypeError, OverflowError, AttributeError) as error:
-        if is_meant(error) or op.kind == "njit":
+        if is_meant(error) or op.of_user:
             raise
         raise _not_computed(op, values) from error
     wanted = wanted and op.differentiable and grad_mode.get()
@@ -166,7 +166,7 @@ def recorded(cls: type, op: Op, operands: Sequence[Any], values: list, params: d
             values[i] = row.params["value"]
         rows.append(row)
     shape = value.shape
-    if op.kind == "elementwise":
+    if op.elementwise:
         rows = [r if r.shape == shape else spread_row(r, shape) for r in rows]
     plan = op.plan(tuple([r.requires for r in rows]))
     out = make_recorded(cls, value, op, tuple(rows), params, shape, dtype, plan, ())
@@ -176,7 +176,7 @@ def recorded(cls: type, op: Op, operands: Sequence[Any], values: list, params: d
 
 
 def _record(self: Handle, op: Op, operands: Sequence[Any], params: dict[str, Any]) -> Any:
-    return op.run(*operands, **params) if op.kind == "composite" else apply(op, operands, params)
+    return op.run(*operands, **params) if op.inlined else apply(op, operands, params)
 
 
 Handle.__record__ = _record  # type: ignore[attr-defined]
@@ -196,7 +196,7 @@ def _apply_traced(cls: type, op: Op, operands: Sequence[Any], params: dict[str, 
         lost = next(o for o in operands if isinstance(o, Handle) and o._value is None)
         raise LeakedTraceError(f"{op.name} of {leaked(lost._row)}")
     half = None
-    if op.kind == "elementwise" and op is not cast:
+    if op.elementwise and op is not cast:
         operands, half = same_dtype(op, operands, numbers=True)
     elif op.single and (half := half_among(operands)) is not None:
         operands = widened(operands)
@@ -206,7 +206,7 @@ def _apply_traced(cls: type, op: Op, operands: Sequence[Any], params: dict[str, 
     if op.several:
         call = make(cls, None, append(trace, op, tuple(rows), params))
         return tuple([_apply_traced(cls, ITEM, (call,), {"k": k}) for k in range(len(call._row.results))])
-    if op.kind == "elementwise":
+    if op.elementwise:
         shape = broadcast_shape(op, [r.shape for r in rows])
         rows = [r if r.shape == shape else append(trace, expand, (r,), {"shape": shape}) for r in rows]
     row = append(trace, op, tuple(rows), params)
@@ -265,7 +265,7 @@ def _quickly_traced(trace: Trace, op: Op, operands: Sequence[Any], params: dict[
         rows.append(row)
     found = _RESULTS.get((op, dtype))
     if found is None:
-        if op.kind != "elementwise":  # some are made for one call, and hold its tape
+        if not op.elementwise:  # some are made for one call, and hold its tape
             return None
         found = _RESULTS[op, dtype] = result_of_floats(op, dtype, params)
     result, carries = found
@@ -291,7 +291,7 @@ _RESULTS: dict[tuple[Op, Any], tuple[np.dtype | None, bool]] = {}
 def result_of_floats(op: Op, dtype: Any, params: dict[str, Any]) -> tuple[np.dtype | None, bool]:
     """The dtype of the result on operands that all have this dtype, None where there is more to it; and does a
     cotangent pass."""
-    if op.kind != "elementwise" or op is cast or op is where or op.result == "integer" or dtype not in FLOATS:
+    if not op.elementwise or op is cast or op is where or op.result == "integer" or dtype not in FLOATS:
         return None, False
     result = infer(op, [Spec((), dtype)] * len(op.inputs), params).dtype
     return result, op.differentiable and dtypes.is_floating(result)

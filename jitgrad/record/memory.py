@@ -23,7 +23,7 @@ from jitgrad.ops.table import Op
 from jitgrad.record.trace import Trace, current_trace
 from jitgrad.tape.handle import Handle
 from jitgrad.tape.row import CONST, LEAF, Row
-from jitgrad.tape.strides import IN_ORDER, lies, part_of, result_of, stand_in, steps_of
+from jitgrad.tape.strides import lies, part_of, result_of, stand_in, steps_of
 
 
 class Undecided(NamedTuple):
@@ -53,7 +53,7 @@ def _of_row(trace: Trace, row: Row) -> np.ndarray:
     while waiting:
         row = waiting[-1]
         same = trace.like.get(row)
-        needed = (same,) if same is not None else () if row.op.kind in IN_ORDER else row.inputs
+        needed = (same,) if same is not None else () if row.op.in_order else row.inputs
         missing = [x for x in needed if x not in known]
         if row in known or not missing:
             waiting.pop()
@@ -72,7 +72,7 @@ def _found(trace: Trace, row: Row, same: Row | None, known: dict[Row, np.ndarray
         return stand_in(row.shape, steps_of(row.params["value"]))
     if row.op in (alias, detach):
         return known[row.inputs[0]]
-    if row.op.kind in IN_ORDER:
+    if row.op.in_order:
         return stand_in(row.shape)
     if row.op.view and len(row.inputs) == 1:
         part = part_of(known[row.inputs[0]], row.op, row.params)

@@ -10,7 +10,7 @@ import numpy as np
 from jitgrad.base.quiet import quietly
 from jitgrad.ops.choosing import alias, detach
 from jitgrad.ops.table import Spec
-from jitgrad.tape.row import CONST, CONTROL, Row, Several, results_read
+from jitgrad.tape.row import CONST, Row, Several, results_read
 from jitgrad.tape.tape import Tape, with_tapes
 
 
@@ -27,7 +27,7 @@ def interpreted(tape: Tape) -> Callable:
 def runner_of(row: Row) -> Callable:
     """What runs a row; of a function of the user it is made sure that the result is what was recorded."""
     run, several = row.op.run, isinstance(row, Several)
-    if row.op.kind != "njit":
+    if not row.op.of_user:
         return run
     specs = row.results if isinstance(row, Several) else [Spec(row.shape, row.dtype)]
 
@@ -68,7 +68,7 @@ class Interpreter:
             reads = [places[x] for x in row.inputs]
             for place in reads:
                 last[place] = len(self._steps)
-            params = run_by(interpreted, row, read) if row.op.kind in CONTROL else row.params
+            params = run_by(interpreted, row, read) if row.op.holds_tapes else row.params
             self._steps.append((runner_of(row), reads, params, places[row]))
         kept = {places[row] for row in tape.outputs} | set(range(len(leaves)))
         self._dead = [[p for p in set(s[1]) if last[p] == i and p not in kept] for i, s in enumerate(self._steps)]

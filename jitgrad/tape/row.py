@@ -23,8 +23,6 @@ ITEM = Op(lambda x, k: x[k], kind="item", inputs=("x",), shape=lambda x, k: x.re
 """One of the results of a row that has several."""
 ITEM.name = "item"
 ITEM.differentiable = True
-CONTROL = frozenset(("loop", "switch"))
-"""The kinds of ops that have tapes among their parameters."""
 
 
 class Freed:

@@ -12,11 +12,9 @@ from jitgrad.ops.choosing import detach
 from jitgrad.ops.indexing import getitem, part_at
 from jitgrad.ops.movement import reshape
 from jitgrad.ops.table import Op
-from jitgrad.tape.row import CONTROL, ITEM, Row
+from jitgrad.tape.row import Row
 
 ANYTHING = np.zeros(1, np.int8)  # one byte an element: strides in bytes are strides in elements
-IN_ORDER = frozenset((*CONTROL, ITEM.kind, "call", "custom", "linalg", "matmul", "njit", "sorting", "splitting"))
-"""The kinds of ops whose results lie in memory in order, whatever their operands do."""
 
 
 def stand_in(shape: tuple[int, ...], strides: tuple[int, ...] | None = None) -> np.ndarray:
@@ -49,9 +47,9 @@ def part_of(x: np.ndarray, op: Op, params: dict[str, Any]) -> np.ndarray | None:
 def result_of(row: Row, operands: list[np.ndarray]) -> np.ndarray:
     """The stand-in for what `row` computes of stand-ins."""
     op, shape = row.op, row.shape
-    if op.kind in IN_ORDER or len(shape) < 2 or (op.kind == "elementwise" and all(x.flags.c_contiguous for x in operands)):
+    if op.in_order or len(shape) < 2 or (op.elementwise and all(x.flags.c_contiguous for x in operands)):
         return stand_in(shape)
-    if op.kind != "elementwise" or not op.checks(row):  # else zeros might be an error
+    if not op.elementwise or not op.checks(row):  # else zeros might be an error
         with np.errstate(all="ignore"):
             out = np.asarray(op.run(*map(_numbers, operands, row.inputs), **row.params))
         return stand_in(shape, steps_of(out))

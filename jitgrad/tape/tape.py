@@ -13,7 +13,7 @@ import numpy as np
 
 from jitgrad.dtypes import of
 from jitgrad.ops.table import infer, infer_several
-from jitgrad.tape.row import CONST, CONTROL, LEAF, Leaf, Row, Several, needed, reachable
+from jitgrad.tape.row import CONST, LEAF, Leaf, Row, Several, needed, reachable
 
 
 class Tape:
@@ -65,9 +65,9 @@ class Tape:
         place = {row: i for i, row in enumerate(self.rows)}
         ends = set(self.inputs)
         for i, row in enumerate(self.rows):
-            if row in ends or row.op in (LEAF, CONST) or row.op.kind == "call":
+            if row in ends or row.op in (LEAF, CONST) or (row.op.several and row.op.shape is None):
                 continue
-            if row.op.kind in CONTROL:
+            if row.op.holds_tapes:
                 with_tapes(row.params, Tape.check)
             if any(place[x] >= i for x in row.inputs):
                 raise AssertionError(f"row %{i} ({row.op.name}) uses a value that is recorded later")
@@ -150,7 +150,7 @@ def _line(row: Row, numbers: dict[Row, str], name: str, is_input: bool) -> str:
         words.append(_brief(row.params["value"]))
     elif not is_input:
         words += [numbers[x] for x in row.inputs]
-        words += [f"{k}={_brief(v)}" for k, v in row.params.items() if not (row.op.kind in CONTROL and _unsaid(k, v))]
+        words += [f"{k}={_brief(v)}" for k, v in row.params.items() if not (row.op.holds_tapes and _unsaid(k, v))]
     note = name or ("requires grad" if row.op is LEAF and row.requires else "")
     return f"{' '.join(words):<29} {short_type(row):<12} {note}".rstrip()
 
@@ -163,7 +163,7 @@ def _unsaid(name: str, value: Any) -> bool:
 def _inner_lines(row: Row) -> list[str]:
     """The tapes among the parameters of a row, indented."""
     lines: list[str] = []
-    if row.op.kind in CONTROL:
+    if row.op.holds_tapes:
         for name, value in row.params.items():
             for tape in value if isinstance(value, tuple) else (value,):
                 if isinstance(tape, Tape):

@@ -45,7 +45,7 @@ _OPERATORS = {
 
 UFUNCS: dict[Any, Any] = {np.reciprocal: TABLE["reciprocal"]}
 for _op in TABLE.values():
-    if _op.kind == "elementwise":
+    if _op.elementwise:
         _key = _OPERATORS.get(_op.run, getattr(_op.run, "ufunc", _op.run))
         if isinstance(_key, np.ufunc):
             UFUNCS[_key] = _op

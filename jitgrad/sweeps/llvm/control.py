@@ -23,7 +23,7 @@ from jitgrad.sweeps.plan.machine_types import SIZES, kind_of
 from jitgrad.sweeps.plan.plan import Plan
 from jitgrad.sweeps.plan.scalars import written_out
 from jitgrad.sweeps.plan.segments import left_to_numpy, whole_plan
-from jitgrad.tape.row import CONTROL, Row
+from jitgrad.tape.row import Row
 from jitgrad.tape.tape import Tape, tapes_of
 
 CHANGING = frozenset((index_add, index_put))
@@ -42,7 +42,7 @@ class Called(NamedTuple):
 def emit_control(f: Any, row: Row) -> None:
     """Append the call for a row `loop` or `switch` to the text of the `Emitter` `f`."""
     items = sorted(f.items[row], key=lambda x: x.params["k"])
-    make = _Loop if row.op.kind == "loop" else _Switch
+    make = {"loop": _Loop, "switch": _Switch}[row.op.kind]
     called = make(row, [x.params["k"] for x in items], f).called()
     f.declares |= called.text
     f.symbols |= called.symbols
@@ -69,10 +69,10 @@ def _operand(f: Any, x: Row) -> str:
 
 def work(row: Row) -> float:
     """How many elements a row computes, about; for a loop, all of its steps together."""
-    if row.op.kind not in CONTROL:
+    if not row.op.holds_tapes:
         return math.prod(row.shape)
     once = [sum(work(x) for x in tape.rows) for tape in tapes_of(row)]
-    if row.op.kind == "switch":
+    if "branches" in row.params:
         return max(once)
     return sum(once) * (math.inf if row.params["length"] is None else row.params["length"])
 

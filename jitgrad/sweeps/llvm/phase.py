@@ -34,7 +34,7 @@ from jitgrad.sweeps.plan.chunks import chunk_size
 from jitgrad.sweeps.plan.layouts import Access, contiguous, is_number, place, space, stand_in
 from jitgrad.sweeps.plan.machine_types import kind_of, word_of
 from jitgrad.sweeps.plan.plan import Nest, Phase, Plan
-from jitgrad.tape.row import CONST, CONTROL, ITEM, Row
+from jitgrad.tape.row import CONST, ITEM, Row
 
 BAKED = frozenset({0.0, 1.0, -1.0, 2.0, 0.5, -0.5, -2.0, float("inf"), float("-inf")})
 CALLS = {matmul: emit_product, cumsum: emit_running}
@@ -72,7 +72,7 @@ class Emitter(Function):
                 self._chunked(nest) if phase.chunked else self._nest(nest)
             for row in level.products:
                 if row.op is not ITEM:
-                    (emit_control if row.op.kind in CONTROL else CALLS.get(row.op, emit_indexed))(self, row)
+                    (emit_control if row.op.holds_tapes else CALLS.get(row.op, emit_indexed))(self, row)
         self.flush()
 
     def text(self, name: str) -> str:

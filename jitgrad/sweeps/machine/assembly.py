@@ -21,7 +21,7 @@ from jitgrad.sweeps.machine.handlers import WORDS, Elementwise, Fold, Kind, Pick
 from jitgrad.sweeps.plan.layouts import is_number
 from jitgrad.sweeps.plan.machine_types import DTYPES
 from jitgrad.sweeps.plan.segments import why_not_native
-from jitgrad.tape.row import CONST, CONTROL, ITEM, Row
+from jitgrad.tape.row import CONST, ITEM, Row
 from jitgrad.tape.tape import Tape
 
 MOST_PICKED = 1 << 14
@@ -41,7 +41,7 @@ class Numpy:
     def __init__(self, row: Row, reads: list[tuple], writes: list[tuple], results: list[int], why: str) -> None:
         self.row, self.reads, self.writes, self.why = row, reads, writes, why
         run = runner_of(row)
-        params = run_by(interpreted, row, {row: set(results)}) if row.op.kind in CONTROL else row.params
+        params = run_by(interpreted, row, {row: set(results)}) if row.op.holds_tapes else row.params
         self.run: Callable = lambda *values: (run(*values, **params),)
         if row.op.several:
             self.run = lambda *values: map(run(*values, **params).__getitem__, results)
@@ -146,10 +146,10 @@ class Assembly:
         """Instructions for one row; returns the slot of its value."""
         op = row.op
         if op.several:
-            return self._numpy(row, f"no instruction for {op.name}" if op.kind not in CONTROL else "")
+            return self._numpy(row, f"no instruction for {op.name}" if not op.holds_tapes else "")
         if any(math.prod(x.shape) > MOST_COUNTED for x in (row, *row.inputs)) and op is not CONST:
             return self._numpy(row, "more elements than an instruction can count")
-        if op.kind == "elementwise":
+        if op.elementwise:
             return self._elementwise(row)
         if op is CONST:
             return self._constant(np.asarray(row.params["value"]))
@@ -326,7 +326,7 @@ _F32 = np.dtype(np.float32)
 
 def _sources(row: Row) -> Sequence[Row]:
     """What a row reads: for an elementwise row a number that is repeated to its shape is that number."""
-    if row.shape == () or row.op.kind != "elementwise":
+    if row.shape == () or not row.op.elementwise:
         return row.inputs
     return [_number(x) or x for x in row.inputs]
 

@@ -18,7 +18,7 @@ from jitgrad.base.quiet import quietly
 from jitgrad.sweeps.code.compile import trampolines
 from jitgrad.sweeps.machine.assembly import Assembly, Numpy
 from jitgrad.sweeps.plan.segments import MOST_ROWS
-from jitgrad.tape.row import CONTROL, Row
+from jitgrad.tape.row import Row
 from jitgrad.tape.tape import Tape
 
 LONG = 20_000
@@ -32,7 +32,7 @@ and makes a row a few nanoseconds quicker."""
 def is_better(tape: Tape) -> bool:
     """Whether the machine is a better choice for a tape than compiling it."""
     rows = len(tape)
-    if rows <= MANY_ROWS or any(row.op.kind in CONTROL for row in tape.rows):
+    if rows <= MANY_ROWS or any(row.op.holds_tapes for row in tape.rows):
         return False
     return rows > MOST_ROWS or sum([math.prod(row.shape) for row in tape.rows if not row.op.several]) <= FEW_ELEMENTS * rows
 

@@ -94,7 +94,7 @@ def write_control(w: Any, row: Row) -> None:
     items = {x.params["k"]: x for x in w.phase.native_rows() if x.inputs[:1] == (row,)}
     operands = [operand(w, x) for x in row.inputs]
     w.lines.append(f"    # {row.op.name}")
-    (_write_loop if row.op.kind == "loop" else _write_switch)(w, row, items, operands)
+    {"loop": _write_loop, "switch": _write_switch}[row.op.kind](w, row, items, operands)
 
 
 def _write_switch(w: Any, row: Row, items: dict[int, Row], operands: list[str]) -> None:

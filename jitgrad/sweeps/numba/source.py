@@ -18,7 +18,7 @@ from jitgrad.sweeps.plan.indexing import is_indexed
 from jitgrad.sweeps.plan.layouts import Access, contiguous, is_number, place, reduced_strides
 from jitgrad.sweeps.plan.machine_types import NUMPY, kind_of
 from jitgrad.sweeps.plan.plan import Loop, Phase, Plan, Write
-from jitgrad.tape.row import CONST, CONTROL, ITEM, Row
+from jitgrad.tape.row import CONST, ITEM, Row
 from jitgrad.tape.tape import short_type
 
 _CALLS = {n: f"np.{n}" for n in ("sign", "floor", "ceil", "trunc", "rint", "inf")}
@@ -92,7 +92,7 @@ class _Writer:
                 for loop in nest.loops():
                     self._loop(loop)
             for row in level.products:
-                if row.op.kind in CONTROL:
+                if row.op.holds_tapes:
                     write_control(self, row)
                 elif is_indexed(row):
                     write_indexed(self, row)

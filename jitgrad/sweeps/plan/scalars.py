@@ -84,7 +84,7 @@ class _Writer:
         op = row.op
         if op is CONST:
             return [constant(value) for value in np.asarray(row.params["value"]).ravel()]
-        if op.kind == "elementwise":
+        if op.elementwise:
             return [self._new(op, parts, row.params, row.dtype) for parts in zip(*map(self.of, row.inputs))]
         if op.fold is not None:
             return self._folded(row)
@@ -96,7 +96,7 @@ class _Writer:
             return self._indexed(row)
         if op in (index_add, index_put):
             return self._changed(row)
-        if op.kind in ("movement", "cat") or op is getitem:
+        if op.moves or op is getitem:
             return self._moved(row)
         raise _TooLarge
 

@@ -33,7 +33,7 @@ from jitgrad.sweeps.plan.layouts import (
 from jitgrad.sweeps.plan.plan import Loop, Nest, Phase, Plan, Write
 from jitgrad.sweeps.plan.recompute import recompute
 from jitgrad.sweeps.plan.supported import NATIVE_DTYPES, SMALL_PRODUCT, is_call, why_no_kernel
-from jitgrad.tape.row import CONST, CONTROL, ITEM, LEAF, Row
+from jitgrad.tape.row import CONST, ITEM, LEAF, Row
 from jitgrad.tape.tape import Tape, tapes_of
 
 MOST_ROWS = 2000
@@ -50,7 +50,7 @@ class Place(NamedTuple):
 
 def why_not_native(row: Row, largest_product: float = SMALL_PRODUCT) -> str:
     """Why NumPy runs a row ("" if it is native); shown by `report()`."""
-    if row.op.kind not in CONTROL:
+    if not row.op.holds_tapes:
         return why_no_kernel(row, largest_product)
     for tape in tapes_of(row):
         for x in left_to_numpy(whole_plan(tape, largest_product)[1]):
@@ -189,7 +189,7 @@ class _Planner:
                 phase.others.append(row)
             elif row.op is ITEM:
                 self._item(row, phase)
-            elif is_call(row) or row.op.kind in CONTROL:
+            elif is_call(row) or row.op.holds_tapes:
                 self._call(row, phase)
             elif row.op.parts is not None or self._copies(row) or self.layouts.is_free(row):
                 self._writes(row, phase)
@@ -221,7 +221,7 @@ class _Planner:
 
         What needs nothing of this phase goes before everything, lest it part the loops that read it from the others.
         """
-        level = 0 if row.op.kind in CONTROL or row.op.parts is not None else -1
+        level = 0 if row.op.holds_tapes or row.op.parts is not None else -1
         for x in row.inputs:
             source = self.layouts.access(x).source
             if self._here(source, row):

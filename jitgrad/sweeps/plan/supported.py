@@ -33,8 +33,8 @@ def why_no_kernel(row: Row, largest_product: float) -> str:
         return why_not_indexed(row) if row.dtype in NATIVE_DTYPES - {BOOL} else f"no indexing of {row.dtype.name}"
     if row.op.parts is not None:
         return _why_not_parts(row)
-    if row.op.kind != "elementwise" or row.op.kernel is None:
-        return "no kernel expression" if row.op.kind == "elementwise" else f"{row.op.kind} is left to NumPy"
+    if not row.op.elementwise or row.op.kernel is None:
+        return "no kernel expression" if row.op.elementwise else f"{row.op.kind} is left to NumPy"
     for dtype in (row.dtype, *(x.dtype for x in row.inputs)):
         if dtype not in NATIVE_DTYPES:
             return f"no kernel for {dtype.name}"

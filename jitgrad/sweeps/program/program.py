@@ -29,7 +29,7 @@ from jitgrad.sweeps.plan.segments import make_plan, why_not_native
 from jitgrad.sweeps.program.direct import NOWHERE, NUMBERS, ROOM, Input, Output, Slot, enter, write_plan
 from jitgrad.sweeps.program.steps import LONG, Cell, Direct, Interpreted, Native, _count_of_one, _from_cell
 from jitgrad.sweeps.program.threads import run_chunks
-from jitgrad.tape.row import CONST, CONTROL, NOTHING, Row, results_read
+from jitgrad.tape.row import CONST, NOTHING, Row, results_read
 from jitgrad.tape.tape import Tape
 
 _kernels: WeakValueDictionary[str, Kernel] = WeakValueDictionary()  # those of living programs, by their text
@@ -154,13 +154,13 @@ class Program:
         sizes = np.array(emitter.sizes or [0], np.int64)
         loops = phase.loops()
         rows = phase.native_rows()
-        longest = max([math.prod(loop.space) for loop in loops] + [work(x) for x in rows if x.op.kind in CONTROL], default=0)
+        longest = max([math.prod(loop.space) for loop in loops] + [work(x) for x in rows if x.op.holds_tapes], default=0)
         more = (len(rows), len(loops), longest, emitter.chunks, emitter.flagged, kernel.text)  # one text for all
         return Native(kernel, arrays, constants, sizes, emitter.temporaries, *more)
 
     def _interpreted(self, row: Row) -> Interpreted:
         params = row.params
-        if row.op.kind in CONTROL:
+        if row.op.holds_tapes:
             params = run_by(lambda tape: Program(tape, tape.inputs).run, row, self._read)
         run = partial(runner_of(row), **params) if params else runner_of(row)
         reads = [(self._place(x), self._cell(x), x.shape) for x in row.inputs]
@@ -233,7 +233,7 @@ class Program:
         for row, (place, cell, shape) in zip(step.row.inputs, step.reads):
             from_cell = cell is not None and row not in known
             reads.append(_from_cell(cell, shape) if from_cell and cell is not None else f"v{place}")
-        quiet_already = step.row.op.view or step.row.op.kind in CONTROL  # programs inside see to that themselves
+        quiet_already = step.row.op.view or step.row.op.holds_tapes  # programs inside see to that themselves
         quiet_run = f"run{i}(" if quiet_already else f"quiet(run{i}, "
         if _is_written_into(step):
             reads.append(f"fresh{step.write}()")
