@@ -42,7 +42,14 @@ def _with_logits(x: Any, y: Any) -> Any:
     return np.log1p(np.exp(-np.abs(x))) + np.where(x > 0, (1 - y) * x, -y * x)
 
 
-sigmoid = unary("sigmoid(x)", _sigmoid, d=lambda x, y: rounded_sigmoid_slope(x, y), result="float", hot=True)
+sigmoid = unary(
+    "sigmoid(x)",
+    _sigmoid,
+    d=lambda x, y: rounded_sigmoid_slope(x, y),
+    result="float",
+    hot=True,
+    oracle="scipy.special.expit(x)",
+)
 rounded_sigmoid_slope = binary(
     "select(y < 1, y * (1 - y), exp(-x))",
     _rounded_sigmoid_slope,
@@ -53,15 +60,40 @@ rounded_sigmoid_slope = binary(
 )
 """The derivative of sigmoid by the result y that it gave: so the digits that 1 - y has lost cancel where a loss takes the
 logarithm of 1 - sigmoid(x). Where none is left, and for derivatives of its own, it is that of exact numbers."""
-sigmoid_slope = unary("sigmoid_slope(x)", _sigmoid_slope, d=lambda x, y: -y * tanh(0.5 * x), result="float", internal=True)
+sigmoid_slope = unary(
+    "sigmoid_slope(x)",
+    _sigmoid_slope,
+    d=lambda x, y: -y * tanh(0.5 * x),
+    result="float",
+    internal=True,
+    oracle="scipy.special.expit(x) * scipy.special.expit(-x)",
+)
 """sigmoid(x) * sigmoid(-x): the derivative of sigmoid, also where 1 - sigmoid(x) has lost its digits."""
-logistic = unary("sigmoid(x)", _sigmoid, d=lambda x: sigmoid_slope(x), result="float", internal=True)
+logistic = unary(
+    "sigmoid(x)",
+    _sigmoid,
+    d=lambda x: sigmoid_slope(x),
+    result="float",
+    internal=True,
+    oracle="scipy.special.expit(x)",
+)
 """sigmoid in the derivatives of others, where its own is the exact one."""
 softplus = unary(
-    "softplus(x)", lambda x: np.logaddexp(x, x.dtype.type(0)), d=lambda x: logistic(x), result="float", method=False, hot=True
+    "softplus(x)",
+    lambda x: np.logaddexp(x, x.dtype.type(0)),
+    d=lambda x: logistic(x),
+    result="float",
+    method=False,
+    hot=True,
+    oracle="np.log1p(np.exp(x))",
 )
 silu = unary(
-    "x * sigmoid(x)", lambda x: x * _sigmoid(x), result="float", d=lambda x: logistic(x) + x * sigmoid_slope(x), hot=True
+    "x * sigmoid(x)",
+    lambda x: x * _sigmoid(x),
+    result="float",
+    d=lambda x: logistic(x) + x * sigmoid_slope(x),
+    hot=True,
+    oracle="x / (1 + np.exp(-x))",
 )
 binary_cross_entropy = Op(
     _cross_entropy,
@@ -76,6 +108,7 @@ binary_cross_entropy = Op(
         lambda g, x, y: g * (x - y) / _at_least((1 - x) * x, 1e-12),
         lambda g, x: g * (_at_least(log1p(-x), -100.0) - _at_least(log(x), -100.0)),
     ),
+    oracle="-(y * np.maximum(np.log(x), -100) + (1 - y) * np.maximum(np.log(1 - x), -100))",
 )
 binary_cross_entropy_with_logits = binary(
     "softplus(-abs(x)) + select(x > 0, (1 - y) * x, -y * x)",
@@ -84,6 +117,7 @@ binary_cross_entropy_with_logits = binary(
     internal=True,
     domain=((-3.0, 3.0), (0.1, 0.9)),
     vjp=(lambda g, x, y: g * ((1 - y) * logistic(x) - y * logistic(-x)), lambda g, x: -g * x),
+    oracle="y * np.logaddexp(0, -x) + (1 - y) * np.logaddexp(0, x)",
 )
 
 

@@ -106,6 +106,7 @@ power_slope = binary(
         lambda g, x, y: where(y == 0, 0, g * (y * power_slope(x, y - 1))),
         lambda g, x, y: _slope_in_both(g, x, y),
     ),
+    oracle="y * x ** (y - 1)",
 )
 """The derivative of x ** y in x: 0 where y is 0, for any x; nonetheless it has a slope in y there."""
 power_log = Op(
@@ -133,14 +134,30 @@ pow_scalar = unary(
     d=lambda x, exponent: zeros_like(x) if exponent == 0 else exponent * power_of(x, exponent - 1),
     samples=lambda: [{"exponent": e} for e in (2, 3, -1, 0.5, 1.7, 0, 1)],
     bools="beside",
+    oracle="x ** exponent",
 )
 square = unary("x * x", np.square, d=lambda x: 2 * x, also="i", bools="beside", cheap=True)
-reciprocal = unary("1 / x", lambda x: 1 / x, d=lambda y: -y * y, domain=POSITIVE, result="float")
+reciprocal = unary(
+    "1 / x",
+    lambda x: 1 / x,
+    d=lambda y: -y * y,
+    domain=POSITIVE,
+    result="float",
+    oracle="1 / x",
+)
 
 
 # Roots, exponentials, logarithms.
 sqrt = unary("sqrt(x)", np.sqrt, vjp=lambda g, y: g / (2 * y), domain=POSITIVE, result="float", hot=True)
-rsqrt = unary("1 / sqrt(x)", lambda x: 1 / np.sqrt(x), d=lambda y: -0.5 * y * y * y, domain=POSITIVE, result="float", hot=True)
+rsqrt = unary(
+    "1 / sqrt(x)",
+    lambda x: 1 / np.sqrt(x),
+    d=lambda y: -0.5 * y * y * y,
+    domain=POSITIVE,
+    result="float",
+    hot=True,
+    oracle="x ** (-0.5)",
+)
 cbrt = unary("cbrt(x)", np.cbrt, d=lambda y: 1 / (3 * y * y), domain=POSITIVE, result="float")
 exp = unary("exp(x)", np.exp, d=lambda y: y, result="float", hot=True)
 exp2 = unary("exp2(x)", np.exp2, d=lambda y: y * math.log(2), result="float")
@@ -158,6 +175,7 @@ xlogy = binary(
         lambda g, x, y: _log_times(g, y, logical_and(x == 0, y <= 0)),
         lambda g, x, y: g * x / y,
     ),
+    oracle="scipy.special.xlogy(x, y)",
 )
 
 

@@ -63,9 +63,30 @@ abs = unary(
 )
 sign = unary("sign(x)", np.sign, vjp=lambda g: zeros_like(g), exact=True, hot=True, also="i", bools="beside")
 
-alias = unary("x", lambda x: x, vjp=lambda g: g, internal=True, exact=True)
-clone = unary("x", lambda x: np.array(x)[()], vjp=lambda g: g, internal=True, exact=True)
-detach = unary("x", lambda x: x, d=NOT_DIFFERENTIABLE, internal=True, exact=True)
+alias = unary(
+    "x",
+    lambda x: x,
+    vjp=lambda g: g,
+    internal=True,
+    exact=True,
+    oracle="np.copy(x)",
+)
+clone = unary(
+    "x",
+    lambda x: np.array(x)[()],
+    vjp=lambda g: g,
+    internal=True,
+    exact=True,
+    oracle="np.copy(x)",
+)
+detach = unary(
+    "x",
+    lambda x: x,
+    d=NOT_DIFFERENTIABLE,
+    internal=True,
+    exact=True,
+    oracle="np.copy(x)",
+)
 zeros_like = unary(
     "0",
     lambda x: np.zeros_like(x) if x.__class__ is np.ndarray else x.__class__(0),
@@ -75,6 +96,7 @@ zeros_like = unary(
     exact=True,
     also="bi",
     cheap=True,
+    oracle="x * 0",
 )
 
 relu = unary(
@@ -86,6 +108,7 @@ relu = unary(
     also="i",
     bools="beside",
     cheap=True,
+    oracle="x * (x > 0)",
 )
 
 
@@ -115,6 +138,7 @@ clamp = unary(
     also="i",
     bools="beside",
     cheap=True,
+    oracle="np.clip(x, min, max)",
 )
 where = Op(
     _where,
@@ -128,6 +152,7 @@ where = Op(
     exact=True,
     also="bi",
     cheap=True,
+    oracle="np.where(c, x, y)",
 )
 
 
@@ -188,6 +213,7 @@ cast = Op(
     samples=lambda: [{"dtype": np.dtype(np.float64)}],
     also="bi",
     cheap=True,
+    oracle="x",
 )
 """With `rounds`, the end of an operation on half precision, under whose name it goes (see precision.py)."""
 

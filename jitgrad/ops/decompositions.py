@@ -98,6 +98,7 @@ slogdet = several(
     shape=lambda x: [Spec(x.shape[:-2], x.dtype)] * 2,
     vjp=lambda g_logabsdet, x: _slogdet_vjp(g_logabsdet, x),
     samples=lambda: [([WELL_CONDITIONED], {}), ([np.stack([WELL_CONDITIONED, -WELL_CONDITIONED])], {})],
+    oracle="(np.sign(np.linalg.det(x)), np.log(abs(np.linalg.det(x))))",
 )
 
 SYMMETRIC = WELL_CONDITIONED + WELL_CONDITIONED.T
@@ -130,6 +131,7 @@ eigh = several(
         g_eigenvalues, g_eigenvectors, eigenvalues, eigenvectors
     ),
     samples=lambda: [([SYMMETRIC], {"UPLO": "L"}), ([np.stack([SYMMETRIC, 2 * SYMMETRIC])], {"UPLO": "U"})],
+    oracle="np.linalg.eigh((x + np.swapaxes(x, -1, -2)) / 2)",
 )
 """Eigenvalues, ascending, and eigenvectors of symmetric matrices, of which one triangle is read."""
 
@@ -181,6 +183,7 @@ svd = several(
     shape=_svd_shapes,
     vjp=lambda g_U, g_S, g_Vh, U, S, Vh: _svd_vjp(g_U, g_S, g_Vh, U, S, Vh),
     samples=lambda: [([a], {"full_matrices": False}) for a in (TALL, TALL.T, WELL_CONDITIONED, np.stack([TALL, -3 * TALL]))],
+    oracle="np.linalg.svd(x, full_matrices)",
 )
 """U, the singular values in descending order, and V transposed."""
 
@@ -238,6 +241,7 @@ qr = several(
     shape=_qr_shapes,
     vjp=_qr_rule,
     samples=lambda: [([a], {"mode": "reduced"}) for a in (TALL, TALL.T, WELL_CONDITIONED, np.stack([TALL, -3 * TALL]))],
+    oracle="np.linalg.qr(x, mode)",
 )
 
 frexp = several(
@@ -248,6 +252,7 @@ frexp = several(
     shape=lambda x: [Spec(x.shape, x.dtype), Spec(x.shape, INTEGER)],
     vjp=lambda g_mantissa, exponent, x_dtype: None if g_mantissa is None else g_mantissa * exp2(cast(-exponent, dtype=x_dtype)),
     samples=lambda: [((2, 3), {})],
+    oracle="(x / 2.0 ** (np.floor(np.log2(abs(x))) + 1), (np.floor(np.log2(abs(x))) + 1).astype(np.int32))",
 )
 """`mantissa * 2**exponent`, with a mantissa from 0.5 to 1."""
 

@@ -178,6 +178,7 @@ getitem = Op(
         ([(4, 3), NAMES], {"index": (Slot(0), ...)}),
         ([(4, 3), NAMES, NAMES % 3], {"index": (Slot(0), Slot(1))}),
     ],
+    oracle="x[filled(index, arrays)]",
 )
 index_add = Op(
     _index_add,
@@ -194,6 +195,10 @@ index_add = Op(
         ([(4, 3), (3, 3), NAMES], {"index": (Slot(0), ...)}),
         ([(4, 3), (3,)], {"index": (2, ...)}),
     ],
+    oracle=(
+        "x + sum(_put(np.zeros_like(x), g[i], *[a[i] for a in arrays], index=index) for i in range(len(g)))"
+        " if arrays else x + _put(np.zeros_like(x), g, index=index)"
+    ),
 )
 index_put = Op(
     _index_put,
@@ -215,6 +220,7 @@ index_put = Op(
         ([(4, 3), (3, 3), NAMES], {"index": (Slot(0), ...)}),
         ([(4, 3), (3,)], {"index": (2, ...)}),
     ],
+    oracle="_put(x, value, *arrays, index=index)",
 )
 
 
@@ -261,6 +267,7 @@ within = Op(
     checks=lambda row: row.inputs,
     shape=lambda x, size: Spec(x.shape, np.dtype(np.int32)),
     samples=lambda: [([NAMES], {"size": 3})],
+    oracle="x % size",
 )
 """Indices of a dimension of that size, as int32; `IndexError` for one that is negative or too large."""
 
@@ -272,6 +279,7 @@ places = Op(
     internal=True,
     shape=lambda x, size: Spec((size,), np.dtype(np.int32)),
     samples=lambda: [([NAMES], {"size": 4})],
+    oracle="np.arange(size)",
 )
 """0, 1, … size - 1, to be compared with the indices `x`."""
 
@@ -319,6 +327,7 @@ gather = Op(
     ),
     shape=lambda x, index, dim: Spec(index.shape, x.dtype),
     samples=lambda: [([(3, 4), PLACES], {"dim": 1}), ([(3, 4), PLACES], {"dim": 0})],
+    oracle="np.array([x[*p[:dim], index[p], *p[dim + 1:]] for p in np.ndindex(index.shape)]).reshape(index.shape)",
 )
 scatter_add = Op(
     _scatter_add,
@@ -332,6 +341,7 @@ scatter_add = Op(
     vjp=(lambda g: g, None, lambda g, index, src_shape, src_dtype, dim: _gathered(g, index, src_shape, src_dtype, dim)),
     shape=lambda x, index, src, dim: Spec(x.shape, x.dtype),
     samples=lambda: [([(3, 4), PLACES, (2, 3)], {"dim": 1}), ([(3, 4), PLACES, (3, 4)], {"dim": 0})],
+    oracle="_scattered(x, index, src, dim)",
 )
 
 

@@ -38,6 +38,7 @@ matmul = Op(
     lower=_lower_matmul,
     shape=lambda x, y: (x.shape[:-1] + y.shape[-1:], x.dtype),
     samples=lambda: [([(2, 3), (3, 4)], {}), ([(2, 1, 3), (2, 3, 2)], {})],
+    oracle="np.matmul(x, y)",
 )
 
 WELL_CONDITIONED = np.array([[4.0, 1.0, -1.0], [0.5, 3.0, 1.0], [-1.0, 0.5, 5.0]])
@@ -56,6 +57,7 @@ solve = Op(
     ),
     shape=lambda x, y: (y.shape, y.dtype),
     samples=lambda: [([WELL_CONDITIONED, (3, 2)], {}), ([np.stack([WELL_CONDITIONED, 2 * WELL_CONDITIONED]), (2, 3, 1)], {})],
+    oracle="np.linalg.inv(x) @ y",
 )
 """The z with x z = y, for matrices with equal leading dimensions; `numpy.linalg.LinAlgError` if an x is singular."""
 

@@ -128,6 +128,7 @@ reshape = linear(
     label="view",
     shape=lambda x, shape: Spec(shape, x.dtype),
     samples=lambda: [((2, 3), {"shape": (3, 2)}), ((2, 3), {"shape": (6,)}), ((1,), {"shape": ()})],
+    oracle="np.reshape(x, shape)",
 )
 permute = linear(
     lambda x, dims: x.transpose(dims),
@@ -136,6 +137,7 @@ permute = linear(
     prepare=_dims,
     shape=lambda x, dims: Spec(tuple(x.shape[d] for d in dims), x.dtype),
     samples=lambda: [((2, 3, 4), {"dims": (2, 0, 1)}), ((2, 3), {"dims": (1, 0)})],
+    oracle="np.transpose(x, dims)",
 )
 sum = reduction(
     summed,
@@ -148,6 +150,7 @@ sum = reduction(
     result="sum",
     exact=True,
     hot=True,
+    oracle="np.sum(x, dim, keepdims=keepdim)",
 )
 expand = linear(
     lambda x, shape: np.broadcast_to(x, shape),
@@ -156,6 +159,7 @@ expand = linear(
     prepare=_expanded_shape,
     shape=lambda x, shape: Spec(shape, x.dtype),
     samples=lambda: [((3, 1), {"shape": (2, 3, 4)}), ((), {"shape": (3,)}), ((3,), {"shape": (2, 3)})],
+    oracle="x * np.ones(shape)",
 )
 
 
@@ -171,6 +175,7 @@ flip = linear(
     shape=lambda x, dims: Spec(x.shape, x.dtype),
     parts=lambda out, x, dims: [(x, np.flip(out, dims), False)],
     samples=lambda: [((2, 3), {"dims": (0,)}), ((2, 3), {"dims": (0, 1)})],
+    oracle="np.flip(x, dims)",
 )
 
 
@@ -197,6 +202,7 @@ narrow = linear(
     prepare=lambda x, dim, start, length: _narrow_params(x, dim, start, length),
     accumulate=_add_narrow,
     samples=lambda: [((4, 3), {"dim": 0, "start": 1, "length": 2})],
+    oracle="np.take(x, range(start, start + length), dim)",
 )
 pad = linear(
     _pad,
@@ -204,6 +210,7 @@ pad = linear(
     transpose=lambda g, x_shape, dim, start: narrow(g, dim=dim, start=start, length=x_shape[dim]),
     parts=lambda out, x, dim, start, size: [(None, out, False), (x, _narrow(out, dim, start, x.shape[dim]), False)],
     samples=lambda: [((2, 3), {"dim": 0, "start": 1, "size": 5})],
+    oracle="_padded(x, dim, start, size)",
 )
 
 
@@ -234,6 +241,7 @@ cat = Op(
         for x, end in zip(xs, itertools.accumulate(x.shape[dim] for x in xs))
     ],
     samples=lambda: [([(2, 3), (1, 3), (2, 3)], {"dim": 0}), ([(2, 3), (2, 1)], {"dim": 1})],
+    oracle="np.concatenate(xs, dim)",
 )
 
 register(globals())

@@ -61,6 +61,7 @@ var = reduction(
         spread(g * (2 * _per_degree(x.shape, dim, correction)), x.shape, dim, keepdim) * _centred(x, dim)
     ),
     hot=True,
+    oracle="np.var(x, dim, keepdims=keepdim, ddof=correction)",
 )
 
 
@@ -153,6 +154,10 @@ norm = reduction(
         else norm(x, dim=dim, keepdim=keepdim, p=p)
     ),
     hot=True,
+    oracle=(
+        "np.max(abs(x), dim, keepdims=keepdim) if p == math.inf else np.sum(x != 0, dim, keepdims=keepdim) if p == 0"
+        " else np.sum(abs(x) ** p, dim, keepdims=keepdim) ** (1 / p)"
+    ),
 )
 
 std = reduction(
@@ -170,6 +175,7 @@ std = reduction(
         spread(g * _per_degree(x.shape, dim, correction), x.shape, dim, keepdim) * _over(_centred(x, dim), y, dim, keepdim)
     ),
     hot=True,
+    oracle="np.std(x, dim, keepdims=keepdim, ddof=correction)",
 )
 
 

@@ -73,6 +73,7 @@ mean = reduction(
     samples=lambda: SAMPLES,
     result="floating",
     hot=True,
+    oracle="np.mean(x, dim, keepdims=keepdim)",
 )
 prod = reduction(
     lambda x, dim, keepdim: np.multiply.reduce(x, axis=dim, keepdims=keepdim, dtype=x.dtype),
@@ -83,6 +84,7 @@ prod = reduction(
     samples=lambda: SAMPLES,
     result="sum",
     hot=True,
+    oracle="np.prod(x, dim, keepdims=keepdim)",
 )
 amax = reduction(
     lambda x, dim, keepdim: np.maximum.reduce(x, axis=dim, keepdims=keepdim),
@@ -91,6 +93,7 @@ amax = reduction(
     shape=reduced,
     vjp=lambda g, x, y, dim, keepdim: _tied(g, x, y, dim, keepdim),
     samples=lambda: SAMPLES,
+    oracle="np.max(x, dim, keepdims=keepdim)",
 )
 amin = reduction(
     lambda x, dim, keepdim: np.minimum.reduce(x, axis=dim, keepdims=keepdim),
@@ -99,6 +102,7 @@ amin = reduction(
     shape=reduced,
     vjp=lambda g, x, y, dim, keepdim: _tied(g, x, y, dim, keepdim),
     samples=lambda: SAMPLES,
+    oracle="np.min(x, dim, keepdims=keepdim)",
 )
 any = reduction(
     lambda x, dim, keepdim: np.logical_or.reduce(x, axis=dim, keepdims=keepdim),
@@ -106,6 +110,7 @@ any = reduction(
     exact=True,
     shape=lambda x, dim, keepdim: Spec(reduced_shape(x.shape, dim, keepdim), np.dtype(bool)),
     samples=lambda: SAMPLES,
+    oracle="np.any(x, dim, keepdims=keepdim)",
 )
 all = reduction(
     lambda x, dim, keepdim: np.logical_and.reduce(x, axis=dim, keepdims=keepdim),
@@ -113,6 +118,7 @@ all = reduction(
     exact=True,
     shape=lambda x, dim, keepdim: Spec(reduced_shape(x.shape, dim, keepdim), np.dtype(bool)),
     samples=lambda: SAMPLES,
+    oracle="np.all(x, dim, keepdims=keepdim)",
 )
 
 
@@ -136,8 +142,22 @@ def _arg_shape(x: Any, dim: int | None, keepdim: bool) -> Spec:
 
 
 ARG_SAMPLES = [((3, 4), {"dim": 1, "keepdim": False}), ((3, 4), {"dim": None, "keepdim": False})]
-argmax = reduction(_arg(np.argmax), prepare=_one_or_all, shape=_arg_shape, samples=lambda: ARG_SAMPLES, exact=True)
-argmin = reduction(_arg(np.argmin), prepare=_one_or_all, shape=_arg_shape, samples=lambda: ARG_SAMPLES, exact=True)
+argmax = reduction(
+    _arg(np.argmax),
+    prepare=_one_or_all,
+    shape=_arg_shape,
+    samples=lambda: ARG_SAMPLES,
+    exact=True,
+    oracle="np.argmax(x, dim, keepdims=keepdim)",
+)
+argmin = reduction(
+    _arg(np.argmin),
+    prepare=_one_or_all,
+    shape=_arg_shape,
+    samples=lambda: ARG_SAMPLES,
+    exact=True,
+    oracle="np.argmin(x, dim, keepdims=keepdim)",
+)
 
 
 def _finite_peak(x: Any, dim: Any) -> Any:
@@ -205,6 +225,7 @@ logsumexp = reduction(
     samples=lambda: SAMPLES,
     vjp=lambda g, x, y, dim, keepdim: spread(g, x.shape, dim, keepdim) * _shares(x, y, dim, keepdim),
     hot=True,
+    oracle="scipy.special.logsumexp(x, dim, keepdims=keepdim)",
 )
 softmax = reduction(
     _softmax,
@@ -215,6 +236,7 @@ softmax = reduction(
     vjp=lambda g, y, dim: y * (g - total(g * y, dim)) if y.shape else zeros_like(g),
     samples=lambda: ALONG,
     hot=True,
+    oracle="scipy.special.softmax(x, dim)",
 )
 log_softmax = reduction(
     _log_softmax,
@@ -225,6 +247,7 @@ log_softmax = reduction(
     result="floating",
     samples=lambda: ALONG,
     hot=True,
+    oracle="scipy.special.log_softmax(x, dim)",
 )
 
 
@@ -242,6 +265,7 @@ cumsum = reduction(
     result="sum",
     shape=lambda x, dim: Spec(x.shape, x.dtype),
     hot=True,
+    oracle="np.cumsum(x, dim)",
 )
 
 register(globals())

@@ -67,6 +67,7 @@ sort = several(
     shape=lambda x, dim, descending: [Spec(x.shape, x.dtype), Spec(x.shape, INDEX)],
     vjp=lambda g_values, indices, x_shape, x_dtype, dim: _from_places(g_values, indices, x_shape, x_dtype, dim),
     samples=lambda: [((3, 4), {"dim": 1, "descending": False}), ((3, 4), {"dim": 0, "descending": True})],
+    oracle="_sorted(x, dim, descending)",
 )
 topk = several(
     _topk,
@@ -79,6 +80,7 @@ topk = several(
     ],
     vjp=lambda g_values, indices, x_shape, x_dtype, dim: _from_places(g_values, indices, x_shape, x_dtype, dim),
     samples=lambda: [((3, 4), {"k": 2, "dim": 1, "largest": True}), ((20, 2), {"k": 2, "dim": 0, "largest": False})],
+    oracle="[np.take(part, range(k), dim) for part in _sorted(x, dim, largest)]",
 )
 
 
@@ -101,10 +103,22 @@ def _along(x: Any, dim: int, keepdim: bool = False) -> dict[str, Any]:
 
 ONE = [((3, 4), {"dim": 1, "keepdim": False}), ((3, 4), {"dim": 0, "keepdim": True})]
 max_along = composite(
-    _extreme(argmax), label="max", outputs=("values", "indices"), prepare=_along, internal=True, samples=lambda: ONE
+    _extreme(argmax),
+    label="max",
+    outputs=("values", "indices"),
+    prepare=_along,
+    internal=True,
+    samples=lambda: ONE,
+    oracle="(np.max(x, dim, keepdims=keepdim), np.argmax(x, dim, keepdims=keepdim))",
 )
 min_along = composite(
-    _extreme(argmin), label="min", outputs=("values", "indices"), prepare=_along, internal=True, samples=lambda: ONE
+    _extreme(argmin),
+    label="min",
+    outputs=("values", "indices"),
+    prepare=_along,
+    internal=True,
+    samples=lambda: ONE,
+    oracle="(np.min(x, dim, keepdims=keepdim), np.argmin(x, dim, keepdims=keepdim))",
 )
 
 
@@ -117,6 +131,7 @@ aminmax = composite(
     outputs=("min", "max"),
     prepare=_range_params,
     samples=lambda: SAMPLES,
+    oracle="(np.min(x, dim, keepdims=keepdim), np.max(x, dim, keepdims=keepdim))",
 )
 
 
@@ -129,10 +144,22 @@ def _with_mean(spread_of: Any) -> Any:
 
 MEAN_SAMPLES = [(shape, params | {"correction": 1}) for shape, params in SAMPLES]
 var_mean = composite(
-    _with_mean(var), prepare=spread_params, result="floating", named=False, outputs=("var", "mean"), samples=lambda: MEAN_SAMPLES
+    _with_mean(var),
+    prepare=spread_params,
+    result="floating",
+    named=False,
+    outputs=("var", "mean"),
+    samples=lambda: MEAN_SAMPLES,
+    oracle="(np.var(x, dim, keepdims=keepdim, ddof=correction), np.mean(x, dim, keepdims=keepdim))",
 )
 std_mean = composite(
-    _with_mean(std), prepare=spread_params, result="floating", named=False, outputs=("std", "mean"), samples=lambda: MEAN_SAMPLES
+    _with_mean(std),
+    prepare=spread_params,
+    result="floating",
+    named=False,
+    outputs=("std", "mean"),
+    samples=lambda: MEAN_SAMPLES,
+    oracle="(np.std(x, dim, keepdims=keepdim, ddof=correction), np.mean(x, dim, keepdims=keepdim))",
 )
 
 
@@ -146,6 +173,12 @@ def _apart_params(x: Any, dim: int = 0) -> dict[str, Any]:
     return {"dim": axis(dim, x.ndim)}
 
 
-unbind = composite(_apart, prepare=_apart_params, several=True, samples=lambda: [((3, 4), {"dim": 1}), ((2, 3), {"dim": 0})])
+unbind = composite(
+    _apart,
+    prepare=_apart_params,
+    several=True,
+    samples=lambda: [((3, 4), {"dim": 1}), ((2, 3), {"dim": 0})],
+    oracle="list(np.moveaxis(x, dim, 0))",
+)
 
 register(globals())

@@ -10,11 +10,47 @@ from jitgrad.ops.choosing import abs, sign, where
 from jitgrad.ops.table import Op, register, unary
 from jitgrad.ops.trigonometric import INSIDE
 
-erf = unary("erf(x)", special.erf, d=lambda x: (2 / math.sqrt(math.pi)) * exp(-x * x), result="float", hot=True)
-erfc = unary("erfc(x)", special.erfc, d=lambda x: (-2 / math.sqrt(math.pi)) * exp(-x * x), result="float", hot=True)
-erfinv = unary("erfinv(x)", special.erfinv, d=lambda y: (math.sqrt(math.pi) / 2) * exp(y * y), domain=INSIDE, result="float")
-lgamma = unary("lgamma(x)", special.lgamma, d=lambda x: digamma(x), domain=POSITIVE, result="float", hot=True)
-digamma = unary("digamma(x)", special.digamma, d=lambda x: trigamma(x), domain=POSITIVE, result="float")
+erf = unary(
+    "erf(x)",
+    special.erf,
+    d=lambda x: (2 / math.sqrt(math.pi)) * exp(-x * x),
+    result="float",
+    hot=True,
+    oracle="scipy.special.erf(x)",
+)
+erfc = unary(
+    "erfc(x)",
+    special.erfc,
+    d=lambda x: (-2 / math.sqrt(math.pi)) * exp(-x * x),
+    result="float",
+    hot=True,
+    oracle="scipy.special.erfc(x)",
+)
+erfinv = unary(
+    "erfinv(x)",
+    special.erfinv,
+    d=lambda y: (math.sqrt(math.pi) / 2) * exp(y * y),
+    domain=INSIDE,
+    result="float",
+    oracle="scipy.special.erfinv(x)",
+)
+lgamma = unary(
+    "lgamma(x)",
+    special.lgamma,
+    d=lambda x: digamma(x),
+    domain=POSITIVE,
+    result="float",
+    hot=True,
+    oracle="scipy.special.gammaln(x)",
+)
+digamma = unary(
+    "digamma(x)",
+    special.digamma,
+    d=lambda x: trigamma(x),
+    domain=POSITIVE,
+    result="float",
+    oracle="scipy.special.psi(x)",
+)
 trigamma = unary(
     "trigamma(x)",
     lambda x: special.polygamma(x, 1),
@@ -22,6 +58,7 @@ trigamma = unary(
     domain=(0.5, 4.0),
     result="float",
     label="polygamma",
+    oracle="scipy.special.polygamma(1, x)",
 )
 polygamma = Op(
     special.polygamma,
@@ -33,13 +70,43 @@ polygamma = Op(
     domain=((0.5, 4.0),),
     method=False,
     samples=lambda: [{"n": 1}, {"n": 2}],
+    oracle="scipy.special.polygamma(n, x)",
 )
-i0 = unary("i0(x)", lambda x: special.bessel(x, 0), d=lambda x: i1(x), result="float")
-i0e = unary("i0e(x)", lambda x: special.bessel(x, 0, shrunk=True), d=lambda x: -sign(x) * i0e_less_i1e(x), result="float")
-i1 = unary("i1(x)", lambda x: special.bessel(x, 1), d=lambda x: i0(x) - i1_over_x(x), result="float")
-i1e = unary("i1e(x)", lambda x: special.bessel(x, 1, shrunk=True), result="float", d=lambda x: i0e_less_i1e(x) - i1e_over_x(x))
+i0 = unary(
+    "i0(x)",
+    lambda x: special.bessel(x, 0),
+    d=lambda x: i1(x),
+    result="float",
+    oracle="scipy.special.i0(x)",
+)
+i0e = unary(
+    "i0e(x)",
+    lambda x: special.bessel(x, 0, shrunk=True),
+    d=lambda x: -sign(x) * i0e_less_i1e(x),
+    result="float",
+    oracle="scipy.special.i0e(x)",
+)
+i1 = unary(
+    "i1(x)",
+    lambda x: special.bessel(x, 1),
+    d=lambda x: i0(x) - i1_over_x(x),
+    result="float",
+    oracle="scipy.special.i1(x)",
+)
+i1e = unary(
+    "i1e(x)",
+    lambda x: special.bessel(x, 1, shrunk=True),
+    result="float",
+    d=lambda x: i0e_less_i1e(x) - i1e_over_x(x),
+    oracle="scipy.special.i1e(x)",
+)
 i1_over_x = unary(
-    "i1_over_x(x)", lambda x: special.bessel(x, 1, over=True), d=lambda x: i2_over_x(x), result="float", internal=True
+    "i1_over_x(x)",
+    lambda x: special.bessel(x, 1, over=True),
+    d=lambda x: i2_over_x(x),
+    result="float",
+    internal=True,
+    oracle="(iv(0, x) - iv(2, x)) / 2",
 )
 i2_over_x = unary(
     "i2_over_x(x)",
@@ -47,6 +114,7 @@ i2_over_x = unary(
     result="float",
     internal=True,
     d=lambda x, y: where(x == 0, 0.125, i1_over_x(x) - 3 * (y / where(x == 0, 1, x))),
+    oracle="(iv(1, x) - iv(3, x)) / 4",
 )
 i1e_over_x = unary(
     "i1e_over_x(x)",
@@ -54,6 +122,7 @@ i1e_over_x = unary(
     result="float",
     internal=True,
     d=lambda x: sign(x) * i1e_over_x_slope(x),
+    oracle="(ive(0, x) - ive(2, x)) / 2",
 )
 i1e_over_x_slope = unary(
     "i1e_over_x_slope(x)",
@@ -61,6 +130,7 @@ i1e_over_x_slope = unary(
     result="float",
     internal=True,
     d=lambda x, y: -sign(x) * (2 * y + 3 * (y + i1e_over_x(x)) / where(x == 0, 1, abs(x))),
+    oracle="(ive(1, abs(x)) - ive(3, abs(x))) / 4 - (ive(0, x) - ive(2, x)) / 2",
 )
 i0e_less_i1e = unary(
     "i0e_less_i1e(x)",
@@ -68,6 +138,7 @@ i0e_less_i1e = unary(
     result="float",
     internal=True,
     d=lambda x: sign(x) * i0e_less_i1e_slope(x),
+    oracle="ive(0, x) - ive(1, abs(x))",
 )
 """i0e(a) - i1e(a) for a = |x|; the two are nearly equal where a is large."""
 i0e_less_i1e_slope = unary(
@@ -76,6 +147,7 @@ i0e_less_i1e_slope = unary(
     result="float",
     internal=True,
     d=lambda x, y: sign(x) * (i1e_over_x_slope(x) - 2 * y),
+    oracle="(ive(0, x) - ive(2, x)) / 2 - 2 * (ive(0, x) - ive(1, abs(x)))",
 )
 
 

@@ -30,9 +30,17 @@ asin_slope = unary(
     result="float",
     d=lambda x, y: x * y * y * y,
     internal=True,
+    oracle="(1 - x * x) ** (-0.5)",
 )
 atan = unary("atan(x)", np.arctan, d=lambda x: atan_slope(x), result="float", aliases=("arctan",))
-atan_slope = unary("1 / (1 + x * x)", lambda x: 1 / (1 + x * x), d=lambda x, y: -2 * (x * y * y), result="float", internal=True)
+atan_slope = unary(
+    "1 / (1 + x * x)",
+    lambda x: 1 / (1 + x * x),
+    d=lambda x, y: -2 * (x * y * y),
+    result="float",
+    internal=True,
+    oracle="1 / (1 + x * x)",
+)
 atan2 = binary(
     "atan2(x, y)",
     np.arctan2,
@@ -54,6 +62,7 @@ cosine = binary(
         lambda g, x, y: g * (cosine(y, x) / hypot(x, y) * cosine(y, x)),
         lambda g, x, y, z: -g * (cosine(y, x) / hypot(x, y) * z),
     ),
+    oracle="x / np.hypot(x, y)",
 )
 """Of the angle between (x, y) and the first axis: the derivative of hypot in x."""
 inverse = binary(
@@ -66,13 +75,19 @@ inverse = binary(
         lambda g, x, y: g * ((cosine(y, x) - cosine(x, y)) * (cosine(y, x) + cosine(x, y)) / hypot(x, y) / hypot(x, y)),
         lambda g, x, y: -g * (2 * (cosine(x, y) * cosine(y, x)) / hypot(x, y) / hypot(x, y)),
     ),
+    oracle="x / np.hypot(x, y) ** 2",
 )
 """x / (x^2 + y^2), though the squares might be 0 or infinite: what the derivatives of atan2 are made of."""
 sinh = unary("sinh(x)", np.sinh, d=lambda x: cosh(x), result="float")
 cosh = unary("cosh(x)", np.cosh, d=lambda x: sinh(x), result="float")
 tanh = unary("tanh(x)", np.tanh, d=lambda x: tanh_slope(x), result="float", hot=True)
 tanh_slope = unary(
-    "tanh_slope(x)", lambda x: (1 / np.cosh(x)) ** 2, d=lambda x, y: -2 * (tanh(x) * y), result="float", internal=True
+    "tanh_slope(x)",
+    lambda x: (1 / np.cosh(x)) ** 2,
+    d=lambda x, y: -2 * (tanh(x) * y),
+    result="float",
+    internal=True,
+    oracle="np.cosh(x) ** (-2.0)",
 )
 """1 - tanh(x)^2, also where tanh(x) is rounded to 1."""
 asinh = unary("asinh(x)", np.arcsinh, d=lambda x: 1 / hypot(x, 1.0), result="float", aliases=("arcsinh",))
@@ -87,6 +102,7 @@ atanh_slope = unary(
     domain=INSIDE,
     result="float",
     internal=True,
+    oracle="1 / (1 - x * x)",
 )
 
 
