@@ -12,7 +12,8 @@ from jitgrad.base.tree import COMPUTED, flatten, shown, unflatten
 from jitgrad.functions.data import as_tensor
 from jitgrad.ops.choosing import cast
 from jitgrad.ops.movement import expand
-from jitgrad.ops.table import Op, Spec
+from jitgrad.ops.shapes import Spec
+from jitgrad.ops.table import Op
 from jitgrad.passes.batch import Batch, replay, spread
 from jitgrad.passes.reverse import reverse
 from jitgrad.record.apply import Trace, apply, copied, current_trace, grad_mode, item_of, watched

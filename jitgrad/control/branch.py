@@ -31,7 +31,7 @@ from jitgrad.control.body import (
 )
 from jitgrad.control.examples import as_wide, standing_in
 from jitgrad.ops.choosing import cast, where
-from jitgrad.ops.table import Spec
+from jitgrad.ops.shapes import Spec
 from jitgrad.passes.batch import Batch, Operands, replay
 from jitgrad.passes.forward import forward
 from jitgrad.record.apply import apply

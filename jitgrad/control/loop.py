@@ -36,7 +36,7 @@ from jitgrad.control.body import (
 from jitgrad.control.examples import as_wide, only_looked_up, standing_in
 from jitgrad.functions.shaping import movedim, stack
 from jitgrad.ops.choosing import cast, where
-from jitgrad.ops.table import Spec
+from jitgrad.ops.shapes import Spec
 from jitgrad.passes.batch import Batch, Operands, replay
 from jitgrad.record.apply import apply
 from jitgrad.tape.row import Row

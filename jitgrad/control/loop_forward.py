@@ -7,7 +7,7 @@ from typing import Any
 from jitgrad.control.body import Body, Tensors, again, body, floating, fresh, spec, zeros
 from jitgrad.control.loop import LOOP, elements, record
 from jitgrad.control.loop_sweeps import LoopSweep
-from jitgrad.ops.table import Spec
+from jitgrad.ops.shapes import Spec
 from jitgrad.passes.forward import forward
 from jitgrad.tape.row import Row, beyond
 from jitgrad.tape.tape import Tape

@@ -6,7 +6,7 @@ from typing import Any
 
 from jitgrad.control.body import Body, floating, zeros
 from jitgrad.functions.shaping import cat, stack
-from jitgrad.ops.table import Spec
+from jitgrad.ops.shapes import Spec
 from jitgrad.tape.row import Row
 
 

@@ -19,7 +19,7 @@ from jitgrad.functions.data import as_tensor
 from jitgrad.functions.shaping import cat, stack
 from jitgrad.ops.choosing import cast
 from jitgrad.ops.movement import narrow, reshape
-from jitgrad.ops.table import Spec
+from jitgrad.ops.shapes import Spec
 from jitgrad.record.apply import apply, copied, current_trace
 from jitgrad.record.checking import checked
 from jitgrad.tensors.tensor import Tensor, wrap

@@ -15,7 +15,8 @@ from jitgrad.functions.creation import zeros_like
 from jitgrad.functions.data import as_tensor
 from jitgrad.ops.choosing import cast, detach
 from jitgrad.ops.movement import expand
-from jitgrad.ops.table import Op, Spec
+from jitgrad.ops.shapes import Spec
+from jitgrad.ops.table import Op
 from jitgrad.passes.batch import Batch, replay
 from jitgrad.passes.forward import dummy, forget
 from jitgrad.passes.reverse import reverse

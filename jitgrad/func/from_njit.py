@@ -16,7 +16,8 @@ from numba.np.numpy_support import as_dtype, from_dtype
 
 from jitgrad.dtypes import is_floating
 from jitgrad.func.njit_scalars import _NO_DERIVATIVE, _caller, _checked, _parameters
-from jitgrad.ops.table import Op, Spec, todo
+from jitgrad.ops.shapes import Spec
+from jitgrad.ops.table import Op, todo
 from jitgrad.passes.batch import Batch
 from jitgrad.record.apply import apply
 from jitgrad.record.trace import current_trace

@@ -14,7 +14,8 @@ from jitgrad.errors import TracedValueError
 from jitgrad.functions.return_types import results_of
 from jitgrad.ops.choosing import cast
 from jitgrad.ops.describe import signature
-from jitgrad.ops.table import Op, Spec
+from jitgrad.ops.shapes import Spec
+from jitgrad.ops.table import Op
 from jitgrad.record.apply import apply
 from jitgrad.record.checking import is_meant
 from jitgrad.record.promotion import FLOATS

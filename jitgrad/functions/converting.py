@@ -7,7 +7,7 @@ from typing import Any
 from jitgrad import dtypes
 from jitgrad.functions import creation, data
 from jitgrad.ops import choosing
-from jitgrad.ops.table import axis
+from jitgrad.ops.shapes import axis
 from jitgrad.record.apply import apply, copied
 from jitgrad.record.checking import checked
 from jitgrad.record.memory import of

@@ -13,7 +13,7 @@ from jitgrad.ops.indexing import Slot, within
 from jitgrad.ops.indexing import gather as gather_op
 from jitgrad.ops.indexing import index_add as index_add_op
 from jitgrad.ops.indexing import scatter_add as scatter_op
-from jitgrad.ops.table import axis
+from jitgrad.ops.shapes import axis
 from jitgrad.record.apply import apply
 from jitgrad.record.leaving import refuse_masked
 from jitgrad.record.precision import in_single

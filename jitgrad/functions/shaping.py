@@ -19,7 +19,7 @@ from jitgrad.ops.movement import narrow
 from jitgrad.ops.movement import permute as permute_op
 from jitgrad.ops.movement import reshape as reshape_op
 from jitgrad.ops.movement import sizes as sizes_of
-from jitgrad.ops.table import Spec, axes, axis
+from jitgrad.ops.shapes import Spec, axes, axis
 from jitgrad.record.apply import apply, copied
 from jitgrad.record.leaving import refuse_masked
 from jitgrad.record.memory import decide

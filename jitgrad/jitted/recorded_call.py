@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from jitgrad.jitted.choice import chosen_sweep
-from jitgrad.ops.table import Op, Spec
+from jitgrad.ops.shapes import Spec
+from jitgrad.ops.table import Op
 from jitgrad.passes.forward import forward
 from jitgrad.passes.reverse import reverse
 from jitgrad.record.apply import watched

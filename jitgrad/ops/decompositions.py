@@ -17,7 +17,8 @@ from jitgrad.ops.arithmetic import exp2
 from jitgrad.ops.choosing import cast, where
 from jitgrad.ops.linalg import WELL_CONDITIONED, matmul, solve, transposed
 from jitgrad.ops.movement import cat, expand, narrow, pad, reshape
-from jitgrad.ops.table import Spec, register, several
+from jitgrad.ops.shapes import Spec
+from jitgrad.ops.table import register, several
 
 INTEGER = np.dtype(np.int32)
 

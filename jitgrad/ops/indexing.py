@@ -18,8 +18,9 @@ import numpy as np
 from jitgrad.dtypes import HALF
 from jitgrad.ops.choosing import cast, eq, where, zeros_like
 from jitgrad.ops.movement import expand, reshape, sum
+from jitgrad.ops.shapes import Spec, axis
 from jitgrad.ops.sums import added_at
-from jitgrad.ops.table import Op, Spec, axis, register
+from jitgrad.ops.table import Op, register
 
 NAMES = np.array([0, 2, 2])  # what samples index with: elements named twice, and not
 PLACES = np.array([[0, 2, 2], [1, 0, 2]])

@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 
 from jitgrad.ops.arithmetic import add
+from jitgrad.ops.shapes import Spec, axes, axis, reduced_shape
 from jitgrad.ops.sums import summed
-from jitgrad.ops.table import Fold, Op, Spec, axes, axis, linear, reduced_shape, reduction, register
+from jitgrad.ops.table import Fold, Op, linear, reduction, register
 
 MOST_ELEMENTS = 1 << 60  # no array has as many
 

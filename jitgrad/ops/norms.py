@@ -11,8 +11,9 @@ from jitgrad.ops.arithmetic import power_of, sqrt
 from jitgrad.ops.choosing import abs, sign, where, zeros_like
 from jitgrad.ops.movement import SAMPLES, count, over_dims, reduced, reshape, spread, sum
 from jitgrad.ops.reductions import _tied, amax, mean
+from jitgrad.ops.shapes import reduced_shape
 from jitgrad.ops.sums import summed
-from jitgrad.ops.table import reduced_shape, reduction, register
+from jitgrad.ops.table import reduction, register
 
 
 def spread_params(x: Any, dim: Any = None, correction: float = 1, keepdim: bool = False, unbiased: Any = None) -> dict:

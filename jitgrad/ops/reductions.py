@@ -15,8 +15,9 @@ import numpy as np
 from jitgrad.ops.arithmetic import exp, log, log1p, mul
 from jitgrad.ops.choosing import abs, logical_or, maximum, minimum, where, zeros_like
 from jitgrad.ops.movement import SAMPLES, cat, count, flip, narrow, over_dims, reduced, reshape, spread, sum
+from jitgrad.ops.shapes import Spec, axes, axis, reduced_shape
 from jitgrad.ops.sums import running, summed
-from jitgrad.ops.table import Fold, Spec, axes, axis, reduced_shape, reduction, register
+from jitgrad.ops.table import Fold, reduction, register
 
 ALONG = [((3, 4), {"dim": 1}), ((3, 4), {"dim": 0})]
 

@@ -14,7 +14,8 @@ from jitgrad.ops.indexing import gather, getitem, into_zeros, scatter_add
 from jitgrad.ops.movement import SAMPLES, over_dims, reshape
 from jitgrad.ops.norms import spread_params, std, var
 from jitgrad.ops.reductions import amax, amin, argmax, argmin, mean, over_some
-from jitgrad.ops.table import Spec, axis, composite, register, several
+from jitgrad.ops.shapes import Spec, axis
+from jitgrad.ops.table import composite, register, several
 
 INDEX = np.dtype(np.int64)
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from jitgrad.dtypes import HALF
-from jitgrad.ops.table import reduced_shape
+from jitgrad.ops.shapes import reduced_shape
 
 FEW = 256
 """So many numbers are simply added one after the other."""

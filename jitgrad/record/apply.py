@@ -17,7 +17,8 @@ from jitgrad.errors import LeakedTraceError
 from jitgrad.ops.broadcasting import broadcast_shape, shape_error
 from jitgrad.ops.choosing import alias, cast, clone, detach, where
 from jitgrad.ops.movement import expand
-from jitgrad.ops.table import Op, Spec, infer, infer_several
+from jitgrad.ops.shapes import Spec
+from jitgrad.ops.table import Op, infer, infer_several
 from jitgrad.record.checking import is_meant
 from jitgrad.record.leaving import refuse_masked
 from jitgrad.record.memory import lie_in_order, look

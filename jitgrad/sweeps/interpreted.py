@@ -9,7 +9,7 @@ import numpy as np
 
 from jitgrad.base.quiet import quietly
 from jitgrad.ops.choosing import alias, detach
-from jitgrad.ops.table import Spec
+from jitgrad.ops.shapes import Spec
 from jitgrad.tape.row import CONST, Row, Several, results_read
 from jitgrad.tape.tape import Tape, with_tapes
 

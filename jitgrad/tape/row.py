@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from jitgrad.dtypes import is_floating
-from jitgrad.ops.table import Op, Plan, Spec
+from jitgrad.ops.shapes import Spec
+from jitgrad.ops.table import Op, Plan
 
 serials = itertools.count().__next__
 by_serial = attrgetter("serial")

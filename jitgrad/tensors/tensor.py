@@ -15,7 +15,7 @@ from jitgrad import dtypes
 from jitgrad.autograd import gradients as autograd
 from jitgrad.ops import choosing
 from jitgrad.ops.indexing import getitem
-from jitgrad.ops.table import axis
+from jitgrad.ops.shapes import axis
 from jitgrad.record.apply import apply
 from jitgrad.record.index import parse, plain
 from jitgrad.record.leaving import is_taken
