@@ -54,6 +54,9 @@ import jitgrad as jg
 
 x = jg.tensor([1.0, 2.0], requires_grad=True)
 a: jg.Tensor = jg.sin(x)
+places: jg.Tensor = jg.sort(x, descending=True).indices
+largest: jg.Tensor = x.topk(1).values
+singular: jg.Tensor = jg.linalg.svd(x, full_matrices=False).S
 b: jg.Tensor = x.sum(dim=0, keepdim=True)
 c: jg.Tensor = jg.cat([x, x], dim=0)
 d: jg.Tensor = x.exp().log().mean()

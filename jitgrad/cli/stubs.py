@@ -16,6 +16,7 @@ from typing import Any
 
 import jitgrad as jg
 from jitgrad import functions
+from jitgrad.ops import rows
 
 HERE = Path(jg.__file__).parent
 _HEAD = '''"""{what} Written by `python -m jitgrad.cli.stubs`."""
@@ -34,6 +35,8 @@ Operand = Tensor | np.ndarray[Any, Any] | np.generic | _float
 """What an operation takes: a tensor, an array, a number."""
 
 '''
+_RESULTS = "from jitgrad.functions import return_types as _return_types"
+_IMPORTS = f"{_RESULTS}\nfrom jitgrad.tensors.tensor import Tensor"
 _IGNORED = {"__eq__": "  # type: ignore[override]", "__ne__": "  # type: ignore[override]", "__ipow__": "  # type: ignore[misc]"}
 _SHADOWED = re.compile(r"\b(bool|float|int)\b")  # the face has dtypes of these names
 _KNOWN = re.compile(r"(?:\b(?:Any|Callable|Sequence|Tensor|tuple|list|dict|None|str|bool|float|int|bytes)\b|[\[\], .|])*")
@@ -41,7 +44,12 @@ _KNOWN = re.compile(r"(?:\b(?:Any|Callable|Sequence|Tensor|tuple|list|dict|None|
 
 def stubs() -> dict[Path, str]:
     """The stubs by their files."""
-    return {HERE / "__init__.pyi": _face(), HERE / "tensors" / "declared.pyi": _methods()}
+    return {
+        HERE / "__init__.pyi": _face(),
+        HERE / "tensors" / "declared.pyi": _methods(),
+        HERE / "functions" / "return_types.pyi": _results(),
+        **{HERE / f"{name}.pyi": _namespace(name, made) for name, made in functions.NAMESPACES.items()},
+    }
 
 
 def _face() -> str:
@@ -49,7 +57,7 @@ def _face() -> str:
     handed = [(node.module, alias.name) for node in tree.body if isinstance(node, ast.ImportFrom) for alias in node.names]
     handed += [(module, name) for name, module in vars(jg)["_HOME"].items()]
     imports = [f"from {module} import {name} as {name}" for module, name in handed if not name.startswith("_")]
-    imports += ["from jitgrad import testing as testing", "from jitgrad.dtypes import DType as DType"]
+    imports += ["from jitgrad import testing as testing", _RESULTS, "from jitgrad.dtypes import DType as DType"]
     made = functions.FUNCTIONS | functions.CREATION | functions.LOSSES
     numbers = [f"{name}: _float" for name in ("inf", "nan", "pi", "e")]
     dtypes = [f"{name}: DType" for name in sorted({*jg.dtypes.names(), "bfloat16"})]
@@ -68,10 +76,28 @@ def _face() -> str:
 
 
 def _methods() -> str:
-    imports = "from jitgrad.tape.handle import Handle\nfrom jitgrad.tensors.tensor import Tensor"
+    imports = f"{_RESULTS}\nfrom jitgrad.tape.handle import Handle\nfrom jitgrad.tensors.tensor import Tensor"
     head = _HEAD.format(what="The methods of `Tensor` that are made from the op table.", imports=imports)
     lines = [f"    {_function(name, method, True)}" for name, method in sorted(_attached())]
     return "\n".join([head, "class Declared(Handle):", *lines, ""])
+
+
+def _namespace(name: str, made: dict[str, Any]) -> str:
+    head = _HEAD.format(what=f"What type checkers see of `jitgrad.{name}`.", imports=_IMPORTS)
+    lines = [*head.split("\n"), *[_function(name, f) for name, f in sorted(made.items())], ""]
+    used = {word for line in lines for word in re.findall(r"\w+", line.partition(" import ")[0])}
+    unused = {"_bool", "_int", "Sequence"} - used
+    return "\n".join([line for line in lines if line.split(" ")[-1] not in unused or not line.startswith("from ")])
+
+
+def _results() -> str:
+    lines = ['"""The results of rows that have several. Written by `python -m jitgrad.cli.stubs`."""', ""]
+    lines += ["from typing import Any, NamedTuple", "", "from jitgrad.tensors.tensor import Tensor", ""]
+    lines += ["def type_of(op: Any) -> Any: ...", "def results_of(op: Any, found: Any) -> Any: ..."]
+    for op in rows():
+        if op.several and op.named and len(op.outputs) > 1:
+            lines += ["", f"class {op.name}(NamedTuple):", *[f"    {name}: Tensor" for name in op.outputs]]
+    return "\n".join([*lines, ""])
 
 
 def _attached() -> Iterator[tuple[str, Any]]:
@@ -123,6 +149,8 @@ def _type(annotation: Any, otherwise: str) -> str:
     if annotation is Parameter.empty:
         return otherwise
     text = annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
+    if text.startswith("return_types."):
+        return f"_{text}"
     return _SHADOWED.sub(r"_\1", text) if _KNOWN.fullmatch(text) else "Any"
 
 

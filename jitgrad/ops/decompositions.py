@@ -93,6 +93,7 @@ slogdet = several(
     kind="linalg",
     namespace="linalg",
     aliases=("slogdet",),
+    doc="Sign and logarithm of the absolute value of the determinants of square matrices",
     outputs=("sign", "logabsdet"),
     prepare=_square,
     result="floating",
@@ -122,6 +123,7 @@ eigh = several(
     lambda x, UPLO: np.linalg.eigh(x, UPLO),
     kind="linalg",
     namespace="linalg",
+    doc="Eigenvalues, ascending, and eigenvectors of symmetric matrices, of which one triangle is read",
     outputs=("eigenvalues", "eigenvectors"),
     prepare=_eigh_params,
     result="floating",
@@ -134,7 +136,6 @@ eigh = several(
     samples=lambda: [([SYMMETRIC], {"UPLO": "L"}), ([np.stack([SYMMETRIC, 2 * SYMMETRIC])], {"UPLO": "U"})],
     oracle="np.linalg.eigh((x + np.swapaxes(x, -1, -2)) / 2)",
 )
-"""Eigenvalues, ascending, and eigenvectors of symmetric matrices, of which one triangle is read."""
 
 
 def _svd_params(x: Any, full_matrices: bool = True) -> dict[str, Any]:
@@ -177,6 +178,7 @@ svd = several(
     lambda x, full_matrices: np.linalg.svd(x, full_matrices),
     kind="linalg",
     namespace="linalg",
+    doc="Singular value decomposition of matrices: U, the singular values in descending order, and V transposed",
     outputs=("U", "S", "Vh"),
     prepare=_svd_params,
     result="floating",
@@ -186,7 +188,6 @@ svd = several(
     samples=lambda: [([a], {"full_matrices": False}) for a in (TALL, TALL.T, WELL_CONDITIONED, np.stack([TALL, -3 * TALL]))],
     oracle="np.linalg.svd(x, full_matrices)",
 )
-"""U, the singular values in descending order, and V transposed."""
 
 
 def _qr_params(x: Any, mode: str = "reduced") -> dict[str, Any]:
@@ -236,6 +237,7 @@ qr = several(
     kind="linalg",
     namespace="linalg",
     aliases=("qr",),
+    doc="Matrices as products of Q with orthonormal columns and an upper triangular R",
     outputs=("Q", "R"),
     prepare=_qr_params,
     result="floating",
@@ -248,6 +250,7 @@ qr = several(
 frexp = several(
     np.frexp,
     kind="splitting",
+    doc="Numbers as `mantissa * 2**exponent`, with a mantissa from 0.5 to 1 in absolute value",
     outputs=("mantissa", "exponent"),
     result="floating",
     shape=lambda x: [Spec(x.shape, x.dtype), Spec(x.shape, INTEGER)],
@@ -255,6 +258,5 @@ frexp = several(
     samples=lambda: [((2, 3), {})],
     oracle="(x / 2.0 ** (np.floor(np.log2(abs(x))) + 1), (np.floor(np.log2(abs(x))) + 1).astype(np.int32))",
 )
-"""`mantissa * 2**exponent`, with a mantissa from 0.5 to 1."""
 
 register(globals())

@@ -14,7 +14,7 @@ _PYTORCHS = {"x": "input", "y": "other"}
 @functools.cache
 def describe(op: Op) -> str:
     """A docstring from a row."""
-    what = f"{op.name}: {op.kernel}, elementwise" if op.kernel else f"{op.name} of the tensor"
+    what = op.doc or (f"{op.name}: {op.kernel}, elementwise" if op.kernel else f"{op.name} of the tensor")
     kinds = {
         "float": "Integers are computed in the default float dtype.",
         "bool": "The result is bool.",
@@ -36,4 +36,7 @@ def signature(op: Op) -> Signature:
         found += [parameter.replace(annotation=Parameter.empty) for parameter in given[len(op.inputs) :]]
     if op.result in ("sum", "floating") and found[-1].kind is Parameter.POSITIONAL_OR_KEYWORD:
         found.append(Parameter("dtype", Parameter.KEYWORD_ONLY, default=None))
-    return Signature(found)
+    if not op.several:
+        return Signature(found)
+    named = op.named and len(op.outputs) > 1
+    return Signature(found, return_annotation=f"return_types.{op.name}" if named else "tuple[Tensor, ...]")

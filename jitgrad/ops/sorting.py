@@ -63,6 +63,7 @@ def _from_places(g: Any, indices: Any, shape: tuple[int, ...], dtype: np.dtype, 
 sort = several(
     _sort,
     kind="sorting",
+    doc="The values along a dimension in order, and where they were; equal ones keep their order, and nan is the largest",
     outputs=("values", "indices"),
     prepare=_sort_params,
     shape=lambda x, dim, descending: [Spec(x.shape, x.dtype), Spec(x.shape, INDEX)],
@@ -73,6 +74,7 @@ sort = several(
 topk = several(
     _topk,
     kind="sorting",
+    doc="The k largest or smallest values along a dimension, in order, and where they were",
     outputs=("values", "indices"),
     prepare=_topk_params,
     shape=lambda x, k, dim, largest: [
@@ -129,6 +131,7 @@ def _range_params(x: Any, dim: Any = None, keepdim: bool = False) -> dict[str, A
 
 aminmax = composite(
     lambda x, dim, keepdim: (amin(x, dim=dim, keepdim=keepdim), amax(x, dim=dim, keepdim=keepdim)),
+    doc="The smallest and the largest element, over a dimension or all",
     outputs=("min", "max"),
     prepare=_range_params,
     samples=lambda: SAMPLES,
@@ -146,6 +149,7 @@ def _with_mean(spread_of: Any) -> Any:
 MEAN_SAMPLES = [(shape, params | {"correction": 1}) for shape, params in SAMPLES]
 var_mean = composite(
     _with_mean(var),
+    doc="Variance and mean, over some dimensions or all",
     prepare=spread_params,
     result="floating",
     named=False,
@@ -155,6 +159,7 @@ var_mean = composite(
 )
 std_mean = composite(
     _with_mean(std),
+    doc="Standard deviation and mean, over some dimensions or all",
     prepare=spread_params,
     result="floating",
     named=False,
@@ -176,6 +181,7 @@ def _apart_params(x: Any, dim: int = 0) -> dict[str, Any]:
 
 unbind = composite(
     _apart,
+    doc="The slices along a dimension, that dimension removed",
     prepare=_apart_params,
     several=True,
     samples=lambda: [((3, 4), {"dim": 1}), ((2, 3), {"dim": 0})],

@@ -155,11 +155,13 @@ class Op:
         symmetric: bool = False,
         misfit: str = "",
         oracle: str = "",
+        doc: str = "",
     ) -> None:
         self.name = ""
         self.named = named  # whether users get several results by name, or as a plain tuple
         self.namespace = namespace  # where users find it, as `linalg`; else at the top, and among the methods
         self.oracle = oracle  # what it computes, said another way for its tests; rows that are a ufunc of NumPy's do without
+        self.doc = doc  # a sentence for users, without its full stop
         self.misfit = misfit  # what holds of the shapes of operands that fit
         self.symmetric = symmetric  # whether it is a function of symmetric matrices alone
         self.run = run

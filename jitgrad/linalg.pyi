@@ -1,0 +1,18 @@
+"""What type checkers see of `jitgrad.linalg`. Written by `python -m jitgrad.cli.stubs`."""
+
+from builtins import float as _float
+from typing import Any
+
+import numpy as np
+
+from jitgrad.functions import return_types as _return_types
+from jitgrad.tensors.tensor import Tensor
+
+Operand = Tensor | np.ndarray[Any, Any] | np.generic | _float
+"""What an operation takes: a tensor, an array, a number."""
+
+
+def eigh(input: Operand, UPLO: Any = ..., *, dtype: Any = ...) -> _return_types.eigh: ...
+def qr(input: Operand, mode: Any = ..., *, dtype: Any = ...) -> _return_types.qr: ...
+def slogdet(input: Operand, *, dtype: Any = ...) -> _return_types.slogdet: ...
+def svd(input: Operand, full_matrices: Any = ..., *, dtype: Any = ...) -> _return_types.svd: ...
