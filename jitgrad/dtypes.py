@@ -25,9 +25,21 @@ class DType:
     (jitgrad.float32, 4)
     """
 
-    __slots__ = ("category", "is_complex", "is_floating_point", "is_signed", "itemsize", "name", "numpy")
+    __slots__ = (
+        "aliases",
+        "c",
+        "category",
+        "is_complex",
+        "is_floating_point",
+        "is_signed",
+        "itemsize",
+        "machine",
+        "name",
+        "numpy",
+        "short",
+    )
 
-    def __init__(self, name: str, numpy: np.dtype, category: int) -> None:
+    def __init__(self, name: str, numpy: np.dtype, category: int, short: str, machine: str, c: str, aliases: tuple[str, ...]):
         self.name = name
         self.numpy = numpy
         self.category = category
@@ -35,6 +47,10 @@ class DType:
         self.is_floating_point = category == FLOATING
         self.is_complex = False
         self.is_signed = category == FLOATING or numpy.kind == "i"
+        self.short = short  # on printed tapes
+        self.machine = machine  # in machine code, which computes with it; "" where NumPy does
+        self.c = c  # in C functions; "" where these do not take it
+        self.aliases = aliases  # PyTorch's other names, which are also those of the methods that convert
 
     @property
     def dtype(self) -> np.dtype:
@@ -48,34 +64,39 @@ class DType:
         return by_name, (self.name,)
 
 
-def _floats() -> dict[str, np.dtype]:
-    found: dict[str, np.dtype] = {name: np.dtype(name) for name in ("float16", "float32", "float64")}
+def _bfloat16() -> Any:
     try:
         import ml_dtypes
     except ImportError:
-        return found
-    return found | {"bfloat16": np.dtype(ml_dtypes.bfloat16)}
+        return None
+    return ml_dtypes.bfloat16
 
 
-ALL: dict[str, DType] = {"bool": DType("bool", np.dtype(np.bool_), BOOL)}
-ALL |= {n: DType(n, np.dtype(n), INTEGER) for n in ("uint8", "int8", "int16", "int32", "int64")}
-ALL |= {n: DType(n, d, FLOATING) for n, d in _floats().items()}
+_TABLE: tuple[Any, ...] = (
+    # name, by NumPy, category, on tapes, in machine code, in C, aliases
+    ("bool", np.bool_, BOOL, "b", "i1", "bool", ()),
+    ("uint8", np.uint8, INTEGER, "u8", "", "", ("byte",)),
+    ("int8", np.int8, INTEGER, "i8", "", "", ("char",)),
+    ("int16", np.int16, INTEGER, "i16", "", "", ("short",)),
+    ("int32", np.int32, INTEGER, "i32", "i32", "int32_t", ("int",)),
+    ("int64", np.int64, INTEGER, "i64", "i64", "int64_t", ("long",)),
+    ("float16", np.float16, FLOATING, "f16", "f16", "", ("half",)),
+    ("float32", np.float32, FLOATING, "f32", "f32", "float", ("float",)),
+    ("float64", np.float64, FLOATING, "f64", "f64", "double", ("double",)),
+    ("bfloat16", _bfloat16(), FLOATING, "bf16", "", "", ()),
+)
+"""All that is known of each dtype; one whose package is not installed has nothing by NumPy, and is left out."""
+
+ALL = {name: DType(name, np.dtype(kind), *facts) for name, kind, *facts in _TABLE if kind is not None}
 
 HALF = frozenset(d.numpy for d in ALL.values() if d.is_floating_point and d.itemsize == 2)
 """Half precision: what is computed of it is computed in single precision, and rounded once."""
+EXPORTED = tuple(d.name for d in ALL.values() if d.c)
+"""The dtypes of arguments and results of C functions."""
 
 _BY_NUMPY = {d.numpy: d for d in ALL.values()}
-_ALIASES = {
-    "half": "float16",
-    "float": "float32",
-    "double": "float64",
-    "short": "int16",
-    "int": "int32",
-    "long": "int64",
-}
+_ALIASES = {alias: d.name for d in ALL.values() for alias in d.aliases}
 _PYTHON = {bool: "bool", int: "int64", float: "float64"}
-EXPORTED = ("float32", "float64", "int32", "int64", "bool")
-"""The dtypes of arguments and results of C functions."""
 
 settings = {"default dtype": ALL["float32"]}
 
@@ -91,7 +112,7 @@ def by_name(name: str) -> DType:
 
 def names() -> list[str]:
     """The names under which `jitgrad` exports its dtypes, aliases such as `double` included."""
-    return [*ALL, *_ALIASES]
+    return [*ALL, *(alias for alias in _ALIASES if alias not in ("byte", "char"))]
 
 
 def of(numpy_dtype: np.dtype) -> DType:

@@ -20,7 +20,7 @@ from jitgrad.record.trace import Number
 from jitgrad.tape.handle import Handle, make, own_memory
 from jitgrad.tensors.tensor import Tensor
 
-_SCALAR_TYPES = frozenset({np.float16, np.float32, np.float64, np.int64, np.int32, np.bool_})
+_SCALAR_TYPES = frozenset(d.numpy.type for d in dtypes.ALL.values() if d.machine)
 
 INT_BOUND = 1 << 31
 """Ints that change are inputs if they are smaller than this, so that there is room for sums and products of them."""

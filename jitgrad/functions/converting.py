@@ -117,19 +117,8 @@ METHODS: dict[str, Any] = {
     "ndimension": Tensor.dim,
     "is_floating_point": checked(_is_floating_point),
 }
-_NAMES = {
-    "half": "float16",
-    "bfloat16": "bfloat16",
-    "float": "float32",
-    "double": "float64",
-    "char": "int8",
-    "short": "int16",
-    "int": "int32",
-    "long": "int64",
-    "byte": "uint8",
-    "bool": "bool",
-}
-METHODS |= {name: _converter(name, dtype) for name, dtype in _NAMES.items()}
+METHODS |= {name: _converter(name, d.name) for d in dtypes.ALL.values() for name in d.aliases or (d.name,)}
+METHODS["bfloat16"] = _converter("bfloat16", "bfloat16")  # also where its package is missing, to say so
 
 
 # Functions of the same kind.

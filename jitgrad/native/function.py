@@ -20,6 +20,7 @@ from jitgrad.base.signals import importing
 from jitgrad.base.tree import COMPUTED, flatten, unflatten
 from jitgrad.calls.entry import MISS, write_entry
 from jitgrad.calls.signature import Tree, argument_labels, described, from_plain, plain, result_labels
+from jitgrad.dtypes import of
 from jitgrad.errors import TracedValueError
 from jitgrad.native import artefact
 from jitgrad.native.adapters import adapter
@@ -36,15 +37,6 @@ from jitgrad.tape.tape import Tape
 from jitgrad.tensors.tensor import Tensor
 
 __all__ = ["NativeFunction", "Tree", "compile_tape", "load"]
-
-_C_TYPES: dict[str, tuple[str, Any]] = {
-    "float32": ("float", ctypes.c_float),
-    "float64": ("double", ctypes.c_double),
-    "int32": ("int32_t", ctypes.c_int32),
-    "int64": ("int64_t", ctypes.c_int64),
-    "bool": ("bool", ctypes.c_bool),
-}
-
 
 MOST_ENTRIES = 4
 """The kinds of arguments (a number as float, as tensor ...) for which a native function has a quick way."""
@@ -387,11 +379,11 @@ def _entry_kind(kind: Any, leaf: Any) -> Any:
 
 
 def _c_type(value: Value) -> Any:
-    return _C_TYPES[str(value.dtype)][1]
+    return getattr(ctypes, f"c_{of(value.dtype).c.removesuffix('_t')}")
 
 
 def _c_name(value: Value) -> str:
-    return _C_TYPES[str(value.dtype)][0]
+    return of(value.dtype).c
 
 
 def _sizes(value: Value) -> str:

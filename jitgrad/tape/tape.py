@@ -131,17 +131,11 @@ def _leaf_value(row: Row) -> Any:
     return owner
 
 
-_SHORT = {"float": "f", "bfloat": "bf", "int": "i", "uint": "u", "bool": "b"}
-
-
 def short_type(row: Row) -> str:
     """`f32[3,4]`: the dtype and shape of a row, as the printed tape shows them; of one with several results their number."""
     if isinstance(row, Several):
         return f"{len(row.results)} results"
-    name = of(row.dtype).name
-    letters = name.rstrip("0123456789")
-    sizes = ",".join(map(str, row.shape))
-    return f"{_SHORT[letters]}{name[len(letters) :]}[{sizes}]"
+    return f"{of(row.dtype).short}[{','.join(map(str, row.shape))}]"
 
 
 def _line(row: Row, numbers: dict[Row, str], name: str, is_input: bool) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from jitgrad.dtypes import EXPORTED
 from jitgrad.ops.arithmetic import floor_divide
 from jitgrad.ops.movement import sum
 from jitgrad.ops.reductions import amax, cumsum, prod
@@ -65,7 +66,7 @@ def namespace() -> dict[str, Any]:
         whole = np.floor(quotient)
         return whole + 1 if quotient - whole > 0.5 else whole
 
-    casts = {n: getattr(np, n) for n in ("float32", "float64", "int32", "int64")}
+    casts = {n: getattr(np, n) for n in EXPORTED if n != "bool"}
     own = {"np": np, "math": math, "njit": numba.njit, "boolean": numba.boolean, "floor_divide": floor_divide}
     return own | casts | njit_namespace()
 

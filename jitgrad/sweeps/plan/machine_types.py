@@ -13,13 +13,16 @@ from typing import Any
 
 import numpy as np
 
+from jitgrad.dtypes import ALL
+
 WORDS = {"f16": "half", "f32": "float", "f64": "double", "i1": "i1"} | {
     f"{sign}{bits}": f"i{bits}" for sign in "iu" for bits in (8, 16, 32, 64)
 }
 SIZES = {"i1": 1} | {type: int(type[1:]) // 8 for type in WORDS if type != "i1"}  # bytes of an element in memory
-DTYPES = {"bool": "i1", "float16": "f16", "float32": "f32", "float64": "f64"} | {
+DTYPES = {d.name: d.machine for d in ALL.values() if d.machine} | {
     f"{name}{bits}": f"{sign}{bits}" for sign, name in (("i", "int"), ("u", "uint")) for bits in (8, 16, 32, 64)
 }
+"""Those that tapes may have in machine code, and those that it also computes with."""
 
 NUMPY = {type: np.dtype(name) for name, type in DTYPES.items()}
 

@@ -6,14 +6,15 @@ import math
 
 import numpy as np
 
+from jitgrad.dtypes import ALL
 from jitgrad.ops.linalg import matmul
 from jitgrad.ops.reductions import cumsum
 from jitgrad.sweeps.plan.indexing import is_indexed, why_not_indexed
 from jitgrad.sweeps.plan.layouts import is_number, stand_in
 from jitgrad.tape.row import ITEM, Row
 
-FLOATS = frozenset(map(np.dtype, ("float16", "float32", "float64")))
-NATIVE_DTYPES = FLOATS | frozenset(map(np.dtype, ("int32", "int64", "bool")))
+NATIVE_DTYPES = frozenset(d.numpy for d in ALL.values() if d.machine)
+FLOATS = frozenset(dtype for dtype in NATIVE_DTYPES if dtype.kind == "f")
 BOOL = np.dtype("bool")
 SMALL_PRODUCT = 1 << 17
 """Multiplications up to which a product of matrices is done by our own loops, which need no call; then by BLAS."""

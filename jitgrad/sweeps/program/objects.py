@@ -12,12 +12,13 @@ from typing import Any
 
 import numpy as np
 
+from jitgrad.dtypes import ALL
 from jitgrad.tape.handle import make
 from jitgrad.tape.row import Leaf, Row
 
 __all__ = ["NUMBERS", "allocator", "offsets"]
 
-NUMBERS = {np.dtype(t): t for t in (np.float16, np.float32, np.float64, np.int32, np.int64)}
+NUMBERS = {d.numpy: d.numpy.type for d in ALL.values() if d.machine and d.name != "bool"}
 """Dtypes of results that can be made; of bools there are two objects only, which NumPy knows."""
 
 
