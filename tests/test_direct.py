@@ -211,7 +211,11 @@ def test_a_plan_by_hand():
     kernel = compile_text(COPY, "copy", store=False)
     given = direct.Input(None, np.dtype(np.float64), (2,), 0, 0)
     plan = direct.write_plan(
-        kernel.address, [given], [], [direct.Slot(0), direct.Slot(0, in_cells=True)], [direct.Output(np.dtype(np.float64), 0)]
+        kernel.address,
+        [given],
+        [],
+        [direct.TableEntry(0), direct.TableEntry(0, in_cells=True)],
+        [direct.Output(np.dtype(np.float64), 0)],
     )
     (out,) = direct.enter(jitgrad.Tensor)(plan.address, np.array([2.5, 1.0]))
     assert float(out) == 2.5

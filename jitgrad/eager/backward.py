@@ -23,7 +23,7 @@ from jitgrad.base import locks
 from jitgrad.base.settings import config
 from jitgrad.base.signals import importing
 from jitgrad.eager import background
-from jitgrad.eager.backward_text import Saved, Step, write_entry
+from jitgrad.eager.backward_text import Saved, Seen, write_backward
 from jitgrad.ops.table import Op
 from jitgrad.passes.reverse import reverse
 from jitgrad.passes.simplify import simplify
@@ -181,7 +181,7 @@ def outline(outcome: Row) -> tuple | None:
     key: list[Any] = []
     most = limits["structure_rows"]
     for row in rows:
-        key.append(id(row.plan) if row.inputs else row.shape)
+        key.append(id(row.needs) if row.inputs else row.shape)
         for x in row.inputs:
             if x.requires:
                 n = numbers.get(x)
@@ -197,21 +197,21 @@ def outline(outcome: Row) -> tuple | None:
 # From recorded rows to a description that holds none of them.
 
 
-def describe(outcome: Row) -> list[Step] | None:
+def describe(outcome: Row) -> list[Seen] | None:
     """The rows behind `outcome` that a sweep visits, from the outcome on; None if some cannot be compiled."""
     numbers = {outcome: 0}
     rows = [outcome]
-    steps: list[Step] = []
+    steps: list[Seen] = []
     places = _Places()
     accumulating = 0
     for row in rows:
-        op, plan = row.op, row.plan
+        op, needs = row.op, row.needs
         if row.extra is not None:
             return None
         if op is LEAF:
-            steps.append(Step(op, None, row.shape, row.dtype, {}, (), (), row.serial))
+            steps.append(Seen(op, None, row.shape, row.dtype, {}, (), (), row.serial))
             continue
-        if plan is None or op is ITEM or op.pullback is not None or op.composite or row.saved is FREED:
+        if needs is None or op is ITEM or op.pullback is not None or op.composite or row.saved is FREED:
             return None
         if row.params and any(isinstance(value, np.ndarray) for value in row.params.values()):
             return None
@@ -231,7 +231,7 @@ def describe(outcome: Row) -> list[Step] | None:
         if places.strange:
             return None
         accumulating += op.accumulate is not None
-        steps.append(Step(op, plan, row.shape, row.dtype, row.params, tuple(inputs), kinds, row.serial))
+        steps.append(Seen(op, needs, row.shape, row.dtype, row.params, tuple(inputs), kinds, row.serial))
     return steps if accumulating <= MOST_ACCUMULATING else None
 
 
@@ -253,7 +253,7 @@ class _Places:
         return Saved(value.__class__, value.dtype, value.shape, place)
 
 
-def _rebuilt(steps: list[Step]) -> tuple[list[Row], dict[Row, tuple[Any, ...]]]:
+def _rebuilt(steps: list[Seen]) -> tuple[list[Row], dict[Row, tuple[Any, ...]]]:
     """Rows as described, recorded in the same order as those that were seen, and what each saved."""
     rows: dict[int, Row] = {}
     for i in sorted(range(len(steps)), key=lambda i: steps[i].serial):
@@ -262,14 +262,14 @@ def _rebuilt(steps: list[Step]) -> tuple[list[Row], dict[Row, tuple[Any, ...]]]:
             rows[i] = Leaf(step.shape, step.dtype, True)
             continue
         inputs = tuple(rows[x] if isinstance(x, int) else Leaf(x[0], x[1], False) for x in step.inputs)
-        rows[i] = Row(step.op, inputs, step.params, step.shape, step.dtype, True, step.plan)
+        rows[i] = Row(step.op, inputs, step.params, step.shape, step.dtype, True, step.needs)
     return [rows[i] for i in range(len(steps))], {rows[i]: step.saved for i, step in enumerate(steps)}
 
 
 # From the description to a tape, and to an entry.
 
 
-def compiled(steps: list[Step], given: bool) -> Entry:
+def compiled(steps: list[Seen], given: bool) -> Entry:
     """The entry of a structure: its sweep as a tape, compiled and tried out, behind the checks."""
     with importing("jitgrad.sweeps.program.program"):
         from jitgrad.sweeps.program.program import Program
@@ -280,10 +280,10 @@ def compiled(steps: list[Step], given: bool) -> Entry:
     outputs = program.tape.outputs
     shared = {*program.tape.inputs, *program.constants}
     fresh = [row not in shared and row not in outputs[:i] for i, row in enumerate(outputs)]
-    return write_entry(steps, arrived, fresh, program.run, constants, given)
+    return write_backward(steps, arrived, fresh, program.run, constants, given)
 
 
-def traced(steps: list[Step], given: bool) -> tuple[Tape, list[int], list[Any]]:
+def traced(steps: list[Seen], given: bool) -> tuple[Tape, list[int], list[Any]]:
     """The sweep as a tape from saved values to gradients, and the numbers of the leaves that these belong to.
 
     After the saved values comes the cotangent to start from, if it is `given`. The last inputs of the tape are constants

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jitgrad.ops.choosing import cast
-from jitgrad.ops.table import Op, Plan
+from jitgrad.ops.table import Needs, Op
 from jitgrad.tape.accumulate import accumulating, add_value
 from jitgrad.tape.handle import Handle, unchanged
 from jitgrad.tape.row import FREED, LEAF, Leaf, Row
@@ -36,14 +36,14 @@ class Saved(NamedTuple):
     place: int
 
 
-class Step(NamedTuple):
+class Seen(NamedTuple):
     """A row that a sweep visits. An input is the number of its step or, if it needs no gradient, its shape and dtype.
 
     Where a row saved several index arrays as one tuple, there stands a tuple in `saved` too.
     """
 
     op: Op
-    plan: Plan | None
+    needs: Needs | None
     shape: tuple[int, ...]
     dtype: np.dtype
     params: dict[str, Any]
@@ -52,8 +52,8 @@ class Step(NamedTuple):
     serial: int
 
 
-def write_entry(
-    steps: Sequence[Step],
+def write_backward(
+    steps: Sequence[Seen],
     arrived: Sequence[int],
     fresh: Sequence[bool],
     run: Callable,
@@ -78,7 +78,7 @@ def write_entry(
 class _Text:
     """The function under construction: its lines, and the objects that they name."""
 
-    def __init__(self, steps: Sequence[Step]) -> None:
+    def __init__(self, steps: Sequence[Seen]) -> None:
         self.steps = steps
         self.lines: list[str] = []
         self.seen = {0}
@@ -141,8 +141,8 @@ class _Text:
                 *self.unlike(r, step.shape, step.dtype),
             )
             return
-        assert step.plan is not None
-        conditions = [f"{r}.plan is not {self.known(step.plan)}", f"{r}.extra is not None"]
+        assert step.needs is not None
+        conditions = [f"{r}.needs is not {self.known(step.needs)}", f"{r}.extra is not None"]
         if not step.op.elementwise or step.op is cast:  # these have the shape and dtype of their inputs
             conditions += self.unlike(r, step.shape, step.dtype)
         if step.params:
@@ -152,9 +152,9 @@ class _Text:
         self.inputs(step, r)
         self.values(step, r)
 
-    def inputs(self, step: Step, r: str) -> None:
+    def inputs(self, step: Seen, r: str) -> None:
         """Lines for the inputs of a row: those on the way are named, those named before must be the same."""
-        assert step.plan is not None
+        assert step.needs is not None
         names, checks = [], []
         for i, x in enumerate(step.inputs):
             if isinstance(x, int) and x not in self.seen:
@@ -165,13 +165,13 @@ class _Text:
             names.append(name)
             if isinstance(x, int):
                 checks.append(f"{name} is not r{x}")
-            elif not step.plan.plain:  # its rules may ask for the shapes of all inputs
+            elif not step.needs.plain:  # its rules may ask for the shapes of all inputs
                 checks += self.unlike(name, *x)
         self.lines.append(f"    {', '.join(names)}, = {r}.inputs")
         if checks:
             self.miss_if(*checks)
 
-    def values(self, step: Step, r: str) -> None:
+    def values(self, step: Seen, r: str) -> None:
         """Lines that take the values that a row saved, after checking that they are there and of the known kinds."""
         if not step.saved:
             return

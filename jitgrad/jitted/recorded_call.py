@@ -24,7 +24,7 @@ def recorded_call(function: Any, compiled: Any, handles: list[Any], values: Any)
     op = _call_op(function, compiled)
     saved, guards = keep(op, range(len(handles)), handles, [h._value for h in handles], None)
     specs = tuple([Spec(row.shape, row.dtype) for row in compiled.tape.outputs])
-    call = Several(op, rows, NOTHING, specs, True, op.plan((True,) * len(rows)), saved, guards)
+    call = Several(op, rows, NOTHING, specs, True, op.needs((True,) * len(rows)), saved, guards)
     results = [wrap(value) for value in values]
     wanted = sum([1 << i for i, h in enumerate(handles) if requires(h)])
     for k, out in enumerate(results):

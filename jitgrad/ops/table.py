@@ -24,7 +24,7 @@ import numpy as np
 from jitgrad.errors import HoleError
 from jitgrad.ops.shapes import Spec
 
-MOST_PLANS = 64
+MOST_NEEDS = 64
 OUTPUT, REST = -1, -2  # slots beside the inputs: the result, and all inputs from the starred one on
 RESULTS = -3  # the first of several results; the next ones lie below
 
@@ -91,7 +91,7 @@ class Rule:
         return getattr(row.inputs[row.op.inputs.index(which)], what)
 
 
-class Plan(NamedTuple):
+class Needs(NamedTuple):
     """How the reverse sweep treats one row: which values to keep, and a rule per input that needs a cotangent."""
 
     slots: tuple[int, ...]
@@ -213,7 +213,7 @@ class Op:
         self.batch = batch
         # Whether any input passes a cotangent on.
         self.differentiable = self.composite or pullback is not None or any(rule is not None for rule in self.rules)
-        self.plans: dict[tuple[bool, ...], Plan] = {}
+        self.known_needs: dict[tuple[bool, ...], Needs] = {}
 
     def _rules(self, d: Any, vjp: Any) -> tuple[Rule | Hole | None, ...]:
         given = d or vjp or (None,) * len(self.inputs)
@@ -243,18 +243,18 @@ class Op:
         """Why the rules that are missing are missing."""
         return [rule.why for rule in self.rules if isinstance(rule, Hole)]
 
-    def plan(self, mask: tuple[bool, ...]) -> Plan:
-        """The `Plan` for rows of which just the inputs in `mask` require grad."""
-        found = self.plans.get(mask)
+    def needs(self, mask: tuple[bool, ...]) -> Needs:
+        """The `Needs` for rows of which just the inputs in `mask` require grad."""
+        found = self.known_needs.get(mask)
         if found is None:
-            if len(self.plans) >= MOST_PLANS:  # of an op of any number of inputs
-                self.plans.clear()
-            found = self.plans[mask] = self._make_plan(mask)
+            if len(self.known_needs) >= MOST_NEEDS:  # of an op of any number of inputs
+                self.known_needs.clear()
+            found = self.known_needs[mask] = self._make_needs(mask)
         return found
 
-    def _make_plan(self, mask: tuple[bool, ...]) -> Plan:
+    def _make_needs(self, mask: tuple[bool, ...]) -> Needs:
         if self.composite or self.pullback is not None:
-            return Plan(tuple(range(len(mask))), ())
+            return Needs(tuple(range(len(mask))), ())
         rules = self.rules * len(mask) if self.variadic else self.rules
         wanted = []
         for i, (rule, needed) in enumerate(zip(rules, mask)):
@@ -266,7 +266,7 @@ class Op:
         calls = tuple((i, rule, tuple(slots.index(s) for s in rule.values)) for i, rule in wanted)
         derived = [n for _, rule in wanted for n in rule.statics if n.endswith(("_shape", "_dtype", "_shapes")) or n == "i"]
         quick = tuple((i, rule.function, picks, -1 if rule.statics else len(picks), rule.statics) for i, rule, picks in calls)
-        return Plan(slots, calls, self.accumulate is None and not derived and not self.several, quick)
+        return Needs(slots, calls, self.accumulate is None and not derived and not self.several, quick)
 
 
 def unary(formula: str, run: Callable, *, d: Any = None, vjp: Any = None, domain: Any = (-3.0, 3.0), **more: Any) -> Op:

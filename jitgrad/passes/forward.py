@@ -74,7 +74,7 @@ def _diagonal(sweep: Sweep, row: Row, ts: Tangents) -> Any:
     """The sum over the inputs of partial derivative times tangent."""
     op, values = row.op, sweep.values(row)
     total = None
-    for i, rule, picks in sweep.plan(row).calls:
+    for i, rule, picks in sweep.needs(row).calls:
         t = ts[i]
         if t is None:
             continue
@@ -91,7 +91,7 @@ def _linear_operands(sweep: Sweep, row: Row, ts: Tangents) -> list[Any] | None:
     op = row.op
     if op.variadic:
         return [_zeros(x) if t is None else t for x, t in zip(row.inputs, ts)]
-    values = dict(zip(sweep.plan(row).slots, sweep.values(row)))
+    values = dict(zip(sweep.needs(row).slots, sweep.values(row)))
     operands: list[Any] = []
     for i, name in enumerate(op.inputs):
         if name[0] == "*":
@@ -109,7 +109,7 @@ def _linear_operands(sweep: Sweep, row: Row, ts: Tangents) -> list[Any] | None:
 
 
 def _product(sweep: Sweep, row: Row, ts: Tangents) -> Any:
-    values = dict(zip(sweep.plan(row).slots, sweep.values(row)))
+    values = dict(zip(sweep.needs(row).slots, sweep.values(row)))
     first = None if ts[0] is None else matmul(ts[0], values[1])
     second = None if ts[1] is None else matmul(values[0], ts[1])
     return first + second if first is not None and second is not None else first if second is None else second
@@ -144,7 +144,7 @@ def _pulled(sweep: Sweep, row: Row, g: Any) -> Sequence[Any]:
     if op.pullback is not None or op.composite:
         return (op.pullback or through_lower)(sweep, row, g, values)
     parts: list[Any] = [None] * len(row.inputs)
-    for i, rule, picks in sweep.plan(row).calls:
+    for i, rule, picks in sweep.needs(row).calls:
         arguments = [*[values[p] for p in picks], *rule.facts(row, i)]
         parts[i] = scaled(g, rule.function(*arguments)) if op.partials else rule(g, arguments)
     return parts

@@ -14,7 +14,7 @@ import numpy as np
 
 from jitgrad.errors import FreedTapeError
 from jitgrad.ops.choosing import where
-from jitgrad.ops.table import OUTPUT, REST, RESULTS, Plan
+from jitgrad.ops.table import OUTPUT, REST, RESULTS, Needs
 from jitgrad.record.apply import grad_mode, item_of, watched
 from jitgrad.tape.handle import Handle, check_guards, tensor
 from jitgrad.tape.row import FREED, ITEM, LEAF, Row, Several, beyond, by_serial
@@ -54,9 +54,9 @@ def reverse(
             fresh = recorded or not isinstance(g, np.ndarray) or (row in sweep.owned and g.flags.c_contiguous)
             arrived[row] = g if fresh else g.copy()  # in order
         if row.inputs:
-            plan = row.plan
-            if not recorded and plan is not None and plan.plain:
-                sweep.plainly(row, plan, g)
+            needs = row.needs
+            if not recorded and needs is not None and needs.plain:
+                sweep.plainly(row, needs, g)
             elif recorded and values is None and row.saved is None and row.op.elementwise:
                 sweep.traced(row, g)
             else:
@@ -134,7 +134,7 @@ class Sweep:
                 if part is not None and x in self.needed:
                     self.add(x, part, False)
             return
-        for i, rule, picks in self.plan(row).calls:
+        for i, rule, picks in self.needs(row).calls:
             x = row.inputs[i]
             if x not in self.needed:
                 continue
@@ -157,11 +157,11 @@ class Sweep:
     def traced(self, row: Row, g: Any) -> None:
         """`through` for an elementwise row that saved nothing, as rows have no values while `jit` traces."""
         inputs, needed = row.inputs, self.needed
-        plan = row.op.plan(tuple([x in needed for x in inputs]))
-        if not plan.plain:
+        needs = row.op.needs(tuple([x in needed for x in inputs]))
+        if not needs.plain:
             return self.through(row, g)
-        saved = [tensor(None, row if slot == OUTPUT else inputs[slot]) for slot in plan.slots]
-        for i, function, picks, _, names in plan.quick:
+        saved = [tensor(None, row if slot == OUTPUT else inputs[slot]) for slot in needs.slots]
+        for i, function, picks, _, names in needs.quick:
             arguments = [saved[p] for p in picks]
             if names:
                 arguments += [row.params[name] for name in names]
@@ -174,14 +174,14 @@ class Sweep:
             self.add(inputs[i], part, False)
         return None
 
-    def plainly(self, row: Row, plan: Plan, g: Any) -> None:
+    def plainly(self, row: Row, needs: Needs, g: Any) -> None:
         """`through` for what most rows are: arrays and rules that need nothing but saved values."""
         saved = row.saved
         if saved is FREED or row.guards is not None:
             saved = self.values(row)
         partials = row.op.partials
         cotangents, inputs, needed = self.cotangents, row.inputs, self.needed
-        for i, function, picks, n, names in plan.quick:
+        for i, function, picks, n, names in needs.quick:
             x = inputs[i]
             if x not in needed:
                 continue
@@ -219,9 +219,9 @@ class Sweep:
             self.owned.add(row)
         return old
 
-    def plan(self, row: Row) -> Plan:
+    def needs(self, row: Row) -> Needs:
         """How `row` is treated: as it was recorded, or, on a tape that is being traced, as this sweep needs it."""
-        return row.plan or row.op.plan(tuple([x in self.needed for x in row.inputs]))
+        return row.needs or row.op.needs(tuple([x in self.needed for x in row.inputs]))
 
     def values(self, row: Row) -> Sequence[Any]:
         """What `row` saved: arrays, or tensors that know the rows they came from."""
@@ -236,10 +236,10 @@ class Sweep:
             check_guards(row)
         if not self.recorded:
             return row.saved or ()
-        plan = self.plan(row)
-        values = row.saved if row.saved is not None else (None,) * len(plan.slots)
-        guards = row.guards or (None,) * len(plan.slots)
-        return [self._tensor(row, slot, v, guard) for slot, v, guard in zip(plan.slots, values, guards)]
+        needs = self.needs(row)
+        values = row.saved if row.saved is not None else (None,) * len(needs.slots)
+        guards = row.guards or (None,) * len(needs.slots)
+        return [self._tensor(row, slot, v, guard) for slot, v, guard in zip(needs.slots, values, guards)]
 
     def _tensor(self, row: Row, slot: int, value: Any, guard: Any) -> Any:
         if slot == REST:

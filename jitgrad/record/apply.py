@@ -140,9 +140,9 @@ def recorded_several(
     """Tensors of the several results that `op` gave for the values of the operands, with their rows."""
     outs = tuple([make(cls, value, None) for value in found])
     rows = tuple([row_of(o) if isinstance(o, Handle) else constant(o) for o in operands])
-    plan = op.plan(tuple([r.requires for r in rows]))
-    saved, guards = keep(op, plan.slots, operands, values, outs)
-    row = Several(op, rows, params, tuple([Spec(v.shape, v.dtype) for v in found]), True, plan, saved, guards)
+    needs = op.needs(tuple([r.requires for r in rows]))
+    saved, guards = keep(op, needs.slots, operands, values, outs)
+    row = Several(op, rows, params, tuple([Spec(v.shape, v.dtype) for v in found]), True, needs, saved, guards)
     for k, out in enumerate(outs):
         item = row.item(k)
         out._row = item if item.requires else None
@@ -169,10 +169,10 @@ def recorded(cls: type, op: Op, operands: Sequence[Any], values: list, params: d
     shape = value.shape
     if op.elementwise:
         rows = [r if r.shape == shape else spread_row(r, shape) for r in rows]
-    plan = op.plan(tuple([r.requires for r in rows]))
-    out = make_recorded(cls, value, op, tuple(rows), params, shape, dtype, plan, ())
-    if plan.slots:
-        out._row.saved, out._row.guards = keep(op, plan.slots, operands, values, out)
+    needs = op.needs(tuple([r.requires for r in rows]))
+    out = make_recorded(cls, value, op, tuple(rows), params, shape, dtype, needs, ())
+    if needs.slots:
+        out._row.saved, out._row.guards = keep(op, needs.slots, operands, values, out)
     return out
 
 
@@ -187,7 +187,7 @@ def spread_row(row: Row, shape: tuple[int, ...]) -> Row:
     """A row for `row` broadcast to `shape`; the value itself need not be spread, since NumPy does that."""
     if row.shape == shape:
         return row
-    return Row(expand, (row,), {"shape": shape}, shape, row.dtype, row.requires, expand.plan((row.requires,)), ())
+    return Row(expand, (row,), {"shape": shape}, shape, row.dtype, row.requires, expand.needs((row.requires,)), ())
 
 
 def _apply_traced(cls: type, op: Op, operands: Sequence[Any], params: dict[str, Any]) -> Any:
@@ -345,7 +345,7 @@ def watched(handle: Any) -> Any:
         fresh = Row(alias, (lift(trace, handle),), NOTHING, row.shape, row.dtype, True)
         trace.rows.add(fresh)
     elif row is not None and row.requires:
-        fresh = Row(alias, (row,), NOTHING, value.shape, value.dtype, True, alias.plan((True,)), ())
+        fresh = Row(alias, (row,), NOTHING, value.shape, value.dtype, True, alias.needs((True,)), ())
     else:
         fresh = Leaf(value.shape, value.dtype, True)
     out = make(handle.__class__, value, fresh)

@@ -49,8 +49,8 @@ _PICK: dict[tuple[int, ...], Callable] = {
 def quick_unary(op: Op, general: Callable = apply) -> Callable:
     """The method of an elementwise op of one floating input, without parameters. `general` takes what is not quick."""
     run, hot_run = op.run, op.hot_run or op.run
-    plan = op.plan((True,)) if op.differentiable else None
-    pick: Any = _PICK[plan.slots] if plan else None
+    needs = op.needs((True,)) if op.differentiable else None
+    pick: Any = _PICK[needs.slots] if needs else None
     any_dtype = op.result == "bool"
     traced = quick_traced.unary(op)
 
@@ -65,13 +65,13 @@ def quick_unary(op: Op, general: Callable = apply) -> Callable:
         except RuntimeError:
             value = again(run, x)
         row = self._row
-        if plan is None or row is None or not row.requires or not recording():
+        if needs is None or row is None or not row.requires or not recording():
             return make(self.__class__, value, None)
         if dtype is not None:
-            return make_recorded(self.__class__, value, op, (row,), NOTHING, (), dtype, plan, pick(x, None, value))
-        out = make_recorded(self.__class__, value, op, (row,), NOTHING, value.shape, value.dtype, plan, ())
-        if plan.slots:
-            keep_arrays(out._row, plan.slots, (self, out), (x, value))
+            return make_recorded(self.__class__, value, op, (row,), NOTHING, (), dtype, needs, pick(x, None, value))
+        out = make_recorded(self.__class__, value, op, (row,), NOTHING, value.shape, value.dtype, needs, ())
+        if needs.slots:
+            keep_arrays(out._row, needs.slots, (self, out), (x, value))
         return out
 
     return _named(method, op)
@@ -80,8 +80,8 @@ def quick_unary(op: Op, general: Callable = apply) -> Callable:
 def quick_with_parameters(op: Op) -> Callable:
     """The same for an op with parameters, which are canonical."""
     run = op.run
-    plan = op.plan((True,)) if op.differentiable else None
-    pick: Any = _PICK[plan.slots] if plan else None
+    needs = op.needs((True,)) if op.differentiable else None
+    pick: Any = _PICK[needs.slots] if needs else None
 
     def method(self: Any, **params: Any) -> Any:
         x = self._value
@@ -93,13 +93,13 @@ def quick_with_parameters(op: Op) -> Callable:
         except RuntimeError:
             value = again(run, x, **params)
         row = self._row
-        if plan is None or row is None or not row.requires or not recording():
+        if needs is None or row is None or not row.requires or not recording():
             return make(self.__class__, value, None)
         if dtype is not None:
-            return make_recorded(self.__class__, value, op, (row,), params, (), dtype, plan, pick(x, None, value))
-        out = make_recorded(self.__class__, value, op, (row,), params, value.shape, value.dtype, plan, ())
-        if plan.slots:
-            keep_arrays(out._row, plan.slots, (self, out), (x, value))
+            return make_recorded(self.__class__, value, op, (row,), params, (), dtype, needs, pick(x, None, value))
+        out = make_recorded(self.__class__, value, op, (row,), params, value.shape, value.dtype, needs, ())
+        if needs.slots:
+            keep_arrays(out._row, needs.slots, (self, out), (x, value))
         return out
 
     return _named(method, op)
@@ -108,8 +108,8 @@ def quick_with_parameters(op: Op) -> Callable:
 def quick_one(op: Op) -> Callable:
     """`method(x, params)` for any op of one input, which may be a view of it; parameters are canonical."""
     run = op.hot_run or op.run
-    plan = op.plan((True,)) if op.differentiable and not op.holes() else None
-    slots: tuple[int, ...] = plan.slots if plan else ()
+    needs = op.needs((True,)) if op.differentiable and not op.holes() else None
+    slots: tuple[int, ...] = needs.slots if needs else ()
     saved: tuple = ((),) if slots == (REST,) else ()  # an index without arrays: so many of them are saved
     keeps, view = bool(slots) and slots != (REST,), op.view
 
@@ -122,10 +122,10 @@ def quick_one(op: Op) -> Callable:
         except (ValueError, RuntimeError):
             return apply(op, (self,), params)  # which says what is wrong, or runs it inside of another operation
         row, dtype = self._row, value.dtype
-        if plan is None or row is None or not row.requires or not recording() or dtype not in FLOATS:
+        if needs is None or row is None or not row.requires or not recording() or dtype not in FLOATS:
             out = make(self.__class__, value, None)
         else:
-            out = make_recorded(self.__class__, value, op, (row,), params, value.shape, dtype, plan, saved)
+            out = make_recorded(self.__class__, value, op, (row,), params, value.shape, dtype, needs, saved)
             if keeps:
                 keep_arrays(out._row, slots, (self, out), (x, value))
         if view:
@@ -139,9 +139,9 @@ def quick_binary(op: Op, general: Callable = apply) -> Callable:
     """The method of an elementwise op of two operands: tensors of one dtype and shape, or a tensor and a number. `general`
     takes what is not quick."""
     run = op.run
-    plans = {(a, b): op.plan((a, b)) for a in (True, False) for b in (True, False)} if op.differentiable else {}
-    both, first, second = (plans.get(mask) for mask in ((True, True), (True, False), (False, True)))
-    pick_both, pick_first, pick_second = (_PICK[plan.slots] if plan else None for plan in (both, first, second))
+    known_needs = {(a, b): op.needs((a, b)) for a in (True, False) for b in (True, False)} if op.differentiable else {}
+    both, first, second = (known_needs.get(mask) for mask in ((True, True), (True, False), (False, True)))
+    pick_both, pick_first, pick_second = (_PICK[needs.slots] if needs else None for needs in (both, first, second))
     any_dtype = op.result == "bool"
     with_number = _with_number(op, False, general)
     traced = quick_traced.binary(op)
@@ -174,21 +174,21 @@ def quick_binary(op: Op, general: Callable = apply) -> Callable:
         except RuntimeError:
             value = again(run, x, y)
         left, right = self._row, other._row
-        plan: Any
+        needs: Any
         if left is not None and left.requires:
-            plan, pick = (both, pick_both) if right is not None and right.requires else (first, pick_first)
+            needs, pick = (both, pick_both) if right is not None and right.requires else (first, pick_first)
         elif right is not None and right.requires:
-            plan, pick = second, pick_second
+            needs, pick = second, pick_second
         else:
             return make(cls, value, None)
-        if plan is None or not recording():
+        if needs is None or not recording():
             return make(cls, value, None)
         rows = (left or row_of(self), right or row_of(other))
         if dtype is not None:
-            return make_recorded(cls, value, op, rows, NOTHING, (), dtype, plan, pick(x, y, value))  # type: ignore[misc]
-        out = make_recorded(cls, value, op, rows, NOTHING, value.shape, value.dtype, plan, ())
-        if plan.slots:
-            keep_arrays(out._row, plan.slots, (self, other, out), (x, y, value))
+            return make_recorded(cls, value, op, rows, NOTHING, (), dtype, needs, pick(x, y, value))  # type: ignore[misc]
+        out = make_recorded(cls, value, op, rows, NOTHING, value.shape, value.dtype, needs, ())
+        if needs.slots:
+            keep_arrays(out._row, needs.slots, (self, other, out), (x, y, value))
         return out
 
     return _named(method, op)
@@ -202,8 +202,8 @@ def quick_reflected(op: Op, general: Callable = apply) -> Callable:
 def _with_number(op: Op, reflected: bool, general: Callable) -> Callable:
     """The method for a tensor and a number; if `reflected`, the number is the first operand."""
     run, traced = op.run, quick_traced.binary(op)
-    plan = op.plan((not reflected, reflected)) if op.differentiable else None
-    pick: Any = _PICK[plan.slots] if plan else None
+    needs = op.needs((not reflected, reflected)) if op.differentiable else None
+    pick: Any = _PICK[needs.slots] if needs else None
 
     def method(self: Any, other: Any) -> Any:
         x = self._value
@@ -224,21 +224,21 @@ def _with_number(op: Op, reflected: bool, general: Callable) -> Callable:
         except (OverflowError, TypeError):
             return apply(op, (other, self) if reflected else (self, other))  # which says what is wrong
         row = self._row
-        if plan is None or row is None or not row.requires or not recording():
+        if needs is None or row is None or not row.requires or not recording():
             return make(self.__class__, value, None)
         if dtype is not None:
             number = number_row(other, x.__class__)
             one = number.params["value"]
             rows, saved = ((number, row), pick(one, x, value)) if reflected else ((row, number), pick(x, one, value))
-            return make_recorded(self.__class__, value, op, rows, NOTHING, (), dtype, plan, saved)
+            return make_recorded(self.__class__, value, op, rows, NOTHING, (), dtype, needs, saved)
         dtype, shape = value.dtype, value.shape
         number = spread_number_row(other, dtype.type, shape)
         rows = (number, row) if reflected else (row, number)
-        out = make_recorded(self.__class__, value, op, rows, NOTHING, shape, dtype, plan, ())
-        if plan.slots:
+        out = make_recorded(self.__class__, value, op, rows, NOTHING, shape, dtype, needs, ())
+        if needs.slots:
             one = number_row(other, dtype.type).params["value"]
             owners, values = ((None, self, out), (one, x, value)) if reflected else ((self, None, out), (x, one, value))
-            keep_arrays(out._row, plan.slots, owners, values)
+            keep_arrays(out._row, needs.slots, owners, values)
         return out
 
     return method
@@ -258,30 +258,30 @@ def quick_product(self: Any, other: Any) -> Any:
         return make(cls, value, None)
     left, right, dtype = left or row_of(self), right or row_of(other), x.dtype
     if x.ndim == y.ndim == 1:  # the sum of products, which are not computed here since no rule needs them
-        plan = mul.plan((a, b))
-        out = make_recorded(cls, value, mul, (left, right), NOTHING, x.shape, dtype, plan, ())
-        keep_arrays(out._row, plan.slots, (self, other), (x, y))
-        return make_recorded(cls, value, add_up, (out._row,), _ALL_OF_ONE, (), dtype, add_up.plan((True,)), ())
+        needs = mul.needs((a, b))
+        out = make_recorded(cls, value, mul, (left, right), NOTHING, x.shape, dtype, needs, ())
+        keep_arrays(out._row, needs.slots, (self, other), (x, y))
+        return make_recorded(cls, value, add_up, (out._row,), _ALL_OF_ONE, (), dtype, add_up.needs((True,)), ())
     if x.ndim == 1:  # rows know matrices alone
         x = x[None]
         left = _reshaped_row(left, x.shape)
     if y.ndim == 1:
         y = y[:, None]
         right = _reshaped_row(right, y.shape)
-    shape, plan = (x.shape[0], y.shape[1]), matmul.plan((a, b))
-    out = make_recorded(cls, value, matmul, (left, right), NOTHING, shape, dtype, plan, ())
-    keep_arrays(out._row, plan.slots, (self, other, out), (x, y, value))
+    shape, needs = (x.shape[0], y.shape[1]), matmul.needs((a, b))
+    out = make_recorded(cls, value, matmul, (left, right), NOTHING, shape, dtype, needs, ())
+    keep_arrays(out._row, needs.slots, (self, other, out), (x, y, value))
     if value.shape == shape:
         return out
-    params, plan = {"shape": value.shape}, reshape.plan((True,))
-    return make_recorded(cls, value, reshape, (out._row,), params, value.shape, dtype, plan, ())
+    params, needs = {"shape": value.shape}, reshape.needs((True,))
+    return make_recorded(cls, value, reshape, (out._row,), params, value.shape, dtype, needs, ())
 
 
 _ALL_OF_ONE: dict[str, Any] = {"dim": (0,), "keepdim": False}
 
 
 def _reshaped_row(row: Row, shape: tuple[int, ...]) -> Row:
-    return Row(reshape, (row,), {"shape": shape}, shape, row.dtype, row.requires, reshape.plan((row.requires,)), ())
+    return Row(reshape, (row,), {"shape": shape}, shape, row.dtype, row.requires, reshape.needs((row.requires,)), ())
 
 
 def is_operand(x: Any) -> bool:

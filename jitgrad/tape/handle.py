@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from jitgrad.errors import OverwrittenError
-from jitgrad.ops.table import OUTPUT, REST, RESULTS, Op, Plan
+from jitgrad.ops.table import OUTPUT, REST, RESULTS, Needs, Op
 from jitgrad.tape.row import Leaf, Row, serials
 
 
@@ -101,7 +101,7 @@ def make_recorded(
     params: dict[str, Any],
     shape: tuple,
     dtype: np.dtype,
-    plan: Plan | None,
+    needs: Needs | None,
     saved: Any,
     requires: bool = True,
 ) -> Any:
@@ -117,7 +117,7 @@ def make_recorded(
     row.shape = shape
     row.dtype = dtype
     row.requires = requires
-    row.plan = plan
+    row.needs = needs
     row.saved = saved
     row.guards = row.extra = None
     row.serial = serials()

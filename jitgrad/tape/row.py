@@ -11,7 +11,7 @@ import numpy as np
 
 from jitgrad.dtypes import is_floating
 from jitgrad.ops.shapes import Spec
-from jitgrad.ops.table import Op, Plan
+from jitgrad.ops.table import Needs, Op
 
 serials = itertools.count().__next__
 by_serial = attrgetter("serial")
@@ -36,7 +36,7 @@ FREED = Freed()
 class Row:
     """One operation: `op` of the values of `inputs` with the static `params` gives a value of `shape` and `dtype`.
 
-    `requires` says whether a cotangent is wanted, `saved` holds what the derivative rules asked for by `plan`, `guards`
+    `requires` says whether a cotangent is wanted, `saved` holds what the derivative rules asked for by `needs`, `guards`
     the storages behind `saved` with the versions they had then. `extra` holds hooks and a retained gradient.
     """
 
@@ -46,9 +46,9 @@ class Row:
         "extra",
         "guards",
         "inputs",
+        "needs",
         "op",
         "params",
-        "plan",
         "requires",
         "saved",
         "serial",
@@ -63,7 +63,7 @@ class Row:
         shape: tuple[int, ...],
         dtype: np.dtype,
         requires: bool,
-        plan: Plan | None = None,
+        needs: Needs | None = None,
         saved: Any = None,
         guards: Any = None,
     ) -> None:
@@ -73,7 +73,7 @@ class Row:
         self.shape = shape
         self.dtype = dtype
         self.requires = requires
-        self.plan = plan
+        self.needs = needs
         self.saved = saved
         self.guards = guards
         self.extra: Any = None
@@ -108,11 +108,11 @@ class Several(Row):
         params: dict[str, Any],
         results: tuple[Spec, ...],
         requires: bool,
-        plan: Plan | None = None,
+        needs: Needs | None = None,
         saved: Any = None,
         guards: Any = None,
     ) -> None:
-        super().__init__(op, inputs, params, None, None, requires, plan, saved, guards)  # type: ignore[arg-type]
+        super().__init__(op, inputs, params, None, None, requires, needs, saved, guards)  # type: ignore[arg-type]
         self.results = results
 
     def reading(self, inputs: tuple[Row, ...], params: dict[str, Any] | None = None) -> Row:

@@ -21,7 +21,7 @@ from jitgrad.sweeps.code.compile import compile_text
 from jitgrad.sweeps.code.trampolines import METH_FASTCALL, builtin, layout_known
 from jitgrad.sweeps.program.objects import NUMBERS, allocator, offsets
 
-__all__ = ["NUMBERS", "CallPlan", "Input", "Output", "Slot", "enter", "write_plan"]
+__all__ = ["NUMBERS", "CallPlan", "Input", "Output", "TableEntry", "enter", "write_plan"]
 
 ROOM = 512
 """Entries of the table, and numbers, for which `enter` has room: both are on its stack."""
@@ -44,7 +44,7 @@ class Input(NamedTuple):
     bare: bool = False
 
 
-class Slot(NamedTuple):
+class TableEntry(NamedTuple):
     """An entry of the table: an integer, or an address among the cells."""
 
     value: int
@@ -66,7 +66,7 @@ class CallPlan(NamedTuple):
 
 
 def write_plan(
-    function: int, inputs: Sequence[Input], arrays: Sequence[int], slots: Sequence[Slot], outputs: Sequence[Output]
+    function: int, inputs: Sequence[Input], arrays: Sequence[int], slots: Sequence[TableEntry], outputs: Sequence[Output]
 ) -> CallPlan:
     """The plan with which `enter(address of the plan, *arguments, *arrays)` calls `function`.
 

@@ -26,7 +26,7 @@ from jitgrad.sweeps.plan.machine_types import NUMPY
 from jitgrad.sweeps.plan.plan import Phase, Plan
 from jitgrad.sweeps.plan.recompute import recompute
 from jitgrad.sweeps.plan.segments import make_plan, why_not_native
-from jitgrad.sweeps.program.direct import NOWHERE, NUMBERS, ROOM, Input, Output, Slot, enter, write_plan
+from jitgrad.sweeps.program.direct import NOWHERE, NUMBERS, ROOM, Input, Output, TableEntry, enter, write_plan
 from jitgrad.sweeps.program.steps import LONG, Cell, Direct, Interpreted, Native, _count_of_one, _from_cell
 from jitgrad.sweeps.program.threads import run_chunks
 from jitgrad.tape.row import CONST, NOTHING, Row, results_read
@@ -300,9 +300,9 @@ class Program:
             bases[kind] = end
             end += -(-len(places) * NUMPY[kind].itemsize // 64) * 64
         fixed = {self._place(row): value.ctypes.data for row, value in self.constants.items() if row.shape}
-        slots = [Slot(fixed.get(place, 0)) for place, *_ in step.arrays] + [Slot(0)] * len(step.temporaries)
-        slots += [Slot(base, in_cells=True) for base in bases.values()]
-        slots += [Slot(step.constants.ctypes.data), Slot(step.sizes.ctypes.data)]
+        slots = [TableEntry(fixed.get(place, 0)) for place, *_ in step.arrays] + [TableEntry(0)] * len(step.temporaries)
+        slots += [TableEntry(base, in_cells=True) for base in bases.values()]
+        slots += [TableEntry(step.constants.ctypes.data), TableEntry(step.sizes.ctypes.data)]
         entries = {place: i for i, (place, *_) in enumerate(step.arrays)}
         made = [(i, place, shape, dtype) for i, (place, shape, dtype, _) in enumerate(step.arrays) if shape is not None]
         made += [(len(step.arrays) + i, -1 - i, (max(n, 1),), dtype) for i, (dtype, n) in enumerate(step.temporaries)]
