@@ -75,7 +75,8 @@ def register() -> None:
         overload(scalar.GENERIC[name], strict=False, jit_options=options)(by_type(kernels))
 
 
-def _register_primitives() -> None:
+# long: Numba is told of one primitive after the other
+def _register_primitives() -> None:  # noqa: PLR0915
     from llvmlite import ir
     from numba import types
     from numba.core import cgutils

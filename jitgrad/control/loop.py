@@ -199,43 +199,51 @@ def elements(xs: Tensors) -> list[Spec]:
 # Batching.
 
 
-def _batch(row: Row, operands: Operands, size: int) -> list[Any]:
-    """A loop over all examples together; those that have stopped before the others stay as they are."""
-    p, layout = row.params, row.params["layout"]
-    consts, asked, carry, xs, count = layout.split(operands)
-    n, inner, cond = layout.carry, p["body"], p["cond"]
-    ragged = isinstance(count, Batch)
+def _differ(
+    row: Row, consts: Operands, asked: Operands, ragged: bool, carry: Operands, x_flags: list[bool]
+) -> tuple[bool, list[bool], list[bool]]:
+    """Whether the examples stop at different steps, and in which entries of the carry and which ys they differ."""
+    inner, cond, n = row.params["body"], row.params["cond"], len(carry)
     flags = [ragged or isinstance(c, Batch) for c in carry]
-    ours, x_flags = [isinstance(c, Batch) for c in consts], [isinstance(x, Batch) for x in xs]
-    theirs = [isinstance(c, Batch) for c in asked]
+    ours, theirs = [isinstance(c, Batch) for c in consts], [isinstance(c, Batch) for c in asked]
     while True:
         if cond is not None and differing(cond, [*theirs, *flags])[0]:
             ragged, flags = True, [True] * n
         ends = differing(inner, [*ours, *flags, *x_flags])
         grown = [a or b for a, b in zip(flags, ends)]
         if grown == flags:
-            break
+            return ragged, flags, [ragged or end for end in ends[n:]]
         flags = grown
-    y_flags = [ragged or flag for flag in ends[n:]]
+
+
+def _batches(given: Tensors, which: Sequence[bool]) -> list[Any]:
+    return [Batch(x) if flag else x for x, flag in zip(given, which)]
+
+
+def _batch(row: Row, operands: Operands, size: int) -> list[Any]:
+    """A loop over all examples together; those that have stopped before the others stay as they are."""
+    p, layout = row.params, row.params["layout"]
+    consts, asked, carry, xs, count = layout.split(operands)
+    n, inner, cond = layout.carry, p["body"], p["cond"]
+    ragged = isinstance(count, Batch)
+    x_flags = [isinstance(x, Batch) for x in xs]
+    ragged, flags, y_flags = _differ(row, consts, asked, ragged, carry, x_flags)
     carried = uniform(carry, flags, size)
     over = [movedim(x.value, 0, 1) if isinstance(x, Batch) else x for x in xs]
     counters = [wrap(np.zeros(size, np.int64)), wrap(np.int64(0))] if ragged else []
     most = None if not isinstance(count, Batch) else count.value
     last = count if most is None else most.amax() if size else wrap(np.int64(0))
 
-    def batch(given: Tensors, which: Sequence[bool]) -> list[Any]:
-        return [Batch(x) if flag else x for x, flag in zip(given, which)]
-
     def asks(given: list[Any]) -> Any:
         """Which examples go on."""
-        found = replay(cond, dict(zip(cond.inputs, [*asked, *batch(given[:n], flags)])), size)
+        found = replay(cond, dict(zip(cond.inputs, [*asked, *_batches(given[:n], flags)])), size)
         return unbatched(uniform(found, [ragged], size)[0])
 
     tables = only_looked_up(inner, inner.inputs[: layout.consts])  # to copy them at every step would take long
 
     def step(given: list[Any]) -> list[Any]:
         c, numbers, x = given[:n], given[n : n + len(counters)], given[n + len(counters) :]
-        operands = [*consts, *batch(c, flags), *batch(x, x_flags)]
+        operands = [*consts, *_batches(c, flags), *_batches(x, x_flags)]
         if ragged:
             t = numbers[1] if not p["reverse"] else last - 1 - numbers[1]
             active = asks(c) if cond is not None else t < most
@@ -259,7 +267,7 @@ def _batch(row: Row, operands: Operands, size: int) -> list[Any]:
     steps = Batch(done.carry[n]) if ragged else done.count
     stacked = [*zip(done.ys, y_flags), *zip(done.history[:n], flags)]
     return [
-        *batch(done.carry[:n], flags),
+        *_batches(done.carry[:n], flags),
         *[Batch(movedim(y, 1, 0)) if flag else y for y, flag in stacked],
         steps,
     ]

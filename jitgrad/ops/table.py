@@ -112,7 +112,8 @@ class Fold(NamedTuple):
 class Op:
     """One row of the table. Calling it runs it on arrays, or records it if an operand is a tensor."""
 
-    def __init__(
+    # long: one line for each fact that a row can state
+    def __init__(  # noqa: PLR0915
         self,
         run: Callable,
         *,

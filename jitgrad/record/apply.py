@@ -83,34 +83,35 @@ def apply(op: Op, operands: Sequence[Any], params: dict[str, Any] = NOTHING) -> 
     if looks and not isinstance(values[0], np.ndarray):
         own_memory(operands[0])
         values[0] = operands[0]._value
+    value = _computed(op, values, params)
+    record = recorded_several if op.several else recorded
+    if wanted and op.differentiable and grad_mode.get():
+        out = record(cls, op, operands, values, params, value)
+    else:
+        out = tuple([make(cls, v, None) for v in value]) if op.several else make(cls, value, None)
+    if looks:
+        note_view(operands[0], out, op, params)
+    if trace is not None and (lifts or not op.view):
+        note = trace.note_made if lifts else trace.note_computed
+        for made in out if op.several else (out,):
+            note(made)
+    return out
+
+
+def _computed(op: Op, values: list[Any], params: dict[str, Any]) -> Any:
+    """What the op gives for values, by NumPy without its warnings."""
     try:
-        value = quiet.run(op.run if op.kernel or op.hot_run is None else op.hot_run, *values, **params)
+        return quiet.run(op.run if op.kernel or op.hot_run is None else op.hot_run, *values, **params)
     except ValueError as error:
         if op.of_user:  # the user's own
             raise
         raise shape_error(op, values, error) from error
     except RuntimeError:
-        value = again(op.run, *values, **params)
+        return again(op.run, *values, **params)
     except (TypeError, OverflowError, AttributeError) as error:
         if is_meant(error) or op.of_user:
             raise
         raise _not_computed(op, values) from error
-    wanted = wanted and op.differentiable and grad_mode.get()
-    if op.several:
-        outs = (
-            recorded_several(cls, op, operands, values, params, value) if wanted else tuple([make(cls, v, None) for v in value])
-        )
-        for out in outs if trace is not None else ():
-            (trace.note_made if lifts else trace.note_computed)(out)  # type: ignore[union-attr]
-        return outs
-    out = recorded(cls, op, operands, values, params, value) if wanted else make(cls, value, None)
-    if looks:
-        note_view(operands[0], out, op, params)
-    if lifts:
-        trace.note_made(out)  # type: ignore[union-attr]
-    elif trace is not None and not op.view:
-        trace.note_computed(out)
-    return out
 
 
 def _not_computed(op: Op, values: Sequence[Any]) -> Exception:

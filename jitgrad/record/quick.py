@@ -135,6 +135,7 @@ def quick_one(op: Op) -> Callable:
     return method
 
 
+# long: it is what most calls of users run, and another call of Python would be a tenth of it
 def quick_binary(op: Op, general: Callable = apply) -> Callable:
     """The method of an elementwise op of two operands: tensors of one dtype and shape, or a tensor and a number. `general`
     takes what is not quick."""

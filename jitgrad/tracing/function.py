@@ -48,13 +48,7 @@ def trace(
     order. Results that are not tensors stay what they are.
     """
     tracing = tracing or Trace()
-    inputs = []
-    for shape, dtype, number in specs:
-        leaf = Leaf(shape, dtype, False)
-        tracing.rows.add(leaf)
-        if number is not None:
-            tracing.numbers[leaf] = number
-        inputs.append(leaf)
+    inputs = [_input(tracing, *spec) for spec in specs]
     tracing.examples.update(zip(inputs, examples))
     if outside is None:
         outside = Outside(function)
@@ -91,6 +85,14 @@ def trace(
     traced.looked_at = list(tracing.looked_at.values())
     traced.laid = [(k, tracing.laid[leaf]) for k, leaf in enumerate([*inputs, *captured]) if leaf in tracing.laid]
     return traced
+
+
+def _input(tracing: Trace, shape: tuple[int, ...], dtype: Any, number: Any) -> Leaf:
+    leaf = Leaf(shape, dtype, False)
+    tracing.rows.add(leaf)
+    if number is not None:
+        tracing.numbers[leaf] = number
+    return leaf
 
 
 def _result_row(tracing: Trace, leaf: Any) -> Row | None:
