@@ -29,6 +29,7 @@ class DType:
         "aliases",
         "c",
         "category",
+        "has_gradient",
         "is_complex",
         "is_floating_point",
         "is_signed",
@@ -45,6 +46,7 @@ class DType:
         self.category = category
         self.itemsize = numpy.itemsize
         self.is_floating_point = category == FLOATING
+        self.has_gradient = category >= FLOATING
         self.is_complex = False
         self.is_signed = category == FLOATING or numpy.kind == "i"
         self.short = short  # on printed tapes
@@ -158,6 +160,11 @@ def set_default_dtype(dtype: DType) -> None:
 def is_floating(dtype: np.dtype) -> bool:
     """Whether a NumPy dtype is floating (bfloat16 included, which NumPy itself does not count as such)."""
     return _BY_NUMPY[dtype].category == FLOATING
+
+
+def has_gradient(dtype: np.dtype) -> bool:
+    """Whether values of a NumPy dtype can have a cotangent."""
+    return _BY_NUMPY[dtype].has_gradient
 
 
 def promote(a: np.dtype, b: np.dtype) -> np.dtype:

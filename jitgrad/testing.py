@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from jitgrad.autograd.gradients import grad
-from jitgrad.dtypes import is_floating, of
+from jitgrad.dtypes import has_gradient, of
 from jitgrad.functions.data import as_tensor, tensor
 from jitgrad.record.checking import checked
 from jitgrad.tensors.tensor import Tensor
@@ -47,7 +47,7 @@ def gradcheck(
     AssertionError: gradcheck: the derivative of output 0 [0] in input 0 [0] is 0.5 by the reverse sweep and 1 by ...
     """
     values = _values(inputs)
-    wanted = [i for i, v in enumerate(values) if is_floating(v.dtype)]
+    wanted = [i for i, v in enumerate(values) if has_gradient(v.dtype)]
     for i in wanted:
         if values[i].dtype != np.float64:
             raise TypeError(f"input {i} is {of(values[i].dtype).name}: differences need float64, so convert it first")
@@ -199,7 +199,7 @@ def _values(inputs: Any) -> list[np.ndarray]:
 
 
 def _leaves(values: Sequence[np.ndarray]) -> list[Tensor]:
-    return [tensor(v, requires_grad=is_floating(v.dtype)) for v in values]
+    return [tensor(v, requires_grad=has_gradient(v.dtype)) for v in values]
 
 
 def _call(function: Callable, values: Sequence[np.ndarray]) -> tuple[list[Tensor], list[Tensor]]:
@@ -209,7 +209,7 @@ def _call(function: Callable, values: Sequence[np.ndarray]) -> tuple[list[Tensor
 
 
 def _floating(result: Any) -> list[Tensor]:
-    return [r for r in _several(result) if isinstance(r, Tensor) and r.dtype.is_floating_point]
+    return [r for r in _several(result) if isinstance(r, Tensor) and r.dtype.has_gradient]
 
 
 def _several(x: Any) -> Sequence[Any]:

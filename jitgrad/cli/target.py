@@ -110,7 +110,7 @@ def _tensors(argument: Any) -> Any:
 def _is_floating(argument: Any) -> bool:
     """Whether an argument is a floating tensor, or holds nothing else."""
     if isinstance(argument, jg.Tensor):
-        return argument.dtype.is_floating_point
+        return argument.dtype.has_gradient
     parts = list(argument.values()) if isinstance(argument, dict) else argument
     return isinstance(parts, (tuple, list)) and len(parts) > 0 and all(map(_is_floating, parts))
 
@@ -124,7 +124,7 @@ def _check_scalar(target: Target, value: Any) -> None:
             f"{target.name} must return a scalar (a tensor without dimensions), not shape {list(value.shape)}: "
             "take its .sum() or .mean()"
         )
-    if not value.dtype.is_floating_point:
+    if not value.dtype.has_gradient:
         raise UsageError(f"{target.name} must return a floating scalar, not {value.dtype}")
 
 

@@ -115,9 +115,9 @@ def zeros(x: Any) -> Tensor:
     return apply(expand, (zero,), {"shape": held.shape}) if held.shape else zero
 
 
-def floating(x: Any) -> bool:
-    """Whether a row, a tensor or a spec can have a cotangent."""
-    return dtypes.is_floating(x._held.dtype if isinstance(x, Tensor) else x.dtype)
+def carries(x: Any) -> bool:
+    """Whether a row, a tensor or a spec can have a cotangent: it carries a derivative."""
+    return dtypes.has_gradient(x._held.dtype if isinstance(x, Tensor) else x.dtype)
 
 
 class Body(NamedTuple):

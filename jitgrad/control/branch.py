@@ -19,8 +19,8 @@ from jitgrad.control.body import (
     Tensors,
     again,
     body,
+    carries,
     differing,
-    floating,
     fresh,
     seeds_of,
     spec,
@@ -69,7 +69,7 @@ def _switched(index: Any, steps: Sequence[Callable], operands: Tensors) -> list[
 
 def _pullback(sweep: Any, row: Row, g: dict[int, Any], values: Tensors) -> list[Any]:
     index, *operands = values
-    needed = [x in sweep.needed and floating(x) for x in row.inputs[1:]]
+    needed = [x in sweep.needed and carries(x) for x in row.inputs[1:]]
     seeds, arrived = list(g.values()), set[int]()
 
     def back(tape: Tape) -> Callable:
@@ -91,7 +91,7 @@ def _pullback(sweep: Any, row: Row, g: dict[int, Any], values: Tensors) -> list[
 def _pushforward(sweep: Any, row: Row, ts: Tensors) -> dict[int, Any]:
     index, *operands = sweep.values(row)
     tangents = [t for t in ts[1:] if t is not None]
-    moving, arrived = [k for k, out in enumerate(row.params["results"]) if floating(out)], set[int]()
+    moving, arrived = [k for k, out in enumerate(row.params["results"]) if carries(out)], set[int]()
 
     def on(tape: Tape) -> Callable:
         def step(given: list[Any]) -> list[Any]:

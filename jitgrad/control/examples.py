@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from jitgrad.control.body import floating
+from jitgrad.control.body import carries
 from jitgrad.ops.choosing import detach, where
 from jitgrad.ops.indexing import Slot, getitem
 from jitgrad.ops.movement import reshape
@@ -33,7 +33,7 @@ def checked(tape: Tape) -> set[Row]:
 def _adds_to_shared(tape: Tape, operands: Sequence[Any]) -> bool:
     """Whether the tape reads floating tensors that all examples share, whose cotangent is the sum of what each adds."""
     read = {x for row in tape.rows for x in row.inputs}
-    return any(not isinstance(x, Batch) and floating(x) and leaf in read for leaf, x in zip(tape.inputs, operands))
+    return any(not isinstance(x, Batch) and carries(x) and leaf in read for leaf, x in zip(tape.inputs, operands))
 
 
 def only_looked_up(tape: Tape, leaves: Sequence[Row]) -> set[Row]:
@@ -62,9 +62,9 @@ def standing_in(tape: Tape, operands: Sequence[Any], flags: Any, size: int, kept
     out = []
     for leaf, x in zip(tape.inputs, operands):
         replaced = place is not None and (leaf in decisive or (shares and leaf not in kept))
-        if isinstance(x, Batch) and (replaced or (floating(leaf) and leaf not in kept)):
+        if isinstance(x, Batch) and (replaced or (carries(leaf) and leaf not in kept)):
             other = apply(getitem, (x.value, place), {"index": (Slot(0), ...)}) if replaced else x.value
-            other = apply(detach, (other,)) if floating(leaf) else other
+            other = apply(detach, (other,)) if carries(leaf) else other
             x = Batch(where(as_wide(flags, x.value), x.value, other))
         out.append(x)
     return out, place

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from jitgrad.control.body import Body, Tensors, again, body, floating, fresh, spec, zeros
+from jitgrad.control.body import Body, Tensors, again, body, carries, fresh, spec, zeros
 from jitgrad.control.loop import LOOP, elements, record
 from jitgrad.control.loop_sweeps import LoopSweep
 from jitgrad.ops.shapes import Spec
@@ -27,7 +27,7 @@ class _Ahead(LoopSweep):
         self.const_ts, _, carry_ts, self.x_ts, _ = self.layout.split(ts)
         self.slices = [*self.xs, *[t for t in self.x_ts if t is not None]]
         self.known = {j: carry_ts[j] for j in self.moving if carry_ts[j] is not None}
-        self.moving_ys = [k for k, y in enumerate(self.tape.outputs) if k >= self.layout.carry and floating(y)]
+        self.moving_ys = [k for k, y in enumerate(self.tape.outputs) if k >= self.layout.carry and carries(y)]
         self.before: list[dict[int, Any]] = []  # for each step taken alone, the tangents of the carry before it
         self.after: list[dict[int, Any]] = []  # and those of what it returned
         self.history: dict[int, Any] = {}  # the tangents of the carry before the steps in the loop

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from jitgrad.control.body import Body, Tensors, again, body, floating, fresh, result_of, seeds_of, spec, swept, zeros
+from jitgrad.control.body import Body, Tensors, again, body, carries, fresh, result_of, seeds_of, spec, swept, zeros
 from jitgrad.control.loop import LOOP, elements, record
 from jitgrad.control.loop_sweeps import LoopSweep
 from jitgrad.errors import HoleError
@@ -27,7 +27,7 @@ class _Backwards(LoopSweep):
 
     def __init__(self, sweep: Any, row: Row, g: dict[int, Any], values: Tensors) -> None:
         super().__init__(row, list(values), ascending=row.params["reverse"])
-        needed = [x in sweep.needed and floating(x) for x in row.inputs]
+        needed = [x in sweep.needed and carries(x) for x in row.inputs]
         self.const_needed, self.asked_needed, _, self.x_needed, _ = self.layout.split(needed)
         n, self.outputs = self.layout.carry, len(self.tape.outputs)
         self.stacked = [k for k in g if n <= k < len(self.params["results"]) - 1]  # ys and history that have cotangents

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from jitgrad.control.body import Body, floating, zeros
+from jitgrad.control.body import Body, carries, zeros
 from jitgrad.functions.shaping import cat, stack
 from jitgrad.ops.shapes import Spec
 from jitgrad.tape.row import Row
@@ -22,7 +22,7 @@ class LoopSweep:
     def __init__(self, row: Row, values: list[Any], ascending: bool) -> None:
         self.row, self.params, self.layout, self.tape = row, row.params, row.params["layout"], row.params["body"]
         self.consts, self.asked, self.carry, self.xs, self.count = self.layout.split(values)
-        self.moving = [j for j, c in enumerate(self.carry) if floating(c)]
+        self.moving = [j for j, c in enumerate(self.carry) if carries(c)]
         self.known: dict[int, Any] = {}  # the derivatives of the carry, after the steps taken so far
         self.ascending, self.low, self.high = ascending, 0, self.params["length"]
         self.taken = 0  # how many steps alone

@@ -12,7 +12,7 @@ import numpy as np
 
 from jitgrad.base.tree import flatten
 from jitgrad.control import loop_forward, loop_reverse  # noqa: F401  they say how the sweeps go
-from jitgrad.control.body import Tree, as_operand, body, floating, own, spec
+from jitgrad.control.body import Tree, as_operand, body, own, spec
 from jitgrad.control.loop import Looped, record
 from jitgrad.errors import TracedValueError
 from jitgrad.functions.data import as_tensor
@@ -211,7 +211,8 @@ def fori_loop(lower: Any, upper: Any, body_fun: Callable, init_val: Any, *, unro
 
 def _bound(bound: Any, name: str) -> Any:
     if isinstance(bound, (Tensor, np.ndarray)):
-        if bound.ndim or floating(bound):
+        held = bound._held if isinstance(bound, Tensor) else bound
+        if held.ndim or held.dtype.kind not in "biu":
             raise TypeError(f"fori_loop: {name} must be an int, not a tensor of {bound.dtype} and shape {list(bound.shape)}")
         fixed = not isinstance(bound, Tensor) or (bound._value is not None and current_trace.get() is None)
         return int(bound) if fixed else bound

@@ -41,7 +41,7 @@ def _transpose_of(push: Callable) -> Callable:
     """The map of cotangents that is the transpose of a map of tangents."""
 
     def pull(xs: Tensors, gs: Tensors) -> list[Any]:
-        ends = [dummy(x._held) if x.dtype.is_floating_point else None for x in xs]
+        ends = [dummy(x._held) if x.dtype.has_gradient else None for x in xs]
         was = grad_mode.get()
         try:
             grad_mode.set(True)
@@ -65,7 +65,7 @@ class _Results:
     def __init__(self, leaves: list[Any], structure: Any) -> None:
         self.structure = structure
         self.specs = [
-            Spec(tuple(x.shape), x._held.dtype) if isinstance(x, Tensor) and x.dtype.is_floating_point else None for x in leaves
+            Spec(tuple(x.shape), x._held.dtype) if isinstance(x, Tensor) and x.dtype.has_gradient else None for x in leaves
         ]
         if not any(self.specs):
             raise TypeError("a function with a derivative of its own must return at least one floating tensor")
@@ -234,9 +234,7 @@ def _op(name: str, tape: Tape | None, count: int, pull: Callable, push: Callable
     def pushforward(sweep: Any, row: Row, ts: Tensors) -> dict[int, Any]:
         assert push is not None
         xs = _handles(sweep.values(row)[:count])
-        tangents = [
-            None if not x.dtype.is_floating_point else zeros_like(x) if t is None else t for x, t in zip(xs, _handles(ts))
-        ]
+        tangents = [None if not x.dtype.has_gradient else zeros_like(x) if t is None else t for x, t in zip(xs, _handles(ts))]
         return dict(enumerate(_out(_within(sweep.recorded, lambda: push(xs, tangents)), sweep.recorded)))
 
     op = Op(

@@ -14,7 +14,7 @@ from numba import types
 from numba.core.errors import TypingError
 from numba.np.numpy_support import as_dtype, from_dtype
 
-from jitgrad.dtypes import is_floating
+from jitgrad.dtypes import has_gradient
 from jitgrad.func.njit_scalars import _NO_DERIVATIVE, _caller, _checked, _parameters
 from jitgrad.ops.shapes import Spec
 from jitgrad.ops.table import Op, todo
@@ -71,7 +71,7 @@ def _array_op(code: _Code, masks: tuple[Mask, ...]) -> Op:
         found = iter(apply(_array_op(code.backward, tuple([(True, *mask) for mask in masks])), inputs))
         parts: list[Any] = []
         for i, x in enumerate(row.inputs):
-            if not is_floating(x.dtype):
+            if not has_gradient(x.dtype):
                 parts.append(None)
                 continue
             shared = tuple([level for level, mask in enumerate(masks) if not mask[i]])
@@ -228,7 +228,7 @@ def _backward(vjp: Any, name: str, names: Sequence[str]) -> _Code:
             raise TypeError(f"the vjp of {name} must return {len(xs)} cotangents, one for each argument, not {len(parts)}")
         kept = []
         for x, part in zip(xs, parts):
-            if is_floating(x.dtype):
+            if has_gradient(x.dtype):
                 if np.shape(part) != x.shape:
                     raise RuntimeError(
                         f"the vjp of {name} returned a cotangent of shape {np.shape(part)} for an argument of shape {x.shape}"
@@ -237,6 +237,6 @@ def _backward(vjp: Any, name: str, names: Sequence[str]) -> _Code:
         return kept
 
     def shape(g: Any, *xs: Any) -> list[Spec]:
-        return [Spec(x.shape, x.dtype) for x in xs if is_floating(x.dtype)]
+        return [Spec(x.shape, x.dtype) for x in xs if has_gradient(x.dtype)]
 
     return _Code(f"vjp_of_{name}", ("g", *names), run, shape, True, None)

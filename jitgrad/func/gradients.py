@@ -118,7 +118,7 @@ def _scalar_one(point: Point) -> Tensor:
             f"the function must return a scalar to have a gradient, and it returned shape {list(held.shape)}: "
             "reduce it, as with .sum() or .mean(), or ask for jacrev"
         )
-    if not dtypes.is_floating(held.dtype):
+    if not dtypes.has_gradient(held.dtype):
         raise TypeError(f"the function returned {dtypes.of(held.dtype).name}, and gradients exist for floating dtypes only")
     return one(value)
 
@@ -134,7 +134,7 @@ def _cotangents(point: Point, given: Any) -> list[Tensor]:
         )
     found = []
     for y, g in zip(point.outputs, leaves):
-        if not y.dtype.is_floating_point:
+        if not y.dtype.has_gradient:
             found.append(zeros_like(y))
             continue
         found.append(_as_handle(seed(y, g if isinstance(g, Handle) else as_tensor(g))))

@@ -56,7 +56,7 @@ def implicit_root(residual: Callable, solve: Callable) -> Callable:
         w = _solved(_matrix(residual, x, args).T, reshape(g, (-1,)))
         leaves: list[Any] = []
         structure = flatten(args, leaves)
-        moving = [k for k, leaf in enumerate(leaves) if isinstance(leaf, Tensor) and leaf.dtype.is_floating_point]
+        moving = [k for k, leaf in enumerate(leaves) if isinstance(leaf, Tensor) and leaf.dtype.has_gradient]
 
         def of_leaves(*some: Tensor) -> Tensor:
             given = dict(zip(moving, some))

@@ -159,7 +159,7 @@ def _fresh(leaf: Any, argument: int) -> Tensor:
     number = None if trace is None or leaf._value is not None else trace.number(leaf._row)
     if number is not None and number.kind is int:
         leaf = apply(cast, (leaf,), {"dtype": np.dtype(np.float64)})
-    if not leaf.dtype.is_floating_point:
+    if not leaf.dtype.has_gradient:
         raise TypeError(
             f"argument {argument} is {leaf.dtype.name}, and gradients exist for floating dtypes only: "
             "convert it, or leave it out of argnums"

@@ -39,7 +39,7 @@ def jacobian_sparsity(function: Callable, *args: Any, argnum: int = 0) -> Any:
     xs = [as_tensor(x) if i == argnum % len(args) else x for i, x in enumerate(args)]
     tensors = [x for x in xs if isinstance(x, Tensor)]
     target = xs[argnum]
-    if not target.dtype.is_floating_point:
+    if not target.dtype.has_gradient:
         raise TypeError(f"argument {argnum} is {target.dtype.name}, and derivatives exist for floating dtypes only")
     specs = [(tuple(x.shape), x._held.dtype, None) for x in tensors]
 

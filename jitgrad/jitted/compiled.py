@@ -68,9 +68,9 @@ class Compiled:
         found = {leaf: 1 << i for i, leaf in enumerate(self.leaves)}
         for row in self.tape.rows:
             if row not in found:
-                passes = row.op.differentiable and (row.op.several or dtypes.is_floating(row.dtype))
+                passes = row.op.differentiable and (row.op.several or dtypes.has_gradient(row.dtype))
                 found[row] = functools.reduce(operator.or_, [found[x] for x in row.inputs], 0) if passes else 0
-        return [found[row] if dtypes.is_floating(row.dtype) else 0 for row in self.tape.outputs]
+        return [found[row] if dtypes.has_gradient(row.dtype) else 0 for row in self.tape.outputs]
 
     def chosen(self, *_: Any) -> tuple[Compiled, Any]:
         """The one to run, and the values of its outputs if they are known."""

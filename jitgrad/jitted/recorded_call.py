@@ -42,7 +42,7 @@ def _call_op(function: Any, compiled: Any) -> Op:
 
     def again(inputs: list) -> tuple[list, list]:
         """The tape once more, on inputs with rows of their own."""
-        fresh = [watched(x) if x.dtype.is_floating_point else x for x in inputs]
+        fresh = [watched(x) if x.dtype.has_gradient else x for x in inputs]
         captured = dict(zip(compiled.leaves, fresh)).__getitem__
         return fresh, compiled.tape.replay(*fresh[: len(compiled.tape.inputs)], captured=captured)
 

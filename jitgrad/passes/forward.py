@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from jitgrad.dtypes import is_floating
+from jitgrad.dtypes import has_gradient
 from jitgrad.ops.choosing import cast
 from jitgrad.ops.linalg import matmul
 from jitgrad.ops.movement import expand
@@ -119,7 +119,7 @@ def _transposed(sweep: Sweep, row: Row, ts: Tangents) -> Any:
     """What the tangents `ts` become: the rules for cotangents, written for some cotangent, run in reverse."""
     was = grad_mode.get()
     results: Sequence[Any] = row.results if isinstance(row, Several) else (row,)
-    cotangents = {k: dummy(result) for k, result in enumerate(results) if is_floating(result.dtype)}
+    cotangents = {k: dummy(result) for k, result in enumerate(results) if has_gradient(result.dtype)}
     cotangent: Any = cotangents if row.op.several else cotangents[0]
     try:
         grad_mode.set(True)

@@ -155,7 +155,7 @@ def recorded(cls: type, op: Op, operands: Sequence[Any], values: list, params: d
     if not isinstance(value, (np.ndarray, np.generic)):
         value = np.asarray(value)[()]
     dtype = value.dtype
-    if dtype not in FLOATS and not dtypes.is_floating(dtype):
+    if dtype not in FLOATS and not dtypes.has_gradient(dtype):
         return make(cls, value, None)
     rows: list[Row] = []
     for i, operand in enumerate(operands):
@@ -212,7 +212,7 @@ def _apply_traced(cls: type, op: Op, operands: Sequence[Any], params: dict[str, 
         shape = broadcast_shape(op, [r.shape for r in rows])
         rows = [r if r.shape == shape else append(trace, expand, (r,), {"shape": shape}) for r in rows]
     row = append(trace, op, tuple(rows), params)
-    if trace.differentiable and not grad_mode.get() and op is not detach and dtypes.is_floating(row.dtype):
+    if trace.differentiable and not grad_mode.get() and op is not detach and dtypes.has_gradient(row.dtype):
         row = append(trace, detach, (row,), NOTHING)
     out = make(cls, None, row)
     if op.view and len(operands) == 1:  # what index arrays pick is a copy
@@ -296,14 +296,14 @@ def result_of_floats(op: Op, dtype: Any, params: dict[str, Any]) -> tuple[np.dty
     if not op.elementwise or op is cast or op is where or op.result == "integer" or dtype not in FLOATS:
         return None, False
     result = infer(op, [Spec((), dtype)] * len(op.inputs), params).dtype
-    return result, op.differentiable and dtypes.is_floating(result)
+    return result, op.differentiable and dtypes.has_gradient(result)
 
 
 def append(trace: Trace, op: Op, rows: tuple[Row, ...], params: dict[str, Any]) -> Row:
     requires = op.differentiable and any(r.requires for r in rows)
     if op.several:
         results = infer_several(op, list(rows), params)
-        row: Row = Several(op, rows, params, results, requires and any(dtypes.is_floating(r.dtype) for r in results))
+        row: Row = Several(op, rows, params, results, requires and any(dtypes.has_gradient(r.dtype) for r in results))
         trace.rows.add(row)
         return row
     if op is ITEM:
@@ -311,7 +311,7 @@ def append(trace: Trace, op: Op, rows: tuple[Row, ...], params: dict[str, Any]) 
         trace.rows.add(row)
         return row
     spec: Spec = infer(op, list(rows), params)
-    row = Row(op, rows, params, tuple(spec.shape), spec.dtype, requires and dtypes.is_floating(spec.dtype))
+    row = Row(op, rows, params, tuple(spec.shape), spec.dtype, requires and dtypes.has_gradient(spec.dtype))
     trace.rows.add(row)
     return row
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from jitgrad.dtypes import is_floating
+from jitgrad.dtypes import has_gradient
 from jitgrad.ops.shapes import Spec
 from jitgrad.ops.table import Needs, Op
 
@@ -122,7 +122,7 @@ class Several(Row):
         """A row that takes out the k-th result."""
         shape, dtype = self.results[k]
         passes = self.op.passes is None or k in self.op.passes
-        return Row(ITEM, (self,), {"k": k}, shape, dtype, self.requires and passes and is_floating(dtype))
+        return Row(ITEM, (self,), {"k": k}, shape, dtype, self.requires and passes and has_gradient(dtype))
 
 
 class Leaf(Row):

@@ -128,7 +128,7 @@ class Tensor(Values):
     def data(self, value: Any) -> None:
         if not isinstance(value, Tensor):
             raise TypeError(f"data must be a tensor, not {type(value).__name__}: use fill_() or copy_() to write numbers")
-        if self.requires_grad and not value.dtype.is_floating_point:
+        if self.requires_grad and not value.dtype.has_gradient:
             raise RuntimeError(f"data of a tensor that requires grad must be floating, not {value.dtype.name}")
         if self._value is not None and value._value is not None:
             inplace.rebind(self, value)
@@ -210,7 +210,7 @@ class Tensor(Values):
         """
         if not isinstance(requires_grad, (bool, np.bool_)):
             raise TypeError(f"requires_grad must be True or False, not {type(requires_grad).__name__}")
-        if requires_grad and not self.dtype.is_floating_point:
+        if requires_grad and not self.dtype.has_gradient:
             raise RuntimeError(
                 f"only floating tensors can require grad, and this one is {self.dtype.name}: convert with .float() first"
             )
