@@ -8,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from alone import LONGER, alone
 
 import jitgrad as jg
 from jitgrad.errors import DamagedFileError
 from jitgrad.native import artefact
 from jitgrad.sweeps.code import cache
 from jitgrad.sweeps.code import compile as native
+from tests.stress.alone import LONGER, alone
 
 pytestmark = pytest.mark.stress
 

@@ -6,7 +6,8 @@ import os
 import signal
 
 import pytest
-from alone import LONGER, alone
+
+from tests.stress.alone import LONGER, alone
 
 pytestmark = [pytest.mark.stress, pytest.mark.usefixtures("no_kernels_on_disk")]
 forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")

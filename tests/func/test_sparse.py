@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import scipy.optimize
 import scipy.sparse
-from test_every_op import SMOOTH, Case, applied, floating
 
 import jitgrad as jg
 from jitgrad.func.sparse import Compression, pattern_of
+from tests.ops.test_every_op import SMOOTH, Case, applied, floating
 
 
 def data(*shape, seed=0):

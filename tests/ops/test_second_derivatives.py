@@ -18,7 +18,7 @@ from jitgrad.ops import Op, rows
 from jitgrad.ops.activations import binary_cross_entropy_with_logits
 from jitgrad.ops.arithmetic import pow, pow_scalar
 from jitgrad.ops.table import Rule
-from tests.test_edges import FUNCTIONS, LARGE, TOLERANCE, bessel
+from tests.ops.test_edges import FUNCTIONS, LARGE, TOLERANCE, bessel
 
 ROWS = [op for op in rows() if op.elementwise and op.differentiable and not op.internal]
 ROWS += [pow_scalar, binary_cross_entropy_with_logits]

@@ -7,10 +7,10 @@ import textwrap
 import numba
 import numpy as np
 import pytest
-from native_cases import run
 
 import jitgrad as jg
 from jitgrad.native import inlining
+from tests.helpers.native_cases import run
 
 RNG = np.random.default_rng(5)
 

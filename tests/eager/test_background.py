@@ -11,12 +11,12 @@ import weakref
 
 import numpy as np
 import pytest
-from hot import gradients, interpreted, make_hot, numbers, same
 
 import jitgrad as jg
 from jitgrad.eager import background
 from jitgrad.eager import backward as structures
 from jitgrad.tape.row import Row
+from tests.helpers.hot import gradients, interpreted, make_hot, numbers, same
 
 pytestmark = [pytest.mark.quick, pytest.mark.usefixtures("hot_at_once")]
 

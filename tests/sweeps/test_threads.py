@@ -10,7 +10,6 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from test_segments import NORMALISED, VIEWS, agree, data, flat, program
 
 import jitgrad as jg
 from jitgrad.sweeps.plan import chunks
@@ -18,6 +17,7 @@ from jitgrad.sweeps.program import threads
 from jitgrad.sweeps.program.steps import (
     Native,
 )
+from tests.sweeps.test_segments import NORMALISED, VIEWS, agree, data, flat, program
 
 
 @pytest.fixture(autouse=True)

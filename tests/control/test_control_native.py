@@ -6,7 +6,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from loop_cases import (
+
+import jitgrad as jg
+from jitgrad.errors import NotCompilableError
+from jitgrad.sweeps.numba.source import namespace
+from jitgrad.tape.row import CONST
+from tests.helpers.loop_cases import (
     FUNCTIONS,
     SWEEPS,
     arguments,
@@ -21,11 +26,6 @@ from loop_cases import (
     switched,
     tensor,
 )
-
-import jitgrad as jg
-from jitgrad.errors import NotCompilableError
-from jitgrad.sweeps.numba.source import namespace
-from jitgrad.tape.row import CONST
 
 # Elements at an index that is known only when the loop runs.
 

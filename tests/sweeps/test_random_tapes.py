@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-import naive
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from naive import Step
 
 import jitgrad as jg
+from tests.helpers import naive
+from tests.helpers.naive import Step
 
 UNARY = ("sin", "tanh", "sigmoid", "abs", "relu", "neg", "square")
 BINARY = ("add", "sub", "mul", "div", "maximum", "where")

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from outside_places import check, holder, setting
 
 import jitgrad as jg
+from tests.helpers.outside_places import check, holder, setting
 
 CASES: list[Callable] = []
 RATE = RATE_1 = 2.0

@@ -12,9 +12,9 @@ from typing import Any
 import numba
 import numpy as np
 import pytest
-from nested import PROGRAMS, TRANSFORMS, Jitgrad, Plain, X, levels, nested, total
 
 import jitgrad as jg
+from tests.helpers.nested import PROGRAMS, TRANSFORMS, Jitgrad, Plain, X, levels, nested, total
 
 F64 = jg.float64
 

@@ -6,9 +6,9 @@ import pickle
 
 import numpy as np
 import pytest
-from test_every_op import CASES, converted
 
 import jitgrad as jg
+from tests.ops.test_every_op import CASES, converted
 
 HALVES = (jg.float16, jg.bfloat16)
 ULP = {"float16": 2.0**-10, "bfloat16": 2.0**-7}

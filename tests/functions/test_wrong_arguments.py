@@ -1,7 +1,8 @@
 """No public function and no method answers wrong arguments with an error that was not made for the caller."""
 
 import pytest
-from wrong_arguments import functions, methods, unfit
+
+from tests.helpers.wrong_arguments import functions, methods, unfit
 
 NAMES = sorted([*functions(), *methods()])
 PARTS = 16

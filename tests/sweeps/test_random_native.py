@@ -2,12 +2,12 @@
 
 from typing import Any
 
-import naive
 import numpy as np
 from hypothesis import given, settings
-from test_random_tapes import COMMON, computed, programs, same
 
 import jitgrad as jg
+from tests.helpers import naive
+from tests.sweeps.test_random_tapes import COMMON, computed, programs, same
 
 REFUSED: list[str] = []
 

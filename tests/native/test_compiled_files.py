@@ -7,11 +7,11 @@ import textwrap
 import numba
 import numpy as np
 import pytest
-from native_cases import CASES, run
-from test_compiled import GRADIENT, agree
 
 import jitgrad as jg
 from jitgrad.native import artefact
+from tests.helpers.native_cases import CASES, run
+from tests.native.test_compiled import GRADIENT, agree
 
 # Callers in the disk cache of Numba.
 

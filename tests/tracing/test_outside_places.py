@@ -18,9 +18,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from outside_places import check, holder, setting
 
 import jitgrad as jg
+from tests.helpers.outside_places import check, holder, setting
 
 CASES: list[Callable] = []
 RATE = RATE_1 = 2.0

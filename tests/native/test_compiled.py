@@ -9,9 +9,9 @@ import threading
 import numba
 import numpy as np
 import pytest
-from native_cases import CASES, leaves, normal, squares, tuples
 
 import jitgrad as jg
+from tests.helpers.native_cases import CASES, leaves, normal, squares, tuples
 
 
 def agree(want, got, exact_dtype=True, tolerance=None):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from branching import NUMBERS, SWEEPS, branch, elif_chain, guarded, newton, same, tensors
 
 import jitgrad as jg
 from jitgrad.errors import TracedValueError
+from tests.helpers.branching import NUMBERS, SWEEPS, branch, elif_chain, guarded, newton, same, tensors
 
 LEVEL = jg.tensor(0.5)
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from loop_cases import F64, FUNCTIONS, SWEEPS, arguments, recurrence, same, tensor
 
 import jitgrad as jg
 from jitgrad.errors import HoleError, MutatedArgumentError
+from tests.helpers.loop_cases import F64, FUNCTIONS, SWEEPS, arguments, recurrence, same, tensor
 
 
 @pytest.mark.parametrize("function", FUNCTIONS, ids=lambda f: f.__name__)

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_native import COPY, expected_loop, loop_text, run_loop
 
 from jitgrad.sweeps.code import cache
 from jitgrad.sweeps.code import compile as native
+from tests.sweeps.test_native import COPY, expected_loop, loop_text, run_loop
 
 posix = pytest.mark.skipif(os.name != "posix", reason="ownership and mode bits are POSIX's")
 
@@ -32,7 +32,7 @@ PROGRAM = """
 import sys
 sys.path.insert(0, sys.argv[1])
 import numpy as np
-from test_native import loop_text, run_loop
+from tests.sweeps.test_native import loop_text, run_loop
 from jitgrad.sweeps.code import compile as native
 assert "numba" not in sys.modules
 kernels = [native.compile_text(loop_text(factor=f"{factor}.0"), "loop") for factor in range(3, 3 + int(sys.argv[2]))]
@@ -41,7 +41,7 @@ print([kernel.cached for kernel in kernels], run_loop(kernels[0]).tolist())
 
 
 def program(count=1):
-    command = [sys.executable, "-c", PROGRAM, str(Path(__file__).parent), str(count)]
+    command = [sys.executable, "-c", PROGRAM, str(Path(__file__).parents[2]), str(count)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
 
@@ -235,7 +235,7 @@ def test_four_threads_compile_and_call_at_once():
 FORKS = """
 import os, sys, threading
 sys.path.insert(0, sys.argv[1])
-from test_native import loop_text
+from tests.sweeps.test_native import loop_text
 from jitgrad.sweeps.code import compile as native
 done = threading.Event()
 
@@ -257,5 +257,5 @@ thread.join()
 
 @posix
 def test_forks_while_a_thread_compiles():
-    command = [sys.executable, "-W", "ignore", "-c", FORKS, str(Path(__file__).parent)]
+    command = [sys.executable, "-W", "ignore", "-c", FORKS, str(Path(__file__).parents[2])]
     subprocess.run(command, check=True, timeout=60)

@@ -10,8 +10,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_every_op import SPECIAL, applied, legal, prepared, tensors
-from test_random_tapes import COMMON
 
 import jitgrad as jg
 from jitgrad.base.tree import flatten
@@ -22,6 +20,8 @@ from jitgrad.ops.choosing import (
 from jitgrad.sweeps.machine import assembly, handlers
 from jitgrad.sweeps.machine.machine import MANY_ROWS, Machine, is_better
 from jitgrad.sweeps.plan.segments import MOST_ROWS
+from tests.ops.test_every_op import SPECIAL, applied, legal, prepared, tensors
+from tests.sweeps.test_random_tapes import COMMON
 
 
 def results(function: Any, name: str, *args: Any) -> list[np.ndarray]:

@@ -7,12 +7,12 @@ import warnings
 
 import numpy as np
 import pytest
-from branching import NUMBERS, SWEEPS, branch, elif_chain, guarded, leaves, newton, same, tensors
 
 import jitgrad as jg
 from jitgrad.errors import MutatedArgumentError, NotCompilableError
 from jitgrad.jitted import paths as guards
 from jitgrad.ops.linalg import solve
+from tests.helpers.branching import NUMBERS, SWEEPS, branch, elif_chain, guarded, leaves, newton, same, tensors
 
 # Ways that are wrong.
 
