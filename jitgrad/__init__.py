@@ -6,6 +6,7 @@ from jitgrad import _checkout  # isort: skip  # first: finds the kernels
 from jitgrad import autograd, dtypes, errors, func, functions, linalg, ops
 from jitgrad.autograd.modes import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 from jitgrad.base.settings import config
+from jitgrad.base.signals import importing as _importing
 from jitgrad.base.version import VERSION
 from jitgrad.dtypes import get_default_dtype, set_default_dtype
 from jitgrad.func import (
@@ -60,7 +61,8 @@ def __getattr__(name: str) -> object:
     if name == "bfloat16":  # the one dtype that may be missing; the error says which package has it
         return dtypes.by_name(name)
     if name in _HOME:
-        found = globals()[name] = getattr(importlib.import_module(_HOME[name]), name)
+        with _importing(_HOME[name]):  # signal handlers wait meanwhile: they may want it too
+            found = globals()[name] = getattr(importlib.import_module(_HOME[name]), name)
         return found
     import difflib  # here, since it takes a quarter of the time of importing all the rest
 

@@ -7,6 +7,7 @@ import functools
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterator
 from inspect import getattr_static
+from types import MemberDescriptorType
 from typing import Any
 
 COMPUTED = object()
@@ -81,10 +82,12 @@ def taken_apart(tree: Any) -> tuple[tuple, list[Any]]:
     if isinstance(tree, defaultdict):
         made_with.append(tree.default_factory)
     held = {}
-    for name in (*slots(kind), *(own if own is not tree else ())):
-        with contextlib.suppress(AttributeError):  # a slot that holds nothing
-            if not isinstance(getattr_static(kind, name, None), functools.cached_property):
-                held[name] = object.__getattribute__(tree, name)
+    for name, slot in slots(kind).items():
+        with contextlib.suppress(AttributeError):  # it holds nothing
+            held[name] = slot.__get__(tree)
+    for name, value in () if own is tree else own.items():
+        if not isinstance(getattr_static(kind, name, None), functools.cached_property):
+            held[name] = value
     return (*keys, *map(Attribute, held), *made_with), [*parts, *held.values()]
 
 
@@ -100,8 +103,12 @@ def put_together(kind: Any, keys: tuple, parts: list[Any]) -> Any:
     elif base is not tuple:
         for key, part in items:
             base.__setitem__(made, key, part)
+    places = slots(kind)
     for key, part in zip(keys[len(items) :], parts[len(items) :]):
-        object.__setattr__(made, key.name, part)
+        if key.name in places:
+            places[key.name].__set__(made, part)
+        else:
+            made.__dict__[key.name] = part  # past a property of that name
     for given in keys[len(parts) :]:
         if given is ITSELF:
             made.__dict__ = made
@@ -117,15 +124,17 @@ def base_of(kind: Any) -> Any:
 
 
 @functools.cache
-def slots(kind: Any) -> dict[str, None]:
-    """The names of the attributes that objects of a class have places for, besides those in their `__dict__`."""
-    known: list[str] = []
+def slots(kind: Any) -> dict[str, Any]:
+    """What finds and sets the attributes that objects of a class have places for, besides those in their `__dict__`, by name."""
+    found: dict[str, Any] = {}
     for parent in reversed(kind.__mro__):
         named = vars(parent).get("__slots__", ())
         own = parent.__name__.lstrip("_")
         for name in [named] if isinstance(named, str) else named:
-            known.append(f"_{own}{name}" if name.startswith("__") and not name.endswith("__") else name)
-    return dict.fromkeys(name for name in known if name not in ("__dict__", "__weakref__"))
+            name = f"_{own}{name}" if name.startswith("__") and not name.endswith("__") else name
+            if isinstance(place := vars(parent).get(name), MemberDescriptorType):
+                found[name] = place
+    return found
 
 
 def tree_map(function: Callable[[Any], Any], tree: Any) -> Any:

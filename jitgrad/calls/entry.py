@@ -140,7 +140,7 @@ class _Text:
             self.miss_if(f"len({name}) != {len(parts)}")
         elif _is_plain_dataclass(kind, structure[1]):
             self.miss_if(f"{name}.__dict__.keys() != {self.known({key.name for key in structure[1]})}")
-            source = "".join(f"{name}.{key}, " for key in structure[1])
+            source = "".join(f"{name}.__dict__['{key}'], " for key in structure[1])
         else:
             self.lines.append(f"    keys, {name}_parts = {self.known(taken_apart)}({name})")
             self.miss_if(f"keys != {self.known(structure[1])}")

@@ -54,7 +54,13 @@ def stubs() -> dict[Path, str]:
 
 def _face() -> str:
     tree = ast.parse((HERE / "__init__.py").read_text(encoding="utf-8"))
-    handed = [(node.module, alias.name) for node in tree.body if isinstance(node, ast.ImportFrom) for alias in node.names]
+    handed = [
+        (node.module, alias.name)
+        for node in tree.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+        if alias.asname is None
+    ]
     handed += [(module, name) for name, module in vars(jg)["_HOME"].items()]
     imports = [f"from {module} import {name} as {name}" for module, name in handed if not name.startswith("_")]
     imports += ["from jitgrad import testing as testing", _RESULTS, "from jitgrad.dtypes import DType as DType"]

@@ -7,10 +7,13 @@ trace records, the row keeps the tape of the function, from which it is run, low
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable
 from typing import Any
 
+from jitgrad.base.tree import flatten
 from jitgrad.func.custom_call import Tensors, _Call, _transpose_of
+from jitgrad.tensors.tensor import Tensor
 
 
 class Custom:
@@ -24,13 +27,33 @@ class Custom:
         self._function = function
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if _holds_tensors(kwargs):
+            args, kwargs = self._by_position(args, kwargs)
         call = _Call(self, args, kwargs)
         return call.traced() if any(x._value is None for x in call.xs) else call.eager()
+
+    def _by_position(self, args: tuple, kwargs: dict[str, Any]) -> tuple[tuple, dict[str, Any]]:
+        """The arguments, those by keyword and defaults at the places of their parameters: rules are about places.
+
+        TypeError if they do not fit, or a tensor can be given by keyword alone.
+        """
+        given = inspect.signature(self._function).bind(*args, **kwargs)
+        given.apply_defaults()
+        if _holds_tensors(given.kwargs):
+            raise TypeError(f"{self.__name__}: tensors are given by position, and one of {', '.join(given.kwargs)} holds one")  # type: ignore[attr-defined]
+        return given.args, given.kwargs
 
     def rules(self, call: _Call) -> tuple[Callable, Callable | None]:
         """`pull(xs, gs)`, and `push(xs, ts)` or None if it follows from that, of the cotangents and tangents of the floating
         results."""
         raise NotImplementedError
+
+
+def _holds_tensors(tree: Any) -> bool:
+    leaves: list[Any] = []
+    if tree:
+        flatten(tree, leaves)
+    return any(isinstance(leaf, Tensor) for leaf in leaves)
 
 
 class custom_vjp(Custom):
@@ -69,6 +92,7 @@ class custom_vjp(Custom):
             found = forward(*args, **kwargs)
             if not isinstance(found, tuple) or len(found) != 2:
                 raise TypeError(f"forward must return (result, residuals), not {type(found).__name__}")
+            call.results.floating(found[0], "what the forward rule returned")
             return call.cotangents(xs, backward(found[1], call.results.nested(gs)))
 
         return pull, None

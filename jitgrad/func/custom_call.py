@@ -129,7 +129,7 @@ class _Call:
                 raise ValueError(f"backward returned {shown(found)} for argument {k}, which is nested as {shown(structure)}")
             flat += leaves
         flat += [None] * (len(self.leaves) - len(flat))  # keyword arguments get none
-        cotangents = [g for g, leaf in zip(flat, self.leaves) if isinstance(leaf, Tensor)]
+        cotangents = [_as_cotangent(g) for g, leaf in zip(flat, self.leaves) if isinstance(leaf, Tensor)]
         for g, x in zip(cotangents, xs):
             if g is not None and tuple(g.shape) != tuple(x.shape):
                 raise ValueError(
@@ -143,25 +143,29 @@ class _Call:
 
     def eager(self) -> Any:
         """Run the function on values, and record one row if a gradient may be wanted."""
-        wanted = grad_mode.get() and any(map(requires, self.xs))
-        was = grad_mode.get()
-        try:
-            grad_mode.set(False)
-            result = self.run([x.detach() if requires(x) else x for x in self.xs])
-            if not wanted:
-                return result
-            leaves: list[Any] = []
-            self.results = _Results(leaves, flatten(result, leaves))
-            floating = self.results.floating(result, "the result")
-        finally:
-            grad_mode.set(was)
-        if any(x._value is None for x in floating):  # the function met traced tensors outside of its arguments
+        result = self.run([x.detach() if requires(x) else x for x in self.xs])
+        leaves: list[Any] = []
+        structure = flatten(result, leaves)
+        if any(isinstance(x, Tensor) and x._value is None for x in leaves):  # it met traced tensors outside of its arguments
             return self.traced()
+        if any(map(requires, leaves)):
+            self._refuse_outside()
+        leaves = [wrap(np.array(x._value, order="C")[()]) if isinstance(x, Tensor) else x for x in leaves]  # its own memory
+        if not grad_mode.get() or not any(map(requires, self.xs)):
+            return unflatten(structure, iter(leaves))
+        self.results = _Results(leaves, structure)
         op = self._op(None)
         op.run = lambda *values: self._recorded_run()[0].replay(*values)
-        found = [np.array(x._value, order="C")[()] for x in floating]  # in memory of its own
+        found = [x._value for x in self.results.floating(unflatten(structure, iter(leaves)), "the result")]
         outs = recorded_several(Tensor, op, self.xs, [x._value for x in self.xs], NOTHING, found)
         return self.results.nested(outs, leaves)
+
+    def _refuse_outside(self) -> None:
+        """RuntimeError for a function that uses what requires grad and is no argument."""
+        raise RuntimeError(
+            f"{self.custom.__name__} uses a tensor from outside that requires grad, and its rules "  # type: ignore[attr-defined]
+            "are about its arguments alone: pass that tensor as an argument too, or use its detach()"
+        )
 
     def traced(self) -> Any:
         """Record one row, which holds the tape of the function; what that captured becomes an input too."""
@@ -173,6 +177,8 @@ class _Call:
         """The tape of the function with its floating results, what it captured, and its other results."""
         found = _trace(lambda *xs: self.run(xs), self.xs)
         captured = [outer_tensor(handle) for handle in found.captured.values()]
+        if grad_mode.get() and any(map(requires, captured)):
+            self._refuse_outside()
         ends = [*found.tape.inputs, *found.captured]
 
         def inlined(*xs: Any) -> list[Any]:
@@ -190,6 +196,15 @@ class _Call:
     def _op(self, tape: Tape | None) -> Op:
         pull, push = self.custom.rules(self)
         return _op(getattr(self.custom, "__name__", "custom"), tape, len(self.xs), pull, push)
+
+
+def _as_cotangent(g: Any) -> Any:
+    """What a rule returns for an argument: a tensor, an array, a number or None."""
+    if g is None or isinstance(g, Tensor):
+        return g
+    if not isinstance(g, (np.ndarray, np.generic, int, float)) or isinstance(g, bool):
+        raise TypeError(f"a cotangent is a tensor, and backward returned a {type(g).__name__}")
+    return as_tensor(g)
 
 
 def _trace(function: Callable, operands: Tensors) -> Traced:

@@ -159,7 +159,7 @@ class _Results:
     def run(self, *xs: Any) -> Any:
         """The result for arrays and numbers."""
         try:
-            return self.typed(*_copies(xs))[()]
+            return np.asarray(self.typed(*_copies(xs)), order="C")[()]
         except TypingError as error:
             self._refuse_tuple(error)
             raise

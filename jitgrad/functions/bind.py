@@ -115,7 +115,7 @@ def _call(op: Op, args: tuple, kwargs: dict[str, Any], accept: Callable) -> Any:
         beyond = error.__traceback__ and error.__traceback__.tb_next
         calls = beyond is None or is_meant(error)  # Python did not accept the arguments, or the op did not
         why = re.sub(r"^.*?[(][)] ", "", str(error)) if calls else f"these are no arguments for it: {[*rest, *kwargs.values()]}"
-        raise TypeError(f"{op.name}{signature(op)}: {why}") from (None if calls else error)
+        raise TypeError(f"{op.label or op.name}{signature(op)}: {why}") from (None if calls else error)
     return _result(op, operands, params)
 
 

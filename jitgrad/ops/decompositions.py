@@ -116,7 +116,10 @@ def _eigh_params(x: Any, UPLO: str = "L") -> dict[str, Any]:
 def _eigh_vjp(g_values: Any, g_vectors: Any, values: Any, vectors: Any) -> Any:
     inner = None if g_vectors is None else _over_gaps(matmul(transposed(vectors), g_vectors), values)
     inner = _total(inner, None if g_values is None else _diagonal(g_values))
-    return None if inner is None else matmul(matmul(vectors, inner), transposed(vectors))
+    if inner is None:
+        return None
+    found = matmul(matmul(vectors, inner), transposed(vectors))
+    return (found + transposed(found)) / 2  # both triangles say the same, though one is read
 
 
 eigh = several(

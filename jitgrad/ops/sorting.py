@@ -11,7 +11,7 @@ import numpy as np
 
 from jitgrad.ops.choosing import clone
 from jitgrad.ops.indexing import gather, getitem, into_zeros, scatter_add
-from jitgrad.ops.movement import SAMPLES, over_dims, reshape
+from jitgrad.ops.movement import SAMPLES, reshape
 from jitgrad.ops.norms import spread_params, std, var
 from jitgrad.ops.reductions import amax, amin, argmax, argmin, mean, over_some
 from jitgrad.ops.shapes import Spec, axis
@@ -126,7 +126,7 @@ min_along = composite(
 
 
 def _range_params(x: Any, dim: Any = None, keepdim: bool = False) -> dict[str, Any]:
-    return over_dims(x, dim if dim is None else axis(dim, x.ndim), keepdim)
+    return over_some(x, dim if dim is None else axis(dim, x.ndim), keepdim)
 
 
 aminmax = composite(
@@ -170,7 +170,7 @@ std_mean = composite(
 
 
 def _apart(x: Any, dim: int) -> tuple[Any, ...]:
-    return tuple([getitem(x, index=(*[slice(None)] * dim, i)) for i in range(x.shape[dim])])
+    return tuple([getitem(x, index=(*[slice(None)] * dim, i, ...)) for i in range(x.shape[dim])])
 
 
 def _apart_params(x: Any, dim: int = 0) -> dict[str, Any]:

@@ -103,7 +103,7 @@ def _computed(op: Op, values: list[Any], params: dict[str, Any]) -> Any:
     try:
         return quiet.run(op.run if op.kernel or op.hot_run is None else op.hot_run, *values, **params)
     except ValueError as error:
-        if op.of_user:  # the user's own
+        if op.of_user or isinstance(error, np.linalg.LinAlgError):  # the user's own, or about values
             raise
         raise shape_error(op, values, error) from error
     except RuntimeError:
@@ -164,7 +164,7 @@ def recorded(cls: type, op: Op, operands: Sequence[Any], values: list, params: d
         elif isinstance(operand, (np.ndarray, np.generic)):
             row = constant(operand)
         else:
-            row = number_row(operand, dtype.type)
+            row = number_row(operand, dtypes.of_number(operand).type if op.of_user else dtype.type)
             values[i] = row.params["value"]
         rows.append(row)
     shape = value.shape

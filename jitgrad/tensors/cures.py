@@ -64,6 +64,8 @@ _TOLD: dict[str, str] = {
     "np.outer": "use a.reshape(-1, 1) * b.reshape(-1)",
     "np.reciprocal": "use jitgrad.where(x * x == 1, x, 0)",
     "np.select": "use jitgrad.where(condition, a, b), one in another for several conditions",
+    "np.sort": "use jitgrad.sort(x).values",
+    "np.argsort": "use jitgrad.sort(x).indices",
     "softmax": "use jitgrad.softmax(x, dim)",
     "logsumexp": "use jitgrad.logsumexp(x, dim)",
     "remainder": "use a - b * jitgrad.round(a / b)",

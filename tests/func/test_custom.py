@@ -118,21 +118,69 @@ def test_clipped_gradients_and_other_arguments():
         assert b.tolist() == [-1, -1, -1]
 
 
-def test_closures_under_traces():
-    c = jg.tensor([2.0, 2.0, 2.0], dtype=jg.float64)
-
+def test_a_tensor_from_outside_that_requires_grad_is_refused():
     def outer(x, y):
-        scale = y * 2
-        f = jg.custom_vjp(lambda x: x * scale)
+        f = jg.custom_vjp(lambda x: x * y * 2)
         f.defvjp(lambda x: (f(x), None), lambda _, g: (g * 3,))
-        return (f(x) * c).sum()
+        return f(x).sum()
 
-    want = [3 * 2 * np.ones(3), np.zeros(3)]
-    for g in (jg.grad(outer, BOTH), jg.jit(jg.grad(outer, BOTH))):
-        for got, expected in zip(g(X, Y), want):
-            np.testing.assert_allclose(got.numpy(), expected)
-    many = jg.vmap(jg.grad(outer), (0, None))(XS, Y)
-    np.testing.assert_allclose(many.numpy(), 6 * np.ones((2, 3)))
+    for g in (jg.grad(outer, BOTH), jg.jit(jg.grad(outer, BOTH)), jg.grad(outer, 1)):
+        with pytest.raises(RuntimeError, match="uses a tensor from outside that requires grad"):
+            g(X, Y)
+    np.testing.assert_allclose(jg.grad(outer)(X, Y).numpy(), 3 * np.ones(3))
+    np.testing.assert_allclose(jg.jit(jg.grad(outer))(X, Y).numpy(), 3 * np.ones(3))
+    np.testing.assert_allclose(jg.vmap(jg.grad(outer), (0, None))(XS, Y).numpy(), 3 * np.ones((2, 3)))
+
+
+def test_arguments_by_keyword_have_their_places():
+    @jg.custom_vjp
+    def product(a, b=2.0, *, name=""):
+        return a * b
+
+    product.defvjp(lambda a, b=2.0, *, name="": (product(a, b), (a, b)), lambda kept, g: (g * kept[1], g * kept[0]))
+    for transform in (lambda f: f, jg.jit):
+        a, b = transform(jg.grad(lambda a, b: product(a, b=b, name="x").sum(), BOTH))(X, Y)
+        assert (a.tolist(), b.tolist()) == (Y.tolist(), X.tolist())
+        a, b = transform(jg.grad(lambda a, b: product(b=b, a=a).sum(), BOTH))(X, Y)
+        assert (a.tolist(), b.tolist()) == (Y.tolist(), X.tolist())
+
+
+@pytest.mark.parametrize("transform", [lambda f: f, jg.jit])
+def test_results_have_memory_of_their_own(transform):
+    @jg.custom_vjp
+    def views(a):
+        return a[1:], a[:2]
+
+    views.defvjp(lambda a: (views(a), None), lambda _, g: (jg.cat([g[1], g[0][1:]]),))
+
+    def changed(a):
+        p, q = views(a * 1)
+        p[0] = 100.0
+        return q
+
+    assert transform(changed)(X).tolist() == X[:2].tolist()
+    assert transform(changed)(X.clone().requires_grad_()).tolist() == X[:2].tolist()
+
+
+@pytest.mark.parametrize("given", [(1.0,), (np.ones(3),), ("a",), (True,), (None,)])
+def test_what_a_rule_may_return(given):
+    f = jg.custom_vjp(lambda x: x.sum() if given == (1.0,) else x * 1)
+    f.defvjp(lambda x: (f(x), None), lambda _, g: given)
+    x = jg.tensor(2.0, dtype=jg.float64) if given == (1.0,) else X
+    for transform in (lambda f: f, jg.jit):
+        g = transform(jg.grad(lambda x: f(x).sum()))
+        if given[0] in ("a", True) and given != (1.0,):
+            with pytest.raises(TypeError, match="a cotangent is a tensor"):
+                g(x)
+        else:
+            assert g(x).tolist() == (0.0 * X if given == (None,) else x / x).tolist()
+
+
+def test_a_forward_rule_that_returns_something_else_is_told():
+    f = jg.custom_vjp(lambda x: x * 1)
+    f.defvjp(lambda x: (f(x).sum(), None), lambda _, g: (g,))
+    with pytest.raises(ValueError, match=r"what the forward rule returned has shape \[\]"):
+        jg.grad(lambda x: f(x).sum())(X)
 
 
 def test_dtypes_and_branches():
