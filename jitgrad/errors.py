@@ -9,6 +9,11 @@ LEAKED = (
     "keeping it"
 )
 
+CHANGED_CONTAINER = (
+    "a function changes a list, a dict or an object among its arguments, and under jit, vmap and transforms the caller does not "
+    "see that: change a copy, as in dict(d) or list(l), and return what is new"
+)
+
 
 class JitgradError(Exception):
     """The common base: `except jitgrad.errors.JitgradError` catches everything that only jitgrad raises."""
@@ -118,7 +123,7 @@ class StaticArgumentError(JitgradError, TypeError):
 
 
 class MutatedArgumentError(JitgradError, RuntimeError):
-    """A function under `jit` or `vmap` changes a tensor of the caller in place.
+    """A function under `jit`, `vmap` or another transform changes a tensor, or a container, of the caller in place.
 
     Fails::
 

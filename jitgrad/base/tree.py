@@ -32,6 +32,7 @@ class Attribute:
         return self.name
 
 
+_NAMES = {str, Attribute}
 ITSELF = Attribute("__dict__")
 """Says that a dict is its own `__dict__`."""
 
@@ -39,18 +40,35 @@ ITSELF = Attribute("__dict__")
 def flatten(tree: Any, leaves: list[Any]) -> Any:
     """Append the leaves of `tree` to `leaves`; return its structure, hashable, with None at the leaves' places.
 
-    A structure is a kind and its parts; between them stand the keys of the parts unless it is a plain tuple or list.
+    A structure is a kind and its parts; between them stand the keys of the parts unless it is a plain tuple or list, and what
+    tells these keys apart from others that are equal to them.
     """
     kind = type(tree)
     if kind is tuple or kind is list:
         return (kind, tuple([flatten(part, leaves) for part in tree]))
     if kind is dict:
-        return (dict, tuple(tree), tuple([flatten(part, leaves) for part in tree.values()]))
+        return (dict, *told_apart(tuple(tree)), tuple([flatten(part, leaves) for part in tree.values()]))
     if not issubclass(kind, (tuple, list, dict)) and (not hasattr(kind, "__dataclass_fields__") or issubclass(kind, type)):
         leaves.append(tree)
         return None
     keys, parts = taken_apart(tree)
-    return (kind, keys, tuple([flatten(part, leaves) for part in parts]))
+    return (kind, *told_apart(keys), tuple([flatten(part, leaves) for part in parts]))
+
+
+def told_apart(keys: tuple) -> tuple:
+    """Keys, and behind them, if they are not plain names, what tells equal ones apart."""
+    return (keys,) if {key.__class__ for key in keys} <= _NAMES else (keys, tuple(map(exact, keys)))
+
+
+def exact(value: Any) -> Any:
+    """What tells values apart that are equal and not the same: 1 and True, 0.0 and -0.0, and sets with such."""
+    kind = value.__class__
+    if kind is tuple or kind is frozenset:
+        return (kind, kind(map(exact, value)))
+    return (kind, repr(value)) if kind.__module__ in _OF_VALUES and kind is not str and kind is not bytes else kind
+
+
+_OF_VALUES = frozenset({"builtins", "datetime", "decimal"})
 
 
 def unflatten(structure: Any, leaves: Any) -> Any:
@@ -144,6 +162,18 @@ def tree_map(function: Callable[[Any], Any], tree: Any) -> Any:
     return unflatten(structure, iter([function(leaf) for leaf in leaves]))
 
 
+def unchanged(tree: Any, structure: Any, leaves: list[Any]) -> bool:
+    """Whether a tree is still of that structure and has the same leaves. A `defaultdict` that is read may grow."""
+    now: list[Any] = []
+    if structure is None or tree is None or _grows(structure):
+        return True
+    return flatten(tree, now) == structure and all(a is b for a, b in zip(now, leaves))
+
+
+def _grows(structure: Any) -> bool:
+    return structure is not None and (issubclass(structure[0], defaultdict) or any(map(_grows, structure[-1])))
+
+
 def size(structure: Any) -> int:
     """The number of leaves of a tree of that structure."""
     return 1 if structure is None else sum(map(size, structure[-1]))
@@ -153,7 +183,7 @@ def keys_in(structure: Any) -> list[Any]:
     """All keys of dicts in a structure."""
     if structure is None:
         return []
-    found = list(structure[1]) if len(structure) == 3 else []
+    found = list(structure[1]) if len(structure) > 2 else []
     return found + [key for part in structure[-1] for key in keys_in(part)]
 
 

@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from jitgrad.base.tree import COMPUTED, base_of, put_together, slots, taken_apart
+from jitgrad.base.tree import COMPUTED, base_of, put_together, slots, taken_apart, told_apart
 from jitgrad.calls.fresh import fresh, is_mutable
-from jitgrad.calls.kinds import INT_BOUND, Scalar, told_apart
+from jitgrad.calls.kinds import INT_BOUND, Scalar, is_itself_alone
 from jitgrad.tensors.tensor import Tensor
 
 MISS = object()
@@ -66,7 +66,7 @@ def write_entry(
     leaves = list(zip(used, kinds)) + [(text.known(handle), kind) for handle, kind in captured]
     static = [(name, kind) for name, kind in leaves if isinstance(kind, tuple) and not isinstance(kind[0], np.dtype)]
     for name, (cls, value) in static:
-        if told_apart((cls, value)):
+        if is_itself_alone((cls, value)):
             text.miss_if(f"{name} is not {text.known(value)}")
         else:
             text.miss_if(f"{name}.__class__ is not {text.known(cls)} or {name} != {text.known(value)}")
@@ -134,7 +134,7 @@ class _Text:
             self.miss_if(f"{name}.__class__ is not {self.known(kind)}")
         source = name
         if kind is dict:
-            self.miss_if(f"len({name}) != {len(parts)} or tuple({name}) != {self.known(structure[1])}")
+            self.miss_if(f"len({name}) != {len(parts)} or {self._other_keys(f'tuple({name})', structure)}")
             source = f"{name}.values()"
         elif len(structure) == 2:
             self.miss_if(f"len({name}) != {len(parts)}")
@@ -143,7 +143,7 @@ class _Text:
             source = "".join(f"{name}.__dict__['{key}'], " for key in structure[1])
         else:
             self.lines.append(f"    keys, {name}_parts = {self.known(taken_apart)}({name})")
-            self.miss_if(f"keys != {self.known(structure[1])}")
+            self.miss_if(self._other_keys("keys", structure))
             source = f"{name}_parts"
         inner = [f"{name}_{i}" if part is not None else next(fresh) for i, part in enumerate(parts)]
         if inner:
@@ -153,6 +153,11 @@ class _Text:
                 used.append(part_name)
             else:
                 self.unpack(part_name, part, fresh, used)
+
+    def _other_keys(self, given: str, structure: Any) -> str:
+        """Whether keys are not those of a structure, as an expression."""
+        apart = f"{self.known(told_apart)}({given}) != {self.known(structure[1:-1])}"
+        return apart if len(structure) > 3 else f"{given} != {self.known(structure[1])}"
 
     def turn_if(self, failed: str, others: Callable) -> None:
         """Lines that leave the call to other tapes if a guard of this one failed."""

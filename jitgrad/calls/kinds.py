@@ -13,13 +13,14 @@ from typing import Any
 import numpy as np
 
 from jitgrad import dtypes
-from jitgrad.base.tree import flatten, unflatten
+from jitgrad.base.tree import exact, flatten, unflatten
 from jitgrad.errors import LeakedTraceError
 from jitgrad.record.leaving import refuse_masked
 from jitgrad.record.trace import Number
 from jitgrad.tape.handle import Handle, make, own_memory
 from jitgrad.tensors.tensor import Tensor
 
+_PLAIN = frozenset({str, bytes, int, bool, type(None)})
 _SCALAR_TYPES = frozenset(d.numpy.type for d in dtypes.ALL.values() if d.machine)
 
 INT_BOUND = 1 << 31
@@ -80,7 +81,8 @@ def kind_of(leaf: Any, tensors: list[Tensor], changes: bool = False) -> Any:
             tensors.append(make(Tensor, np.int64(leaf), None))
             return int
         if not isinstance(leaf, np.ndarray):
-            return (leaf.__class__, leaf)
+            plain = leaf.__class__ in _PLAIN or leaf.__class__.__eq__ is object.__eq__
+            return (leaf.__class__, leaf) if plain else (leaf.__class__, leaf, exact(leaf))
         leaf = tensor_of(leaf)
     tensors.append(leaf)
     value = leaf._value
@@ -123,7 +125,7 @@ def hashable(kind: Any) -> bool:
     return True
 
 
-def told_apart(kind: Any) -> bool:
+def is_itself_alone(kind: Any) -> bool:
     """Whether the static value of a kind is an object that is equal to itself alone, which an entry checks for."""
     return isinstance(kind, tuple) and kind[0].__eq__ is object.__eq__
 

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from jitgrad.base.tree import told_apart
 from jitgrad.dtypes import EXPORTED
 from jitgrad.sweeps.llvm.wrapped import Value
 
@@ -95,7 +96,7 @@ def _structure(written: Any, count: Iterator[int]) -> Any:
     keys = tuple([_key(key) for key in written["keys"]]) if isinstance(written["keys"], list) else ()
     if len(set(keys)) != len(parts):
         raise ValueError(f"a dict of {len(parts)} parts has as many keys, and not {keys!r:.80}")
-    return dict, keys, parts
+    return dict, *told_apart(keys), parts
 
 
 def _key(written: Any) -> Any:
@@ -166,7 +167,7 @@ def result_labels(structure: Any, taken: Sequence[str]) -> list[str]:
 def _labels(name: str, structure: Any) -> list[str]:
     if structure is None:
         return [re.sub(r"\W", "_", name, flags=re.ASCII)]
-    keys: Sequence[Any] = structure[1] if len(structure) == 3 else range(len(structure[-1]))
+    keys: Sequence[Any] = structure[1] if len(structure) > 2 else range(len(structure[-1]))
     return [label for key, part in zip(keys, structure[-1]) for label in _labels(f"{name}_{key}", part)]
 
 

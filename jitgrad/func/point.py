@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from jitgrad.base.tree import flatten, tree_map, unflatten
+from jitgrad.base.tree import flatten, size, tree_map, unchanged, unflatten
 from jitgrad.calls.kinds import arguments
+from jitgrad.errors import CHANGED_CONTAINER, MutatedArgumentError
 from jitgrad.functions.creation import zeros_like
 from jitgrad.functions.operands import operand
 from jitgrad.ops.choosing import cast
@@ -60,6 +61,10 @@ class Point:
         finally:
             grad_mode.set(was)
             taken_since.set(since)
+        at = 0
+        for i, structure in zip(where, self.structures):
+            if not unchanged(given[i], structure, self.inputs[at : (at := at + size(structure))]):
+                raise MutatedArgumentError(CHANGED_CONTAINER)
         forget(x._row for x in self.inputs)  # but for the sweeps of this point
         value, aux = _split(result) if has_aux else (result, None)
         leaves = []

@@ -13,7 +13,7 @@ from jitgrad.base.tree import COMPUTED, flatten, unflatten
 from jitgrad.calls.entry import MISS, write_entry
 from jitgrad.calls.fresh import fresh
 from jitgrad.calls.ints import ChangingInts
-from jitgrad.calls.kinds import hashable, kind_of, plainly_checked, spec_of, told_apart
+from jitgrad.calls.kinds import hashable, is_itself_alone, kind_of, plainly_checked, spec_of
 from jitgrad.calls.options import with_options
 from jitgrad.errors import NotCompilableError, StaticArgumentError
 from jitgrad.jitted.choice import chosen_sweep
@@ -72,7 +72,7 @@ class Jitted:
             return _assembled(compiled, recorded_call(self, compiled, handles, values))
         name = chosen_sweep.get()
         run = compiled.runner(name)
-        if not kwargs and all(plainly_checked(k) or told_apart(k) for k in kinds):
+        if not kwargs and all(plainly_checked(k) or is_itself_alone(k) for k in kinds):
             captured = list(zip(compiled.captured, compiled.captured_kinds))
             results = (compiled.traced.structure, compiled.traced.outputs)
             direct = compiled.direct(run, [kind for kind in kinds if spec_of(kind) is not None])

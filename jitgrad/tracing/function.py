@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from typing import Any
 
-from jitgrad.base.tree import COMPUTED, flatten
-from jitgrad.errors import MutatedArgumentError
+from jitgrad.base.tree import COMPUTED, flatten, unchanged
+from jitgrad.errors import CHANGED_CONTAINER, MutatedArgumentError
 from jitgrad.record.apply import Trace
 from jitgrad.record.trace import Known, KnownAttribute, recording
 from jitgrad.tape.handle import Handle, tensor
@@ -58,9 +58,13 @@ def trace(
 
     def record() -> tuple[Any, list[Any], list[Row | None], list[Row]]:
         args, kwargs = rebuild([tensor(None, leaf) for leaf in inputs])
+        given: list[Any] = []
+        nested = flatten((args, kwargs), given)
         recorded = tracing.lifts and tracing.outermost is tracing
         with outside.watching((args, kwargs), doubts) if recorded else nullcontext():
             result = function(*args, **kwargs)
+        if not unchanged((args, kwargs), nested, given):
+            raise MutatedArgumentError(CHANGED_CONTAINER)
         if any(contents(tensor) != known for tensor, known in before):
             raise MutatedArgumentError(
                 "a function that is recorded changes a tensor from outside in place; that would happen once, while it is "

@@ -4,11 +4,13 @@ import collections
 import copy
 import dataclasses
 import functools
+from decimal import Decimal
 from typing import Any, NamedTuple
 
 import pytest
 
 import jitgrad as jg
+from jitgrad.errors import MutatedArgumentError
 
 pytestmark = pytest.mark.quick
 
@@ -175,3 +177,60 @@ def test_vmap_over_a_class_of_dicts():
     with pytest.raises(ValueError, match=r"Named\{'a': \*, 'b': \*\}"):
         found(Named(a=jg.arange(3.0), b=jg.ones(())))
     assert jg.vmap(lambda d: d.a * d.b, (Named(a=0, b=None),))(Named(a=jg.arange(3.0), b=jg.ones(()))).tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize("transform", [jg.jit, jg.grad, lambda f: jg.jit(jg.grad(f)), jg.vmap, jg.hessian])
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda d: d.update(b=d["a"] * 2) or d["b"],
+        lambda d: d.pop("a") * 1,
+        lambda d: d.__setitem__("a", d["a"] * 2) or d["a"],
+        lambda d: d["l"].append(d["a"]) or d["a"] * 1,
+        lambda d: setattr(d["o"], "a", d["a"]) or d["a"] * 1,
+    ],
+)
+def test_changes_of_containers_are_refused(transform, change):
+    x = jg.arange(3.0) if transform is jg.vmap else jg.tensor(2.0)
+    function = transform(lambda d: change(d) * 1)
+    with pytest.raises(MutatedArgumentError, match=r"change a copy"):
+        function({"a": x, "l": [x], "o": Plain(x)})
+    own = transform(lambda d: change({"a": d["a"] * 1, "l": [], "o": Plain(0.0)}) * 1)
+    own({"a": x, "l": [x], "o": Plain(x)})
+
+
+def test_equal_keys_and_values_of_other_kinds_are_other_arguments():
+    x = jg.tensor(1.0)
+    compiled = jg.jit(lambda d: {key: value * 2 for key, value in d.items()})
+    for _ in range(2):
+        for key in (1, True, 1.0, 0.0, -0.0, (1, 2), (True, 2)):
+            assert repr(list(compiled({key: x}))) == repr([key])
+    shown = jg.jit(lambda x, given: (x, repr(given)))
+    for given in (
+        frozenset({1}),
+        frozenset({True}),
+        range(0),
+        range(3, 1),
+        0j,
+        complex(0, -0.0),
+        Decimal("1.0"),
+        Decimal("1.00"),
+    ):
+        assert shown(x, given)[1] == repr(given)
+
+
+def test_properties_are_passed_by():
+    class Tenfold(list):
+        @property
+        def n(self):
+            return self.__dict__["n"] * 10
+
+        @n.setter
+        def n(self, value):
+            self.__dict__["n"] = value
+
+    held = Tenfold([jg.tensor(3.0)])
+    held.n = 2.0
+    function = lambda held: held[0] * held.n
+    assert [jg.jit(function)(held).item() for _ in range(3)] == [60.0] * 3
+    assert jg.grad(function)(held)[0].item() == 20.0

@@ -162,18 +162,20 @@ def test_results_have_memory_of_their_own(transform):
     assert transform(changed)(X.clone().requires_grad_()).tolist() == X[:2].tolist()
 
 
-@pytest.mark.parametrize("given", [(1.0,), (np.ones(3),), ("a",), (True,), (None,)])
-def test_what_a_rule_may_return(given):
-    f = jg.custom_vjp(lambda x: x.sum() if given == (1.0,) else x * 1)
-    f.defvjp(lambda x: (f(x), None), lambda _, g: given)
-    x = jg.tensor(2.0, dtype=jg.float64) if given == (1.0,) else X
-    for transform in (lambda f: f, jg.jit):
-        g = transform(jg.grad(lambda x: f(x).sum()))
-        if given[0] in ("a", True) and given != (1.0,):
-            with pytest.raises(TypeError, match="a cotangent is a tensor"):
-                g(x)
-        else:
-            assert g(x).tolist() == (0.0 * X if given == (None,) else x / x).tolist()
+@pytest.mark.parametrize("transform", [lambda f: f, jg.jit])
+@pytest.mark.parametrize(
+    ("given", "want"), [(np.full(3, 2.0), 2.0), (np.full(3, 2), 2.0), (None, 0.0), ("a", None), (True, None), ([X], None)]
+)
+def test_what_a_rule_may_return(given, want, transform):
+    f = jg.custom_vjp(lambda x: x * 1)
+    f.defvjp(lambda x: (f(x), None), lambda _, g: (given,))
+    g = transform(jg.grad(lambda x: f(x).sum()))
+    if want is None:
+        with pytest.raises((TypeError, ValueError), match=r"a cotangent is a tensor|nested as"):
+            g(X)
+    else:
+        assert g(X).tolist() == [want] * 3
+        assert g(X).dtype is jg.float64
 
 
 def test_a_forward_rule_that_returns_something_else_is_told():

@@ -220,3 +220,41 @@ def test_every_row_with_named_results_has_as_many():
                 **params,
             )
             assert len(found) == len(op.outputs), op.name
+
+
+def test_what_is_unbound_are_views():
+    def later(x):
+        y = x * 1
+        parts = y.unbind(0)
+        y.mul_(3)
+        return parts[0] * parts[1]
+
+    def one(x):
+        y = x * 1
+        y.unbind(0)[0].mul_(3)
+        return (y * y).sum()
+
+    for f in (later, one):
+        for x in (jg.tensor([3.0, 1.0, 2.0]), jg.tensor([[3.0, 1.0], [2.0, 5.0]])):
+            total = lambda x, f=f: f(x).sum()
+            assert jg.jit(total)(x).item() == total(x).item()
+            assert jg.jit(jg.grad(total))(x).tolist() == jg.grad(total)(x).tolist()
+    assert jg.grad(one)(jg.tensor([3.0, 1.0, 2.0])).tolist() == [54.0, 2.0, 4.0]
+
+
+def test_eigenvectors_of_a_matrix_that_is_nearly_symmetric():
+    a = np.array([[2.0, 0.3], [0.3, 1.0]])
+    f = lambda x: (jg.linalg.eigh(x)[1][:, 0] ** 2 * jg.tensor([1.0, 2.0], dtype=jg.float64)).sum()
+    step = np.array([[0.0, 1e-6], [1e-6, 0.0]])
+    change = (f(jg.tensor(a + step)) - f(jg.tensor(a - step))).item() / 2e-6
+    found = jg.grad(f)(jg.tensor(a))
+    assert found[0, 1].item() == found[1, 0].item() == pytest.approx(change / 2, rel=1e-6)
+
+
+@pytest.mark.parametrize("call", [lambda x: jg.aminmax(x), lambda x: jg.aminmax(x, dim=0), lambda x: x.max(0)])
+def test_there_is_no_extreme_of_nothing(call):
+    mapped = jg.vmap(call)
+    for f in (call, jg.jit(call), mapped):
+        for sweep in SWEEPS:
+            with jg.sweep(sweep), pytest.raises((IndexError, RuntimeError), match="nothing to reduce"):
+                f(jg.zeros(3, 0, 2) if f is mapped else jg.zeros(0, 2))
