@@ -16,7 +16,7 @@ from jitgrad.ops.shapes import Spec
 from jitgrad.ops.table import Op
 from jitgrad.passes.batch import Batch, replay, spread
 from jitgrad.passes.reverse import reverse
-from jitgrad.record.apply import Trace, apply, copied, current_trace, grad_mode, item_of, watched
+from jitgrad.record.apply import Trace, apply, apply_traced, copied, current_trace, grad_mode, item_of, watched
 from jitgrad.record.leaving import refuse_masked
 from jitgrad.record.trace import Number, example_of, first_of
 from jitgrad.record.weak import number
@@ -44,7 +44,7 @@ class Control(Op):
             return self.run(*operands, **params)
         if current_trace.get() is None:
             return self.plainly(*operands, **params)
-        return apply(self, operands, params)
+        return apply_traced(Tensor, self, operands, params)
 
 
 class Tree(NamedTuple):

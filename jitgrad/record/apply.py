@@ -70,7 +70,7 @@ def apply(op: Op, operands: Sequence[Any], params: dict[str, Any] = NOTHING) -> 
         wanted = wanted or (row is not None and row.requires)
         values.append(value)
     if traced:
-        return _apply_traced(cls, op, operands, params)
+        return apply_traced(cls, op, operands, params)
     if op.elementwise:
         if op is not cast and not _uniform(op, values):
             operands, half = same_dtype(op, operands)
@@ -191,7 +191,7 @@ def spread_row(row: Row, shape: tuple[int, ...]) -> Row:
     return Row(expand, (row,), {"shape": shape}, shape, row.dtype, row.requires, expand.needs((row.requires,)), ())
 
 
-def _apply_traced(cls: type, op: Op, operands: Sequence[Any], params: dict[str, Any]) -> Any:
+def apply_traced(cls: type, op: Op, operands: Sequence[Any], params: dict[str, Any]) -> Any:
     """Append a row to the tape that is being traced."""
     trace = current_trace.get()
     if trace is None:
@@ -207,7 +207,7 @@ def _apply_traced(cls: type, op: Op, operands: Sequence[Any], params: dict[str, 
     rows = [lift(trace, o) for o in operands]
     if op.several:
         call = make(cls, None, append(trace, op, tuple(rows), params))
-        return tuple([_apply_traced(cls, ITEM, (call,), {"k": k}) for k in range(len(call._row.results))])
+        return tuple([apply_traced(cls, ITEM, (call,), {"k": k}) for k in range(len(call._row.results))])
     if op.elementwise:
         shape = broadcast_shape(op, [r.shape for r in rows])
         rows = [r if r.shape == shape else append(trace, expand, (r,), {"shape": shape}) for r in rows]
@@ -240,7 +240,7 @@ def item_of(row: Several, k: int) -> Row:
 
 
 def _quickly_traced(trace: Trace, op: Op, operands: Sequence[Any], params: dict[str, Any]) -> Any:
-    """`_apply_traced` for what most rows are: traced tensors of one floating dtype and shape, and numbers; else None."""
+    """`apply_traced` for what most rows are: traced tensors of one floating dtype and shape, and numbers; else None."""
     if trace.differentiable and not grad_mode.get():
         return None
     cls = shape = dtype = None

@@ -278,3 +278,14 @@ def test_numbers_from_outside_may_be_looked_at_as_arrays():
     w = tensor(seed=8)
     f = lambda x: jg.scan(lambda c, v: (c * v + w.reshape(1)[0], w.unsqueeze(0)), x[0], x)[1].sum()
     same(jg.jit(f)(tensor(3)), f(tensor(3)))
+
+
+def test_a_number_of_a_branch_adapts_where_nothing_is_traced():
+    for f in (
+        lambda x: jg.switch(1, [lambda: 1.0, lambda: 2.0]) * x,
+        lambda x: jg.cond(jg.tensor(True), lambda a: a * 0.1, lambda a: a, 3.0) * x,
+        lambda x: jg.cond(True, lambda: 1.0, lambda: 2.0) * x,
+    ):
+        for x in (jg.tensor(2.0), jg.ones(2)):
+            assert f(x).dtype is jg.jit(f)(x).dtype is jg.float32
+        assert jg.vmap(f)(jg.ones(2)).dtype is jg.float32
