@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Callable
+from inspect import Signature
 from typing import Any
 
 import numpy as np
@@ -115,7 +116,8 @@ def _call(op: Op, args: tuple, kwargs: dict[str, Any], accept: Callable) -> Any:
         beyond = error.__traceback__ and error.__traceback__.tb_next
         calls = beyond is None or is_meant(error)  # Python did not accept the arguments, or the op did not
         why = re.sub(r"^.*?[(][)] ", "", str(error)) if calls else f"these are no arguments for it: {[*rest, *kwargs.values()]}"
-        raise TypeError(f"{op.label or op.name}{signature(op)}: {why}") from (None if calls else error)
+        arguments = signature(op).replace(return_annotation=Signature.empty)
+        raise TypeError(f"{op.label or op.name}{arguments}: {why}") from (None if calls else error)
     return _result(op, operands, params)
 
 
