@@ -158,57 +158,62 @@ class Op:
         oracle: str = "",
         doc: str = "",
     ) -> None:
+        # What it is called with, and what it gives.
         self.name = ""
+        self.kind = kind  # by which passes find their rule for it
+        self.inputs = inputs
+        self.outputs = outputs or (output,)  # the names of the results
+        self.several = several or bool(outputs)  # whether a row has several results, which further rows take from it
+        self.run = run
+        self.prepare = prepare
+        self.shape = shape
+        self.result = result
+        self.jumps = jumps  # whether a Python number beside half precision is rounded to it first, so that jumps are NumPy's
+        self.bools = bools  # which bool tensors it takes: any, those beside numbers, none
+        # Whether half precision is computed in single precision, and rounded once: not where nothing is rounded (`exact`).
+        self.single = kind in _COMPUTED and result not in ("bool", "integer") and not exact
+        self.checks = checks  # the inputs of a row for some values of which it raises an error, or never ends
+        self.view = view
+        # Where users find it.
+        self.internal = internal  # used by other rows or functions, and no function of its own
+        self.method = method and not internal
+        self.namespace = namespace  # as `linalg`; else it is at the top, and among the methods
+        self.label = label
+        self.aliases = aliases
         self.named = named  # whether users get several results by name, or as a plain tuple
-        self.namespace = namespace  # where users find it, as `linalg`; else at the top, and among the methods
-        self.oracle = oracle  # what it computes, said another way for its tests; rows that are a ufunc of NumPy's do without
         self.doc = doc  # a sentence for users, without its full stop
         self.misfit = misfit  # what holds of the shapes of operands that fit
+        # What its tests know.
+        self.domain = domain
+        self.samples = samples
+        self.oracle = oracle  # what it computes, said another way; rows that are a ufunc of NumPy's do without
         self.symmetric = symmetric  # whether it is a function of symmetric matrices alone
-        self.run = run
-        self.also = also  # the kinds of dtypes, by NumPy's letters, that the kernel is right for beside floats
-        self.bools = bools  # which bool tensors it takes: any, those beside numbers, none
-        self.cheap = cheap  # whether it takes about as long as a load
-        self.hot = hot  # whether a kernel of its own is worth it where eager code uses it much
-        self.hot_run: Callable | None = None  # how it is run there, if otherwise
-        self.kind = kind  # by which passes find their rule for it
+        self.hint = hint  # an operand that is known to be a function of the others, and only helps to compute
+        # What sort of operation it is.
         self.elementwise = kind == "elementwise"
+        self.reduces = kind == "reduction"
+        self.moves = kind in ("movement", "cat")  # whether each element is one of an operand, or 0
         self.inlined = kind == "composite"  # it never becomes a row: what it is written in does
         self.of_user = kind == "njit"  # its errors are the user's, and its results are looked at
         self.holds_tapes = kind in ("loop", "switch")  # among its parameters
         self.in_order = kind in _IN_ORDER  # whether results lie in memory in order, whatever the operands do
-        self.reduces = kind == "reduction"
-        self.moves = kind in ("movement", "cat")  # whether each element is one of an operand, or 0
-        self.inputs = inputs
-        self.outputs = outputs or (output,)  # the names of the results
-        self.several = several or bool(outputs)  # whether a row has several results, which further rows take from it
+        # What becomes of it in machine code.
         self.kernel = kernel
-        self.linear = linear
-        self.result = result
-        self.prepare = prepare
-        self.shape = shape
-        self.lower = lower
-        self.domain = domain
-        self.label = label
-        self.aliases = aliases
-        self.view = view
-        self.samples = samples
-        self.method = method and not internal
-        self.hint = hint  # an operand that is known to be a function of the others, and only helps to compute
-        self.internal = internal  # used by other rows or functions, and no function of its own
         self.fold: Any = fold
-        self.native = kernel is not None or fold is not None  # machine code computes it itself; else it gets what `lower` says
-        self.accumulate = accumulate
+        self.native = kernel is not None or fold is not None  # it is computed there; else there is what `lower` says
+        self.lower = lower
+        self.also = also  # the kinds of dtypes, by NumPy's letters, that the kernel is right for beside floats
+        self.cheap = cheap  # whether it takes about as long as a load
+        self.hot = hot  # whether a kernel of its own is worth it where eager code uses it much
+        self.hot_run: Callable | None = None  # how it is run there, if otherwise
         self.parts = parts
-        # Whether half precision is computed in single precision, and rounded once: not where nothing is rounded (`exact`).
-        self.single = kind in _COMPUTED and result not in ("bool", "integer") and not exact
-        # Whether a Python number beside half precision is rounded to it first, so that the jumps are where NumPy has them.
-        self.jumps = jumps
-        self.checks = checks  # the inputs of a row for some values of which it raises an error, or never ends
+        # Its derivatives, and how it is batched.
+        self.linear = linear
         self.rules = self._rules(d, vjp)
         asked = [rule.cotangents for rule in self.rules if isinstance(rule, Rule)] if self.several else []
         self.passes = frozenset().union(*asked) if asked else None  # the results that pass cotangents on, if not all
         self.composite = lower is not None and not any(r is not None for r in self.rules)
+        self.accumulate = accumulate
         self.pullback = pullback
         self.pushforward = pushforward
         self.batch = batch
