@@ -46,13 +46,13 @@ from jitgrad.func import vjp as vjp
 from jitgrad.func import vmap as vmap
 from jitgrad.func.elementwise import elementwise as elementwise
 from jitgrad.func.elementwise import from_njit as from_njit
-from jitgrad.functions import return_types as _return_types
 from jitgrad.jitted.choice import sweep as sweep
 from jitgrad.jitted.jit import jit as jit
 from jitgrad.native.loading import load_compiled as load_compiled
 from jitgrad.sweeps.program.threads import get_num_threads as get_num_threads
 from jitgrad.sweeps.program.threads import set_num_threads as set_num_threads
 from jitgrad.tape.tape import Tape as Tape
+from jitgrad.tensors import return_types as _return_types
 from jitgrad.tensors.printing import set_printoptions as set_printoptions
 from jitgrad.tensors.size import Size as Size
 from jitgrad.tensors.tensor import Tensor as Tensor

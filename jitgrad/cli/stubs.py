@@ -35,7 +35,7 @@ Operand = Tensor | np.ndarray[Any, Any] | np.generic | _float
 """What an operation takes: a tensor, an array, a number."""
 
 '''
-_RESULTS = "from jitgrad.functions import return_types as _return_types"
+_RESULTS = "from jitgrad.tensors import return_types as _return_types"
 _IMPORTS = f"{_RESULTS}\nfrom jitgrad.tensors.tensor import Tensor"
 _IGNORED = {"__eq__": "  # type: ignore[override]", "__ne__": "  # type: ignore[override]", "__ipow__": "  # type: ignore[misc]"}
 _SHADOWED = re.compile(r"\b(bool|float|int)\b")  # the face has dtypes of these names
@@ -47,7 +47,7 @@ def stubs() -> dict[Path, str]:
     return {
         HERE / "__init__.pyi": _face(),
         HERE / "tensors" / "declared.pyi": _methods(),
-        HERE / "functions" / "return_types.pyi": _results(),
+        HERE / "tensors" / "return_types.pyi": _results(),
         **{HERE / f"{name}.pyi": _namespace(name, made) for name, made in functions.NAMESPACES.items()},
     }
 

@@ -12,7 +12,6 @@ import numpy as np
 
 from jitgrad import dtypes
 from jitgrad.errors import TracedValueError
-from jitgrad.functions.return_types import results_of
 from jitgrad.ops.choosing import cast
 from jitgrad.ops.describe import signature
 from jitgrad.ops.shapes import Spec
@@ -22,6 +21,7 @@ from jitgrad.record.checking import is_meant
 from jitgrad.record.promotion import FLOATS
 from jitgrad.record.quick import SCALARS, _named, ndarray, quick_binary, quick_one, quick_unary
 from jitgrad.tape.handle import Handle
+from jitgrad.tensors.return_types import results_of
 
 RENAMED = {"axis": "dim", "keepdims": "keepdim", "input": "x", "other": "y"}
 

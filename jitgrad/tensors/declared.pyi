@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from jitgrad.functions import return_types as _return_types
+from jitgrad.tensors import return_types as _return_types
 from jitgrad.tape.handle import Handle
 from jitgrad.tensors.tensor import Tensor
 
