@@ -62,9 +62,11 @@ class custom_vjp(Custom):
     `forward(*args)` returns the result and residuals, anything that `backward(residuals, cotangent)` needs. That returns a
     tuple with a cotangent for each argument: nested like it, or None for what gets none. Arguments that hold no tensors
     are handed on as they are. The rules are written in jitgrad's operations and so differentiated again; `forward` runs
-    when a gradient is asked for. Works under every transform: `jvp` transposes your rule, `vmap` batches it.
+    when a gradient is asked for. Works under every transform: `jvp` transposes your rule, `vmap` batches it. Results have
+    memory of their own. Tensors given by keyword count as given at the places of their parameters.
 
-    Raises `TypeError` or `ValueError` for rules that are missing or whose results do not fit.
+    Raises `TypeError` or `ValueError` for rules that are missing or whose results do not fit, `RuntimeError` for a function that
+    uses a tensor from outside that requires grad: rules are about arguments alone.
 
     >>> import jitgrad
     >>> @jitgrad.custom_vjp
