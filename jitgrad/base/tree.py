@@ -165,7 +165,7 @@ def tree_map(function: Callable[[Any], Any], tree: Any) -> Any:
 def unchanged(tree: Any, structure: Any, leaves: list[Any]) -> bool:
     """Whether a tree is still of that structure and has the same leaves. A `defaultdict` that is read may grow."""
     now: list[Any] = []
-    if structure is None or tree is None or _grows(structure):
+    if structure is None or _grows(structure):
         return True
     return flatten(tree, now) == structure and all(a is b for a, b in zip(now, leaves))
 

@@ -156,8 +156,9 @@ class _Text:
 
     def _other_keys(self, given: str, structure: Any) -> str:
         """Whether keys are not those of a structure, as an expression."""
-        apart = f"{self.known(told_apart)}({given}) != {self.known(structure[1:-1])}"
-        return apart if len(structure) > 3 else f"{given} != {self.known(structure[1])}"
+        if len(structure) == 3:
+            return f"{given} != {self.known(structure[1])}"
+        return f"{self.known(told_apart)}({given}) != {self.known(structure[1:-1])}"
 
     def turn_if(self, failed: str, others: Callable) -> None:
         """Lines that leave the call to other tapes if a guard of this one failed."""

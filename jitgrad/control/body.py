@@ -11,7 +11,6 @@ from jitgrad import dtypes
 from jitgrad.base.tree import COMPUTED, flatten, shown, unflatten
 from jitgrad.functions.data import as_tensor
 from jitgrad.ops.choosing import cast
-from jitgrad.ops.movement import expand
 from jitgrad.ops.shapes import Spec
 from jitgrad.ops.table import Op
 from jitgrad.passes.batch import Batch, replay, spread
@@ -104,15 +103,6 @@ def as_operand(leaf: Any, what: str, dtype: np.dtype | None = None) -> Tensor:
 def spec(x: Tensor) -> Spec:
     """Shape and dtype of a tensor, also of one without a value."""
     return Spec(tuple(x.shape), x._held.dtype)
-
-
-def zeros(x: Any) -> Tensor:
-    """Zeros like a tensor or a row: one constant of the tape, repeated."""
-    held = x._held if isinstance(x, Tensor) else x
-    recording = current_trace.get()
-    assert recording is not None
-    zero = make(Tensor, None, recording.constant(held.dtype.type(0)))
-    return apply(expand, (zero,), {"shape": held.shape}) if held.shape else zero
 
 
 def carries(x: Any) -> bool:

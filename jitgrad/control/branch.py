@@ -27,14 +27,13 @@ from jitgrad.control.body import (
     swept,
     unbatched,
     uniform,
-    zeros,
 )
 from jitgrad.control.examples import as_wide, standing_in
 from jitgrad.ops.choosing import cast, where
 from jitgrad.ops.shapes import Spec
 from jitgrad.passes.batch import Batch, Operands, replay
 from jitgrad.passes.forward import forward
-from jitgrad.record.apply import apply
+from jitgrad.record.apply import apply, zeros
 from jitgrad.tape.row import Row, beyond
 from jitgrad.tape.tape import Tape
 from jitgrad.tensors.tensor import Tensor

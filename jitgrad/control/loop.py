@@ -31,14 +31,13 @@ from jitgrad.control.body import (
     spec,
     unbatched,
     uniform,
-    zeros,
 )
 from jitgrad.control.examples import as_wide, only_looked_up, standing_in
 from jitgrad.functions.shaping import movedim, stack
 from jitgrad.ops.choosing import cast, where
 from jitgrad.ops.shapes import Spec
 from jitgrad.passes.batch import Batch, Operands, replay
-from jitgrad.record.apply import apply
+from jitgrad.record.apply import apply, zeros
 from jitgrad.tape.row import Row
 from jitgrad.tape.tape import Tape
 from jitgrad.tensors.tensor import wrap

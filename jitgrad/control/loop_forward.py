@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from jitgrad.control.body import Body, Tensors, again, body, carries, fresh, spec, zeros
+from jitgrad.control.body import Body, Tensors, again, body, carries, fresh, spec
 from jitgrad.control.loop import LOOP, elements, record
 from jitgrad.control.loop_sweeps import LoopSweep
 from jitgrad.ops.shapes import Spec
 from jitgrad.passes.forward import forward
+from jitgrad.record.apply import zeros
 from jitgrad.tape.row import Row, beyond
 from jitgrad.tape.tape import Tape
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from jitgrad.control.body import Body, Tensors, again, body, carries, fresh, result_of, seeds_of, spec, swept, zeros
+from jitgrad.control.body import Body, Tensors, again, body, carries, fresh, result_of, seeds_of, spec, swept
 from jitgrad.control.loop import LOOP, elements, record
 from jitgrad.control.loop_sweeps import LoopSweep
 from jitgrad.errors import HoleError
+from jitgrad.record.apply import zeros
 from jitgrad.tape.row import Row
 
 

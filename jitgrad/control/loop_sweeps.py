@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from jitgrad.control.body import Body, carries, zeros
+from jitgrad.control.body import Body, carries
 from jitgrad.functions.shaping import cat, stack
 from jitgrad.ops.shapes import Spec
+from jitgrad.record.apply import zeros
 from jitgrad.tape.row import Row
 
 

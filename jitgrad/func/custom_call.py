@@ -14,14 +14,12 @@ from jitgrad.func.vectorized import vmap
 from jitgrad.functions.creation import zeros_like
 from jitgrad.functions.data import as_tensor
 from jitgrad.ops.choosing import cast, detach
-from jitgrad.ops.movement import expand
 from jitgrad.ops.shapes import Spec
 from jitgrad.ops.table import Op
 from jitgrad.passes.batch import Batch, replay
 from jitgrad.passes.forward import dummy, forget
 from jitgrad.passes.reverse import reverse
-from jitgrad.record.apply import apply, current_trace, grad_mode, recorded_several
-from jitgrad.record.trace import constant_tensor
+from jitgrad.record.apply import apply, current_trace, grad_mode, recorded_several, zeros
 from jitgrad.record.weak import number
 from jitgrad.tape.handle import Handle, requires
 from jitgrad.tape.row import NOTHING, Row, Several
@@ -241,7 +239,7 @@ def _op(name: str, tape: Tape | None, count: int, pull: Callable, push: Callable
 
     def pullback(sweep: Any, row: Several, g: dict[int, Any], values: Any) -> list[Any]:
         xs = _handles(values[:count])
-        gs = [_zeros(spec) if g.get(k) is None else _handles([g[k]])[0] for k, spec in enumerate(row.results)]
+        gs = [zeros(spec) if g.get(k) is None else _handles([g[k]])[0] for k, spec in enumerate(row.results)]
         parts = _within(sweep.recorded, lambda: pull(xs, gs))
         parts = [p if x in sweep.needed else None for p, x in zip(parts, row.inputs)]
         return [*_out(parts, sweep.recorded), *[None] * (len(row.inputs) - count)]
@@ -305,11 +303,3 @@ def _handles(values: Sequence[Any]) -> list[Any]:
 
 def _out(parts: Sequence[Any], recorded: bool) -> list[Any]:
     return [p if p is None or recorded else p._value for p in parts]
-
-
-def _zeros(spec: Spec) -> Any:
-    """The cotangent of a result that nobody used."""
-    if current_trace.get() is None:
-        return wrap(np.zeros(spec.shape, spec.dtype)[()])
-    zero = constant_tensor(spec.dtype.type(0))
-    return apply(expand, (zero,), {"shape": spec.shape}) if spec.shape else zero

@@ -81,11 +81,11 @@ def _square(x: Any) -> dict[str, Any]:
     return {}
 
 
-def _slogdet_vjp(g: Any, x: Any) -> Any:
-    if g is None:
+def _slogdet_vjp(g_logabsdet: Any, x: Any) -> Any:
+    if g_logabsdet is None:
         return None
     unit = np.broadcast_to(np.eye(x.shape[-1], dtype=x.dtype), x.shape)
-    return reshape(g, shape=(*g.shape, 1, 1)) * transposed(solve(x, unit))
+    return reshape(g_logabsdet, shape=(*g_logabsdet.shape, 1, 1)) * transposed(solve(x, unit))
 
 
 slogdet = several(
@@ -98,7 +98,7 @@ slogdet = several(
     prepare=_square,
     result="floating",
     shape=lambda x: [Spec(x.shape[:-2], x.dtype)] * 2,
-    vjp=lambda g_logabsdet, x: _slogdet_vjp(g_logabsdet, x),
+    vjp=_slogdet_vjp,
     samples=lambda: [([WELL_CONDITIONED], {}), ([np.stack([WELL_CONDITIONED, -WELL_CONDITIONED])], {})],
     oracle="(np.sign(np.linalg.det(x)), np.log(abs(np.linalg.det(x))))",
 )
@@ -113,12 +113,13 @@ def _eigh_params(x: Any, UPLO: str = "L") -> dict[str, Any]:
     return {"UPLO": UPLO}
 
 
-def _eigh_vjp(g_values: Any, g_vectors: Any, values: Any, vectors: Any) -> Any:
-    inner = None if g_vectors is None else _over_gaps(matmul(transposed(vectors), g_vectors), values)
-    inner = _total(inner, None if g_values is None else _diagonal(g_values))
+def _eigh_vjp(g_eigenvalues: Any, g_eigenvectors: Any, eigenvalues: Any, eigenvectors: Any) -> Any:
+    back = transposed(eigenvectors)
+    inner = None if g_eigenvectors is None else _over_gaps(matmul(back, g_eigenvectors), eigenvalues)
+    inner = _total(inner, None if g_eigenvalues is None else _diagonal(g_eigenvalues))
     if inner is None:
         return None
-    found = matmul(matmul(vectors, inner), transposed(vectors))
+    found = matmul(matmul(eigenvectors, inner), back)
     return (found + transposed(found)) / 2  # both triangles say the same, though one is read
 
 
@@ -133,9 +134,7 @@ eigh = several(
     symmetric=True,
     checks=lambda row: row.inputs,
     shape=lambda x, UPLO: [Spec(x.shape[:-1], x.dtype), Spec(x.shape, x.dtype)],
-    vjp=lambda g_eigenvalues, g_eigenvectors, eigenvalues, eigenvectors: _eigh_vjp(
-        g_eigenvalues, g_eigenvectors, eigenvalues, eigenvectors
-    ),
+    vjp=_eigh_vjp,
     samples=lambda: [([SYMMETRIC], {"UPLO": "L"}), ([np.stack([SYMMETRIC, 2 * SYMMETRIC])], {"UPLO": "U"})],
     oracle="np.linalg.eigh((x + np.swapaxes(x, -1, -2)) / 2)",
 )
@@ -145,14 +144,14 @@ def _svd_params(x: Any, full_matrices: bool = True) -> dict[str, Any]:
     return _matrix(x) | {"full_matrices": bool(full_matrices)}
 
 
-def _svd_vjp(g_u: Any, g_s: Any, g_vh: Any, u: Any, s: Any, vh: Any) -> Any:
+def _svd_vjp(g_U: Any, g_S: Any, g_Vh: Any, U: Any, S: Any, Vh: Any) -> Any:
     """Vectors beyond the smaller dimension, which `full_matrices` adds, are arbitrary, and pass nothing on."""
-    k = s.shape[-1]
-    u, vh = _columns(u, 0, k), _rows(vh, 0, k)
-    g_u = None if g_u is None else _columns(g_u, 0, k)
-    g_v = None if g_vh is None else transposed(_rows(g_vh, 0, k))
+    k, s = S.shape[-1], S
+    u, vh = _columns(U, 0, k), _rows(Vh, 0, k)
+    g_u = None if g_U is None else _columns(g_U, 0, k)
+    g_v = None if g_Vh is None else transposed(_rows(g_Vh, 0, k))
     v = transposed(vh)
-    inner, left, right = None if g_s is None else _diagonal(g_s), None, None
+    inner, left, right = None if g_S is None else _diagonal(g_S), None, None
     if g_u is not None:
         x = _over_gaps(matmul(transposed(u), g_u), s * s)
         inner = _total(inner, (x + transposed(x)) * _row(s))
@@ -187,7 +186,7 @@ svd = several(
     result="floating",
     checks=lambda row: row.inputs,
     shape=_svd_shapes,
-    vjp=lambda g_U, g_S, g_Vh, U, S, Vh: _svd_vjp(g_U, g_S, g_Vh, U, S, Vh),
+    vjp=_svd_vjp,
     samples=lambda: [([a], {"full_matrices": False}) for a in (TALL, TALL.T, WELL_CONDITIONED, np.stack([TALL, -3 * TALL]))],
     oracle="np.linalg.svd(x, full_matrices)",
 )

@@ -45,7 +45,8 @@ def _sort_params(x: Any, dim: int = -1, descending: bool = False, stable: bool =
 
 
 def _topk_params(x: Any, k: int, dim: int = -1, largest: bool = True, sorted: bool = True) -> dict[str, Any]:
-    d, size = axis(dim, x.ndim), x.shape[axis(dim, x.ndim)] if x.ndim else 1
+    d = axis(dim, x.ndim)
+    size = x.shape[d] if x.ndim else 1
     if not hasattr(k, "__index__"):
         raise TypeError(f"k must be an int, not {type(k).__name__}")
     if not 0 <= int(k) <= size:
@@ -53,11 +54,11 @@ def _topk_params(x: Any, k: int, dim: int = -1, largest: bool = True, sorted: bo
     return {"k": int(k), "dim": d, "largest": bool(largest)}
 
 
-def _from_places(g: Any, indices: Any, shape: tuple[int, ...], dtype: np.dtype, dim: int) -> Any:
+def _from_places(g_values: Any, indices: Any, x_shape: tuple[int, ...], x_dtype: np.dtype, dim: int) -> Any:
     """The cotangent of what `gather` picks at `indices`; none if none arrived."""
-    if g is None or not shape:
-        return g if g is None else reshape(g, shape=shape)
-    return into_zeros(lambda zeros, g: scatter_add(zeros, indices, g, dim=dim), g, shape, dtype, (indices,))
+    if g_values is None or not x_shape:
+        return g_values
+    return into_zeros(lambda zeros, g: scatter_add(zeros, indices, g, dim=dim), g_values, x_shape, x_dtype, (indices,))
 
 
 sort = several(
@@ -67,7 +68,7 @@ sort = several(
     outputs=("values", "indices"),
     prepare=_sort_params,
     shape=lambda x, dim, descending: [Spec(x.shape, x.dtype), Spec(x.shape, INDEX)],
-    vjp=lambda g_values, indices, x_shape, x_dtype, dim: _from_places(g_values, indices, x_shape, x_dtype, dim),
+    vjp=_from_places,
     samples=lambda: [((3, 4), {"dim": 1, "descending": False}), ((3, 4), {"dim": 0, "descending": True})],
     oracle="_sorted(x, dim, descending)",
 )
@@ -81,7 +82,7 @@ topk = several(
         Spec(shape := (*x.shape[:dim], k, *x.shape[dim + 1 :]) if x.shape else (), x.dtype),
         Spec(shape, INDEX),
     ],
-    vjp=lambda g_values, indices, x_shape, x_dtype, dim: _from_places(g_values, indices, x_shape, x_dtype, dim),
+    vjp=_from_places,
     samples=lambda: [((3, 4), {"k": 2, "dim": 1, "largest": True}), ((20, 2), {"k": 2, "dim": 0, "largest": False})],
     oracle="[np.take(part, range(k), dim) for part in _sorted(x, dim, largest)]",
 )

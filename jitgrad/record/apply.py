@@ -25,7 +25,7 @@ from jitgrad.record.memory import lie_in_order, look
 from jitgrad.record.precision import half_among, rounded, widened
 from jitgrad.record.promotion import FLOATS, _no_operand, same_dtype
 from jitgrad.record.trace import Trace, current_trace, grad_mode, leaked
-from jitgrad.tape.handle import Handle, keep, make, make_recorded, note_view, own_memory, row_of
+from jitgrad.tape.handle import Handle, keep, make, make_recorded, note_view, own_memory, row_of, tensor
 from jitgrad.tape.row import ITEM, NOTHING, Leaf, Row, Several, constant
 
 
@@ -331,6 +331,15 @@ def lift(trace: Trace, operand: Any) -> Row:
             return append(trace, expand, (one,), {"shape": operand.shape})
         return trace.constant(operand) if isinstance(operand, np.generic) else trace.capture_array(operand)
     return trace.constant(dtypes.of_number(operand).type(operand))
+
+
+def zeros(like: Any) -> Any:
+    """Zeros of the shape and dtype of a tensor, a row or a spec; while recording one constant of the tape, repeated."""
+    held, trace = like._held if isinstance(like, Handle) else like, current_trace.get()
+    if trace is None:
+        return tensor(np.zeros(held.shape, held.dtype)[()])
+    zero = tensor(None, trace.constant(held.dtype.type(0)))
+    return apply(expand, (zero,), {"shape": held.shape}) if held.shape else zero
 
 
 def watched(handle: Any) -> Any:
