@@ -23,6 +23,7 @@ import numpy as np
 
 from jitgrad.errors import HoleError
 from jitgrad.ops.shapes import Spec
+from jitgrad.ops.ufuncs import ufunc_of
 
 MOST_NEEDS = 64
 OUTPUT, REST = -1, -2  # slots beside the inputs: the result, and all inputs from the starred one on
@@ -165,6 +166,7 @@ class Op:
         self.outputs = outputs or (output,)  # the names of the results
         self.several = several or bool(outputs)  # whether a row has several results, which further rows take from it
         self.run = run
+        self.ufunc = ufunc_of(run)
         self.prepare = prepare
         self.shape = shape
         self.result = result

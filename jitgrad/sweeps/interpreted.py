@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -44,6 +45,33 @@ def runner_of(row: Row) -> Callable:
     return checked
 
 
+LARGE = 1 << 17
+"""Bytes from which fresh memory costs as much as arithmetic: malloc has it from the system, which clears it page by page."""
+
+
+def _large(row: Row) -> bool:
+    return row.op.ufunc is not None and row.dtype.kind == "f" and prod(row.shape) * row.dtype.itemsize >= LARGE
+
+
+def _spare(row: Row, last: dict[Row, Row], free: set[Row]) -> int | None:
+    """Which operand of a row is read here last, and has memory that the result fits in."""
+    for k, x in enumerate(row.inputs):
+        if last[x] is row and x in free and x.shape == row.shape and x.dtype == row.dtype:
+            return k
+    return None
+
+
+def _into(ufunc: Any, operand: int) -> Callable:
+    """A ufunc that writes into the memory of an operand, where the result would be laid out like it."""
+
+    def run(*values: Any) -> Any:
+        if all(value.flags.c_contiguous for value in values):
+            return ufunc(*values, out=values[operand])
+        return ufunc(*values)
+
+    return run
+
+
 _SAME = (alias, detach)
 """Ops whose result is their operand itself."""
 
@@ -55,8 +83,12 @@ class Interpreter:
         places = {leaf: i for i, leaf in enumerate(leaves)}
         self._constants = []
         self._steps: list[tuple] = []
-        last: dict[int, int] = {}
         ends = set(places)
+        kept = ends.union(tape.outputs)
+        last = {x: row for row in tape.rows for x in row.inputs}
+        # What else reads them may be a view of them, or keep them.
+        free = {row for row in tape.rows if row not in kept and _large(row)}
+        free.difference_update(*[row.inputs for row in tape.rows if row.op.ufunc is None])
         read = results_read(tape.rows)
         for row in tape.rows:
             if row in ends:
@@ -66,12 +98,11 @@ class Interpreter:
                 self._constants.append((places[row], row.params["value"]))
                 continue
             reads = [places[x] for x in row.inputs]
-            for place in reads:
-                last[place] = len(self._steps)
             params = run_by(interpreted, row, read) if row.op.holds_tapes else row.params
-            self._steps.append((runner_of(row), reads, params, places[row]))
-        kept = {places[row] for row in tape.outputs} | set(range(len(leaves)))
-        self._dead = [[p for p in set(s[1]) if last[p] == i and p not in kept] for i, s in enumerate(self._steps)]
+            spare = _spare(row, last, free) if _large(row) and not row.params else None
+            run = runner_of(row) if spare is None else _into(row.op.ufunc, spare)
+            dead = [places[x] for x in set(row.inputs) if last[x] is row and x not in kept]
+            self._steps.append((run, reads, params, places[row], dead))
         self._size = len(places)
         shared = [
             row.shape if row in ends else row.op.view or row.op in _SAME or row in tape.outputs[:k]
@@ -92,7 +123,7 @@ class Interpreter:
         return [np.array(env[p]) if copies else env[p] for p, copies in self._results]
 
     def _sweep(self, env: list[Any]) -> None:
-        for (run, reads, params, write), dead in zip(self._steps, self._dead):
+        for run, reads, params, write, dead in self._steps:
             env[write] = run(*[env[p] for p in reads], **params)
             for place in dead:
                 env[place] = None

@@ -8,7 +8,6 @@ value and do not require grad; with others it is a `TypeError`.
 from __future__ import annotations
 
 import inspect
-import operator
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -18,39 +17,18 @@ import numpy as np
 from jitgrad import dtypes
 from jitgrad.base.tree import flatten, unflatten
 from jitgrad.ops import TABLE
+from jitgrad.ops.ufuncs import OF_OPERATORS
 from jitgrad.record.apply import apply
 from jitgrad.record.checking import RAW, is_meant, told
 from jitgrad.record.weak import are_numbers, number, of_numpy
 from jitgrad.tape.handle import Handle
 
-_OPERATORS = {
-    operator.add: np.add,
-    operator.sub: np.subtract,
-    operator.mul: np.multiply,
-    operator.truediv: np.divide,
-    operator.pow: np.power,
-    operator.neg: np.negative,
-    operator.abs: np.absolute,
-    operator.eq: np.equal,
-    operator.ne: np.not_equal,
-    operator.lt: np.less,
-    operator.le: np.less_equal,
-    operator.gt: np.greater,
-    operator.ge: np.greater_equal,
-    operator.and_: np.bitwise_and,
-    operator.or_: np.bitwise_or,
-    operator.xor: np.bitwise_xor,
-    operator.invert: np.invert,
-}
-
 UFUNCS: dict[Any, Any] = {np.reciprocal: TABLE["reciprocal"]}
 for _op in TABLE.values():
-    if _op.elementwise:
-        _key = _OPERATORS.get(_op.run, getattr(_op.run, "ufunc", _op.run))
-        if isinstance(_key, np.ufunc):
-            UFUNCS[_key] = _op
+    if _op.elementwise and _op.ufunc is not None:
+        UFUNCS[_op.ufunc] = _op
 
-_BETWEEN = frozenset({np.floor_divide, np.remainder, *[ufunc for ufunc in _OPERATORS.values() if ufunc.nin == 2]})
+_BETWEEN = frozenset({np.floor_divide, np.remainder, *[ufunc for ufunc in OF_OPERATORS.values() if ufunc.nin == 2]})
 
 _HOMES = ("numpy", "np."), ("scipy.special", "scipy.special.")  # where ufuncs are found, and how they are named
 

@@ -12,6 +12,7 @@ import jitgrad as jg
 from jitgrad.eager import background
 from jitgrad.eager import backward as structures
 from jitgrad.errors import NotCompilableError, OverwrittenError
+from jitgrad.sweeps import interpreted
 from tests.fuzz.programs import EXPECTED, Program
 
 
@@ -204,10 +205,11 @@ def outcome(way: Callable[[Program], Outcome | None], program: Program) -> Outco
 
 
 class hot:
-    """Eager code that recurs is compiled at once."""
+    """Eager code that recurs is compiled at once, and every array counts as large."""
 
     def __enter__(self) -> None:
-        self._chance = structures.chance
+        self._chance, self._large = structures.chance, interpreted.LARGE
+        interpreted.LARGE = 0
         structures.chance = lambda: 0.0  # type: ignore[assignment]
         self._config = jg.config(hot_after=0, large=4)
         self._config.__enter__()
@@ -216,5 +218,6 @@ class hot:
     def __exit__(self, *_: object) -> None:
         background.wait()
         structures.chance = self._chance  # type: ignore[assignment]
+        interpreted.LARGE = self._large
         self._config.__exit__()
         structures.forget()
