@@ -4,10 +4,22 @@ from __future__ import annotations
 
 import functools
 import inspect
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Protocol, TypeVar, overload
+
+Made = TypeVar("Made", covariant=True)
 
 
-def with_options(transform: Any) -> Any:
+class WithOptions(Protocol[Made]):
+    """A function of a function and options; without the function, a decorator with these options."""
+
+    @overload
+    def __call__(self, function: Callable[..., Any], *args: Any, **options: Any) -> Made: ...
+    @overload
+    def __call__(self, **options: Any) -> Callable[[Callable[..., Any]], Made]: ...
+
+
+def with_options(transform: Callable[..., Made]) -> WithOptions[Made]:
     """A function whose first argument is a function: called with keywords alone it gives the decorator with these options.
 
     TypeError if that is none that can be called, or an option is unknown.

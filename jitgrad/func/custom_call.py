@@ -272,8 +272,9 @@ def _batched(op: Op, count: int, pull: Callable, push: Callable | None, row: Row
     """The call for many examples: its results are those of the batched tape, its derivative the batched rule."""
     dims = tuple(0 if isinstance(x, Batch) else None for x in operands)
     given = [x.value if isinstance(x, Batch) else x for x in operands]
-    assert op.lower is not None
-    tape, given = _closed(_trace(vmap(lambda *xs: tuple(op.lower(*xs)), dims), given), given)
+    lower = op.lower
+    assert lower is not None
+    tape, given = _closed(_trace(vmap(lambda *xs: tuple(lower(*xs)), dims), given), given)
 
     def pulled(xs: Tensors, gs: Tensors) -> list[Any]:
         one = lambda *flat: tuple(pull(flat[:count], flat[count:]))

@@ -95,7 +95,7 @@ class Tensor(Values):
         return row if row is not None and row.requires and not isinstance(row, Leaf) else None
 
     @property
-    def grad(self) -> Any:
+    def grad(self) -> Tensor | None:
         """The gradient accumulated by `backward()`, or None."""
         found = None if self._row is None else gradient(self._row)
         if lifting:
@@ -120,7 +120,7 @@ class Tensor(Values):
         self.grad = None
 
     @property
-    def data(self) -> Any:
+    def data(self) -> Tensor:
         """The same values in the same memory, without history."""
         return inplace.detached(self)
 
@@ -174,12 +174,12 @@ class Tensor(Values):
             )
         return object.__hash__(self)
 
-    def __round__(self, ndigits: int | None = None) -> Any:
+    def __round__(self, ndigits: int | None = None) -> Tensor:
         if number(self) is not None:  # Python rounds to an int, or decimal digits: neither is what the operation does
             self._concrete("round()")
         return self.round(decimals=ndigits or 0)
 
-    def __deepcopy__(self, memo: dict) -> Any:
+    def __deepcopy__(self, memo: dict) -> Tensor:
         if not self.is_leaf:
             raise RuntimeError("only leaves can be deep-copied: use clone(), or detach() first")
         copied = _rebuild(np.array(self._known("deepcopy")), self.requires_grad)
@@ -187,7 +187,7 @@ class Tensor(Values):
             copied.grad = copy.deepcopy(self.grad.detach(), memo)
         return copied
 
-    def __copy__(self) -> Any:
+    def __copy__(self) -> Tensor:
         if self._value is None or not self.is_leaf or is_taken(self):  # it shares the history as well
             return self.view(self.shape)
         return inplace.detached(self).requires_grad_(self.requires_grad)
@@ -203,7 +203,7 @@ class Tensor(Values):
         """Add the gradient of this tensor to `.grad` of the leaves; see `jitgrad.autograd.backward`."""
         autograd.backward(self, gradient, retain_graph, create_graph, inputs)
 
-    def requires_grad_(self, requires_grad: bool = True) -> Any:
+    def requires_grad_(self, requires_grad: bool = True) -> Tensor:
         """Switch recording on or off for this leaf, and return it.
 
         RuntimeError for dtypes that are not floating, and for switching off what is the result of recorded operations.
@@ -245,11 +245,11 @@ class Tensor(Values):
         extra = self._row.extra = self._row.extra or {}
         return autograd.HookHandle(extra.setdefault("hooks", {}), hook)
 
-    def detach(self) -> Any:
+    def detach(self) -> Tensor:
         """The same values in the same memory, without history."""
         return inplace.detached(self)
 
-    def detach_(self) -> Any:
+    def detach_(self) -> Tensor:
         """Forget the history of this tensor; RuntimeError for a view, whose base would keep it."""
         if self._value is None:
             decide(self)
@@ -261,7 +261,7 @@ class Tensor(Values):
             self._row = None if self._value is not None else apply(choosing.detach, (self,))._row
         return self
 
-    def clone(self) -> Any:
+    def clone(self) -> Tensor:
         """A copy with memory of its own; gradients flow through."""
         return apply(choosing.clone, (self,))
 
@@ -274,7 +274,7 @@ class Tensor(Values):
 
     # Parts of it.
 
-    def __getitem__(self, index: Any) -> Any:
+    def __getitem__(self, index: Any) -> Tensor:
         shape = self._held.shape
         template = plain(index, shape)
         if template is not None:
@@ -289,7 +289,7 @@ class Tensor(Values):
 
     # In place.
 
-    def zero_(self) -> Any:
+    def zero_(self) -> Tensor:
         """Fill with zeros, in place."""
         value, row, storage = self._value, self._row, self._storage
         if (row is None or not row.requires) and self._view is None and current_trace.get() is None:  # what gradients are
@@ -303,7 +303,7 @@ class Tensor(Values):
                 return self
         return inplace.overwrite(self, apply(choosing.zeros_like, (self,)), "zero_")
 
-    def fill_(self, value: Any) -> Any:
+    def fill_(self, value: Any) -> Tensor:
         """Fill with one number, in place."""
         dtype = self._held.dtype
         value = _given(value, dtype)
@@ -311,7 +311,7 @@ class Tensor(Values):
             raise RuntimeError(f"fill_ takes one number, not a tensor of shape {list(value.shape)}: use copy_()")
         return inplace.overwrite(self, apply(choosing.cast, (value,), {"dtype": dtype}), "fill_")
 
-    def copy_(self, source: Any, non_blocking: bool = False) -> Any:
+    def copy_(self, source: Any, non_blocking: bool = False) -> Tensor:
         """Take the values of `source`, broadcast and converted, in place."""
         dtype = self._held.dtype
         return inplace.overwrite(self, apply(choosing.cast, (_given(source, dtype),), {"dtype": dtype}), "copy_")

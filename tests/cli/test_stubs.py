@@ -67,7 +67,7 @@ h: jg.Tensor = x.reshape(2, 1).permute(1, 0)
 i: jg.Tensor = jg.where(x > 0, x, -x)
 j: float = x.sum().item()
 k: np.ndarray = x.detach().numpy()
-l = jg.grad(lambda t: (t * t).sum())(x)
+l: jg.Tensor = jg.grad(lambda t: (t * t).sum())(x)
 m = jg.jit(lambda t: t * 2)(x)
 n: jg.Tensor = jg.softmax(x, dim=0)
 o: jg.Tensor = x.clamp(min=0.0)
@@ -79,18 +79,36 @@ x.backward(jg.ones_like(x))
 with jg.no_grad():
     x += 1
 t = jg.autograd.grad(jg.sin(x).sum(), x)
+u: jg.Tensor | None = x.grad
+v: jg.Tensor = x[0] + x[..., None].detach()
+
+
+@jg.jit(guard=True)
+def w(x: jg.Tensor) -> jg.Tensor:
+    return x * 2
 """
 
 
-def test_mypy_checks_what_users_write(tmp_path):
+CHECKERS = {
+    "mypy": ["--strict"],
+    "basedpyright": ["--level", "error", "--pythonpath", sys.executable],
+}
+
+
+@pytest.mark.parametrize("checker", CHECKERS)
+def test_type_checkers_check_what_users_write(tmp_path, checker):
+    """mypy, and pyright (as its distribution on the package index is called)."""
+    pytest.importorskip(checker)  # continuous integration runs this again with what the extra `lint` installs
     file = tmp_path / "uses.py"
     for text, good in (
         (USES, True),
         (USES + "jg.nonsense(3)\n", False),
         (USES + "x.nonsense()\n", False),
         (USES + "jg.sin()\n", False),
-        (USES + "u: str = jg.sin(x)\n", False),
+        (USES + "jg.grad()(3)\n", False),
+        (USES + "y: str = jg.sin(x)\n", False),
     ):
         file.write_text(text)
-        done = subprocess.run([sys.executable, "-m", "mypy", "--strict", str(file)], capture_output=True, text=True, cwd=tmp_path)
+        command = [sys.executable, "-m", checker, *CHECKERS[checker], str(file)]
+        done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
         assert (done.returncode == 0) == good, done.stdout + done.stderr
