@@ -11,7 +11,6 @@ import pytest
 
 import jitgrad as jg
 
-pytestmark = pytest.mark.quick
 ROOT = Path(__file__).parents[1]
 HERE = Path(jg.__file__).parent  # a checkout, or what was installed
 ORDER = re.findall(r"^    jitgrad/(\w+)", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE)

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.quick
 ROOT = Path(__file__).parents[1]
 FILES = [
     path

@@ -11,14 +11,16 @@ import pytest
 import jitgrad as jg
 from jitgrad.cli.stubs import stubs
 
-pytestmark = pytest.mark.quick
+quick = pytest.mark.quick
 
 
+@quick
 @pytest.mark.parametrize("path", stubs(), ids=lambda path: path.name)
 def test_the_stubs_are_what_the_table_says(path):
     assert path.read_text(encoding="utf-8") == stubs()[path], "write them anew: python -m jitgrad.cli.stubs"
 
 
+@quick
 def test_signatures_name_the_parameters():
     assert list(inspect.signature(jg.sum).parameters) == ["input", "dim", "keepdim", "dtype"]
     assert list(inspect.signature(jg.Tensor.sum).parameters)[1:] == ["dim", "keepdim", "dtype"]
@@ -34,6 +36,7 @@ def test_signatures_name_the_parameters():
     assert not anonymous
 
 
+@quick
 def test_dir_is_what_users_may_use():
     assert set(dir(jg)) == {*jg.__all__, "__version__"}
     assert not {"times", "in_dtype_of", "sweeps", "record", "tape", "base", "VERSION"} & set(dir(jg))
@@ -41,6 +44,7 @@ def test_dir_is_what_users_may_use():
         assert getattr(jg, name) is not None
 
 
+@quick
 def test_a_missing_name_is_said_to_be_missing_with_what_is_near():
     with pytest.raises(AttributeError, match=r"jitgrad.softmaxx is not available: there is (.*, )?softmax"):
         _ = jg.softmaxx

@@ -18,7 +18,7 @@ from jitgrad.eager import backward as structures
 from jitgrad.tape.row import Row
 from tests.helpers.hot import gradients, interpreted, make_hot, numbers, same
 
-pytestmark = [pytest.mark.quick, pytest.mark.usefixtures("hot_at_once")]
+pytestmark = pytest.mark.usefixtures("hot_at_once")
 
 
 def test_threads():

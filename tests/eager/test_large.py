@@ -10,8 +10,6 @@ from jitgrad.eager import background
 from jitgrad.eager import operations as large
 from jitgrad.ops import TABLE
 
-pytestmark = pytest.mark.quick
-
 
 @pytest.fixture(autouse=True)
 def afresh():

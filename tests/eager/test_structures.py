@@ -11,7 +11,7 @@ from jitgrad.eager import backward as structures
 from jitgrad.errors import FreedTapeError, OverwrittenError
 from tests.helpers.hot import gradients, interpreted, make_hot, numbers, same
 
-pytestmark = [pytest.mark.quick, pytest.mark.usefixtures("hot_at_once")]
+pytestmark = pytest.mark.usefixtures("hot_at_once")
 
 FUNCTIONS = {
     "square": (lambda x: x * x, [()]),

@@ -68,7 +68,6 @@ def compare(got: Any, want: list[np.ndarray], what: str, ulps: float = 64) -> No
         close(a.detach().numpy(), b, ulps, what, floor=16)
 
 
-@pytest.mark.quick
 @pytest.mark.parametrize("case", ALL, ids=repr)
 def test_vmap_is_a_loop_and_a_stack(case: Case) -> None:
     many = examples(case, 3)

@@ -7,8 +7,6 @@ from tests.helpers.wrong_arguments import functions, methods, unfit
 NAMES = sorted([*functions(), *methods()])
 PARTS = 16
 
-pytestmark = pytest.mark.quick
-
 
 @pytest.mark.parametrize("part", range(PARTS))
 def test_wrong_arguments_are_told_in_words(part, tmp_path, monkeypatch):

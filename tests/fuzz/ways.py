@@ -209,7 +209,7 @@ class hot:
 
     def __enter__(self) -> None:
         self._chance, self._large = structures.chance, interpreted.LARGE
-        interpreted.LARGE = 0
+        interpreted.LARGE = 16  # more than a scalar, which is no memory to write into
         structures.chance = lambda: 0.0  # type: ignore[assignment]
         self._config = jg.config(hot_after=0, large=4)
         self._config.__enter__()

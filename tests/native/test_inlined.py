@@ -72,22 +72,19 @@ def with_fast_mathematics(x):
     return NUMBER(x, 2.0)
 
 
-@numba.vectorize(["float64(float64)"])
-def vectorized(x):
-    return NUMBER(x, 2.0)[1]
-
-
-@numba.guvectorize(["(float64[:], float64[:])"], "(n)->(n)")
-def lines(x, out):
-    out[:] = VECTOR(x)[1]
-
-
-@numba.cfunc("float64(float64)")
-def from_c(x):
-    return NUMBER(x, 2.0)[1]
-
-
 def test_all_kinds_of_callers():
+    @numba.vectorize(["float64(float64)"])
+    def vectorized(x):
+        return NUMBER(x, 2.0)[1]
+
+    @numba.guvectorize(["(float64[:], float64[:])"], "(n)->(n)")
+    def lines(x, out):
+        out[:] = VECTOR(x)[1]
+
+    @numba.cfunc("float64(float64)")
+    def from_c(x):
+        return NUMBER(x, 2.0)[1]
+
     x, xs = 0.3, RNG.normal(size=(50, 3))
     value, slope = (t.item() for t in NUMBER(np.float64(x), np.float64(2)))
     found = one_after_another(x, xs[0])

@@ -87,7 +87,6 @@ def close(one, other):
     return one[0] == other[0] and np.allclose(one[1], other[1], rtol=rtol, atol=0)
 
 
-@pytest.mark.quick
 @pytest.mark.parametrize("name", OF_ONE)
 def test_numbers_alone_are_what_python_makes_of_them(name):
     for c in NUMBERS:
