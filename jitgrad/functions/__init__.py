@@ -24,6 +24,7 @@ from jitgrad.functions import (
     shaping,
 )
 from jitgrad.functions.bind import bound
+from jitgrad.functions.face import face, face_of
 from jitgrad.functions.operands import accepting_arrays, taken
 from jitgrad.ops import TABLE, arithmetic, choosing
 from jitgrad.ops.special_functions import digamma, trigamma
@@ -74,6 +75,7 @@ def _public(function: Callable) -> Callable:
 _NUMPYS = {"axis": "dim", "keepdims": "keepdim"}
 
 
+@face(method=False)
 def polygamma(n: int, input: Tensor) -> Tensor:
     """The n-th derivative of `digamma`."""
     if not isinstance(n, int) or not 0 <= n <= 170:
@@ -93,61 +95,29 @@ for _op in TABLE.values():
         for _name in _op.aliases:
             FUNCTIONS[_name] = _home[_op.name] if _op.namespace else bound(_op, accepting_arrays)
 FUNCTIONS["polygamma"] = checked(polygamma)
-_HOT = frozenset(
-    {
-        "add",
-        "clamp",
-        "div",
-        "expand",
-        "matmul",
-        "permute",
-        "pow",
-        "reshape",
-        "sub",
-        "transpose",
-        "view",
-        "where",
-    }
-)
-"""Functions that are called as they are, because one more call of Python would be a tenth of what they take."""
+WRITTEN = {name: f for module in (numeric, shaping, indexing, comparing) for name, f in _own(module).items()}
+"""The functions that are written by hand: what is stated of them is in their `Face`."""
 
-FUNCTIONS |= {
-    name: f if name in _HOT and "dim" not in f.__code__.co_varnames else _public(f)
-    for module in (numeric, shaping, indexing, comparing)
-    for name, f in _own(module).items()
-}
-_ALIASES = {
-    "subtract": "sub",
-    "divide": "div",
-    "true_divide": "div",
-    "concatenate": "cat",
-    "concat": "cat",
-    "clip": "clamp",
-    "moveaxis": "movedim",
-    "swapaxes": "transpose",
-    "swapdims": "transpose",
-}
-FUNCTIONS |= {alias: FUNCTIONS[name] for alias, name in _ALIASES.items()}
+FUNCTIONS |= {name: f if face_of(f).bare else _public(f) for name, f in WRITTEN.items()}
+for _name, _function in list(WRITTEN.items()):
+    for _alias in face_of(_function).aliases:
+        WRITTEN[_alias], FUNCTIONS[_alias] = _function, FUNCTIONS[_name]
 NUMPY |= numpy_names.NUMPY
 
-_FUNCTIONS_ONLY = ("where", "cat", "concatenate", "concat", "stack", "matrix_transpose", "polygamma", "nonzero")
-
 for _name, _function in FUNCTIONS.items():
-    if _name not in _FUNCTIONS_ONLY:
+    if face_of(WRITTEN.get(_name, _function)).method:
         setattr(Tensor, _name, _function)
 
 for _op in TABLE.values():
     if not _op.elementwise or _op.prepare is not None or not _op.method:
         continue
-    for _name in (_op.name, *_op.aliases):
+    for _name in {_op.name, *_op.aliases} - WRITTEN.keys():
         if _op.result == "integer":  # has no quick way: that is for floats
             setattr(Tensor, _name, FUNCTIONS[_name])
         elif len(_op.inputs) == 1:
             setattr(Tensor, _name, quick_unary(_op))
         elif len(_op.inputs) == 2:
             setattr(Tensor, _name, bound(_op))
-for _name in ("add", "sub", "subtract", "div", "divide", "true_divide", "pow"):  # these take keywords beside operands
-    setattr(Tensor, _name, FUNCTIONS[_name])
 
 
 def _bitwise(op: Op, reflected: bool) -> Callable:
@@ -246,12 +216,9 @@ def _inplace(name: str, function: Callable) -> Callable:
     return method
 
 
-for _op in TABLE.values():
-    if _op.elementwise and not _op.internal and _op.name != "where":
-        for _name in (_op.name, *_op.aliases):
-            _ATTACHED[_name + "_"] = _inplace(_name, FUNCTIONS[_name])
-for _name in ("pow", "clamp", "round", "masked_fill", "scatter_add", "index_add", "cumsum"):
-    _ATTACHED[_name + "_"] = _inplace(_name, FUNCTIONS[_name])
+_CHANGING = [name for op in TABLE.values() if op.inplace for name in (op.name, *op.aliases)]
+_CHANGING += [name for name, f in WRITTEN.items() if face_of(f).inplace]
+_ATTACHED |= {name + "_": _inplace(name, FUNCTIONS[name]) for name in _CHANGING}
 
 
 def _assignment(name: str, function: Callable, plain: Callable) -> Callable:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from jitgrad.functions.face import face
 from jitgrad.functions.operands import times
 from jitgrad.functions.shaping import expand, reshape
 from jitgrad.ops.choosing import cast, where
@@ -75,6 +76,7 @@ def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:
     return out if out.ndim == index.ndim else reshape(out, tuple(index.shape))
 
 
+@face(inplace=True)
 def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
     """`input` with `src[i, j, k]` added at `[..., index[i, j, k], ...]`."""
     d, checked = _check_index("scatter_add", input, dim, index)
@@ -92,6 +94,7 @@ def _scattered(input: Tensor, index: Tensor, src: Tensor, dim: int) -> Tensor:
     return apply(scatter_op, (input, index, src), {"dim": dim})
 
 
+@face(inplace=True)
 def index_add(input: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: Any = 1) -> Tensor:
     """`input` with the slices of `alpha * source` added at the places along `dim` that a 1-d integer tensor names."""
     d = axis(dim, input.ndim)
@@ -111,6 +114,7 @@ def _added_at(input: Tensor, source: Tensor, index: Tensor, dim: int, alpha: Any
     return apply(index_add_op, (input, source if alpha == 1 else times(source, alpha), index), {"index": where_})
 
 
+@face(inplace=True)
 def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
     """`value` where `mask` (bool, broadcast to the tensor) is true, `input` elsewhere."""
     if not isinstance(mask, Tensor) or mask._held.dtype != bool:

@@ -9,6 +9,7 @@ import numpy as np
 from jitgrad import dtypes
 from jitgrad.dtypes import HALF
 from jitgrad.functions.bind import bound
+from jitgrad.functions.face import face
 from jitgrad.functions.operands import accepting_arrays, as_tensors, exact, in_dtype_of, operand, taken
 from jitgrad.functions.shaping import unsqueeze
 from jitgrad.ops import TABLE, activations, arithmetic, choosing, sorting
@@ -78,6 +79,7 @@ def _truths(name: str, input: Any, dim: Any, keepdim: bool) -> Tensor:
 _TRUTHS = {name: bound(TABLE[name]) for name in ("any", "all")}
 
 
+@face(bare=True)
 def matmul(input: Tensor, other: Tensor) -> Tensor:
     """The matrix product, with `numpy.matmul`'s rules for 1-d operands and for leading (batch) dimensions."""
     if input.__class__ is other.__class__ is Tensor:
@@ -171,6 +173,7 @@ def outer(input: Tensor, other: Tensor) -> Tensor:
     return unsqueeze(input, 1) * unsqueeze(other, 0)
 
 
+@face(method=False)
 def matrix_transpose(input: Tensor) -> Tensor:
     """The last two dimensions swapped."""
     if input.ndim < 2:
@@ -178,6 +181,7 @@ def matrix_transpose(input: Tensor) -> Tensor:
     return transposed(input)
 
 
+@face(inplace=True, bare=True)
 def pow(input: Any, exponent: Any) -> Tensor:
     """`input ** exponent` elementwise. An integer to a negative integer power raises RuntimeError."""
     if input.__class__ is Tensor and (exponent.__class__ is int or exponent.__class__ is float):
@@ -206,11 +210,13 @@ def _no_fractions(exponent: Any) -> None:
         raise RuntimeError("integers to negative integer powers are fractions: convert with .float() first")
 
 
+@face(bare=True)
 def add(input: Any, other: Any, *, alpha: Any = 1) -> Tensor:
     """`input + alpha * other` elementwise."""
     return _add(input, other) if alpha.__class__ is int and alpha == 1 else _with_scaled("add", input, other, alpha)
 
 
+@face("subtract", bare=True)
 def sub(input: Any, other: Any, *, alpha: Any = 1) -> Tensor:
     """`input - alpha * other` elementwise."""
     return _sub(input, other) if alpha.__class__ is int and alpha == 1 else _with_scaled("sub", input, other, alpha)
@@ -239,6 +245,7 @@ def _with_scaled(what: str, input: Any, other: Any, alpha: Any) -> Any:
     return out if half is None else rounded(out, half)
 
 
+@face("divide", "true_divide", bare=True)
 def div(input: Any, other: Any, *, rounding_mode: str | None = None) -> Tensor:
     """`input / other` elementwise, rounded down with `rounding_mode="floor"`, towards zero with "trunc"."""
     if rounding_mode is None:
@@ -267,6 +274,7 @@ def _truncated(input: Any, other: Any) -> Tensor:
 _clamp, _pow_scalar = quick_with_parameters(choosing.clamp), quick_with_parameters(arithmetic.pow_scalar)
 
 
+@face("clip", inplace=True, bare=True)
 def clamp(input: Tensor, min: Any = None, max: Any = None) -> Tensor:
     """`input` bounded below by `min` and above by `max`, numbers or tensors; the gradient passes at a bound."""
     if min.__class__ is float and max.__class__ is float and input.__class__ is Tensor:
@@ -298,6 +306,7 @@ def _bounded(input: Tensor, bound: Any, beyond: Any) -> Tensor:
     return apply(choosing.where, (wrong, bound, input))
 
 
+@face(method=False, bare=True)
 def where(condition: Any, input: Any = None, other: Any = None) -> Any:
     """`input` where `condition` (bool) is true, `other` elsewhere; with one argument the indices of true elements.
 
@@ -315,6 +324,7 @@ def where(condition: Any, input: Any = None, other: Any = None) -> Any:
     return apply(choosing.where, accepting_arrays((condition, input, other)))
 
 
+@face(method=False)
 def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
     """Where the elements that are not zero stand: a row of indices each, or with `as_tuple` a tensor a dimension."""
     if not isinstance(input, Tensor):
@@ -328,6 +338,7 @@ def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
     return wrap(np.stack(found, axis=1)[:, : input.ndim])
 
 
+@face(inplace=True)
 def round(input: Tensor, *, decimals: int = 0) -> Tensor:
     """Rounded to the nearest integer (halves to even), or to `decimals` decimal places."""
     if not isinstance(decimals, (int, np.integer)) or not -308 <= decimals <= 308:

@@ -11,6 +11,7 @@ import numpy as np
 
 from jitgrad import dtypes
 from jitgrad.functions.bind import bound
+from jitgrad.functions.face import face
 from jitgrad.functions.operands import as_tensors, taken
 from jitgrad.ops import TABLE
 from jitgrad.ops.choosing import cast
@@ -62,10 +63,11 @@ def _with_keyword(name: str, keyword: str) -> Callable:
 
 
 _reshape, _permute = quick_one(reshape_op), quick_one(permute_op)
-reshape, _expand = _with_keyword("reshape", "shape"), _with_keyword("expand", "size")
-permute, flip = _with_keyword("permute", "dims"), _with_keyword("flip", "dims")
+reshape, permute = (face(bare=True)(_with_keyword(*names)) for names in (("reshape", "shape"), ("permute", "dims")))
+_expand, flip = _with_keyword("expand", "size"), _with_keyword("flip", "dims")
 
 
+@face(bare=True)
 def expand(input: Tensor, *size: Any, **kwargs: Any) -> Tensor:
     """The tensor repeated along dimensions of size 1 and new ones in front, without taking memory; -1 keeps a size."""
     input = input if input.__class__ is Tensor else taken(input)
@@ -73,6 +75,7 @@ def expand(input: Tensor, *size: Any, **kwargs: Any) -> Tensor:
     return reshape(input, tuple(out.shape)) if out.numel() == input.numel() else out  # nothing repeated: can be written
 
 
+@face(bare=True)
 def view(input: Tensor, *shape: Any, **kwargs: Any) -> Tensor:
     """The same memory in another shape; RuntimeError where that takes a copy, which `reshape` makes."""
     input = input if input.__class__ is Tensor else taken(input)
@@ -96,6 +99,7 @@ def broadcast_to(input: Tensor, shape: Sequence[int]) -> Tensor:
     return expand(input, *shape)
 
 
+@face("moveaxis")
 def movedim(input: Tensor, source: int, destination: int) -> Tensor:
     """Move one dimension to another place; the others keep their order."""
     order = list(range(input.ndim))
@@ -152,6 +156,7 @@ def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
     return reshape(input, (*shape[:first], math.prod(shape[first : last + 1]), *shape[last + 1 :]))
 
 
+@face("swapaxes", "swapdims", bare=True)
 def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
     """Swap two dimensions."""
     input = input if input.__class__ is Tensor else taken(input)
@@ -192,6 +197,7 @@ def _together(tensors: Sequence[Tensor], what: str) -> list[Tensor]:
     return [x if x._held.dtype == common else apply(cast, (x,), {"dtype": common}) for x in as_tensors(many)]
 
 
+@face("concatenate", "concat", method=False)
 def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     """Put tensors one after the other along `dim`; the other sizes must be equal."""
     many = _together(tensors, "cat")
@@ -210,6 +216,7 @@ def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     return apply(cat_op, many, {"dim": d})
 
 
+@face(method=False)
 def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     """Join tensors of equal shape along a new dimension."""
     many = _together(tensors, "stack")

@@ -145,6 +145,7 @@ where = Op(
     kind="elementwise",
     inputs=("c", "x", "y"),
     output="z",
+    inplace=False,
     kernel="select(c, x, y)",
     vjp=(NOT_DIFFERENTIABLE, lambda g, c: where(c, g, 0), lambda g, c: where(c, 0, g)),
     domain=((0.0, 1.0), (-3.0, 3.0), (-3.0, 3.0)),

@@ -258,6 +258,7 @@ def _flipped(x: Any, dim: int) -> Any:
 
 cumsum = reduction(
     running,
+    inplace=True,
     prepare=_along,
     exact=True,
     samples=lambda: ALONG,

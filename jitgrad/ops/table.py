@@ -137,6 +137,7 @@ class Op:
         view: bool = False,
         samples: Callable | None = None,
         method: bool = True,
+        inplace: bool | None = None,
         internal: bool = False,
         hint: str = "",
         fold: Fold | None = None,
@@ -179,6 +180,7 @@ class Op:
         # Where users find it.
         self.internal = internal  # used by other rows or functions, and no function of its own
         self.method = method and not internal
+        self.inplace = inplace if inplace is not None else kind == "elementwise" and not internal  # whether as `exp_` too
         self.namespace = namespace  # as `linalg`; else it is at the top, and among the methods
         self.label = label
         self.aliases = aliases

@@ -1,0 +1,33 @@
+"""What users see of a function that is written by hand: its other names, and whether it is a method too."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+
+class Face(NamedTuple):
+    """How a function comes to users."""
+
+    aliases: tuple[str, ...] = ()
+    method: bool = True  # whether tensors have it, with the tensor first
+    inplace: bool = False  # whether they have it with an underscore, too
+    bare: bool = False  # whether it is called as it is: one more call of Python would be a tenth of what it takes
+
+
+def face(*aliases: str, **facts: Any) -> Callable[[Callable], Callable]:
+    """State facts of a function, which are those of `Face`."""
+
+    def stated(function: Callable) -> Callable:
+        function.__dict__["face"] = Face(aliases, **facts)
+        return function
+
+    return stated
+
+
+def face_of(function: Callable) -> Face:
+    """What is stated, or what holds for most."""
+    return function.__dict__.get("face", _PLAIN)
+
+
+_PLAIN = Face()
