@@ -94,7 +94,7 @@ def _scalar_op(function: Any, derivative: Any) -> Op:
         method=False,
         **rules,
     )
-    op.name = f"{function.__name__}_{symbol[-8:]}"
+    op.name, op.scalar = f"{function.__name__}_{symbol[-8:]}", function
     return op
 
 

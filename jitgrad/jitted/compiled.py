@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 class Compiled:
     """One tape of a function, for one kind of arguments, with the ways of running it that have been asked for."""
 
-    def __init__(self, traced: Traced, seconds: float) -> None:
+    def __init__(self, traced: Traced, seconds: float, name: str) -> None:
+        self.name = name
         self.traced = traced
         self.tape = traced.tape
         self.trace_seconds = seconds
@@ -95,6 +96,13 @@ class Compiled:
             if made is not None:
                 made.release()
 
+    @lazily
+    def phases(self) -> Any:
+        """The tape as functions under `@njit`."""
+        with importing("jitgrad.sweeps.numba.sweep"):
+            from jitgrad.sweeps.numba.sweep import Phases
+        return Phases(self.simplified(), self.leaves, self.name)
+
     def simplified(self) -> Tape:
         """The tape in the rows that are compiled."""
         if self.simple is None:
@@ -104,6 +112,8 @@ class Compiled:
     def _make(self, name: str) -> Any:
         if name == "interpreted":
             return Interpreter(self.tape, self.leaves).run
+        if name == "numba":
+            return self.phases.run
         with importing("jitgrad.sweeps.machine.machine"):
             from jitgrad.sweeps.machine.machine import Machine, is_better
             from jitgrad.sweeps.program.program import Program

@@ -203,7 +203,7 @@ class Jitted:
             grad_mode.set(was)
         self._laid |= {k for k, _ in traced.laid if k < len(specs)}
         self._compiled.recorded += 1
-        return Compiled(traced, time.perf_counter() - start)
+        return Compiled(traced, time.perf_counter() - start, self.__name__)
 
     def compile(self, *args: Any) -> NativeFunction:
         """A native function for arguments like these, to be called without Python: from `@njit` code, from C.
@@ -250,13 +250,8 @@ class Jitted:
         return "\n\n".join([*found, self._compiled.summary(self.__name__)] if len(found) > 1 else found)
 
     def source(self, *args: Any, **kwargs: Any) -> str:
-        """The compiled segments as readable Python for `@njit`, rows as comments; it runs."""
-        with importing("jitgrad.sweeps.numba.source"):
-            from jitgrad.sweeps.numba.source import python_source
-
-        compiled = self._find(args, kwargs)[0]
-        compiled.runner("jit")
-        return python_source(compiled.program.plan, compiled.simplified().rows, self.__name__)
+        """What is compiled as readable Python for `@njit`, rows as comments: what the sweep "numba" runs."""
+        return self._find(args, kwargs)[0].phases.source
 
 
 @with_options

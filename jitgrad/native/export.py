@@ -12,7 +12,6 @@ function in any process.
 from __future__ import annotations
 
 import hashlib
-import math
 import re
 from typing import NamedTuple
 
@@ -25,6 +24,7 @@ from jitgrad.sweeps.llvm.products import product_text
 from jitgrad.sweeps.llvm.wrapped import DATA, Value, Wrapped, wrap
 from jitgrad.sweeps.plan.plan import Plan
 from jitgrad.sweeps.plan.segments import left_to_numpy, whole_plan, why_not_native
+from jitgrad.sweeps.plan.supported import ALONE
 from jitgrad.tape.row import ITEM, Row
 from jitgrad.tape.tape import Tape, short_type
 
@@ -61,7 +61,7 @@ def export(label: str, tape: Tape, captured: dict[Row, np.ndarray], form: str = 
             "compile: write its loop with scan, fori_loop or while_loop, which are one row"
         )
     outputs = [Value(row.shape, row.dtype) for row in tape.outputs]
-    tape, plan = whole_plan(tape, math.inf)
+    tape, plan = whole_plan(tape, ALONE)
     _refuse_numpy(label, plan)
     return _exported(label, wrap(tape, plan, captured, Emitter, outputs), form)
 

@@ -125,6 +125,17 @@ power_log = Op(
     ),
 )
 """The derivative of z = x ** y in y. That of its own in x is written without z, which may be 0 or infinite where it is not."""
+POWERS: dict[float, str] = {
+    0: "1",
+    1: "x",
+    2: "x * x",
+    3: "x * x * x",
+    4: "(x * x) * (x * x)",
+    -1: "1 / x",
+    -2: "1 / (x * x)",
+    0.5: "sqrt(x)",
+}
+"""Those that are written without `pow`."""
 pow_scalar = unary(
     "power(x, exponent)",
     lambda x, exponent: x**exponent,

@@ -210,6 +210,7 @@ class Op:
         self.cheap = cheap  # whether it takes about as long as a load
         self.hot = hot  # whether a kernel of its own is worth it where eager code uses it much
         self.hot_run: Callable | None = None  # how it is run there, if otherwise
+        self.scalar: Any = None  # the user's `@njit` function of numbers that it is
         self.parts = parts
         # Its derivatives, and how it is batched.
         self.linear = linear

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from jitgrad.dtypes import of
+from jitgrad.ops.choosing import clone
 from jitgrad.ops.table import infer, infer_several
-from jitgrad.tape.row import CONST, LEAF, Leaf, Row, Several, needed, reachable
+from jitgrad.tape.row import CONST, LEAF, NOTHING, Leaf, Row, Several, needed, reachable
 
 
 class Tape:
@@ -173,3 +174,14 @@ def _brief(value: Any) -> str:
     if isinstance(value, tuple):
         return "(" + ",".join(map(_brief, value)) + ")"
     return "..." if value is Ellipsis else str(value).replace(" ", "")
+
+
+def with_outputs_apart(tape: Tape) -> Tape:
+    """The tape with a copy where an array is an output twice: each result has memory of its own."""
+    seen: set[Row] = set()
+    outputs = []
+    for row in tape.outputs:
+        again = row in seen and row.shape
+        outputs.append(Row(clone, (row,), NOTHING, row.shape, row.dtype, False) if again else row)
+        seen.add(row)
+    return tape if outputs == tape.outputs else Tape(tape.inputs, outputs)

@@ -162,7 +162,7 @@ class _Text:
         return found, planned[1].home
 
     def plan(self, tape: Tape, given_up: frozenset[Row] = frozenset()) -> tuple[Tape, Plan]:
-        return whole_plan(tape, self.f.plan.largest_product, given_up)
+        return whole_plan(tape, self.f.plan.target, given_up)
 
     def call(self, function: Wrapped, operands: list[str], results: list[str], memory: str) -> None:
         """Call it: `operands` point to the inputs."""

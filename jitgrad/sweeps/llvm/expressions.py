@@ -7,6 +7,7 @@ from functools import cache
 from typing import Any
 
 from jitgrad.kernels import primitives, scalar
+from jitgrad.ops.arithmetic import POWERS
 from jitgrad.sweeps.llvm.lanes import Instructions, Lane, level
 from jitgrad.sweeps.plan.machine_types import kind_of, spelled
 from jitgrad.tape.row import Row
@@ -87,20 +88,10 @@ def _floor_divide(x: Lane, y: Lane) -> Lane:
     return select(y == 0, x / y, select(quotient == 0, (x - x).copysign(x / y), whole))
 
 
-def _power(x: Lane, exponent: float) -> Lane:
-    return POWERS[exponent](x) if exponent in POWERS else NAMES["pow"](x, x.block.const(exponent, x.type))
-
-
-POWERS: dict[float, Callable] = {
-    0: lambda x: x.block.const(1, x.type, x.lanes),
-    1: lambda x: x,
-    2: lambda x: x * x,
-    3: lambda x: x * x * x,
-    4: lambda x: (x * x) * (x * x),
-    -1: lambda x: 1 / x,
-    -2: lambda x: 1 / (x * x),
-    0.5: primitives.sqrt,
-}
+def _power(x: Lane, exponent: float) -> Any:
+    if exponent in POWERS:
+        return eval(_compiled(POWERS[exponent]), NAMES, {"x": x})
+    return NAMES["pow"](x, x.block.const(exponent, x.type))
 
 
 NAMES: dict[str, Any] = {

@@ -26,11 +26,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jitgrad.base.locks import compiling, once
-from jitgrad.ops.arithmetic import pow, pow_scalar
+from jitgrad.ops.arithmetic import POWERS, pow, pow_scalar
 from jitgrad.ops.choosing import clamp
 from jitgrad.ops.table import Op
 from jitgrad.sweeps.code.compile import Kernel, compile_text
-from jitgrad.sweeps.llvm.expressions import POWERS, evaluate
+from jitgrad.sweeps.llvm.expressions import evaluate
 from jitgrad.sweeps.llvm.folds import joined
 from jitgrad.sweeps.llvm.function import Function, moved
 from jitgrad.sweeps.llvm.lanes import Lane

@@ -70,7 +70,8 @@ def write_indexed(w: Any, row: Row) -> None:
     for (d, a), name in zip(picked.slots, arrays):
         block = here[picked.block_at[0] : picked.block_at[0] + len(picked.block)] if picked.block else []
         own = ["0" if n == 1 else i for n, i in zip(a.shape, block[len(block) - a.ndim :])]
-        inside[d] = f"{name}[{', '.join(own)}]" if own else name
+        index = f"{name}[{', '.join(own)}]" if own else name
+        inside[d] = f"at({index}, {row.inputs[0].shape[d]})"
     element, there = f"{whole}[{', '.join(inside)}]", f"[{', '.join(here)}]" if here else ""
     pad, note = "    " * (1 + len(here)), f"  # {row.op.name}  {short_type(row)}"
     if row.op is getitem:
@@ -86,7 +87,7 @@ def _write_within(w: Any, row: Row) -> None:
     here = f"[{', '.join(f'd{d}' for d in range(row.ndim))}]" if row.shape else ""
     result = w.names[row] if is_number(row) else w._array(row) + here
     pad, note = "    " * (1 + row.ndim), f"  # within  {short_type(row)}"
-    w.lines.append(f"{pad}{result} = {whole}{here}{note}")
+    w.lines.append(f"{pad}{result} = np.int32(below({whole}{here}, {row.params['size']})){note}")
 
 
 def write_control(w: Any, row: Row) -> None:
@@ -154,12 +155,12 @@ def _assign(w: Any, item: Row, value: str, depth: int) -> None:
 
 def _call(w: Any, name: str, tape: Tape, operands: list[str], depth: int) -> list[str]:
     """The call of the function of a tape, which is put before this one; expressions for its outputs."""
-    tape, plan = whole_plan(tape, w.plan.largest_product)
+    tape, plan = whole_plan(tape, w.plan.target)
     given = dict(zip(tape.inputs, operands))
     phases = [phase for phase in plan.phases if phase.levels]
     pad, found, inner = "    " * depth, {}, None
     if phases:
-        inner = type(w)(phases[0], plan, tape.rows)
+        inner = type(w)(phases[0], plan, tape.rows, w.scalars)
         w.functions.append(inner.text(f"{w.name}_{name}"))
         arguments = []
         for row in (*inner.numbers, *inner.arrays):
@@ -176,7 +177,7 @@ def _call(w: Any, name: str, tape: Tape, operands: list[str], depth: int) -> lis
     for out in tape.outputs:
         source = plan.results.get(out, out)
         if source.op is CONST:
-            text = type(w)(w.phase, plan, tape.rows)._number(source)
+            text = type(w)(w.phase, plan, tape.rows, w.scalars)._number(source)
             text = text if out.shape == () else f"np.full({out.shape}, {text}, np.{_name(out)})"
         elif source in given:
             text = given[source]

@@ -6,14 +6,12 @@ natural shapes here, single numbers are arguments and results.
 
 from __future__ import annotations
 
-import re
+from collections.abc import Sequence
 from typing import Any
 
-from jitgrad.dtypes import EXPORTED
-from jitgrad.ops.arithmetic import floor_divide
-from jitgrad.ops.movement import sum
-from jitgrad.ops.reductions import amax, cumsum, prod
+from jitgrad.ops.reductions import cumsum
 from jitgrad.sweeps.numba.control import write_control, write_indexed, write_running
+from jitgrad.sweeps.numba.expressions import converted, expression, number, written
 from jitgrad.sweeps.plan.folds import held_as, neutral
 from jitgrad.sweeps.plan.indexing import is_indexed
 from jitgrad.sweeps.plan.layouts import Access, contiguous, is_number, place, reduced_strides
@@ -22,60 +20,16 @@ from jitgrad.sweeps.plan.plan import Loop, Phase, Plan, Write
 from jitgrad.tape.row import CONST, ITEM, Row
 from jitgrad.tape.tape import short_type
 
-_CALLS = {n: f"np.{n}" for n in ("sign", "floor", "ceil", "trunc", "rint", "inf")}
-_OF_USER = re.compile(r".*\.libm\('jitgrad_user_(\w+)_[0-9a-f]{16}'")
-_WHOLE = {
-    "power(x, exponent)": "x ** exponent",
-    "remainder(x, y)": "x % y",
-    "to(x, dtype)": "x",
-}
 
+class PhaseWriter:
+    """Writes one phase as an `@njit` function: of the single numbers, then the arrays that it reads or writes.
 
-def python_source(plan: Plan, rows: list[Row], name: str) -> str:
-    """One `@njit` function for each native phase of `plan`; rows are numbered as in `rows`. TypeError for float16.
-
-    Scalar functions of the user are called by their names.
+    What it returns are the single numbers that others read. Scalar functions of the user are called by their names.
     """
-    if any(row.dtype == "float16" for row in plan.native):
-        raise TypeError("Numba has no float16 on the CPU, so there is no @njit source for this tape; the machine code works")
-    clean = re.sub(r"\W", "_", name).strip("_") or "function"
-    parts = [_Writer(phase, plan, rows).text(f"{clean}_{i}") for i, phase in enumerate(plan.phases) if phase.levels]
-    return "\n\n".join(parts) if parts else f"# {name}: every row is run by NumPy; see report()"
 
-
-def namespace() -> dict[str, Any]:
-    """What the source needs to run: `exec(source, namespace())`. Imports Numba."""
-    import math
-
-    import numba
-    import numpy as np
-
-    from jitgrad.kernels.launch import njit_namespace
-
-    @numba.njit(error_model="numpy")
-    def floor_divide(x, y):
-        """NumPy's: the quotient that belongs to the remainder, not the floor of the rounded quotient."""
-        if y == 0:
-            return x / y
-        rest = np.fmod(x, y)
-        quotient = (x - rest) / y
-        if rest != 0 and (rest < 0) != (y < 0):
-            quotient -= 1
-        if quotient == 0:
-            return math.copysign(0.0, x / y)
-        whole = np.floor(quotient)
-        return whole + 1 if quotient - whole > 0.5 else whole
-
-    casts = {n: getattr(np, n) for n in EXPORTED if n != "bool"}
-    own = {"np": np, "math": math, "njit": numba.njit, "boolean": numba.boolean, "floor_divide": floor_divide}
-    return own | casts | njit_namespace()
-
-
-class _Writer:
-    """The text of one phase."""
-
-    def __init__(self, phase: Phase, plan: Plan, rows: list[Row]) -> None:
+    def __init__(self, phase: Phase, plan: Plan, rows: Sequence[Row], scalars: dict[str, Any]) -> None:
         self.phase, self.plan = phase, plan
+        self.scalars = scalars  # the user's functions, by the names that they have here
         self.names = {row: f"v{i}" for i, row in enumerate(rows)}
         self.mine = set(phase.native_rows())
         self.arrays: list[Row] = []
@@ -113,7 +67,7 @@ class _Writer:
         for row in reductions:
             held = held_as(row.op.fold, kind_of(row.dtype))
             nothing = neutral(row.op.fold, held)
-            start = str(float(nothing)).replace("inf", "np.inf") if held[0] == "f" else str(nothing)
+            start = number(nothing, NUMPY[held])
             name = f"sum_{self.names[row]}"
             self.lines.append(
                 f"    {name} = {start if is_number(row) else f'np.full({row.shape}, {start}, np.{NUMPY[held].name})'}"
@@ -176,39 +130,34 @@ class _Writer:
         pad, name = "    " * depth, f"sum_{self.names[row]}"
         if not is_number(row):
             name += self._index(row.shape, 0, reduced_strides(row), loop.space) or ""
-        if row.op in (sum, prod):
-            self.lines.append(f"{pad}{name} {'+' if row.op is sum else '*'}= {value}")
-        else:
-            sign = ">" if row.op is amax else "<"
-            self.lines.append(f"{pad}{name} = {value} if {value} {sign} {name} or {value} != {value} else {name}")
+        join = row.op.fold.join
+        held = NUMPY[held_as(row.op.fold, kind_of(row.dtype))]
+        joined = written(join.kernel, dict(zip(join.inputs, (name, f"{held.name}({value})"))), held)
+        self.lines.append(f"{pad}{name} = {joined}")
 
     def _line(self, depth: int, row: Row, values: list[str]) -> None:
-        kernel = row.op.kernel or ""
-        if kernel == "~x" and row.dtype.name == "bool":
-            kernel = "not x"  # Python's ~ makes an integer of a bool
-        if user := _OF_USER.match(kernel):
-            text = f"{user[1]}({', '.join(f'float64({value})' for value in values)})"
-        elif row.op.name == "clamp":
-            text = values[0]
-            for bound, sign in ((row.params["min"], "<"), (row.params["max"], ">")):
-                if bound is not None:
-                    limit = f"{row.dtype.name}({bound!r})"
-                    text = f"({limit} if {text} {sign} {limit} else {text})"
+        if row.op.scalar is not None:
+            given = ", ".join(f"float64({value})" for value in values)
+            text = converted(f"{self._scalar(row.op)}({given})", row.dtype)
         else:
-            known = dict(zip(row.op.inputs, values)) | {k: repr(v) for k, v in row.params.items()} | _CALLS
-            whole = "x // y" if row.op is floor_divide and row.dtype.kind in "iu" else _WHOLE.get(kernel, kernel)
-            text = re.sub(r"[A-Za-z_]\w*", lambda m: known.get(m[0], m[0]), whole)
-        cast = "boolean" if row.dtype.name == "bool" else row.dtype.name
+            text = expression(row, values)
         suffix = "" if is_number(row) else "_i"
         inputs = " ".join(self.names[x] for x in row.inputs)
         note = f"{row.op.name} {inputs}  {short_type(row)}"
-        self.lines.append(f"{'    ' * depth}{self.names[row]}{suffix} = {cast}({text})  # {note}")
+        self.lines.append(f"{'    ' * depth}{self.names[row]}{suffix} = {text}  # {note}")
+
+    def _scalar(self, op: Any) -> str:
+        """The name of a function of the user; with digits of its code where another has that name."""
+        name = op.scalar.__name__
+        return name if self.scalars.setdefault(name, op.scalar) is op.scalar else self._other_scalar(op)
+
+    def _other_scalar(self, op: Any) -> str:
+        self.scalars[op.name] = op.scalar
+        return op.name
 
     def _number(self, row: Row) -> str:
         if row.op is CONST:
-            value = row.params["value"].reshape(())[()].item()
-            text = repr(value) if value == value and abs(value) != float("inf") else f"float('{value}')"
-            return f"{row.dtype.name}({text})" if row.dtype.kind == "f" else text
+            return number(row.params["value"].reshape(())[()].item(), row.dtype)
         if row not in self.mine and row not in self.numbers:
             self.numbers.append(row)
         return self.names[row]

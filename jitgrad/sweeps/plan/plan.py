@@ -14,6 +14,7 @@ from collections import defaultdict
 from typing import NamedTuple
 
 from jitgrad.sweeps.plan.layouts import Access, Layouts
+from jitgrad.sweeps.plan.supported import Target
 from jitgrad.tape.row import Row
 
 
@@ -98,10 +99,8 @@ class Plan:
     results   for an output that is a reshape of what machine code computed, that
     """
 
-    def __init__(
-        self, layouts: Layouts, native: set[Row], home: dict[Row, Row], results: dict[Row, Row], largest_product: float
-    ) -> None:
-        self.largest_product = largest_product
+    def __init__(self, layouts: Layouts, native: set[Row], home: dict[Row, Row], results: dict[Row, Row], target: Target) -> None:
+        self.target = target
         self.layouts, self.native, self.home, self.results = layouts, native, home, results
         self.phases: list[Phase] = []
         self.stored: set[Row] = set()

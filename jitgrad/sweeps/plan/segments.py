@@ -32,7 +32,7 @@ from jitgrad.sweeps.plan.layouts import (
 )
 from jitgrad.sweeps.plan.plan import Loop, Nest, Phase, Plan, Write
 from jitgrad.sweeps.plan.recompute import recompute
-from jitgrad.sweeps.plan.supported import NATIVE_DTYPES, SMALL_PRODUCT, is_call, why_no_kernel
+from jitgrad.sweeps.plan.supported import MACHINE_CODE, NATIVE_DTYPES, Target, is_call, why_no_kernel
 from jitgrad.tape.row import CONST, ITEM, LEAF, Row
 from jitgrad.tape.tape import Tape, tapes_of
 
@@ -48,13 +48,16 @@ class Place(NamedTuple):
     stage: int = 0
 
 
-def why_not_native(row: Row, largest_product: float = SMALL_PRODUCT) -> str:
+def why_not_native(row: Row, target: Target = MACHINE_CODE) -> str:
     """Why NumPy runs a row ("" if it is native); shown by `report()`."""
     if not row.op.holds_tapes:
-        return why_no_kernel(row, largest_product)
+        return why_no_kernel(row, target)
     for tape in tapes_of(row):
-        for x in left_to_numpy(whole_plan(tape, largest_product)[1]):
-            return f"NumPy runs {x.op.name} in it: {why_not_native(x, largest_product)}"
+        for x in (*tape.inputs, *tape.outputs):
+            if x.dtype in NATIVE_DTYPES - target.dtypes:
+                return f"there is {x.dtype.name} in it"
+        for x in left_to_numpy(whole_plan(tape, target)[1]):
+            return f"NumPy runs {x.op.name} in it: {why_not_native(x, target)}"
     return ""
 
 
@@ -63,13 +66,13 @@ def left_to_numpy(plan: Plan) -> list[Row]:
     return [row for phase in plan.phases for row in phase.others]
 
 
-def whole_plan(tape: Tape, largest_product: float, given_up: frozenset[Row] = frozenset()) -> tuple[Tape, Plan]:
+def whole_plan(tape: Tape, target: Target, given_up: frozenset[Row] = frozenset()) -> tuple[Tape, Plan]:
     """A tape whose outputs are what one function can hand out, and its plan; made once."""
     known: dict[Any, tuple[Tape, Plan]] = vars(tape).setdefault("whole_plans", {})
-    key = largest_product, given_up
+    key = target, given_up
     if key not in known:
         handed = _with_numbers_out(tape)
-        plan = make_plan(handed, largest_product, given_up)
+        plan = make_plan(handed, target, given_up)
         recompute(plan)
         known[key] = handed, plan
     return known[key]
@@ -88,20 +91,20 @@ def _with_numbers_out(tape: Tape) -> Tape:
     return Tape(tape.inputs, [number(row) for row in tape.outputs])
 
 
-def make_plan(tape: Tape, largest_product: float = SMALL_PRODUCT, given_up: frozenset[Row] = frozenset()) -> Plan:
+def make_plan(tape: Tape, target: Target = MACHINE_CODE, given_up: frozenset[Row] = frozenset()) -> Plan:
     """Sort the rows of a simplified tape into phases, levels, nests, stages and loops.
 
     The memory of the inputs that are `given_up` may be written to, by a row that changes a part of them.
     """
-    return _Planner(tape, largest_product, given_up).plan()
+    return _Planner(tape, target, given_up).plan()
 
 
 class _Planner:
     """The state of `make_plan`."""
 
-    def __init__(self, tape: Tape, largest_product: float, given_up: frozenset[Row]) -> None:
+    def __init__(self, tape: Tape, target: Target, given_up: frozenset[Row]) -> None:
         self.tape, self.given_up = tape, given_up
-        self.largest_product = largest_product
+        self.target = target
         self.layouts = Layouts()
         self.given = {row for row in tape.rows if row.op in (LEAF, CONST)}.union(tape.inputs)
         self.native: set[Row] = set()
@@ -124,15 +127,15 @@ class _Planner:
             return False
         if row.op is ITEM:
             return row.inputs[0] in self.native
-        return self._copies(row) or not why_not_native(row, self.largest_product)
+        return self._copies(row) or not why_not_native(row, self.target)
 
     def _copies(self, row: Row) -> bool:
         """Whether a row is a reshape that has to copy: its input is written out in order."""
-        return is_view(row) and row.dtype in NATIVE_DTYPES and not self.layouts.is_free(row) and not is_number(row)
+        return is_view(row) and row.dtype in self.target.dtypes and not self.layouts.is_free(row) and not is_number(row)
 
     def _is_copied(self, row: Row) -> bool:
         """Whether a row is an output in somebody else's memory, and has to be written out for that."""
-        mine = row in self.results or is_number(row) or row.dtype not in NATIVE_DTYPES
+        mine = row in self.results or is_number(row) or row.dtype not in self.target.dtypes
         return self.layouts.is_free(row) and not mine
 
     def _sources(self, row: Row) -> list[Row]:
@@ -199,7 +202,7 @@ class _Planner:
                 self._looped(row, phase)
         in_memory = self.shared | self.read_outside
         self.stored |= in_memory & self.native
-        plan = Plan(self.layouts, self.native, self.home, self.results, self.largest_product)
+        plan = Plan(self.layouts, self.native, self.home, self.results, self.target)
         plan.phases = [phases[k] for k in sorted(phases)]
         plan.stored, plan.escaping = self.stored, self.escaping
         plan.local = {row for row in self.stored - in_memory - set(self.home) if not is_number(row)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 
@@ -16,17 +17,32 @@ from jitgrad.tape.row import ITEM, Row
 NATIVE_DTYPES = frozenset(d.numpy for d in ALL.values() if d.machine)
 FLOATS = frozenset(dtype for dtype in NATIVE_DTYPES if dtype.kind == "f")
 BOOL = np.dtype("bool")
-SMALL_PRODUCT = 1 << 17
-"""Multiplications up to which a product of matrices is done by our own loops, which need no call; then by BLAS."""
 
 
-def why_no_kernel(row: Row, largest_product: float) -> str:
-    """Why NumPy runs a row ("" if machine code can); `largest_product` is how many multiplications a product may take."""
+class Target(NamedTuple):
+    """What rows are compiled to: machine code, or what else has its limits."""
+
+    dtypes: frozenset[np.dtype] = NATIVE_DTYPES
+    largest_product: float = 1 << 17
+    """Multiplications up to which a product of matrices is done by our own loops, which need no call; then by BLAS."""
+
+
+MACHINE_CODE = Target()
+ALONE = Target(largest_product=math.inf)
+"""Machine code that nothing else stands by."""
+WITHOUT_HALVES = Target(dtypes=NATIVE_DTYPES - {np.dtype("float16")})
+"""What Numba compiles, which has no float16."""
+
+
+def why_no_kernel(row: Row, target: Target) -> str:
+    """Why NumPy runs a row ("" if the target can)."""
+    if not target.dtypes.issuperset([x.dtype for x in (row, *row.inputs) if x.dtype in NATIVE_DTYPES]):
+        return f"no kernel for {row.dtype.name}"
     if row.op.fold is not None:
         supported = row.inputs[0].dtype in NATIVE_DTYPES and row.dtype != BOOL
         return "" if supported else f"no kernel for {row.dtype.name}"
     if row.op is matmul:
-        return _why_not_product(row, largest_product)
+        return _why_not_product(row, target.largest_product)
     if row.op is cumsum:
         supported = row.inputs[0].dtype in NATIVE_DTYPES and not is_number(row)
         return "" if supported else f"no running sum of {row.inputs[0].dtype.name}, or of one number"

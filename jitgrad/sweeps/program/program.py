@@ -15,7 +15,6 @@ import numpy as np
 
 from jitgrad.base.locks import lazily
 from jitgrad.base.quiet import quietly
-from jitgrad.ops.choosing import clone
 from jitgrad.ops.linalg import matmul
 from jitgrad.sweeps.code.compile import Kernel, compile_text, trampolines
 from jitgrad.sweeps.interpreted import run_by, runner_of
@@ -29,8 +28,8 @@ from jitgrad.sweeps.plan.segments import make_plan, why_not_native
 from jitgrad.sweeps.program.direct import NOWHERE, NUMBERS, ROOM, Input, Output, TableEntry, enter, write_plan
 from jitgrad.sweeps.program.steps import LONG, Cell, Direct, Interpreted, Native, _count_of_one, _from_cell
 from jitgrad.sweeps.program.threads import run_chunks
-from jitgrad.tape.row import CONST, NOTHING, Row, results_read
-from jitgrad.tape.tape import Tape
+from jitgrad.tape.row import CONST, Row, results_read
+from jitgrad.tape.tape import Tape, with_outputs_apart
 
 _kernels: WeakValueDictionary[str, Kernel] = WeakValueDictionary()  # those of living programs, by their text
 _recent: deque[Kernel] = deque(maxlen=100)  # and the last ones, for functions that are made and dropped in a loop
@@ -64,17 +63,6 @@ class Workspace(tuple):
         return cls((*cells.values(), *tails, {}))
 
 
-def _with_outputs_apart(tape: Tape) -> Tape:
-    """The tape with a copy where an array is an output twice: each result has memory of its own."""
-    seen: set[Row] = set()
-    outputs = []
-    for row in tape.outputs:
-        again = row in seen and row.shape
-        outputs.append(Row(clone, (row,), NOTHING, row.shape, row.dtype, False) if again else row)
-        seen.add(row)
-    return tape if outputs == tape.outputs else Tape(tape.inputs, outputs)
-
-
 class Program:
     """A tape ready to run: `run(values)` gives the values of its outputs for the values of inputs and captured leaves.
 
@@ -82,7 +70,7 @@ class Program:
     """
 
     def __init__(self, tape: Tape, leaves: Sequence[Row]) -> None:
-        self.tape = tape = _with_outputs_apart(tape)
+        self.tape = tape = with_outputs_apart(tape)
         self.plan: Plan = make_plan(tape)
         recompute(self.plan)
         split_large(self.plan)

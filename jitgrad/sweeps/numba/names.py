@@ -1,0 +1,89 @@
+"""The names that the written functions use: NumPy's and the kernels', and what Python's operators leave out."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import numba
+import numpy as np
+from numpy import int32, int64
+
+from jitgrad.dtypes import EXPORTED
+from jitgrad.kernels.launch import njit_namespace
+from jitgrad.kernels.primitives import copysign, floor
+from jitgrad.kernels.scalar import fmod
+
+
+@numba.njit(error_model="numpy")
+def remainder(x, y):
+    """With the sign of y, as Python's."""
+    rest = fmod(x, y)
+    if rest == 0:
+        return copysign(rest, y)
+    return rest + y if (rest < 0) != (y < 0) else rest
+
+
+@numba.njit(error_model="numpy")
+def floor_divide(x, y, one, half):
+    """NumPy's: the quotient that belongs to the remainder, not the floor of the rounded quotient."""
+    if y == 0:
+        return x / y
+    rest = fmod(x, y)
+    quotient = (x - rest) / y
+    if rest != 0 and (rest < 0) != (y < 0):
+        quotient -= one
+    if quotient == 0:
+        return copysign(x - x, x / y)
+    whole = floor(quotient)
+    return whole + one if quotient - whole > half else whole
+
+
+@numba.njit
+def whole_remainder(x, y):
+    """0 where there is none."""
+    return 0 * x if y == 0 or y == -1 else x % y
+
+
+@numba.njit
+def whole_quotient(x, y):
+    """Rounded down; 0 where there is none."""
+    if y == 0:
+        return 0 * x
+    return -x if y == -1 else x // y
+
+
+@numba.njit
+def towards_zero_32(x):
+    """What NumPy makes of a float on x86: of nan, and of what is beyond, the smallest."""
+    return int32(x) if abs(x) < 2147483648.0 else int32(-2147483648)
+
+
+@numba.njit
+def towards_zero_64(x):
+    return int64(x) if abs(x) < 9223372036854775808.0 else int64(-9223372036854775808)
+
+
+@numba.njit
+def at(index, size):
+    """The index counted from the start, if there is such an element."""
+    if index < -size or index >= size:
+        raise IndexError("index " + str(index) + " is out of bounds for a dimension of size " + str(size))
+    return index + size if index < 0 else index
+
+
+@numba.njit
+def below(index, size):
+    """The index, if there is such an element from the start."""
+    if index < 0 or index >= size:
+        raise IndexError("index " + str(index) + " is out of bounds for a dimension of size " + str(size))
+    return index
+
+
+@cache
+def namespace() -> dict[str, Any]:
+    """What the source needs to run: `exec(source, dict(namespace()))`."""
+    own: tuple[Any, ...] = (remainder, floor_divide, whole_remainder, whole_quotient, towards_zero_32, towards_zero_64, at, below)
+    casts = {n: getattr(np, n) for n in EXPORTED if n != "bool"}
+    names = {"np": np, "njit": numba.njit, "boolean": numba.boolean} | {f.__name__: f for f in own}
+    return names | casts | njit_namespace()
