@@ -51,6 +51,7 @@ def register() -> None:
     _register_primitives()
     options: Any = {"error_model": "numpy", "forceinline": True}
     floats: dict[str, Any] = {"f32": types.float32, "f64": types.float64}
+    float64 = np.float64
 
     def by_itself(function: Callable[..., Any], wanted: Any = None) -> None:
         def typing(*args: Any) -> Any:
@@ -61,7 +62,12 @@ def register() -> None:
 
     def by_type(kernels: dict[str, Callable[..., Any]]) -> Callable[..., Any]:
         def typing(*args: Any) -> Any:
-            return next((kernels[name] for name in kernels if args[0] == floats[name]), None)
+            name = "f32" if all(a == floats["f32"] for a in args) else "f64"
+            kernel = kernels[name]
+            if all(a == floats[name] for a in args):
+                return kernel
+            wide = (lambda x: kernel(float64(x))) if len(args) == 1 else (lambda x, y: kernel(float64(x), float64(y)))
+            return wide if all(isinstance(a, types.Number | types.Boolean) for a in args) else None
 
         return typing
 

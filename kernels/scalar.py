@@ -36,7 +36,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from jitgrad.kernels import bessel, error, exponential, gamma, logarithm, power, trigonometric
+from jitgrad.kernels import bessel, error, exponential, gamma, logarithm, plain, power, trigonometric
+from jitgrad.kernels.primitives import NUMBERS, primitive
 
 FAMILIES = (exponential, logarithm, trigonometric, power, error, gamma, bessel)
 KERNELS: dict[str, dict[str, Callable[..., Any]]] = {
@@ -47,9 +48,13 @@ KERNELS: dict[str, dict[str, Callable[..., Any]]] = {
 
 def _by_type(name: str) -> Callable[..., Any]:
     def kernel(*xs: Any) -> Any:
+        if isinstance(xs[0], NUMBERS):
+            type, xs = plain.typed(xs)
+            return KERNELS[name][type](*xs)
         return KERNELS[name][xs[0].type](*xs)
 
     kernel.__name__ = kernel.__qualname__ = name
+    kernel.__doc__ = f"`{name}` of a number, float32 or float64: for `@njit` code, where it is inlined."
     return kernel
 
 
@@ -57,6 +62,7 @@ GENERIC: dict[str, Callable[..., Any]] = {name: _by_type(name) for name in KERNE
 """By name: the kernel for whichever type the arguments have, float32 or float64."""
 
 
+@primitive
 def fmod(x: Any, y: Any) -> Any:
     """The C library's, lane by lane; float32 is widened for the call and rounded after it."""
     return x.libm("fmod", y)

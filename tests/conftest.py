@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import itertools
 
+import numba
 import pytest
 
 import jitgrad as jg
 from jitgrad.eager import background
 from jitgrad.eager import backward as structures
 from jitgrad.jitted.rerecording import Recheck
+from jitgrad.sweeps.numba.names import namespace
 
 
 @pytest.fixture(autouse=True)
@@ -17,6 +19,18 @@ def nothing_in_the_background():
     """What a test has had compiled in the background is ready before the next one begins, some of which count things."""
     yield
     background.wait()
+
+
+@pytest.fixture(autouse=True)
+def as_python(monkeypatch):
+    """The numba sweep runs its functions as Python, as with NUMBA_DISABLE_JIT: compiling them takes seconds each."""
+    monkeypatch.setitem(namespace(), "njit", lambda **options: lambda function: function)
+
+
+@pytest.fixture
+def compiled_by_numba(as_python, monkeypatch):
+    """It compiles them after all."""
+    monkeypatch.setitem(namespace(), "njit", numba.njit)
 
 
 @pytest.fixture

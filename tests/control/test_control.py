@@ -7,7 +7,8 @@ import pytest
 
 import jitgrad as jg
 from jitgrad.errors import HoleError, MutatedArgumentError
-from tests.helpers.loop_cases import F64, FUNCTIONS, SWEEPS, arguments, recurrence, same, tensor
+from tests.helpers.loop_cases import F64, FUNCTIONS, arguments, recurrence, same, tensor
+from tests.helpers.sweeps import SWEEPS
 
 
 @pytest.mark.parametrize("function", FUNCTIONS, ids=lambda f: f.__name__)

@@ -9,11 +9,8 @@ import pytest
 
 import jitgrad as jg
 from jitgrad.errors import NotCompilableError
-from jitgrad.sweeps.numba.source import namespace
-from jitgrad.tape.row import CONST
 from tests.helpers.loop_cases import (
     FUNCTIONS,
-    SWEEPS,
     arguments,
     backwards,
     bounded,
@@ -26,6 +23,7 @@ from tests.helpers.loop_cases import (
     switched,
     tensor,
 )
+from tests.helpers.sweeps import SWEEPS
 
 # Elements at an index that is known only when the loop runs.
 
@@ -57,6 +55,7 @@ def scattered(x):
     return (total**2).sum() + ys.sum()
 
 
+@pytest.mark.usefixtures("compiled_by_numba")
 @pytest.mark.parametrize("function", [summed, rewritten, scattered], ids=lambda f: f.__name__)
 @pytest.mark.parametrize("sweep", SWEEPS)
 def test_indices_that_the_loop_computes(function, sweep):
@@ -136,12 +135,14 @@ def test_threads_share_a_compiled_loop():
 SOURCES = [recurrence, backwards, nested, bounded, switched, checkpointed]
 
 
+@pytest.mark.usefixtures("compiled_by_numba")
 @pytest.mark.parametrize("function", SOURCES, ids=lambda f: f.__name__)
 def test_the_source_runs_and_gives_the_same(function):
     args = arguments()
     check_source(jg.jit(jg.value_and_grad(function, argnums=(0, 1, 2))), args)
 
 
+@pytest.mark.usefixtures("compiled_by_numba")
 @pytest.mark.parametrize("function", [summed, rewritten, scattered], ids=lambda f: f.__name__)
 def test_the_source_of_what_is_indexed(function):
     check_source(jg.jit(jg.value_and_grad(function)), (tensor(12, seed=4),))
@@ -150,23 +151,11 @@ def test_the_source_of_what_is_indexed(function):
 def check_source(compiled, args):
     """Run the source of a tape that is one native phase, and compare what it gives for the outputs."""
     wanted = flat(compiled(*args))
-    names = namespace()
-    exec(compiled.source(*args), names)
-    (entry,) = compiled._compiled.values()
-    program, rows = entry.program, entry.simplified().rows
-    (phase,) = [phase for phase in program.plan.phases if phase.levels]
-    function = next(names[k] for k in names if k.endswith(f"_{program.plan.phases.index(phase)}"))
-    env = dict(zip(entry.leaves, [np.asarray(a._value) for a in (*args, *entry.captured)], strict=True))
-    env |= {row: row.params["value"] for row in rows if row.op is CONST}
-    code = function.py_func.__code__
-    given = [rows[int(name[1:])] for name in code.co_varnames[: code.co_argcount]]
-    result = iter(function(*[env.setdefault(row, np.empty(row.shape, row.dtype)) for row in given]))
-    for row in phase.native_rows():
-        if np.prod(row.shape) == 1 and row in program.plan.stored:
-            env[row] = next(result)
-    found = [env[program.plan.results.get(row, row)] for row in program.tape.outputs]
+    assert "NumPy" not in compiled.source(*args)
+    with jg.sweep("numba"):
+        found = flat(compiled(*args))
     for a, b in zip(found, wanted, strict=True):
-        np.testing.assert_allclose(np.reshape(a, b.shape), b, rtol=1e-10, atol=1e-12)
+        np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-12)
 
 
 def test_loops_that_are_written_out_are_refused_where_compiling_would_take_minutes():

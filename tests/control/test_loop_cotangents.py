@@ -7,6 +7,7 @@ import pytest
 
 import jitgrad as jg
 from jitgrad.base.tree import flatten
+from tests.helpers.sweeps import SWEEPS
 
 A = jg.tensor([0.5, -1.0], dtype=jg.float64)
 NAN, INF = float("nan"), float("inf")
@@ -82,7 +83,7 @@ def leaves_of(tree):
 def agrees(function, *args):
     """Whether `function` gives under jit, in every sweep, what it gives in eager code."""
     wanted, compiled = leaves_of(function(*args)), jg.jit(function)
-    for sweep in ("auto", "jit", "interpreted", "machine"):
+    for sweep in ("auto", *SWEEPS):
         with jg.sweep(sweep):
             found = leaves_of(compiled(*args))
         assert len(found) == len(wanted)

@@ -41,6 +41,7 @@ WAYS = {
 }
 OTHER_SWEEPS = {
     "machine": lambda f, c, t: swept("machine", f, c, t),
+    "numba": lambda f, c, t: swept("numba", f, c, t),
     "compiled": lambda f, c, t: swept("jit", f, c, t),
     "native": lambda f, c, t: jg.jit(f).compile(c, t)(c, t),
 }

@@ -160,7 +160,7 @@ def test_what_an_example_does_not_do_does_nothing(name: str) -> None:
     many = jg.vmap(one)
     gradient = jg.grad(lambda x: many(i, x).sum())
     change = lambda x: jg.jvp(lambda x: many(i, x), (x,), (jg.ones_like(x),))[1]
-    for sweep, jit in (("jit", lambda f: f), ("interpreted", jg.jit), ("machine", jg.jit), ("jit", jg.jit)):
+    for sweep, jit in (("jit", lambda f: f), ("interpreted", jg.jit), ("machine", jg.jit), ("numba", jg.jit), ("jit", jg.jit)):
         with jg.sweep(sweep):
             twice = jit(jg.vmap(many))(jg.stack([i, i.flip(0)]), jg.stack([x, x.flip(0)]))
             for values in [jit(many)(i, x), jg.vmap(jit(one))(i, x), twice[0], twice[1].flip(0)]:

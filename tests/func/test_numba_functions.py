@@ -13,8 +13,7 @@ import pytest
 
 import jitgrad as jg
 from jitgrad.testing import gradcheck, gradgradcheck
-
-SWEEPS = ("interpreted", "machine", "jit")
+from tests.helpers.sweeps import SWEEPS
 
 
 @jg.elementwise
@@ -250,7 +249,7 @@ def test_a_division_by_zero_is_that_of_numpy():
 
 def test_a_result_of_another_shape_than_recorded_is_an_error():
     positive = jg.from_njit(numba.njit(lambda x: x[x > 0]))
-    for name in ("jit", "machine", "interpreted"):
+    for name in SWEEPS:
         f = jg.jit(lambda x: positive(x) * 2)
         with jg.sweep(name):
             assert f(jg.ones(5)).tolist() == [2.0] * 5

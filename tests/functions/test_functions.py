@@ -10,6 +10,7 @@ import pytest
 import jitgrad as jg
 from jitgrad.functions.data import tensor
 from jitgrad.testing import gradcheck
+from tests.helpers.sweeps import SWEEPS
 
 quick = pytest.mark.quick
 
@@ -203,7 +204,7 @@ def test_argument_that_requires_grad() -> None:
 # Backward through compiled functions.
 
 
-@pytest.mark.parametrize("sweep", ["interpreted", "machine", "jit"])
+@pytest.mark.parametrize("sweep", SWEEPS)
 def test_backward_through_a_compiled_function(sweep: str) -> None:
     @jg.jit
     def layer(x: Any, w: Any, scale: float) -> Any:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import jitgrad as jg
+from tests.helpers.sweeps import SWEEPS
 
 T = jg.tensor
 
@@ -151,7 +152,7 @@ def test_value(function, expected):
 
 
 def test_numbers_with_nan_bounds_in_every_sweep():
-    for name in ("interpreted", "machine", "jit"):
+    for name in SWEEPS:
         with jg.sweep(name):
             for x in (T(1.0), T([1.0, NAN])):
                 found = jg.jit(lambda x: (x.clamp(min=NAN), x.clamp(0.0, NAN), x.clamp(0.0, 2.0)))(x)
@@ -214,7 +215,7 @@ def test_floats_beyond_an_integer_are_the_same_in_every_sweep(source):
         x = np.array(values * 3).astype(source)
     for dtype in (jg.uint8, jg.int8, jg.int16, jg.int32, jg.int64):
         wanted = T(x).to(dtype).tolist()
-        for name in ("interpreted", "machine", "jit"):
+        for name in SWEEPS:
             with jg.sweep(name):
                 assert jg.jit(lambda x: x.to(dtype))(T(x)).tolist() == wanted  # noqa: B023
                 assert [jg.jit(lambda x: x.to(dtype))(T(v)).item() for v in x[:15]] == wanted[:15]  # noqa: B023

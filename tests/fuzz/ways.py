@@ -13,6 +13,7 @@ from jitgrad.eager import background
 from jitgrad.eager import backward as structures
 from jitgrad.errors import NotCompilableError, OverwrittenError
 from jitgrad.sweeps import interpreted
+from jitgrad.sweeps.numba.names import namespace
 from tests.fuzz.programs import EXPECTED, Program
 
 
@@ -185,6 +186,7 @@ WAYS: dict[str, Callable[[Program], Outcome | None]] = {
     "interpreted": lambda program: jitted(program, "interpreted"),
     "machine": lambda program: jitted(program, "machine"),
     "jit": lambda program: jitted(program, "jit"),
+    "numba": lambda program: jitted(program, "numba"),
     "forward": forward,
     "vmap": mapped,
     "native": native,
@@ -209,6 +211,8 @@ class hot:
 
     def __enter__(self) -> None:
         self._chance, self._large = structures.chance, interpreted.LARGE
+        self._njit = namespace()["njit"]
+        namespace()["njit"] = lambda **options: lambda function: function  # compiling it takes seconds
         interpreted.LARGE = 16  # more than a scalar, which is no memory to write into
         structures.chance = lambda: 0.0  # type: ignore[assignment]
         self._config = jg.config(hot_after=0, large=4)
@@ -219,5 +223,6 @@ class hot:
         background.wait()
         structures.chance = self._chance  # type: ignore[assignment]
         interpreted.LARGE = self._large
+        namespace()["njit"] = self._njit
         self._config.__exit__()
         structures.forget()

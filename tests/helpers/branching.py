@@ -9,7 +9,6 @@ import numpy as np
 import jitgrad as jg
 from jitgrad.base.tree import flatten
 
-SWEEPS = ["interpreted", "machine", "jit"]
 guarded = functools.partial(jg.jit, guard=True)
 
 

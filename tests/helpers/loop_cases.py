@@ -7,7 +7,6 @@ import numpy as np
 import jitgrad as jg
 from jitgrad.base.tree import flatten
 
-SWEEPS = ("interpreted", "jit", "machine")
 F64 = jg.float64
 
 

@@ -15,6 +15,7 @@ from jitgrad.eager import background
 from jitgrad.eager import backward as structures
 from jitgrad.eager import operations as large
 from jitgrad.ops import TABLE
+from tests.helpers.sweeps import SWEEPS
 
 
 @pytest.fixture(autouse=True)
@@ -62,7 +63,7 @@ def test_shapes_and_ints_keep_as_much_as_the_limit_allows():
 
 
 @pytest.mark.parametrize("guard", [False, True])
-@pytest.mark.parametrize("sweep", ["interpreted", "machine", "jit"])
+@pytest.mark.parametrize("sweep", SWEEPS)
 def test_what_was_forgotten_is_right_when_it_comes_back(guard, sweep):
     def f(x, k, y):
         kept = x * k + y

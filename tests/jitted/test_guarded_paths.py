@@ -12,7 +12,8 @@ import jitgrad as jg
 from jitgrad.errors import MutatedArgumentError, NotCompilableError
 from jitgrad.jitted import paths as guards
 from jitgrad.ops.linalg import solve
-from tests.helpers.branching import NUMBERS, SWEEPS, branch, elif_chain, guarded, leaves, newton, same, tensors
+from tests.helpers.branching import NUMBERS, branch, elif_chain, guarded, leaves, newton, same, tensors
+from tests.helpers.sweeps import SWEEPS
 
 # Ways that are wrong.
 

@@ -7,7 +7,8 @@ import pytest
 
 import jitgrad as jg
 from jitgrad.errors import TracedValueError
-from tests.helpers.branching import NUMBERS, SWEEPS, branch, elif_chain, guarded, newton, same, tensors
+from tests.helpers.branching import NUMBERS, branch, elif_chain, guarded, newton, same, tensors
+from tests.helpers.sweeps import SWEEPS
 
 LEVEL = jg.tensor(0.5)
 

@@ -11,10 +11,11 @@ import pytest
 import jitgrad as jg
 from jitgrad.base.tree import flatten
 from jitgrad.ops.indexing import getitem, index_add, index_put
-from jitgrad.sweeps.numba.source import namespace
+from jitgrad.sweeps.numba.names import namespace
 from jitgrad.sweeps.program.steps import (
     Native,
 )
+from tests.helpers.sweeps import SWEEPS
 
 
 def leaves(tree):
@@ -158,7 +159,7 @@ def test_tape_is_checked_and_printed():
     assert text.splitlines()[-1].startswith("return")
 
 
-def test_the_source_runs_and_gives_the_same():
+def test_the_source_runs_and_gives_the_same(compiled_by_numba):
     def f(x, g):
         centred = x - x.mean(dim=1, keepdim=True)
         return (
@@ -170,31 +171,17 @@ def test_the_source_runs_and_gives_the_same():
     args = (data(5, 18), data(18, seed=1))
     compiled = jg.jit(f)
     want = leaves(compiled(*args))
-    text = compiled.source(*args)
-    names = namespace()
-    exec(text, names)
-    entry = next(iter(compiled._compiled.values()))
-    program = entry.program
-    numbers = {f"v{i}": row for i, row in enumerate(entry.simplified().rows)}
-    function = names["f_0"]
-    env = dict(zip(entry.leaves, [a.numpy() for a in args], strict=True))
-    given = [
-        env.setdefault(numbers[n], np.empty(numbers[n].shape, numbers[n].dtype))
-        for n in function.py_func.__code__.co_varnames[: function.py_func.__code__.co_argcount]
-    ]
-    result = iter(function(*given))
-    for row in program.plan.phases[0].native_rows():
-        if row.shape == () and row in program.plan.stored:
-            env[row] = next(result)
-    for row, value in zip(program.tape.outputs, want, strict=True):
-        np.testing.assert_allclose(env[row], value, rtol=1e-12)
+    with jg.sweep("numba"):
+        found = leaves(compiled(*args))
+    for a, b in zip(found, want, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-12)
 
 
 def test_the_source_divides_as_numpy_does():
     x, y = jg.tensor([1.0, -7.5, 7.5, -0.2, 3.0], dtype=jg.float64), jg.tensor([0.1, 2.0, -2.0, 5.0, 0.0], dtype=jg.float64)
     f = jg.jit(lambda x, y: x.floor_divide(y))
     want = f(x, y).numpy()
-    names = namespace()
+    names = dict(namespace())
     exec(f.source(x, y), names)
     out = np.empty(5)
     names["lambda_0"](x.numpy(), y.numpy(), out)
@@ -209,16 +196,14 @@ SINGLE = {
 
 
 @pytest.mark.parametrize("dtype", SINGLE)
-def test_the_source_of_single_operations_gives_the_same(dtype):
+def test_the_source_of_single_operations_gives_the_same(compiled_by_numba, dtype):
     x = np.array([[3, 0, -2], [-1, 1, 0]]).astype(dtype)
     f = jg.jit(SINGLE[dtype])
     want = f(jg.tensor(x))
-    names = namespace()
-    exec(f.source(jg.tensor(x)), names)
-    out = [np.empty(t.shape, t.numpy().dtype) for t in want]
-    names["lambda_0"](x, *out)
-    for a, b in zip(out, want):
-        np.testing.assert_array_equal(a, b.numpy())
+    with jg.sweep("numba"):
+        found = f(jg.tensor(x))
+    for a, b in zip(found, want):
+        np.testing.assert_array_equal(a.numpy(), b.numpy())
 
 
 def test_an_unknown_sweep_is_an_error():
@@ -261,7 +246,7 @@ def test_a_kernel_used_often_is_called_and_gives_the_same():
             np.testing.assert_array_equal(a, b.numpy())
 
 
-@pytest.mark.parametrize("name", ["jit", "machine", "interpreted"])
+@pytest.mark.parametrize("name", SWEEPS)
 @pytest.mark.usefixtures("believed")
 def test_one_entry_is_written_for_tensors_and_whatever_else_holds_the_same(name, monkeypatch):
     written = []

@@ -9,6 +9,7 @@ import pytest
 
 import jitgrad as jg
 from jitgrad.errors import LeakedTraceError, MutatedArgumentError, StaticArgumentError, TracedValueError
+from tests.helpers.sweeps import SWEEPS
 
 SCALE = 2.0
 WEIGHTS = jg.tensor([1.0, 2.0])
@@ -72,7 +73,7 @@ def test_a_rebound_tensor_is_seen(monkeypatch):
     assert f(x).item() == 30
 
 
-@pytest.mark.parametrize("sweep", ["interpreted", "machine", "jit"])
+@pytest.mark.parametrize("sweep", SWEEPS)
 def test_a_captured_tensor_changed_in_place_is_seen(sweep):
     w = jg.tensor([1.0, 2.0])
     f = jg.jit(lambda x: (x * w).sum())
@@ -82,7 +83,7 @@ def test_a_captured_tensor_changed_in_place_is_seen(sweep):
         assert f(jg.tensor([1.0, 1.0])).item() == 102
 
 
-@pytest.mark.parametrize("sweep", ["interpreted", "machine", "jit"])
+@pytest.mark.parametrize("sweep", SWEEPS)
 def test_a_captured_array_changed_outside_is_seen(sweep, monkeypatch):
     array = np.array([1.0, 2.0], np.float32)
     same = np.array([1.0, 2.0], np.float32)
@@ -216,7 +217,7 @@ def test_in_place_changes_of_what_the_function_made_work():
     assert values(view) == [6, 9]
 
 
-@pytest.mark.parametrize("sweep", ["interpreted", "machine", "jit"])
+@pytest.mark.parametrize("sweep", SWEEPS)
 def test_results_are_not_overwritten_by_later_calls(sweep):
     f = jg.jit(lambda x: (x * 2, (x + 1).T, x.sum(dim=0)))
     with jg.sweep(sweep):
@@ -228,7 +229,7 @@ def test_results_are_not_overwritten_by_later_calls(sweep):
             np.testing.assert_array_equal(before, np.asarray(now))
 
 
-@pytest.mark.parametrize("sweep", ["interpreted", "machine", "jit"])
+@pytest.mark.parametrize("sweep", SWEEPS)
 def test_results_do_not_share_memory_with_arguments(sweep):
     f = jg.jit(lambda x: (x.T, x[0], x.reshape(-1)))
     with jg.sweep(sweep):

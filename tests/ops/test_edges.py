@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 import jitgrad as jg
+from tests.helpers.sweeps import SWEEPS
 
 Exact = tuple[Callable, Callable, Callable]  # value, first and second derivative
 TOLERANCE = {"float32": 1e-5, "float64": 1e-12}
@@ -264,7 +265,7 @@ def test_logsumexp_and_softmax_of_large_numbers(dtype: str) -> None:
     assert jg.tensor([0.0, -20.0]).logsumexp(0).item() == pytest.approx(math.log1p(math.exp(-20)), rel=1e-6)
 
 
-@pytest.mark.parametrize("sweep", ["interpreted", "machine", "jit"])
+@pytest.mark.parametrize("sweep", SWEEPS)
 @pytest.mark.parametrize(("dtype", "scale"), [("float64", 1e200), ("float64", 1e-200), ("float32", 1e30), ("float32", 1e-40)])
 def test_norms_and_deviations_are_scaled(dtype: str, scale: float, sweep: str) -> None:
     small = np.array([[3.0, 4.0], [-6.0, 2.5], [0.0, 1.0]])

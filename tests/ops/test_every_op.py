@@ -16,6 +16,7 @@ from jitgrad.ops import Op, rows
 from jitgrad.ops.indexing import filled
 from jitgrad.tensors.numpy_protocols import UFUNCS
 from jitgrad.testing import gradcheck, gradgradcheck, jvp
+from tests.helpers.sweeps import SWEEPS
 
 NOT_DIFFERENTIABLE = {
     "all",
@@ -377,7 +378,7 @@ def compare_sweeps(many: list[Case], order: int, what: str, ulps: float, floor: 
     before = [np.array(x.numpy()) for x in flat]
     eager = batched(many, order)(*flat)
     compiled = jg.jit(batched(many, order))
-    for name in ("interpreted", "machine", "jit"):
+    for name in SWEEPS:
         with jg.sweep(name):
             results = compiled(*flat)
         for case, got, want in zip(many, results, eager):

@@ -9,10 +9,10 @@ import scipy.linalg
 import jitgrad as jg
 from jitgrad.errors import FreedTapeError, OverwrittenError
 from jitgrad.ops.table import TABLE
+from tests.helpers.sweeps import SWEEPS
 
 RNG = np.random.default_rng(5)
 TALL, WIDE, SQUARE = RNG.normal(size=(5, 3)), RNG.normal(size=(3, 5)), RNG.normal(size=(4, 4))
-SWEEPS = ("interpreted", "machine", "jit")
 
 FUNCTIONS = {
     "sort": lambda x: jg.sort(x, -1)[0],

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import jitgrad as jg
+from tests.helpers.sweeps import SWEEPS
 
 NAN, INF = math.nan, math.inf
 SINGULAR: dict[str, tuple[Callable, list, list]] = {
@@ -62,7 +63,7 @@ def test_singular_points_in_the_eager_sweep(name: str) -> None:
         np.testing.assert_array_equal(x.grad.numpy(), np.array(w), strict=True)
 
 
-@pytest.mark.parametrize("sweep", ["interpreted", "machine", "jit"])
+@pytest.mark.parametrize("sweep", SWEEPS)
 def test_singular_points_under_jit(sweep: str) -> None:
     def gradients(points: list[list[jg.Tensor]]) -> list[tuple]:
         return [

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import jitgrad as jg
+from tests.helpers.sweeps import SWEEPS
 from tests.ops.test_every_op import CASES, applied, converted
 
 HALVES = (jg.float16, jg.bfloat16)
@@ -63,7 +64,7 @@ def everywhere(many, dtype):
     stacked = batched([[jg.stack([x, x]) for x in xs] for _, _, xs in many])
     for (name, _, _), found, right in zip(many, stacked, wanted):
         close([x[1] for x in found], right, dtype, f"{name} vmap")
-    for sweep in ("interpreted", "machine", "jit"):
+    for sweep in SWEEPS:
         with jg.sweep(sweep):
             results = together([xs for _, _, xs in many])
         for (name, _, _), found, right in zip(many, results, wanted):

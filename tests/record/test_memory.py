@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import jitgrad as jg
+from tests.helpers.sweeps import SWEEPS
 
 BASES = [
     "x * 1",
@@ -289,7 +290,7 @@ def test_loops_and_branches_change_copies(name: str) -> None:
             np.testing.assert_array_equal(g.numpy(), w)
 
 
-@pytest.mark.parametrize("sweep", ["interpreted", "machine", "jit"])
+@pytest.mark.parametrize("sweep", SWEEPS)
 def test_each_result_of_a_jitted_function_has_memory_of_its_own(sweep: str) -> None:
     def f(x: Any) -> Any:
         y = x * 2

@@ -11,6 +11,7 @@ from scipy import integrate, optimize
 
 import jitgrad as jg
 from jitgrad.errors import TracedValueError
+from tests.helpers.sweeps import SWEEPS
 
 NUMBERS = [2.5, 0.1, -3.0, np.float64(2.5), np.float32(0.1), np.float16(0.5), np.int64(3), np.int32(3), np.int8(3)]
 OF_ONE = {
@@ -91,7 +92,7 @@ def close(one, other):
 def test_numbers_alone_are_what_python_makes_of_them(name):
     for c in NUMBERS:
         want = result_of(OF_ONE[name], c)
-        for sweep in ("interpreted", "machine", "jit") if c in (2.5, 3) else ("interpreted",):
+        for sweep in SWEEPS if c in (2.5, 3) else ("interpreted",):
             with jg.sweep(sweep):
                 assert close(result_of(jg.jit(OF_ONE[name]), c), want), (name, c, sweep)
         assert close(result_of(jg.jit(lambda d: OF_ONE[name](d["c"][0])), {"c": [c]}), want)

@@ -21,6 +21,7 @@ from jitgrad.sweeps.plan.recompute import recompute
 from jitgrad.sweeps.plan.segments import make_plan
 from jitgrad.tape.row import CONST, LEAF, Row
 from jitgrad.tape.tape import Tape, tapes_of
+from tests.helpers.sweeps import SWEEPS
 
 STEPS = [
     "jg.stack([{a}])[0]",
@@ -208,7 +209,7 @@ def test_programs_that_write_give_what_eager_code_gives(seed: int) -> None:
         values = np.random.default_rng(seed).uniform(-1, 1, (2, *shape))
         args = [jg.tensor(v) for v in values]
         want = [out.numpy() for out in f(*args)]
-        for sweep in ("interpreted", "machine", "jit"):
+        for sweep in SWEEPS:
             with jg.sweep(sweep):
                 got = [out.numpy() for out in jg.jit(f)(*args)]
             for g, w in zip(got, want):

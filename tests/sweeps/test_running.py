@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import jitgrad as jg
-from jitgrad.sweeps.numba.source import namespace
+from jitgrad.sweeps.numba.names import namespace
 
 FLOATS, WHOLE = ("float32", "float64"), ("int32", "int64", "bool")
 SHAPES = [(5,), (3, 4), (4, 3, 2), (1, 4), (4, 1), (17, 33), (2, 20, 9), (0, 3), (3, 0)]
@@ -78,7 +78,7 @@ def test_in_steps_of_loops(size):
 def test_the_source_does_the_same(op, dtype):
     x = array((3, 4, 5), dtype)
     for d in range(3):
-        names = namespace()
+        names = dict(namespace())
         f = jg.jit(lambda x, d=d: op(x, d))
         exec(f.source(x), names)
         wanted = f(x).numpy()

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import jitgrad as jg
+from tests.helpers.sweeps import SWEEPS
 
 RNG = np.random.default_rng(0)
 
@@ -80,7 +81,7 @@ def test_every_form_in_every_mode(shape: tuple[int, ...], index: Any) -> None:
         at = w.numpy()[index] * stays
         value = v.numpy() * at * 2 * b.numpy()[index] ** 2 if name == "times" else at * (1 + (name == "of_view"))
         np.testing.assert_allclose(got[0].numpy(), value, err_msg=name)
-        for sweep in ("interpreted", "machine", "jit"):
+        for sweep in SWEEPS:
             with jg.sweep(sweep):
                 for x, y in zip(jg.jit(jg.grad(loss, (0, 1)))(v, b, w), got):
                     np.testing.assert_allclose(x.numpy(), y.numpy(), err_msg=f"{name} {sweep}")

@@ -118,9 +118,7 @@ def _write_loop(w: Any, row: Row, items: dict[int, Row], operands: list[str]) ->
     carry = [f"{me}_carry{j}" for j in range(n)]
     for name, start, out in zip(carry, init, p["body"].outputs):
         w.lines.append(f"    {name} = {start}{'.copy()' if out.shape else ''}")
-    for k, item in items.items():
-        if n <= k < len(p["results"]) - 1:
-            w.lines.append(f"    {w._array(item)}[...] = 0")
+    stacked = {k: _stack(w, item, f"{me}_stack{k}") for k, item in items.items() if n <= k < len(p["results"]) - 1}
     most = "" if p["length"] is None else f"{p['length']}" if count is None else f"min(max({count}, 0), {p['length']})"
     w.lines += [f"    {me}_steps = 0", f"    while {f'{me}_steps < {most}' if most else 'True'}:"]
     pad = " " * 8
@@ -130,11 +128,11 @@ def _write_loop(w: Any, row: Row, items: dict[int, Row], operands: list[str]) ->
     w.lines.append(f"{pad}{me}_at = " + (f"{most} - 1 - {me}_steps" if p["reverse"] else f"{me}_steps"))
     for j, name in enumerate(carry):
         if outputs + j in items and p["length"] is not None:
-            w.lines.append(f"{pad}{w._array(items[outputs + j])}[{me}_at] = {name}")
+            w.lines.append(f"{pad}{stacked[outputs + j]}[{me}_at] = {name}")
     outs = _call(w, f"{me}_body", p["body"], [*consts, *carry, *[f"{x}[{me}_at]" for x in xs]], 2)
     for k in range(n, outputs):
         if k in items:
-            w.lines.append(f"{pad}{w._array(items[k])}[{me}_at] = {outs[k]}")
+            w.lines.append(f"{pad}{stacked[k]}[{me}_at] = {outs[k]}")
     for name, out in zip(carry, outs):
         w.lines.append(f"{pad}{name}_next = {out}")
     w.lines += [f"{pad}{name} = {name}_next" for name in carry]
@@ -144,6 +142,17 @@ def _write_loop(w: Any, row: Row, items: dict[int, Row], operands: list[str]) ->
             _assign(w, item, carry[k], 1)
         elif k == len(p["results"]) - 1:
             _assign(w, item, f"{me}_steps", 1)
+        elif is_number(item):
+            _assign(w, item, stacked[k], 1)
+
+
+def _stack(w: Any, item: Row, name: str) -> str:
+    """Where what the steps give is stacked up: one number, too, which is taken out afterwards."""
+    if is_number(item):
+        w.lines.append(f"    {name} = np.zeros({item.shape}, np.{_name(item)})")
+        return name
+    w.lines.append(f"    {w._array(item)}[...] = 0")
+    return w._array(item)
 
 
 def _assign(w: Any, item: Row, value: str, depth: int) -> None:
