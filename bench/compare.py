@@ -10,11 +10,11 @@ from __future__ import annotations
 import statistics
 from typing import NamedTuple
 
-from bench.contestants import EAGER, INTERPRETED, JIT
+from bench.contestants import EAGER, INTERPRETED, JIT, MACHINE, NUMBA_SWEEP
 from bench.measure import Result, Results
 from jitgrad.cli.table import duration, table, three_digits
 
-OURS = (JIT, EAGER, INTERPRETED, "jitgrad")
+OURS = (JIT, EAGER, INTERPRETED, NUMBA_SWEEP, MACHINE, "jitgrad")
 SMALLEST = 0.10
 """The smallest change that is mentioned, however quiet the runs were."""
 LIMIT = 1.3

@@ -20,6 +20,7 @@ DOUBLE_TOLERANCE = 1e-9
 EAGER = "jitgrad eager"
 JIT = "jitgrad JIT"
 INTERPRETED = "jitgrad interpreted"
+NUMBA_SWEEP, MACHINE = "jitgrad Numba", "jitgrad machine"
 NUMPY = "NumPy by hand"
 NUMBA = "Numba by hand"
 STRICT = "Numba by hand, IEEE"
@@ -73,7 +74,9 @@ class Workload(NamedTuple):
 def differentiated(problem: Problem, extra: Entrants | None = None, without: Collection[str] = ()) -> Workload:
     """Value and gradient of a problem for every contestant, some more in `extra`, and none of those in `without`."""
     args = functools.cache(problem.args)
-    ways = {JIT: _jit, INTERPRETED: _interpreted, TORCH: _torch, COMPILED: _compiled, JAX: _jax, AUTOGRAD: _autograd}
+    ours = {JIT: "auto", INTERPRETED: "interpreted", NUMBA_SWEEP: "numba", MACHINE: "machine"}
+    ways: dict[str, Callable] = {label: functools.partial(_jitgrad, sweep=sweep) for label, sweep in ours.items()}
+    ways |= {TORCH: _torch, COMPILED: _compiled, JAX: _jax, AUTOGRAD: _autograd}
     entrants: Entrants = {
         label: functools.partial(lambda way: way(problem, args()), way) for label, way in ways.items() if label not in without
     }
@@ -143,14 +146,6 @@ def _jitgrad(problem: Problem, args: tuple, sweep: str) -> Contestant:
     loss, given = _given(problem, load("jitgrad"), args)
     call = jg.jit(jg.value_and_grad(loss, argnums=tuple(range(problem.wrt))))
     return Contestant(call, tuple(given), flat, lambda: jg.sweep(sweep))
-
-
-def _jit(problem: Problem, args: tuple) -> Contestant:
-    return _jitgrad(problem, args, "auto")
-
-
-def _interpreted(problem: Problem, args: tuple) -> Contestant:
-    return _jitgrad(problem, args, "interpreted")
 
 
 def _torch(problem: Problem, args: tuple, compiled: bool = False) -> Contestant:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from bench.chain import ROWS
-from bench.contestants import EAGER, FLOOR, INTERPRETED, JAX, JIT, STRICT, TORCH, C
+from bench.contestants import EAGER, FLOOR, INTERPRETED, JAX, JIT, MACHINE, NUMBA_SWEEP, STRICT, TORCH, C
 from bench.measure import Results, Timing
 
 
@@ -88,7 +88,7 @@ def _steady(timings: Mapping[str, Timing], label: str) -> float | None:
 
 
 class Loss(NamedTuple):
-    """A contestant that was faster than jitgrad, or the interpreted sweep where it was faster than the JIT sweep."""
+    """A contestant that was faster than jitgrad, or another sweep where it was faster than the JIT sweep."""
 
     workload: str
     ours: str
@@ -99,6 +99,8 @@ class Loss(NamedTuple):
 NO_RIVALS = (EAGER, JIT, FLOOR, "numpy")
 """Who is never a rival: our other side, and what jitgrad cannot do without."""
 
+OTHER_SWEEPS = (INTERPRETED, NUMBA_SWEEP, MACHINE)
+
 
 def losses(results: Results) -> list[Loss]:
     """Every case in which somebody was faster, the worst first."""
@@ -107,7 +109,7 @@ def losses(results: Results) -> list[Loss]:
         ours = _steady(timings, base)
         for label in timings:
             theirs = _steady(timings, label)
-            rival = label not in NO_RIVALS and (label != INTERPRETED or base == JIT)
+            rival = label not in NO_RIVALS and (label not in OTHER_SWEEPS or base == JIT)
             if rival and ours is not None and theirs is not None and theirs < ours:
                 found.append(Loss(name, base, label, ours / theirs))
     return sorted(found, key=lambda loss: -loss.times_slower)

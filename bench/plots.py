@@ -9,7 +9,22 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from bench.contestants import AUTOGRAD, COMPILED, EAGER, FLOOR, INTERPRETED, JAX, JIT, NUMBA, NUMPY, STRICT, TORCH, C
+from bench.contestants import (
+    AUTOGRAD,
+    COMPILED,
+    EAGER,
+    FLOOR,
+    INTERPRETED,
+    JAX,
+    JIT,
+    MACHINE,
+    NUMBA,
+    NUMBA_SWEEP,
+    NUMPY,
+    STRICT,
+    TORCH,
+    C,
+)
 from bench.measure import Result, Results
 from bench.ops import FORWARD, GRADIENT
 
@@ -17,6 +32,8 @@ COLOURS = {
     JIT: "#0b5fa5",
     EAGER: "#4ea3e0",
     INTERPRETED: "#a9cfec",
+    NUMBA_SWEEP: "#7fb2dd",
+    MACHINE: "#5a94c8",
     NUMPY: "#777777",
     FLOOR: "#b8b8b8",
     NUMBA: "#2c8f4f",

@@ -7,7 +7,22 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from bench import threads
-from bench.contestants import AUTOGRAD, COMPILED, EAGER, FLOOR, INTERPRETED, JAX, JIT, NUMBA, NUMPY, STRICT, TORCH, C
+from bench.contestants import (
+    AUTOGRAD,
+    COMPILED,
+    EAGER,
+    FLOOR,
+    INTERPRETED,
+    JAX,
+    JIT,
+    MACHINE,
+    NUMBA,
+    NUMBA_SWEEP,
+    NUMPY,
+    STRICT,
+    TORCH,
+    C,
+)
 from bench.goals import Loss, Outcome
 from bench.imports import Size
 from bench.libraries import JAX_ASYNC, PEERS, versions, why_missing
@@ -15,7 +30,7 @@ from bench.measure import Result, Results, Timing
 from jitgrad.cli.compare import cpu
 from jitgrad.cli.table import duration, table, three_digits
 
-COLUMNS = (JIT, EAGER, INTERPRETED, FLOOR, NUMPY, NUMBA, STRICT, C, TORCH, COMPILED, JAX, AUTOGRAD)
+COLUMNS = (JIT, EAGER, INTERPRETED, NUMBA_SWEEP, MACHINE, FLOOR, NUMPY, NUMBA, STRICT, C, TORCH, COMPILED, JAX, AUTOGRAD)
 SWEEP = "op "
 """How the names of single operations begin."""
 

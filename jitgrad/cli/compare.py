@@ -1,4 +1,4 @@
-"""`jitgrad compare`: both sweeps on the three models, or on a function of the user's."""
+"""`jitgrad compare`: every sweep on the three models, or on a function of the user's."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 import jitgrad as jg
 from jitgrad.cli import data, output, target
-from jitgrad.cli.measure import SWEEPS, Comparison, Run, difference_of_sweeps, median, timed
+from jitgrad.cli.measure import LABELS, SWEEPS, Comparison, Run, differences_of_sweeps, median, timed
 from jitgrad.cli.progress import Progress
 from jitgrad.cli.table import duration, table, three_digits
 from jitgrad.cli.train import compare_models
@@ -52,7 +52,7 @@ def _demo(facts: dict[str, Any], steps: int, seed: int) -> list[Comparison]:
     print("loss, accuracy: on the quarter of the data that was held out")
     print(FIRST + _disk(results))
     print("a step: median; loss, gradients and new parameters")
-    print("gradients differ by: the largest difference between the two sweeps at the same parameters")
+    print("gradients differ by: the largest difference from the interpreted ones at the same parameters")
     return results
 
 
@@ -75,7 +75,7 @@ def _own(facts: dict[str, Any], steps: int, own: target.Target) -> list[Comparis
 
 
 def compare_target(own: target.Target, steps: int) -> Comparison:
-    """Value and gradient of the user's function with both sweeps."""
+    """Value and gradient of the user's function with every sweep."""
     runs = {}
     with Progress(len(SWEEPS) * steps) as progress:
         for sweep in SWEEPS:
@@ -83,8 +83,7 @@ def compare_target(own: target.Target, steps: int) -> Comparison:
             with jg.sweep(sweep):
                 times, value = _timed_calls(own, gradient, steps, progress)
             runs[sweep] = Run(sweep, value, times[0], median(times), report=str(gradient.report()))
-    gap = difference_of_sweeps(lambda: own.call(gradient, *own.arguments)[1])
-    return Comparison(own.name, runs["interpreted"], runs["jit"], gap)
+    return Comparison(own.name, runs, differences_of_sweeps(lambda: own.call(gradient, *own.arguments)[1]))
 
 
 def _timed_calls(own: target.Target, gradient: Any, steps: int, progress: Progress) -> tuple[list[float], float]:
@@ -105,23 +104,23 @@ def results_table(results: list[Comparison], head: tuple[str, ...] = HEAD) -> st
     """The one table; `head` chooses its columns."""
     rows = []
     for comparison in results:
-        for run in (comparison.interpreted, comparison.jit):
+        for run in comparison.runs.values():
             cells = dict(zip(HEAD, _cells(comparison, run)))
             rows.append([cells[column] for column in head])
     return table(head, rows, right=range(2, len(head)))
 
 
 def _cells(comparison: Comparison, run: Run) -> tuple[str, ...]:
-    is_jit = run is comparison.jit
+    first = run.sweep == SWEEPS[0]
     return (
-        "" if is_jit else comparison.name,
-        "JIT" if is_jit else run.sweep,
+        comparison.name if first else "",
+        LABELS[run.sweep],
         f"{run.loss:.4f}",
         "" if run.accuracy is None else f"{100 * run.accuracy:.1f} %",
         ("*" if run.from_disk else "") + duration(run.first),
         duration(run.steady),
-        three_digits(comparison.speed_up) if is_jit else "1",
-        f"{comparison.difference:.1e}" if is_jit else "",
+        "1" if first else three_digits(comparison.speed_up(run.sweep)),
+        "" if first else f"{comparison.differences[run.sweep]:.1e}",
     )
 
 

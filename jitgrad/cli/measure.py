@@ -1,4 +1,4 @@
-"""One function with one sweep, timed; and how far the gradients of the two sweeps are apart."""
+"""One function with one sweep, timed; and how far the gradients of the sweeps are apart."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ import numpy as np
 
 import jitgrad as jg
 
-SWEEPS = ("interpreted", "jit")
+SWEEPS = ("interpreted", "numba", "machine", "jit")
+LABELS = {"interpreted": "interpreted", "numba": "Numba", "machine": "machine", "jit": "JIT"}
 
 
 @dataclass
@@ -35,16 +36,19 @@ class Run:
 
 @dataclass
 class Comparison:
-    """Both sweeps on the same work, and the largest absolute difference between their gradients."""
+    """All sweeps on the same work, and the largest absolute difference between the gradients of each and the first's."""
 
     name: str
-    interpreted: Run
-    jit: Run
-    difference: float
+    runs: dict[str, Run]
+    differences: dict[str, float]
 
     @property
-    def speed_up(self) -> float:
-        return self.interpreted.steady / self.jit.steady
+    def jit(self) -> Run:
+        return self.runs["jit"]
+
+    def speed_up(self, sweep: str) -> float:
+        """How many times quicker than interpreted a step is."""
+        return self.runs["interpreted"].steady / self.runs[sweep].steady
 
 
 def median(times: list[float]) -> float:
@@ -59,13 +63,13 @@ def timed(call: Callable, *operands: Any) -> tuple[float, Any]:
     return time.perf_counter() - begin, result
 
 
-def difference_of_sweeps(gradient: Callable, *operands: Any) -> float:
-    """The largest absolute difference between what `gradient(*operands)` gives with the two sweeps."""
+def differences_of_sweeps(gradient: Callable, *operands: Any) -> dict[str, float]:
+    """The largest absolute difference between what `gradient(*operands)` gives with each sweep and with the first."""
     results = []
     for sweep in SWEEPS:
         with jg.sweep(sweep):
             results.append([np.asarray(g.numpy(), np.float64) for g in leaves(gradient(*operands))])
-    return largest_difference(*results)
+    return {sweep: largest_difference(results[0], found) for sweep, found in zip(SWEEPS, results)}
 
 
 def leaves(tree: Any) -> Iterator[Any]:

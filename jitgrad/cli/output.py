@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from jitgrad.cli.errors import UsageError
-from jitgrad.cli.measure import Comparison
+from jitgrad.cli.measure import LABELS, SWEEPS, Comparison
 from jitgrad.cli.table import three_digits
 
 
@@ -54,12 +54,12 @@ def _entries(comparison: Comparison) -> list[dict[str, Any]]:
             "accuracy": run.accuracy,
             "first_gradient_s": run.first,
             "step_s": run.steady,
-            "speed_up": comparison.speed_up if run is comparison.jit else 1.0,
-            "largest_gradient_difference": comparison.difference,
+            "speed_up": comparison.speed_up(run.sweep),
+            "largest_gradient_difference": comparison.differences[run.sweep],
             "kernels_from_disk_cache": run.from_disk,
             "losses": run.losses,
         }
-        for run in (comparison.interpreted, comparison.jit)
+        for run in comparison.runs.values()
     ]
 
 
@@ -87,7 +87,7 @@ def write_plot(file: str, title: str, results: list[Comparison]) -> None:
 
 def _draw_losses(axes: Any, results: list[Comparison]) -> None:
     for i, comparison in enumerate(results):
-        axes.plot(comparison.interpreted.losses, color=f"C{i}", linewidth=3, alpha=0.35)
+        axes.plot(comparison.runs["interpreted"].losses, color=f"C{i}", linewidth=3, alpha=0.35)
         axes.plot(comparison.jit.losses, color=f"C{i}", linewidth=1, linestyle="--", label=comparison.name)
     axes.set(xlabel="step", ylabel="training loss", title="loss (wide: interpreted, dashed: JIT)", yscale="log")
     axes.legend()
@@ -95,14 +95,14 @@ def _draw_losses(axes: Any, results: list[Comparison]) -> None:
 
 def _draw_times(axes: Any, results: list[Comparison]) -> None:
     places = range(len(results))
-    for shift, sweep in ((-0.2, "interpreted"), (0.2, "jit")):
-        heights = [1e6 * getattr(c, sweep).steady for c in results]
-        axes.bar([p + shift for p in places], heights, 0.4, label="JIT" if sweep == "jit" else sweep)
+    for i, sweep in enumerate(SWEEPS):
+        heights = [1e6 * c.runs[sweep].steady for c in results]
+        axes.bar([p + 0.2 * i - 0.3 for p in places], heights, 0.2, label=LABELS[sweep])
     for place, comparison in zip(places, results):
-        text = f"{three_digits(comparison.speed_up)} times"
-        axes.text(place + 0.2, 1e6 * comparison.jit.steady, text, ha="center", va="bottom", fontsize=8)
+        text = f"{three_digits(comparison.speed_up('jit'))} times"
+        axes.text(place + 0.3, 1e6 * comparison.jit.steady, text, ha="center", va="bottom", fontsize=8)
     axes.set_xticks(list(places), [c.name for c in results])
-    shortest = 1e6 * min(min(c.interpreted.steady, c.jit.steady) for c in results)
+    shortest = 1e6 * min(run.steady for c in results for run in c.runs.values())
     axes.set(ylabel="a step, µs", title="steady time a step", yscale="log")
     axes.set_ylim(bottom=10 ** math.floor(math.log10(shortest) - 0.3))  # log bars have no zero: begin at a round number
     axes.legend()

@@ -10,10 +10,11 @@ import jitgrad as jg
 TARGET_HELP = "the function `function` of the file `path/to/file.py`, which also offers example_args()"
 
 COMPARE = """\
-Train three models on real data, with the interpreted sweep (NumPy, one call a row of the tape) and with the JIT sweep
-(machine code), with the same code, and compare: loss, accuracy, time to the first gradient, time a step, gradients.
+Train three models on real data with the same code and every sweep (interpreted: NumPy, one call a row of the tape; Numba:
+@njit functions; machine: instructions; JIT: machine code), and compare: loss, accuracy, time to the first gradient,
+time a step, gradients.
 
-With TARGET, a function of your own is differentiated with both sweeps instead. It takes tensors and returns a scalar
+With TARGET, a function of your own is differentiated with every sweep instead. It takes tensors and returns a scalar
 tensor; example_args() in the same file returns a tuple of its arguments (tensors, NumPy arrays or numbers).
 """
 COMPARE_EXAMPLES = """\
@@ -59,7 +60,7 @@ def _command(commands: Any, name: str, summary: str, about: str, examples: str) 
 
 
 def _add_compare(commands: Any) -> None:
-    parser = _command(commands, "compare", "compare the interpreted and the JIT sweep", COMPARE, COMPARE_EXAMPLES)
+    parser = _command(commands, "compare", "compare the sweeps: interpreted, Numba, machine, JIT", COMPARE, COMPARE_EXAMPLES)
     parser.add_argument("target", nargs="?", metavar="TARGET", help=f"{TARGET_HELP}; without it, the three models")
     parser.add_argument("--json", metavar="FILE", help="also write everything, with loss curves, as JSON")
     parser.add_argument("--plot", metavar="FILE.png", help="also draw loss curves and times (needs matplotlib)")

@@ -50,7 +50,7 @@ def sentence(capsys: pytest.CaptureFixture, argv: list[str]) -> str:
 
 
 @pytest.mark.parametrize("real", [True, False])
-def test_the_main_job(real, capsys, monkeypatch):
+def test_the_main_job(real, capsys, monkeypatch, compiled_by_numba):
     if not real:
         monkeypatch.setitem(sys.modules, "sklearn", None)
         monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
@@ -59,17 +59,19 @@ def test_the_main_job(real, capsys, monkeypatch):
     assert out.err == ""
     assert ("pip install 'jitgrad[demo]'" not in out.out) is real
     assert "float32" in out.out
-    assert [out.out.count(f"  {sweep}  ") for sweep in ("interpreted", "JIT")] == [3, 3]
+    assert [out.out.count(f"  {sweep}  ") for sweep in ("interpreted", "Numba", "machine", "JIT")] == [3, 3, 3, 3]
     found = json.loads(Path("result.json").read_text())
     assert (found["dtype"], found["real_data"]) == ("float32", real)
     for name in ("sigmoid neuron", "logistic regression", "two-layer network"):
-        slow, fast = (r for r in found["results"] if r["model"] == name)
-        assert (slow["sweep"], fast["sweep"], len(fast["losses"])) == ("interpreted", "jit", 40)
-        assert fast["losses"][-1] < 0.8 * fast["losses"][0]
-        assert fast["largest_gradient_difference"] < 1e-5
-        np.testing.assert_allclose(slow["losses"], fast["losses"], rtol=1e-3)
-        assert 0.7 < fast["accuracy"] == pytest.approx(slow["accuracy"], abs=0.01)
-        assert min(r[k] for r in (slow, fast) for k in ("first_gradient_s", "step_s", "speed_up")) > 0
+        slow, *others = (r for r in found["results"] if r["model"] == name)
+        assert [r["sweep"] for r in (slow, *others)] == ["interpreted", "numba", "machine", "jit"]
+        for fast in others:
+            assert len(fast["losses"]) == 40
+            assert fast["losses"][-1] < 0.8 * fast["losses"][0]
+            assert fast["largest_gradient_difference"] < 1e-5
+            np.testing.assert_allclose(slow["losses"], fast["losses"], rtol=1e-3)
+            assert 0.7 < fast["accuracy"] == pytest.approx(slow["accuracy"], abs=0.01)
+            assert min(r[k] for r in (slow, fast) for k in ("first_gradient_s", "step_s", "speed_up")) > 0
 
 
 def test_own_function(capsys):
