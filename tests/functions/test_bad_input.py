@@ -272,7 +272,7 @@ CASES: dict[str, list[tuple[str, type[Exception], str]]] = {
         ("x.add(x, alpha='a')", TypeError, "add: alpha must be a number, not str"),
         ("'a' * x", TypeError, r"an index or a count must be an int.*not float32\[2, 3\]"),
         ("jitgrad.jit(lambda v: 1 if v > 0 else 2)(x[0, 0])", TracedValueError, r"under jit and vmap there is none yet.*where"),
-        ("jitgrad.sweep('fast')", ValueError, "sweep must be one of auto, interpreted, machine, jit"),
+        ("jitgrad.sweep('fast')", ValueError, "sweep must be one of auto, interpreted, numba, machine, jit"),
         ("x.div(2, rounding_mode='up')", RuntimeError, "None, 'trunc' or 'floor', not 'up'"),
         ("x.clamp()", RuntimeError, "clamp needs min, max or both"),
         ("x.norm(p='nuclear')", ValueError, "p must be a number, inf, -inf or 'fro'"),

@@ -225,3 +225,11 @@ def test_kernels_take_whole_numbers_and_mixed_ones_as_float64():
 
 def test_the_names_of_the_written_functions_are_numbas():
     assert namespace()["exp"] is kernels.exp
+
+
+def test_a_number_taken_out_of_an_array_goes_into_a_loop(compiled_by_numba):
+    def f(x):
+        y = x * 2
+        return jg.scan(lambda c, a: (c * a, c + a), y[2], y)
+
+    same_bits(lambda x: list(f(x)), jg.tensor([1.0, 2.0, 3.0], dtype=jg.float64))

@@ -24,6 +24,8 @@ def operand(w: Any, x: Row) -> str:
     name = w._array(source)
     if x.shape == w.plan.owner(source).shape and part.strides == contiguous(x.shape) and not offset:
         return name
+    if not x.shape:
+        return w._element(source, offset, (), ())
     w.copies += 1
     copy = f"copy{w.copies}"
     w.lines.append(f"    {copy} = np.empty({x.shape}, np.{_name(x)})")
@@ -31,7 +33,7 @@ def operand(w: Any, x: Row) -> str:
     index = ", ".join(f"d{d}" for d in range(x.ndim))
     strides = tuple(0 if n == 1 else s for n, s in zip(x.shape, part.strides))
     w.lines.append(f"{'    ' * (x.ndim + 1)}{copy}[{index}] = {w._element(source, offset, strides, x.shape)}")
-    return copy if x.shape else f"{copy}[()]"
+    return copy
 
 
 def write_running(w: Any, row: Row) -> None:

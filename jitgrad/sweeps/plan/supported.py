@@ -36,8 +36,9 @@ WITHOUT_HALVES = Target(dtypes=NATIVE_DTYPES - {np.dtype("float16")})
 
 def why_no_kernel(row: Row, target: Target) -> str:
     """Why NumPy runs a row ("" if the target can)."""
-    if not target.dtypes.issuperset([x.dtype for x in (row, *row.inputs) if x.dtype in NATIVE_DTYPES]):
-        return f"no kernel for {row.dtype.name}"
+    for dtype in (row.dtype, *(x.dtype for x in row.inputs)):
+        if dtype in NATIVE_DTYPES - target.dtypes:
+            return f"no kernel for {dtype.name}"
     if row.op.fold is not None:
         supported = row.inputs[0].dtype in NATIVE_DTYPES and row.dtype != BOOL
         return "" if supported else f"no kernel for {row.dtype.name}"
