@@ -166,6 +166,7 @@ def _assign(w: Any, item: Row, value: str, depth: int) -> None:
 
 def _call(w: Any, name: str, tape: Tape, operands: list[str], depth: int) -> list[str]:
     """The call of the function of a tape, which is put before this one; expressions for its outputs."""
+    shapes = [out.shape for out in tape.outputs]
     tape, plan = whole_plan(tape, w.plan.target)
     given = dict(zip(tape.inputs, operands))
     phases = [phase for phase in plan.phases if phase.levels]
@@ -185,7 +186,7 @@ def _call(w: Any, name: str, tape: Tape, operands: list[str], depth: int) -> lis
         targets = "".join(f"{found[row]}, " for row in inner.returned)
         w.lines.append(f"{pad}{f'{targets}= ' if targets else ''}{w.name}_{name}({', '.join(arguments)})")
     outs = []
-    for out in tape.outputs:
+    for out, shape in zip(tape.outputs, shapes):
         source = plan.results.get(out, out)
         if source.op is CONST:
             text = type(w)(w.phase, plan, tape.rows, w.scalars)._number(source)
@@ -196,6 +197,9 @@ def _call(w: Any, name: str, tape: Tape, operands: list[str], depth: int) -> lis
             text = found[source] if out.shape == () else f"np.full({out.shape}, {found[source]}, np.{_name(out)})"
         else:
             text = found[source] if source.shape == out.shape else f"{found[source]}.reshape({out.shape})"
+        if out.shape != shape:  # a number, of which there was a view
+            text = f"{text}.reshape(-1)[0]" if out.shape else text
+            text = f"np.full({shape}, {text}, np.{_name(out)})" if shape else text
         outs.append(text)
     return outs
 
