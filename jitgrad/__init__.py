@@ -3,7 +3,7 @@
 import importlib
 
 from jitgrad import _checkout  # isort: skip  # first: finds the kernels
-from jitgrad import autograd, dtypes, errors, func, functions, linalg, ops
+from jitgrad import autograd, cuda, dtypes, errors, func, functions, linalg, ops
 from jitgrad.autograd.modes import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 from jitgrad.base.settings import config
 from jitgrad.base.signals import importing as _importing
@@ -50,7 +50,7 @@ _LATER = {
 _HOME = {name: module for module, names in _LATER.items() for name in names}
 
 _offered = [name for name, value in globals().items() if name[0] != "_" and not isinstance(value, type(_checkout))]
-__all__ = sorted({*_offered, "autograd", "errors", "func", "linalg", "testing", "bfloat16", *_HOME} - {"VERSION"})
+__all__ = sorted({*_offered, "autograd", "cuda", "errors", "func", "linalg", "testing", "bfloat16", *_HOME} - {"VERSION"})
 
 
 def __dir__() -> list[str]:

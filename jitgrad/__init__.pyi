@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from jitgrad import autograd as autograd
+from jitgrad import cuda as cuda
 from jitgrad import dtypes as dtypes
 from jitgrad import errors as errors
 from jitgrad import func as func

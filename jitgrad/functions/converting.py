@@ -69,6 +69,12 @@ def cpu(self: Tensor) -> Tensor:
     return self
 
 
+def cuda(self: Tensor, device: Any = "cuda", non_blocking: bool = False) -> Tensor:
+    """This tensor on a GPU; RuntimeError, since this version computes on the CPU."""
+    only_cpu(f"cuda:{device}" if isinstance(device, int) else device or "cuda")
+    return self
+
+
 def new_tensor(self: Tensor, data_: Any, *, dtype: Any = None, requires_grad: bool = False) -> Tensor:
     """`tensor(data)` in the dtype of this tensor, unless another is given."""
     return data.tensor(data_, dtype=dtype or self.dtype, requires_grad=requires_grad)
@@ -108,6 +114,7 @@ METHODS: dict[str, Any] = {
     "type_as": checked(type_as),
     "contiguous": contiguous,
     "cpu": cpu,
+    "cuda": cuda,
     "new_tensor": new_tensor,
     "new_zeros": new_zeros,
     "new_ones": new_ones,

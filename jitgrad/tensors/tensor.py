@@ -72,6 +72,11 @@ class Tensor(Values):
         return CPU
 
     @property
+    def is_cuda(self) -> bool:
+        """Whether the values are on a GPU: False."""
+        return False
+
+    @property
     def requires_grad(self) -> bool:
         """Whether operations on this tensor are recorded."""
         requires = self._row is not None and self._row.requires
