@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import jitgrad as jg
-from tests.ops.test_every_op import CASES, SMOOTH, Case, applied, close, converted, floating
+from tests.helpers.cases import CASES, SMOOTH, Case, applied, close, converted, floating
 
 ALL = [c._replace(operands=[converted(x, "int64") for x in c.operands]) if c.op.result == "integer" else c for c in CASES]
 """Every row on operands that it accepts."""

@@ -9,7 +9,7 @@ import scipy.sparse
 
 import jitgrad as jg
 from jitgrad.func.sparse import Compression, pattern_of
-from tests.ops.test_every_op import SMOOTH, Case, applied, floating
+from tests.helpers.cases import SMOOTH, Case, applied, floating
 
 
 def data(*shape, seed=0):

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import jitgrad as jg
+from tests.helpers.cases import CASES, applied, converted
 from tests.helpers.sweeps import SWEEPS
-from tests.ops.test_every_op import CASES, applied, converted
 
 HALVES = (jg.float16, jg.bfloat16)
 ULP = {"float16": 2.0**-10, "bfloat16": 2.0**-7}

@@ -3,7 +3,6 @@
 import itertools
 import math
 import statistics
-import warnings
 
 import numpy as np
 import pytest
@@ -14,6 +13,8 @@ from jitgrad.errors import TracedValueError
 from tests.helpers.sweeps import SWEEPS
 
 NUMBERS = [2.5, 0.1, -3.0, np.float64(2.5), np.float32(0.1), np.float16(0.5), np.int64(3), np.int32(3), np.int8(3)]
+
+
 OF_ONE = {
     "doubled": lambda c: c * 2,
     "as a fraction": lambda c: c / 7,
@@ -39,6 +40,8 @@ OF_ONE = {
     "of NumPy": lambda c: np.exp(c) * c,
     "reflected": lambda c: jg.atan2(c, 2.0),
 }
+
+
 WITH_A_TENSOR = {
     "product": lambda x, c: x * c,
     "sum": lambda x, c: c + x,
@@ -141,96 +144,6 @@ def test_callbacks_of_solvers_are_exact():
         assert abs(integrate.quad(f, 0, 2)[0] - math.sqrt(math.pi) / 2 * math.erf(2)) < 1e-13
 
 
-# Ints that change.
-
-STEPS = {
-    "product": lambda x, t: x * t,
-    "power": lambda x, t: x / (1 - 0.9**t),
-    "sums": lambda x, t: x * (2 * t - 1) + t // 2 - t % 3,
-    "index": lambda x, t: x[t % 3],
-    "loop": lambda x, t: jg.fori_loop(0, t, lambda i, v: v * 1.5, x),
-    "choice": lambda x, t: jg.cond(t > 4, jg.sin, jg.cos, x),
-    "comparison": lambda x, t: jg.where(x > t, x, t),
-    "in a list": lambda x, t: x * {"t": [t]}["t"][0],
-}
-NEEDED = {
-    "range": lambda x, t: sum([x] * t, x),
-    "shape": lambda x, t: jg.ones(t + 1) * x[0],
-    "branch": lambda x, t: x if t % 2 else -x,
-    "type": lambda x, t: x * 2 if isinstance(t, int) else x,
-    "key": lambda x, t: x * dict.fromkeys(range(99), 2.0)[t],
-    "dimension": lambda x, t: x.reshape(1, 3).sum(t % 2),
-    "text": lambda x, t: x * float(f"{t}"),
-    "power": lambda x, t: x * 2**t,
-}
-
-
-def recordings(f):
-    return len(f._compiled)
-
-
-@pytest.mark.parametrize("name", STEPS)
-@pytest.mark.parametrize("guard", [False, True])
-def test_an_int_that_changes_is_recorded_a_few_times(name, guard):
-    f, x = jg.jit(STEPS[name], guard=guard), jg.tensor([0.5, 1.5, 2.5])
-    for t in [*range(1, 12), 3, 200, 7]:
-        t = t % 8 if name == "loop" else t
-        want = STEPS[name](x, t)
-        got = f(x, t)
-        assert got.dtype is want.dtype
-        np.testing.assert_allclose(got.numpy(), want.numpy(), rtol=1e-6)
-    assert recordings(f) == 3
-
-
-@pytest.mark.parametrize("name", NEEDED)
-def test_an_int_whose_value_is_needed_stays_in_the_key(name):
-    f, x = jg.jit(NEEDED[name]), jg.tensor([0.5, 1.5, 2.5])
-    for t in range(1, 8):
-        np.testing.assert_allclose(f(x, t).numpy(), NEEDED[name](x, t).numpy(), rtol=1e-6)
-    assert recordings(f) == 7
-
-
-def test_results_are_of_the_same_kind_at_every_call():
-    f = jg.jit(lambda x, t: {"x": x * t, "t": t, "next": [t + 1]})
-    for t in range(6):
-        found = f(jg.ones(1), t)
-        assert (found["t"], found["next"]) == (t, [t + 1])
-        assert type(found["t"]) is int
-    for t in range(6):
-        assert type(jg.jit(lambda c, t: c * t)(2.0, t)) is jg.Tensor
-
-
-def test_ints_that_grow_and_ints_that_are_large():
-    x = jg.ones(2, dtype=jg.float64)
-    f = jg.jit(lambda x, t: x * (t * t * t))
-    for t in (2, 3, 4, 5, 3_000_000, -3_000_001):
-        assert f(x, t).tolist() == [float(t**3)] * 2
-    g = jg.jit(lambda x, t: x * t)
-    for t in (1, 2, 3, 2**40, -(2**40), 2**31, 2**31 - 1, True):
-        assert g(x, t).tolist() == [float(t)] * 2
-
-
-def test_many_values_of_an_int_that_is_needed_are_worth_a_warning():
-    f = jg.jit(lambda x, n: sum([x] * n, x))
-    with warnings.catch_warnings(record=True) as found:
-        warnings.simplefilter("always")
-        with jg.sweep("interpreted"):
-            for n in range(40):
-                f(jg.ones(1), n)
-    assert [str(w.message).startswith("<lambda> has been recorded 32 times") for w in found] == [True]
-
-
-def test_only_the_ints_that_change_are_inputs_and_native_code_keeps_them_fixed():
-    f = jg.jit(lambda x, n, t: sum([x * t] * n, x))
-    x = jg.ones(2)
-    for t in range(9):
-        assert f(x, 1 + t % 2, t).tolist() == [1.0 + (1 + t % 2) * t] * 2
-    assert recordings(f) <= 6
-    assert len(f.compile(x, 2, 3).arguments.values()) == 1
-
-
-# Arrays.
-
 OF_ARRAYS = {
     "grad": lambda f, x, y: jg.grad(f)(x, y),
     "value_and_grad": lambda f, x, y: jg.value_and_grad(f)(x, y)[0],
@@ -308,6 +221,8 @@ def test_the_text_of_a_float_is_no_constant():
 
 
 INTEGERS = np.arange(3)
+
+
 BESIDE_ARRAYS = [
     lambda x: x * INTEGERS,
     lambda x: INTEGERS + x,
@@ -373,6 +288,8 @@ def test_what_stays_pythons_is_refused():
 
 
 T32, T64 = jg.tensor(0.3), jg.tensor(0.3, dtype=jg.float64)
+
+
 TOGETHER = [
     lambda c: jg.stack([c, T32]),
     lambda c: jg.stack([T64, c]),

@@ -20,7 +20,7 @@ from jitgrad.ops.choosing import (
 from jitgrad.sweeps.machine import assembly, handlers
 from jitgrad.sweeps.machine.machine import MANY_ROWS, Machine, is_better
 from jitgrad.sweeps.plan.segments import MOST_ROWS
-from tests.ops.test_every_op import SPECIAL, applied, legal, prepared, tensors
+from tests.helpers.cases import SPECIAL, applied, legal, prepared, tensors
 from tests.sweeps.test_random_tapes import COMMON
 
 

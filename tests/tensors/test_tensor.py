@@ -17,15 +17,16 @@ from jitgrad.ops import TABLE
 
 quick = pytest.mark.quick
 
+
 NAMES = ("bool", "uint8", "int8", "int16", "int32", "int64", "float16", "bfloat16", "float32", "float64")
+
+
 SHORT = dict(zip(("b", "u", "i8", "i16", "i32", "i64", "f16", "bf", "f32", "f64"), NAMES))
 
 
 def text(x: Any) -> str:
     return repr(x).replace("jitgrad.", "")
 
-
-# Creation.
 
 MADE = [
     (lambda: tensor(1), "tensor(1)"),
@@ -91,8 +92,6 @@ def test_empty_and_random() -> None:
     assert jg.rand(2, generator=np.random.default_rng(0), requires_grad=True).requires_grad
 
 
-# Dtypes.
-
 PROMOTED = """
      b   u   i8  i16 i32 i64 f16 bf  f32 f64
 b    b   u   i8  i16 i32 i64 f16 bf  f32 f64
@@ -106,7 +105,11 @@ bf   bf  bf  bf  bf  bf  bf  f32 bf  f32 f64
 f32  f32 f32 f32 f32 f32 f32 f32 f32 f32 f64
 f64  f64 f64 f64 f64 f64 f64 f64 f64 f64 f64
 """
+
+
 ROWS = [line.split() for line in PROMOTED.strip().splitlines()]
+
+
 CATEGORY = {name: 0 if name == "bool" else 1 if "int" in name else 2 for name in NAMES}
 
 
@@ -197,9 +200,6 @@ def test_dtype_arguments_and_conversions() -> None:
     assert tensor([1, 2], dtype=jg.int8).max().dtype is jg.int8
 
 
-# Printing.
-
-
 @quick
 def test_printing() -> None:
     x = tensor([1.0, 2.0], requires_grad=True)
@@ -227,9 +227,6 @@ def test_printing() -> None:
     }
     for name, y in names.items():
         assert repr(y.grad_fn) == f"<{name}>"
-
-
-# Out to Python and NumPy.
 
 
 @quick
@@ -296,76 +293,6 @@ def test_numpy_memory() -> None:
     assert np.array(x).dtype == np.float32
     assert np.asarray(x, dtype=np.float64).dtype == np.float64
     assert tensor([1.0], requires_grad=True).numpy(force=True).shape == (1,)
-
-
-@quick
-def test_numpy_functions_mean_what_they_mean_to_numpy() -> None:
-    data = np.array([[1.0, 5.0, 2.0], [4.0, 3.0, 6.0]])
-    x = tensor(data, requires_grad=True)
-    same: list[Any] = [
-        np.sin,
-        np.exp,
-        np.negative,
-        np.square,
-        np.sum,
-        np.mean,
-        np.std,
-        np.var,
-        np.max,
-        np.min,
-        np.ravel,
-        np.transpose,
-        np.linalg.norm,
-        np.argmax,
-        np.cumsum,
-        np.isnan,
-        np.shape,
-        np.ndim,
-        np.size,
-        np.prod,
-        lambda a: np.max(a, axis=0),
-        lambda a: np.std(a, axis=1, ddof=1),
-        lambda a: np.sum(a, axis=(0, 1), keepdims=True),
-        lambda a: np.split(a, 3, axis=1)[1],
-        lambda a: np.split(a, [1], axis=1)[1],
-        lambda a: np.clip(a, 2, 4),
-        lambda a: np.concatenate([a, a], axis=1),
-        lambda a: np.stack([a, a]),
-        lambda a: np.where(a > 2, a, 0),
-        lambda a: np.add(a, 1),
-        lambda a: np.maximum(a, 3.0),
-        lambda a: np.matmul(a, a.T),
-        lambda a: np.dot(a, a.T),
-        lambda a: np.moveaxis(a, 0, 1),
-        lambda a: np.expand_dims(a, 1),
-        lambda a: np.flip(a),
-        lambda a: np.round(a / 3, 1),
-        lambda a: np.power(a, 2),
-        lambda a: np.nonzero(a > 2)[1],
-        lambda a: np.squeeze(a[None]),
-        lambda a: data * a,
-        lambda a: data[0] @ a.T,
-        lambda a: np.float64(2) - a,
-        lambda a: np.reshape(a, (3, 2)),
-        lambda a: np.any(a > 5),
-        lambda a: np.cumsum(a, axis=1),
-        lambda a: np.linalg.norm(a, axis=1),
-        lambda a: np.zeros_like(a),
-    ]
-    for function in same:
-        wanted, got = function(data), function(x)
-        if isinstance(got, jg.Tensor):
-            np.testing.assert_allclose(got.detach().numpy(), wanted)
-        else:
-            assert got == wanted
-    assert np.sin(x).requires_grad
-    for name, op in TABLE.items():
-        ufunc = getattr(np, name, None)
-        if op.elementwise and isinstance(ufunc, np.ufunc) and ufunc.nin == 1 and name != "bitwise_not":
-            assert isinstance(ufunc(x), jg.Tensor)
-
-
-# Every row.
 
 
 @quick

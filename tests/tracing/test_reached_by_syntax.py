@@ -1,0 +1,88 @@
+"""What a function reads by syntax, from defaults and from base classes is looked at again, as everything else from outside."""
+
+from __future__ import annotations
+
+import functools
+from collections import deque
+
+import jitgrad as jg
+
+
+class Items:
+    """A container of the user's own, and one that inherits from it."""
+
+    bias = 1.0
+
+    def __init__(self):
+        self.held = [1.0, 2.0]
+
+    def __getitem__(self, i):
+        return self.held[i]
+
+    def __iter__(self):
+        return iter(self.held)
+
+    def __len__(self):
+        return len(self.held)
+
+    def scaled(self, x):
+        return x * self.bias
+
+    @functools.cached_property
+    def total(self):
+        return sum(self.held)
+
+
+class MoreItems(Items):
+    def scaled(self, x):
+        return super().scaled(x) + self.held[0]
+
+
+def with_defaults(x, held=[1.0], *, named={"deep": [[[[[[2.0]]]]]]}):  # noqa: B006
+    return x * held[0] * named["deep"][0][0][0][0][0][0]
+
+
+def test_what_is_reached_by_syntax_defaults_and_inheritance_is_looked_at_again(monkeypatch):
+    items, more, first, numbers, queue, octets = Items(), MoreItems(), [2.0], {1.0, 2.0}, deque([1.0, 2.0], 2), bytearray(b"ab")
+    functions = [
+        lambda x: x * items[0],
+        lambda x: sum(x * v for v in items),
+        lambda x: x * len(items),
+        more.scaled,
+        lambda x: x * Items().bias,
+        functools.partial(lambda held, x: x * held[0], first),
+        with_defaults,
+        lambda x: x * sum(numbers),
+        lambda x: x * queue[0],
+        lambda x: x * octets[0],
+        lambda x: MoreItems().scaled(x),
+        lambda x: x * jg.tensor(0.1).double(),
+        lambda x: x * items.total,
+    ]
+    compiled = [(f, jg.jit(f)) for f in functions]
+    changes = [
+        lambda: None,
+        lambda: items.held.append(4.0),
+        lambda: items.held.__setitem__(0, 5.0),
+        lambda: more.held.__setitem__(0, 5.0),
+        lambda: monkeypatch.setattr(Items, "bias", 3.0),
+        lambda: first.__setitem__(0, 7.0),
+        lambda: with_defaults.__defaults__[0].__setitem__(0, 3.0),
+        lambda: with_defaults.__kwdefaults__["named"]["deep"][0][0][0][0][0].__setitem__(0, 9.0),
+        lambda: numbers.add(4.0),
+        lambda: queue.append(8.0),
+        lambda: octets.__setitem__(0, 3),
+        lambda: monkeypatch.setattr(Items, "scaled", lambda self, x: x * 17),
+        lambda: monkeypatch.setattr(MoreItems, "scaled", lambda self, x: x * 19),
+        lambda: setattr(more, "scaled", lambda x: x * 23),
+        lambda: monkeypatch.setitem(globals(), "MoreItems", Items),
+        lambda: jg.set_default_dtype(jg.float64),
+    ]
+    try:
+        for change in changes:
+            change()
+            for f, g in compiled:
+                expected = float(f(jg.tensor(1.0)))
+                assert [float(g(jg.tensor(1.0))) for _ in range(2)] == [expected] * 2
+    finally:
+        jg.set_default_dtype(jg.float32)
