@@ -14,6 +14,7 @@ FILES = [
     for path in sorted((ROOT / folder).rglob("*.py"))
     if folder == "kernels" or "kernels" not in path.relative_to(ROOT).parts
 ]
+TESTS = [path for folder in ("tests", "bench", "examples") for path in sorted((ROOT / folder).rglob("*.py"))]
 MOST_LINES, MOST_LINES_OF_A_FUNCTION = 400, 50
 
 
@@ -27,7 +28,7 @@ def _length(function: ast.FunctionDef) -> int:
 
 @pytest.mark.skipif(not FILES, reason="there is no checkout around these tests")
 def test_files_are_short():
-    lengths = {str(path.relative_to(ROOT)): len(path.read_text(encoding="utf-8").splitlines()) for path in FILES}
+    lengths = {str(path.relative_to(ROOT)): len(path.read_text(encoding="utf-8").splitlines()) for path in [*FILES, *TESTS]}
     assert {path: n for path, n in lengths.items() if n > MOST_LINES} == {}
     assert sum(n > 300 for n in lengths.values()) < len(lengths) / 6
 

@@ -38,8 +38,6 @@ from tests.helpers.cases import (
 from tests.helpers.sweeps import SWEEPS
 
 HOLES: set[str] = set()
-
-
 """Rows with a rule that is still to be written."""
 
 
