@@ -10,7 +10,7 @@ import numpy as np
 
 from jitgrad.func.gradients import grad, places
 from jitgrad.functions.data import as_tensor
-from jitgrad.ops.indexing import filled, gather, getitem, index_add, index_put, scatter_add
+from jitgrad.ops.indexing import filled, gather
 from jitgrad.passes.pattern import Pattern, stacked, union
 from jitgrad.record.apply import Trace, grad_mode
 from jitgrad.record.checking import checked
@@ -229,25 +229,26 @@ class _Patterns:
         return union(found)
 
     def _indexed(self, row: Row, parts: list[Any]) -> Any:
-        if row.op in (getitem, gather):
+        arrays = row.op.checks(row)
+        if not row.op.writes:
             return self._moved(row, parts)
-        arrays = row.inputs[1:2] if row.op is scatter_add else row.inputs[2:]
-        if row.op not in (index_add, index_put, scatter_add) or any(x in self.touched for x in arrays):
+        if any(x in self.touched for x in arrays):
             return self._dense(row, parts)
         base, size = row.inputs[0], math.prod(row.shape)
         numbers = np.arange(size).reshape(base.shape)
-        written = row.inputs[2] if row.op is scatter_add else row.inputs[1]
+        at = row.op.inputs.index(row.op.writes)
+        written = row.inputs[at]
         sources = np.arange(math.prod(written.shape)).reshape(written.shape)
-        if row.op is scatter_add:
+        if "dim" in row.params:
             index = self.value(arrays[0])
             targets = gather.run(numbers, index, dim=row.params["dim"])
             sources = sources[tuple(slice(n) for n in index.shape)]
         else:
             targets = numbers[filled(row.params["index"], tuple(self.value(a) for a in arrays))]
             sources = np.broadcast_to(sources, np.shape(targets))
-        kept, new = parts[0], parts[2 if row.op is scatter_add else 1]
+        kept, new = parts[0], parts[at]
         targets, sources = np.ravel(targets), np.ravel(sources)
-        if row.op is index_put:
+        if not row.op.adds:
             last = np.zeros(size, np.int64)  # of several that are written to one place, the last in order stays
             last[targets] = np.arange(targets.size)
             stays = last[targets] == np.arange(targets.size)

@@ -147,6 +147,8 @@ class Op:
         batch: Callable | None = None,
         parts: Callable | None = None,
         checks: Callable = lambda row: (),
+        writes: str = "",
+        adds: bool = False,
         exact: bool = False,
         jumps: bool = False,
         also: str = "",
@@ -198,6 +200,9 @@ class Op:
         self.reduces = kind == "reduction"
         self.moves = kind in ("movement", "cat")  # whether each element is one of an operand, or 0
         self.inlined = kind == "composite"  # it never becomes a row: what it is written in does
+        self.indexed = kind == "index"  # whether it looks elements up, or writes them, at computed places, which it checks
+        self.writes = writes  # the operand that it writes there, by its name
+        self.adds = adds  # to what is there
         self.of_user = kind == "njit"  # its errors are the user's, and its results are looked at
         self.holds_tapes = kind in ("loop", "switch")  # among its parameters
         self.in_order = kind in _IN_ORDER  # whether results lie in memory in order, whatever the operands do

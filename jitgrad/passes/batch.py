@@ -145,7 +145,7 @@ def _index(row: Row, operands: Operands, size: int) -> Any:
     if "size" in row.params:  # elementwise, or the same for all
         out = apply(row.op, (operands[0].value,), row.params)
         return out if out.ndim > row.ndim else spread(out, size)
-    return _getitem(row, operands, size) if row.op is getitem else _write(row, operands, size)
+    return _write(row, operands, size) if row.op.writes else _getitem(row, operands, size)
 
 
 def _along(row: Row, operands: Operands, size: int) -> Any:

@@ -14,7 +14,6 @@ import pytest
 
 import jitgrad as jg
 from jitgrad.passes.simplify import simplify
-from jitgrad.sweeps.llvm.control import CHANGING
 from jitgrad.sweeps.plan.layouts import Access, is_number, same_elements
 from jitgrad.sweeps.plan.plan import Plan, Write
 from jitgrad.sweeps.plan.recompute import recompute
@@ -182,7 +181,7 @@ def planned(tape: Tape, given_up: frozenset[Row] = frozenset()) -> list[str]:
     found += faults(plan, given)
     for row in tape.rows:
         for inner in tapes_of(row):
-            changed = [x for x in inner.inputs if any(out.op in CHANGING and out.inputs[0] is x for out in inner.outputs)]
+            changed = [x for x in inner.inputs if any(out.op.writes and out.inputs[0] is x for out in inner.outputs)]
             found += planned(inner, frozenset(changed if row.op.kind == "loop" else ()))
     return found
 

@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jitgrad.ops.indexing import index_add, index_put
 from jitgrad.sweeps.code.compile import Kernel
 from jitgrad.sweeps.llvm.function import moved
 from jitgrad.sweeps.llvm.wrapped import Value, Wrapped, aligned, wrap
@@ -25,8 +24,6 @@ from jitgrad.sweeps.plan.scalars import written_out
 from jitgrad.sweeps.plan.segments import left_to_numpy, whole_plan
 from jitgrad.tape.row import Row
 from jitgrad.tape.tape import Tape, tapes_of
-
-CHANGING = frozenset((index_add, index_put))
 
 
 class Called(NamedTuple):
@@ -186,7 +183,7 @@ class _Loop(_Text):
         ys = [k for k in self.wanted if n <= k < outputs]
         tape = _with_outputs(p["body"], [*range(n), *ys])
         carried = list(zip(tape.inputs[len(consts) :], tape.outputs[:n]))
-        given_up = frozenset(x for x, out in carried if out.op in CHANGING and out.inputs[0] is x)
+        given_up = frozenset(x for x, out in carried if out.op.writes and out.inputs[0] is x)
         step, home = self.tape(tape, given_up)
         elements = step.inputs[len(consts) + n :]
         self.carry = [

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from jitgrad.ops.indexing import getitem, index_add, within
 from jitgrad.sweeps.llvm.function import moved
 from jitgrad.sweeps.llvm.lanes import Lane
 from jitgrad.sweeps.plan.indexing import Picked
@@ -22,11 +21,11 @@ from jitgrad.tape.row import Row
 
 def emit_indexed(f: Any, row: Row) -> None:
     """Append the loops of a row with index arrays to the text of the `Emitter` `f`."""
-    if row.op is within:
+    if "index" not in row.params:
         _emit_within(f, row)
         return
     picked, kind = Picked(row), kind_of(row.dtype)
-    if row.op is getitem:
+    if not row.op.writes:
         pointer, whole = f.operand(row.inputs[0])
         one = is_number(row)
         other, part = (f.stack(row) if one else f.array(row, written=True)), stand_in(row.shape)
@@ -55,7 +54,7 @@ def emit_indexed(f: Any, row: Row) -> None:
     _over(f, name, steps, here, there, _body(f, row, kind, pointer, other))
     for b in reversed(range(len(picked.block))):
         f.close(f"{name}.b{b}")
-    if row.op is getitem and is_number(row):
+    if not row.op.writes and is_number(row):
         f.keep_number(row, f.block.load(other, kind, 1))
 
 
@@ -87,11 +86,11 @@ def _body(f: Any, row: Row, kind: str, pointer: str, other: str) -> Callable[[La
     def body(here: Lane, there: Lane, mask: Lane | None) -> None:
         block, lanes = f.block, f.block.lanes
         inside, outside = block.address(pointer, here, kind), block.address(other, there, kind)
-        if row.op is getitem:
+        if not row.op.writes:
             block.store(block.load(inside, kind, lanes, mask), outside, mask)
             return
         value = block.load(outside, kind, lanes, mask)
-        if row.op is index_add:
+        if row.op.adds:
             value = block.load(inside, kind, lanes, mask) + value
         block.store(value, inside, mask)
 

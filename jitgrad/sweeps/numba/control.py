@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from jitgrad.ops.indexing import getitem, index_add, within
 from jitgrad.sweeps.plan.indexing import Picked
 from jitgrad.sweeps.plan.layouts import contiguous, is_number, place
 from jitgrad.sweeps.plan.segments import whole_plan
@@ -53,15 +52,15 @@ def write_running(w: Any, row: Row) -> None:
 
 def write_indexed(w: Any, row: Row) -> None:
     """The loops of a row with index arrays."""
-    if row.op is within:
+    if "index" not in row.params:
         _write_within(w, row)
         return
     picked = Picked(row)
     whole = operand(w, row.inputs[0])
     arrays = [operand(w, a) for _, a in picked.slots]
-    value = None if row.op is getitem else operand(w, row.inputs[1])
+    value = operand(w, row.inputs[1]) if row.op.writes else None
     result = w.names[row] if is_number(row) else w._array(row)
-    if row.op is not getitem and result != whole:
+    if row.op.writes and result != whole:
         w.lines.append(f"    {result}[...] = {whole}")
         whole = result
     w._open(picked.shape)
@@ -76,10 +75,10 @@ def write_indexed(w: Any, row: Row) -> None:
         inside[d] = f"at({index}, {row.inputs[0].shape[d]})"
     element, there = f"{whole}[{', '.join(inside)}]", f"[{', '.join(here)}]" if here else ""
     pad, note = "    " * (1 + len(here)), f"  # {row.op.name}  {short_type(row)}"
-    if row.op is getitem:
+    if not row.op.writes:
         line = f"{result}{'' if is_number(row) else there} = {element}"
     else:
-        line = f"{element} {'+=' if row.op is index_add else '='} {value}{there}"
+        line = f"{element} {'+=' if row.op.adds else '='} {value}{there}"
     w.lines.append(pad + line + note)
 
 

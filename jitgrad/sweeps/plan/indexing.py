@@ -4,34 +4,33 @@ from __future__ import annotations
 
 import numpy as np
 
-from jitgrad.ops.indexing import Slot, getitem, index_add, index_put, within
+from jitgrad.ops.indexing import Slot
 from jitgrad.sweeps.plan.layouts import is_number
 from jitgrad.tape.row import Row
 
 INDEX_DTYPES = frozenset(map(np.dtype, ("int32", "int64")))
-_WRITES = (index_add, index_put)
 
 
 def is_indexed(row: Row) -> bool:
     """Whether a row reads or writes with index arrays, or checks one."""
-    return row.op is within or (row.op is getitem and len(row.inputs) > 1) or (row.op in _WRITES and len(row.inputs) > 2)
+    return row.op.indexed and row.op.lower is None and bool(row.op.checks(row))
 
 
 def arrays_of(row: Row) -> tuple[Row, ...]:
-    return row.inputs[2 if row.op in _WRITES else row.op is getitem :]
+    return row.op.checks(row)
 
 
 def why_not_indexed(row: Row) -> str:
     """Why machine code cannot do a row with index arrays, or ""."""
     if any(a.dtype not in INDEX_DTYPES for a in arrays_of(row)):
         return "indices that are neither int32 nor int64 are left to NumPy"
-    if row.op is within:
+    if "index" not in row.params:
         return "nothing to index" if 0 in row.shape else ""
     if not all(isinstance(i, Slot) or i is Ellipsis or i == slice(None) for i in row.params["index"]):
         return "an index that mixes arrays with other items is left to NumPy"
     if 0 in row.inputs[0].shape or 0 in row.shape:
         return "nothing to index"
-    if row.op is getitem:
+    if not row.op.writes:
         return ""
     alike = row.inputs[1].shape == Picked(row).shape and row.inputs[1].dtype == row.dtype
     return "" if alike and not is_number(row) else "the value is broadcast"

@@ -165,7 +165,7 @@ class _Writer:
         places = np.arange(len(found)).reshape(row.shape)[row.params["index"]]
         sources = np.broadcast_to(np.arange(len(value)).reshape(row.inputs[1].shape), np.shape(places))
         for k, v in zip(np.ravel(places).tolist(), np.ravel(sources).tolist()):
-            found[k] = self._new(add, (found[k], value[v]), NOTHING, row.dtype) if row.op is index_add else value[v]
+            found[k] = self._new(add, (found[k], value[v]), NOTHING, row.dtype) if row.op.adds else value[v]
         return found
 
     def _indexed(self, row: Row) -> list[Row]:
