@@ -7,6 +7,9 @@ from typing import Any
 
 from jitgrad.sweeps.machine.assembly import Numpy
 from jitgrad.sweeps.machine.machine import Machine
+from jitgrad.sweeps.numba.sweep import Called, Phases, Written
+from jitgrad.sweeps.plan.segments import why_not_native
+from jitgrad.sweeps.plan.supported import WITHOUT_HALVES
 from jitgrad.sweeps.program.steps import Interpreted, Native
 from jitgrad.tape.row import ITEM
 from jitgrad.tape.tape import short_type
@@ -26,7 +29,8 @@ def describe(name: str, compiled: Any) -> str:
         guards += [f"{len(compiled.outcomes) - MOST_SHOWN} more"] * (len(compiled.outcomes) > MOST_SHOWN)
         lines.append(f"  guards, looked at in every call: {', '.join(guards)}")
     program, machine = getattr(compiled, "program", None), getattr(compiled, "machine", None)
-    if program is None and machine is None:
+    phases = vars(compiled).get("phases")
+    if program is None and machine is None and phases is None:
         lines.append("  interpreted: one NumPy call a row; nothing was compiled")
         return "\n".join(lines)
     if program is not None:
@@ -36,6 +40,8 @@ def describe(name: str, compiled: Any) -> str:
         lines += [_native(step) if isinstance(step, Native) else _numpy(step) for step in shown]
     if machine is not None:
         lines += _machine(machine, compiled.machine_seconds)
+    if phases is not None:
+        lines += _phases(phases)
     return "\n".join(lines)
 
 
@@ -48,6 +54,13 @@ def _machine(machine: Machine, seconds: float) -> list[str]:
     ]
     others = Counter(f"{s.row.op.name} -> {short_type(s.row)} ({s.why})" for s in machine.steps if isinstance(s, Numpy))
     return lines + [f"  NumPy: {f'{n} times ' if n > 1 else ''}{what}" for what, n in others.items()]
+
+
+def _phases(phases: Phases) -> list[str]:
+    functions = [step for step in phases.steps if isinstance(step, Written)]
+    others = [step.row for step in phases.steps if isinstance(step, Called) and step.row.op is not ITEM]
+    lines = [f"  Numba: {len(functions)} @njit function{'s' * (len(functions) != 1)}, which source() shows"]
+    return lines + [f"  NumPy: {row.op.name} -> {short_type(row)} ({why_not_native(row, WITHOUT_HALVES)})" for row in others]
 
 
 def _native(step: Native) -> str:

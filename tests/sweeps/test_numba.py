@@ -14,6 +14,7 @@ import pytest
 import jitgrad as jg
 from jitgrad import kernels
 from jitgrad.ops import rows
+from jitgrad.sweeps.code import compile
 from jitgrad.sweeps.numba.names import namespace
 
 FLOATS = ("float32", "float64")
@@ -233,3 +234,23 @@ def test_a_number_taken_out_of_an_array_goes_into_a_loop(compiled_by_numba):
         return jg.scan(lambda c, a: (c * a, c + a), y[2], y)
 
     same_bits(lambda x: list(f(x)), jg.tensor([1.0, 2.0, 3.0], dtype=jg.float64))
+
+
+def test_the_report_says_what_numba_does():
+    f = jg.jit(lambda x: jg.sort(jg.exp(x), 0).values * 2)
+    with jg.sweep("numba"):
+        f(jg.tensor([2.0, 1.0]))
+    assert "Numba: 2 @njit functions, which source() shows" in f.report()
+    assert "NumPy: sort" in f.report()
+
+
+def test_where_the_own_loader_does_not_run(monkeypatch, compiled_by_numba):
+    def fails(*args, **kwargs):
+        raise OSError("no executable memory")
+
+    monkeypatch.setattr(compile, "compile_text", fails)
+    f = jg.jit(jg.value_and_grad(lambda x: (jg.tanh(x) * x).sum()))
+    x = jg.tensor([1.0, 2.0], dtype=jg.float64)
+    with jg.sweep("numba"):
+        for _ in range(3):
+            assert f(x)[0].item() == pytest.approx((np.tanh(x.numpy()) * x.numpy()).sum())
