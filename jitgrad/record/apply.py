@@ -215,9 +215,18 @@ def apply_traced(cls: type, op: Op, operands: Sequence[Any], params: dict[str, A
     if trace.differentiable and not grad_mode.get() and op is not detach and dtypes.has_gradient(row.dtype):
         row = append(trace, detach, (row,), NOTHING)
     out = make(cls, None, row)
-    if op.view and len(operands) == 1:  # what index arrays pick is a copy
-        look(operands[0], out, op, params)
+    if op.view and not any(ndim_of(index) for index in operands[1:]):  # what index arrays pick is a copy
+        look(operands[0], out, op, params, tuple(map(as_it_is, operands[1:])))
     return out
+
+
+def ndim_of(x: Any) -> int:
+    return len(x._held.shape) if isinstance(x, Handle) else np.ndim(x)
+
+
+def as_it_is(x: Any) -> Any:
+    """A tensor that later changes of `x` in place leave alone, where `x` has no value."""
+    return make(x.__class__, None, x._row) if isinstance(x, Handle) and x._value is None else x
 
 
 def copied(x: Any) -> Any:

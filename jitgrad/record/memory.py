@@ -32,6 +32,7 @@ class Undecided(NamedTuple):
     base: Any
     op: Op
     params: dict[str, Any]
+    arrays: tuple[Any, ...]
 
 
 def of(handle: Any) -> np.ndarray:
@@ -74,7 +75,7 @@ def _found(trace: Trace, row: Row, same: Row | None, known: dict[Row, np.ndarray
         return known[row.inputs[0]]
     if row.op.in_order:
         return stand_in(row.shape)
-    if row.op.view and len(row.inputs) == 1:
+    if row.op.view and not any(index.ndim for index in row.inputs[1:]):
         part = part_of(known[row.inputs[0]], row.op, row.params)
         return stand_in(row.shape) if part is None else part
     return result_of(row, [known[x] for x in row.inputs])
@@ -99,15 +100,16 @@ def _of_leaf(trace: Trace, leaf: Row) -> np.ndarray:
     return stand_in(leaf.shape, steps_of(example))
 
 
-def look(base: Any, out: Any, op: Op, params: dict[str, Any]) -> None:
-    """Note that the traced tensor `out` is what the view operation `op` makes of `base`."""
+def look(base: Any, out: Any, op: Op, params: dict[str, Any], arrays: tuple[Any, ...] = ()) -> None:
+    """Note that the traced tensor `out` is what the view operation `op` makes of `base`; `arrays` are indices of no dimension
+    whose values come later."""
     trace, view = current_trace.get(), base._view
     assert trace is not None
     if view.__class__ is Undecided or (op is reshape and not _never_copies(base._held.shape, params)):
-        out._view = Undecided(base, op, params)
+        out._view = Undecided(base, op, params, arrays)
     else:
         root, chain = view or (base, ())
-        out._view = (root, (*chain, (op, params)))
+        out._view = (root, (*chain, (op, params, arrays)))
     trace.views.append(weakref.ref(out))
 
 
@@ -130,12 +132,12 @@ def decide(handle: Any) -> None:
         waiting.append(handle)
         handle = handle._view.base
     for handle in reversed(waiting):
-        base, op, params = handle._view
+        base, op, params, arrays = handle._view
         if part_of(of(base), op, params) is None:
             handle._view = None
         else:
             root, chain = base._view or (base, ())
-            handle._view = (root, (*chain, (op, params)))
+            handle._view = (root, (*chain, (op, params, arrays)))
 
 
 def views_of(trace: Trace, root: Any) -> list[Any]:

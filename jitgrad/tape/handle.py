@@ -240,5 +240,5 @@ def note_view(base: Any, out: Any, op: Op, params: dict[str, Any]) -> None:
         return
     storage = out._storage = base._storage or own_memory(base)
     view = base._view
-    out._view = (base, ((op, params),)) if view is None else (view[0], (*view[1], (op, params)))
+    out._view = (base, ((op, params, ()),)) if view is None else (view[0], (*view[1], (op, params, ())))
     storage.look(out)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from jitgrad.ops.choosing import detach
-from jitgrad.ops.indexing import getitem, part_at
+from jitgrad.ops.indexing import Slot, getitem, part_at
 from jitgrad.ops.movement import reshape
 from jitgrad.ops.table import Op
 from jitgrad.tape.row import Row
@@ -40,7 +40,7 @@ def part_of(x: np.ndarray, op: Op, params: dict[str, Any]) -> np.ndarray | None:
         except ValueError:
             return None
     if op is getitem:
-        return part_at(x, params["index"])
+        return part_at(x, tuple(0 if isinstance(i, Slot) else i for i in params["index"]))  # whichever: the strides are the same
     return x if op is detach else op.run(x, **params)
 
 

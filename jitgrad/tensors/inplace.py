@@ -19,7 +19,7 @@ from jitgrad.ops.choosing import alias, cast, detach
 from jitgrad.ops.indexing import filled, getitem, index_put, put
 from jitgrad.ops.movement import expand, permute, reshape
 from jitgrad.ops.table import infer
-from jitgrad.record.apply import apply, current_trace, grad_mode
+from jitgrad.record.apply import append, apply, current_trace, grad_mode, lift
 from jitgrad.record.index import Step
 from jitgrad.record.leaving import refuse_masked
 from jitgrad.record.memory import decide, look, views_of
@@ -32,8 +32,9 @@ def overwrite(target: Any, new: Any, name: str) -> Any:
     """Make `target` hold the value of `new` (a tensor of any dtype that broadcasts to it), in place."""
     if target._value is None:
         decide(target)
-    tracking = grad_mode.get() and (requires(target) or requires(new))
     root = target._view[0] if target._view is not None else target
+    _let_views_see(root)
+    tracking = grad_mode.get() and (requires(target) or requires(new))
     if tracking and root._row is not None and root._row.op is LEAF and root._row.requires:
         what = "a view of a leaf" if root is not target else "a leaf"
         raise RuntimeError(
@@ -82,6 +83,13 @@ def rebind_traced(target: Any, source: Any) -> None:
     seen = detached(captured_here(source))
     target._row, target._view = seen._row, seen._view
     trace.views.append(weakref.ref(target))
+
+
+def _let_views_see(root: Any) -> None:
+    """Take a tensor with a value into what records if there it is looked into at an index whose value comes later."""
+    trace = current_trace.get()
+    if trace is not None and root._value is not None and any(view._value is None for view in views_of(trace, root)):
+        _take_into(trace, root)
 
 
 def _becomes(handle: Any, row: Any) -> None:
@@ -133,12 +141,15 @@ def assign(target: Any, steps: Sequence[Step], value: Any) -> None:
         value = apply(cast, (value,), {"dtype": held.dtype})
     if held is target._row:
         decide(target)
+    root = target._view[0] if target._view is not None else target
+    _let_views_see(root)
     tracking = grad_mode.get() and (requires(target) or requires(value))
-    _refuse_unrecorded(target, target._view[0] if target._view is not None else target, "setitem")
-    if tracking or target._value is None or value._value is None:
+    _refuse_unrecorded(target, root, "setitem")
+    later = any(x._value is None for x in (target, value, *[a for step in steps for a in step.arrays if isinstance(a, Handle)]))
+    if tracking or later:
         was = grad_mode.get()
         try:
-            grad_mode.set(tracking or target._value is None or value._value is None)
+            grad_mode.set(True)
             new = _with(target, steps, value)
         finally:
             grad_mode.set(was)
@@ -262,7 +273,7 @@ def _put(root: Any, chain: tuple, new: Any) -> Any:
     """`root` with `new` in the place that the view operations of `chain` look at."""
     if not chain:
         return new
-    (op, params), rest = chain[0], chain[1:]
+    (op, params, arrays), rest = chain[0], chain[1:]
     if op is reshape:
         inner = _put(apply(op, (root,), params), rest, new)
         return apply(reshape, (inner,), {"shape": tuple(root._held.shape)})
@@ -281,8 +292,8 @@ def _put(root: Any, chain: tuple, new: Any) -> Any:
         slice(params["start"], params["start"] + params["length"]),
         ...,
     )
-    inner = _put(apply(op, (root,), params), rest, new)
-    return apply(index_put, (root, inner), {"index": index})
+    inner = _put(apply(op, (root, *arrays), params), rest, new)
+    return apply(index_put, (root, inner, *arrays), {"index": index})
 
 
 def _look_again(root: Any) -> None:
@@ -293,16 +304,16 @@ def _look_again(root: Any) -> None:
     for view in storage.living():
         if view._view is not None and view._view[0] is root:
             handle = make(type(root), root._value, root._row)
-            for op, params in view._view[1]:
-                handle = apply(op, (handle,), params)
+            for op, params, arrays in view._view[1]:
+                handle = apply(op, (handle, *arrays), params)
             _becomes(view, handle._row)
 
 
 def _overwrite_traced(target: Any, root: Any, new: Any, name: str) -> Any:
     trace = current_trace.get()
-    if target._value is not None and trace is not None:
+    if root._value is not None and trace is not None:
         _take_into(trace, root)
-    if target._value is not None or (root._row.op is LEAF and trace is not None and root._row not in trace.owned):
+    if root._value is not None or target._value is not None or (root._row.op is LEAF and trace is not None and root._row not in trace.owned):
         raise MutatedArgumentError(
             f"{name}: a function under jit or vmap changes a tensor that its caller holds; the change would be recorded once "
             "and lost at every later call: return the new value instead"
@@ -310,15 +321,16 @@ def _overwrite_traced(target: Any, root: Any, new: Any, name: str) -> Any:
     if trace is None:
         raise LeakedTraceError(f"{name}: a change of {leaked(target._row)}")
     views = views_of(trace, root)
-    if root is target and next(reversed(trace.rows)) is not new._row:
-        new = apply(alias, (new,))  # a row of its own, since that of another tensor may lie in memory otherwise
+    if new._value is not None or (root is target and next(reversed(trace.rows)) is not new._row):
+        # A row of its own, since that of another tensor may lie in memory otherwise.
+        new = make(type(target), None, append(trace, alias, (lift(trace, new),), NOTHING))
     changed = new if root is target else _put(root, target._view[1], new)
     before, root._row, target._row = root._row, changed._row, new._row
     trace.like[root._row] = before
     for view in views:
         handle = make(type(root), None, root._row)
-        for op, params in view._view[1]:
-            handle = apply(op, (handle,), params)
+        for op, params, arrays in view._view[1]:
+            handle = apply(op, (handle, *arrays), params)
         view._row = handle._row
     return target
 
@@ -341,8 +353,8 @@ def _take_into(trace: Trace, root: Any) -> None:
     root._row, root._value, root._storage = row, None, None
     for view in views:
         handle = make(type(root), None, root._row)
-        for op, params in view._view[1]:
-            handle = apply(op, (handle,), params)
+        for op, params, arrays in view._view[1]:
+            handle = apply(op, (handle, *arrays), params)
         view._row, view._value, view._storage = handle._row, None, None
         trace.views.append(weakref.ref(view))
 
