@@ -39,7 +39,19 @@ def _bounds(x: Any, min: Any = None, max: Any = None) -> dict[str, Any]:
     if held in HALF:  # whose elements equal to a bound are to be equal to the bound that is kept
         with np.errstate(over="ignore"):
             min, max = (None if bound is None else float(held.type(bound)) for bound in (min, max))
+    elif held.kind in "iu":
+        min, max = _fitting(held, min, "min"), _fitting(held, max, "max")
     return {"min": min, "max": max}
+
+
+def _fitting(dtype: np.dtype, bound: Any, name: str) -> Any:
+    """A bound of whole numbers: one that all of the dtype are within is the last of these."""
+    if not isinstance(bound, int | np.integer):
+        return bound
+    limits = np.iinfo(dtype)
+    if bound > limits.max if name == "min" else bound < limits.min:
+        raise RuntimeError(f"clamp: {name}={bound} does not fit into {dtype.name}, and everything would become that")
+    return min(max(int(bound), limits.min), limits.max)
 
 
 def _in_bounds(x: Any, min: Any, max: Any) -> Any:

@@ -20,7 +20,36 @@ def each(function: Callable[[float], float]) -> Callable:
 erf, erfc = each(math.erf), each(math.erfc)
 
 
+_EULER_MACLAURIN = (1 / 12, -1 / 720, 1 / 30240, -1 / 1209600, 1 / 47900160, -691 / 1307674368000)  # B_2j / (2j)!
+
+
+def _zeta_less_1(k: int, n: int = 20) -> float:
+    """The sum of m^-k over m >= 2: directly below n, from there on after Euler and Maclaurin (DLMF 25.2.9)."""
+    terms = [float(m) ** -k for m in range(2, n)] + [float(n) ** (1 - k) / (k - 1), float(n) ** -k / 2]
+    rising = float(k)
+    for j, bernoulli in enumerate(_EULER_MACLAURIN):
+        terms.append(bernoulli * rising * float(n) ** (-k - 1 - 2 * j))
+        rising *= (k + 2 * j + 1) * (k + 2 * j + 2)
+    return math.fsum(terms)
+
+
+_EULER = 0.5772156649015329
+_AROUND_2 = [(-1) ** k * _zeta_less_1(k) / k for k in range(30, 1, -1)]
+
+
+def _lgamma_around_2(z: float) -> float:
+    """lgamma(2 + z) for |z| <= 1/2 (Abramowitz & Stegun 6.1.33), which is 0 for z = 0."""
+    total = 0.0
+    for coefficient in _AROUND_2:
+        total = total * z + coefficient
+    return z * ((1 - _EULER) + z * total)
+
+
 def _lgamma(x: float) -> float:
+    if abs(x - 2) <= 0.5:
+        return _lgamma_around_2(x - 2)
+    if abs(x - 1) <= 0.5:
+        return _lgamma_around_2(x - 1) - math.log1p(x - 1)
     try:
         return math.lgamma(x)
     except (ValueError, OverflowError):  # the poles 0, -1, -2, …; and the end of the range
@@ -51,9 +80,6 @@ def digamma(x: np.ndarray) -> Any:
     total = np.where(z < 0, total - math.pi / np.tan(math.pi * (z - np.rint(z))), total)
     total = np.where((z < 0) & (z == np.floor(z)), np.nan, total)
     return total.astype(x.dtype)[()]
-
-
-_EULER_MACLAURIN = (1 / 12, -1 / 720, 1 / 30240, -1 / 1209600, 1 / 47900160, -691 / 1307674368000)  # B_2j / (2j)!
 
 
 def polygamma(x: np.ndarray, n: int) -> Any:

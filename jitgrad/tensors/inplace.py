@@ -313,7 +313,8 @@ def _overwrite_traced(target: Any, root: Any, new: Any, name: str) -> Any:
     trace = current_trace.get()
     if root._value is not None and trace is not None:
         _take_into(trace, root)
-    if root._value is not None or target._value is not None or (root._row.op is LEAF and trace is not None and root._row not in trace.owned):
+    valued = root._value is not None or target._value is not None
+    if valued or (root._row.op is LEAF and trace is not None and root._row not in trace.owned):
         raise MutatedArgumentError(
             f"{name}: a function under jit or vmap changes a tensor that its caller holds; the change would be recorded once "
             "and lost at every later call: return the new value instead"

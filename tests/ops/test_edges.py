@@ -347,3 +347,19 @@ def test_products_with_zeros() -> None:
             np.testing.assert_allclose(run(jg.grad(f))(x).numpy(), first)
             np.testing.assert_allclose(run(jg.jacfwd(f))(x).numpy(), first)
             np.testing.assert_allclose(run(jg.hessian(f))(x).numpy(), second)
+
+
+@pytest.mark.parametrize("sweep", ["eager", *SWEEPS])
+def test_lgamma_near_its_zeros(sweep):
+    """At 1 and 2, to a few units in the last place of the small values there."""
+    rng = np.random.default_rng(0)
+    steps = rng.choice([-1, 1], 100) * 10 ** rng.uniform(-15, -0.31, 100)
+    x = np.concatenate([1 + steps, 2 + steps, [1, 2, 1.5, 2.5]])
+    if sweep == "eager":
+        found = jg.lgamma(jg.tensor(x)).numpy()
+    else:
+        with jg.sweep(sweep):
+            found = jg.jit(jg.lgamma)(jg.tensor(x)).numpy()
+    with mp.workdps(30):
+        exact = np.array([float(mp.loggamma(mp.mpf(float(v)))) for v in x])
+    np.testing.assert_allclose(found, exact, rtol=8 * 2.3e-16, atol=0)
