@@ -185,8 +185,13 @@ class Tensor(Values):
         return self.round(decimals=ndigits or 0)
 
     def __deepcopy__(self, memo: dict) -> Tensor:
-        if not self.is_leaf:
-            raise RuntimeError("only leaves can be deep-copied: use clone(), or detach() first")
+        if not self.is_leaf or is_taken(self):
+            raise RuntimeError(
+                "only leaves can be deep-copied, which an argument is not while its derivative is being taken: use clone(), or "
+                "detach() first"
+            )
+        if self._value is None:
+            return self.clone()
         copied = _rebuild(np.array(self._known("deepcopy")), self.requires_grad)
         if self.grad is not None:
             copied.grad = copy.deepcopy(self.grad.detach(), memo)
@@ -198,8 +203,10 @@ class Tensor(Values):
         return inplace.detached(self).requires_grad_(self.requires_grad)
 
     def __reduce__(self) -> tuple:
-        if not self.is_leaf:
-            raise RuntimeError("a tensor with a history cannot be pickled: detach() it first")
+        if not self.is_leaf or is_taken(self):
+            raise RuntimeError(
+                "a tensor with a history, or whose derivative is being taken, cannot be pickled: detach() it first"
+            )
         return _rebuild, (np.array(self._concrete("pickle")), self.requires_grad)
 
     # Gradients.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import copy
 import math
+import pickle
 import types
 import warnings
 
@@ -323,3 +324,14 @@ def test_a_copied_tensor_keeps_its_history():
     leaf = jg.tensor([1.0], requires_grad=True)
     assert copy.copy(leaf).is_leaf
     assert not copy.copy(leaf * 2).is_leaf
+
+
+def test_copies_that_would_lose_the_derivative_are_refused():
+    x = jg.tensor(X)
+    for copied in (copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))):
+        for transform in (jg.grad, jg.jacrev, lambda f: jg.jit(jg.grad(f))):
+            with pytest.raises((RuntimeError, TracedValueError), match="deep-copied|pickled|pickle"):
+                transform(lambda x: (copied(x) * x).sum())(x)  # noqa: B023
+    assert jg.grad(lambda x: (copy.deepcopy(x.detach()) * x).sum())(x).tolist() == X.tolist()
+    assert jg.jit(lambda x: copy.deepcopy(x) * x)(x).tolist() == (X * X).tolist()
+    assert copy.deepcopy(x.requires_grad_()).requires_grad
