@@ -19,7 +19,7 @@ from jitgrad.record.apply import apply
 from jitgrad.record.leaving import refuse_masked
 from jitgrad.record.precision import in_single
 from jitgrad.record.trace import comes_later
-from jitgrad.tensors.inplace import numbers
+from jitgrad.tensors.inplace import fitting, numbers
 from jitgrad.tensors.tensor import Tensor
 
 
@@ -125,7 +125,7 @@ def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
     if isinstance(value, Tensor) and value.ndim:
         raise RuntimeError(f"masked_fill: the value must be one number, not of shape {list(value.shape)}: use where()")
     dtype = input._held.dtype
-    fill = apply(cast, (value,), {"dtype": dtype}) if isinstance(value, Tensor) else numbers(value, dtype)
+    fill = apply(cast, (fitting(value, dtype),), {"dtype": dtype}) if isinstance(value, Tensor) else numbers(value, dtype)
     return apply(where, (mask, fill, input))
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from jitgrad import dtypes
-from jitgrad.errors import LeakedTraceError, MutatedArgumentError
+from jitgrad.errors import LeakedTraceError, MutatedArgumentError, TracedValueError
 from jitgrad.ops.choosing import alias, cast, detach
 from jitgrad.ops.indexing import filled, getitem, index_put, put
 from jitgrad.ops.movement import expand, permute, reshape
@@ -24,6 +24,7 @@ from jitgrad.record.index import Step
 from jitgrad.record.leaving import refuse_masked
 from jitgrad.record.memory import decide, look, views_of
 from jitgrad.record.trace import Trace, captured_here, copied_here, leaked
+from jitgrad.record.weak import number
 from jitgrad.tape.handle import Handle, make, own_memory, requires
 from jitgrad.tape.row import LEAF, NOTHING, Leaf
 
@@ -132,6 +133,16 @@ def numbers(value: Any, dtype: np.dtype) -> Any:
     copied_here(value)
     with np.errstate(all="ignore"):
         return array.astype(dtype)[()]
+
+
+def fitting(value: Any, dtype: np.dtype) -> Any:
+    """A tensor that is written into one of `dtype`. TracedValueError for a Python float that comes later, and may not fit."""
+    if dtype.kind in "iu" and value._value is None and value._row.dtype.kind == "f" and number(value) is not None:
+        raise TracedValueError(
+            f"a float that is an argument under jit cannot be written into a tensor of {dtype.name}, since it may not fit: "
+            "pass an int, or a tensor"
+        )
+    return value
 
 
 def assign(target: Any, steps: Sequence[Step], value: Any) -> None:

@@ -334,7 +334,7 @@ _getitem = quick_one(getitem)
 
 def _given(value: Any, dtype: np.dtype) -> Any:
     """What is to be written into a tensor, as a tensor."""
-    return value if isinstance(value, Handle) else make(Tensor, inplace.numbers(value, dtype), None)
+    return inplace.fitting(value, dtype) if isinstance(value, Handle) else make(Tensor, inplace.numbers(value, dtype), None)
 
 
 def _rebuild(array: np.ndarray, requires_grad: bool) -> Tensor:

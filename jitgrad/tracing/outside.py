@@ -19,7 +19,8 @@ import numpy as np
 from jitgrad import dtypes
 from jitgrad.base.tree import flatten
 from jitgrad.tape.handle import Handle
-from jitgrad.tracing.search import CONTAINERS, MAPPINGS, OCTETS, PLAIN, Look, Search, items_of
+from jitgrad.tracing.looks import Look
+from jitgrad.tracing.search import CONTAINERS, MAPPINGS, OCTETS, PLAIN, Search, items_of
 from jitgrad.tracing.unrepeatable import watching
 
 

@@ -22,13 +22,14 @@ import sys
 import types
 import weakref
 from collections import abc, deque
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 
 from jitgrad.record.trace import grad_enabled
 from jitgrad.tape.handle import Handle
+from jitgrad.tracing.looks import Held, Look, Of, defined
 from jitgrad.tracing.reading import reads
 from jitgrad.tracing.repeatable import doubted, may_draw, package_of, part, unlike_in_numpy
 
@@ -36,52 +37,6 @@ MAPPINGS: tuple[Any, ...] = (dict, types.MappingProxyType)
 OCTETS = (bytearray, array.array, memoryview)
 CONTAINERS: tuple[Any, ...] = (*MAPPINGS, list, set, tuple, deque, *OCTETS, type({}.keys()), type({}.values()), type({}.items()))
 PLAIN = frozenset({bool, int, float, complex, str, bytes, type(None)})
-MISSING = object()
-
-
-class _Of:
-    """Gives the attributes of an object; of a method, which is a new object every time, its function."""
-
-    __slots__ = ("owner",)
-
-    def __init__(self, owner: Any) -> None:
-        self.owner = owner
-
-    def __call__(self, name: str) -> Any:
-        found = getattr(self.owner, name, MISSING)
-        return getattr(found, "__func__", found)
-
-
-class _Held(_Of):
-    """The same of an object whose class says itself what its attributes are: what it holds, without asking the class."""
-
-    __slots__ = ()
-
-    def __call__(self, name: str) -> Any:
-        return part(self.owner, name, MISSING)
-
-
-class Look(NamedTuple):
-    """Where a value is: in a cell of a closure (then `holder` is the cell), or what `holder` gives for its name."""
-
-    holder: Any
-    name: str
-
-    def __call__(self) -> Any:
-        return self.holder.cell_contents if isinstance(self.holder, types.CellType) else self.holder(self.name)
-
-    def place(self) -> tuple[int, str]:
-        """The same for all looks at one place."""
-        owner = getattr(self.holder, "owner", getattr(self.holder, "__self__", self.holder))
-        return id(owner), self.name
-
-    def text(self, value: Any, known: Callable[[Any], str]) -> str:
-        """The same as an expression, where `value` is there now; `known` gives the names of objects."""
-        if isinstance(self.holder, types.CellType):
-            return f"{known(self.holder)}.cell_contents"
-        if self.holder.__class__ is _Of and not isinstance(value, types.FunctionType):
-            return f"getattr({known(self.holder.owner)}, {self.name!r}, {known(MISSING)})"
-        return f"{known(self.holder)}({self.name!r})"
 
 
 def items_of(container: Any) -> Any:
@@ -103,6 +58,7 @@ class Search:
         self.called: set[str] = set()  # and of those that are called
         self.strings: set[str] = set()
         self.by_name = self.everything = self.writes_text = self.identity = self.inherits = False
+        self.catches = False  # it may do something else where an attribute is missing
         self.asked: set[str] = set()  # strings in code that reads attributes by strings
         self.sources: list[Any] = []  # generators of random numbers and iterators
         self.environment = False  # the variables of the environment are among what is looked at
@@ -176,7 +132,7 @@ class Search:
             if not fixed:
                 for name in ("__code__", "__defaults__", "__kwdefaults__"):
                     if getattr(function, name) is not None:
-                        self.value(Look(_Of(function), name))
+                        self.value(Look(Of(function), name))
                 self.code(function.__code__, function.__globals__)
         for name, value in given.items():
             if type(value) not in PLAIN and self._is_new(id(value), name):
@@ -195,12 +151,12 @@ class Search:
         self.everything |= found.everything
         self.writes_text |= found.writes_text
         self.identity |= found.identity
+        self.catches |= not _ABSENT.isdisjoint(found.globals)
         self.writes |= found.writes
         by_string = not found.globals.isdisjoint(("globals", "eval", "exec"))
         for name in found.globals | (found.strings if by_string else set()):
-            if name in held or not hasattr(builtins, name):  # it may come to be there
-                self.value(Look(held.get, name))
-            else:
+            self.value(Look(held.get, name))  # it may come to be there
+            if name not in held and hasattr(builtins, name):
                 if not isinstance(getattr(builtins, name), type | types.BuiltinFunctionType):  # somebody put it there
                     self.value(Look(vars(builtins).get, name))
                 self.suspect |= name in ("open", "input", "__import__")
@@ -309,10 +265,10 @@ class Search:
             self.suspect |= bool(unlike)
             return
         if isinstance(owner, types.ModuleType):
-            for name in list(vars(owner)):
+            for name in [*vars(owner), *(self.values if "__getattr__" in vars(owner) else ())]:
                 by_string = (self.by_name or self.everything) and name in self.strings
                 if name in self.values or name in self.called or by_string:
-                    self.value(Look(_Of(owner), name))
+                    self.value(Look(Of(owner), name))
             return
         held = None if isinstance(owner, type) else part(owner, "__dict__")
         if isinstance(held, dict):
@@ -320,6 +276,8 @@ class Search:
             names = {name for name, value in list(held.items()) if whole or self._is_read(name, value)}
             if self.by_name and not hasattr(type(owner), "__getattr__"):
                 names |= {name for name in self.asked if not hasattr(type(owner), name)}  # it may come to be there
+            if self.catches or hasattr(type(owner), "__getattr__"):
+                names |= {name for name in self.values if name[:2] != "__" and not hasattr(type(owner), name)}
             for name in names:
                 self.value(Look(self._of(owner), name))
         bases = [base for kind in ([owner] if isinstance(owner, type) else []) + [type(owner)] for base in kind.__mro__]
@@ -327,10 +285,10 @@ class Search:
             if not self._is_of_library(base):
                 self._of_class(owner, base)
 
-    def _of(self, owner: Any) -> _Of:
+    def _of(self, owner: Any) -> Of:
         own = type(owner).__getattribute__
         plain = isinstance(owner, type) or not (isinstance(own, types.FunctionType) or hasattr(type(owner), "__getattr__"))
-        return _Of(owner) if plain else _Held(owner)
+        return Of(owner) if plain else Held(owner)
 
     def _keeps_items(self, kind: type) -> bool:
         """Whether the items of a class are kept by a library, whose code is not searched, as those of a `UserDict` are."""
@@ -342,20 +300,31 @@ class Search:
             special = name[:2] == name[-2:] == "__"
             if isinstance(found, types.FunctionType) and (special or self._is_read(name, found)):
                 self.function(types.MethodType(found, owner))
+                if special and name not in _OF_MAKING:
+                    self.value(Look(functools.partial(defined, base), name), followed=False, trusted=True)
             if special or not (self._is_read(name, found) or (isinstance(found, _METHODS) and name in self.called)):
                 continue
             getter = found.fget if isinstance(found, property) else getattr(found, "func", None)  # of a cached_property
             if isinstance(found, property | functools.cached_property):
+                self._own_definition(owner, base, name)
                 if getter is not None:
                     self.function(getter)
             elif isinstance(getattr(type(found), "__get__", None), types.FunctionType):  # a descriptor of the user's
-                self.value(Look(functools.partial(_defined, base), name))
+                self.value(Look(functools.partial(defined, base), name))
             elif _is_plainly_read(found) or (isinstance(found, types.MemberDescriptorType) and hasattr(owner, name)):
                 self.value(Look(self._of(owner), name))
                 if self.inherits:  # it may be overridden
-                    self.value(Look(functools.partial(_defined, base), name))
+                    self.value(Look(functools.partial(defined, base), name))
+
+    def _own_definition(self, owner: Any, base: type, name: str) -> None:
+        """That a class defines a name, and that no class before it does."""
+        kind = owner if isinstance(owner, type) else type(owner)
+        for each in kind.__mro__[: kind.__mro__.index(base) + 1] if base in kind.__mro__ else (base,):
+            self.value(Look(functools.partial(defined, each), name), trusted=True)
 
 
+_ABSENT = frozenset({"AttributeError", "Exception", "BaseException"})
+_OF_MAKING = frozenset({"__init__", "__new__", "__repr__", "__str__", "__init_subclass__", "__class_getitem__", "__set_name__"})
 _MADE_BY_CODE = 1 << 9  # Py_TPFLAGS_HEAPTYPE
 _ENVIRONMENT = frozenset({"environ", "getenv", "environb", "getenvb"})
 _WRAPPED = ("_function", "__func__", "func", "__wrapped__")
@@ -375,11 +344,6 @@ _ROUNDS = 100
 def _identity(value: Any) -> tuple[int, ...]:
     """What tells a value from others; a method is a new object whenever it is looked up."""
     return (id(value.__func__), id(value.__self__)) if isinstance(value, types.MethodType) else (id(value),)
-
-
-def _defined(base: type, name: str) -> Any:
-    """What a class itself defines."""
-    return vars(base).get(name)
 
 
 def _is_public(function: types.FunctionType) -> bool:

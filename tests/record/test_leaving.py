@@ -330,7 +330,7 @@ def test_copies_that_would_lose_the_derivative_are_refused():
     x = jg.tensor(X)
     for copied in (copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))):
         for transform in (jg.grad, jg.jacrev, lambda f: jg.jit(jg.grad(f))):
-            with pytest.raises((RuntimeError, TracedValueError), match="deep-copied|pickled|pickle"):
+            with pytest.raises((RuntimeError, TracedValueError), match=r"deep-copied|pickle"):
                 transform(lambda x: (copied(x) * x).sum())(x)  # noqa: B023
     assert jg.grad(lambda x: (copy.deepcopy(x.detach()) * x).sum())(x).tolist() == X.tolist()
     assert jg.jit(lambda x: copy.deepcopy(x) * x)(x).tolist() == (X * X).tolist()

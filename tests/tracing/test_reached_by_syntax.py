@@ -5,7 +5,10 @@ from __future__ import annotations
 import functools
 from collections import deque
 
+import pytest
+
 import jitgrad as jg
+from tests.helpers.outside_places import values
 
 
 class Items:
@@ -86,3 +89,87 @@ def test_what_is_reached_by_syntax_defaults_and_inheritance_is_looked_at_again(m
                 assert [float(g(jg.tensor(1.0))) for _ in range(2)] == [expected] * 2
     finally:
         jg.set_default_dtype(jg.float32)
+
+
+class Empty:
+    """Has no attributes yet."""
+
+
+class Answering:
+    def __getattr__(self, name):
+        if name[:2] == "__":
+            raise AttributeError(name)
+        return 2.0
+
+
+class Computed:
+    @property
+    def rate(self):
+        return 2.0
+
+
+class Inherited(Computed):
+    """Defines nothing itself."""
+
+
+class Operators:
+    def __call__(self, x):
+        return x * 2
+
+    def __mul__(self, x):
+        return x * 2
+
+    def __getitem__(self, i):
+        return 2.0
+
+
+def where_it_is_missing(owner, x):
+    try:
+        return x * owner.rate
+    except AttributeError:
+        return x * 2
+
+
+def rate_of(owner, x):
+    return x * owner.rate
+
+
+def times_5(self, x):
+    return x * 5
+
+
+COMING = {
+    "an attribute that was missing": (Empty, where_it_is_missing, lambda owner: setattr(owner, "rate", 5.0)),
+    "one that the class answered for": (Answering, rate_of, lambda owner: setattr(owner, "rate", 5.0)),
+    "one that the class comes to have": (Answering, rate_of, lambda owner: setattr(type(owner), "rate", 5.0)),
+    "another property": (Computed, rate_of, lambda owner: setattr(type(owner), "rate", property(lambda self: 5.0))),
+    "a value for a property": (Computed, rate_of, lambda owner: setattr(type(owner), "rate", 5.0)),
+    "a property before that": (Inherited, rate_of, lambda owner: setattr(type(owner), "rate", property(lambda self: 5.0))),
+    "another call": (Operators, lambda owner, x: owner(x), lambda owner: setattr(type(owner), "__call__", times_5)),
+    "another operator": (Operators, lambda owner, x: owner * x, lambda owner: setattr(type(owner), "__mul__", times_5)),
+    "another item": (
+        Operators,
+        lambda owner, x: x * owner[0],
+        lambda owner: setattr(type(owner), "__getitem__", lambda self, i: 5.0),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", COMING)
+def test_what_comes_to_be_defined_is_looked_at_again(name):
+    kind, function, change = COMING[name]
+    own = {name: value for name, value in vars(kind).items() if name not in ("__dict__", "__weakref__")}
+    owner = type(kind.__name__, kind.__bases__, own)()  # of a class of this test alone, since it is changed
+    f = jg.jit(lambda x: function(owner, x))
+    x = jg.tensor([1.0, 2.0])
+    assert values(f(x)) == values(f(x)) == [2, 4]
+    change(owner)
+    assert values(f(x)) == values(function(owner, x)) == [5, 10]
+
+
+def test_a_name_of_pythons_may_come_to_be_a_global(monkeypatch):
+    f = jg.jit(lambda x: x * max(2.0, 3.0))
+    x = jg.tensor([1.0, 2.0])
+    assert values(f(x)) == values(f(x)) == [3, 6]
+    monkeypatch.setitem(globals(), "max", min)
+    assert values(f(x)) == [2, 4]
