@@ -184,8 +184,9 @@ FILLED = """def filled(c, i):
     return c"""
 
 
-def index(rng: random.Random, shape: tuple[int, ...]) -> str:
-    """What may stand between brackets for this shape: places, slices, repeats, negatives, masks, None, an ellipsis."""
+def index(rng: random.Random, shape: tuple[int, ...], other: str) -> str:
+    """What may stand between brackets for this shape: places, slices, repeats, negatives, masks, None, an ellipsis, and a place
+    that is computed of another tensor."""
 
     def one(size: int) -> str:
         places = [rng.randint(-size, size - 1) if size else 0 for _ in range(rng.randint(1, 3))]
@@ -206,6 +207,7 @@ def index(rng: random.Random, shape: tuple[int, ...]) -> str:
                 str([places[0], places[0]]),
                 str([size - 1, -1]),
                 str([rng.random() < 0.5 for _ in range(size)]),
+                *[f"({other}.reshape(-1)[:1] > 0).sum()"] * 3,
             ]
         )
 
@@ -291,10 +293,10 @@ def line(rng: random.Random, scope: dict[str, Any], names: list[str], new: str) 
     elif kind == "move":
         text = f"{new} = {a}{movement(rng, shape)}"
     elif kind == "index":
-        text = f"{new} = {a}[{index(rng, shape)}]"
+        text = f"{new} = {a}[{index(rng, shape, b)}]"
     elif kind == "set":
         value = rng.choice(["{n}", "{b}", "{b}", "{b} * 2", "{b}.sum()", "{b}[0]"])
-        text = f"{{a}}[{index(rng, shape).replace('{', '{{')}] {rng.choice(['=', '=', '=', '+=', '*='])} {value}"
+        text = f"{{a}}[{index(rng, shape, b).replace('{', '{{')}] {rng.choice(['=', '=', '=', '+=', '*='])} {value}"
     elif kind == "join":
         text = (
             new
