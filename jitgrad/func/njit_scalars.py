@@ -66,6 +66,11 @@ def _is_number(x: Handle) -> bool:
 
 def scalar_function(function: Any, derivative: Any) -> Callable:
     """See `jitgrad.elementwise`."""
+    if derivative is not None and not callable(derivative):
+        raise TypeError(
+            f"elementwise takes one function as the derivative, not {type(derivative).__name__}: it returns a partial derivative "
+            "for each argument"
+        )
     return _caller(_scalar_op(_checked(function, "elementwise"), derivative), function)
 
 

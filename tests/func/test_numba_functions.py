@@ -388,3 +388,8 @@ def test_what_is_not_known_of_a_result_is_asked_for():
         cholesky(shape=3)
     with pytest.raises(ValueError, match=r"shape rule.*2 dimensions"):
         jg.jit(cholesky(shape=lambda a: (3,)))(np.eye(3))
+
+
+def test_a_derivative_is_one_function():
+    with pytest.raises(TypeError, match="takes one function as the derivative, not tuple"):
+        jg.elementwise(derivative=(abs, abs))(numba.njit(lambda x, y: x * y))

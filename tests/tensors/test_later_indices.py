@@ -170,3 +170,13 @@ def test_bounds_beyond_a_dtype_are_its_limits(shape):
         assert call(lambda x: x.clamp(max=300)).tolist() == x.tolist()
         with pytest.raises(RuntimeError, match="min=300 does not fit into uint8"):
             call(lambda x: x.clamp(min=300))
+
+
+def test_a_copy_that_an_index_array_picks_is_the_functions_own():
+    def f(x):
+        b = jg.zeros(3, 3)
+        b[[0, 1, 2], [0, 1, 2]].copy_(x)
+        return b + x
+
+    x = jg.tensor([1.0, 2.0, 3.0])
+    assert jg.vmap(f)(x[None])[0].tolist() == jg.jit(f)(x).tolist() == f(x).tolist()
