@@ -271,6 +271,8 @@ class Search:
                     self.value(Look(Of(owner), name))
             return
         held = None if isinstance(owner, type) else part(owner, "__dict__")
+        if self.asks_types and held is not None:
+            self.value(Look(Of(owner), "__class__"))
         if isinstance(held, dict):
             whole = isinstance(owner, abc.Collection) and self._keeps_items(type(owner))
             names = {name for name, value in list(held.items()) if whole or self._is_read(name, value)}

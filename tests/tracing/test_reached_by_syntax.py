@@ -173,3 +173,18 @@ def test_a_name_of_pythons_may_come_to_be_a_global(monkeypatch):
     assert values(f(x)) == values(f(x)) == [3, 6]
     monkeypatch.setitem(globals(), "max", min)
     assert values(f(x)) == [2, 4]
+
+
+def test_the_class_of_an_object_may_be_another():
+    class Slow:
+        rate = 2.0
+
+    class Fast(Slow):
+        pass
+
+    owner = Slow()
+    f = jg.jit(lambda x: x * (5.0 if isinstance(owner, Fast) else 2.0))
+    x = jg.tensor([1.0, 2.0])
+    assert values(f(x)) == values(f(x)) == [2, 4]
+    owner.__class__ = Fast
+    assert values(f(x)) == [5, 10]
