@@ -48,7 +48,7 @@ def test_what_programs_are_made_of() -> None:
         "] = ",
         "] += ",
         "[[",
-        "> 0).sum()]",
+        "> 0).sum() % ",
         "# raises",
     ]
     assert not [part for part in wanted if part not in text]

@@ -207,7 +207,7 @@ def index(rng: random.Random, shape: tuple[int, ...], other: str) -> str:
                 str([places[0], places[0]]),
                 str([size - 1, -1]),
                 str([rng.random() < 0.5 for _ in range(size)]),
-                *[f"({other}.reshape(-1)[:1] > 0).sum()"] * 3,
+                *[f"(({other}.reshape(-1)[:1] > 0).sum() % {size or 1})"] * 3,
             ]
         )
 
