@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import jitgrad as jg
-from jitgrad import functions
+from jitgrad import functions, kernels
+from jitgrad.kernels import scalar
 from jitgrad.ops import rows
 
 HERE = Path(jg.__file__).parent
@@ -48,6 +49,7 @@ def stubs() -> dict[Path, str]:
         HERE / "__init__.pyi": _face(),
         HERE / "tensors" / "declared.pyi": _methods(),
         HERE / "tensors" / "return_types.pyi": _results(),
+        Path(str(kernels.__file__)).with_suffix(".pyi"): _kernels(),
         **{HERE / f"{name}.pyi": _namespace(name, made) for name, made in functions.NAMESPACES.items()},
     }
 
@@ -103,6 +105,15 @@ def _results() -> str:
     for op in rows():
         if op.several and op.named and len(op.outputs) > 1:
             lines += ["", f"class {op.name}(NamedTuple):", *[f"    {name}: Tensor" for name in op.outputs]]
+    return "\n".join([*lines, ""])
+
+
+def _kernels() -> str:
+    """Numbers in, a number out; under `@njit` Numba finds the types itself."""
+    lines = ['"""What type checkers see of `jitgrad.kernels`. Written by `python -m jitgrad.cli.stubs`."""', ""]
+    for name in kernels.__all__:
+        count = inspect.signature(scalar.KERNELS[name]["f64"]).parameters
+        lines.append(f"def {name}({', '.join(f'{x}: float' for x in ('x', 'y')[: len(count)])}, /) -> float: ...")
     return "\n".join([*lines, ""])
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import operator
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from jitgrad import dtypes
 from jitgrad.base.locks import lazily
@@ -20,9 +20,6 @@ from jitgrad.tape.strides import lies
 from jitgrad.tape.tape import Tape
 from jitgrad.tensors.tensor import Tensor
 from jitgrad.tracing.function import Traced
-
-if TYPE_CHECKING:
-    pass
 
 
 class Compiled:

@@ -91,7 +91,7 @@ def apply(op: Op, operands: Sequence[Any], params: dict[str, Any] = NOTHING) -> 
         out = tuple([make(cls, v, None) for v in value]) if op.several else make(cls, value, None)
     if looks:
         note_view(operands[0], out, op, params)
-    if trace is not None and (lifts or not op.view or (looks and out._view is None)):
+    if trace is not None and (lifts or not op.view or (looks and out._view is None)):  # type: ignore[union-attr]
         note = trace.note_made if lifts else trace.note_computed
         for made in out if op.several else (out,):
             note(made)
