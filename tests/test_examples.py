@@ -68,7 +68,7 @@ def test_the_page_on_native_functions_prints_what_is_shown(tmp_path):
     text = (ROOT / "docs/native.md").read_text(encoding="utf-8")
     names: dict = {"__name__": "page"}
     shown = re.findall(r"```python\n(.*?)```\s+```text\n(.*?)```", text, re.S)
-    assert len(shown) == 5
+    assert len(shown) == 6
     for i, (code, output) in enumerate(shown):
         (tmp_path / f"page{i}.py").write_text(code)  # Numba caches functions that are in files
         printed = io.StringIO()
