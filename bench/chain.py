@@ -7,7 +7,20 @@ from typing import Any
 
 import numpy as np
 
-from bench.contestants import COMPILED, EAGER, JAX, JIT, TORCH, Contestant, Entrants, Problem, Workload, differentiated, numbers
+from bench.contestants import (
+    COMPILED,
+    EAGER,
+    JAX,
+    JIT,
+    NUMBA_SWEEP,
+    TORCH,
+    Contestant,
+    Entrants,
+    Problem,
+    Workload,
+    differentiated,
+    numbers,
+)
 from bench.libraries import Library, load
 
 ROWS = 10_000
@@ -47,7 +60,7 @@ def chain_arguments() -> tuple:
 
 
 def chain(rows: int = ROWS) -> Workload:
-    """Value and gradient, recorded once and run again; jax.jit and torch.compile would compile it for minutes."""
+    """Value and gradient, recorded once and run again; jax.jit, torch.compile and Numba would compile it for minutes."""
     title = f"a chain of {rows:,} scalar operations, value and gradient under jit"
     problem = Problem(
         f"chain {rows}",
@@ -57,7 +70,7 @@ def chain(rows: int = ROWS) -> Workload:
         2,
         lambda x, y: chain_by_hand(x, y, rows),
     )
-    return differentiated(problem, without=(JAX, COMPILED))
+    return differentiated(problem, without=(JAX, COMPILED, NUMBA_SWEEP))
 
 
 def recorded_chain(rows: int = ROWS) -> Workload:

@@ -13,6 +13,7 @@ import pytest
 
 import jitgrad as jg
 from jitgrad import kernels
+from jitgrad.errors import NotCompilableError
 from jitgrad.ops import rows
 from jitgrad.sweeps.code import compile
 from jitgrad.sweeps.numba.names import namespace
@@ -254,3 +255,13 @@ def test_where_the_own_loader_does_not_run(monkeypatch, compiled_by_numba):
     with jg.sweep("numba"):
         for _ in range(3):
             assert f(x)[0].item() == pytest.approx((np.tanh(x.numpy()) * x.numpy()).sum())
+
+
+def test_what_would_take_minutes_is_refused(compiled_by_numba):
+    def f(x):
+        for _ in range(3000):
+            x = jg.sin(x) * 1.5
+        return x
+
+    with jg.sweep("numba"), pytest.raises(NotCompilableError, match="take the sweep 'machine'"):
+        jg.jit(f)(jg.tensor(1.0))

@@ -16,6 +16,7 @@ import numpy as np
 from jitgrad.base.locks import lazily
 from jitgrad.base.quiet import quietly
 from jitgrad.base.signals import importing
+from jitgrad.errors import NotCompilableError
 from jitgrad.sweeps.interpreted import run_by, runner_of
 from jitgrad.sweeps.numba.source import PhaseWriter
 from jitgrad.sweeps.plan.plan import Phase
@@ -26,6 +27,8 @@ from jitgrad.tape.row import CONST, Row, results_read
 from jitgrad.tape.tape import Tape, with_outputs_apart
 
 Values = dict[Row, Any]
+MOST_LINES = 2000
+"""Of a function beyond which Numba takes longer than anybody would wait for, and cannot be interrupted."""
 
 
 class Written(NamedTuple):
@@ -119,6 +122,12 @@ class Phases:
             names[name] = numba.njit(error_model="numpy")(function.py_func)  # as NumPy calls it
         for step in self.steps:
             if isinstance(step, Written):
+                lines = step.text.count("\n")
+                if lines > MOST_LINES and names["njit"] is numba.njit and not numba.config.DISABLE_JIT:  # type: ignore[attr-defined]
+                    raise NotCompilableError(
+                        f"{self.name} is {lines} lines of @njit source, and Numba would take minutes to compile more than "
+                        f"{MOST_LINES}: take the sweep 'machine', or write its loop with scan, which is one row"
+                    )
                 exec(compile(step.text, _shown(step), "exec"), names)
         return names
 
