@@ -98,6 +98,19 @@ def of_numpy(ufunc: Any, op: Op, operands: Sequence[Any]) -> Any:
     return _operated(trace, op, operands, numbers, ufunc)  # type: ignore[arg-type]
 
 
+def made_of_numbers(function: Callable, out: Any, operands: Sequence[Any]) -> Any:
+    """The same for what another function of NumPy's made of numbers alone: a number, where NumPy gives one."""
+    trace = current_trace.get()
+    if trace is None or not isinstance(out, Handle) or out._value is not None or out._row.shape or out._row in trace.numbers:
+        return out
+    numbers = [number(x) for x in operands]
+    if None not in numbers and out._row in trace.rows:
+        like = function(*[n.kind(1) for n in numbers if n is not None])
+        if isinstance(like, np.generic) and like.dtype == out._row.dtype:
+            trace.numbers[out._row] = Number(type(like))
+    return out
+
+
 def _operated(trace: Trace, op: Op, operands: Sequence[Any], numbers: Sequence[Number], meaning: Callable) -> Any:
     """The row of an op on numbers alone, of which `meaning` says what kind of number it gives."""
     kinds = tuple([number.kind for number in numbers])

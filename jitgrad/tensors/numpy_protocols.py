@@ -20,7 +20,7 @@ from jitgrad.ops import TABLE
 from jitgrad.ops.ufuncs import OF_OPERATORS
 from jitgrad.record.apply import apply
 from jitgrad.record.checking import RAW, is_meant, told
-from jitgrad.record.weak import are_numbers, number, of_numpy
+from jitgrad.record.weak import are_numbers, made_of_numbers, number, of_numpy
 from jitgrad.tape.handle import Handle
 
 UFUNCS: dict[Any, Any] = {np.reciprocal: TABLE["reciprocal"]}
@@ -110,7 +110,7 @@ def array_function(self: Any, function: Callable, types: Any, args: Any, kwargs:
             name = f"np.{function.__name__}"
             raise told(function, error, args, kwargs, name) from (None if is_meant(error) else error)
         if out is not NotImplemented:
-            return out
+            return out if kwargs else made_of_numbers(function, out, args)
     name = f"{function.__module__.replace('numpy', 'np', 1)}.{function.__name__}"
     return _plain(name, found is not None, function, args, kwargs)
 

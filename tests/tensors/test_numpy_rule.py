@@ -146,3 +146,26 @@ def test_in_place_with_an_array_takes_the_values():
     assert a.tolist() == [2.0, 3.0]
     with pytest.raises(TypeError, match=r"np\.add with out"):
         a += jg.tensor([1.0, 2.0], requires_grad=True)
+
+
+OF_A_NUMBER = {
+    "mean": lambda a: np.mean(a),
+    "sum": lambda a: np.sum(a) + a,
+    "max": lambda a: np.max(a),
+    "clip": lambda a: np.clip(a, 0, 1),
+    "where": lambda a: np.where(True, a, 2.0),
+    "round": lambda a: np.round(a, 1),
+    "squeeze": lambda a: np.squeeze(a),
+    "var": lambda a: np.var(a),
+}
+
+
+@pytest.mark.parametrize("name", OF_A_NUMBER)
+def test_what_numpy_makes_of_a_number_is_as_weak_under_jit(name):
+    function = lambda x, a: x * OF_A_NUMBER[name](a)
+    for dtype in (jg.int64, jg.uint8, jg.float16, jg.float32, jg.float64):
+        for a in (0.1, 2, np.float64(0.5)):
+            x = jg.tensor([3, 2], dtype=dtype)
+            want, got = function(x, a), jg.jit(function)(x, a)
+            assert got.dtype == want.dtype
+            np.testing.assert_allclose(got.numpy(), want.numpy(), rtol=1e-6)
