@@ -8,10 +8,12 @@ from __future__ import annotations
 import ctypes
 import math
 import os
-from fractions import Fraction
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from fractions import Fraction  # which is imported where it is needed: it takes milliseconds
 
 INTEGERS = {"float32": np.int32, "float64": np.int64}
 FLOATS = {"int32": np.float32, "int64": np.float64}
@@ -24,6 +26,8 @@ def dtype_of(x: Any) -> np.dtype:
 
 def fma(x: Any, y: Any, z: Any) -> Any:
     """x * y + z, rounded once: exactly, as a fraction, where all three are finite."""
+    from fractions import Fraction
+
     dtype = dtype_of(x)
     if not (math.isfinite(x) and math.isfinite(y) and math.isfinite(z)):
         return dtype.type(x * y + z)
@@ -35,6 +39,8 @@ def fma(x: Any, y: Any, z: Any) -> Any:
 
 def rounded(exact: Fraction, dtype: np.dtype) -> Any:
     """The nearest number of a dtype, of two as near the even one."""
+    from fractions import Fraction
+
     try:
         near = float(exact)  # right for float64
     except OverflowError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -34,13 +35,18 @@ def _zeta_less_1(k: int, n: int = 20) -> float:
 
 
 _EULER = 0.5772156649015329
-_AROUND_2 = [(-1) ** k * _zeta_less_1(k) / k for k in range(30, 1, -1)]
+
+
+@functools.cache
+def _around_2() -> list[float]:
+    """The coefficients of z^30 to z^2 in lgamma(2 + z)."""
+    return [(-1) ** k * _zeta_less_1(k) / k for k in range(30, 1, -1)]
 
 
 def _lgamma_around_2(z: float) -> float:
     """lgamma(2 + z) for |z| <= 1/2 (Abramowitz & Stegun 6.1.33), which is 0 for z = 0."""
     total = 0.0
-    for coefficient in _AROUND_2:
+    for coefficient in _around_2():
         total = total * z + coefficient
     return z * ((1 - _EULER) + z * total)
 

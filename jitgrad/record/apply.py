@@ -20,6 +20,7 @@ from jitgrad.ops.movement import expand
 from jitgrad.ops.shapes import Spec
 from jitgrad.ops.table import Op, infer, infer_several
 from jitgrad.record.checking import is_meant
+from jitgrad.record.index import ndim_of
 from jitgrad.record.leaving import refuse_masked
 from jitgrad.record.memory import lie_in_order, look
 from jitgrad.record.precision import half_among, rounded, widened
@@ -218,10 +219,6 @@ def apply_traced(cls: type, op: Op, operands: Sequence[Any], params: dict[str, A
     if op.view and not any(ndim_of(index) for index in operands[1:]):  # what index arrays pick is a copy
         look(operands[0], out, op, params, tuple(map(as_it_is, operands[1:])))
     return out
-
-
-def ndim_of(x: Any) -> int:
-    return len(x._held.shape) if isinstance(x, Handle) else np.ndim(x)
 
 
 def as_it_is(x: Any) -> Any:

@@ -206,7 +206,7 @@ class _Steps:
     def _rich_steps(self) -> list[Step]:
         # A traced tensor of no dimensions is an int whose value comes later, so it does not broadcast with the others.
         steps = []
-        alone: Callable[[Any], bool] = lambda i: isinstance(i, Slot) and not _ndim(self.arrays[i.number])
+        alone: Callable[[Any], bool] = lambda i: isinstance(i, Slot) and not ndim_of(self.arrays[i.number])
         if len(self.arrays) > 1:
             for place in reversed([k for k, i in enumerate(self.rich) if alone(i)]):
                 array = self.arrays[self.rich.pop(place).number]
@@ -221,5 +221,5 @@ class _Steps:
         return steps
 
 
-def _ndim(array: Any) -> int:
-    return array._row.ndim if isinstance(array, Handle) else array.ndim
+def ndim_of(array: Any) -> int:
+    return len(array._held.shape) if isinstance(array, Handle) else array.ndim

@@ -33,8 +33,7 @@ def overwrite(target: Any, new: Any, name: str) -> Any:
     """Make `target` hold the value of `new` (a tensor of any dtype that broadcasts to it), in place."""
     if target._value is None:
         decide(target)
-    root = target._view[0] if target._view is not None else target
-    _let_views_see(root)
+    root = _root_of(target)
     tracking = grad_mode.get() and (requires(target) or requires(new))
     if tracking and root._row is not None and root._row.op is LEAF and root._row.requires:
         what = "a view of a leaf" if root is not target else "a leaf"
@@ -86,11 +85,13 @@ def rebind_traced(target: Any, source: Any) -> None:
     trace.views.append(weakref.ref(target))
 
 
-def _let_views_see(root: Any) -> None:
-    """Take a tensor with a value into what records if there it is looked into at an index whose value comes later."""
-    trace = current_trace.get()
+def _root_of(target: Any) -> Any:
+    """The tensor whose memory is about to change. If it has a value, and is looked into at an index whose value comes later, it
+    is taken into what records, so that the view sees the change."""
+    root, trace = target._view[0] if target._view is not None else target, current_trace.get()
     if trace is not None and root._value is not None and any(view._value is None for view in views_of(trace, root)):
         _take_into(trace, root)
+    return root
 
 
 def _becomes(handle: Any, row: Any) -> None:
@@ -152,8 +153,7 @@ def assign(target: Any, steps: Sequence[Step], value: Any) -> None:
         value = apply(cast, (value,), {"dtype": held.dtype})
     if held is target._row:
         decide(target)
-    root = target._view[0] if target._view is not None else target
-    _let_views_see(root)
+    root = _root_of(target)
     tracking = grad_mode.get() and (requires(target) or requires(value))
     _refuse_unrecorded(target, root, "setitem")
     later = any(x._value is None for x in (target, value, *[a for step in steps for a in step.arrays if isinstance(a, Handle)]))
@@ -307,6 +307,14 @@ def _put(root: Any, chain: tuple, new: Any) -> Any:
     return apply(index_put, (root, inner, *arrays), {"index": index})
 
 
+def _seen(root: Any, chain: tuple) -> Any:
+    """The row of what the view operations of `chain` look at in `root`."""
+    handle = make(type(root), root._value, root._row)
+    for op, params, arrays in chain:
+        handle = apply(op, (handle, *arrays), params)
+    return handle._row
+
+
 def _look_again(root: Any) -> None:
     """Give every living view of `root` the row that its view operations now give."""
     storage = root._storage
@@ -314,10 +322,7 @@ def _look_again(root: Any) -> None:
         return
     for view in storage.living():
         if view._view is not None and view._view[0] is root:
-            handle = make(type(root), root._value, root._row)
-            for op, params, arrays in view._view[1]:
-                handle = apply(op, (handle, *arrays), params)
-            _becomes(view, handle._row)
+            _becomes(view, _seen(root, view._view[1]))
 
 
 def _overwrite_traced(target: Any, root: Any, new: Any, name: str) -> Any:
@@ -340,10 +345,7 @@ def _overwrite_traced(target: Any, root: Any, new: Any, name: str) -> Any:
     before, root._row, target._row = root._row, changed._row, new._row
     trace.like[root._row] = before
     for view in views:
-        handle = make(type(root), None, root._row)
-        for op, params, arrays in view._view[1]:
-            handle = apply(op, (handle, *arrays), params)
-        view._row = handle._row
+        view._row = _seen(root, view._view[1])
     return target
 
 
@@ -364,10 +366,7 @@ def _take_into(trace: Trace, root: Any) -> None:
     trace.owned.add(row)
     root._row, root._value, root._storage = row, None, None
     for view in views:
-        handle = make(type(root), None, root._row)
-        for op, params, arrays in view._view[1]:
-            handle = apply(op, (handle, *arrays), params)
-        view._row, view._value, view._storage = handle._row, None, None
+        view._row, view._value, view._storage = _seen(root, view._view[1]), None, None
         trace.views.append(weakref.ref(view))
 
 

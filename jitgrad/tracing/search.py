@@ -303,7 +303,7 @@ class Search:
             if isinstance(found, types.FunctionType) and (special or self._is_read(name, found)):
                 self.function(types.MethodType(found, owner))
                 if special and name not in _OF_MAKING:
-                    self.value(Look(functools.partial(defined, base), name), followed=False, trusted=True)
+                    self.value(Look(functools.partial(defined, base), name), trusted=True)
             if special or not (self._is_read(name, found) or (isinstance(found, _METHODS) and name in self.called)):
                 continue
             getter = found.fget if isinstance(found, property) else getattr(found, "func", None)  # of a cached_property
