@@ -1,4 +1,4 @@
-"""What programs ask of `torch.cuda` before they use it. This version computes on the CPU alone, and says so.
+"""GPUs, as in `torch.cuda`: what there is, memory, waiting for what they compute.
 
 >>> import jitgrad
 >>> "cuda" if jitgrad.cuda.is_available() else "cpu"
@@ -9,43 +9,85 @@ from __future__ import annotations
 
 from typing import Any
 
-from jitgrad.tensors.device import only_cpu
+from jitgrad.devices import cuda as devices
+from jitgrad.devices.device import Device
 
-__all__ = ["current_device", "device_count", "empty_cache", "is_available", "manual_seed", "manual_seed_all", "synchronize"]
+__all__ = [
+    *("current_device", "device_count", "empty_cache", "is_available", "manual_seed", "manual_seed_all", "max_memory_allocated"),
+    *("mem_get_info", "memory_allocated", "memory_reserved", "set_device", "synchronize"),
+]
 
 
 def __dir__() -> list[str]:
     return __all__
 
 
+def _compute(device: Any = None) -> Any:
+    return devices.compute_of(Device("cuda" if device is None else device))
+
+
 def is_available() -> bool:
-    """Whether tensors can be on a GPU: False."""
-    return False
+    """Whether tensors can be on a GPU."""
+    return devices.count() > 0
 
 
 def device_count() -> int:
-    """How many GPUs there are to compute on: 0."""
-    return 0
+    """How many GPUs there are to compute on."""
+    return devices.count()
 
 
 def current_device() -> int:
-    """The number of the GPU that is in use; RuntimeError, since there is none."""
-    only_cpu("cuda")
-    raise AssertionError
+    """The number of the GPU that "cuda" means; RuntimeError if there is none."""
+    _compute()
+    return devices.current_index()
+
+
+def set_device(device: Any) -> None:
+    """Make "cuda" mean another GPU in this thread; RuntimeError if there is none such."""
+    _compute(device)
+    index = Device(device).index
+    if index is not None:
+        devices.set_current(index)
 
 
 def synchronize(device: Any = None) -> None:
-    """Wait for what a GPU is doing; RuntimeError, since there is none."""
-    only_cpu(device or "cuda")
+    """Wait for what a GPU is doing; RuntimeError if there is none."""
+    _compute(device).synchronize()
+
+
+def memory_allocated(device: Any = None) -> int:
+    """Bytes of a GPU that tensors and programs hold; 0 if there is none."""
+    return _compute(device).pool.in_use if is_available() else 0
+
+
+def max_memory_allocated(device: Any = None) -> int:
+    """The most bytes of a GPU that tensors and programs held at one time; 0 if there is none."""
+    return _compute(device).pool.most_in_use if is_available() else 0
+
+
+def memory_reserved(device: Any = None) -> int:
+    """Bytes of a GPU that are held, or kept to be used again; 0 if there is none."""
+    return _compute(device).pool.reserved if is_available() else 0
+
+
+def mem_get_info(device: Any = None) -> tuple[int, int]:
+    """Free and all bytes of a GPU, as its driver counts them; RuntimeError if there is none."""
+    return _compute(device).driver.memory()
 
 
 def empty_cache() -> None:
-    """Give memory of a GPU back: there is none."""
+    """Give memory that is kept to be used again back to the GPUs."""
+    for compute in devices.in_use():
+        compute.pool.empty()
 
 
 def manual_seed(seed: int) -> None:
-    """Seed the generator of a GPU, if there is one; that of the CPU is seeded by `jitgrad.manual_seed`."""
+    """Start the random numbers of the GPU that is in use anew, if there is one; those of the CPU go by `jitgrad.manual_seed`."""
+    if is_available():
+        _compute().seed(seed)
 
 
 def manual_seed_all(seed: int) -> None:
-    """Seed the generators of all GPUs: there are none."""
+    """Start the random numbers of all GPUs anew."""
+    for index in range(device_count()):
+        _compute(index).seed(seed)

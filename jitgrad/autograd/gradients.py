@@ -16,6 +16,7 @@ from jitgrad.passes.reverse import reverse
 from jitgrad.record.apply import apply, grad_mode
 from jitgrad.record.leaving import refuse_masked
 from jitgrad.tape.accumulate import accumulating, add_tensor, add_value
+from jitgrad.tape.device_array import DeviceArray, placed_like
 from jitgrad.tape.handle import Handle, requires, tensor
 from jitgrad.tape.row import Row
 
@@ -34,9 +35,10 @@ def seed(output: Any, gradient: Any) -> Any:
                 f"a gradient is made up only for scalar outputs, and this one has shape {list(shape)}: reduce it first "
                 "(.sum(), .mean()), or pass gradient= of that shape"
             )
-        return dtype.type(1) if not shape else np.ones(shape, dtype)
+        return placed_like(held, np.ones(shape, dtype)[()])
     if isinstance(gradient, (np.ndarray, np.generic)):
         refuse_masked(gradient)
+        gradient = placed_like(held, gradient)
         given: Any = gradient
     elif isinstance(gradient, Handle):
         given = gradient._held
@@ -133,7 +135,8 @@ def _backward_of_one(output: Any, gradient: Any, retain: bool | None) -> None:
     """The usual case: one outcome, all leaves. A structure that is hot has an entry, others are noted."""
     row = output._row
     seed = None if gradient is None else gradient._value
-    if row is None or not row.requires or output._value is None or (gradient is not None and seed is None):
+    on_host = output._value is not None and output._value.__class__ is not DeviceArray
+    if row is None or not row.requires or not on_host or (gradient is not None and seed is None):
         return _backward(output, gradient, retain, False, None)
     found = (entries if seed is None else seeded).get(row.op)
     if found is not None:
@@ -205,7 +208,7 @@ def grad(
     for i, x in enumerate(ins):
         g = found.get(x._row)
         if g is None and materialize_grads:
-            g = tensor(np.zeros(x._held.shape, x._held.dtype)[()]).requires_grad_(create_graph)
+            g = tensor(placed_like(x._held, np.zeros(x._held.shape, x._held.dtype)[()])).requires_grad_(create_graph)
         if g is None and not allow_unused:
             raise RuntimeError(f"input {i} was not used to compute the outputs: pass allow_unused=True to get None for it")
         if isinstance(g, Handle) and not create_graph:  # recorded, as there are no values yet

@@ -17,6 +17,7 @@ import numpy as np
 from jitgrad.base.tree import COMPUTED, base_of, put_together, slots, taken_apart, told_apart
 from jitgrad.calls.fresh import fresh, is_mutable
 from jitgrad.calls.kinds import INT_BOUND, Scalar, is_itself_alone
+from jitgrad.tape.device_array import DeviceArray
 from jitgrad.tensors.tensor import Tensor
 
 MISS = object()
@@ -212,9 +213,12 @@ class _Text:
         if isinstance(kind, Scalar):
             self.miss_if(f"{name}.__class__ is not {self.known(kind.type)}")
             return name
-        dtype, shape = (np.dtype(kind), ()) if isinstance(kind, type) else kind
+        dtype, shape, *device = (np.dtype(kind), ()) if isinstance(kind, type) else kind
         unlike = f"(v{i}.__class__ is not ndarray or v{i}.dtype is not {self.known(dtype)} or v{i}.shape != {self.known(shape)})"
-        if shape == ():  # a number, or an array without dimensions
+        if device:
+            cls, compute = self.known(DeviceArray), self.known(device[0])
+            unlike = unlike.replace("ndarray", cls, 1)[:-1] + f" or v{i}.compute is not {compute})"
+        elif shape == ():  # a number, or an array without dimensions
             unlike = f"v{i}.__class__ is not {self.known(kind)} and {unlike}"
         self.lines += [
             f"    v{i} = {name}",

@@ -8,6 +8,7 @@ Python int is part of the key, or such an input if it changes (see `ints`); ever
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from jitgrad.base.tree import exact, flatten, unflatten
 from jitgrad.errors import LeakedTraceError
 from jitgrad.record.leaving import refuse_masked
 from jitgrad.record.trace import Number
+from jitgrad.tape.device_array import DeviceArray
 from jitgrad.tape.handle import Handle, make, own_memory
 from jitgrad.tensors.tensor import Tensor
 
@@ -91,6 +93,8 @@ def kind_of(leaf: Any, tensors: list[Tensor], changes: bool = False) -> Any:
         return kind
     if value is None:
         raise LeakedTraceError("a tensor made while jit or vmap was tracing is passed to a function after the trace ended")
+    if kind is DeviceArray:
+        return value.dtype, value.shape, value.compute
     return (value.dtype, value.shape) if value.ndim else value.dtype.type
 
 
@@ -105,6 +109,23 @@ def spec_of(kind: Any) -> tuple | None:
     if isinstance(kind, type):
         return (), np.dtype(kind), None
     return (kind[1], kind[0], None) if isinstance(kind[0], np.dtype) else None
+
+
+def one_device(name: str, kinds: Sequence[Any]) -> Any:
+    """What computes on the device that tensors of these kinds are on; None for the CPU. `RuntimeError` if they are on several:
+    only what has no dimensions may be on the host beside others."""
+    arrays = [kind for kind in kinds if isinstance(kind, tuple) and isinstance(kind[0], np.dtype)]
+    computes = {kind[2] for kind in arrays if len(kind) == 3}
+    names = {c.name for c in computes} | {"cpu" for kind in arrays if computes and len(kind) == 2 and kind[1]}
+    if len(names) > 1:
+        raise RuntimeError(f"{name}: there are tensors on {' and '.join(sorted(names))}: bring them to one device with to()")
+    return next(iter(computes), None)
+
+
+def device_of(name: str, kinds: Sequence[Any]) -> str:
+    """The name of the device that tensors of these kinds are on."""
+    compute = one_device(name, kinds)
+    return "cpu" if compute is None else compute.name
 
 
 def number_of(kind: Any) -> tuple[type | None, bool]:

@@ -34,6 +34,7 @@ from jitgrad.ops.shapes import Spec
 from jitgrad.passes.batch import Batch, Operands, replay
 from jitgrad.passes.forward import forward
 from jitgrad.record.apply import apply, zeros
+from jitgrad.tape.device_array import DeviceArray
 from jitgrad.tape.row import Row, beyond
 from jitgrad.tape.tape import Tape
 from jitgrad.tensors.tensor import Tensor
@@ -44,7 +45,7 @@ def _chosen(index: Any, branches: Sequence[Any]) -> Any:
 
 
 def _run(index: Any, *values: Any, branches: Sequence[Callable], results: tuple, wanted: Any = None) -> list[Any]:
-    return [np.array(out)[()] for out in _chosen(index, branches)(*values)]
+    return [out if isinstance(out, DeviceArray) else np.array(out)[()] for out in _chosen(index, branches)(*values)]
 
 
 def _plainly(index: Any, *operands: Any, branches: tuple[Tape, ...], results: tuple) -> list[Any]:

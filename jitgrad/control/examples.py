@@ -57,7 +57,7 @@ def standing_in(tape: Tape, operands: Sequence[Any], flags: Any, size: int, kept
     decisive, shares = checked(tape), _adds_to_shared(tape, operands)
     place = None
     if size and (decisive or shares):
-        numbers = where(flags, constant_tensor(np.arange(size)), -1)
+        numbers = where(flags, constant_tensor(np.arange(size), flags), -1)
         place = apply(amax, (numbers,), {"dim": (0,), "keepdim": False})
     out = []
     for leaf, x in zip(tape.inputs, operands):

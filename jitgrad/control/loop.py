@@ -38,6 +38,7 @@ from jitgrad.ops.choosing import cast, where
 from jitgrad.ops.shapes import Spec
 from jitgrad.passes.batch import Batch, Operands, replay
 from jitgrad.record.apply import apply, zeros
+from jitgrad.tape.device_array import DeviceArray, device_among, placed_like
 from jitgrad.tape.row import Row
 from jitgrad.tape.tape import Tape
 from jitgrad.tensors.tensor import wrap
@@ -105,7 +106,7 @@ def _run(
     kept: list[Any] = [None] * len(results)
     for k, (shape, dtype) in enumerate(results[n:-1], n):
         if wanted is None or k in wanted:
-            kept[k] = np.zeros(shape, dtype)
+            kept[k] = placed_like(device_among(values), np.zeros(shape, dtype))
     stacks = kept[n:-1]
     outputs = len(stacks) - (n if length is not None else 0)
     i = 0
@@ -120,7 +121,7 @@ def _run(
             if y is not None:
                 y[t] = o
         i += 1
-    return [*[np.array(c)[()] for c in carry], *stacks, np.int64(i)]
+    return [*[c.copy() if isinstance(c, DeviceArray) else np.array(c)[()] for c in carry], *stacks, np.int64(i)]
 
 
 def _plainly(

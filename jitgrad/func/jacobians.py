@@ -132,7 +132,9 @@ def _compressed(point: Point, compression: Compression, chunk_size: int | None, 
     start = (point.inputs if pushing else point.outputs)[0]
     sweep = point.push if pushing else point.pull
     seeds = compression.seeds(start._held.dtype)
-    found: Tensor = vmap(lambda seed: sweep([seed])[0], chunk_size=chunk_size)(constant_tensor(seeds.reshape(-1, *start.shape)))
+    found: Tensor = vmap(lambda seed: sweep([seed])[0], chunk_size=chunk_size)(
+        constant_tensor(seeds.reshape(-1, *start.shape), start)
+    )
     return found
 
 
@@ -175,7 +177,7 @@ def _basis(leaves: Sequence[Tensor]) -> list[Tensor]:
     total, start, parts = sum(sizes), 0, []
     for x, size in zip(leaves, sizes):
         units = np.eye(total, size, -start, dtype=x._held.dtype)
-        parts.append(constant_tensor(units.reshape(total, *x.shape)))
+        parts.append(constant_tensor(units.reshape(total, *x.shape), x))
         start += size
     return parts
 

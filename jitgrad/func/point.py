@@ -23,6 +23,7 @@ from jitgrad.passes.reverse import reverse
 from jitgrad.record.apply import apply, copied, current_trace, grad_mode, watched
 from jitgrad.record.leaving import taken_since
 from jitgrad.record.memory import lie_in_order
+from jitgrad.tape.device_array import placed_like
 from jitgrad.tape.handle import make, requires
 from jitgrad.tape.row import LEAF, Row, beyond, serials
 from jitgrad.tensors.tensor import Tensor
@@ -218,4 +219,4 @@ def one(x: Tensor) -> Tensor:
     trace = current_trace.get()
     if x._value is None and trace is not None:
         return make(Tensor, None, trace.constant(ones))
-    return make(Tensor, ones, None)
+    return make(Tensor, placed_like(held, ones), None)

@@ -57,10 +57,10 @@ class Compression:
         pattern = self.pattern
         row, column = pattern.places()
         targets = column * pattern.rows + row if turned else pattern.codes
-        values = apply(getitem, (reshape(swept, (-1,)), constant_tensor(self.sources())), {"index": (Slot(0),)})
-        zero = constant_tensor(swept._held.dtype.type(0))
+        values = apply(getitem, (reshape(swept, (-1,)), constant_tensor(self.sources(), swept)), {"index": (Slot(0),)})
+        zero = constant_tensor(swept._held.dtype.type(0), swept)
         zeros = apply(expand, (zero,), {"shape": (pattern.rows * pattern.columns,)})
-        return apply(index_add, (zeros, values, constant_tensor(targets)), {"index": (Slot(0),)})
+        return apply(index_add, (zeros, values, constant_tensor(targets, swept)), {"index": (Slot(0),)})
 
 
 def worthwhile(inputs: Sequence[Tensor], outputs: Sequence[Tensor], turned: bool) -> Compression | None:

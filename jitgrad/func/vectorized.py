@@ -171,6 +171,7 @@ def _run(
         grad_mode.set(True)
         tracing = BatchTrace(size, randomness)
         tracing.at_hand = lambda: [first_of(example_of(x.value)) for x in mapped]
+        tracing.device = str(mapped[0].value.device)
         specs = [(tuple(x.value.shape[1:]), x.value._held.dtype, None) for x in mapped]
         lifting.append(tracing)  # what the function makes is noted, by operations that take no short cut
         traced = trace(function, specs, rebuild, tracing, None, [x.value for x in mapped])

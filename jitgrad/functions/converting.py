@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from jitgrad import dtypes
+from jitgrad.devices.device import Device
+from jitgrad.devices.moving import moved
 from jitgrad.functions import creation, data
 from jitgrad.ops import choosing
 from jitgrad.ops.shapes import axis
@@ -13,24 +15,24 @@ from jitgrad.record.checking import checked
 from jitgrad.record.memory import of
 from jitgrad.record.quick import is_operand
 from jitgrad.record.weak import number
-from jitgrad.tensors.device import Device, only_cpu
 from jitgrad.tensors.tensor import Tensor
 
 
 def to(self: Tensor, *args: Any, dtype: Any = None, device: Any = None, copy: bool = False, **_: Any) -> Tensor:
-    """The tensor in another dtype: `x.to(jitgrad.float64)`, `x.to(other_tensor)`; itself if it has it already."""
+    """The tensor in another dtype, or on another device: `x.to(jitgrad.float64)`, `x.to("cuda")`, `x.to(other_tensor)`; itself if
+    it has that already."""
     for given in args:
         if isinstance(given, Tensor):
-            dtype = given.dtype
+            dtype, device = given.dtype, given.device
         elif isinstance(given, str):  # a Device is one
             device = given
         elif given is not None and not isinstance(given, bool):
             dtype = given
-    only_cpu(device)
     wanted = self._held.dtype if dtype is None else dtypes.to_numpy(dtype)
-    if self._held.dtype == wanted:
-        return apply(choosing.clone, (self,)) if copy else self
-    return apply(choosing.cast, (self,), {"dtype": wanted})
+    there = self if device is None else moved(self, device)
+    if there._held.dtype == wanted:
+        return apply(choosing.clone, (self,)) if copy and there is self else there
+    return apply(choosing.cast, (there,), {"dtype": wanted})
 
 
 def type_(self: Tensor, dtype: Any = None) -> Any:
@@ -65,34 +67,35 @@ def contiguous(self: Tensor) -> Tensor:
 
 
 def cpu(self: Tensor) -> Tensor:
-    """This tensor, which is on the CPU already."""
-    return self
+    """This tensor on the CPU: itself if it is there, else a copy."""
+    return moved(self, "cpu")
 
 
 def cuda(self: Tensor, device: Any = "cuda", non_blocking: bool = False) -> Tensor:
-    """This tensor on a GPU; RuntimeError, since this version computes on the CPU."""
-    only_cpu(f"cuda:{device}" if isinstance(device, int) else device or "cuda")
-    return self
+    """This tensor on a GPU: itself if it is there, else a copy. RuntimeError if there is none."""
+    return moved(self, Device(device if device is not None else "cuda"))
 
 
-def new_tensor(self: Tensor, data_: Any, *, dtype: Any = None, requires_grad: bool = False) -> Tensor:
-    """`tensor(data)` in the dtype of this tensor, unless another is given."""
-    return data.tensor(data_, dtype=dtype or self.dtype, requires_grad=requires_grad)
+def new_tensor(self: Tensor, data_: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """`tensor(data)` in the dtype and on the device of this tensor, unless others are given."""
+    return data.tensor(data_, dtype=dtype or self.dtype, device=device or self.device, requires_grad=requires_grad)
 
 
-def new_zeros(self: Tensor, *size: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
-    """Zeros of the given sizes in the dtype of this tensor, unless another is given."""
-    return creation.zeros(*size, dtype=dtype or self.dtype, requires_grad=requires_grad)
+def new_zeros(self: Tensor, *size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """Zeros of the given sizes in the dtype and on the device of this tensor, unless others are given."""
+    return creation.zeros(*size, dtype=dtype or self.dtype, device=device or self.device, requires_grad=requires_grad)
 
 
-def new_ones(self: Tensor, *size: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
-    """Ones of the given sizes in the dtype of this tensor, unless another is given."""
-    return creation.ones(*size, dtype=dtype or self.dtype, requires_grad=requires_grad)
+def new_ones(self: Tensor, *size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """Ones of the given sizes in the dtype and on the device of this tensor, unless others are given."""
+    return creation.ones(*size, dtype=dtype or self.dtype, device=device or self.device, requires_grad=requires_grad)
 
 
-def new_full(self: Tensor, size: Any, fill_value: Any, *, dtype: Any = None, requires_grad: bool = False) -> Tensor:
-    """One number, repeated, in the dtype of this tensor, unless another is given."""
-    return creation.full(size, fill_value, dtype=dtype or self.dtype, requires_grad=requires_grad)
+def new_full(
+    self: Tensor, size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
+    """One number, repeated, in the dtype and on the device of this tensor, unless others are given."""
+    return creation.full(size, fill_value, dtype=dtype or self.dtype, device=device or self.device, requires_grad=requires_grad)
 
 
 def stride(self: Tensor, dim: int | None = None) -> Any:

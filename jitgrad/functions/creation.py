@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from jitgrad import dtypes
+from jitgrad.devices.moving import made_on
 from jitgrad.errors import TracedValueError
 from jitgrad.functions.operands import taken
 from jitgrad.ops.movement import MOST_ELEMENTS
@@ -18,7 +19,6 @@ from jitgrad.record.apply import current_trace
 from jitgrad.record.leaving import as_data, refuse_masked
 from jitgrad.record.trace import made_here
 from jitgrad.tape.handle import Handle
-from jitgrad.tensors.device import only_cpu
 from jitgrad.tensors.tensor import Tensor, wrap
 
 _random = np.random.default_rng()
@@ -59,8 +59,7 @@ def _one_shape(what: str, size: Any) -> tuple[int, ...]:
 
 
 def _finish(array: Any, requires_grad: bool, device: Any = None) -> Tensor:
-    only_cpu(device)
-    made = made_here(wrap(array[()] if isinstance(array, np.ndarray) and array.ndim == 0 else array))
+    made = made_here(wrap(made_on(array[()] if isinstance(array, np.ndarray) and array.ndim == 0 else array, device)))
     return made if requires_grad is False else made.requires_grad_(requires_grad)
 
 
@@ -252,19 +251,19 @@ def randint(
 # Shape and dtype from another tensor.
 
 
-def _template(what: str, input: Any, dtype: Any) -> tuple[tuple[int, ...], Any]:
-    """The shape of a tensor, and the dtype asked for, or that of the tensor."""
+def _template(what: str, input: Any, dtype: Any, device: Any) -> tuple[tuple[int, ...], Any, Any]:
+    """The shape of a tensor, and the dtype and the device asked for, or those of the tensor."""
     input = taken(input)
     if not isinstance(input, Tensor):
         raise TypeError(f"{what} takes a tensor to copy the shape of, not {type(input).__name__}")
-    return tuple(input.shape), input.dtype if dtype is None else dtype
+    return tuple(input.shape), input.dtype if dtype is None else dtype, input.device if device is None else device
 
 
 def _like(make: Callable) -> Callable:
     name = make.__name__ + "_like"
 
     def function(input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
-        shape, dtype = _template(name, input, dtype)
+        shape, dtype, device = _template(name, input, dtype, device)
         return make(shape, dtype=dtype, device=device, requires_grad=requires_grad)
 
     function.__name__ = function.__qualname__ = name
@@ -278,7 +277,7 @@ rand_like, randn_like = _like(rand), _like(randn)
 
 def full_like(input: Tensor, fill_value: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """`full` with the shape, and unless given the dtype, of `input`."""
-    shape, dtype = _template("full_like", input, dtype)
+    shape, dtype, device = _template("full_like", input, dtype, device)
     return full(shape, fill_value, dtype=dtype, device=device, requires_grad=requires_grad)
 
 
@@ -287,5 +286,5 @@ def randint_like(
 ) -> Tensor:
     """`randint` with the shape, and unless given the dtype, of `input`."""
     low, high = (0, low) if high is None else (low, high)
-    shape, dtype = _template("randint_like", input, dtype)
+    shape, dtype, device = _template("randint_like", input, dtype, device)
     return randint(low, high, shape, dtype=dtype, device=device, requires_grad=requires_grad)

@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 
 from jitgrad import dtypes
+from jitgrad.devices.moving import made_on, moved
 from jitgrad.ops.choosing import cast
 from jitgrad.record.apply import apply
 from jitgrad.record.leaving import as_data, refuse_masked
 from jitgrad.record.trace import copied_here, made_here
 from jitgrad.record.weak import number
+from jitgrad.tape.device_array import DeviceArray
 from jitgrad.tape.handle import Handle, own_memory
-from jitgrad.tensors.device import only_cpu
 from jitgrad.tensors.tensor import Tensor, wrap
 
 
@@ -30,11 +31,11 @@ def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: b
     tensor([[1., 2.],
             [3., 4.]], dtype=jitgrad.float64)
     """
-    only_cpu(device)
     if isinstance(data, Tensor):
         as_data(data, "tensor()")
-        data = data._known("tensor()")
-    made = made_here(wrap(np.array(_array(data, dtype), order="C")[()]))
+        data, device = data._known("tensor()"), data.device if device is None else device
+        data = data.to_host() if isinstance(data, DeviceArray) else data
+    made = made_here(wrap(made_on(np.array(_array(data, dtype), order="C")[()], device)))
     return made if requires_grad is False else made.requires_grad_(requires_grad)
 
 
@@ -126,7 +127,8 @@ def _extreme(data: Any) -> int:
 
 def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
     """`data` as a tensor, without a copy where it is one already or is an array of the right dtype."""
-    only_cpu(device)
+    if device is not None:
+        return moved(as_tensor(data, dtype), device)
     if isinstance(data, Tensor):
         found = number(data)
         if found is not None and dtype is None:  # a number of a tape becomes what the number itself would become

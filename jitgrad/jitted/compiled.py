@@ -5,13 +5,14 @@ from __future__ import annotations
 import functools
 import operator
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from jitgrad import dtypes
 from jitgrad.base.locks import lazily
 from jitgrad.base.signals import importing
 from jitgrad.base.tree import COMPUTED
-from jitgrad.calls.kinds import kind_of, number_of
+from jitgrad.calls.kinds import kind_of, number_of, one_device
 from jitgrad.jitted.paths import Paths
 from jitgrad.jitted.rerecording import Recheck
 from jitgrad.passes.simplify import simplify
@@ -25,7 +26,7 @@ from jitgrad.tracing.function import Traced
 class Compiled:
     """One tape of a function, for one kind of arguments, with the ways of running it that have been asked for."""
 
-    def __init__(self, traced: Traced, seconds: float, name: str) -> None:
+    def __init__(self, traced: Traced, seconds: float, name: str, kinds: Sequence[Any] = ()) -> None:
         self.name = name
         self.traced = traced
         self.tape = traced.tape
@@ -35,6 +36,8 @@ class Compiled:
         self.simple: Tape | None = None
         self.compile_seconds = self.machine_seconds = 0.0
         self.captured_kinds = [kind_of(handle, []) for handle in self.captured]
+        made = [kind for handle, kind in zip(self.captured, self.captured_kinds) if id(handle) not in traced.made]
+        self.compute = one_device(name, [*kinds, *made])
         self._runners: dict[str, Any] = {}
         self.outcomes = tuple([outcome for _, outcome in traced.guards])
         self.entry: Any = None  # of a path, beside which there may be others: see `paths.Paths`
@@ -75,7 +78,9 @@ class Compiled:
         return self, None
 
     def runner(self, name: str) -> Any:
-        """The `run(values)` of a sweep, made on first need."""
+        """The `run(values)` of a sweep, made on first need; of what is on a device, "cuda" stands for all that compile."""
+        if self.compute is not None:
+            name = name if name == "interpreted" else "cuda"
         found = self._runners.get(name)
         if found is None:
             found = self._runners[name] = self._make(name)
@@ -89,7 +94,7 @@ class Compiled:
 
     def release(self) -> None:
         """Give the memory back that runs left for the next one."""
-        for made in (getattr(self, "program", None), getattr(self, "machine", None)):
+        for made in (getattr(self, "program", None), getattr(self, "machine", None), getattr(self, "on_device", None)):
             if made is not None:
                 made.release()
 
@@ -103,10 +108,23 @@ class Compiled:
     def simplified(self) -> Tape:
         """The tape in the rows that are compiled."""
         if self.simple is None:
-            self.simple = simplify(self.tape)
+            self.simple = simplify(self.tape, numpy=self.compute is None)
         return self.simple
 
+    def _on_device(self, name: str) -> Any:
+        """The `run(values)` of the device that the tensors are on."""
+        start = time.perf_counter()
+        fixed = [id(handle) in self.traced.made for handle in self.captured]
+        tape = self.tape if name == "interpreted" else self.simplified()
+        self.on_device = self.compute.prepare(
+            tape, self.leaves, [*[False] * len(self.tape.inputs), *fixed], name == "interpreted"
+        )
+        self.compile_seconds = time.perf_counter() - start
+        return self.on_device
+
     def _make(self, name: str) -> Any:
+        if self.compute is not None:
+            return self._on_device(name)
         if name == "interpreted":
             return Interpreter(self.tape, self.leaves).run
         if name == "numba":

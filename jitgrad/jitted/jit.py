@@ -13,7 +13,7 @@ from jitgrad.base.tree import COMPUTED, flatten, unflatten
 from jitgrad.calls.entry import MISS, write_entry
 from jitgrad.calls.fresh import fresh
 from jitgrad.calls.ints import ChangingInts
-from jitgrad.calls.kinds import hashable, is_itself_alone, kind_of, plainly_checked, spec_of
+from jitgrad.calls.kinds import device_of, hashable, is_itself_alone, kind_of, plainly_checked, spec_of
 from jitgrad.calls.options import with_options
 from jitgrad.errors import NotCompilableError, StaticArgumentError
 from jitgrad.jitted.choice import chosen_sweep
@@ -198,12 +198,13 @@ class Jitted:
             grad_mode.set(True)  # before the trace is made: it must not matter which mode the first call was in
             tracing = Trace() if values is None else GuardedTrace()
             tracing.at_hand, tracing.grad_wanted = lambda: [x._value for x in tensors], was
+            tracing.device = device_of(self.__name__, kinds)
             traced = trace_lifted(self._function, specs, rebuild, tracing, self._outside, examples)
         finally:
             grad_mode.set(was)
         self._laid |= {k for k, _ in traced.laid if k < len(specs)}
         self._compiled.recorded += 1
-        return Compiled(traced, time.perf_counter() - start, self.__name__)
+        return Compiled(traced, time.perf_counter() - start, self.__name__, kinds)
 
     def compile(self, *args: Any) -> NativeFunction:
         """A native function for arguments like these, to be called without Python: from `@njit` code, from C.

@@ -170,10 +170,10 @@ where = Op(
 
 
 # Rounding: piecewise constant, so the derivative is zero.
-floor = unary("floor(x)", np.floor, vjp=lambda g: zeros_like(g), exact=True, bools="beside")
-ceil = unary("ceil(x)", np.ceil, vjp=lambda g: zeros_like(g), exact=True, bools="beside")
+floor = unary("floor(x)", np.floor, vjp=lambda g: zeros_like(g), also="i", exact=True, bools="beside")
+ceil = unary("ceil(x)", np.ceil, vjp=lambda g: zeros_like(g), also="i", exact=True, bools="beside")
 round = unary("rint(x)", np.rint, vjp=lambda g: zeros_like(g), method=False, exact=True, bools="beside")
-trunc = unary("trunc(x)", np.trunc, vjp=lambda g: zeros_like(g), aliases=("fix",), exact=True, bools="beside")
+trunc = unary("trunc(x)", np.trunc, vjp=lambda g: zeros_like(g), aliases=("fix",), also="i", exact=True, bools="beside")
 
 
 # Comparisons and logic: no derivative.

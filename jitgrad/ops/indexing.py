@@ -125,7 +125,10 @@ def _value_of(a: Any) -> Any:
     """An array, also one that a tape holds as a constant; None for what comes later."""
     if not hasattr(a, "__record__"):
         return np.asarray(a)
-    return a._row.params.get("value") if a._value is None else a._value
+    if not hasattr(a, "_row"):  # on a device
+        return None
+    known = a._row.params.get("value") if a._value is None else a._value
+    return known if isinstance(known, np.ndarray | np.generic) else None
 
 
 def _put_back(g: Any, arrays: tuple, x_shape: tuple[int, ...], index: tuple) -> Any:

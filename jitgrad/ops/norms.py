@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from jitgrad.ops.arithmetic import power_of, sqrt
-from jitgrad.ops.choosing import abs, sign, where, zeros_like
+from jitgrad.ops.choosing import abs, cast, logical_or, ne, sign, where, zeros_like
 from jitgrad.ops.movement import SAMPLES, count, over_dims, reduced, reshape, spread, sum
-from jitgrad.ops.reductions import _tied, amax, mean
+from jitgrad.ops.reductions import _tied, amax, amin, mean
 from jitgrad.ops.shapes import reduced_shape
 from jitgrad.ops.sums import summed
 from jitgrad.ops.table import reduction, register
@@ -121,6 +121,22 @@ def _norm(x: Any, dim: tuple[int, ...], keepdim: bool, p: float) -> Any:
     return np.reshape(unit * powers ** x.dtype.type(1 / p), reduced_shape(x.shape, dim, keepdim))[()]
 
 
+def _lower_norm(x: Any, dim: tuple[int, ...], keepdim: bool, p: float) -> Any:
+    if p == 2:
+        return _lower_root(x, dim, keepdim)
+    if p == 0:
+        return sum(cast(ne(x, 0), dtype=x.dtype), dim=dim, keepdim=keepdim)
+    size = abs(x)
+    if math.isinf(p):
+        return (amax if p > 0 else amin)(size, dim=dim, keepdim=keepdim)
+    if p == 1 or not count(x.shape, dim):
+        return sum(size, dim=dim, keepdim=keepdim)
+    unit = (amax if p > 0 else amin)(size, dim=dim, keepdim=True)  # what counts most
+    unit = where(logical_or(unit == 0, unit == math.inf), 1, unit)
+    powers = sum(power_of(size / spread(unit, x.shape, dim, True), p), dim=dim, keepdim=True)
+    return reshape(unit * power_of(powers, 1 / p), shape=reduced_shape(x.shape, dim, keepdim))
+
+
 def _over(x: Any, y: Any, dim: tuple[int, ...], keepdim: bool) -> Any:
     """x / y for the y of a reduction over x; 0 where y is 0, and so are all derivatives."""
     return x / spread(where(y == 0, math.inf, y), x.shape, dim, keepdim)
@@ -147,13 +163,7 @@ norm = reduction(
     result="floating",
     vjp=_norm_vjp,
     samples=lambda: [(s, k | {"p": p}) for s, k in SAMPLES for p in (0.0, 1.0, 2.0, 3.0, math.inf)],
-    lower=lambda x, dim, keepdim, p: (
-        _lower_root(x, dim, keepdim)
-        if p == 2
-        else sum(abs(x), dim=dim, keepdim=keepdim)
-        if p == 1
-        else norm(x, dim=dim, keepdim=keepdim, p=p)
-    ),
+    lower=_lower_norm,
     hot=True,
     oracle=(
         "np.max(abs(x), dim, keepdims=keepdim) if p == math.inf else np.sum(x != 0, dim, keepdims=keepdim) if p == 0"

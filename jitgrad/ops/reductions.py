@@ -13,12 +13,14 @@ from typing import Any
 import numpy as np
 
 from jitgrad.ops.arithmetic import exp, log, log1p, mul
-from jitgrad.ops.choosing import abs, logical_or, maximum, minimum, where, zeros_like
-from jitgrad.ops.movement import SAMPLES, cat, count, flip, narrow, over_dims, reduced, reshape, spread, sum
+from jitgrad.ops.choosing import abs, cast, eq, logical_or, maximum, minimum, ne, where, zeros_like
+from jitgrad.ops.indexing import places
+from jitgrad.ops.movement import SAMPLES, cat, count, expand, flip, narrow, over_dims, reduced, reshape, spread, sum
 from jitgrad.ops.shapes import Spec, axes, axis, reduced_shape
 from jitgrad.ops.sums import running, summed
 from jitgrad.ops.table import Fold, reduction, register
 
+COUNT = np.dtype(np.int64)
 ALONG = [((3, 4), {"dim": 1}), ((3, 4), {"dim": 0})]
 
 
@@ -105,10 +107,18 @@ amin = reduction(
     samples=lambda: SAMPLES,
     oracle="np.min(x, dim, keepdims=keepdim)",
 )
+
+
+def _counted(hits: Any, dim: tuple[int, ...], keepdim: bool) -> Any:
+    return sum(cast(hits, dtype=COUNT), dim=dim, keepdim=keepdim)
+
+
 any = reduction(
     lambda x, dim, keepdim: np.logical_or.reduce(x, axis=dim, keepdims=keepdim),
     prepare=over_dims,
     exact=True,
+    lower=lambda x, dim, keepdim: _counted(ne(x, 0), dim, keepdim) > 0,
+    numpy=True,
     shape=lambda x, dim, keepdim: Spec(reduced_shape(x.shape, dim, keepdim), np.dtype(bool)),
     samples=lambda: SAMPLES,
     oracle="np.any(x, dim, keepdims=keepdim)",
@@ -117,6 +127,8 @@ all = reduction(
     lambda x, dim, keepdim: np.logical_and.reduce(x, axis=dim, keepdims=keepdim),
     prepare=over_dims,
     exact=True,
+    lower=lambda x, dim, keepdim: _counted(eq(x, 0), dim, keepdim) < 1,
+    numpy=True,
     shape=lambda x, dim, keepdim: Spec(reduced_shape(x.shape, dim, keepdim), np.dtype(bool)),
     samples=lambda: SAMPLES,
     oracle="np.all(x, dim, keepdims=keepdim)",
@@ -142,9 +154,31 @@ def _arg_shape(x: Any, dim: int | None, keepdim: bool) -> Spec:
     return Spec(reduced_shape(x.shape, axes(dim, len(x.shape)), keepdim), np.dtype(np.int64))
 
 
+def _first(pick: Any) -> Any:
+    """The first place of an extreme, or of nan, as the least of the numbers of all such places."""
+
+    def lower(x: Any, dim: int | None, keepdim: bool) -> Any:
+        shape = tuple(x.shape)
+        if dim is None or not shape:
+            x, d = reshape(x, shape=(math.prod(shape),)), 0
+        else:
+            d = dim
+        x = cast(x, dtype=COUNT) if x.dtype == np.dtype(bool) else x
+        n, along = x.shape[d], tuple([m if k == d else 1 for k, m in enumerate(x.shape)])
+        numbers = expand(reshape(cast(places(x, size=n), dtype=COUNT), shape=along), shape=tuple(x.shape))
+        hit = logical_or(eq(x, spread(pick(x, dim=(d,), keepdim=True), x.shape, (d,), True)), ne(x, x))
+        found = amin(where(hit, numbers, n), dim=(d,), keepdim=True)
+        kept = tuple([1 if dim is None or k == d else m for k, m in enumerate(shape)])
+        return reshape(found, shape=kept if keepdim else () if dim is None or not shape else shape[:d] + shape[d + 1 :])
+
+    return lower
+
+
 ARG_SAMPLES = [((3, 4), {"dim": 1, "keepdim": False}), ((3, 4), {"dim": None, "keepdim": False})]
 argmax = reduction(
     _arg(np.argmax),
+    lower=_first(amax),
+    numpy=True,
     prepare=_one_or_all,
     shape=_arg_shape,
     samples=lambda: ARG_SAMPLES,
@@ -153,6 +187,8 @@ argmax = reduction(
 )
 argmin = reduction(
     _arg(np.argmin),
+    lower=_first(amin),
+    numpy=True,
     prepare=_one_or_all,
     shape=_arg_shape,
     samples=lambda: ARG_SAMPLES,

@@ -26,15 +26,14 @@ from jitgrad.ops.shapes import Spec
 from jitgrad.ops.ufuncs import ufunc_of
 
 MOST_NEEDS = 64
-OUTPUT, REST = -1, -2  # slots beside the inputs: the result, and all inputs from the starred one on
-RESULTS = -3  # the first of several results; the next ones lie below
+OUTPUT, REST, RESULTS = -1, -2, -3
+"""Slots beside the inputs: the result; all inputs from the starred one on; the first of several results, the next ones below."""
 
 TABLE: dict[str, Op] = {}
 
 # What an operation is run on at once; asking these whether they record takes longer than looking here.
 _RAW = frozenset({np.ndarray, np.float16, np.float32, np.float64, np.bool_, np.int64, int, float, bool})
-_COMPUTED = frozenset({"elementwise", "reduction", "matmul", "linalg", "njit", "splitting"})
-"""The kinds of ops whose results are rounded; the others move numbers, or say what is to be done with other tapes."""
+_COMPUTED = frozenset({"elementwise", "reduction", "matmul", "linalg", "njit", "splitting"})  # kinds that round results
 _IN_ORDER = frozenset({"call", "custom", "item", "linalg", "loop", "matmul", "njit", "sorting", "splitting", "switch"})
 
 
@@ -131,6 +130,7 @@ class Op:
         prepare: Callable | None = None,
         shape: Callable | None = None,
         lower: Callable | None = None,
+        numpy: bool = False,
         domain: Any = None,
         label: str | None = None,
         aliases: tuple[str, ...] = (),
@@ -211,24 +211,24 @@ class Op:
         self.fold: Any = fold
         self.native = kernel is not None or fold is not None  # it is computed there; else there is what `lower` says
         self.lower = lower
+        self.numpy = numpy  # NumPy is quicker than what it lowers to, which is for where there is no NumPy
         self.also = also  # the kinds of dtypes, by NumPy's letters, that the kernel is right for beside floats
         self.cheap = cheap  # whether it takes about as long as a load
         self.hot = hot  # whether a kernel of its own is worth it where eager code uses it much
         self.hot_run: Callable | None = None  # how it is run there, if otherwise
         self.scalar: Any = None  # the user's `@njit` function of numbers that it is
         self.parts = parts
-        # Its derivatives, and how it is batched.
         self.linear = linear
         self.rules = self._rules(d, vjp)
         asked = [rule.cotangents for rule in self.rules if isinstance(rule, Rule)] if self.several else []
         self.passes = frozenset().union(*asked) if asked else None  # the results that pass cotangents on, if not all
-        self.composite = lower is not None and not any(r is not None for r in self.rules)
+        rules = any(rule is not None for rule in self.rules)
+        self.composite = lower is not None and not rules and not exact
         self.accumulate = accumulate
         self.pullback = pullback
         self.pushforward = pushforward
         self.batch = batch
-        # Whether any input passes a cotangent on.
-        self.differentiable = self.composite or pullback is not None or any(rule is not None for rule in self.rules)
+        self.differentiable = rules or self.composite or pullback is not None  # whether any input passes a cotangent on
         self.known_needs: dict[tuple[bool, ...], Needs] = {}
 
     def _rules(self, d: Any, vjp: Any) -> tuple[Rule | Hole | None, ...]:

@@ -21,6 +21,7 @@ from jitgrad.ops.movement import expand, permute, reshape
 from jitgrad.ops.table import infer
 from jitgrad.record.apply import apply
 from jitgrad.record.trace import constant_tensor
+from jitgrad.tape.device_array import DeviceArray
 from jitgrad.tape.handle import tensor
 from jitgrad.tape.row import CONST, ITEM, Row, Several
 from jitgrad.tape.tape import Tape
@@ -41,10 +42,13 @@ Operands = Sequence[Any]  # tensors, and Batches of them
 def replay(tape: Tape, known: dict[Row, Any], size: int) -> list[Any]:
     """The outputs of the tape, tensors or Batches of `size`, for such values of its leaves."""
     env = dict(known)
+    given = [x.value if isinstance(x, Batch) else x for x in known.values()]
+    beside = next((x for x in given if x._held.__class__ is DeviceArray), given[0] if given else None)
     for row in tape.rows:
         if row not in env:
+            constant = row.op is CONST
             env[row] = (
-                constant_tensor(row.params["value"]) if row.op is CONST else batched(row, [env[x] for x in row.inputs], size)
+                constant_tensor(row.params["value"], beside) if constant else batched(row, [env[x] for x in row.inputs], size)
             )
     return [env[row] for row in tape.outputs]
 

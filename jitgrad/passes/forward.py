@@ -24,6 +24,7 @@ from jitgrad.ops.movement import expand
 from jitgrad.ops.table import REST, Rule
 from jitgrad.passes.reverse import Sweep, reverse, scaled, through_lower
 from jitgrad.record.apply import current_trace, grad_mode, watched
+from jitgrad.tape.device_array import ARRAYS
 from jitgrad.tape.handle import Handle, tensor
 from jitgrad.tape.row import ITEM, Leaf, Row, Several, reachable
 
@@ -48,7 +49,7 @@ def forward(
         if row in carrying and row not in arrived:
             found = _through(sweep, row, [arrived.get(x) for x in row.inputs])
             if found is not None:  # an array where it is computed of arrays alone, such as zeros
-                arrived[row] = tensor(found) if recorded and isinstance(found, np.ndarray | np.generic) else found
+                arrived[row] = tensor(found) if recorded and isinstance(found, ARRAYS + (np.generic,)) else found
     return arrived
 
 

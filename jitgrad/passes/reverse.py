@@ -16,6 +16,7 @@ from jitgrad.errors import FreedTapeError
 from jitgrad.ops.choosing import where
 from jitgrad.ops.table import OUTPUT, REST, RESULTS, Needs
 from jitgrad.record.apply import grad_mode, item_of, watched
+from jitgrad.tape.device_array import ARRAYS, DeviceArray
 from jitgrad.tape.handle import Handle, check_guards, tensor
 from jitgrad.tape.row import FREED, ITEM, LEAF, Row, Several, beyond, by_serial
 
@@ -51,7 +52,7 @@ def reverse(
         if row.extra is not None:
             g = _extras(row, g, recorded)
         if row.op is LEAF or (wanted is not None and row in wanted):
-            fresh = recorded or not isinstance(g, np.ndarray) or (row in sweep.owned and g.flags.c_contiguous)
+            fresh = recorded or not isinstance(g, ARRAYS) or (row in sweep.owned and g.flags.c_contiguous)
             arrived[row] = g if fresh else g.copy()  # in order
         if row.inputs:
             needs = row.needs
@@ -111,7 +112,7 @@ class Sweep:
             old += g
         else:
             self.cotangents[row] = total = old + g
-            if not self.recorded and isinstance(total, np.ndarray):
+            if not self.recorded and isinstance(total, ARRAYS):
                 self.owned.add(row)
 
     def through(self, row: Row, g: Any) -> None:
@@ -145,13 +146,13 @@ class Sweep:
                 if part is not None:
                     self.add(x, part, False)
                 continue
-            if op.accumulate is not None and not self.recorded:
+            if op.accumulate is not None and not self.recorded and g.__class__ is not DeviceArray:
                 op.accumulate(self._accumulator(x), g, *arguments, *facts)
             elif op.partials:
                 self.add(x, scaled(g, rule.function(*arguments, *facts)), not self.recorded and g.ndim > 0)
             else:
                 part = rule.function(g, *arguments, *facts)
-                fresh = not self.recorded and part is not g and isinstance(part, np.ndarray) and part.base is None
+                fresh = not self.recorded and part is not g and isinstance(part, ARRAYS) and part.base is None
                 self.add(x, part, fresh)
 
     def traced(self, row: Row, g: Any) -> None:
@@ -193,6 +194,8 @@ class Sweep:
                 kind = part.__class__
                 if kind is np.bool_ or (kind is ndarray and part.dtype == np.bool_):
                     part = where.run(part, g, 0)
+                elif kind is DeviceArray and part.dtype == np.bool_:
+                    part = where(part, g, 0)
                 else:
                     part = g * part
             elif n == 0:
@@ -207,7 +210,7 @@ class Sweep:
                 self.add(x, part, False)
             else:
                 cotangents[x] = part
-                if part.__class__ is ndarray and part is not g and part.base is None:
+                if part.__class__ in ARRAYS and part is not g and part.base is None:
                     self.owned.add(x)
 
     def _accumulator(self, row: Row) -> np.ndarray:
@@ -303,6 +306,6 @@ def _extras(row: Row, g: Any, recorded: bool) -> Any:
             g = changed if recorded else changed._value
     if row.extra.get("retain"):
         old = row.extra.get("grad")
-        kept = g if recorded else tensor(np.array(g)[()])
+        kept = g if recorded else tensor(g.copy() if isinstance(g, ARRAYS) else g)
         row.extra["grad"] = kept if old is None else old + kept
     return g

@@ -22,15 +22,16 @@ from jitgrad.tape.row import CONST, ITEM, LEAF, Leaf, Row, reachable
 from jitgrad.tape.tape import Tape, with_tapes
 
 
-def simplify(tape: Tape, outside: dict[Row, Row] | None = None) -> Tape:
+def simplify(tape: Tape, outside: dict[Row, Row] | None = None, *, numpy: bool = True) -> Tape:
     """The same tape in fewer, simpler rows: composites lowered, copies and no-ops gone, equal rows shared.
 
     Rows become what their `lower` records, unless machine code folds them itself. Leaves stay the same rows. With `outside`,
-    arrays among the constants become further inputs, which go first, and are put there by their leaves.
+    arrays among the constants become further inputs, which go first, and are put there by their leaves. Without `numpy` rows that
+    it is good at are lowered, too.
     """
     tracing = Trace()
     tracing.rows.update(dict.fromkeys(tape.rows))
-    new = recording(tracing, lambda: _Simplifier(tracing, outside).simplified(tape.rows, {}))
+    new = recording(tracing, lambda: _Simplifier(tracing, outside, numpy).simplified(tape.rows, {}))
     return Tape([*(outside or ()), *tape.inputs], [new[row] for row in tape.outputs], among=tracing.rows)
 
 
@@ -46,7 +47,8 @@ MOST_COUNTED = 1 << 16
 class _Simplifier:
     """Rows in, simpler rows out, which `tracing` collects in order."""
 
-    def __init__(self, tracing: Trace, outside: dict[Row, Row] | None) -> None:
+    def __init__(self, tracing: Trace, outside: dict[Row, Row] | None, numpy: bool) -> None:
+        self.numpy = numpy
         self.tracing, self.outside = tracing, outside
         self.known: dict[Any, Row] = {}
 
@@ -85,7 +87,8 @@ class _Simplifier:
         rule = _Simplifier._of_one if one and op.parts is not None else _SIMPLER.get(op)
         if rule is not None and (simpler := rule(self, row, inputs)) is not None:
             return simpler
-        return self._lowered(row, inputs) if op.lower is not None and not op.native else self._shared(row, inputs)
+        lowers = op.lower is not None and not op.native and not (op.numpy and self.numpy)
+        return self._lowered(row, inputs) if lowers else self._shared(row, inputs)
 
     def _lowered(self, row: Row, inputs: tuple[Row, ...]) -> Any:
         """What a composite row is made of; a tuple for one with several results."""
@@ -106,7 +109,7 @@ class _Simplifier:
 
         def simpler(tape: Tape) -> Tape:
             found.append({})
-            return simplify(tape, found[-1])
+            return simplify(tape, found[-1], numpy=self.numpy)
 
         params = with_tapes(row.params, simpler)
         arrays = [self.simplified([x], {})[x] for outside in found for x in outside.values()]

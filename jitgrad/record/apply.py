@@ -26,6 +26,7 @@ from jitgrad.record.memory import lie_in_order, look
 from jitgrad.record.precision import half_among, rounded, widened
 from jitgrad.record.promotion import FLOATS, _no_operand, same_dtype
 from jitgrad.record.trace import Trace, current_trace, grad_mode, leaked
+from jitgrad.tape.device_array import ARRAYS, DeviceArray, placed_like, refuse_mixed
 from jitgrad.tape.handle import Handle, keep, make, make_recorded, note_view, own_memory, row_of, tensor
 from jitgrad.tape.row import ITEM, NOTHING, Leaf, Row, Several, constant
 
@@ -56,17 +57,18 @@ def apply(op: Op, operands: Sequence[Any], params: dict[str, Any] = NOTHING) -> 
     if trace is not None and (out := _quickly_traced(trace, op, operands, params)) is not None:
         return out
     cls: Any = None
-    traced = wanted = False
+    traced = wanted = on_device = False
     lifts = trace is not None and trace.lifts
     values = []
     for operand in operands:
         if not isinstance(operand, Handle):
-            if isinstance(operand, np.ndarray):
-                refuse_masked(operand)
+            on_device = on_device or operand.__class__ is DeviceArray
+            refuse_masked(operand)
             values.append(operand)
             continue
         cls = operand.__class__
         value, row = operand._value, operand._row
+        on_device = on_device or value.__class__ is DeviceArray
         traced = traced or value is None or (lifts and trace.comes_from_outside(operand))  # type: ignore[union-attr]
         wanted = wanted or (row is not None and row.requires)
         values.append(value)
@@ -81,10 +83,10 @@ def apply(op: Op, operands: Sequence[Any], params: dict[str, Any] = NOTHING) -> 
     elif op.single and (half := half_among(values)) is not None:
         return rounded(apply(op, widened(operands), params), half)
     looks = op.view and isinstance(operands[0], Handle)  # an array that is no tensor is a constant, whose views are nobody's
-    if looks and not isinstance(values[0], np.ndarray):
+    if looks and not isinstance(values[0], ARRAYS):
         own_memory(operands[0])
         values[0] = operands[0]._value
-    value = _computed(op, values, params)
+    value = _computed_there(op, operands, values, params) if on_device else _computed(op, values, params)
     record = recorded_several if op.several else recorded
     if wanted and op.differentiable and grad_mode.get():
         out = record(cls, op, operands, values, params, value)
@@ -97,6 +99,12 @@ def apply(op: Op, operands: Sequence[Any], params: dict[str, Any] = NOTHING) -> 
         for made in out if op.several else (out,):
             note(made)
     return out
+
+
+def _computed_there(op: Op, operands: Sequence[Any], values: list[Any], params: dict[str, Any]) -> Any:
+    """What the op gives for values on a device."""
+    refuse_mixed(op.name, operands)
+    return op(*values, **params)
 
 
 def _computed(op: Op, values: list[Any], params: dict[str, Any]) -> Any:
@@ -153,7 +161,7 @@ def recorded_several(
 
 def recorded(cls: type, op: Op, operands: Sequence[Any], values: list, params: dict, value: Any) -> Any:
     """A tensor of the value that `op` gave for the values of the operands, with its row."""
-    if not isinstance(value, (np.ndarray, np.generic)):
+    if not isinstance(value, (*ARRAYS, np.generic)):
         value = np.asarray(value)[()]
     dtype = value.dtype
     if dtype not in FLOATS and not dtypes.has_gradient(dtype):
@@ -162,7 +170,7 @@ def recorded(cls: type, op: Op, operands: Sequence[Any], values: list, params: d
     for i, operand in enumerate(operands):
         if isinstance(operand, Handle):
             row = operand._row or row_of(operand)
-        elif isinstance(operand, (np.ndarray, np.generic)):
+        elif isinstance(operand, (*ARRAYS, np.generic)):
             row = constant(operand)
         else:
             row = number_row(operand, dtypes.of_number(operand).type if op.of_user else dtype.type)
@@ -329,6 +337,8 @@ def lift(trace: Trace, operand: Any) -> Row:
         if operand._value is None and not any(operand._row in around.rows for around in trace.around()):
             raise LeakedTraceError("a tensor of an earlier trace is used in this one: return it from its function instead")
         return trace.capture(operand)
+    if operand.__class__ is DeviceArray:
+        return trace.capture_array(operand)
     if isinstance(operand, (np.ndarray, np.generic)):
         if not operand.ndim or not any(operand.strides):
             trace.note_copied(operand)
@@ -343,7 +353,7 @@ def zeros(like: Any) -> Any:
     """Zeros of the shape and dtype of a tensor, a row or a spec; while recording one constant of the tape, repeated."""
     held, trace = like._held if isinstance(like, Handle) else like, current_trace.get()
     if trace is None:
-        return tensor(np.zeros(held.shape, held.dtype)[()])
+        return tensor(placed_like(held, np.zeros(held.shape, held.dtype)[()]))
     zero = tensor(None, trace.constant(held.dtype.type(0)))
     return apply(expand, (zero,), {"shape": held.shape}) if held.shape else zero
 
@@ -365,6 +375,6 @@ def watched(handle: Any) -> Any:
     else:
         fresh = Leaf(value.shape, value.dtype, True)
     out = make(handle.__class__, value, fresh)
-    if isinstance(value, np.ndarray):
+    if isinstance(value, ARRAYS):
         out._storage = own_memory(handle)
     return out

@@ -12,12 +12,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jitgrad.errors import TracedValueError
+from jitgrad.ops.choosing import cast
 from jitgrad.ops.indexing import Slot
 from jitgrad.record.leaving import refuse_masked
 from jitgrad.record.trace import captured_here, comes_later
+from jitgrad.tape.device_array import ARRAYS, DeviceArray
 from jitgrad.tape.handle import Handle
 
 ALL = slice(None)
+INT64 = np.dtype(np.int64)
 _PLAIN = {int, type(None)}
 
 
@@ -78,9 +81,14 @@ def _item(item: Any) -> Any:
             item = np.array(known, dtype=None if known else np.int64)
         except ValueError:
             raise IndexError(f"an index array cannot be made of nested sequences of different lengths: {item!r}") from None
-    if not isinstance(item, (np.ndarray, np.generic)):
+    if not isinstance(item, (*ARRAYS, np.generic)):
         return _int(item)
     refuse_masked(item)
+    if item.dtype == np.bool_ and isinstance(item, DeviceArray):
+        raise NotImplementedError(
+            f"a mask on {item.device} cannot select elements, as the number of results would have to come to the host: use "
+            "where(mask, x, 0) instead of x[mask], or mask.cpu()"
+        )
     if item.dtype == np.bool_:
         return item if item.ndim else bool(item)
     if item.dtype == np.uint8 and item.ndim:
@@ -89,7 +97,9 @@ def _item(item: Any) -> Any:
         )
     if item.dtype.kind not in "iu":
         raise IndexError(f"index arrays must be integer or bool, not {item.dtype}")
-    return item.astype(np.int64) if item.ndim else int(item)
+    if isinstance(item, DeviceArray):
+        return cast(item, dtype=INT64)
+    return item.astype(INT64) if item.ndim else int(item)
 
 
 def _int(item: Any) -> int:

@@ -15,6 +15,7 @@ import numpy as np
 from jitgrad import dtypes
 from jitgrad.dtypes import HALF
 from jitgrad.ops.choosing import cast
+from jitgrad.tape.device_array import DeviceArray
 from jitgrad.tape.handle import Handle
 
 SINGLE = np.dtype(np.float32)
@@ -37,6 +38,8 @@ def widened(operands: Sequence[Any]) -> list[Any]:
 def converted_to(dtype: np.dtype, operand: Any) -> Any:
     """A tensor or an array in another dtype; one number that is repeated stays so."""
     if isinstance(operand, Handle):
+        return cast(operand, dtype=dtype)
+    if operand.__class__ is DeviceArray:
         return cast(operand, dtype=dtype)
     with np.errstate(all="ignore"):
         if operand.ndim and operand.size and not any(operand.strides):

@@ -12,6 +12,7 @@ from jitgrad.dtypes import HALF
 from jitgrad.ops.table import Op
 from jitgrad.record.precision import SINGLE, converted_to, widened
 from jitgrad.record.trace import current_trace
+from jitgrad.tape.device_array import ARRAYS
 from jitgrad.tape.handle import Handle
 
 FLOATS = frozenset({np.dtype(np.float32), np.dtype(np.float64)})
@@ -75,7 +76,7 @@ def _dtype_rank(operand: Any) -> tuple[np.dtype, int]:
         if trace is not None and (number := trace.number(operand._row)) is not None:
             return dtypes.weak(number.kind), -1
         return operand._row.dtype, operand._row.ndim
-    if isinstance(operand, np.ndarray):
+    if isinstance(operand, ARRAYS):
         return operand.dtype, operand.ndim
     known = isinstance(operand, np.generic) and (operand.dtype.kind in "biuf" or dtypes.is_known(operand.dtype))
     if known or isinstance(operand, (bool, int, float)):
@@ -85,7 +86,7 @@ def _dtype_rank(operand: Any) -> tuple[np.dtype, int]:
 
 def _exact(operand: Any, rank: int) -> tuple[np.dtype, int]:
     """The dtype of a number as exact as it is; those by NumPy are stronger than Python's."""
-    if isinstance(operand, np.ndarray):
+    if isinstance(operand, ARRAYS):
         return operand.dtype, rank
     if not isinstance(operand, Handle):
         return dtypes.of_number(operand), 0 if isinstance(operand, np.generic) else rank

@@ -12,6 +12,7 @@ import numpy as np
 
 from jitgrad.base import signals
 from jitgrad.errors import LEAKED, TracedValueError
+from jitgrad.tape.device_array import DeviceArray, placed_like
 from jitgrad.tape.handle import Handle, make, own_memory, tensor
 from jitgrad.tape.row import CONST, LEAF, Leaf, Row, constant, reachable
 
@@ -138,6 +139,7 @@ class Trace:
         self.laid: dict[Row, tuple[int, ...] | None] = {}  # inputs of which it made a difference how they lie, and how that is
         self.at_hand: Callable[[], Sequence[Any]] = tuple  # the values of the inputs in the call at hand, None where unknown
         self.known: dict[Row, Any] = {}  # the values of rows, as far as somebody asked
+        self.device: str = "cpu" if self.outer is None else self.outer.device  # where it will be computed
 
     @property
     def outermost(self) -> Trace:
@@ -213,7 +215,7 @@ class Trace:
             if x not in known:
                 if x.op is LEAF:
                     return None
-                known[x] = x.params["value"] if x.op is CONST else x.op.run(*[known[y] for y in x.inputs], **x.params)
+                known[x] = x.params["value"] if x.op is CONST else x.op(*[known[y] for y in x.inputs], **x.params)
         return known[row]
 
     def capture(self, handle: Handle) -> Leaf:
@@ -236,7 +238,7 @@ class Trace:
             for key, (leaf, held) in list(trace.captured.items()):
                 shared = held is handle or (held._storage is not None and held._storage is handle._storage)
                 if shared and held._value is not None and not (trace.lifts and trace.comes_from_outside(held)):
-                    kept = make(held.__class__, np.array(held._value)[()], held._row)
+                    kept = make(held.__class__, _copied(held._value), held._row)
                     del trace.captured[key]
                     trace.captured[id(kept)] = (leaf, kept)
 
@@ -271,9 +273,10 @@ class Trace:
             "repeated at every call: draw them outside and pass them as an argument"
         )
 
-    def capture_array(self, array: np.ndarray) -> Leaf:
+    def capture_array(self, array: Any) -> Leaf:
         """The leaf that stands for an array of the caller, which may change between calls."""
-        _, handle = self.arrays.setdefault(id(array), (array, make(Handle, np.asarray(array), None)))
+        held = array if array.__class__ is DeviceArray else np.asarray(array)
+        _, handle = self.arrays.setdefault(id(array), (array, make(Handle, held, None)))
         own_memory(handle).exported = -1  # the caller can write to it
         return self.capture(handle)
 
@@ -282,6 +285,10 @@ class Trace:
         row = constant(value)
         self.rows.add(row)
         return row
+
+
+def _copied(value: Any) -> Any:
+    return value.copy() if value.__class__ is DeviceArray else np.array(value)[()]
 
 
 def leaked(row: Row) -> str:
@@ -308,10 +315,11 @@ def first_of(many: Any) -> Any:
     return many[0] if many is not None and len(many) else None
 
 
-def constant_tensor(value: Any) -> Any:
-    """An array as a tensor; while a trace records a constant of it, so that what is done with it is recorded and fused."""
+def constant_tensor(value: Any, beside: Any) -> Any:
+    """An array as a tensor, on the device that another tensor is on; while a trace records a constant of it, so that what is done
+    with it is recorded and fused."""
     trace = current_trace.get()
-    return tensor(value) if trace is None else tensor(None, trace.constant(value))
+    return tensor(placed_like(beside._held, value)) if trace is None else tensor(None, trace.constant(value))
 
 
 def made_here(handle: Any) -> Any:

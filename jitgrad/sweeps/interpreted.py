@@ -11,6 +11,7 @@ import numpy as np
 from jitgrad.base.quiet import quietly
 from jitgrad.ops.choosing import alias, detach
 from jitgrad.ops.shapes import Spec
+from jitgrad.tape.device_array import DeviceArray
 from jitgrad.tape.row import CONST, Row, Several, results_read
 from jitgrad.tape.tape import Tape, with_tapes
 
@@ -72,6 +73,10 @@ def _into(ufunc: Any, operand: int) -> Callable:
     return run
 
 
+def _copied(value: Any) -> Any:
+    return value.copy() if isinstance(value, DeviceArray) else np.array(value)
+
+
 _SAME = (alias, detach)
 """Ops whose result is their operand itself."""
 
@@ -79,7 +84,8 @@ _SAME = (alias, detach)
 class Interpreter:
     """A tape ready to run row by row; values that no later row reads are dropped on the way."""
 
-    def __init__(self, tape: Tape, leaves: Sequence[Row]) -> None:
+    def __init__(self, tape: Tape, leaves: Sequence[Row], runner: Callable[[Row], Callable] | None = None) -> None:
+        """`runner` gives what runs a row, if that is not NumPy."""
         places = {leaf: i for i, leaf in enumerate(leaves)}
         self._constants = []
         self._steps: list[tuple] = []
@@ -87,7 +93,7 @@ class Interpreter:
         kept = ends.union(tape.outputs)
         last = {x: row for row in tape.rows for x in row.inputs}
         # What else reads them may be a view of them, or keep them.
-        free = {row for row in tape.rows if row not in kept and _large(row)}
+        free = {row for row in tape.rows if row not in kept and _large(row) and runner is None}
         free.difference_update(*[row.inputs for row in tape.rows if row.op.ufunc is None])
         read = results_read(tape.rows)
         for row in tape.rows:
@@ -98,9 +104,10 @@ class Interpreter:
                 self._constants.append((places[row], row.params["value"]))
                 continue
             reads = [places[x] for x in row.inputs]
-            params = run_by(interpreted, row, read) if row.op.holds_tapes else row.params
-            spare = _spare(row, last, free) if _large(row) and not row.params else None
-            run = runner_of(row) if spare is None else _into(row.op.ufunc, spare)
+            inner = interpreted if runner is None else lambda tape: Interpreter(tape, tape.inputs, runner).plainly
+            params = run_by(inner, row, read) if row.op.holds_tapes else row.params
+            spare = _spare(row, last, free) if free and _large(row) and not row.params else None
+            run = (runner or runner_of)(row) if spare is None else _into(row.op.ufunc, spare)
             dead = [places[x] for x in set(row.inputs) if last[x] is row and x not in kept]
             self._steps.append((run, reads, params, places[row], dead))
         self._size = len(places)
@@ -120,7 +127,7 @@ class Interpreter:
         for place, value in self._constants:
             env[place] = value
         self._sweep(env)
-        return [np.array(env[p]) if copies else env[p] for p, copies in self._results]
+        return [_copied(env[p]) if copies else env[p] for p, copies in self._results]
 
     def _sweep(self, env: list[Any]) -> None:
         for run, reads, params, write, dead in self._steps:

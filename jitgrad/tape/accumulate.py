@@ -5,10 +5,9 @@ from __future__ import annotations
 import operator
 from typing import Any
 
-import numpy as np
-
 from jitgrad.base.locks import gradients as accumulating
 from jitgrad.base.quiet import quietly
+from jitgrad.tape.device_array import ARRAYS
 from jitgrad.tape.handle import tensor
 from jitgrad.tape.row import Leaf, Row
 
@@ -29,7 +28,7 @@ def add_value(row: Row, value: Any) -> None:
                 return
             continue
         held = old._value
-        if isinstance(held, np.ndarray) and held.flags.writeable:
+        if isinstance(held, ARRAYS) and held.flags.writeable:
             if old._storage is not None:
                 old._storage.version += 1
             quietly(operator.iadd, held, value)

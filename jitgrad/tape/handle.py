@@ -15,6 +15,7 @@ import numpy as np
 
 from jitgrad.errors import OverwrittenError
 from jitgrad.ops.table import OUTPUT, REST, RESULTS, Needs, Op
+from jitgrad.tape.device_array import ARRAYS
 from jitgrad.tape.row import Leaf, Row, serials
 
 
@@ -26,7 +27,7 @@ class Storage:
 
     __slots__ = ("array", "exported", "kept", "room", "version", "views")
 
-    array: np.ndarray
+    array: Any
     version: int
     exported: int | None
     kept: bool
@@ -128,7 +129,7 @@ def own_memory(handle: Handle) -> Storage:
     """The storage of a handle, made on first need."""
     storage = handle._storage
     if storage is None:
-        if not isinstance(handle._value, np.ndarray):
+        if not isinstance(handle._value, ARRAYS):
             handle._value = np.array(handle._value)
         storage = handle._storage = new(Storage)
         storage.array = handle._value
@@ -163,11 +164,11 @@ def keep(op: Op, slots: Sequence[int], operands: Sequence[Any], values: Sequence
     for slot in slots:
         guard = None
         if slot == REST:
-            value: Any = tuple(np.array(v) for v in values[len(op.inputs) - 1 :])
+            value: Any = tuple(v.copy() if isinstance(v, ARRAYS) else np.array(v) for v in values[len(op.inputs) - 1 :])
         else:
             made = out if slot == OUTPUT else out[RESULTS - slot] if slot <= RESULTS else None
             owner, value = (operands[slot], values[slot]) if made is None else (made, made._value)
-            if isinstance(value, np.ndarray) and isinstance(owner, Handle):
+            if isinstance(value, ARRAYS) and isinstance(owner, Handle):
                 storage = own_memory(owner)
                 if storage.exported is not None:
                     value = value.copy()
@@ -185,7 +186,7 @@ def keep_arrays(row: Row, slots: Sequence[int], owners: tuple[Any, ...], values:
     """`keep` for a row made by `make_recorded`: `owners` are its operands and its result, `values` what these hold."""
     if len(slots) == 1:  # written out, since most rows save one array
         value = values[slots[0]]
-        if isinstance(value, np.ndarray):
+        if isinstance(value, ARRAYS):
             storage = owners[slots[0]]._storage or own_memory(owners[slots[0]])
             if storage.exported is None:
                 storage.kept = True
@@ -196,7 +197,7 @@ def keep_arrays(row: Row, slots: Sequence[int], owners: tuple[Any, ...], values:
     guards: list[Any] = []
     for slot in slots:
         value, guard = values[slot], None
-        if isinstance(value, np.ndarray):
+        if isinstance(value, ARRAYS):
             storage = owners[slot]._storage or own_memory(owners[slot])
             if storage.exported is not None:
                 value = value.copy()
@@ -234,7 +235,7 @@ def unchanged(guards: Sequence[Any]) -> bool:
 def note_view(base: Any, out: Any, op: Op, params: dict[str, Any]) -> None:
     """Make `out` share the storage of `base`, if NumPy gave it the same memory."""
     value, source = out._value, base._value
-    if not isinstance(value, np.ndarray) or value.base is None:
+    if not isinstance(value, ARRAYS) or value.base is None:
         return
     if value is not source and value.base is not (source if source.base is None else source.base):
         return

@@ -15,11 +15,22 @@ from jitgrad.ops.table import Op
 from jitgrad.tape.row import Row
 
 ANYTHING = np.zeros(1, np.int8)  # one byte an element: strides in bytes are strides in elements
+_START = ANYTHING.__array_interface__["data"][0]
 
 
 def stand_in(shape: tuple[int, ...], strides: tuple[int, ...] | None = None) -> np.ndarray:
     """An array of bytes with these strides, in elements, or with its elements in order; never to be read or written."""
     return as_strided(ANYTHING, shape, in_order(shape) if strides is None else strides)
+
+
+def start_of(part: np.ndarray) -> int:
+    """The first element of what was sliced out of a stand-in."""
+    return part.__array_interface__["data"][0] - _START
+
+
+def shifted(part: np.ndarray, start: int) -> np.ndarray:
+    """A stand-in with the same strides, whose first element is that of the number `start`."""
+    return as_strided(stand_in((start + 1,))[start:], part.shape, part.strides, writeable=part.flags.writeable)
 
 
 @functools.lru_cache(4096)
@@ -72,4 +83,4 @@ def steps_of(value: Any) -> tuple[int, ...]:
 
 def lies(value: Any) -> tuple[int, ...] | None:
     """How an array lies in memory, for a key: None if in order."""
-    return None if not isinstance(value, np.ndarray) or value.flags.c_contiguous else value.strides
+    return None if not hasattr(value, "flags") or value.flags.c_contiguous else value.strides

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from jitgrad import dtypes
+from jitgrad.devices.moving import moved
 from jitgrad.errors import LeakedTraceError, MutatedArgumentError, TracedValueError
 from jitgrad.ops.choosing import alias, cast, detach
 from jitgrad.ops.indexing import filled, getitem, index_put, put
@@ -25,6 +26,7 @@ from jitgrad.record.leaving import refuse_masked
 from jitgrad.record.memory import decide, look, views_of
 from jitgrad.record.trace import Trace, captured_here, copied_here, leaked
 from jitgrad.record.weak import number
+from jitgrad.tape.device_array import ARRAYS, DeviceArray, refuse_mixed
 from jitgrad.tape.handle import Handle, make, own_memory, requires
 from jitgrad.tape.row import LEAF, NOTHING, Leaf
 
@@ -149,6 +151,8 @@ def fitting(value: Any, dtype: np.dtype) -> Any:
 def assign(target: Any, steps: Sequence[Step], value: Any) -> None:
     """`target[index] = value` for an index of the given steps."""
     held = target._held
+    if held.__class__ is DeviceArray and value._value is not None and not value._value.ndim:
+        value = moved(value, held.device)
     if value._held.dtype != held.dtype:
         value = apply(cast, (value,), {"dtype": held.dtype})
     if held is target._row:
@@ -170,6 +174,16 @@ def assign(target: Any, steps: Sequence[Step], value: Any) -> None:
     _before_change(target)
     place = target._value
     writable(place, "setitem")
+    if place.__class__ is DeviceArray:
+        refuse_mixed("setitem", (target, value))
+        storage.version += 1
+        was = grad_mode.get()
+        try:
+            grad_mode.set(False)
+            place[...] = _with(make(type(target), place, None), steps, value)._value
+        finally:
+            grad_mode.set(was)
+        return
     for template, arrays in steps[:-1]:
         place = place[filled(template, arrays)]
     template, arrays = steps[-1]
@@ -251,7 +265,8 @@ def _fitted(target: Any, new: Any, name: str) -> Any:
 def _write(target: Any, new: Any, name: str) -> None:
     value = new._value
     _before_change(target)
-    alone = target._storage is None and not (isinstance(value, np.ndarray) and value.base is not None)
+    alone = target._storage is None and not (isinstance(value, ARRAYS) and value.base is not None)
+    alone = alone and (value.__class__ is DeviceArray) == (target._value.__class__ is DeviceArray)
     if alone and value.strides == target._value.strides:
         target._value = value  # nobody else sees this memory, so the new array can simply take its place
         target._storage = new._storage  # and what the tape keeps of it is guarded there

@@ -114,12 +114,14 @@ def format_tensor(
     shows_dtype: bool,
     suffixes: Sequence[str],
     prefix: str = "tensor(",
+    device: str = "",
 ) -> str:
     """Return the text that PyTorch would print for `value`.
 
     `dtype_name` is printed as `dtype=…` when `shows_dtype`, and always for an empty array of integers, bools or
-    complex numbers, whose brackets say nothing about its dtype. `suffixes` follow in the order given. Later lines are
-    indented by the length of the last line of `prefix`, which opens the parenthesis that this function closes.
+    complex numbers, whose brackets say nothing about its dtype; before it a `device` that is not the host. `suffixes` follow in
+    the order given. Later lines are indented by the length of the last line of `prefix`, which opens the parenthesis that this
+    function closes.
 
     >>> import numpy as np
     >>> grad = ["grad_fn=<PowBackward0>"]
@@ -133,7 +135,7 @@ def format_tensor(
     if value.dtype.kind in "OSUMmT" or value.dtype.names is not None:
         raise TypeError(f"cannot print an array of dtype {value.dtype}: its entries are not numbers or bools")
     indent = len(prefix) - (prefix.rfind("\n") + 1)
-    notes: list[str] = []
+    notes = [f"device={device!r}"] if device else []
     if _shows_size(value, options):
         notes.append(f"size={value.shape}")
     if shows_dtype or (value.size == 0 and value.dtype.kind in "biuc"):

@@ -13,6 +13,9 @@ import numpy as np
 
 from jitgrad import dtypes
 from jitgrad.autograd import gradients as autograd
+from jitgrad.devices.cuda import placed
+from jitgrad.devices.device import CPU, Device
+from jitgrad.devices.moving import moved
 from jitgrad.ops import choosing
 from jitgrad.ops.indexing import getitem
 from jitgrad.ops.shapes import axis
@@ -24,11 +27,11 @@ from jitgrad.record.quick import quick_one
 from jitgrad.record.trace import current_trace, lifting
 from jitgrad.record.weak import number
 from jitgrad.tape.accumulate import gradient, set_gradient
+from jitgrad.tape.device_array import ARRAYS, DeviceArray
 from jitgrad.tape.handle import Handle, make, row_of
 from jitgrad.tape.row import Leaf, Row
 from jitgrad.tape.tape import Tape
 from jitgrad.tensors import inplace
-from jitgrad.tensors.device import CPU, Device
 from jitgrad.tensors.size import Size
 from jitgrad.tensors.values import Values
 
@@ -68,13 +71,16 @@ class Tensor(Values):
 
     @property
     def device(self) -> Device:
-        """Where the values are: device(type='cpu')."""
-        return CPU
+        """Where the values are: device(type='cpu'), or a GPU."""
+        if self._value is None:
+            trace = current_trace.get()
+            return CPU if trace is None or trace.device == "cpu" else Device(trace.device)
+        return Device(self._value.device) if self._value.__class__ is DeviceArray else CPU
 
     @property
     def is_cuda(self) -> bool:
-        """Whether the values are on a GPU: False."""
-        return False
+        """Whether the values are on a GPU."""
+        return self.device.type == "cuda"
 
     @property
     def requires_grad(self) -> bool:
@@ -192,7 +198,8 @@ class Tensor(Values):
             )
         if self._value is None:
             return self.clone()
-        copied = _rebuild(np.array(self._known("deepcopy")), self.requires_grad)
+        value = self._known("deepcopy")
+        copied = _rebuild(value.copy() if isinstance(value, DeviceArray) else np.array(value), self.requires_grad)
         if self.grad is not None:
             copied.grad = copy.deepcopy(self.grad.detach(), memo)
         return copied
@@ -207,7 +214,10 @@ class Tensor(Values):
             raise RuntimeError(
                 "a tensor with a history, or whose derivative is being taken, cannot be pickled: detach() it first"
             )
-        return _rebuild, (np.array(self._concrete("pickle")), self.requires_grad)
+        value = self._concrete("pickle")
+        if isinstance(value, DeviceArray):
+            return _rebuild_on, (value.to_host(), value.device, self.requires_grad)
+        return _rebuild, (np.array(value), self.requires_grad)
 
     # Gradients.
 
@@ -308,7 +318,7 @@ class Tensor(Values):
             if storage is None and isinstance(value, np.generic):
                 self._value = value.__class__(0)
                 return self
-            if isinstance(value, np.ndarray) and value.flags.writeable:
+            if isinstance(value, ARRAYS) and value.flags.writeable:
                 if storage is not None:
                     storage.version += 1
                 value.fill(0)
@@ -326,7 +336,10 @@ class Tensor(Values):
     def copy_(self, source: Any, non_blocking: bool = False) -> Tensor:
         """Take the values of `source`, broadcast and converted, in place."""
         dtype = self._held.dtype
-        return inplace.overwrite(self, apply(choosing.cast, (_given(source, dtype),), {"dtype": dtype}), "copy_")
+        given = _given(source, dtype)
+        if isinstance(given, Tensor) and given.device != self.device:
+            given = moved(given, self.device)
+        return inplace.overwrite(self, apply(choosing.cast, (given,), {"dtype": dtype}), "copy_")
 
 
 _getitem = quick_one(getitem)
@@ -337,7 +350,11 @@ def _given(value: Any, dtype: np.dtype) -> Any:
     return inplace.fitting(value, dtype) if isinstance(value, Handle) else make(Tensor, inplace.numbers(value, dtype), None)
 
 
-def _rebuild(array: np.ndarray, requires_grad: bool) -> Tensor:
+def _rebuild_on(array: np.ndarray, device: str, requires_grad: bool) -> Tensor:
+    return _rebuild(placed(array, device), requires_grad)
+
+
+def _rebuild(array: Any, requires_grad: bool) -> Tensor:
     out = make(Tensor, array[()] if array.ndim == 0 else array, None)
     return out.requires_grad_(True) if requires_grad else out
 

@@ -15,6 +15,7 @@ from jitgrad.record.apply import apply
 from jitgrad.record.leaving import as_number, text
 from jitgrad.record.trace import current_trace, leaked, lifting
 from jitgrad.record.weak import number
+from jitgrad.tape.device_array import DeviceArray
 from jitgrad.tape.handle import Handle, own_memory
 from jitgrad.tape.tape import short_type
 from jitgrad.tensors.cures import cure
@@ -82,7 +83,8 @@ class Values(Declared):
 
     def numpy(self, *, force: bool = False) -> np.ndarray:
         """The values as a NumPy array that shares memory; RuntimeError if the tensor requires grad, unless `force`."""
-        self._concrete("numpy()")
+        if isinstance(self._concrete("numpy()"), DeviceArray):
+            self._value.__array__()
         if self.requires_grad and not force:
             raise RuntimeError(
                 "a tensor that requires grad cannot become a NumPy array, through which no gradient goes: use "
@@ -182,5 +184,7 @@ class Values(Declared):
         elif self.requires_grad:
             suffixes.append("requires_grad=True")
         plain = self.dtype in (dtypes.get_default_dtype(), dtypes.ALL["int64"], dtypes.ALL["bool"])
-        value, name = np.asarray(self._value), repr(self.dtype)
-        return format_tensor(value, dtype_name=name, shows_dtype=not plain, suffixes=suffixes)
+        value, name, device = self._value, repr(self.dtype), ""
+        if isinstance(value, DeviceArray):
+            value, device = value.to_host(), value.device
+        return format_tensor(np.asarray(value), dtype_name=name, shows_dtype=not plain, suffixes=suffixes, device=device)

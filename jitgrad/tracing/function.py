@@ -20,15 +20,16 @@ from jitgrad.tracing.outside import Outside, contents
 class Traced:
     """A function run once on values that are not there yet: its tape, and what it captured."""
 
-    def __init__(self, tape: Tape, structure: Any, captured: dict[Row, Handle], outputs: list[Any]) -> None:
+    def __init__(self, tape: Tape, structure: Any, captured: dict[Row, Handle], outputs: list[Any], made: set[int]) -> None:
         self.tape = tape
         self.structure = structure
         self.captured = captured
         self.outputs = outputs
         self.guards: list[tuple[Row, bool]] = []  # see `jitted.paths`
         self.doubts: tuple[str, ...] | None = (
-            None  # what it reached of which nobody knows whether it will be the same: see `rerecording`
+            None  # what it reached of which nobody knows if it will be the same: see `rerecording`
         )
+        self.made = made  # of the captured tensors, the ids of those that the function made of nothing from outside
         self.laid: list[tuple[int, Any]] = []  # for which inputs and captured tensors it is right as these lie in memory
         self.looked_at: list[Known | KnownAttribute] = []  # what it took Python numbers of: with others it would be another tape
 
@@ -83,7 +84,7 @@ def trace(
     captured: dict[Row, Handle] = dict(tracing.captured.values())
     tape = Tape(inputs, [row for row in rows if row is not None] + checks, tracing.names, among=tracing.rows)
     outputs = [COMPUTED if row is not None else leaf for row, leaf in zip(rows, leaves)]
-    traced = Traced(tape, structure, captured, outputs)
+    traced = Traced(tape, structure, captured, outputs, {id(x) for x in captured.values() if tracing.has_made(x)})
     traced.doubts = doubts[0] if doubts else None
     traced.guards = list(tracing.guards.items())
     traced.looked_at = list(tracing.looked_at.values())

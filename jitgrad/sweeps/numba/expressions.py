@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from jitgrad.dtypes import is_floating
 from jitgrad.ops.arithmetic import POWERS
 from jitgrad.tape.row import Row
 
@@ -68,7 +69,7 @@ def _cast(row: Row, operand: np.dtype) -> str:
     """Floats to integers go by way of 32 bits, or of 64 if the integer has as many, as in NumPy on x86."""
     if row.dtype.kind == "b":
         return "x != 0"
-    if operand.kind == "f" and row.dtype.kind in "iu":
+    if is_floating(operand) and row.dtype.kind in "iu":
         return f"towards_zero_{64 if row.dtype.itemsize == 8 else 32}(x)"
     return "x"
 
@@ -85,7 +86,12 @@ def _floor_divide(row: Row, operand: np.dtype) -> str:
     return "floor_divide(x, y, 1, 0.5)" if operand.kind == "f" else "whole_quotient(x, y)"
 
 
+def _rounding(row: Row, operand: np.dtype) -> str:
+    return "x" if operand.kind in "iub" else row.op.kernel or ""
+
+
 _SPECIAL: dict[str, Callable[[Row, np.dtype], str]] = {
+    **dict.fromkeys(("ceil", "floor", "rint", "trunc"), _rounding),
     "clamp": _clamp,
     "floor_divide": _floor_divide,
     "power": _power,

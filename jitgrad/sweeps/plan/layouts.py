@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -47,17 +49,17 @@ def place(part: np.ndarray) -> tuple[int, tuple[int, ...]]:
 
 
 class Layouts:
-    """The accesses of the rows of a tape, each worked out once."""
+    """The accesses of the rows of a tape, each worked out once; `laid` has stand-ins for inputs that are not in order."""
 
-    def __init__(self) -> None:
-        self._views: dict[Row, tuple[Row, np.ndarray]] = {}
+    def __init__(self, laid: Mapping[Row, np.ndarray] = MappingProxyType({})) -> None:
+        self._views: dict[Row, tuple[Row, np.ndarray]] = {row: (row, part) for row, part in laid.items()}
         self._accesses: dict[Row, Access] = {}
 
     def access(self, row: Row) -> Access:
         """How the elements of a row are read, along the dimensions of `space(row.shape)`."""
         found = self._accesses.get(row)
         if found is None:
-            if _may_be_free(row):
+            if row in self._views or _may_be_free(row):
                 source, part = self.view(row)
                 found = Access(source, *place(part))
             else:

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -52,6 +54,8 @@ def why_not_native(row: Row, target: Target = MACHINE_CODE) -> str:
     """Why NumPy runs a row ("" if it is native); shown by `report()`."""
     if not row.op.holds_tapes:
         return why_no_kernel(row, target)
+    if not target.calls:
+        return "its tapes are run one after the other"
     for tape in tapes_of(row):
         for x in (*tape.inputs, *tape.outputs):
             if x.dtype in NATIVE_DTYPES - target.dtypes:
@@ -91,21 +95,27 @@ def _with_numbers_out(tape: Tape) -> Tape:
     return Tape(tape.inputs, [number(row) for row in tape.outputs])
 
 
-def make_plan(tape: Tape, target: Target = MACHINE_CODE, given_up: frozenset[Row] = frozenset()) -> Plan:
+def make_plan(
+    tape: Tape,
+    target: Target = MACHINE_CODE,
+    given_up: frozenset[Row] = frozenset(),
+    laid: Mapping[Row, np.ndarray] = MappingProxyType({}),
+) -> Plan:
     """Sort the rows of a simplified tape into phases, levels, nests, stages and loops.
 
-    The memory of the inputs that are `given_up` may be written to, by a row that changes a part of them.
+    The memory of the inputs that are `given_up` may be written to, by a row that changes a part of them. `laid` has stand-ins for
+    inputs whose elements are not in order.
     """
-    return _Planner(tape, target, given_up).plan()
+    return _Planner(tape, target, given_up, laid).plan()
 
 
 class _Planner:
     """The state of `make_plan`."""
 
-    def __init__(self, tape: Tape, target: Target, given_up: frozenset[Row]) -> None:
+    def __init__(self, tape: Tape, target: Target, given_up: frozenset[Row], laid: Mapping[Row, np.ndarray]) -> None:
         self.tape, self.given_up = tape, given_up
         self.target = target
-        self.layouts = Layouts()
+        self.layouts = Layouts(laid)
         self.given = {row for row in tape.rows if row.op in (LEAF, CONST)}.union(tape.inputs)
         self.native: set[Row] = set()
         for row in tape.rows:

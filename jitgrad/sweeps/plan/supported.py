@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jitgrad.dtypes import ALL
+from jitgrad.dtypes import ALL, is_floating
 from jitgrad.ops.linalg import matmul
 from jitgrad.ops.reductions import cumsum
 from jitgrad.sweeps.plan.indexing import is_indexed, why_not_indexed
@@ -15,8 +15,8 @@ from jitgrad.sweeps.plan.layouts import is_number, stand_in
 from jitgrad.tape.row import ITEM, Row
 
 NATIVE_DTYPES = frozenset(d.numpy for d in ALL.values() if d.machine)
-FLOATS = frozenset(dtype for dtype in NATIVE_DTYPES if dtype.kind == "f")
 BOOL = np.dtype("bool")
+WHOLE_POWERS = (0, 1, 2, 3, 4)
 
 
 class Target(NamedTuple):
@@ -25,6 +25,10 @@ class Target(NamedTuple):
     dtypes: frozenset[np.dtype] = NATIVE_DTYPES
     largest_product: float = 1 << 17
     """Multiplications up to which a product of matrices is done by our own loops, which need no call; then by BLAS."""
+    calls: bool = True
+    """Whether what is computed in one go, from memory, is part of the code; else something else runs such rows between."""
+    bools: bool = False
+    """Whether any kernel takes bools, as the numbers 0 and 1."""
 
 
 MACHINE_CODE = Target()
@@ -32,33 +36,39 @@ ALONE = Target(largest_product=math.inf)
 """Machine code that nothing else stands by."""
 WITHOUT_HALVES = Target(dtypes=NATIVE_DTYPES - {np.dtype("float16")})
 """What Numba compiles, which has no float16."""
+GPU = Target(frozenset(d.numpy for d in ALL.values()), calls=False, bools=True)
+"""Kernels of a GPU, beside which there are those that are written by hand."""
 
 
 def why_no_kernel(row: Row, target: Target) -> str:
     """Why NumPy runs a row ("" if the target can)."""
+    if row.op.several:
+        return f"{row.op.kind} is left to NumPy"
+    if not target.calls and (row.op in (matmul, cumsum) or is_indexed(row)):
+        return "it has a kernel of its own"
     for dtype in (row.dtype, *(x.dtype for x in row.inputs)):
-        if dtype in NATIVE_DTYPES - target.dtypes:
+        if dtype is not None and dtype not in target.dtypes:
             return f"no kernel for {dtype.name}"
     if row.op.fold is not None:
-        supported = row.inputs[0].dtype in NATIVE_DTYPES and row.dtype != BOOL
-        return "" if supported else f"no kernel for {row.dtype.name}"
+        return "" if row.dtype != BOOL or target.bools else f"no kernel for {row.dtype.name}"
     if row.op is matmul:
         return _why_not_product(row, target.largest_product)
     if row.op is cumsum:
-        supported = row.inputs[0].dtype in NATIVE_DTYPES and not is_number(row)
-        return "" if supported else f"no running sum of {row.inputs[0].dtype.name}, or of one number"
+        return "" if not is_number(row) else "no running sum of one number"
     if is_indexed(row):
-        return why_not_indexed(row) if row.dtype in NATIVE_DTYPES - {BOOL} else f"no indexing of {row.dtype.name}"
+        return why_not_indexed(row) if row.dtype != BOOL else f"no indexing of {row.dtype.name}"
     if row.op.parts is not None:
         return _why_not_parts(row)
     if not row.op.elementwise or row.op.kernel is None:
         return "no kernel expression" if row.op.elementwise else f"{row.op.kind} is left to NumPy"
-    for dtype in (row.dtype, *(x.dtype for x in row.inputs)):
-        if dtype not in NATIVE_DTYPES:
-            return f"no kernel for {dtype.name}"
-    if row.inputs[-1].dtype == BOOL and "b" not in row.op.also:
+    if row.inputs[-1].dtype == BOOL and "b" not in row.op.also and not target.bools:
         return "no kernel for bool"
-    return "" if row.dtype in FLOATS or row.op.result == "bool" or "i" in row.op.also else "no integer kernel"
+    return "" if is_floating(row.dtype) or row.op.result == "bool" or _takes_whole_numbers(row) else "no integer kernel"
+
+
+def _takes_whole_numbers(row: Row) -> bool:
+    """Whether the kernel of a row is right for integers."""
+    return "i" in row.op.also or (row.op.kernel == "power(x, exponent)" and row.params["exponent"] in WHOLE_POWERS)
 
 
 def is_call(row: Row) -> bool:
@@ -76,7 +86,7 @@ def _why_not_product(row: Row, largest: float) -> str:
 
 
 def _why_not_parts(row: Row) -> str:
-    if row.dtype not in NATIVE_DTYPES or any(x.dtype != row.dtype for x in row.inputs):
+    if any(x.dtype != row.dtype for x in row.inputs):
         return f"{row.op.kind} of {row.dtype.name} is left to NumPy"
     parts = row.op.parts(stand_in(row.shape), *row.inputs, **row.params) if row.op.parts else None
     if parts is None or is_number(row):

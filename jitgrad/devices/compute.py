@@ -1,0 +1,297 @@
+"""What computes with the arrays of one device: every operation is a tape of one row, whose program is kept.
+
+The key of a program is the operation with the shapes, strides and dtypes of its operands; the texts of kernels have none of the
+sizes, so that a new shape needs no compiling.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from jitgrad import dtypes
+from jitgrad.ops.choosing import cast, where
+from jitgrad.ops.movement import expand
+from jitgrad.ops.table import Op, infer, infer_several
+from jitgrad.passes.simplify import simplify
+from jitgrad.sweeps.cuda.calls import run_of
+from jitgrad.sweeps.cuda.copies import copy_launch
+from jitgrad.sweeps.cuda.library import product
+from jitgrad.sweeps.cuda.library.launches import Operand, Scratch
+from jitgrad.sweeps.cuda.memory import Pool
+from jitgrad.sweeps.cuda.nests import Grid
+from jitgrad.sweeps.cuda.program import Program, laid_like
+from jitgrad.sweeps.interpreted import Interpreter
+from jitgrad.tape.device_array import DeviceArray, whole
+from jitgrad.tape.row import Leaf, Row, Several
+from jitgrad.tape.tape import Tape
+
+MOST_PROGRAMS = 4096
+
+
+class Compute:
+    """A device that computes; `name` is what `x.device` shows, "cuda:0"."""
+
+    def __init__(self, driver: Any, name: str) -> None:
+        self.driver, self.name = driver, name
+        self.grid = Grid(driver.block, driver.blocks)
+        self.pool = Pool(driver)
+        self._programs: OrderedDict[Any, Program] = OrderedDict()
+        self._flag: DeviceArray | None = None
+        self._flag_used = False
+
+    # Memory.
+
+    def empty(self, shape: tuple[int, ...], dtype: np.dtype) -> DeviceArray:
+        """An array whose values are arbitrary."""
+        memory = self.pool.allocate(int(np.prod(shape, dtype=np.int64)) * dtype.itemsize)
+        return whole(self, memory, tuple(shape), dtype)
+
+    def from_host(self, array: np.ndarray) -> DeviceArray:
+        """A copy of an array of the host."""
+        out = self.empty(array.shape, array.dtype)
+        if array.size:
+            self.driver.upload(out.buffer.raw, 0, np.ascontiguousarray(array))
+        return out
+
+    def to_host(self, array: DeviceArray) -> np.ndarray:
+        """A copy in memory of the host."""
+        source = array if array.flags.c_contiguous else array.copy()
+        out = np.empty(array.shape, array.dtype)
+        if out.size:
+            self.driver.download(source.buffer.raw, source.offset * source.itemsize, out)
+        self.check()
+        return out
+
+    def write(self, target: DeviceArray, source: Any) -> None:
+        """Put values into the memory of an array; they are broadcast and converted."""
+        if not isinstance(source, DeviceArray):
+            source = self.from_host(np.asarray(source, target.dtype))
+        if source.dtype != target.dtype:
+            source = self.cast(source, target.dtype)
+        if source.shape != target.shape:
+            source = expand(source, shape=target.shape)
+        if not target.size:
+            return
+        both = target.flags.c_contiguous and source.flags.c_contiguous
+        if both:
+            at, start = target.offset * target.itemsize, source.offset * source.itemsize
+            self.driver.copy(target.buffer.raw, at, source.buffer.raw, start, target.nbytes)
+        else:
+            self._copy_strided(target, source)
+
+    def _copy_strided(self, target: DeviceArray, source: DeviceArray) -> None:
+        if source.buffer is target.buffer:  # they may overlap
+            source = source.copy()
+        kernel, grid, arguments = copy_launch(target, source, self.grid)
+        self.driver.launch(self.driver.load(kernel), grid, arguments)
+
+    def synchronize(self) -> None:
+        """Wait for everything that was asked for; `IndexError` for an index that was out of bounds on the way."""
+        self.driver.synchronize()
+        self.check()
+
+    def flag(self) -> DeviceArray:
+        """Where kernels note an index that is out of bounds: whether there was one, the index, and the size."""
+        self._flag_used = True
+        if self._flag is None:
+            self._flag = self.from_host(np.zeros(3, np.int64))
+        return self._flag
+
+    def check(self) -> None:
+        """Raise the `IndexError` of a kernel, if there was one since the last time."""
+        if not self._flag_used:
+            return
+        self._flag_used = False
+        found = np.zeros(3, np.int64)
+        self.driver.download(self.flag().buffer.raw, 0, found)
+        self._flag_used = False
+        if found[0]:
+            self._flag = None
+            raise IndexError(f"index {found[1]} is out of bounds for a dimension of size {found[2]} (of a tensor on {self.name})")
+
+    # Computing.
+
+    def run(self, op: Op, operands: Sequence[Any], params: dict[str, Any]) -> Any:
+        """What an operation gives for arrays of this device; numbers and arrays of the host are constants beside them."""
+        if op.kind == "move" or op.holds_tapes:
+            return op.run(*operands, **params)
+        if op.view and len(operands) == 1:
+            seen = operands[0].looked_at(op, params)
+            if seen is not None:
+                return seen
+        given = self._given(op, operands)
+        key = (
+            op,
+            _key(params),
+            *[(x.shape, x.layout.strides, x.dtype) if isinstance(x, DeviceArray) else x.dtype for x in given],
+        )
+        program = self._programs.get(key)
+        if program is None:
+            program = self._programs[key] = self._program(op, given, params)
+            if len(self._programs) > MOST_PROGRAMS:
+                self._programs.popitem(last=False)
+        else:
+            self._programs.move_to_end(key)
+        results = program.run(*given)
+        return tuple(results) if op.several else results[0]
+
+    def prepare(self, tape: Tape, leaves: Sequence[Row], fixed: Sequence[bool] = (), row_by_row: bool = False) -> Prepared:
+        """A tape ready to run; `fixed` says which leaves have the same value at every call."""
+        return Prepared(self, tape, leaves, fixed or [False] * len(leaves), row_by_row)
+
+    def cast(self, x: DeviceArray, dtype: np.dtype) -> DeviceArray:
+        """The array in another dtype."""
+        return self.run(cast, (x,), {"dtype": dtype})
+
+    def launches(self, work: Sequence[Any], operands: Sequence[DeviceArray]) -> None:
+        """Launch kernels that were written by hand, with scratch memory as they ask for it."""
+        scratch: dict[int, Any] = {}
+        for kernel, grid, arguments in work:
+            given = []
+            for x in arguments:
+                if isinstance(x, Operand):
+                    array = operands[x.index]
+                    given.append((array.buffer.raw, array.offset * array.itemsize))
+                elif isinstance(x, Scratch):
+                    if id(x) not in scratch:
+                        scratch[id(x)] = self.pool.allocate(x.elements * np.dtype(x.dtype).itemsize)
+                    given.append(scratch[id(x)].raw)
+                else:
+                    given.append(x)
+            self.driver.launch(self.driver.load(kernel), grid, given)
+
+    def product(self, x: DeviceArray, y: DeviceArray, out: DeviceArray) -> None:
+        """Put the products of two stacks of matrices into a third one: by cuBLAS where it is, else by a kernel of ours."""
+        batch, m, n = out.shape
+        k = x.shape[2]
+        if self.driver.product(x, y, out):
+            return
+        steps: Any = (x.layout.strides, y.layout.strides)
+        self.launches(product.matmul(out.dtype.name, batch, m, k, n, self.grid.block, *steps), [x, y, out])
+
+    def library(self, row: Row) -> Callable:
+        """What runs a row that has kernels of its own; `NotImplementedError` for one that has none."""
+        return run_of(row, self)
+
+    def _given(self, op: Op, operands: Sequence[Any]) -> list[Any]:
+        """The operands as arrays of the device, and numbers of the dtype that they have beside these."""
+        arrays = [self.from_host(x) if isinstance(x, np.ndarray) and x.ndim else x for x in operands]
+        for x in arrays:
+            if isinstance(x, DeviceArray) and x.compute is not self:
+                raise RuntimeError(
+                    f"{op.name}: a tensor on {x.device} beside one on {self.name}: bring them to one device with to()"
+                )
+        if not op.elementwise:
+            return [x if isinstance(x, DeviceArray) else self.from_host(np.asarray(x)) for x in arrays]
+        first = 1 if op is where else 0
+        wanted = _common(arrays[first:]) if op is not cast else None
+        return [*map(_number, arrays[:first]), *[self._as(x, wanted) for x in arrays[first:]]]
+
+    def _as(self, x: Any, dtype: np.dtype | None) -> Any:
+        if isinstance(x, DeviceArray):
+            return x if dtype is None or x.dtype == dtype else self.cast(x, dtype)
+        with np.errstate(all="ignore"):
+            return _number(x) if dtype is None else np.asarray(x).astype(dtype)[()]
+
+    def _program(self, op: Op, given: Sequence[Any], params: dict[str, Any]) -> Program:
+        """The program of a tape of one row."""
+        leaves = [Leaf(x.shape, x.dtype, False) for x in given]
+        rows: list[Row] = list(leaves)
+        if op.elementwise:
+            shape = np.broadcast_shapes(*[x.shape for x in given])
+            rows = [r if r.shape == shape else Row(expand, (r,), {"shape": shape}, shape, r.dtype, False) for r in rows]
+        if op.several:
+            made = Several(op, tuple(rows), params, infer_several(op, rows, params), False)
+            outputs = [made.item(k) for k in range(len(made.results))]
+        else:
+            spec = infer(op, rows, params)
+            outputs = [Row(op, tuple(rows), params, tuple(spec.shape), spec.dtype, False)]
+        tape = simplify(Tape(leaves, outputs), numpy=False)
+        on_host = [leaf for leaf, x in zip(leaves, given) if not isinstance(x, DeviceArray)]
+        laid = {leaf: laid_like(x) for leaf, x in zip(leaves, given) if isinstance(x, DeviceArray)}
+        return Program(self, tape, leaves, on_host, {leaf: part for leaf, part in laid.items() if part is not None})
+
+
+class Prepared:
+    """A tape that is called with values of its leaves, on the device or on the host; its results are on the device."""
+
+    def __init__(self, compute: Compute, tape: Tape, leaves: Sequence[Row], fixed: Sequence[bool], row_by_row: bool) -> None:
+        self.compute, self.tape, self.leaves, self.row_by_row = compute, tape, leaves, row_by_row
+        self._fixed: list[Any] = [None] * len(leaves)
+        self._is_fixed = fixed
+        self._programs: dict[tuple[bool, ...], Callable] = {}
+
+    def __call__(self, *values: Any) -> list[Any]:
+        given = [self._given(k, value) for k, value in enumerate(values)]
+        on_host = tuple([not isinstance(x, DeviceArray) for x in given])
+        run = self._programs.get(on_host)
+        if run is None:
+            run = self._programs[on_host] = self._made(on_host)
+        return [x if isinstance(x, DeviceArray) else self.compute.from_host(np.asarray(x)) for x in run(*given)]
+
+    def release(self) -> None:
+        """Give the memory back that is kept for the next run."""
+        for run in self._programs.values():
+            release = getattr(getattr(run, "__self__", None), "release", None)
+            if release is not None:
+                release()
+
+    def _made(self, on_host: tuple[bool, ...]) -> Callable:
+        if self.row_by_row:
+            return Interpreter(self.tape, self.leaves, lambda row: row.op).run
+        return Program(self.compute, self.tape, self.leaves, [leaf for leaf, host in zip(self.leaves, on_host) if host]).run
+
+    def _given(self, k: int, value: Any) -> Any:
+        if isinstance(value, DeviceArray):
+            return value if value.flags.c_contiguous else value.copy()
+        if not value.ndim:
+            return value[()]
+        if self._is_fixed[k]:
+            if self._fixed[k] is None:
+                self._fixed[k] = self.compute.from_host(value)
+            return self._fixed[k]
+        return self.compute.from_host(value)
+
+
+def _kind(x: Any) -> Any:
+    return (x.shape, x.layout.strides, x.dtype) if isinstance(x, DeviceArray) else x.dtype
+
+
+def _number(x: Any) -> Any:
+    return x if isinstance(x, DeviceArray) else np.asarray(x)[()]
+
+
+def _common(values: Sequence[Any]) -> np.dtype:
+    """The dtype that operands of an elementwise operation are computed in: numbers adapt to the arrays."""
+    found = {x.dtype for x in values if isinstance(x, DeviceArray)}
+    numbers = [x for x in values if not isinstance(x, DeviceArray)]
+    if not found:
+        return np.result_type(*numbers)
+    dtype = found.pop()
+    for other in found:
+        dtype = dtypes.promote(dtype, other)
+    for x in numbers:
+        if isinstance(x, np.generic | np.ndarray):
+            dtype = dtypes.promote(dtype, x.dtype)
+        elif isinstance(x, float) and not dtypes.is_floating(dtype):
+            dtype = dtypes.default()
+    return dtype
+
+
+def _key(params: dict[str, Any]) -> tuple:
+    """Parameters as part of a key: slices have no hash in every Python, and arrays none at all."""
+    return tuple([(name, _hashable(value)) for name, value in params.items()])
+
+
+def _hashable(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return tuple([_hashable(v) for v in value])
+    if isinstance(value, slice):
+        return slice, value.start, value.stop, value.step
+    if isinstance(value, np.ndarray):
+        return value.shape, value.dtype, value.tobytes()
+    return value.__class__, value

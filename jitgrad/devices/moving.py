@@ -1,0 +1,60 @@
+"""Bringing tensors from one device to another: an operation, whose derivative brings the cotangent back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from jitgrad.devices.cuda import compute_of, placed
+from jitgrad.devices.device import CPU, Device
+from jitgrad.errors import TracedValueError
+from jitgrad.ops.shapes import Spec
+from jitgrad.ops.table import Op
+from jitgrad.record.apply import apply
+from jitgrad.record.trace import current_trace
+
+MOVE: Op = Op(
+    lambda x, device, source: placed(x, device),
+    kind="move",
+    inputs=("x",),
+    output="y",
+    label="to_copy",
+    linear=True,
+    internal=True,
+    vjp=(lambda g, device, source: MOVE(g, device=source, source=device),),
+    shape=lambda x, device, source: Spec(x.shape, x.dtype),
+)
+MOVE.name = "to"
+
+
+def place_of(device: Any) -> Device:
+    """The device that is meant, with its number if it is a GPU; `RuntimeError` if there is none such."""
+    compute = compute_of(device)
+    return CPU if compute is None else Device(compute.name)
+
+
+def moved(x: Any, device: Any) -> Any:
+    """A tensor on a device: itself if it is there, else a copy."""
+    here, there = x.device, place_of(device)
+    if here == there:
+        return x
+    if x._value is None:
+        raise TracedValueError(
+            f"to({str(there)!r}): under jit and vmap everything is computed on one device, that of the arguments, {str(here)!r}: "
+            "bring the arguments or the results to another one outside"
+        )
+    return apply(MOVE, (x,), {"device": str(there), "source": str(here)})
+
+
+def made_on(value: Any, device: Any) -> Any:
+    """A new value on the device that is asked for. While `jit` records it stays on the host, a constant of what is recorded,
+    which is computed on one device."""
+    trace = current_trace.get()
+    if device is None or trace is None or not trace.lifts:
+        return placed(value, device)
+    there = place_of(device)
+    if there != trace.device and there != CPU:
+        raise TracedValueError(
+            f"a new tensor on {str(there)!r}: under jit everything is computed on one device, that of the arguments, "
+            f"{str(trace.device)!r}: make it outside, and pass it"
+        )
+    return value

@@ -1,0 +1,1 @@
+"""A plan as `@cuda.jit` kernels: on a GPU, or simulated."""

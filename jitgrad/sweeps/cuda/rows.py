@@ -1,0 +1,83 @@
+"""A nest whose stages go row by row, as softmax does: each block has a row to itself, and passes over it several times."""
+
+from __future__ import annotations
+
+import math
+
+from jitgrad.sweeps.cuda.body import Body, Names, accumulator, cast_to, indented
+from jitgrad.sweeps.cuda.nests import SHORT, Grid, begin, kept_of, loop_launches, reductions, tree
+from jitgrad.sweeps.cuda.text import Launch, Text, decompose, stored
+from jitgrad.sweeps.plan.plan import Loop, Nest
+from jitgrad.tape.row import Row
+
+WARP = 32
+THREAD = "ix(ix(cuda.blockIdx.x) * ix(cuda.blockDim.x) + ix(cuda.threadIdx.x))"
+LONGEST = 1 << 16
+"""Elements of a row beyond which passing over it stage by stage, with all blocks, is quicker."""
+
+
+def rows_fit(nest: Nest) -> bool:
+    """Whether a nest has several stages, and rows enough for the blocks, of a length for one block."""
+    inner = max([math.prod(loop.space[1:]) for loop in nest.loops()], default=0)
+    return len(nest.stages) > 1 and nest.lead > 1 and inner <= LONGEST and inner > 0
+
+
+def is_by_row(row: Row) -> bool:
+    """Whether a reduction gives one number a row."""
+    kept = kept_of(row)
+    return bool(kept) and kept[0] and not any(kept[1:])
+
+
+def by_rows(names: Names, nest: Nest, grid: Grid) -> list[Launch]:
+    """One kernel for all stages, and further passes for what is not reduced by row."""
+    inner = max(math.prod(loop.space[1:]) for loop in nest.loops())
+    alone = inner <= SHORT  # then a thread has a row to itself, and nothing waits
+    text = Text(grid.block if alone else min(grid.block, max(WARP, 1 << (inner - 1).bit_length())))
+    results: dict[Row, str] = {}
+    stages = [[loop for loop in nest.stages[k].values() if loop.items] for k in sorted(nest.stages)]
+    inside: list[str] = []
+    for loops in stages:
+        for loop in loops:
+            inside += _pass_over(names, text, loop, results, alone)
+        results |= {row: f"row_{names.of[row]}" for loop in loops for row in reductions(loop) if is_by_row(row)}
+        if not alone:
+            inside.append("cuda.syncthreads()")
+    text.lines += [
+        "    d0 = ix(ix(cuda.blockIdx.x) * ix(cuda.blockDim.x) + ix(cuda.threadIdx.x))"
+        if alone
+        else "    d0 = ix(cuda.blockIdx.x)",
+        f"    while d0 < {text.size(nest.lead)}:",
+        *indented(2, inside),
+        f"        d0 = ix(d0 + ix(cuda.gridDim.x){' * ix(cuda.blockDim.x)' if alone else ''})",
+    ]
+    launches = [text.launch(grid.over(nest.lead) if alone else min(nest.lead, grid.blocks))]
+    for loop in nest.loops():
+        mine = [row for row in reductions(loop) if is_by_row(row)]
+        launches += loop_launches(names, loop, grid, stores=False, leave=mine)
+    return launches
+
+
+def _pass_over(names: Names, text: Text, loop: Loop, results: dict[Row, str], alone: bool) -> list[str]:
+    """Lines that go once over a row for one loop."""
+    rows = [row for row in reductions(loop) if is_by_row(row)]
+    inner = math.prod(loop.space[1:])
+    body = Body(names, text, loop, results=results).write(rows, accumulator(names))
+    if not body.lines:
+        return []
+    first, step = ("ix(0)", "1") if alone else ("ix(cuda.threadIdx.x)", "ix(cuda.blockDim.x)")
+    lines = [
+        *begin(names, rows),
+        f"j = {first}",
+        f"while j < {text.size(inner)}:",
+        *indented(1, decompose("q", "j", list(enumerate(loop.space))[1:], body.used, text)),
+        *indented(1, body.lines),
+        f"    j = ix(j + {step})",
+    ]
+    for row in rows:
+        place = f"{names.array(text, row)}[d0] = {stored(f'{cast_to(row.dtype)}(acc_{names.of[row]})', row.dtype)}"
+        if alone:
+            lines.append(place)
+        else:
+            lines += [*tree(names, text, row, 0), "if ix(cuda.threadIdx.x) == 0:", f"    {place}"]
+        lines.append(f"row_{names.of[row]} = {cast_to(row.dtype)}(acc_{names.of[row]})")
+    return lines

@@ -1,0 +1,140 @@
+"""What users ask of devices: names, moving, what is refused, memory, and that nothing goes to the host unasked."""
+
+from __future__ import annotations
+
+import gc
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import jitgrad as jg
+from jitgrad.errors import TracedValueError
+
+
+def on(data, **more):
+    return jg.tensor(data, device="cuda", **more)
+
+
+def test_names():
+    assert repr(jg.device("cuda")) == "device(type='cuda')"
+    assert repr(jg.device("cuda:1")) == repr(jg.device("cuda", 1)) == "device(type='cuda', index=1)"
+    assert (jg.device("cuda:1").type, jg.device("cuda:1").index, jg.device("cpu").index) == ("cuda", 1, None)
+    for bad in ("gpu", "cuda:x", "cpu:1", "cuda:-1", "cuda:"):
+        with pytest.raises(RuntimeError, match="is not supported"):
+            jg.device(bad)
+
+
+def test_moving_there_and_back():
+    x = jg.tensor([1.0, 2.0])
+    y = x.to("cuda")
+    assert (str(y.device), y.is_cuda, x.is_cuda) == ("cuda:0", True, False)
+    assert y.to("cuda") is y
+    assert y.cuda() is y
+    assert x.cpu() is x
+    assert y.cpu().tolist() == [1.0, 2.0]
+    assert y.to(jg.float64).dtype is jg.float64
+    assert x.to("cuda", jg.float64).dtype is jg.float64
+    assert x.to(y).is_cuda
+    assert jg.as_tensor(x, device="cuda").is_cuda
+    assert jg.tensor(y).is_cuda
+    assert repr(y) == "tensor([1., 2.], device='cuda:0')"
+    assert repr(y.double()) == "tensor([1., 2.], device='cuda:0', dtype=jitgrad.float64)"
+
+
+def test_a_gradient_goes_through_a_move():
+    x = jg.tensor([1.0, 2.0], requires_grad=True)
+    y = (x.to("cuda") ** 2).sum().cpu()
+    assert repr(y) == "tensor(5., grad_fn=<ToCopyBackward0>)"
+    y.backward()
+    assert x.grad.tolist() == [2.0, 4.0]
+    assert not x.grad.is_cuda
+    (tangent,) = jg.jvp(lambda x: x.to("cuda").exp().cpu(), (jg.tensor(0.0),), (jg.tensor(2.0),))[1:]
+    assert tangent.item() == 2.0
+
+
+def test_mixing_names_both():
+    both = r"there are tensors on cpu and cuda:0"
+    x, y = jg.tensor([1.0, 2.0]), on([1.0, 2.0])
+    for mix in (lambda: x + y, lambda: y * x, lambda: jg.where(y > 0, x, y), lambda: jg.cat([x, y]), lambda: y.add_(x)):
+        with pytest.raises(RuntimeError, match=both):
+            mix()
+    with pytest.raises(RuntimeError, match=both):
+        jg.jit(lambda a, b: a * b)(x, y)
+    with pytest.raises(RuntimeError, match=both):
+        jg.jit(lambda a: a * x)(y)
+    assert (y * jg.tensor(2.0)).tolist() == [2.0, 4.0]  # one number may come from the host
+    y[0] = jg.tensor(5.0)
+    assert y.tolist() == [5.0, 2.0]
+    with pytest.raises(RuntimeError, match=both):
+        y[:] = x
+    assert y.copy_(x).tolist() == [1.0, 2.0]
+
+
+def test_nothing_goes_to_the_host_in_silence():
+    x = on([1.0, 2.0])
+    for way in (np.asarray, lambda x: x.numpy(), lambda x: np.ones(2) + np.array(x)):
+        with pytest.raises(TypeError, match=r"call cpu\(\) on it first"):
+            way(x)
+    assert (x[0].item(), float(x[1]), x.tolist()) == (1.0, 2.0, [1.0, 2.0])
+
+
+def test_under_jit_everything_is_on_one_device():
+    f = jg.jit(lambda x: x + jg.ones(2, device=x.device) + jg.zeros_like(x))
+    assert f(on([1.0, 2.0])).tolist() == [2.0, 3.0]
+    assert not f(jg.tensor([1.0, 2.0])).is_cuda
+    with pytest.raises(TracedValueError, match="computed on one device"):
+        jg.jit(lambda x: x.cpu())(on([1.0]))
+    with pytest.raises(TracedValueError, match="computed on one device"):
+        jg.jit(lambda x: x + jg.ones(1, device="cuda"))(jg.tensor([1.0]))
+
+
+def test_an_index_out_of_bounds_is_an_error_when_values_are_asked_for():
+    x = on([1.0, 2.0, 3.0])
+    places = on([0, 5])
+    with pytest.raises(IndexError, match="index 5 is out of bounds for a dimension of size 3"):
+        x[places].tolist()
+    jg.jit(lambda x, i: x[i])(x, places)
+    with pytest.raises(IndexError, match="index 5 is out of bounds"):
+        jg.cuda.synchronize()
+    assert x[on([0, -1])].tolist() == [1.0, 3.0]
+
+
+def test_memory_is_counted_and_given_back(gpu):
+    gc.collect()
+    before = jg.cuda.memory_allocated()
+    x = jg.zeros(1000, device="cuda")
+    assert jg.cuda.memory_allocated() - before >= 4000
+    assert jg.cuda.max_memory_allocated() >= jg.cuda.memory_allocated()
+    del x
+    assert jg.cuda.memory_allocated() == before
+    assert jg.cuda.memory_reserved() >= 4000
+    free, total = jg.cuda.mem_get_info()
+    assert 0 < free <= total
+    jg.cuda.empty_cache()
+    assert jg.cuda.memory_reserved() == jg.cuda.memory_allocated()
+
+
+def test_out_of_memory_says_how_much():
+    _, total = jg.cuda.mem_get_info()
+    with pytest.raises(MemoryError, match=r"has no .* left: .* in use"):
+        jg.zeros(total // 4 + 1_000_000, dtype=jg.float32, device="cuda")
+    assert jg.zeros(3, device="cuda").tolist() == [0.0] * 3
+
+
+def test_the_device_that_is_in_use():
+    assert jg.cuda.is_available()
+    assert jg.cuda.device_count() >= 1
+    assert jg.cuda.current_device() == 0
+    jg.cuda.set_device("cuda:0")
+    with pytest.raises(RuntimeError, match="there is no cuda:99"):
+        jg.cuda.set_device(99)
+    with pytest.raises(RuntimeError, match="there is no cuda:99"):
+        jg.zeros(1, device="cuda:99")
+
+
+def test_importing_imports_nothing_of_it():
+    ours = ("jitgrad.cuda", "jitgrad.devices.cuda")
+    code = f"import sys, jitgrad; assert not [m for m in sys.modules if 'cuda' in m and m not in {ours}]"
+    subprocess.run([sys.executable, "-c", code], check=True)

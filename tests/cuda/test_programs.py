@@ -1,0 +1,270 @@
+"""Programs that give the same on the CPU and on a device: tensors, views, changes in place, gradients, transforms, jit, loops."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+import re
+
+import numpy as np
+import pytest
+
+import jitgrad as jg
+
+PROGRAMS = """
+x = T([[1.0, 2.0], [3.0, 4.0]])
+x[0] = 9.0
+x[:, 1] *= 2
+out(x)
+
+x = T([1.0, 2.0, 3.0])
+y = x[1:]
+y += 1
+out(x, y)
+
+x = T([1.0, 2.0, 3.0])
+x.add_(T([1.0, 1.0, 1.0]))
+x.mul_(2).sub_(1)
+out(x)
+
+x = T([1.0, 2.0, 3.0], requires_grad=True)
+y = x * x
+y.sum().backward()
+out(x.grad)
+(x * 3).sum().backward()
+out(x.grad)
+x.grad.zero_()
+out(x.grad)
+
+x = T(2.0, requires_grad=True)
+y = x**3
+(g,) = jg.autograd.grad(y, x, create_graph=True)
+out(g)
+g.backward()
+out(x.grad)
+
+x = T([1.0, 2.0], requires_grad=True)
+y = x.exp()
+z = y.detach()
+out(z)
+y.retain_grad()
+y.sum().backward()
+out(y.grad, x.grad)
+
+w = T([[1.0, 2.0], [3.0, 4.0]], requires_grad=True)
+v = w.t().reshape(-1)[::2]
+v.sum().backward()
+out(v, w.grad)
+
+x = T([1.0, 2.0, 3.0])
+x.fill_(7.0)
+out(x)
+x.zero_()
+out(x)
+x.copy_(jg.tensor([4.0, 5.0, 6.0]))
+out(x)
+
+x = T([1.0, 2.0, 3.0])
+out(float(x[0]), int(x[1]), bool(x[2] > 1), x.tolist(), x.sum().item(), len(x), [float(a) for a in x])
+
+x = T([1.0, 2.0, 3.0])
+out(2.0 in x, x.max(), x.min(), x.mean(), x.std(), x.var(), x.prod())
+
+x = T([[1.0, 2.0], [3.0, 4.0]])
+out(x.sum(0), x.sum(1), x.mean(1, keepdim=True), x.max(1).values, x.softmax(0))
+
+x = T([1.0, -2.0, 3.0])
+out(jg.where(x > 0, x, 0.0), x.clamp(min=0), jg.maximum(x, T([0.0, 0.0, 0.0])), x.abs(), -x, 1 / x, 2 - x, x // 2, x % 2)
+
+x = T([1, 2, 3])
+out(x + 1, x * 2.5, x // 2, x % 2, x / 2, x.float(), x.to(jg.float64), x.sum(), x.bool())
+
+x = T([1.0, 2.0, 3.0], requires_grad=True)
+h = x.register_hook(lambda g: g * 2)
+(x * x).sum().backward()
+out(x.grad)
+
+f = jg.grad(lambda x: (x.sin() * x).sum())
+out(f(T([1.0, 2.0])))
+
+f = jg.vmap(lambda x: (x * x).sum())
+out(f(T([[1.0, 2.0], [3.0, 4.0]])))
+
+f = jg.vmap(jg.grad(lambda x: (x * x * x).sum()))
+out(f(T([[1.0, 2.0], [3.0, 4.0]])))
+
+f = jg.jit(jg.vmap(jg.grad(lambda x: (x * x * x).sum())))
+out(f(T([[1.0, 2.0], [3.0, 4.0]])))
+
+f = jg.hessian(lambda x: (x**3).sum())
+out(f(T([1.0, 2.0])))
+
+f = jg.jit(jg.hessian(lambda x: (x**3).sum()))
+out(f(T([1.0, 2.0])))
+
+out(*jg.jvp(lambda x: x.exp(), (T([1.0, 2.0]),), (T([1.0, 0.0]),)))
+
+out(jg.jacfwd(lambda x: x * x)(T([1.0, 2.0])), jg.jacrev(lambda x: x * x)(T([1.0, 2.0])))
+
+x = T([1.0, 2.0])
+out(jg.cat([x, x]), jg.stack([x, x]), x.repeat(2), x.flip(0), x[None], x.unsqueeze(1), x.expand(3, 2))
+
+f = jg.jit(lambda x, k: x * k)
+out(f(T([1.0, 2.0]), 2.0), f(T([1.0, 2.0]), 3.0), f(T([1.0, 2.0]), 3), f(T([1.0, 2.0]), jg.tensor(2.0)))
+
+f = jg.jit(lambda x: x + jg.ones(2, device=x.device))
+out(f(T([1.0, 2.0])))
+
+c = T([5.0, 6.0])
+f = jg.jit(lambda x: x * c)
+out(f(T([1.0, 2.0])))
+c.add_(1)
+out(f(T([1.0, 2.0])))
+
+f = jg.jit(lambda x: jg.zeros_like(x) + x.new_ones(2))
+out(f(T([1.0, 2.0])))
+
+f = jg.jit(lambda x: x if x.sum() > 0 else -x, guard=True)
+out(f(T([1.0, 2.0])), f(T([-1.0, -2.0])))
+
+f = jg.jit(lambda x: (x[0], x.sum(), x.reshape(2, 1) + 1))
+out(*f(T([1.0, 2.0])))
+
+with jg.sweep("interpreted"):
+    f = jg.jit(jg.value_and_grad(lambda x: (x.tanh() * 2).sum()))
+    out(*f(T([1.0, 2.0])))
+
+with jg.sweep("numba"):
+    f = jg.jit(jg.value_and_grad(lambda x: (x.tanh() * 2).sum()))
+    out(*f(T([1.0, 2.0])))
+
+x = T([1.0, 2.0], requires_grad=True)
+f = jg.jit(lambda x: x * x)
+y = f(x)
+y.sum().backward()
+out(y, x.grad)
+
+x = T([1.0, 2.0])
+y = copy.deepcopy(x)
+z = pickle.loads(pickle.dumps(x))
+x += 1
+out(x, y, z)
+
+x = T([1.0, 2.0, 3.0])
+out(x.equal(x), jg.allclose(x, x), x.isnan(), x.any(), (x > 0).all(), x.argmax())
+
+x = T([1.0, 2.0, 3.0])
+out(x.data, x.is_contiguous(), x.stride(), x.nbytes, x.numel(), str(x.dtype))
+
+out(jg.scan(lambda c, x: (c + x, c * x), T(0.0), T([1.0, 2.0, 3.0])))
+
+out(jg.fori_loop(0, 3, lambda i, c: c * 2.0, T([1.0, 2.0])))
+
+out(jg.grad(lambda x: jg.scan(lambda c, v: (c * v, c), x, T([1.0, 2.0, 3.0]))[0])(T(2.0)))
+
+f = jg.jit(lambda x: jg.fori_loop(0, 3, lambda i, c: c * 2.0, x))
+out(f(T([1.0, 2.0])))
+
+f = jg.jit(jg.grad(lambda x: jg.scan(lambda c, v: (c * v, c), x, T([1.0, 2.0, 3.0]))[0]))
+out(f(T(2.0)))
+
+out(jg.cond(T(1.0) > 0, lambda x: x + 1, lambda x: x - 1, T(3.0)))
+
+f = jg.jit(lambda x: jg.cond(x.sum() > 0, lambda x: x + 1, lambda x: x - 1, x))
+out(f(T([1.0])), f(T([-1.0])))
+
+out(jg.while_loop(lambda c: c.sum() < 10, lambda c: c * 2, T([1.0, 1.0])))
+
+x = T([1.0, 2.0, 3.0])
+out(np.exp(x), np.sum(x), np.add(x, 1))
+
+x = T([3.0, 1.0, 2.0])
+out(f"{x[0]:.2f}", repr(x), str(x[0]))
+
+x = T([1.0, 2.0], requires_grad=True)
+y = x * 1
+y[0] = 5.0
+(y * y).sum().backward()
+out(x.grad)
+
+x = T([1.0, 2.0], requires_grad=True)
+x.sum().backward()
+out(x.grad)
+x.sum().backward()
+out(x.grad)
+
+x = T([1.0, 2.0], requires_grad=True)
+y = T([3.0, 4.0], requires_grad=True)
+(x + y).sum().backward()
+x.grad.add_(1)
+out(x.grad, y.grad)
+
+out(
+    jg.full((2,), 3.0, device=D),
+    jg.arange(3, device=D),
+    jg.linspace(0, 1, 3, device=D),
+    jg.eye(2, device=D),
+    jg.zeros_like(T([1.0])),
+    jg.full_like(T([1.0]), 2.0),
+)
+
+out(T([1.0, 2.0]).var(), T([[1.0, 2.0], [3.0, 4.0]]).norm(), T([1.0, 2.0]).logsumexp(0), T([1.0, 2.0]).log_softmax(0))
+
+with jg.no_grad():
+    x = T([1.0, 2.0], requires_grad=True)
+    x -= 0.1
+    out(x)
+
+x = T([1.0, 2.0, 3.0])
+y = x.view(3)
+y[1] = 7.0
+out(x)
+z = x.detach()
+z[0] = 0.0
+out(x)
+
+x = T([1.0, 2.0])
+x.requires_grad_()
+((x * 2)[0]).backward()
+out(x.grad)
+
+x = T([[1.0, 2.0, 3.0]])
+out(x.squeeze(), x.T, x.permute(1, 0), x.view(3), x.flatten(), x.reshape(3, 1))
+
+x = T([1.0, 2.0, 3.0, 4.0])
+out(x.split(2), x.chunk(2), x.unbind())
+"""
+
+NUMBERS = re.compile(r"-?\d+\.?\d*(?:e-?\d+)?")
+
+
+def shown(value, device):
+    """A result as text: where it is, of what dtype, and its numbers."""
+    if isinstance(value, tuple | list):
+        return [shown(x, device) for x in value]
+    if isinstance(value, jg.Tensor):
+        assert value.device.type == device
+        return str(value.dtype), value.detach().cpu().numpy().tolist()
+    return value.replace(", device='cuda:0'", "") if isinstance(value, str) else value
+
+
+def found(program: str, device: str) -> list:
+    results: list = []
+    names = {
+        "jg": jg,
+        "np": np,
+        "copy": copy,
+        "pickle": pickle,
+        "D": device,
+        "T": lambda data, **more: jg.tensor(data, device=device, **more),
+        "out": lambda *values: results.append(shown(values, device)),
+    }
+    exec(program, names)
+    return results
+
+
+@pytest.mark.parametrize("program", PROGRAMS.strip().split("\n\n"))
+def test_the_same_on_both(program):
+    want, got = str(found(program, "cpu")), str(found(program, "cuda"))
+    assert NUMBERS.sub("#", got) == NUMBERS.sub("#", want)
+    np.testing.assert_allclose(*[[float(x) for x in NUMBERS.findall(text)] for text in (got, want)], rtol=1e-5, atol=1e-6)
