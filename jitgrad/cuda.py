@@ -13,6 +13,7 @@ from jitgrad.devices import cuda as devices
 from jitgrad.devices.device import Device
 
 __all__ = [
+    *("Event", "Stream", "current_stream", "default_stream", "stream"),
     *("current_device", "device_count", "empty_cache", "is_available", "manual_seed", "manual_seed_all", "max_memory_allocated"),
     *("mem_get_info", "memory_allocated", "memory_reserved", "set_device", "synchronize"),
 ]
@@ -55,6 +56,35 @@ def synchronize(device: Any = None) -> None:
     _compute(device).synchronize()
 
 
+def Stream(device: Any = None, priority: int | None = None) -> Any:
+    """A new queue of work of a GPU. `with stream:` puts what this thread starts there into it; `synchronize()` waits for it,
+    `wait_stream(other)` and `wait_event(event)` make it wait for another one, `record_event()` gives an event of it.
+
+    Values of tensors that another stream computes are there only after a wait. RuntimeError if there is no GPU.
+    """
+    return _compute(device).driver.stream(priority)
+
+
+def Event(enable_timing: bool = False, device: Any = None) -> Any:
+    """A moment in a stream: `record()`, `wait()`, `synchronize()`, `query()` and, in milliseconds, `start.elapsed_time(end)`."""
+    return _compute(device).driver.event()
+
+
+def current_stream(device: Any = None) -> Any:
+    """The stream that this thread's work goes into."""
+    return _compute(device).driver.current()
+
+
+def default_stream(device: Any = None) -> Any:
+    """The stream that work goes into where nothing else is said."""
+    return _compute(device).driver.first
+
+
+def stream(stream: Any) -> Any:
+    """`with jitgrad.cuda.stream(s):` is `with s:`."""
+    return stream
+
+
 def memory_allocated(device: Any = None) -> int:
     """Bytes of a GPU that tensors and programs hold; 0 if there is none."""
     return _compute(device).pool.in_use if is_available() else 0
@@ -84,10 +114,9 @@ def empty_cache() -> None:
 def manual_seed(seed: int) -> None:
     """Start the random numbers of the GPU that is in use anew, if there is one; those of the CPU go by `jitgrad.manual_seed`."""
     if is_available():
-        _compute().seed(seed)
+        _compute().seed(int(seed))
 
 
 def manual_seed_all(seed: int) -> None:
     """Start the random numbers of all GPUs anew."""
-    for index in range(device_count()):
-        _compute(index).seed(seed)
+    devices.seed_all(int(seed))

@@ -136,8 +136,21 @@ def register() -> None:
     by_type(primitives.to_i64, ("float2ll_rz", "double2ll_rz"), _one)
     for name in ("sin", "cos", "tan", "lgamma"):
         by_type(getattr(primitives, f"rare_{name}"), (name + "f", name), _rare)
+    overload(primitives.select, target="cuda", strict=False)(_select_beside_a_bool)
     for function in (from_bf16, to_bf16, bfloat16, float16):
         overload(function, target="cuda", strict=False)(_one(lambda x, function=function: function))
+
+
+def _select_beside_a_bool(c, a, b):
+    """A bool beside a number becomes a number; else it is the `select` of `launch`."""
+    from numba import types
+
+    kinds = [types.unliteral(x) for x in (a, b)]
+    numbers = [x for x in kinds if isinstance(x, types.Float | types.Integer)]
+    if len(numbers) != 1 or types.boolean not in kinds:
+        return None
+    number = numbers[0]
+    return lambda c, a, b: number(a) if c else number(b)
 
 
 def _one(function: Any) -> Any:

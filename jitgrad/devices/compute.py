@@ -6,6 +6,8 @@ sizes, so that a new shape needs no compiling.
 
 from __future__ import annotations
 
+import secrets
+import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -13,18 +15,18 @@ from typing import Any
 import numpy as np
 
 from jitgrad import dtypes
+from jitgrad.devices.prepared import Prepared
 from jitgrad.ops.choosing import cast, where
 from jitgrad.ops.movement import expand
 from jitgrad.ops.table import Op, infer, infer_several
 from jitgrad.passes.simplify import simplify
 from jitgrad.sweeps.cuda.calls import run_of
 from jitgrad.sweeps.cuda.copies import copy_launch
-from jitgrad.sweeps.cuda.library import product
+from jitgrad.sweeps.cuda.library import product, random
 from jitgrad.sweeps.cuda.library.launches import Operand, Scratch
 from jitgrad.sweeps.cuda.memory import Pool
 from jitgrad.sweeps.cuda.nests import Grid
 from jitgrad.sweeps.cuda.program import Program, laid_like
-from jitgrad.sweeps.interpreted import Interpreter
 from jitgrad.tape.device_array import DeviceArray, whole
 from jitgrad.tape.row import Leaf, Row, Several
 from jitgrad.tape.tape import Tape
@@ -42,6 +44,8 @@ class Compute:
         self._programs: OrderedDict[Any, Program] = OrderedDict()
         self._flag: DeviceArray | None = None
         self._flag_used = False
+        self._lock = threading.Lock()
+        self.seed(secrets.randbits(63))
 
     # Memory.
 
@@ -88,6 +92,22 @@ class Compute:
             source = source.copy()
         kernel, grid, arguments = copy_launch(target, source, self.grid)
         self.driver.launch(self.driver.load(kernel), grid, arguments)
+
+    def seed(self, seed: int) -> None:
+        """Start the random numbers of this device anew."""
+        self._seed, self._drawn = int(seed) % 2**64, 0
+
+    def random(self, draw: str, shape: tuple[int, ...], dtype: np.dtype, *bounds: int) -> DeviceArray:
+        """Random numbers of this device's own: "uniform" ones, "normal" ones, or "integers" between bounds.
+
+        They follow from the seed and from how many were drawn before (Philox, see `library.random`)."""
+        out = self.empty(shape, dtype)
+        name, n = dtype.name, out.size
+        with self._lock:
+            start, self._drawn = self._drawn, self._drawn + random.counters(name, n)
+        work = getattr(random, draw)(name, n, *bounds, self._seed, start, self.grid.block)
+        self.launches(work, [out])
+        return out
 
     def synchronize(self) -> None:
         """Wait for everything that was asked for; `IndexError` for an index that was out of bounds on the way."""
@@ -214,47 +234,6 @@ class Compute:
         on_host = [leaf for leaf, x in zip(leaves, given) if not isinstance(x, DeviceArray)]
         laid = {leaf: laid_like(x) for leaf, x in zip(leaves, given) if isinstance(x, DeviceArray)}
         return Program(self, tape, leaves, on_host, {leaf: part for leaf, part in laid.items() if part is not None})
-
-
-class Prepared:
-    """A tape that is called with values of its leaves, on the device or on the host; its results are on the device."""
-
-    def __init__(self, compute: Compute, tape: Tape, leaves: Sequence[Row], fixed: Sequence[bool], row_by_row: bool) -> None:
-        self.compute, self.tape, self.leaves, self.row_by_row = compute, tape, leaves, row_by_row
-        self._fixed: list[Any] = [None] * len(leaves)
-        self._is_fixed = fixed
-        self._programs: dict[tuple[bool, ...], Callable] = {}
-
-    def __call__(self, *values: Any) -> list[Any]:
-        given = [self._given(k, value) for k, value in enumerate(values)]
-        on_host = tuple([not isinstance(x, DeviceArray) for x in given])
-        run = self._programs.get(on_host)
-        if run is None:
-            run = self._programs[on_host] = self._made(on_host)
-        return [x if isinstance(x, DeviceArray) else self.compute.from_host(np.asarray(x)) for x in run(*given)]
-
-    def release(self) -> None:
-        """Give the memory back that is kept for the next run."""
-        for run in self._programs.values():
-            release = getattr(getattr(run, "__self__", None), "release", None)
-            if release is not None:
-                release()
-
-    def _made(self, on_host: tuple[bool, ...]) -> Callable:
-        if self.row_by_row:
-            return Interpreter(self.tape, self.leaves, lambda row: row.op).run
-        return Program(self.compute, self.tape, self.leaves, [leaf for leaf, host in zip(self.leaves, on_host) if host]).run
-
-    def _given(self, k: int, value: Any) -> Any:
-        if isinstance(value, DeviceArray):
-            return value if value.flags.c_contiguous else value.copy()
-        if not value.ndim:
-            return value[()]
-        if self._is_fixed[k]:
-            if self._fixed[k] is None:
-                self._fixed[k] = self.compute.from_host(value)
-            return self._fixed[k]
-        return self.compute.from_host(value)
 
 
 def _kind(x: Any) -> Any:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from jitgrad import dtypes
+from jitgrad.devices.cuda import compute_of, seed_all
 from jitgrad.devices.moving import made_on
 from jitgrad.errors import TracedValueError
 from jitgrad.functions.operands import taken
@@ -155,13 +156,15 @@ def eye(n: int, m: int | None = None, *, dtype: Any = None, device: Any = None, 
 
 
 def manual_seed(seed: int) -> np.random.Generator:
-    """Start the random numbers anew from `seed`. They are NumPy's PCG64 and not the ones that PyTorch draws."""
+    """Start the random numbers anew from `seed`, those of GPUs too. They are NumPy's PCG64 and not the ones that PyTorch draws; a
+    GPU has numbers of its own (Philox), which are the same on every GPU."""
     global _random
     if not isinstance(seed, (int, float, np.number)):
         raise TypeError(f"manual_seed takes an int, not {type(seed).__name__}")
     if seed != seed or seed in (np.inf, -np.inf):
         raise ValueError(f"manual_seed takes an int, not {seed}")
     _random = np.random.default_rng(int(seed) % 2**64)
+    seed_all(int(seed))
     return _random
 
 
@@ -178,6 +181,11 @@ def _drawing(function: Callable) -> Callable:
 
 def _draw(generator: np.random.Generator | None) -> np.random.Generator:
     return _random if generator is None else generator
+
+
+def _gpu(device: Any, generator: Any) -> Any:
+    """What draws random numbers on a GPU; None where a generator of NumPy's does."""
+    return None if device is None or generator is not None else compute_of(device)
 
 
 def _floating(what: str, dtype: Any) -> np.dtype:
@@ -198,6 +206,8 @@ def rand(
 ) -> Tensor:
     """Random numbers, uniform in [0, 1)."""
     wanted, shape = _floating("rand", dtype), _shape("rand", sizes, size)
+    if (there := _gpu(device, generator)) is not None:
+        return _finish(there.random("uniform", shape, wanted), requires_grad)
     # What would be rounded up to 1 in a shorter dtype is drawn in steps of that dtype.
     steps = float(2 ** min(53, _digits(wanted)))
     drawn = np.floor(np.asarray(_draw(generator).random(shape)) * steps) / steps
@@ -219,6 +229,8 @@ def randn(
 ) -> Tensor:
     """Random numbers from the standard normal distribution."""
     wanted, shape = _floating("randn", dtype), _shape("randn", sizes, size)
+    if (there := _gpu(device, generator)) is not None:
+        return _finish(there.random("normal", shape, wanted), requires_grad)
     return _finish(np.asarray(_draw(generator).standard_normal(shape)).astype(wanted), requires_grad, device)
 
 
@@ -244,7 +256,10 @@ def randint(
     wanted = np.dtype(np.int64) if dtype is None else dtypes.to_numpy(dtype)
     if wanted.kind in "iu" and not np.iinfo(wanted).min <= low <= high - 1 <= np.iinfo(wanted).max:
         raise RuntimeError(f"randint: numbers from {low} to {high - 1} do not fit into {dtypes.of(wanted).name}")
-    drawn = _draw(generator).integers(low, high, _one_shape("randint", size))
+    shape = _one_shape("randint", size)
+    if (there := _gpu(device, generator)) is not None:
+        return _finish(there.random("integers", shape, wanted, low, high), requires_grad)
+    drawn = _draw(generator).integers(low, high, shape)
     return _finish(np.asarray(drawn).astype(wanted), requires_grad, device)
 
 

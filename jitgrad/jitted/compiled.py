@@ -105,6 +105,10 @@ class Compiled:
             from jitgrad.sweeps.numba.sweep import Phases
         return Phases(self.simplified(), self.leaves, self.name)
 
+    def source(self, values: Sequence[Any]) -> str:
+        """What is compiled for such values, as Python: functions under `@njit`, or the kernels of a GPU."""
+        return self.phases.source if self.compute is None else self.runner("cuda").source(*values)
+
     def simplified(self) -> Tape:
         """The tape in the rows that are compiled."""
         if self.simple is None:

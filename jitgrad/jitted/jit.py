@@ -251,8 +251,10 @@ class Jitted:
         return "\n\n".join([*found, self._compiled.summary(self.__name__)] if len(found) > 1 else found)
 
     def source(self, *args: Any, **kwargs: Any) -> str:
-        """What is compiled as readable Python for `@njit`, rows as comments: what the sweep "numba" runs."""
-        return self._find(args, kwargs)[0].phases.source
+        """What is compiled as readable Python for `@njit`, rows as comments: what the sweep "numba" runs. Of tensors on a GPU the
+        kernels."""
+        compiled, _, tensors, *_ = self._find(args, kwargs)
+        return compiled.source([x._value for x in [*tensors, *compiled.captured]])
 
 
 @with_options

@@ -28,6 +28,8 @@ def describe(name: str, compiled: Any) -> str:
         guards = [f"%{places[row]} {row.op.name} is {outcome}" for row, outcome in compiled.traced.guards[:MOST_SHOWN]]
         guards += [f"{len(compiled.outcomes) - MOST_SHOWN} more"] * (len(compiled.outcomes) > MOST_SHOWN)
         lines.append(f"  guards, looked at in every call: {', '.join(guards)}")
+    if getattr(compiled, "on_device", None) is not None:
+        return "\n".join([*lines, *compiled.on_device.report()])
     program, machine = getattr(compiled, "program", None), getattr(compiled, "machine", None)
     phases = vars(compiled).get("phases")
     if program is None and machine is None and phases is None:

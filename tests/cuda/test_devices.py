@@ -138,3 +138,43 @@ def test_importing_imports_nothing_of_it():
     ours = ("jitgrad.cuda", "jitgrad.devices.cuda")
     code = f"import sys, jitgrad; assert not [m for m in sys.modules if 'cuda' in m and m not in {ours}]"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_streams_and_events():
+    first = jg.cuda.current_stream()
+    assert jg.cuda.default_stream() is first
+    other = jg.cuda.Stream()
+    start, end = jg.cuda.Event(enable_timing=True), jg.cuda.Event(enable_timing=True)
+    x = on([1.0, 2.0])
+    other.wait_stream(first)
+    with jg.cuda.stream(other):
+        assert jg.cuda.current_stream() is other
+        start.record()
+        y = x * 2
+        end.record()
+        z = y + 1
+        del y
+    first.wait_event(other.record_event())
+    assert z.tolist() == [3.0, 5.0]
+    other.synchronize()
+    end.synchronize()
+    assert other.query()
+    assert start.elapsed_time(end) >= 0
+    assert jg.cuda.current_stream() is first
+
+
+def test_what_is_compiled_can_be_read():
+    f = jg.jit(jg.value_and_grad(lambda w, x: (x @ w).tanh().sum()))
+    w, x = on([1.0, 2.0]), on([[1.0, 2.0], [3.0, 4.0]])
+    value, gradient = f(w, x)
+    want = jg.value_and_grad(lambda w, x: (x @ w).tanh().sum())(w.cpu(), x.cpu())
+    assert value.item() == pytest.approx(want[0].item())
+    assert gradient.tolist() == pytest.approx(want[1].tolist(), rel=1e-5)
+    text = f.source(w, x)
+    assert "@cuda.jit\ndef kernel(" in text
+    assert "tanh(" in text
+    assert "matmul: a kernel that was written by hand" in text
+    assert "cuda:0: " in f.report()
+    assert "matmul -> f32[2,1]" in f.report()
+    for _ in range(4):  # the third time as a graph
+        assert f(w, x)[1].tolist() == gradient.tolist()

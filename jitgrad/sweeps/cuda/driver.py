@@ -93,7 +93,7 @@ class Driver:
         self.name: str = self._device.name
         self.cc: tuple[int, int] = tuple(self._device.compute_capability)
         self.blocks: int = properties.multiprocessor_count * WAVES
-        self._first = Stream(self, self._device.create_stream())  # of all threads that say nothing else
+        self.first = Stream(self, self._device.create_stream())  # of all threads that say nothing else
 
     # Which device and stream a thread works with.
 
@@ -111,7 +111,7 @@ class Driver:
 
     def current(self) -> Stream:
         """The stream of this thread: that of the innermost `with stream:`, else one that all threads share."""
-        return _here.streams.get(self.index, self._first)
+        return _here.streams.get(self.index, self.first)
 
     def begin(self, stream: Stream) -> None:
         """Make a stream the current one of this thread."""
@@ -237,7 +237,7 @@ class Driver:
         if self._several or _here.driver is not self:
             self.enter()
         space = loaded.packed(arguments)
-        stream = _here.streams.get(self.index, self._first)
+        stream = _here.streams.get(self.index, self.first)
         failed = self._launch(loaded.function, grid, 1, 1, loaded.block, 1, 1, 0, stream.queue, space.place, 0)[0]
         loaded.spare.append(space)
         if failed:

@@ -1,7 +1,8 @@
 """Memory of a device: buffers that are kept when nobody refers to them any more, and given out again.
 
 Sizes are rounded up, so that a freed buffer fits the next request of about its size, and addresses recur. What is freed is used
-again only by work that is put into the same queue behind the work that used it before.
+again only by work that is put into the same queue, behind the work that used it before; where there are several queues, behind
+what all of them had to do by then, since any may have used it.
 """
 
 from __future__ import annotations
@@ -41,18 +42,23 @@ class Pool:
     def __init__(self, driver: Any) -> None:
         self.driver = driver
         self.in_use = self.reserved = self.most_in_use = 0
-        self._spare: dict[tuple[Any, int], list[Any]] = defaultdict(list)
+        self._spare: dict[tuple[Any, int], list[tuple[Any, list[Any]]]] = defaultdict(list)  # with the events to wait for
+        self._streams: dict[Any, Any] = {}  # all that ever asked for memory, by their queue
         self._kept = threading.local()
         self._lock = threading.RLock()  # a buffer may be freed while one is given out
 
     def allocate(self, nbytes: int) -> Memory:
         """A buffer of at least so many bytes; `MemoryError` with the sizes where the device has no more."""
-        size = rounded(nbytes)
+        size, queue = rounded(nbytes), self.driver.queue()
         with self._lock:
-            spare = self._spare.get((self.driver.queue(), size))
-            raw = spare.pop() if spare else self._fresh(size)
+            if queue not in self._streams:
+                self._streams[queue] = self.driver.current()
+            spare = self._spare.get((queue, size))
+            raw, events = spare.pop() if spare else (self._fresh(size), ())
             self.in_use += size
             self.most_in_use = max(self.most_in_use, self.in_use)
+        for event in events:
+            self.driver.current().wait(event)
         raw.used = nbytes
         memory = Memory(self, raw, size)
         kept = getattr(self._kept, "list", None)
@@ -80,7 +86,8 @@ class Pool:
     def take_back(self, raw: Any, size: int) -> None:
         with self._lock:
             self.in_use -= size
-            self._spare[raw.queue, size].append(raw)
+            events = [stream.record() for queue, stream in self._streams.items() if queue != raw.queue]
+            self._spare[raw.queue, size].append((raw, events))
 
     @contextmanager
     def keeping(self) -> Iterator[list[Memory]]:
@@ -99,7 +106,7 @@ class Pool:
             spare, self._spare = self._spare, defaultdict(list)
             self.driver.synchronize()
             for (_, size), buffers in spare.items():
-                for raw in buffers:
+                for raw, _ in buffers:
                     raw.free()
                     self.reserved -= size
 

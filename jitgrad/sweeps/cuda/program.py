@@ -21,7 +21,7 @@ from jitgrad.sweeps.plan.supported import GPU
 from jitgrad.tape.device_array import DeviceArray, whole
 from jitgrad.tape.row import CONST, ITEM, Row, Several
 from jitgrad.tape.strides import shifted, stand_in, start_of
-from jitgrad.tape.tape import Tape, with_outputs_apart
+from jitgrad.tape.tape import Tape, short_type, with_outputs_apart
 
 
 class Call(NamedTuple):
@@ -107,6 +107,25 @@ class Program:
             return True
         from_host = any(self._source(x) in self.on_host for x in step.row.inputs)
         return not (step.row.op.holds_tapes or step.row.op.indexed or from_host)
+
+    @property
+    def source(self) -> str:
+        """All kernels in order, and which rows are run by kernels that were written by hand."""
+        parts = [
+            f"# {step.launch.grid} blocks of {step.launch.kernel.block} threads\n@cuda.jit\n{step.launch.kernel.text}"
+            if isinstance(step, Started)
+            else f"# {step.row.op.name}: a kernel that was written by hand, or a library\n"
+            for step in self.steps
+        ]
+        return "\n".join(parts)
+
+    def report(self) -> str:
+        """How many kernels there are, and which rows have kernels of their own."""
+        launches = [step for step in self.steps if isinstance(step, Started)]
+        others = [f"{step.row.op.name} -> {short_type(step.row)}" for step in self.steps if isinstance(step, Call)]
+        beside = f", and by hand or by a library {', '.join(others)}" if others else ""
+        repeated = "" if self.replay is None else ", repeated as one graph"
+        return f"{len(launches)} kernel{'s' * (len(launches) != 1)}{beside}{repeated}"
 
     def run(self, *values: Any) -> list[DeviceArray]:
         """The values of the outputs, each in memory of its own."""

@@ -92,13 +92,13 @@ class Driver:
         self._total, self._used, self._next = _setting("MEMORY", MEMORY), 0, ALIGNED << 20
         self._lock = threading.RLock()
         self._handles = 0
-        self._first = self.stream()
+        self.first = self.stream()
 
     # Streams.
 
     def current(self) -> Stream:
         """The stream of this thread: that of the innermost `with stream:`, else one that all threads share."""
-        return _here.streams.get(self.index, self._first)
+        return _here.streams.get(self.index, self.first)
 
     def use(self, stream: Stream | None) -> Stream | None:
         """Make a stream the current one of this thread; returns the one that was chosen before, None if none was."""
