@@ -6,6 +6,7 @@ sizes, so that a new shape needs no compiling.
 
 from __future__ import annotations
 
+import math
 import secrets
 import threading
 from collections import OrderedDict
@@ -51,7 +52,7 @@ class Compute:
 
     def empty(self, shape: tuple[int, ...], dtype: np.dtype) -> DeviceArray:
         """An array whose values are arbitrary."""
-        memory = self.pool.allocate(int(np.prod(shape, dtype=np.int64)) * dtype.itemsize)
+        memory = self.pool.allocate(math.prod(shape) * dtype.itemsize)
         return whole(self, memory, tuple(shape), dtype)
 
     def from_host(self, array: np.ndarray) -> DeviceArray:
@@ -63,7 +64,7 @@ class Compute:
 
     def to_host(self, array: DeviceArray) -> np.ndarray:
         """A copy in memory of the host."""
-        source = array if array.flags.c_contiguous else array.copy()
+        source = array if array.in_order else array.copy()
         out = np.empty(array.shape, array.dtype)
         if out.size:
             self.driver.download(source.buffer.raw, source.offset * source.itemsize, out)
@@ -80,7 +81,7 @@ class Compute:
             source = expand(source, shape=target.shape)
         if not target.size:
             return
-        both = target.flags.c_contiguous and source.flags.c_contiguous
+        both = target.in_order and source.in_order
         if both:
             at, start = target.offset * target.itemsize, source.offset * source.itemsize
             self.driver.copy(target.buffer.raw, at, source.buffer.raw, start, target.nbytes)

@@ -21,9 +21,16 @@ class Prepared:
         self.compute, self.tape, self.leaves, self.row_by_row = compute, tape, leaves, row_by_row
         self._fixed: list[Any] = [None] * len(leaves)
         self._is_fixed = fixed
-        self._programs: dict[tuple[bool, ...], Any] = {}
+        self._programs: dict[tuple[bool, ...], Any] = {}  # by which leaves the host has
+        self._all_there = (False,) * len(leaves)
 
     def __call__(self, *values: Any) -> list[Any]:
+        for x in values:
+            if x.__class__ is not DeviceArray or not x.in_order:
+                return self._generally(values)
+        return self._program(self._all_there).run(*values)
+
+    def _generally(self, values: Sequence[Any]) -> list[Any]:
         given = [self._given(k, value) for k, value in enumerate(values)]
         found = self._program(tuple([not isinstance(x, DeviceArray) for x in given])).run(*given)
         return [x if isinstance(x, DeviceArray) else self.compute.from_host(np.asarray(x)) for x in found]
@@ -57,7 +64,7 @@ class Prepared:
 
     def _given(self, k: int, value: Any) -> Any:
         if isinstance(value, DeviceArray):
-            return value if value.flags.c_contiguous else value.copy()
+            return value if value.in_order else value.copy()
         if not value.ndim:
             return value[()]
         if self._is_fixed[k]:

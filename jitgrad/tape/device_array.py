@@ -6,6 +6,7 @@ Where its elements lie is known here, what they are is not: `layout` is a stand-
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from typing import Any, Protocol
@@ -32,7 +33,7 @@ class Compute(Protocol):
 class DeviceArray:
     """Shape, strides and dtype of elements in a buffer of a device; a view has the array that it looks into as its `base`."""
 
-    __slots__ = ("__weakref__", "base", "buffer", "compute", "dtype", "layout", "offset", "shape")
+    __slots__ = ("__weakref__", "address", "base", "buffer", "compute", "dtype", "in_order", "layout", "offset", "shape")
 
     __array_ufunc__ = None  # an ndarray beside it leaves the operation to it
     __hash__ = None  # type: ignore[assignment]
@@ -46,8 +47,11 @@ class DeviceArray:
         self.shape = layout.shape
         self.dtype = dtype
         self.base = base
+        self.in_order: bool = layout.flags.c_contiguous
+        """Whether the elements lie in row-major order, without gaps."""
         self.offset = start_of(layout)
         """The first element, counted from the start of the buffer."""
+        self.address: int = buffer.raw.address + self.offset * dtype.itemsize
 
     @property
     def device(self) -> str:
@@ -191,7 +195,12 @@ for _name, _op in {"neg": "neg", "abs": "abs", "invert": "bitwise_not"}.items():
 
 def whole(compute: Compute, buffer: Any, shape: tuple[int, ...], dtype: np.dtype) -> DeviceArray:
     """All of a buffer, its elements in order."""
-    return DeviceArray(compute, buffer, stand_in(shape), dtype)
+    return DeviceArray(compute, buffer, _in_order(shape), dtype)
+
+
+@functools.lru_cache(4096)
+def _in_order(shape: tuple[int, ...]) -> np.ndarray:
+    return stand_in(shape)
 
 
 def device_among(values: Sequence[Any]) -> Any:

@@ -162,7 +162,7 @@ def _sorted(compute: Any, x: DeviceArray, dim: int, descending: bool, k: int | N
 
 
 def _in_order(x: DeviceArray) -> DeviceArray:
-    return x if x.flags.c_contiguous else x.copy()
+    return x if x.in_order else x.copy()
 
 
 def _name(dtype: np.dtype) -> str:

@@ -44,6 +44,7 @@ class Pool:
         self.in_use = self.reserved = self.most_in_use = 0
         self._spare: dict[tuple[Any, int], list[tuple[Any, list[Any]]]] = defaultdict(list)  # with the events to wait for
         self._streams: dict[Any, Any] = {}  # all that ever asked for memory, by their queue
+        self.streams = 1  # how many these are
         self._kept = threading.local()
         self._lock = threading.RLock()  # a buffer may be freed while one is given out
 
@@ -53,6 +54,7 @@ class Pool:
         with self._lock:
             if queue not in self._streams:
                 self._streams[queue] = self.driver.current()
+                self.streams = len(self._streams)
             spare = self._spare.get((queue, size))
             raw, events = spare.pop() if spare else (self._fresh(size), ())
             self.in_use += size

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import sys
+from collections import deque
+from collections.abc import Callable, Collection
 from typing import Any, NamedTuple
 
 from jitgrad.sweeps.plan.plan import Plan
 from jitgrad.tape.device_array import DeviceArray
 from jitgrad.tape.row import CONST, Row
+
+SPARE_ARRAYS = 3
+"""How many arrays are kept for each output, to be used again once nobody refers to them."""
 
 
 class Output(NamedTuple):
@@ -16,13 +21,6 @@ class Output(NamedTuple):
     row: Row
     source: Row
     copied: bool
-
-    def array(self, compute: Any, env: dict[Row, Any]) -> DeviceArray:
-        """The array that is handed out, whose values may come later."""
-        if self.copied:
-            return compute.empty(self.row.shape, self.row.dtype)
-        array = env[self.source]
-        return array if array.shape == self.row.shape else array.reshape(self.row.shape)
 
 
 def output_of(row: Row, plan: Plan, leaves: Collection[Row]) -> Output:
@@ -33,3 +31,36 @@ def output_of(row: Row, plan: Plan, leaves: Collection[Row]) -> Output:
     source = plan.layouts.view(row)[0]
     mine = row not in leaves and row.op is not CONST and (row in plan.native or source is row)
     return Output(row, plan.owner(row) if mine else source, not mine)
+
+
+def fresh_arrays(compute: Any, row: Row) -> tuple[Callable[[], DeviceArray], deque[DeviceArray]]:
+    """A function that gives an array for a row: one that nobody refers to any more, or a new one; and the arrays that it keeps.
+
+    Each is out of the queue while it is looked at, so that two threads cannot find the same one unused. With several streams an
+    array that nobody refers to may still be read by another one: then each is new.
+    """
+    queue: deque[DeviceArray] = deque()
+    shape, dtype, pool, unused = row.shape, row.dtype, compute.pool, _count_of_one()
+
+    def fresh() -> DeviceArray:
+        for _ in range(len(queue) if pool.streams == 1 else 0):
+            try:
+                array = queue.popleft()
+            except IndexError:
+                break
+            queue.append(array)
+            if sys.getrefcount(array) == unused:
+                return array
+        array = compute.empty(shape, dtype)
+        if len(queue) < SPARE_ARRAYS:
+            queue.append(array)
+        return array
+
+    return fresh, queue
+
+
+def _count_of_one() -> int:
+    """What `getrefcount` says of an array in a queue that only one variable refers to; it depends on the interpreter."""
+    queue = deque([object()])
+    array = queue[0]
+    return sys.getrefcount(array)

@@ -12,7 +12,7 @@ import numpy as np
 from jitgrad.dtypes import HALF
 from jitgrad.sweeps.cuda.emitter import steps_of
 from jitgrad.sweeps.cuda.memory import Memory
-from jitgrad.sweeps.cuda.outputs import Output, output_of
+from jitgrad.sweeps.cuda.outputs import Output, fresh_arrays, output_of
 from jitgrad.sweeps.cuda.replay import Replay
 from jitgrad.sweeps.cuda.text import Launch, Scratch
 from jitgrad.sweeps.plan.recompute import recompute
@@ -72,6 +72,7 @@ class Program:
         self.steps = self._steps()
         self.constants = {row: compute.from_host(np.asarray(row.params["value"])) for row in self._constants()}
         self._spare: list[Workspace] = []
+        self._arrays = [fresh_arrays(compute, out.row) for out in self.outputs]
         self.replay = Replay(self) if all(self._repeats(step) for step in self.steps) else None
 
     def _steps(self) -> list[Started | Call]:
@@ -129,16 +130,17 @@ class Program:
 
     def run(self, *values: Any) -> list[DeviceArray]:
         """The values of the outputs, each in memory of its own."""
-        env = dict(zip(self.leaves, values))
-        for row in self.handed_out:
-            env[row] = self.compute.empty(row.shape, row.dtype)
-        results = [out.array(self.compute, env) for out in self.outputs]
-        if self.replay is None or not self.replay.run(env, results):
-            self.run_steps(env, results)
+        results = [fresh() for fresh, _ in self._arrays]
+        if self.replay is None or not self.replay.run(values, results):
+            self.run_steps(values, results)
         return results
 
-    def run_steps(self, env: dict[Row, Any], results: Sequence[DeviceArray], space: Workspace | None = None) -> None:
+    def run_steps(self, values: Sequence[Any], results: Sequence[DeviceArray], space: Workspace | None = None) -> None:
         """Do everything once, in a workspace that may be given."""
+        env: dict[Row, Any] = dict(zip(self.leaves, values))
+        for out, result in zip(self.outputs, results):
+            if not out.copied:
+                env[out.source] = result if result.shape == out.source.shape else result.reshape(out.source.shape)
         mine = space
         if mine is None:
             try:
@@ -172,6 +174,8 @@ class Program:
     def release(self) -> None:
         """Give the memory back that is kept for the next run."""
         self._spare.clear()
+        for _, kept in self._arrays:
+            kept.clear()
         if self.replay is not None:
             self.replay.release()
 
@@ -223,7 +227,7 @@ def _results(row: Row, items: Mapping[Row, list[Row]]) -> list[Row]:
 
 def laid_like(array: DeviceArray) -> np.ndarray | None:
     """A stand-in for a leaf that lies like this, counted from its lowest element; None if its elements are in order."""
-    if array.flags.c_contiguous:
+    if array.in_order:
         return None
     steps = array.layout.strides
     part = stand_in(array.shape, tuple([abs(s) for s in steps]))

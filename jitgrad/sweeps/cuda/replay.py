@@ -19,43 +19,47 @@ class Replay:
     """The graphs of one program, by the addresses and numbers that they were recorded with."""
 
     def __init__(self, program: Any) -> None:
-        self.program = program
-        self._graphs: OrderedDict[tuple, tuple[Any, Any, list[Any]]] = OrderedDict()
+        self.program, self.compute = program, program.compute
+        self.launches = len(program.steps)
+        self._graphs: OrderedDict[tuple, Any] = OrderedDict()
+        self._memory: dict[tuple, Any] = {}  # that they use
         self._seen: OrderedDict[tuple, None] = OrderedDict()
 
-    def run(self, env: dict[Any, Any], results: Sequence[DeviceArray]) -> bool:
+    def run(self, values: Sequence[Any], results: Sequence[DeviceArray]) -> bool:
         """Whether there is a graph for these arrays, and it was started; if such arrays come the second time one is made."""
-        program = self.program
-        if len(program.steps) < FEWEST:
-            return False
-        compute = program.compute
-        key = (compute.driver.queue(), *[_place(x) for x in env.values()], *[_place(x) for x in results])
-        found = self._graphs.get(key)
-        if found is None:
-            if key not in self._seen:
-                self._seen[key] = None
-                if len(self._seen) > MOST_SEEN:
-                    self._seen.popitem(last=False)
+        compute = self.compute
+        key: tuple = (*[x.address if x.__class__ is DeviceArray else x for x in values], *[x.address for x in results])
+        if compute.pool.streams > 1:
+            key = (compute.driver.queue(), *key)
+        graph = self._graphs.get(key)
+        if graph is None:
+            graph = self._wanted(key, values, results)
+            if graph is None:
                 return False
-            found = self._graphs[key] = self._made(env, results)
-            if len(self._graphs) > MOST_GRAPHS:
-                self._graphs.popitem(last=False)
-        found[0].launch()
+        graph.launch()
         return True
 
-    def _made(self, env: dict[Any, Any], results: Sequence[DeviceArray]) -> tuple[Any, Any, list[Any]]:
-        """A graph of everything that the program does, with the memory that it does it in."""
-        space, compute = self.program.workspace(), self.program.compute
-        with compute.pool.keeping() as kept:
-            self.program.run_steps(env, results, space)  # so that all memory, and every kernel, is there
-            graph = compute.driver.capture(lambda: self.program.run_steps(env, results, space))
-        return graph, space, kept
+    def _wanted(self, key: tuple, values: Sequence[Any], results: Sequence[DeviceArray]) -> Any:
+        """A graph for arrays that come the second time; None if it is not worth it, or not yet."""
+        if self.launches < FEWEST:
+            return None
+        if key not in self._seen:
+            self._seen[key] = None
+            if len(self._seen) > MOST_SEEN:
+                self._seen.popitem(last=False)
+            return None
+        program, space = self.program, self.program.workspace()
+        with self.compute.pool.keeping() as kept:
+            program.run_steps(values, results, space)  # so that all memory, and every kernel, is there
+            graph = self.compute.driver.capture(lambda: program.run_steps(values, results, space))
+        self._graphs[key], self._memory[key] = graph, (space, kept)
+        if len(self._graphs) > MOST_GRAPHS:
+            oldest, _ = self._graphs.popitem(last=False)
+            del self._memory[oldest]
+        return graph
 
     def release(self) -> None:
         """Let go of all graphs, and of the memory that they use."""
         self._graphs.clear()
+        self._memory.clear()
         self._seen.clear()
-
-
-def _place(x: Any) -> Any:
-    return (x.buffer.raw.address, x.offset) if isinstance(x, DeviceArray) else x

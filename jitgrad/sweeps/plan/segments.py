@@ -149,8 +149,8 @@ class _Planner:
         return self.layouts.is_free(row) and not mine
 
     def _sources(self, row: Row) -> list[Row]:
-        """The rows whose memory or registers a row reads."""
-        if row in self.native:
+        """The rows whose memory or registers a row reads; NumPy takes views as they are, which are rows of their own."""
+        if row in self.native or not self.target.calls:
             return [self.layouts.access(x).source for x in row.inputs]
         return list(row.inputs)
 
@@ -176,7 +176,7 @@ class _Planner:
                 continue
             wanted.add(row)
             if row not in self.native:
-                outside.update(row.inputs)
+                outside.update(self._sources(row))
             waiting.extend(self._sources(row))
         return wanted, outside
 
