@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from jitgrad import dtypes
+from jitgrad.devices import exchange
 from jitgrad.devices.device import Device
 from jitgrad.devices.moving import moved
 from jitgrad.functions import creation, data
@@ -18,9 +21,20 @@ from jitgrad.record.weak import number
 from jitgrad.tensors.tensor import Tensor
 
 
-def to(self: Tensor, *args: Any, dtype: Any = None, device: Any = None, copy: bool = False, **_: Any) -> Tensor:
+def to(
+    self: Tensor,
+    *args: Any,
+    dtype: Any = None,
+    device: Any = None,
+    non_blocking: bool = False,
+    copy: bool = False,
+    **_: Any,
+) -> Tensor:
     """The tensor in another dtype, or on another device: `x.to(jitgrad.float64)`, `x.to("cuda")`, `x.to(other_tensor)`; itself if
-    it has that already."""
+    it has that already.
+
+    With `non_blocking` a copy from pinned memory (see `pin_memory`) to a GPU is not waited for: the tensor must not be changed
+    before `jitgrad.cuda.synchronize()`, or values may arrive that came later."""
     for given in args:
         if isinstance(given, Tensor):
             dtype, device = given.dtype, given.device
@@ -29,10 +43,17 @@ def to(self: Tensor, *args: Any, dtype: Any = None, device: Any = None, copy: bo
         elif given is not None and not isinstance(given, bool):
             dtype = given
     wanted = self._held.dtype if dtype is None else dtypes.to_numpy(dtype)
-    there = self if device is None else moved(self, device)
+    there = self if device is None else _moved(self, device, non_blocking)
     if there._held.dtype == wanted:
         return apply(choosing.clone, (self,)) if copy and there is self else there
     return apply(choosing.cast, (there,), {"dtype": wanted})
+
+
+def _moved(self: Tensor, device: Any, non_blocking: bool) -> Tensor:
+    there = moved(self, device)
+    if there is not self:
+        exchange.after_copying(self._value, there._value, non_blocking)
+    return there
 
 
 def type_(self: Tensor, dtype: Any = None) -> Any:
@@ -72,8 +93,28 @@ def cpu(self: Tensor) -> Tensor:
 
 
 def cuda(self: Tensor, device: Any = "cuda", non_blocking: bool = False) -> Tensor:
-    """This tensor on a GPU: itself if it is there, else a copy. RuntimeError if there is none."""
-    return moved(self, Device(device if device is not None else "cuda"))
+    """This tensor on a GPU: itself if it is there, else a copy. RuntimeError if there is none. For `non_blocking` see `to`."""
+    return _moved(self, Device(device if device is not None else "cuda"), non_blocking)
+
+
+def is_pinned(self: Tensor) -> bool:
+    """Whether the values are in memory of the CPU that a GPU copies from by itself; see `pin_memory`."""
+    return exchange.is_pinned(self._value)
+
+
+def pin_memory(self: Tensor) -> Tensor:
+    """A copy of this tensor in memory of the CPU that a GPU copies from by itself, so that `to("cuda", non_blocking=True)` need
+    not wait; itself if it is there. RuntimeError if there is no GPU, or the tensor is on one.
+
+    Other ways from there to a GPU, as `copy_`, do not wait for the copy: call `jitgrad.cuda.synchronize()` before the tensor is
+    changed or let go of."""
+    if self.is_cuda:
+        raise RuntimeError(f"only memory of the CPU can be pinned, and this tensor is on {self.device}: call cpu() on it first")
+    if is_pinned(self):
+        return self
+    out = apply(choosing.clone, (self,))
+    out._value = exchange.pinned(np.asarray(out._concrete("pin_memory()")))
+    return out
 
 
 def new_tensor(self: Tensor, data_: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
@@ -118,6 +159,8 @@ METHODS: dict[str, Any] = {
     "contiguous": contiguous,
     "cpu": cpu,
     "cuda": cuda,
+    "is_pinned": is_pinned,
+    "pin_memory": pin_memory,
     "new_tensor": new_tensor,
     "new_zeros": new_zeros,
     "new_ones": new_ones,

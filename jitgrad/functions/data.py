@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 
 from jitgrad import dtypes
+from jitgrad.devices.dlpack import received
+from jitgrad.devices.exchange import from_cuda_interface
 from jitgrad.devices.moving import made_on, moved
 from jitgrad.ops.choosing import cast
-from jitgrad.record.apply import apply
+from jitgrad.record.apply import apply, copied
 from jitgrad.record.leaving import as_data, refuse_masked
 from jitgrad.record.trace import copied_here, made_here
 from jitgrad.record.weak import number
@@ -35,6 +37,9 @@ def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: b
         as_data(data, "tensor()")
         data, device = data._known("tensor()"), data.device if device is None else device
         data = data.to_host() if isinstance(data, DeviceArray) else data
+    elif hasattr(data, "__cuda_array_interface__"):
+        made = copied(as_tensor(data, dtype, device))
+        return made if requires_grad is False else made.requires_grad_(requires_grad)
     made = made_here(wrap(made_on(np.array(_array(data, dtype), order="C")[()], device)))
     return made if requires_grad is False else made.requires_grad_(requires_grad)
 
@@ -126,7 +131,8 @@ def _extreme(data: Any) -> int:
 
 
 def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
-    """`data` as a tensor, without a copy where it is one already or is an array of the right dtype."""
+    """`data` as a tensor, without a copy where it is one already or is an array of the right dtype, by NumPy or, on a GPU, by any
+    library whose arrays have `__cuda_array_interface__`."""
     if device is not None:
         return moved(as_tensor(data, dtype), device)
     if isinstance(data, Tensor):
@@ -138,6 +144,8 @@ def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
         return data if data._held.dtype == wanted else apply(cast, (data,), {"dtype": wanted})
     if isinstance(data, np.ndarray) and (dtype is None or data.dtype == dtypes.to_numpy(dtype)):
         return from_numpy(data)
+    if hasattr(data, "__cuda_array_interface__"):
+        return as_tensor(_sharing(from_cuda_interface(data)), dtype)
     return tensor(data, dtype=dtype)
 
 
@@ -151,6 +159,39 @@ def from_numpy(array: np.ndarray) -> Tensor:
         raise TypeError(f"from_numpy takes a NumPy array, not {type(array).__name__}: use tensor()")
     dtypes.of(array.dtype)
     refuse_masked(array)
-    made = wrap(np.asarray(array))
+    return _sharing(np.asarray(array))
+
+
+def from_dlpack(ext_tensor: Any, *, device: Any = None, copy: bool | None = None) -> Tensor:
+    """A tensor that shares the memory of an array of another library, on the CPU or a GPU: changes to one are seen in the other.
+
+    It takes what has `__dlpack__`, as the arrays of PyTorch, CuPy, JAX and NumPy do, or a capsule that this gave. As the memory
+    can be changed unseen, the reverse sweep keeps copies of it. With `copy=True`, or on another `device` than it is on, it is a
+    copy; with `copy=False` that is an error. On a GPU, what the other library's current stream was doing is waited for here, and
+    no more than that: before one library uses what the other wrote later, call `synchronize()` of the one that wrote. An array
+    of JAX's, which cannot be changed there, must not be changed here either.
+    Raises `TypeError` for what is no such array, or has a dtype that jitgrad lacks, and `BufferError` for other memory.
+
+    >>> import jitgrad, numpy
+    >>> array = numpy.zeros(3)
+    >>> x = jitgrad.from_dlpack(array)
+    >>> array[0] = 1.0
+    >>> x
+    tensor([1., 0., 0.], dtype=jitgrad.float64)
+    """
+    if isinstance(ext_tensor, Tensor) and ext_tensor.requires_grad:
+        raise RuntimeError("from_dlpack: no gradient goes through it to a tensor that requires grad: call detach() on it first")
+    made = from_numpy(ext_tensor) if isinstance(ext_tensor, np.ndarray) else _sharing(received(ext_tensor))
+    there = made if device is None else moved(made, device)
+    if there is not made and copy is False:
+        raise ValueError(
+            f"from_dlpack: bringing it from {made.device} to {there.device} takes a copy, and copy=False forbids that"
+        )
+    return copied(there) if copy and there is made else there
+
+
+def _sharing(array: Any) -> Tensor:
+    """A tensor of memory that somebody else can write to."""
+    made = wrap(array)
     own_memory(made).exported = -1
     return made

@@ -19,7 +19,7 @@ from jitgrad.record.apply import apply
 from jitgrad.record.leaving import refuse_masked
 from jitgrad.record.precision import in_single
 from jitgrad.record.trace import comes_later
-from jitgrad.tensors.inplace import fitting, numbers
+from jitgrad.tensors.given import fitting, numbers
 from jitgrad.tensors.tensor import Tensor
 
 

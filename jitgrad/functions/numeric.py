@@ -23,7 +23,7 @@ from jitgrad.record.promotion import FLOATS, same_dtype
 from jitgrad.record.quick import SCALARS, quick_one, quick_product, quick_with_parameters
 from jitgrad.record.trace import lifting
 from jitgrad.record.weak import are_numbers, number
-from jitgrad.tensors.inplace import numbers
+from jitgrad.tensors.given import numbers
 from jitgrad.tensors.tensor import Tensor, wrap
 
 amax, amin, argmax, argmin = (bound(TABLE[n], accepting_arrays) for n in ("amax", "amin", "argmax", "argmin"))

@@ -36,8 +36,9 @@ class Compiled:
         self.simple: Tape | None = None
         self.compile_seconds = self.machine_seconds = 0.0
         self.captured_kinds = [kind_of(handle, []) for handle in self.captured]
-        made = [kind for handle, kind in zip(self.captured, self.captured_kinds) if id(handle) not in traced.made]
-        self.compute = one_device(name, [*kinds, *made])
+        anywhere = traced.made | traced.arrays  # what is no tensor of anybody's
+        given = [kind for handle, kind in zip(self.captured, self.captured_kinds) if id(handle) not in anywhere]
+        self.compute = one_device(name, [*kinds, *given])
         self._runners: dict[str, Any] = {}
         self.outcomes = tuple([outcome for _, outcome in traced.guards])
         self.entry: Any = None  # of a path, beside which there may be others: see `paths.Paths`

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from jitgrad.ops.arithmetic import power_of, sqrt
-from jitgrad.ops.choosing import abs, cast, logical_or, ne, sign, where, zeros_like
+from jitgrad.ops.choosing import abs, logical_or, ne, sign, where, zeros_like
 from jitgrad.ops.movement import SAMPLES, count, over_dims, reduced, reshape, spread, sum
 from jitgrad.ops.reductions import _tied, amax, amin, mean
 from jitgrad.ops.shapes import reduced_shape
@@ -125,7 +125,7 @@ def _lower_norm(x: Any, dim: tuple[int, ...], keepdim: bool, p: float) -> Any:
     if p == 2:
         return _lower_root(x, dim, keepdim)
     if p == 0:
-        return sum(cast(ne(x, 0), dtype=x.dtype), dim=dim, keepdim=keepdim)
+        return sum(where(ne(x, 0), zeros_like(x) + 1, zeros_like(x)), dim=dim, keepdim=keepdim)
     size = abs(x)
     if math.isinf(p):
         return (amax if p > 0 else amin)(size, dim=dim, keepdim=keepdim)

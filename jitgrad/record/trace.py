@@ -79,7 +79,8 @@ class Known:
         self.value = np.array(self._now(), order="C")
 
     def _now(self) -> Any:
-        return self.owner._value if isinstance(self.owner, Handle) else self.owner
+        held = self.owner._value if isinstance(self.owner, Handle) else self.owner
+        return held.to_host() if isinstance(held, DeviceArray) else held
 
     def holds(self) -> bool:
         """Whether it has that value still, bit by bit."""
@@ -239,6 +240,8 @@ class Trace:
                 shared = held is handle or (held._storage is not None and held._storage is handle._storage)
                 if shared and held._value is not None and not (trace.lifts and trace.comes_from_outside(held)):
                     kept = make(held.__class__, _copied(held._value), held._row)
+                    if trace.has_made(held):
+                        trace.note_made(kept)
                     del trace.captured[key]
                     trace.captured[id(kept)] = (leaf, kept)
 
@@ -316,10 +319,12 @@ def first_of(many: Any) -> Any:
 
 
 def constant_tensor(value: Any, beside: Any) -> Any:
-    """An array as a tensor, on the device that another tensor is on; while a trace records a constant of it, so that what is done
-    with it is recorded and fused."""
+    """An array as a tensor, on the device that another tensor is on, if there is one; while a trace records a constant of it, so
+    that what is done with it is recorded and fused."""
     trace = current_trace.get()
-    return tensor(placed_like(beside._held, value)) if trace is None else tensor(None, trace.constant(value))
+    if trace is not None:
+        return tensor(None, trace.constant(value))
+    return tensor(value if beside is None else placed_like(beside._held, value))
 
 
 def made_here(handle: Any) -> Any:

@@ -215,7 +215,7 @@ def check_guards(row: Row) -> None:
     if unchanged(row.guards):
         return
     storage, version = next(guard for guard in row.guards if not unchanged((guard,)))
-    how = "in place" if storage.version != version else "through a NumPy array that shares its memory"
+    how = "in place" if storage.version != version else "by another library, or through a NumPy array that shares its memory,"
     raise OverwrittenError(
         f"the reverse sweep of {row.op.name} needs a tensor of shape {list(storage.array.shape)} that was changed "
         f"{how} after {row.op.name} used it: compute with a clone(), or change it after backward()"

@@ -15,20 +15,21 @@ import numpy as np
 
 from jitgrad import dtypes
 from jitgrad.devices.moving import moved
-from jitgrad.errors import LeakedTraceError, MutatedArgumentError, TracedValueError
-from jitgrad.ops.choosing import alias, cast, detach
+from jitgrad.errors import LeakedTraceError, MutatedArgumentError
+from jitgrad.ops.choosing import alias, cast, clone, detach
 from jitgrad.ops.indexing import filled, getitem, index_put, put
 from jitgrad.ops.movement import expand, permute, reshape
 from jitgrad.ops.table import infer
 from jitgrad.record.apply import append, apply, current_trace, grad_mode, lift
 from jitgrad.record.index import Step
-from jitgrad.record.leaving import refuse_masked
 from jitgrad.record.memory import decide, look, views_of
-from jitgrad.record.trace import Trace, captured_here, copied_here, leaked
-from jitgrad.record.weak import number
+from jitgrad.record.trace import Trace, captured_here, leaked
 from jitgrad.tape.device_array import ARRAYS, DeviceArray, refuse_mixed
 from jitgrad.tape.handle import Handle, make, own_memory, requires
 from jitgrad.tape.row import LEAF, NOTHING, Leaf
+
+_GIVEN = (LEAF, alias)
+"""Rows of what a gradient is asked for, leaves and the arguments of a function whose derivative is taken."""
 
 
 def overwrite(target: Any, new: Any, name: str) -> Any:
@@ -37,7 +38,7 @@ def overwrite(target: Any, new: Any, name: str) -> Any:
         decide(target)
     root = _root_of(target)
     tracking = grad_mode.get() and (requires(target) or requires(new))
-    if tracking and root._row is not None and root._row.op is LEAF and root._row.requires:
+    if tracking and root._row is not None and root._row.op in _GIVEN and root._row.requires:
         what = "a view of a leaf" if root is not target else "a leaf"
         raise RuntimeError(
             f"{name}: {what} that requires grad cannot be changed in place: do it under no_grad(), or compute a new tensor"
@@ -110,42 +111,6 @@ def _refuse_unrecorded(target: Any, root: Any, name: str) -> None:
             f"{name}: this is a view, made by detach() or under no_grad(), of a tensor that requires grad, and "
             "changing it would be lost to the gradient: change it under no_grad() too, or clone() it"
         )
-
-
-def numbers(value: Any, dtype: np.dtype) -> Any:
-    """What is written into a tensor and is none itself, numbers or an array, in the dtype of the tensor.
-
-    RuntimeError for Python's numbers that do not fit; those of an array wrap around, as in NumPy.
-    """
-    refuse_masked(value)
-    try:
-        array = np.asarray(value)
-        if array.dtype != object or not isinstance(value, int):  # an object is an int beyond int64
-            dtypes.of(array.dtype)
-    except (TypeError, ValueError):
-        if isinstance(value, int):
-            raise RuntimeError(
-                f"an int of {value.bit_length()} bits is beyond int64, and does not fit into a tensor of dtype "
-                f"{dtypes.of(dtype).name}"
-            ) from None
-        raise TypeError(
-            f"a tensor of dtype {dtypes.of(dtype).name} cannot take {type(value).__name__}: assign numbers, arrays or tensors"
-        ) from None
-    if not isinstance(value, np.ndarray):
-        return dtypes.cast_numbers(array, dtype)[()]
-    copied_here(value)
-    with np.errstate(all="ignore"):
-        return array.astype(dtype)[()]
-
-
-def fitting(value: Any, dtype: np.dtype) -> Any:
-    """A tensor that is written into one of `dtype`. TracedValueError for a Python float that comes later, and may not fit."""
-    if dtype.kind in "iu" and value._value is None and value._row.dtype.kind == "f" and number(value) is not None:
-        raise TracedValueError(
-            f"a float that is an argument under jit cannot be written into a tensor of {dtype.name}, since it may not fit: "
-            "pass an int, or a tensor"
-        )
-    return value
 
 
 def assign(target: Any, steps: Sequence[Step], value: Any) -> None:
@@ -355,7 +320,7 @@ def _overwrite_traced(target: Any, root: Any, new: Any, name: str) -> Any:
     views = views_of(trace, root)
     if new._value is not None or (root is target and next(reversed(trace.rows)) is not new._row):
         # A row of its own, since that of another tensor may lie in memory otherwise.
-        new = make(type(target), None, append(trace, alias, (lift(trace, new),), NOTHING))
+        new = make(type(target), None, append(trace, clone, (lift(trace, new),), NOTHING))
     changed = new if root is target else _put(root, target._view[1], new)
     before, root._row, target._row = root._row, changed._row, new._row
     trace.like[root._row] = before
@@ -395,4 +360,7 @@ def detached(handle: Handle) -> Any:
     out = make(type(handle), handle._value, None)
     out._storage = storage
     storage.look(out)
+    trace = current_trace.get()
+    if trace is not None and trace.has_made(handle):
+        trace.note_made(out)
     return out

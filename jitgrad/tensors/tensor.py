@@ -32,6 +32,7 @@ from jitgrad.tape.handle import Handle, make, row_of
 from jitgrad.tape.row import Leaf, Row
 from jitgrad.tape.tape import Tape
 from jitgrad.tensors import inplace
+from jitgrad.tensors.given import fitting, numbers
 from jitgrad.tensors.size import Size
 from jitgrad.tensors.values import Values
 
@@ -347,7 +348,7 @@ _getitem = quick_one(getitem)
 
 def _given(value: Any, dtype: np.dtype) -> Any:
     """What is to be written into a tensor, as a tensor."""
-    return inplace.fitting(value, dtype) if isinstance(value, Handle) else make(Tensor, inplace.numbers(value, dtype), None)
+    return fitting(value, dtype) if isinstance(value, Handle) else make(Tensor, numbers(value, dtype), None)
 
 
 def _rebuild_on(array: np.ndarray, device: str, requires_grad: bool) -> Tensor:

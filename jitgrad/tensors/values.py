@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 
 from jitgrad import dtypes
+from jitgrad.devices.dlpack import capsule_of, place_of
+from jitgrad.devices.exchange import cuda_interface, shared
 from jitgrad.errors import LeakedTraceError, TracedValueError
 from jitgrad.ops import choosing
 from jitgrad.record.apply import apply
@@ -104,6 +106,39 @@ class Values(Declared):
         else:
             array = self.numpy()
         return array if dtype is None or array.dtype == dtype else array.astype(dtype)
+
+    def __dlpack__(self, *, stream: Any = None, max_version: Any = None, dl_device: Any = None, copy: bool | None = None) -> Any:
+        """The values for another library, by the protocol DLPack, without a copy: `torch.from_dlpack(x)`, `numpy.from_dlpack(x)`.
+
+        `stream` is that which the other library will use a GPU by; it waits for what is computed here now.
+        BufferError if the tensor requires grad.
+        """
+        if self.requires_grad:
+            raise BufferError(
+                "a tensor that requires grad cannot be shared, as no gradient goes through it: call detach() on it first"
+            )
+        kept = self._concrete("__dlpack__()") if copy else shared(self, "__dlpack__()")
+        return capsule_of(np.asarray(kept) if isinstance(kept, np.generic) else kept, stream, max_version, dl_device, copy)
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        """Where the values are, as DLPack says it: (1, 0) is the CPU, (2, n) GPU n."""
+        return place_of(self._concrete("__dlpack_device__()"))
+
+    @property
+    def __cuda_array_interface__(self) -> dict[str, Any]:
+        """Where the values are on a GPU, for libraries such as CuPy and Numba, which share them.
+
+        AttributeError on the CPU, RuntimeError if the tensor requires grad, TypeError for bfloat16.
+        """
+        if not isinstance(self._value, DeviceArray):
+            raise AttributeError(
+                "only a tensor on a GPU has __cuda_array_interface__, and this one is not: call cuda() on it first"
+            )
+        if self.requires_grad:
+            raise RuntimeError(
+                "a tensor that requires grad cannot be shared, as no gradient goes through it: call detach() on it first"
+            )
+        return cuda_interface(shared(self, "__cuda_array_interface__"))
 
     __array_ufunc__ = array_ufunc
     __array_function__ = array_function

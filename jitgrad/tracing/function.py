@@ -20,7 +20,7 @@ from jitgrad.tracing.outside import Outside, contents
 class Traced:
     """A function run once on values that are not there yet: its tape, and what it captured."""
 
-    def __init__(self, tape: Tape, structure: Any, captured: dict[Row, Handle], outputs: list[Any], made: set[int]) -> None:
+    def __init__(self, tape: Tape, structure: Any, captured: dict[Row, Handle], outputs: list[Any]) -> None:
         self.tape = tape
         self.structure = structure
         self.captured = captured
@@ -29,9 +29,19 @@ class Traced:
         self.doubts: tuple[str, ...] | None = (
             None  # what it reached of which nobody knows if it will be the same: see `rerecording`
         )
-        self.made = made  # of the captured tensors, the ids of those that the function made of nothing from outside
+        self.arrays: set[int] = set()  # of the captured tensors, the ids of those that stand for arrays by NumPy
+        self.made: set[int] = set()  # of the captured tensors, the ids of those that the function made of nothing from outside
         self.laid: list[tuple[int, Any]] = []  # for which inputs and captured tensors it is right as these lie in memory
         self.looked_at: list[Known | KnownAttribute] = []  # what it took Python numbers of: with others it would be another tape
+
+    def take(self, tracing: Trace) -> None:
+        """Note what the trace knows of it."""
+        self.guards = list(tracing.guards.items())
+        self.looked_at = list(tracing.looked_at.values())
+        self.arrays = {id(handle) for _, handle in tracing.arrays.values()}
+        self.made = {id(handle) for handle in self.captured.values() if tracing.has_made(handle)}
+        leaves = enumerate([*self.tape.inputs, *self.captured])
+        self.laid = [(k, tracing.laid[leaf]) for k, leaf in leaves if leaf in tracing.laid]
 
 
 def trace(
@@ -84,11 +94,9 @@ def trace(
     captured: dict[Row, Handle] = dict(tracing.captured.values())
     tape = Tape(inputs, [row for row in rows if row is not None] + checks, tracing.names, among=tracing.rows)
     outputs = [COMPUTED if row is not None else leaf for row, leaf in zip(rows, leaves)]
-    traced = Traced(tape, structure, captured, outputs, {id(x) for x in captured.values() if tracing.has_made(x)})
+    traced = Traced(tape, structure, captured, outputs)
     traced.doubts = doubts[0] if doubts else None
-    traced.guards = list(tracing.guards.items())
-    traced.looked_at = list(tracing.looked_at.values())
-    traced.laid = [(k, tracing.laid[leaf]) for k, leaf in enumerate([*inputs, *captured]) if leaf in tracing.laid]
+    traced.take(tracing)
     return traced
 
 

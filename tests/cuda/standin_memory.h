@@ -95,6 +95,10 @@ static Result pool_set_attribute(void *pool, int attribute, uint64_t *value) {
 }
 
 static Result pointer_get_attribute(uint64_t *value, int attribute, Address address) {
-    *value = 0;
+    if (attribute == 9) {
+        *(int *)value = 0;  // the number of the device, which is no pointer
+    } else {
+        *value = 0;
+    }
     return SUCCESS;
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -45,7 +46,7 @@ def plain(value: Any) -> tuple[str, np.ndarray]:
     """Dtype and values of a tensor, an array or a number."""
     if hasattr(value, "detach"):
         dtype = str(value.dtype).split(".")[-1]
-        value = value.detach()
+        value = value.detach().cpu()
         wide = value.double() if dtype in ("float16", "bfloat16") else value
         return dtype, np.array(wide.numpy())
     array = np.asarray(value)
@@ -179,6 +180,20 @@ def mapped(program: Program) -> Outcome | None:
     return Outcome([plain(r[0]) for r in results], {i: plain(g[0]) for i, g in zip(where, gradients)}, untouched)
 
 
+def on_device(program: Program) -> Outcome | None:
+    """`jit(value_and_grad(f))` on a GPU; None where something has no kernel there, or an argument is not laid out plainly, as it
+    is where it arrives."""
+    given = program.values()
+    if any(isinstance(v, jg.Tensor) and not v.is_contiguous() for v in given):
+        return None
+    values = [jg.as_tensor(v).cuda() if isinstance(v, jg.Tensor | np.ndarray) else v for v in given]
+    where = differentiated(values)
+    try:
+        return _called(jg.jit(gradient_function(program, where)), values, where)
+    except NotImplementedError:
+        return None
+
+
 WAYS: dict[str, Callable[[Program], Outcome | None]] = {
     "value": value,
     "transform": transform,
@@ -190,6 +205,7 @@ WAYS: dict[str, Callable[[Program], Outcome | None]] = {
     "forward": forward,
     "vmap": mapped,
     "native": native,
+    "cuda": on_device,
 }
 
 
@@ -207,9 +223,11 @@ def outcome(way: Callable[[Program], Outcome | None], program: Program) -> Outco
 
 
 class hot:
-    """Eager code that recurs is compiled at once, and every array counts as large."""
+    """Eager code that recurs is compiled at once, every array counts as large, and there is a GPU, which is simulated."""
 
     def __enter__(self) -> None:
+        self._gpu = os.environ.get("JITGRAD_CUDA")
+        os.environ["JITGRAD_CUDA"] = "simulate"
         self._chance, self._large = structures.chance, interpreted.LARGE
         self._njit = namespace()["njit"]
         namespace()["njit"] = lambda **options: lambda function: function  # compiling it takes seconds
@@ -220,6 +238,9 @@ class hot:
         structures.forget()
 
     def __exit__(self, *_: object) -> None:
+        os.environ.pop("JITGRAD_CUDA")
+        if self._gpu is not None:
+            os.environ["JITGRAD_CUDA"] = self._gpu
         background.wait()
         structures.chance = self._chance  # type: ignore[assignment]
         interpreted.LARGE = self._large

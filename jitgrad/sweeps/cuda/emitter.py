@@ -31,7 +31,7 @@ def steps_of(plan: Plan, rows: Collection[Row], on_host: Collection[Row], grid: 
 
 
 def _nest(names: Names, nest: Nest, grid: Grid) -> list[Launch]:
-    if rows_fit(nest):
+    if rows_fit(names, nest):
         return by_rows(names, nest, grid)
     return [launch for loop in nest.loops() for launch in loop_launches(names, loop, grid)]
 

@@ -7,6 +7,7 @@ what all of them had to do by then, since any may have used it.
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections import defaultdict
 from collections.abc import Iterator
@@ -86,6 +87,9 @@ class Pool:
         return raw
 
     def take_back(self, raw: Any, size: int) -> None:
+        """Keep a buffer for the next request; at the end of the process the driver frees all."""
+        if sys.is_finalizing():
+            return
         with self._lock:
             self.in_use -= size
             events = [stream.record() for queue, stream in self._streams.items() if queue != raw.queue]

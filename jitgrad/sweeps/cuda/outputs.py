@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import deque
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, NamedTuple
 
 from jitgrad.sweeps.plan.plan import Plan
@@ -23,8 +23,17 @@ class Output(NamedTuple):
     copied: bool
 
 
-def output_of(row: Row, plan: Plan, leaves: Collection[Row]) -> Output:
-    """How an output of a plan comes about."""
+def outputs_of(rows: Sequence[Row], plan: Plan, leaves: Collection[Row]) -> list[Output]:
+    """How the outputs of a plan come about; what is in the memory of one that goes before is copied."""
+    found: list[Output] = []
+    for row in rows:
+        out = _output_of(row, plan, leaves)
+        taken = any(out.source is other.source for other in found if not other.copied)
+        found.append(out._replace(copied=out.copied or taken))
+    return found
+
+
+def _output_of(row: Row, plan: Plan, leaves: Collection[Row]) -> Output:
     reshaped = plan.results.get(row)
     if reshaped is not None:
         return Output(row, plan.owner(reshaped), False)

@@ -12,7 +12,7 @@ import numpy as np
 from jitgrad.dtypes import HALF
 from jitgrad.sweeps.cuda.emitter import steps_of
 from jitgrad.sweeps.cuda.memory import Memory
-from jitgrad.sweeps.cuda.outputs import Output, fresh_arrays, output_of
+from jitgrad.sweeps.cuda.outputs import Output, fresh_arrays, outputs_of
 from jitgrad.sweeps.cuda.replay import Replay
 from jitgrad.sweeps.cuda.text import Launch, Scratch
 from jitgrad.sweeps.plan.recompute import recompute
@@ -67,7 +67,7 @@ class Program:
         self.tape = tape = with_outputs_apart(tape)
         self.plan = make_plan(tape, GPU, laid=laid)
         recompute(self.plan)
-        self.outputs: list[Output] = [output_of(row, self.plan, self.leaves) for row in tape.outputs]
+        self.outputs: list[Output] = outputs_of(tape.outputs, self.plan, self.leaves)
         self.handed_out = {self.plan.owner(out.source) for out in self.outputs if not out.copied}
         self.steps = self._steps()
         self.constants = {row: compute.from_host(np.asarray(row.params["value"])) for row in self._constants()}

@@ -16,9 +16,14 @@ LONGEST = 1 << 16
 """Elements of a row beyond which passing over it stage by stage, with all blocks, is quicker."""
 
 
-def rows_fit(nest: Nest) -> bool:
-    """Whether a nest has several stages, and rows enough for the blocks, of a length for one block."""
-    inner = max([math.prod(loop.space[1:]) for loop in nest.loops()], default=0)
+def rows_fit(names: Names, nest: Nest) -> bool:
+    """Whether a nest has several stages, which need of each other what is by row, and rows of a length for one block."""
+    loops = nest.loops()
+    others = {row for loop in loops for row in reductions(loop) if not is_by_row(row)}
+    read = {a.source for loop in loops for item in loop.items for a in names.plan.operands(item)}
+    if others & read:
+        return False
+    inner = max([math.prod(loop.space[1:]) for loop in loops], default=0)
     return len(nest.stages) > 1 and nest.lead > 1 and inner <= LONGEST and inner > 0
 
 

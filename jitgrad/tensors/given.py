@@ -1,0 +1,49 @@
+"""What is to be written into a tensor: numbers, arrays and tensors, in its dtype."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from jitgrad import dtypes
+from jitgrad.errors import TracedValueError
+from jitgrad.record.leaving import refuse_masked
+from jitgrad.record.trace import copied_here
+from jitgrad.record.weak import number
+
+
+def numbers(value: Any, dtype: np.dtype) -> Any:
+    """What is written into a tensor and is none itself, numbers or an array, in the dtype of the tensor.
+
+    RuntimeError for Python's numbers that do not fit; those of an array wrap around, as in NumPy.
+    """
+    refuse_masked(value)
+    try:
+        array = np.asarray(value)
+        if array.dtype != object or not isinstance(value, int):  # an object is an int beyond int64
+            dtypes.of(array.dtype)
+    except (TypeError, ValueError):
+        if isinstance(value, int):
+            raise RuntimeError(
+                f"an int of {value.bit_length()} bits is beyond int64, and does not fit into a tensor of dtype "
+                f"{dtypes.of(dtype).name}"
+            ) from None
+        raise TypeError(
+            f"a tensor of dtype {dtypes.of(dtype).name} cannot take {type(value).__name__}: assign numbers, arrays or tensors"
+        ) from None
+    if not isinstance(value, np.ndarray):
+        return dtypes.cast_numbers(array, dtype)[()]
+    copied_here(value)
+    with np.errstate(all="ignore"):
+        return array.astype(dtype)[()]
+
+
+def fitting(value: Any, dtype: np.dtype) -> Any:
+    """A tensor that is written into one of `dtype`. TracedValueError for a Python float that comes later, and may not fit."""
+    if dtype.kind in "iu" and value._value is None and value._row.dtype.kind == "f" and number(value) is not None:
+        raise TracedValueError(
+            f"a float that is an argument under jit cannot be written into a tensor of {dtype.name}, since it may not fit: "
+            "pass an int, or a tensor"
+        )
+    return value
