@@ -67,7 +67,7 @@ def groups(setting: Setting) -> list[Group]:
 
 
 def part(setting: Setting) -> list[Group]:
-    """Some sixty checks, for tools that slow everything down."""
+    """Some hundred checks, for tools that slow everything down."""
     few = setting.tiny
     return [
         ("programs", lambda: programs(setting._replace(tiny=True), every=6 if few else 1)),
