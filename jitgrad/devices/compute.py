@@ -45,6 +45,7 @@ class Compute:
         self._programs: OrderedDict[Any, Program] = OrderedDict()
         self._flag: DeviceArray | None = None
         self._flag_used = False
+        self._counted: dict[int, DeviceArray] = {}
         self._lock = threading.Lock()
         self.seed(secrets.randbits(63))
 
@@ -122,6 +123,13 @@ class Compute:
             self._flag = self.from_host(np.zeros(3, np.int64))
         return self._flag
 
+    def counted(self, n: int) -> DeviceArray:
+        """0, 1, 2, … as int32, made once."""
+        found = self._counted.get(n)
+        if found is None:
+            found = self._counted[n] = self.from_host(np.arange(n, dtype=np.int32))
+        return found
+
     def check(self) -> None:
         """Raise the `IndexError` of a kernel, if there was one since the last time."""
         if not self._flag_used:
@@ -131,7 +139,8 @@ class Compute:
         self.driver.download(self.flag().buffer.raw, 0, found)
         self._flag_used = False
         if found[0]:
-            self._flag = None
+            self.driver.upload(self.flag().buffer.raw, 0, np.zeros(3, np.int64))  # graphs know it by its address
+            self._flag_used = False
             raise IndexError(f"index {found[1]} is out of bounds for a dimension of size {found[2]} (of a tensor on {self.name})")
 
     # Computing.

@@ -1,4 +1,6 @@
-"""Every elementwise row of the op table as a kernel for several generations of GPUs: `python -m tests.cuda.compile_all`.
+"""Kernels for several generations of GPUs: `python -m tests.cuda.compile_all`.
+
+Every elementwise row of the op table, fused loops of value and gradient, and the kernels that are written by hand.
 
 No GPU is needed. What does not compile, and what the registers have no room for ("spills"), is an error, for CI to see.
 """
@@ -11,7 +13,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import product
+from itertools import chain, product
 from typing import NamedTuple
 
 import numpy as np
@@ -27,6 +29,7 @@ from jitgrad.sweeps.cuda.text import STORED, loaded, stored
 from jitgrad.sweeps.numba.expressions import expression
 from jitgrad.sweeps.plan.supported import GPU, why_no_kernel
 from jitgrad.tape.row import Leaf, Row
+from tests.cuda import fused, library
 
 GENERATIONS = ((8, 0), (9, 0), (10, 0))
 BLOCK = 256
@@ -150,7 +153,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--cc", type=int, action="append", help="a generation, as 90; else 80, 90 and 100")
     given = parser.parse_args(arguments)
     generations = [divmod(cc, 10) for cc in given.cc or ()] or GENERATIONS
-    return bool(check(((name, kernel) for name, kernel in elementwise() if given.only in name), generations))
+    by_hand = ((f"by hand {k}: {', '.join(made.types)}", made) for k, made in enumerate(library.every_kernel(BLOCK)))
+    every = chain(elementwise(), fused.kernels(), by_hand)
+    return bool(check(((name, kernel) for name, kernel in every if given.only in name), generations))
 
 
 if __name__ == "__main__":

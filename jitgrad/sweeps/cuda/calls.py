@@ -79,7 +79,7 @@ def _within(compute: Any, row: Row, operands: Any, results: Any) -> None:
 
 
 def _places(compute: Any, row: Row, operands: Any, results: Any) -> None:
-    compute.write(results[0], compute.from_host(np.arange(row.params["size"], dtype=np.int32)))
+    compute.write(results[0], compute.counted(row.params["size"]))
 
 
 def _write_at(compute: Any, row: Row, operands: Any, results: Any) -> None:

@@ -73,6 +73,7 @@ class Program:
         self.constants = {row: compute.from_host(np.asarray(row.params["value"])) for row in self._constants()}
         self._spare: list[Workspace] = []
         self._arrays = [fresh_arrays(compute, out.row) for out in self.outputs]
+        self._looks_up = any(isinstance(step, Call) and step.row.op.indexed for step in self.steps)
         self.replay = Replay(self) if all(self._repeats(step) for step in self.steps) else None
 
     def _steps(self) -> list[Started | Call]:
@@ -107,7 +108,7 @@ class Program:
         if isinstance(step, Started):
             return True
         from_host = any(self._source(x) in self.on_host for x in step.row.inputs)
-        return not (step.row.op.holds_tapes or step.row.op.indexed or from_host)
+        return not (step.row.op.holds_tapes or from_host)
 
     @property
     def source(self) -> str:
@@ -131,6 +132,8 @@ class Program:
     def run(self, *values: Any) -> list[DeviceArray]:
         """The values of the outputs, each in memory of its own."""
         results = [fresh() for fresh, _ in self._arrays]
+        if self._looks_up:
+            self.compute.flag()  # which is looked at when values are asked for
         if self.replay is None or not self.replay.run(values, results):
             self.run_steps(values, results)
         return results
