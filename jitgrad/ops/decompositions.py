@@ -15,7 +15,7 @@ import numpy as np
 
 from jitgrad.ops.arithmetic import exp2
 from jitgrad.ops.choosing import cast, where
-from jitgrad.ops.linalg import WELL_CONDITIONED, matmul, solve, transposed
+from jitgrad.ops.linalg import WELL_CONDITIONED, adjoint, matmul, solve
 from jitgrad.ops.movement import cat, expand, narrow, pad, reshape
 from jitgrad.ops.shapes import Spec
 from jitgrad.ops.table import register, several
@@ -85,7 +85,7 @@ def _slogdet_vjp(g_logabsdet: Any, x: Any) -> Any:
     if g_logabsdet is None:
         return None
     unit = np.broadcast_to(np.eye(x.shape[-1], dtype=x.dtype), x.shape)
-    return reshape(g_logabsdet, shape=(*g_logabsdet.shape, 1, 1)) * transposed(solve(x, unit))
+    return reshape(g_logabsdet, shape=(*g_logabsdet.shape, 1, 1)) * adjoint(solve(x, unit))
 
 
 slogdet = several(
@@ -114,13 +114,13 @@ def _eigh_params(x: Any, UPLO: str = "L") -> dict[str, Any]:
 
 
 def _eigh_vjp(g_eigenvalues: Any, g_eigenvectors: Any, eigenvalues: Any, eigenvectors: Any) -> Any:
-    back = transposed(eigenvectors)
+    back = adjoint(eigenvectors)
     inner = None if g_eigenvectors is None else _over_gaps(matmul(back, g_eigenvectors), eigenvalues)
     inner = _total(inner, None if g_eigenvalues is None else _diagonal(g_eigenvalues))
     if inner is None:
         return None
     found = matmul(matmul(eigenvectors, inner), back)
-    return (found + transposed(found)) / 2  # both triangles say the same, though one is read
+    return (found + adjoint(found)) / 2  # both triangles say the same, though one is read
 
 
 eigh = several(
@@ -149,19 +149,19 @@ def _svd_vjp(g_U: Any, g_S: Any, g_Vh: Any, U: Any, S: Any, Vh: Any) -> Any:
     k, s = S.shape[-1], S
     u, vh = _columns(U, 0, k), _rows(Vh, 0, k)
     g_u = None if g_U is None else _columns(g_U, 0, k)
-    g_v = None if g_Vh is None else transposed(_rows(g_Vh, 0, k))
-    v = transposed(vh)
+    g_v = None if g_Vh is None else adjoint(_rows(g_Vh, 0, k))
+    v = adjoint(vh)
     inner, left, right = None if g_S is None else _diagonal(g_S), None, None
     if g_u is not None:
-        x = _over_gaps(matmul(transposed(u), g_u), s * s)
-        inner = _total(inner, (x + transposed(x)) * _row(s))
+        x = _over_gaps(matmul(adjoint(u), g_u), s * s)
+        inner = _total(inner, (x + adjoint(x)) * _row(s))
         left = g_u / _row(s)
-        left = matmul(left - matmul(u, matmul(transposed(u), left)), vh)
+        left = matmul(left - matmul(u, matmul(adjoint(u), left)), vh)
     if g_v is not None:
-        x = _over_gaps(matmul(transposed(v), g_v), s * s)
-        inner = _total(inner, _column(s) * (x + transposed(x)))
+        x = _over_gaps(matmul(adjoint(v), g_v), s * s)
+        inner = _total(inner, _column(s) * (x + adjoint(x)))
         right = g_v / _row(s)
-        right = matmul(u, transposed(right - matmul(v, matmul(vh, right))))
+        right = matmul(u, adjoint(right - matmul(v, matmul(vh, right))))
     return _total(None if inner is None else matmul(matmul(u, inner), vh), left, right)
 
 
@@ -207,16 +207,16 @@ def _qr_vjp(g_q: Any, g_r: Any, q: Any, r: Any) -> Any:
         square, beyond = _columns(r, 0, k), _columns(r, k, n - k)
         g_square = None if g_r is None else _columns(g_r, 0, k)
         g_beyond = None if g_r is None else _columns(g_r, k, n - k)
-        more = None if g_beyond is None else matmul(matmul(q, beyond), transposed(g_beyond))
+        more = None if g_beyond is None else matmul(matmul(q, beyond), adjoint(g_beyond))
         first = _qr_vjp(_total(g_q, more), g_square, q, square)
         rest = None if g_beyond is None else matmul(q, g_beyond)
         dim = first.ndim - 1
         return pad(first, dim=dim, start=0, size=n) if rest is None else cat(first, rest, dim=dim)
-    back = None if g_q is None else -matmul(transposed(g_q), q)
-    inner = _total(None if g_r is None else matmul(r, transposed(g_r)), back)
+    back = None if g_q is None else -matmul(adjoint(g_q), q)
+    inner = _total(None if g_r is None else matmul(r, adjoint(g_r)), back)
     below, lower = np.tril(np.ones((k, k), bool), -1), np.tril(np.ones((k, k), bool))
-    mirrored = where(lower, inner, 0) + transposed(where(below, inner, 0))
-    return transposed(solve(r, transposed(_total(g_q, matmul(q, mirrored)))))
+    mirrored = where(lower, inner, 0) + adjoint(where(below, inner, 0))
+    return adjoint(solve(r, adjoint(_total(g_q, matmul(q, mirrored)))))
 
 
 def _qr_shapes(x: Any, mode: str) -> list[Spec]:

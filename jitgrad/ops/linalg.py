@@ -16,6 +16,11 @@ def transposed(x: Any) -> Any:
     return permute(x, dims=(*range(n - 2), n - 1, n - 2))
 
 
+def adjoint(x: Any) -> Any:
+    """The adjoint of matrices, which rules ask for: of real ones, which are all that there are, the transpose."""
+    return transposed(x)
+
+
 def _lower_matmul(x: Any, y: Any) -> Any:
     """A product of a row and a column is a sum, and one over a dimension of size 1 no sum at all: loops do both."""
     if x.shape[-1] == 1:
@@ -34,7 +39,7 @@ matmul = Op(
     method=False,
     label="mm",
     misfit="the last size of the first must be the last but one of the second",
-    vjp=(lambda g, y: matmul(g, transposed(y)), lambda g, x: matmul(transposed(x), g)),
+    vjp=(lambda g, y: matmul(g, adjoint(y)), lambda g, x: matmul(adjoint(x), g)),
     lower=_lower_matmul,
     shape=lambda x, y: (x.shape[:-1] + y.shape[-1:], x.dtype),
     samples=lambda: [([(2, 3), (3, 4)], {}), ([(2, 1, 3), (2, 3, 2)], {})],
@@ -52,8 +57,8 @@ solve = Op(
     result="floating",
     checks=lambda row: row.inputs,
     vjp=(
-        lambda g, x, z: -matmul(solve(transposed(x), g), transposed(z)),
-        lambda g, x: solve(transposed(x), g),
+        lambda g, x, z: -matmul(solve(adjoint(x), g), adjoint(z)),
+        lambda g, x: solve(adjoint(x), g),
     ),
     shape=lambda x, y: (y.shape, y.dtype),
     samples=lambda: [([WELL_CONDITIONED, (3, 2)], {}), ([np.stack([WELL_CONDITIONED, 2 * WELL_CONDITIONED]), (2, 3, 1)], {})],
