@@ -63,6 +63,12 @@ class Compute:
             self.driver.upload(out.buffer.raw, 0, np.ascontiguousarray(array))
         return out
 
+    def kept_from_host(self, array: np.ndarray) -> DeviceArray:
+        """`from_host` of what any stream may read from now on."""
+        out = self.from_host(array)
+        self.driver.current().synchronize()
+        return out
+
     def to_host(self, array: DeviceArray) -> np.ndarray:
         """A copy in memory of the host."""
         source = array if array.in_order else array.copy()
@@ -120,14 +126,14 @@ class Compute:
         """Where kernels note an index that is out of bounds: whether there was one, the index, and the size."""
         self._flag_used = True
         if self._flag is None:
-            self._flag = self.from_host(np.zeros(3, np.int64))
+            self._flag = self.kept_from_host(np.zeros(3, np.int64))
         return self._flag
 
     def counted(self, n: int) -> DeviceArray:
         """0, 1, 2, … as int32, made once."""
         found = self._counted.get(n)
         if found is None:
-            found = self._counted[n] = self.from_host(np.arange(n, dtype=np.int32))
+            found = self._counted[n] = self.kept_from_host(np.arange(n, dtype=np.int32))
         return found
 
     def check(self) -> None:

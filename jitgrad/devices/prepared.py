@@ -69,6 +69,6 @@ class Prepared:
             return value[()]
         if self._is_fixed[k]:
             if self._fixed[k] is None:
-                self._fixed[k] = self.compute.from_host(value)
+                self._fixed[k] = self.compute.kept_from_host(value)
             return self._fixed[k]
         return self.compute.from_host(value)

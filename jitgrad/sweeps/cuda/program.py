@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -70,8 +71,8 @@ class Program:
         self.outputs: list[Output] = outputs_of(tape.outputs, self.plan, self.leaves)
         self.handed_out = {self.plan.owner(out.source) for out in self.outputs if not out.copied}
         self.steps = self._steps()
-        self.constants = {row: compute.from_host(np.asarray(row.params["value"])) for row in self._constants()}
-        self._spare: list[Workspace] = []
+        self.constants = {row: compute.kept_from_host(np.asarray(row.params["value"])) for row in self._constants()}
+        self._spare: dict[Any, list[Workspace]] = defaultdict(list)
         self._arrays = [fresh_arrays(compute, out.row) for out in self.outputs]
         self._looks_up = any(isinstance(step, Call) and step.row.op.indexed for step in self.steps)
         self.replay = Replay(self) if all(self._repeats(step) for step in self.steps) else None
@@ -146,8 +147,9 @@ class Program:
                 env[out.source] = result if result.shape == out.source.shape else result.reshape(out.source.shape)
         mine = space
         if mine is None:
+            spare = self._spare[self.compute.driver.queue()]  # what one stream's work is in, another must not write into
             try:
-                mine = self._spare.pop()
+                mine = spare.pop()
             except IndexError:
                 mine = self.workspace()
         launch = self.compute.driver.launch
@@ -167,7 +169,7 @@ class Program:
             if out.copied:
                 self.compute.write(result, self._seen(out.row, env, mine))
         if space is None:
-            self._spare.append(mine)
+            spare.append(mine)
 
     @staticmethod
     def workspace() -> Workspace:
