@@ -262,6 +262,9 @@ def _number(x: Any) -> Any:
 
 def _common(values: Sequence[Any]) -> np.dtype:
     """The dtype that operands of an elementwise operation are computed in: numbers adapt to the arrays."""
+    first = values[0]
+    if all(x.__class__ is DeviceArray and x.dtype == first.dtype for x in values):
+        return first.dtype
     found = {x.dtype for x in values if isinstance(x, DeviceArray)}
     numbers = [x for x in values if not isinstance(x, DeviceArray)]
     if not found:

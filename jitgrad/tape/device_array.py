@@ -33,7 +33,9 @@ class Compute(Protocol):
 class DeviceArray:
     """Shape, strides and dtype of elements in a buffer of a device; a view has the array that it looks into as its `base`."""
 
-    __slots__ = ("__weakref__", "address", "base", "buffer", "compute", "dtype", "in_order", "layout", "offset", "shape")
+    __slots__ = (
+        *("__weakref__", "address", "base", "buffer", "compute", "dtype", "in_order", "layout", "offset", "pointer", "shape"),
+    )
 
     __array_ufunc__ = None  # an ndarray beside it leaves the operation to it
     __hash__ = None  # type: ignore[assignment]
@@ -52,6 +54,8 @@ class DeviceArray:
         self.offset = start_of(layout)
         """The first element, counted from the start of the buffer."""
         self.address: int = buffer.raw.address + self.offset * dtype.itemsize
+        self.pointer = buffer.raw, (self.offset if self.in_order else self._lowest()) * dtype.itemsize
+        """What kernels get: the buffer, and the byte of the element that comes first in memory."""
 
     @property
     def device(self) -> str:
@@ -83,9 +87,7 @@ class DeviceArray:
         """Whether the elements are in order (`c_contiguous`), and each has a place of its own (`writeable`)."""
         return self.layout.flags
 
-    @property
-    def lowest(self) -> int:
-        """The element that comes first in memory, counted from the start of the buffer."""
+    def _lowest(self) -> int:
         return self.offset + sum([(n - 1) * s for n, s in zip(self.shape, self.layout.strides) if s < 0 and n])
 
     # The part of an ndarray that rules and the reverse sweep use: all of it goes through the op table.

@@ -195,8 +195,7 @@ class Program:
             return x
         if x in self.on_host:
             return np.float32(env[x]) if x.dtype in HALF else env[x]
-        array = self._array(x, env, space)
-        return array.buffer.raw, array.lowest * array.itemsize
+        return self._array(x, env, space).pointer
 
     def _array(self, row: Row, env: dict[Row, Any], space: Workspace) -> DeviceArray:
         """The array of a row that has memory of its own."""
