@@ -22,7 +22,7 @@ class Replay:
         self.program, self.compute = program, program.compute
         self.launches = len(program.steps)
         self._graphs: OrderedDict[tuple, Any] = OrderedDict()
-        self._memory: dict[tuple, Any] = {}  # that they use
+        self._spaces: dict[Any, tuple[Any, list[Any]]] = {}  # that they use, by their queue, and what else must stay
         self._seen: OrderedDict[tuple, None] = OrderedDict()
 
     def run(self, values: Sequence[Any], results: Sequence[DeviceArray]) -> bool:
@@ -48,18 +48,19 @@ class Replay:
             if len(self._seen) > MOST_SEEN:
                 self._seen.popitem(last=False)
             return None
-        program, space = self.program, self.program.workspace()
+        program, queue = self.program, self.compute.driver.queue()
+        space, known = self._spaces.setdefault(queue, (program.workspace(), []))  # what one stream does is done in turn
         with self.compute.pool.keeping() as kept:
             program.run_steps(values, results, space)  # so that all memory, and every kernel, is there
             graph = self.compute.driver.capture(lambda: program.run_steps(values, results, space))
-        self._graphs[key], self._memory[key] = graph, (space, kept)
+        known += kept
+        self._graphs[key] = graph
         if len(self._graphs) > MOST_GRAPHS:
-            oldest, _ = self._graphs.popitem(last=False)
-            del self._memory[oldest]
+            self._graphs.popitem(last=False)
         return graph
 
     def release(self) -> None:
         """Let go of all graphs, and of the memory that they use."""
         self._graphs.clear()
-        self._memory.clear()
+        self._spaces.clear()
         self._seen.clear()

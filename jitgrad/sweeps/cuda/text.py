@@ -64,7 +64,8 @@ class Text:
         """A number that is passed by value: a constant, or what the host holds. Half precision goes as float32."""
         if dtype in HALF:
             return self._parameter(key, "c", "float32", value if isinstance(value, Row) else np.float32(value))
-        return self._parameter(key, "c", STORED.get(dtype.name, dtype.name), value)
+        name = self._parameter(key, "c", STORED.get(dtype.name, dtype.name), value)
+        return f"({name} != 0)" if dtype == np.bool_ else name
 
     def _parameter(self, key: Any, letter: str, type: str, value: Any) -> str:
         found = self._parameters.get(key)
