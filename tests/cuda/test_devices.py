@@ -179,3 +179,20 @@ def test_what_is_compiled_can_be_read():
     assert "matmul -> f32[2,1]" in f.report()
     for _ in range(4):  # the third time as a graph
         assert f(w, x)[1].tolist() == gradient.tolist()
+
+
+def test_a_number_of_another_sign_is_another_number():
+    f = jg.jit(lambda x, c: (x.sum(), x / c))
+    x = on([1.0, 2.0])
+    for _ in range(4):
+        assert [f(x, c)[1].tolist() for c in (0.0, -0.0, 2.0)] == [[np.inf] * 2, [-np.inf] * 2, [0.5, 1.0]]
+        assert np.isnan(f(x, float("nan"))[1].tolist()).all()
+
+
+def test_results_that_are_kept_are_never_written_to_again():
+    f = jg.jit(lambda x, k: (x * k, (x * k).sum()))
+    x = on([1.0, 2.0, 3.0])
+    kept = [f(x, float(k)) for k in (1, 2, 1, 2, 3, 1, 1, 1, 2, 2)]
+    assert [total.item() for _, total in kept] == [6.0 * k for k in (1, 2, 1, 2, 3, 1, 1, 1, 2, 2)]
+    views = [f(x, float(k))[0][1:] for k in (1, 2, 3, 4, 5)]
+    assert [v.tolist() for v in views] == [[2.0 * k, 3.0 * k] for k in (1, 2, 3, 4, 5)]

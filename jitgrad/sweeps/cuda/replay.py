@@ -28,7 +28,9 @@ class Replay:
     def run(self, values: Sequence[Any], results: Sequence[DeviceArray]) -> bool:
         """Whether there is a graph for these arrays, and it was started; if such arrays come the second time one is made."""
         compute = self.compute
-        key: tuple = (*[x.address if x.__class__ is DeviceArray else x for x in values], *[x.address for x in results])
+        # Numbers by their bytes: 0 and -0 are equal, and nan is equal to nothing.
+        given = [x.address if x.__class__ is DeviceArray else x.tobytes() for x in values]
+        key: tuple = (*given, *[x.address for x in results])
         if compute.pool.streams > 1:
             key = (compute.driver.queue(), *key)
         graph = self._graphs.get(key)
