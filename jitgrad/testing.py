@@ -46,7 +46,7 @@ def gradcheck(
         ...
     AssertionError: gradcheck: the derivative of output 0 [0] in input 0 [0] is 0.5 by the reverse sweep and 1 by ...
     """
-    values = _values(inputs)
+    values, function = _values(inputs), _computing_there(function, inputs)
     wanted = [i for i, v in enumerate(values) if has_gradient(v.dtype)]
     for i in wanted:
         if values[i].dtype != np.float64:
@@ -71,7 +71,7 @@ def gradgradcheck(function: Callable, inputs: Any, grad_outputs: Any = None, **o
     >>> jitgrad.testing.gradgradcheck(lambda x: x.tanh(), jitgrad.tensor([0.5, -1.5], dtype=jitgrad.float64))
     True
     """
-    values = _values(inputs)
+    values, function = _values(inputs), _computing_there(function, inputs)
     outs = _call(function, values)[1]
     if not any(out.requires_grad for out in outs):
         raise AssertionError("gradgradcheck: no output of the function depends on an input in a differentiable way")
@@ -195,7 +195,20 @@ def _dot(u: np.ndarray, x: np.ndarray) -> float:
 
 def _values(inputs: Any) -> list[np.ndarray]:
     """The inputs as arrays of their own."""
-    return [np.array(x._concrete("gradcheck") if isinstance(x, Tensor) else x) for x in _several(inputs)]
+    return [np.array(x.detach().cpu()._concrete("gradcheck") if isinstance(x, Tensor) else x) for x in _several(inputs)]
+
+
+def _computing_there(function: Callable, inputs: Any) -> Callable:
+    """The function of tensors on the CPU, which computes where the inputs are."""
+    places = [x.device if isinstance(x, Tensor) else "cpu" for x in _several(inputs)]
+    if all(place == "cpu" for place in places):
+        return function
+
+    def moved(*xs: Tensor) -> list[Any]:
+        found = function(*[x.to(place) for x, place in zip(xs, places)])
+        return [r.cpu() if isinstance(r, Tensor) else r for r in _several(found)]
+
+    return moved
 
 
 def _leaves(values: Sequence[np.ndarray]) -> list[Tensor]:

@@ -152,7 +152,7 @@ def _for_some(tape: Tape, operands: Operands, ours: Any, size: int) -> list[Any]
 
     def left(xs: list[Any]) -> list[Any]:
         shapes = [(size, *row.shape) if flag else row.shape for row, flag in zip(tape.outputs, out_flags)]
-        return [zeros(Spec(shape, row.dtype)) for row, shape in zip(tape.outputs, shapes)]
+        return [zeros(Spec(shape, row.dtype), xs) for row, shape in zip(tape.outputs, shapes)]
 
     nobody = apply(cast, (place < 0,), {"dtype": np.dtype(np.int64)})
     results = _switched(nobody, [taken, left], [unbatched(x) for x in given])

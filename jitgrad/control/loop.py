@@ -81,9 +81,10 @@ class Results:
         if k == len(self.results) - 1:
             return wrap(np.int64(self.count))
         parts, shape = self.stacks[k - n], self.results[k].shape
-        empty = wrap(np.zeros(shape[1:], self.results[k].dtype))
+        there = [*self.carry, *parts]
+        empty = zeros(Spec(shape[1:], self.results[k].dtype), there)
         parts = [*(parts[::-1] if self.backwards else parts), *[empty] * (shape[0] - len(parts))]
-        return stack(parts) if parts else wrap(np.zeros(shape, self.results[k].dtype))
+        return stack(parts) if parts else zeros(Spec(shape, self.results[k].dtype), there)
 
 
 def _steps(length: int | None, count: Any) -> int | None:
@@ -230,7 +231,8 @@ def _batch(row: Row, operands: Operands, size: int) -> list[Any]:
     ragged, flags, y_flags = _differ(row, consts, asked, ragged, carry, x_flags)
     carried = uniform(carry, flags, size)
     over = [movedim(x.value, 0, 1) if isinstance(x, Batch) else x for x in xs]
-    counters = [wrap(np.zeros(size, np.int64)), wrap(np.int64(0))] if ragged else []
+    there = device_among([x._held for x in [*carried, *over]])
+    counters = [wrap(placed_like(there, np.zeros(size, np.int64))), wrap(np.int64(0))] if ragged else []
     most = None if not isinstance(count, Batch) else count.value
     last = count if most is None else most.amax() if size else wrap(np.int64(0))
 

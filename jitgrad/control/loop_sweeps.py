@@ -67,8 +67,10 @@ class LoopSweep:
         """What belongs to the steps, stacked: that of each step taken alone, and that of the others; None where there is none."""
         if rest is None and all(t is None for t in alone):
             return None
-        pieces = [stack([zeros(like) if t is None else t for t in (alone if self.ascending else alone[::-1])])] if alone else []
+        there = [rest, *alone]
+        taken = [zeros(like, there) if t is None else t for t in (alone if self.ascending else alone[::-1])]
+        pieces = [stack(taken)] if alone else []
         if self.low != self.high:
-            several = [zeros(Spec((self.high - self.low, *like.shape), like.dtype)) if rest is None else rest]
+            several = [zeros(Spec((self.high - self.low, *like.shape), like.dtype), there) if rest is None else rest]
             pieces = pieces + several if self.ascending else several + pieces
         return pieces[0] if len(pieces) == 1 else cat(pieces)

@@ -21,6 +21,7 @@ from jitgrad.passes.forward import dummy, forget
 from jitgrad.passes.reverse import reverse
 from jitgrad.record.apply import apply, current_trace, grad_mode, recorded_several, zeros
 from jitgrad.record.weak import number
+from jitgrad.tape.device_array import DeviceArray
 from jitgrad.tape.handle import Handle, requires
 from jitgrad.tape.row import NOTHING, Row, Several
 from jitgrad.tape.tape import Tape
@@ -148,7 +149,7 @@ class _Call:
             return self.traced()
         if any(map(requires, leaves)):
             self._refuse_outside()
-        leaves = [wrap(np.array(x._value, order="C")[()]) if isinstance(x, Tensor) else x for x in leaves]  # its own memory
+        leaves = [wrap(_own(x._value)) if isinstance(x, Tensor) else x for x in leaves]
         if not grad_mode.get() or not any(map(requires, self.xs)):
             return unflatten(structure, iter(leaves))
         self.results = _Results(leaves, structure)
@@ -261,7 +262,7 @@ def _op(name: str, tape: Tape | None, count: int, pull: Callable, push: Callable
     )
     op.name = name
     if tape is not None:
-        op.run = lambda *values: [np.asarray(value, order="C")[()] for value in tape.replay(*values)]
+        op.run = lambda *values: [_in_order(value) for value in tape.replay(*values)]
         op.lower = lambda *xs: replay(tape, dict(zip(tape.inputs, xs)), 0)
         op.shape = lambda *_: [Spec(end.shape, end.dtype) for end in tape.outputs]
         op.batch = functools.partial(_batched, op, count, pull, push)
@@ -304,3 +305,14 @@ def _handles(values: Sequence[Any]) -> list[Any]:
 
 def _out(parts: Sequence[Any], recorded: bool) -> list[Any]:
     return [p if p is None or recorded else p._value for p in parts]
+
+
+def _own(value: Any) -> Any:
+    """A value in order in memory of its own."""
+    return value.copy() if isinstance(value, DeviceArray) else np.array(value, order="C")[()]
+
+
+def _in_order(value: Any) -> Any:
+    if isinstance(value, DeviceArray):
+        return value if value.in_order else value.copy()
+    return np.asarray(value, order="C")[()]

@@ -200,7 +200,7 @@ def pow(input: Any, exponent: Any) -> Tensor:
         return apply(arithmetic.pow_scalar, (input,), {"exponent": exponent})
     whole_base = isinstance(input, int) or (isinstance(input, Tensor) and not input.dtype.is_floating_point)
     whole_exponent = isinstance(exponent, Tensor) and not exponent.dtype.is_floating_point
-    if whole_base and whole_exponent and exponent._value is not None:
+    if whole_base and whole_exponent and exponent._value is not None and not exponent.is_cuda:
         _no_fractions(exponent._value.min(initial=0))
     return apply(arithmetic.pow, (input, exponent))
 

@@ -223,6 +223,11 @@ class Jitted:
             from jitgrad.native.function import compile_tape
 
         compiled, _, _, kinds, structure = self._find(args, {}, fixed=True)
+        if compiled.compute is not None:
+            raise NotCompilableError(
+                f"{self.__name__} would be compiled for the CPU, and its tensors are on {compiled.compute.name}: pass example "
+                "arguments that are on the CPU"
+            )
         if compiled.outcomes:
             raise NotCompilableError(
                 f"{self.__name__} branches on values, and native code cannot record the other branch: use "

@@ -130,7 +130,8 @@ def _lower_norm(x: Any, dim: tuple[int, ...], keepdim: bool, p: float) -> Any:
     if math.isinf(p):
         return (amax if p > 0 else amin)(size, dim=dim, keepdim=keepdim)
     if p == 1 or not count(x.shape, dim):
-        return sum(size, dim=dim, keepdim=keepdim)
+        total = sum(size, dim=dim, keepdim=keepdim)
+        return total if p > 0 else total + math.inf  # of nothing
     unit = (amax if p > 0 else amin)(size, dim=dim, keepdim=True)  # what counts most
     unit = where(logical_or(unit == 0, unit == math.inf), 1, unit)
     powers = sum(power_of(size / spread(unit, x.shape, dim, True), p), dim=dim, keepdim=True)

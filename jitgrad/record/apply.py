@@ -26,7 +26,7 @@ from jitgrad.record.memory import lie_in_order, look
 from jitgrad.record.precision import half_among, rounded, widened
 from jitgrad.record.promotion import FLOATS, _no_operand, same_dtype
 from jitgrad.record.trace import Trace, current_trace, grad_mode, leaked
-from jitgrad.tape.device_array import ARRAYS, DeviceArray, placed_like, refuse_mixed
+from jitgrad.tape.device_array import ARRAYS, DeviceArray, device_among, placed_like, refuse_mixed
 from jitgrad.tape.handle import Handle, keep, make, make_recorded, note_view, own_memory, row_of, tensor
 from jitgrad.tape.row import ITEM, NOTHING, Leaf, Row, Several, constant
 
@@ -350,11 +350,13 @@ def lift(trace: Trace, operand: Any) -> Row:
     return trace.constant(dtypes.of_number(operand).type(operand))
 
 
-def zeros(like: Any) -> Any:
-    """Zeros of the shape and dtype of a tensor, a row or a spec; while recording one constant of the tape, repeated."""
+def zeros(like: Any, beside: Sequence[Any] = ()) -> Any:
+    """Zeros of the shape and dtype of a tensor, a row or a spec, on the device of a tensor, or of those that they are `beside`;
+    while recording one constant of the tape, repeated."""
     held, trace = like._held if isinstance(like, Handle) else like, current_trace.get()
     if trace is None:
-        return tensor(placed_like(held, np.zeros(held.shape, held.dtype)[()]))
+        there = device_among([held, *[x._held for x in beside if isinstance(x, Handle)]])
+        return tensor(placed_like(there, np.zeros(held.shape, held.dtype)[()]))
     zero = tensor(None, trace.constant(held.dtype.type(0)))
     return apply(expand, (zero,), {"shape": held.shape}) if held.shape else zero
 

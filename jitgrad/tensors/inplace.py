@@ -16,7 +16,7 @@ import numpy as np
 from jitgrad import dtypes
 from jitgrad.devices.moving import moved
 from jitgrad.errors import LeakedTraceError, MutatedArgumentError
-from jitgrad.ops.choosing import alias, cast, clone, detach
+from jitgrad.ops.choosing import alias, cast, clone, detach, where
 from jitgrad.ops.indexing import filled, getitem, index_put, put
 from jitgrad.ops.movement import expand, permute, reshape
 from jitgrad.ops.table import infer
@@ -111,6 +111,21 @@ def _refuse_unrecorded(target: Any, root: Any, name: str) -> None:
             f"{name}: this is a view, made by detach() or under no_grad(), of a tensor that requires grad, and "
             "changing it would be lost to the gradient: change it under no_grad() too, or clone() it"
         )
+
+
+def is_mask(index: Any) -> bool:
+    """Whether an index is a mask on a device."""
+    held = index._value if isinstance(index, Handle) else None
+    return isinstance(held, DeviceArray) and held.dtype == np.bool_
+
+
+def assign_masked(target: Any, mask: Any, value: Any) -> None:
+    """`target[mask] = value` for one number."""
+    shape = tuple(target._held.shape)
+    if shape[: mask._value.ndim] != mask._value.shape:
+        raise IndexError(f"a mask of shape {list(mask._value.shape)} for a tensor of shape {list(shape)}: they must be equal")
+    spread = apply(reshape, (mask,), {"shape": (*mask._value.shape, *[1] * (len(shape) - mask._value.ndim))})
+    overwrite(target, apply(where, (spread, moved(value, target.device), target)), "setitem")
 
 
 def assign(target: Any, steps: Sequence[Step], value: Any) -> None:

@@ -125,6 +125,8 @@ class Tensor(Values):
                 f"grad must have the shape and dtype of its tensor, {list(self.shape)} and "
                 f"{self.dtype.name}, not {list(value.shape)} and {value.dtype.name}"
             )
+        if value is not None and value.device != self.device:
+            raise RuntimeError(f"grad must be on the device of its tensor, {str(self.device)!r}, not on {str(value.device)!r}")
         set_gradient(row_of(self), value)
 
     @grad.deleter
@@ -308,7 +310,11 @@ class Tensor(Values):
         return out
 
     def __setitem__(self, index: Any, value: Any) -> None:
-        inplace.assign(self, parse(index, self._held.shape), _given(value, self._held.dtype))
+        given = _given(value, self._held.dtype)
+        if inplace.is_mask(index) and not given._held.shape:  # of which nobody has to know how many it selects
+            inplace.assign_masked(self, index, given)
+            return
+        inplace.assign(self, parse(index, self._held.shape), given)
 
     # In place.
 

@@ -13,6 +13,30 @@ import jitgrad as jg
 
 PROGRAMS = """
 x = T([[1.0, 2.0], [3.0, 4.0]])
+x[x > 2] = 0.0
+out(x)
+x[T([True, False])] = 7.0
+out(x)
+
+out(jg.testing.gradcheck(lambda x: (x * x).sin(), T([0.5, 1.0]).double()))
+out(jg.testing.gradgradcheck(lambda x: (x * x).sin(), T([0.5, 1.0]).double()))
+
+out(jg.vmap(lambda x: jg.while_loop(lambda c: c < 10, lambda c: c * 2, x))(T([1.0, 3.0])))
+out(jg.jit(jg.vmap(lambda x: jg.while_loop(lambda c: c < 10, lambda c: c * 2, x)))(T([1.0, 3.0])))
+out(jg.vmap(lambda x: jg.cond(x > 0, lambda v: v * 2, lambda v: v * 3, x))(T([1.0, -2.0])))
+
+@jg.custom_vjp
+def f(x):
+    return x * x
+f.defvjp(lambda x: (f(x), x), lambda r, g: (g * r * 3,))
+out(jg.grad(lambda x: f(x).sum())(T([1.0, 2.0])), jg.jit(jg.grad(lambda x: f(x).sum()))(T([1.0, 2.0])))
+
+w = T([[1.0, 2.0], [3.0, 4.0]], requires_grad=True)
+(w[T([0, 1, 1, 0])] * 2).sum().backward()
+out(w.grad)
+out(w.detach().gather(1, T([[0], [1]])), w.detach()[[0, 0]], jg.index_select(w.detach(), 0, T([1, 0])))
+
+x = T([[1.0, 2.0], [3.0, 4.0]])
 x[0] = 9.0
 x[:, 1] *= 2
 out(x)
