@@ -38,6 +38,7 @@ from jitgrad.ops.choosing import cast, where
 from jitgrad.ops.shapes import Spec
 from jitgrad.passes.batch import Batch, Operands, replay
 from jitgrad.record.apply import apply, zeros
+from jitgrad.record.trace import constant_tensor
 from jitgrad.tape.device_array import DeviceArray, device_among, placed_like
 from jitgrad.tape.row import Row
 from jitgrad.tape.tape import Tape
@@ -221,6 +222,12 @@ def _batches(given: Tensors, which: Sequence[bool]) -> list[Any]:
     return [Batch(x) if flag else x for x, flag in zip(given, which)]
 
 
+def _counters(size: int, beside: Sequence[Any]) -> list[Any]:
+    """How many steps each example has taken, and how many were taken in all: none."""
+    there = next((x for x in beside if isinstance(x._held, DeviceArray)), beside[0] if beside else None)
+    return [constant_tensor(np.zeros(size, np.int64), there), wrap(np.int64(0))]
+
+
 def _batch(row: Row, operands: Operands, size: int) -> list[Any]:
     """A loop over all examples together; those that have stopped before the others stay as they are."""
     p, layout = row.params, row.params["layout"]
@@ -231,8 +238,7 @@ def _batch(row: Row, operands: Operands, size: int) -> list[Any]:
     ragged, flags, y_flags = _differ(row, consts, asked, ragged, carry, x_flags)
     carried = uniform(carry, flags, size)
     over = [movedim(x.value, 0, 1) if isinstance(x, Batch) else x for x in xs]
-    there = device_among([x._held for x in [*carried, *over]])
-    counters = [wrap(placed_like(there, np.zeros(size, np.int64))), wrap(np.int64(0))] if ragged else []
+    counters = _counters(size, [*carried, *over]) if ragged else []
     most = None if not isinstance(count, Batch) else count.value
     last = count if most is None else most.amax() if size else wrap(np.int64(0))
 
