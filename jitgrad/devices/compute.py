@@ -88,16 +88,12 @@ class Compute:
             source = expand(source, shape=target.shape)
         if not target.size:
             return
-        both = target.in_order and source.in_order
-        if both:
-            at, start = target.offset * target.itemsize, source.offset * source.itemsize
-            self.driver.copy(target.buffer.raw, at, source.buffer.raw, start, target.nbytes)
-        else:
-            self._copy_strided(target, source)
-
-    def _copy_strided(self, target: DeviceArray, source: DeviceArray) -> None:
         if source.buffer is target.buffer:  # they may overlap
             source = source.copy()
+        if target.in_order and source.in_order:
+            at, start = target.offset * target.itemsize, source.offset * source.itemsize
+            self.driver.copy(target.buffer.raw, at, source.buffer.raw, start, target.nbytes)
+            return
         kernel, grid, arguments = copy_launch(target, source, self.grid)
         self.driver.launch(self.driver.load(kernel), grid, arguments)
 
