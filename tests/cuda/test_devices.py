@@ -196,3 +196,24 @@ def test_results_that_are_kept_are_never_written_to_again():
     assert [total.item() for _, total in kept] == [6.0 * k for k in (1, 2, 1, 2, 3, 1, 1, 1, 2, 2)]
     views = [f(x, float(k))[0][1:] for k in (1, 2, 3, 4, 5)]
     assert [v.tolist() for v in views] == [[2.0 * k, 3.0 * k] for k in (1, 2, 3, 4, 5)]
+
+
+@pytest.mark.parametrize("n", [1, 2, 5, 8, 9, 16, 17, 40])
+def test_rows_short_and_long(n):
+    """A thread each, with and without registers, and a block each."""
+    x = jg.tensor(np.random.default_rng(0).normal(size=(11, n)))
+    for f in (
+        lambda x: x.softmax(1),
+        lambda x: x.log_softmax(1) * x,
+        lambda x: (x - x.mean(1, keepdim=True)) / (x.var(1, keepdim=True, correction=0) + 1e-5).sqrt() * x,
+        lambda x: x.softmax(1).sum(0) * x.amax(1, keepdim=True),
+        lambda x: x.argmax(1).double() * x.softmax(1).sum(1),
+    ):
+        g = jg.value_and_grad(lambda x: (f(x) * 1.5).sum())  # noqa: B023  called at once
+        want, got = g(x), jg.jit(g)(x.cuda())
+        assert got[0].item() == pytest.approx(want[0].item(), rel=1e-9)
+        np.testing.assert_allclose(got[1].cpu().numpy(), want[1].numpy(), rtol=1e-9, atol=1e-12)
+
+
+def test_short_rows_pass_from_stage_to_stage_in_registers():
+    assert "cuda.local.array(5, float64)" in jg.jit(lambda x: x.softmax(1)).source(jg.zeros(3, 5, device="cuda").double())

@@ -57,6 +57,7 @@ class Body:
         self.names, self.text, self.loop = names, text, loop
         self.flat, self.results, self.stores = flat, results or {}, stores
         self.whole = contiguous(loop.space)
+        self.registers: Collection[Row] = ()  # rows of which the thread has all elements of its row of the nest, by `j`
         self.made: dict[Access, str] = {}
         self.used: set[int] = set()  # the dimensions whose index is needed
         self.lines: list[str] = []
@@ -78,7 +79,9 @@ class Body:
             note = f"{item.op.name} {' '.join(self.names.of[x] for x in item.inputs)}  {short_type(item)}"
             self.lines.append(f"{name} = {computed(item, values)}  # {note}")
             self.made[Access(item, 0, self.whole)] = name
-            if self.stores and item in plan.stored:
+            if item in self.registers:
+                self.lines.append(f"{register(self.names, item)}[j] = {name}")
+            elif self.stores and item in plan.stored:
                 place = f"{self.names.array(self.text, item)}[{self.place(0, self.whole)}]"
                 self.lines.append(f"{place} = {stored(name, item.dtype)}")
         return self
@@ -114,6 +117,8 @@ class Body:
             return self.results[a.source]
         if is_number(a.source):
             return self.names.single(self.text, a.source)
+        if a.source in self.registers:
+            return f"{register(self.names, a.source)}[j]"
         name = f"r{len(self.made)}"
         place = f"{self.names.array(self.text, a.source)}[{self.place(a.offset, a.strides)}]"
         self.lines.append(f"{name} = {loaded(place, a.source.dtype)}")
@@ -125,6 +130,11 @@ class Body:
         steps = [(d, s) for d, (s, n) in enumerate(zip(strides, self.loop.space)) if s and n != 1]
         self.used.update(d for d, _ in steps)
         return self.text.index(offset, [(f"d{d}", s) for d, s in steps])
+
+
+def register(names: Names, row: Row) -> str:
+    """The name of the few elements of a row that a thread keeps to itself."""
+    return f"local_{names.of[row]}"
 
 
 def computed(row: Row, values: list[str]) -> str:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 
-from jitgrad.sweeps.cuda.body import Body, Names, accumulator, cast_to, indented
+from jitgrad.dtypes import HALF
+from jitgrad.sweeps.cuda.body import Body, Names, accumulator, cast_to, indented, register
 from jitgrad.sweeps.cuda.nests import SHORT, Grid, begin, kept_of, loop_launches, reductions, tree
 from jitgrad.sweeps.cuda.text import Launch, Text, decompose, stored
+from jitgrad.sweeps.plan.layouts import same_elements, space
 from jitgrad.sweeps.plan.plan import Loop, Nest
 from jitgrad.tape.row import Row
 
+FEW = 8
+"""Elements of a row up to which a thread keeps what passes from stage to stage in registers."""
 WARP = 32
 THREAD = "ix(ix(cuda.blockIdx.x) * ix(cuda.blockDim.x) + ix(cuda.threadIdx.x))"
 LONGEST = 1 << 16
@@ -39,11 +44,13 @@ def by_rows(names: Names, nest: Nest, grid: Grid) -> list[Launch]:
     alone = inner <= SHORT  # then a thread has a row to itself, and nothing waits
     text = Text(grid.block if alone else min(grid.block, max(WARP, 1 << (inner - 1).bit_length())))
     results: dict[Row, str] = {}
+    registers = _registers(names, nest) if inner <= FEW else {}
+    text.head += [f"    {register(names, row)} = cuda.local.array({_inner(row)}, {_kept_as(row)})" for row in registers]
     stages = [[loop for loop in nest.stages[k].values() if loop.items] for k in sorted(nest.stages)]
     inside: list[str] = []
     for loops in stages:
         for loop in loops:
-            inside += _pass_over(names, text, loop, results, alone)
+            inside += _pass_over(names, text, loop, results, alone, registers)
         results |= {row: f"row_{names.of[row]}" for loop in loops for row in reductions(loop) if is_by_row(row)}
         if not alone:
             inside.append("cuda.syncthreads()")
@@ -62,22 +69,45 @@ def by_rows(names: Names, nest: Nest, grid: Grid) -> list[Launch]:
     return launches
 
 
-def _pass_over(names: Names, text: Text, loop: Loop, results: dict[Row, str], alone: bool) -> list[str]:
+def _registers(names: Names, nest: Nest) -> dict[Row, None]:
+    """The rows that only this nest knows, and reads as it makes them: element after element, by the same thread."""
+    loops, plan = nest.loops(), names.plan
+    if any(not is_by_row(row) for loop in loops for row in reductions(loop)):  # which are gone over again, from memory
+        return {}
+    made = {i: loop.space for loop in loops for i in loop.items if isinstance(i, Row) and i.op.fold is None and i in plan.local}
+    for loop in loops:
+        for a in [a for item in loop.items for a in plan.operands(item) if a.source in made]:
+            if loop.space != made.get(a.source) or not same_elements(a, loop.space):
+                made.pop(a.source, None)
+    return dict.fromkeys(made)
+
+
+def _inner(row: Row) -> int:
+    return math.prod(space(row.shape)[1:])
+
+
+def _kept_as(row: Row) -> str:
+    """As what an element is kept in a register."""
+    return "float32" if row.dtype in HALF else cast_to(row.dtype)
+
+
+def _pass_over(
+    names: Names, text: Text, loop: Loop, results: dict[Row, str], alone: bool, registers: Collection[Row]
+) -> list[str]:
     """Lines that go once over a row for one loop."""
     rows = [row for row in reductions(loop) if is_by_row(row)]
     inner = math.prod(loop.space[1:])
-    body = Body(names, text, loop, results=results).write(rows, accumulator(names))
+    body = Body(names, text, loop, results=results)
+    body.registers = registers
+    body.write(rows, accumulator(names))
     if not body.lines:
         return []
     first, step = ("ix(0)", "1") if alone else ("ix(cuda.threadIdx.x)", "ix(cuda.blockDim.x)")
-    lines = [
-        *begin(names, rows),
-        f"j = {first}",
-        f"while j < {text.size(inner)}:",
-        *indented(1, decompose("q", "j", list(enumerate(loop.space))[1:], body.used, text)),
-        *indented(1, body.lines),
-        f"    j = ix(j + {step})",
-    ]
+    within = indented(1, [*decompose("q", "j", list(enumerate(loop.space))[1:], body.used, text), *body.lines])
+    if registers:  # the number of turns is part of the text, as registers have no addresses
+        lines = [*begin(names, rows), f"for j in range({inner}):", *within]
+    else:
+        lines = [*begin(names, rows), f"j = {first}", f"while j < {text.size(inner)}:", *within, f"    j = ix(j + {step})"]
     for row in rows:
         place = f"{names.array(text, row)}[d0] = {stored(f'{cast_to(row.dtype)}(acc_{names.of[row]})', row.dtype)}"
         if alone:
