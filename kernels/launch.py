@@ -207,6 +207,7 @@ def _register_primitives() -> None:  # noqa: PLR0915
 
     def fmod(x: Any, y: Any) -> Any:
         x_type = x
-        return (lambda x, y: x_type(c_fmod(x, y))) if x in integers else None
+        # Of nan LLVM is not asked: where it knows that x is finite it makes poison of the call.
+        return (lambda x, y: x_type(c_fmod(x, y)) if y == y else x_type(y)) if x in integers else None
 
     overload(scalar.fmod, strict=False, jit_options=options)(fmod)

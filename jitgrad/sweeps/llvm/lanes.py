@@ -88,10 +88,13 @@ class Instructions:
         return result
 
     def call(self, symbol: str, type: str, lanes: int, *args: Lane) -> Lane:
-        """Call a pure function or intrinsic of these arguments."""
-        word = spelled(type, lanes)
+        """Call a pure function or intrinsic of these arguments.
+
+        What the C library has is called as nothing that LLVM knows: of `fmod(x, nan)` for an x that is finite it makes poison.
+        """
+        word, plainly = spelled(type, lanes), "" if symbol.startswith("llvm.") else " nobuiltin"
         self.declares.add(f"declare {word} @{symbol}({', '.join(spelled(a.type, a.lanes) for a in args)})")
-        return self.emit(f"call {word} @{symbol}({', '.join(map(str, args))})", type, lanes)
+        return self.emit(f"call {word} @{symbol}({', '.join(map(str, args))}){plainly}", type, lanes)
 
 
 class Lane:
