@@ -40,7 +40,7 @@ def _transpose_of(push: Callable) -> Callable:
     """The map of cotangents that is the transpose of a map of tangents."""
 
     def pull(xs: Tensors, gs: Tensors) -> list[Any]:
-        ends = [dummy(x._held) if x.dtype.has_gradient else None for x in xs]
+        ends = [dummy(x._held, x._value) if x.dtype.has_gradient else None for x in xs]
         was = grad_mode.get()
         try:
             grad_mode.set(True)

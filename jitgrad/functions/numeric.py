@@ -11,13 +11,14 @@ from jitgrad.dtypes import HALF
 from jitgrad.functions.bind import bound
 from jitgrad.functions.face import face
 from jitgrad.functions.operands import accepting_arrays, as_tensors, exact, in_dtype_of, operand, taken
-from jitgrad.functions.shaping import unsqueeze
+from jitgrad.functions.shaping import stack, unsqueeze
 from jitgrad.ops import TABLE, activations, arithmetic, choosing, sorting
 from jitgrad.ops.linalg import matmul as matmul_op
 from jitgrad.ops.linalg import transposed
 from jitgrad.ops.movement import expand, reshape
 from jitgrad.record.apply import apply
 from jitgrad.record.leaving import refuse_masked
+from jitgrad.record.nonzero import nonzero as places_of
 from jitgrad.record.precision import in_single, rounded
 from jitgrad.record.promotion import FLOATS, same_dtype
 from jitgrad.record.quick import SCALARS, quick_one, quick_product, quick_with_parameters
@@ -332,10 +333,11 @@ def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
             f"the places that are not zero are those of a tensor, not of {type(input).__name__}: where and nonzero "
             "take one, where also a condition and two choices"
         )
-    found = np.nonzero(np.atleast_1d(input._known("nonzero()")))
+    value = input._known("nonzero()")
+    found = [wrap(f) for f in places_of(value if value.ndim else value.reshape(1))]
     if as_tuple:
-        return tuple([wrap(f) for f in found])
-    return wrap(np.stack(found, axis=1)[:, : input.ndim])
+        return tuple(found)
+    return stack(found, 1)[:, : input.ndim]
 
 
 @face(inplace=True)

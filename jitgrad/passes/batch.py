@@ -22,7 +22,6 @@ from jitgrad.ops.table import infer
 from jitgrad.record.apply import apply
 from jitgrad.record.trace import constant_tensor
 from jitgrad.tape.device_array import DeviceArray
-from jitgrad.tape.handle import tensor
 from jitgrad.tape.row import CONST, ITEM, Row, Several
 from jitgrad.tape.tape import Tape
 
@@ -181,7 +180,8 @@ class _Place:
         """Arrays and index for an operand that has the batch in front."""
         if not self.many:
             return [a.value if isinstance(a, Batch) else a for a in self.arrays], (slice(None), *self.index)
-        numbers = _numbers(self.size, self.rank)
+        many = next(a.value for a in self.arrays if isinstance(a, Batch))
+        numbers = constant_tensor(np.arange(self.size).reshape(self.size, *(1,) * self.rank), many)
         index = tuple(Slot(i.number + 1) if isinstance(i, Slot) else i for i in self.index)
         return [numbers, *self.aligned()], (Slot(0), *index)
 
@@ -210,11 +210,6 @@ def _explicit(index: tuple, ndim: int) -> tuple:
     at = index.index(Ellipsis)
     missing = ndim - sum(item is not None and item is not Ellipsis for item in index)
     return (*index[:at], *[slice(None)] * missing, *index[at + 1 :])
-
-
-def _numbers(size: int, rank: int) -> Any:
-    """0, 1, 2, … along the batch, to stand beside index arrays of `rank` dimensions."""
-    return tensor(np.arange(size).reshape(size, *(1,) * rank))
 
 
 def _inverse(order: Sequence[int]) -> list[int]:

@@ -24,7 +24,8 @@ from jitgrad.ops.movement import expand
 from jitgrad.ops.table import REST, Rule
 from jitgrad.passes.reverse import Sweep, reverse, scaled, through_lower
 from jitgrad.record.apply import current_trace, grad_mode, watched
-from jitgrad.tape.device_array import ARRAYS
+from jitgrad.record.trace import constant_tensor
+from jitgrad.tape.device_array import DeviceArray, device_among, placed_like
 from jitgrad.tape.handle import Handle, tensor
 from jitgrad.tape.row import ITEM, Leaf, Row, Several, reachable
 
@@ -49,8 +50,15 @@ def forward(
         if row in carrying and row not in arrived:
             found = _through(sweep, row, [arrived.get(x) for x in row.inputs])
             if found is not None:  # an array where it is computed of arrays alone, such as zeros
-                arrived[row] = tensor(found) if recorded and isinstance(found, ARRAYS + (np.generic,)) else found
+                arrived[row] = _as_tensor(found, next(iter(tangents.values()))) if recorded else found
     return arrived
+
+
+def _as_tensor(found: Any, beside: Any) -> Any:
+    """What a rule computed, also of arrays alone, as a tensor."""
+    if found.__class__ is DeviceArray:
+        return tensor(found)
+    return constant_tensor(found, beside) if isinstance(found, (np.ndarray, np.generic)) else found
 
 
 def _through(sweep: Sweep, row: Row, ts: Tangents) -> Any:
@@ -120,7 +128,8 @@ def _transposed(sweep: Sweep, row: Row, ts: Tangents) -> Any:
     """What the tangents `ts` become: the rules for cotangents, written for some cotangent, run in reverse."""
     was = grad_mode.get()
     results: Sequence[Any] = row.results if isinstance(row, Several) else (row,)
-    cotangents = {k: dummy(result) for k, result in enumerate(results) if has_gradient(result.dtype)}
+    like = device_among([t._value if isinstance(t, Handle) else t for t in ts])
+    cotangents = {k: dummy(result, like) for k, result in enumerate(results) if has_gradient(result.dtype)}
     cotangent: Any = cotangents if row.op.several else cotangents[0]
     try:
         grad_mode.set(True)
@@ -151,11 +160,13 @@ def _pulled(sweep: Sweep, row: Row, g: Any) -> Sequence[Any]:
     return parts
 
 
-def dummy(row: Any) -> Any:
-    """A cotangent or tangent of something with a shape and dtype, whose value does not matter, and with a row of its own."""
+def dummy(row: Any, like: Any = None) -> Any:
+    """A cotangent or tangent of something with a shape and dtype, whose value does not matter, and with a row of its own; on the
+    device that `like` is on."""
     trace = current_trace.get()
     if trace is None:
-        return tensor(_zeros(row) if row.shape else row.dtype.type(0), Leaf(row.shape, row.dtype, True))
+        zero = placed_like(like, _zeros(row) if like is None and row.shape else row.dtype.type(0))
+        return tensor(expand(zero, shape=row.shape) if zero.shape != row.shape else zero, Leaf(row.shape, row.dtype, True))
     zero = tensor(None, trace.constant(row.dtype.type(0)))
     return watched(expand(zero, shape=row.shape) if row.shape else zero)
 

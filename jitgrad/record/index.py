@@ -15,6 +15,7 @@ from jitgrad.errors import TracedValueError
 from jitgrad.ops.choosing import cast
 from jitgrad.ops.indexing import Slot
 from jitgrad.record.leaving import refuse_masked
+from jitgrad.record.nonzero import nonzero
 from jitgrad.record.trace import captured_here, comes_later
 from jitgrad.tape.device_array import ARRAYS, DeviceArray
 from jitgrad.tape.handle import Handle
@@ -84,11 +85,6 @@ def _item(item: Any) -> Any:
     if not isinstance(item, (*ARRAYS, np.generic)):
         return _int(item)
     refuse_masked(item)
-    if item.dtype == np.bool_ and isinstance(item, DeviceArray):
-        raise NotImplementedError(
-            f"a mask on {item.device} cannot select elements, as the number of results would have to come to the host: use "
-            "where(mask, x, 0) instead of x[mask], or mask.cpu()"
-        )
     if item.dtype == np.bool_:
         return item if item.ndim else bool(item)
     if item.dtype == np.uint8 and item.ndim:
@@ -127,7 +123,7 @@ def _consumed(item: Any) -> int:
     """How many dimensions of the tensor an item is about."""
     if item is None or item is Ellipsis or isinstance(item, bool):
         return 0
-    return item.ndim if isinstance(item, np.ndarray) and item.dtype == np.bool_ else 1
+    return item.ndim if isinstance(item, ARRAYS) and item.dtype == np.bool_ else 1
 
 
 class _Steps:
@@ -194,7 +190,7 @@ class _Steps:
                 f"a mask of shape {list(item.shape)} selects nothing sensible from dimensions of size "
                 f"{list(here)} (shape {list(self.shape)}): the two must be equal"
             )
-        for found in np.nonzero(item):
+        for found in nonzero(item):
             self.basic.append(ALL)
             self._slot(found)
         self.axis += item.ndim

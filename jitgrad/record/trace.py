@@ -149,7 +149,8 @@ class Trace:
 
     def note_made(self, handle: Handle) -> None:
         """Remember a tensor that will be the same at every call, so that what is computed of it need not be recorded."""
-        self.made[id(handle)] = weakref.ref(handle)
+        for trace in (self, *self.around()):  # a function under vmap may return it to one that is recorded
+            trace.made[id(handle)] = weakref.ref(handle)
 
     def has_made(self, handle: Handle) -> bool:
         """Whether `note_made` was told of a tensor."""

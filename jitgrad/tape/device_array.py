@@ -122,6 +122,14 @@ class DeviceArray:
         """Write one number everywhere."""
         self.compute.write(self, self.dtype.type(value))
 
+    def all(self) -> bool:
+        """Whether every element is true; the host waits for it."""
+        return bool(TABLE["all"](self, dim=tuple(range(self.ndim)), keepdim=False))
+
+    def any(self) -> bool:
+        """Whether an element is true; the host waits for it."""
+        return bool(TABLE["any"](self, dim=tuple(range(self.ndim)), keepdim=False))
+
     def __setitem__(self, index: Any, value: Any) -> None:
         self.compute.write(self if index is Ellipsis else self[index], value)
 
@@ -216,8 +224,9 @@ def placed_like(value: Any, array: Any) -> Any:
 
 
 def refuse_mixed(what: str, operands: Sequence[Any]) -> None:
-    """`RuntimeError` for tensors of several devices; one number, repeated or of no dimension, may come from the host."""
-    held = [x._value for x in operands if hasattr(x, "_value")]
+    """`RuntimeError` for tensors of several devices; one number, repeated or of no dimension, may come from the host, and so may
+    the arrays of an index."""
+    held = [x if x.__class__ is DeviceArray else getattr(x, "_value", None) for x in operands]
     devices = {v.device if v.__class__ is DeviceArray else "cpu" for v in held if v is not None and any(v.strides)}
     devices |= {v.device for v in held if v.__class__ is DeviceArray}
     if len(devices) > 1:

@@ -154,8 +154,9 @@ def assign(target: Any, steps: Sequence[Step], value: Any) -> None:
     _before_change(target)
     place = target._value
     writable(place, "setitem")
+    if place.__class__ is DeviceArray or steps[-1].arrays:
+        refuse_mixed("setitem", (target, value, *steps[-1].arrays))
     if place.__class__ is DeviceArray:
-        refuse_mixed("setitem", (target, value))
         storage.version += 1
         was = grad_mode.get()
         try:

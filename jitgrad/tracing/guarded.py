@@ -13,6 +13,7 @@ from jitgrad.ops.choosing import ne, where
 from jitgrad.ops.movement import reshape
 from jitgrad.record.apply import apply, current_trace
 from jitgrad.record.trace import Trace, example_of, lifting
+from jitgrad.tape.device_array import device_among, placed_like
 from jitgrad.tape.handle import Handle, make
 from jitgrad.tape.row import CONST, LEAF, Row, reachable
 from jitgrad.tensors.tensor import Tensor
@@ -78,12 +79,15 @@ class InnerTrace(Trace):
         return make(Tensor, None, self.outer.constant(row.params["value"]))
 
 
-def outer_tensor(handle: Handle) -> Tensor:
-    """A captured tensor for the trace outside; an array of the caller, which may change between calls, becomes one."""
+def outer_tensor(handle: Handle, beside: Sequence[Tensor] = ()) -> Tensor:
+    """A captured tensor for the trace outside; an array of the caller, which may change between calls, becomes one, on the
+    device of the tensors that it is `beside`."""
     if isinstance(handle, Tensor):
         return handle
     around = current_trace.get()
-    return make(Tensor, handle._value, None) if around is None else make(Tensor, None, around.capture(handle))
+    if around is not None:
+        return make(Tensor, None, around.capture_array(handle._value))
+    return make(Tensor, placed_like(device_among([x._value for x in beside]), handle._value), None)
 
 
 def trace_lifted(

@@ -60,6 +60,12 @@ def test_mixing_names_both():
     for mix in (lambda: x + y, lambda: y * x, lambda: jg.where(y > 0, x, y), lambda: jg.cat([x, y]), lambda: y.add_(x)):
         with pytest.raises(RuntimeError, match=both):
             mix()
+    for index in (on([0, 1]), on([True, False])):
+        with pytest.raises(RuntimeError, match=both):
+            x[index]
+        with pytest.raises(RuntimeError, match=both):
+            x[index] = 1.0
+    assert y[jg.tensor([True, False])].tolist() == [1.0]  # an index may come from the host
     with pytest.raises(RuntimeError, match=both):
         jg.jit(lambda a, b: a * b)(x, y)
     with pytest.raises(RuntimeError, match=both):

@@ -12,6 +12,26 @@ import pytest
 import jitgrad as jg
 
 PROGRAMS = """
+x = T([[1.0, 0.0, 3.0], [0.0, -5.0, 6.0]], requires_grad=True)
+m = x.detach() > 0
+out(x[m], x[:, m[0]], x[m[:, 0]], x[m[:, 0], 1], jg.nonzero(x), m.nonzero(as_tuple=True)[1], jg.where(m)[0])
+(x[m] ** 2).sum().backward()
+out(x.grad, jg.nonzero(x[:0]), jg.nonzero(x.sum()), x.detach()[:, m[:0].any(0)])
+y = x.detach().clone()
+y[m] = y[m] * 2
+y[:, m[0]] = T([7.0])
+out(y)
+
+x = T([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
+i = T([[0, 2], [1, 1]])
+out(jg.vmap(lambda x: x[[0, 2]])(x), jg.jit(jg.vmap(lambda x: x[[0, 2]]))(x), jg.vmap(lambda x: x[[True, False, True]])(x))
+out(jg.vmap(lambda x, i: x[i])(x, i), jg.jit(jg.vmap(lambda x, i: x[i]))(x, i), jg.vmap(lambda i: x[0][i])(i))
+
+x = T([1.0, 2.0, 3.0])
+out(*jg.jvp(lambda x: x.prod(), (x,), (x,)), *jg.jvp(lambda x: x.reshape(0, 3).amax(1), (x[:0],), (x[:0],)))
+out(jg.jacfwd(lambda x: x.isfinite().float())(x), jg.jit(jg.jacfwd(lambda x: x.isfinite().float()))(x))
+out(jg.binary_cross_entropy(x.sigmoid(), (x > 1).float()))
+
 x = T([[1.0, 2.0], [3.0, 4.0]])
 x[x > 2] = 0.0
 out(x)
