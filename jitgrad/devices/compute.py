@@ -26,8 +26,8 @@ from jitgrad.sweeps.cuda.copies import copy_launch
 from jitgrad.sweeps.cuda.library import product, random
 from jitgrad.sweeps.cuda.library.launches import Operand, Scratch
 from jitgrad.sweeps.cuda.memory import Pool
-from jitgrad.sweeps.cuda.nests import Grid
 from jitgrad.sweeps.cuda.program import Program, laid_like
+from jitgrad.sweeps.cuda.teams import Grid
 from jitgrad.tape.device_array import DeviceArray, whole
 from jitgrad.tape.row import Leaf, Row, Several
 from jitgrad.tape.tape import Tape
@@ -40,7 +40,7 @@ class Compute:
 
     def __init__(self, driver: Any, name: str) -> None:
         self.driver, self.name = driver, name
-        self.grid = Grid(driver.block, driver.blocks)
+        self.grid = Grid(driver.block, driver.blocks, driver.warp)
         self.pool = Pool(driver)
         self._programs: OrderedDict[Any, Program] = OrderedDict()
         self._flag: DeviceArray | None = None

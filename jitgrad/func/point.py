@@ -15,12 +15,11 @@ import numpy as np
 from jitgrad.base.tree import flatten, size, tree_map, unchanged, unflatten
 from jitgrad.calls.kinds import arguments
 from jitgrad.errors import CHANGED_CONTAINER, MutatedArgumentError
-from jitgrad.functions.creation import zeros_like
 from jitgrad.functions.operands import operand
 from jitgrad.ops.choosing import cast
 from jitgrad.passes.forward import forget, forward
 from jitgrad.passes.reverse import reverse
-from jitgrad.record.apply import apply, copied, current_trace, grad_mode, watched
+from jitgrad.record.apply import apply, copied, current_trace, grad_mode, watched, zeros
 from jitgrad.record.leaving import taken_since
 from jitgrad.record.memory import lie_in_order
 from jitgrad.tape.device_array import placed_like
@@ -192,7 +191,7 @@ def arrived(found: Sequence[Any], xs: Sequence[Tensor], begun: int, seeds: dict[
     taken: set[Any] = {id(seed) for seed in seeds.values()}
     for g, x in zip(found, xs):
         if g is None:
-            out.append(zeros_like(x))
+            out.append(zeros(x))
             continue
         if isinstance(g, np.ndarray):
             fresh = g.base is None and g.flags.c_contiguous and id(g) not in taken

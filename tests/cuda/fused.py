@@ -10,13 +10,13 @@ import jitgrad as jg
 from jitgrad.passes.simplify import simplify
 from jitgrad.sweeps.cuda.emitter import steps_of
 from jitgrad.sweeps.cuda.kernel import Kernel
-from jitgrad.sweeps.cuda.nests import Grid
+from jitgrad.sweeps.cuda.teams import Grid
 from jitgrad.sweeps.cuda.text import Launch
 from jitgrad.sweeps.plan.recompute import recompute
 from jitgrad.sweeps.plan.segments import make_plan
 from jitgrad.sweeps.plan.supported import GPU
 
-GRID = Grid(256, 1056)
+GRID = Grid(256, 1056, 32)
 HALVES = ("float16", "bfloat16")
 DTYPES = ("float32", "float64", *HALVES)
 
@@ -54,6 +54,10 @@ def _extremes(x: Any, y: Any) -> Any:
     return x.norm(float("inf")) + x.norm(3) + y.amax() - y.amin(1).sum()
 
 
+def _whole(x, y):
+    return (x * (x > y).any(1, keepdim=True)).sum() * x.to(jg.int8).amin(1).sum() * y.argmax(1).to(jg.uint8).sum()
+
+
 FUNCTIONS: tuple[Callable, ...] = (
     _elementwise,
     _cross_entropy,
@@ -63,9 +67,10 @@ FUNCTIONS: tuple[Callable, ...] = (
     _special,
     _pieces,
     _extremes,
+    _whole,
 )
-SHAPES = ((1000, 8), (1000, 700), (1 << 17, 1 << 15))
-"""Short rows, long ones, and more elements than 32 bits count."""
+SHAPES = ((1000, 8), (1000, 700), (1000, 5000), (1 << 17, 1 << 15))
+"""Rows for a thread, a warp and a block, and more elements than 32 bits count."""
 
 
 def kernels() -> Iterator[tuple[str, Kernel]]:

@@ -174,3 +174,35 @@ def test_arguments_have_to_fit():
         run(kernel, 1, [np.zeros(3, np.uint16), ml_dtypes.bfloat16(1.5)])
     with pytest.raises(TypeError, match="1 parameters, and 0 types"):
         run(Kernel(text("pass"), (), 1), 1, [])
+
+
+T = "t = i32(cuda.threadIdx.x)"
+
+
+def test_a_warp_passes_values_on():
+    x = one([T, "x[t] = cuda.shfl_down_sync(0xf, float32(t), 1)"], zeros(8), block=8)
+    assert x.tolist() == [1, 2, 3, 3, 5, 6, 7, 7]  # beyond the end each has its own
+    x = one([T, "v = cuda.shfl_sync(0xf, float32(10 * t), 2)", "x[t] = v"], zeros(8), block=8)
+    assert x.tolist() == [20] * 4 + [60] * 4
+
+
+def test_a_warp_waits_for_itself_alone():
+    neighbour = "x[8 + t] = x[t - t % 4 + (t + 1) % 4]"
+    x = one([T, "x[t] = float32(t)", "cuda.syncwarp(0xf)", neighbour], zeros(16), block=8)
+    assert x[8:].tolist() == [1, 2, 3, 0, 5, 6, 7, 4]
+    with pytest.raises(Race, match="thread 1 of block 0 writes it, but there is no barrier"):
+        one([T, "x[t] = float32(t)", neighbour], zeros(16), block=8)
+    other = "x[8 + t] = x[(t + 4) % 8]"
+    with pytest.raises(Race, match="thread 4 of block 0"):
+        one([T, "x[t] = float32(t)", "cuda.syncwarp(0xf)", other], zeros(16), block=8)
+    x = one([T, "x[t] = float32(t)", "cuda.syncwarp(0xf)", "cuda.syncthreads()", other], zeros(16), block=8)
+    assert x[8:].tolist() == [4, 5, 6, 7, 0, 1, 2, 3]
+
+
+def test_warps_may_take_ways_of_their_own_but_not_their_threads():
+    x = one([T, "if t < 4:", "    x[t] = cuda.shfl_sync(0xf, float32(t), 3)"], zeros(8), block=8)
+    assert x.tolist() == [3, 3, 3, 3, 0, 0, 0, 0]
+    with pytest.raises(RuntimeError, match=r"threads of the warp.*threads \[6, 7\] have ended, threads \[4, 5\] wait at line 4"):
+        one([T, "if t < 6:", "    x[t] = cuda.shfl_sync(0xf, float32(t), 3)"], zeros(8), block=8)
+    with pytest.raises(RuntimeError, match="a warp of 2 threads, where line 2 wants 4"):
+        one(["cuda.syncwarp(0xf)"], zeros(8), block=6)

@@ -7,7 +7,7 @@ from typing import Any
 
 from jitgrad.sweeps.cuda.body import indented
 from jitgrad.sweeps.cuda.kernel import Kernel
-from jitgrad.sweeps.cuda.nests import Grid
+from jitgrad.sweeps.cuda.teams import Grid
 from jitgrad.sweeps.cuda.text import Text, decompose
 from jitgrad.tape.device_array import DeviceArray
 

@@ -30,7 +30,7 @@ from jitgrad.sweeps.cuda.streams import Event, Graph, Stream
 
 __all__ = ["Buffer", "Driver", "Event", "Graph", "Stream", "available", "count", "driver_of"]
 
-BLOCK = 256
+BLOCK, WARP = 256, 32
 WAVES = 8
 """Blocks for each multiprocessor: as many of 256 threads as fit on one."""
 _LIBRARY = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
@@ -74,7 +74,7 @@ def count() -> int:
 class Driver:
     """The GPU of a number; `driver_of(0)` gives the same one whoever asks."""
 
-    block = BLOCK
+    block, warp = BLOCK, WARP
 
     def __init__(self, index: int = 0) -> None:
         if not 0 <= index < count():

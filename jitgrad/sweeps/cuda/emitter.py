@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from jitgrad.sweeps.cuda.body import Names, computed
-from jitgrad.sweeps.cuda.nests import Grid, loop_launches
+from jitgrad.sweeps.cuda.nests import loop_launches
 from jitgrad.sweeps.cuda.rows import by_rows, rows_fit
+from jitgrad.sweeps.cuda.teams import Grid
 from jitgrad.sweeps.cuda.text import Launch, Text, loaded, stored
 from jitgrad.sweeps.plan.layouts import Access, is_number
 from jitgrad.sweeps.plan.plan import Nest, Plan

@@ -11,26 +11,14 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from jitgrad.sweeps.cuda.body import Body, Names, accumulator, cast_to, held, indented, joined, start
+from jitgrad.sweeps.cuda.teams import SHORT, THREAD, Grid, team_for, tree
 from jitgrad.sweeps.cuda.text import Launch, Scratch, Text, decompose, stored
 from jitgrad.sweeps.plan.layouts import reduced_strides
 from jitgrad.sweeps.plan.plan import Loop, Write
 from jitgrad.tape.row import Row
 
-SHORT = 16
-"""Elements of a row up to which one thread goes through it alone."""
 EACH = 8
 """Elements that a thread adds up, at least, before parts are joined."""
-
-
-class Grid(NamedTuple):
-    """How many threads a block has, and how many blocks a grid at most."""
-
-    block: int
-    blocks: int
-
-    def over(self, n: int, each: int = 1) -> int:
-        """Blocks for n elements, some `each` thread."""
-        return max(1, min(self.blocks, -(-n // (self.block * each))))
 
 
 class Part(NamedTuple):
@@ -81,7 +69,7 @@ def _flat(names: Names, loop: Loop, grid: Grid, rows: Sequence[Row], stores: boo
     blocks = grid.over(n, EACH if rows else 1)
     body = Body(names, text, loop, "i", stores=stores).write(rows, accumulator(names))
     text.lines += [
-        "    i = ix(ix(cuda.blockIdx.x) * ix(cuda.blockDim.x) + ix(cuda.threadIdx.x))",
+        f"    i = {THREAD}",
         "    step = ix(ix(cuda.gridDim.x) * ix(cuda.blockDim.x))",
         *indented(1, begin(names, rows)),
         f"    while i < {text.size(n)}:",
@@ -97,7 +85,7 @@ def _whole_results(names: Names, text: Text, rows: Sequence[Row], blocks: int) -
     """Lines that make the numbers that the threads of a block have into one, and put it where it belongs."""
     parts = []
     for row in rows:
-        text.lines += tree(names, text, row, 1)
+        text.lines += indented(1, tree(names, text, row))
         if blocks == 1:
             place, value = f"{names.array(text, row)}[0]", stored(f"{cast_to(row.dtype)}(acc_{names.of[row]})", row.dtype)
         else:
@@ -106,28 +94,6 @@ def _whole_results(names: Names, text: Text, rows: Sequence[Row], blocks: int) -
             place, value = f"{text.array(scratch, held(row))}[cuda.blockIdx.x]", f"acc_{names.of[row]}"
         text.lines += ["    if ix(cuda.threadIdx.x) == 0:", f"        {place} = {value}"]
     return parts
-
-
-def tree(names: Names, text: Text, row: Row, depth: int) -> list[str]:
-    """Lines after which every thread of the block has the fold of what each had; the order is that of a tree."""
-    acc, shared, dtype = f"acc_{names.of[row]}", f"shared_{names.of[row]}", held(row)
-    text.head.append(f"    {shared} = cuda.shared.array({text.block}, {dtype.name})")
-    return indented(
-        depth,
-        [
-            f"{shared}[ix(cuda.threadIdx.x)] = {acc}",
-            "cuda.syncthreads()",
-            f"width = ix({text.block // 2})",
-            "while width > 0:",
-            "    if ix(cuda.threadIdx.x) < width:",
-            f"        other = {shared}[ix(cuda.threadIdx.x) + width]",
-            f"        {shared}[ix(cuda.threadIdx.x)] = {joined(row.op.fold, f'{shared}[ix(cuda.threadIdx.x)]', 'other', dtype)}",
-            "    cuda.syncthreads()",
-            "    width = ix(width // 2)",
-            f"{acc} = {shared}[0]",
-            "cuda.syncthreads()",
-        ],
-    )
 
 
 def _joined(names: Names, part: Part, grid: Grid) -> Launch:
@@ -144,13 +110,13 @@ def _joined(names: Names, part: Part, grid: Grid) -> Launch:
             f"    while i < {text.size(part.parts)}:",
             f"        {read}",
             "        i = ix(i + ix(cuda.blockDim.x))",
-            *tree(names, text, row, 1),
+            *indented(1, tree(names, text, row)),
             "    if ix(cuda.threadIdx.x) == 0:",
             f"        {names.array(text, row)}[0] = {result}",
         ]
         return text.launch(1)
     text.lines += [
-        "    i = ix(ix(cuda.blockIdx.x) * ix(cuda.blockDim.x) + ix(cuda.threadIdx.x))",
+        f"    i = {THREAD}",
         f"    while i < {text.size(part.size)}:",
         f"        {acc} = {start(row)}",
         "        c = ix(0)",
@@ -166,7 +132,7 @@ def _joined(names: Names, part: Part, grid: Grid) -> Launch:
 def _kept(
     names: Names, loop: Loop, grid: Grid, rows: Sequence[Row], kept: tuple[bool, ...], stores: bool
 ) -> tuple[Launch, list[Part]]:
-    """Reductions that keep some dimensions: by a block for each result where neighbours in memory are reduced, else a thread."""
+    """Reductions that keep some dimensions: by a team for each result where neighbours in memory are reduced, else a thread."""
     ours = [(d, n) for d, n in enumerate(loop.space) if kept[d]]
     theirs = [(d, n) for d, n in enumerate(loop.space) if not kept[d]]
     many, each = math.prod(n for _, n in ours), math.prod(n for _, n in theirs)
@@ -175,27 +141,28 @@ def _kept(
     inside = [*indented(1, decompose("w", "r", theirs, body.used, text)), *indented(1, body.lines)]
     outside = decompose("q", "j", ours, body.used, text)
     if not kept[-1] and each > SHORT:
-        return _block_each(names, text, rows, (many, each), outside, inside, grid), []
+        return _team_each(names, text, rows, (many, each), outside, inside, grid), []
     return _thread_each(names, text, rows, (many, each), outside, inside, grid)
 
 
-def _block_each(
+def _team_each(
     names: Names, text: Text, rows: Sequence[Row], sizes: tuple[int, int], outside: list[str], inside: list[str], grid: Grid
 ) -> Launch:
     many, each = sizes
+    team = team_for(each, grid)
     text.lines += [
-        "    j = ix(cuda.blockIdx.x)",
+        f"    j = {team.number}",
         f"    while j < {text.size(many)}:",
-        *indented(2, [*outside, *begin(names, rows), "r = ix(cuda.threadIdx.x)", f"while r < {text.size(each)}:"]),
+        *indented(2, [*outside, *begin(names, rows), f"r = {team.first}", f"while r < {text.size(each)}:"]),
         *indented(2, inside),
-        "            r = ix(r + ix(cuda.blockDim.x))",
+        f"            r = ix(r + {team.step})",
     ]
     for row in rows:
-        text.lines += tree(names, text, row, 2)
+        text.lines += indented(2, team.fold(names, text, row))
         value = stored(f"{cast_to(row.dtype)}(acc_{names.of[row]})", row.dtype)
-        text.lines += ["        if ix(cuda.threadIdx.x) == 0:", f"            {names.array(text, row)}[j] = {value}"]
-    text.lines.append("        j = ix(j + ix(cuda.gridDim.x))")
-    return text.launch(min(many, grid.blocks))
+        text.lines += indented(2, team.written([f"{names.array(text, row)}[j] = {value}"]))
+    text.lines.append(f"        j = ix(j + {team.teams})")
+    return text.launch(team.grid(many, grid))
 
 
 def _thread_each(
@@ -207,7 +174,7 @@ def _thread_each(
     length = max(1, -(-each // chunks))
     chunks = max(1, -(-each // length))
     text.lines += [
-        "    i = ix(ix(cuda.blockIdx.x) * ix(cuda.blockDim.x) + ix(cuda.threadIdx.x))",
+        f"    i = {THREAD}",
         f"    while i < {text.size(many * chunks)}:",
         f"        c = ix(ux(i) // ux({text.size(many)}))",
         f"        j = ix(i - c * {text.size(many)})",

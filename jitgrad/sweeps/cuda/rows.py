@@ -1,4 +1,4 @@
-"""A nest whose stages go row by row, as softmax does: each block has a row to itself, and passes over it several times."""
+"""A nest whose stages go row by row, as softmax does: a team of threads has a row to itself, and passes over it several times."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from collections.abc import Collection
 
 from jitgrad.dtypes import HALF
 from jitgrad.sweeps.cuda.body import Body, Names, accumulator, cast_to, indented, register
-from jitgrad.sweeps.cuda.nests import SHORT, Grid, begin, kept_of, loop_launches, reductions, tree
+from jitgrad.sweeps.cuda.nests import begin, kept_of, loop_launches, reductions
+from jitgrad.sweeps.cuda.teams import Grid, Team, team_for
 from jitgrad.sweeps.cuda.text import Launch, Text, decompose, stored
 from jitgrad.sweeps.plan.layouts import same_elements, space
 from jitgrad.sweeps.plan.plan import Loop, Nest
@@ -15,8 +16,6 @@ from jitgrad.tape.row import Row
 
 FEW = 8
 """Elements of a row up to which a thread keeps what passes from stage to stage in registers."""
-WARP = 32
-THREAD = "ix(ix(cuda.blockIdx.x) * ix(cuda.blockDim.x) + ix(cuda.threadIdx.x))"
 LONGEST = 1 << 16
 """Elements of a row beyond which passing over it stage by stage, with all blocks, is quicker."""
 
@@ -41,8 +40,7 @@ def is_by_row(row: Row) -> bool:
 def by_rows(names: Names, nest: Nest, grid: Grid) -> list[Launch]:
     """One kernel for all stages, and further passes for what is not reduced by row."""
     inner = max(math.prod(loop.space[1:]) for loop in nest.loops())
-    alone = inner <= SHORT  # then a thread has a row to itself, and nothing waits
-    text = Text(grid.block if alone else min(grid.block, max(WARP, 1 << (inner - 1).bit_length())))
+    text, team = Text(grid.block), team_for(inner, grid)
     results: dict[Row, str] = {}
     registers = _registers(names, nest) if inner <= FEW else {}
     text.head += [f"    {register(names, row)} = cuda.local.array({_inner(row)}, {_kept_as(row)})" for row in registers]
@@ -50,19 +48,16 @@ def by_rows(names: Names, nest: Nest, grid: Grid) -> list[Launch]:
     inside: list[str] = []
     for loops in stages:
         for loop in loops:
-            inside += _pass_over(names, text, loop, results, alone, registers)
+            inside += _pass_over(names, text, loop, results, team, registers)
         results |= {row: f"row_{names.of[row]}" for loop in loops for row in reductions(loop) if is_by_row(row)}
-        if not alone:
-            inside.append("cuda.syncthreads()")
+        inside += team.wait
     text.lines += [
-        "    d0 = ix(ix(cuda.blockIdx.x) * ix(cuda.blockDim.x) + ix(cuda.threadIdx.x))"
-        if alone
-        else "    d0 = ix(cuda.blockIdx.x)",
+        f"    d0 = {team.number}",
         f"    while d0 < {text.size(nest.lead)}:",
         *indented(2, inside),
-        f"        d0 = ix(d0 + ix(cuda.gridDim.x){' * ix(cuda.blockDim.x)' if alone else ''})",
+        f"        d0 = ix(d0 + {team.teams})",
     ]
-    launches = [text.launch(grid.over(nest.lead) if alone else min(nest.lead, grid.blocks))]
+    launches = [text.launch(team.grid(nest.lead, grid))]
     for loop in nest.loops():
         mine = [row for row in reductions(loop) if is_by_row(row)]
         launches += loop_launches(names, loop, grid, stores=False, leave=mine)
@@ -92,7 +87,7 @@ def _kept_as(row: Row) -> str:
 
 
 def _pass_over(
-    names: Names, text: Text, loop: Loop, results: dict[Row, str], alone: bool, registers: Collection[Row]
+    names: Names, text: Text, loop: Loop, results: dict[Row, str], team: Team, registers: Collection[Row]
 ) -> list[str]:
     """Lines that go once over a row for one loop."""
     rows = [row for row in reductions(loop) if is_by_row(row)]
@@ -102,17 +97,19 @@ def _pass_over(
     body.write(rows, accumulator(names))
     if not body.lines:
         return []
-    first, step = ("ix(0)", "1") if alone else ("ix(cuda.threadIdx.x)", "ix(cuda.blockDim.x)")
     within = indented(1, [*decompose("q", "j", list(enumerate(loop.space))[1:], body.used, text), *body.lines])
     if registers:  # the number of turns is part of the text, as registers have no addresses
         lines = [*begin(names, rows), f"for j in range({inner}):", *within]
     else:
-        lines = [*begin(names, rows), f"j = {first}", f"while j < {text.size(inner)}:", *within, f"    j = ix(j + {step})"]
+        lines = [
+            *begin(names, rows),
+            f"j = {team.first}",
+            f"while j < {text.size(inner)}:",
+            *within,
+            f"    j = ix(j + {team.step})",
+        ]
     for row in rows:
         place = f"{names.array(text, row)}[d0] = {stored(f'{cast_to(row.dtype)}(acc_{names.of[row]})', row.dtype)}"
-        if alone:
-            lines.append(place)
-        else:
-            lines += [*tree(names, text, row, 0), "if ix(cuda.threadIdx.x) == 0:", f"    {place}"]
+        lines += [*team.fold(names, text, row), *team.written([place])]
         lines.append(f"row_{names.of[row]} = {cast_to(row.dtype)}(acc_{names.of[row]})")
     return lines

@@ -24,6 +24,7 @@ __all__ = ["Buffer", "Driver", "Event", "Graph", "Race", "Stream", "run"]
 
 ALIGNED = 256
 MEMORY = 1 << 30
+WARP = 4
 
 
 class Buffer:
@@ -88,6 +89,7 @@ class Driver:
     def __init__(self, index: int = 0) -> None:
         self.index, self.name = index, f"Simulated {index}"
         self.block, self.blocks = _setting("BLOCK", 8), _setting("BLOCKS", 3)
+        self.warp = min(self.block, WARP)
         self.launches, self.check = 0, True
         self._total, self._used, self._next = _setting("MEMORY", MEMORY), 0, ALIGNED << 20
         self._lock = threading.RLock()

@@ -1,8 +1,8 @@
 """The text of a kernel made into a function that the simulator can run and watch.
 
 A barrier becomes a `yield`, so that a thread is a generator, which goes on to the next barrier in its turn; without barriers it
-is a plain function. `x[i]` becomes `x[x_reads(k := i) or k]`, where `x_reads` appends to a list, which costs less than a call of
-Python's.
+is a plain function. What the threads of a warp pass to each other is such a barrier too, of the warp alone. `x[i]` becomes
+`x[x_reads(k := i) or k]`, where `x_reads` appends to a list, which costs less than a call of Python's.
 """
 
 from __future__ import annotations
@@ -23,18 +23,30 @@ UNORDERED = "# in any order"
 """Ends a line that several threads may run on the same memory, since whichever value stays will do: only bounds are checked."""
 _PLACES = {"threadIdx": "_thread", "blockIdx": "_block", "blockDim": "_threads", "gridDim": "_blocks"}
 _EXTRA = (*_PLACES.values(), "_shared", "_local")
+_OF_WARPS = ("cuda.syncwarp", "cuda.shfl_sync", "cuda.shfl_down_sync")
 _numbers = itertools.count()
 
 
 class Made(NamedTuple):
     """A text as a function of its parameters, of what notes reads and writes of each array among them, of where the thread is,
-    and of what makes shared and local arrays. It `waits` if there are barriers."""
+    and of what makes shared and local arrays. It `waits` if there are barriers; `warp` is how many threads wait for each other
+    where not all of a block do, 0 if that is nowhere."""
 
     function: Callable[..., Any]
     pointers: list[str]
     waits: bool
+    warp: int
     where: str
     lines: list[str]
+
+
+class Passed(NamedTuple):
+    """What a thread of a warp waits for: that all get to a line, and for the value that another one has there."""
+
+    line: int
+    value: Any = None
+    way: str = ""
+    where: int = 0
 
 
 class _Rewriter(ast.NodeTransformer):
@@ -43,6 +55,7 @@ class _Rewriter(ast.NodeTransformer):
     def __init__(self, arrays: set[str], lines: list[str], check: bool) -> None:
         self.arrays, self.lines, self.check = arrays, lines, check
         self.waits = False
+        self.warp = 0
         self.made = 0
 
     def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
@@ -57,6 +70,17 @@ class _Rewriter(ast.NodeTransformer):
             return self.generic_visit(node)
         self.waits = True
         return ast.Expr(ast.Yield(ast.Constant(node.lineno)))
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        """What is for a warp; its first argument is a mask of all its threads."""
+        name = ast.unparse(node.func)
+        if name not in _OF_WARPS:
+            return self.generic_visit(node)
+        mask, *given = node.args
+        self.waits, self.warp = True, ast.literal_eval(mask).bit_length()
+        value, where = [self.visit(x) for x in given] if given else (ast.Constant(None), ast.Constant(0))
+        told = [ast.Constant(node.lineno), value, ast.Constant(name), where]
+        return ast.Yield(ast.Call(ast.Name("_Passed", ast.Load()), told, []))
 
     def visit_Assign(self, node: ast.Assign) -> ast.AST:
         kind = _new_array(node)
@@ -139,6 +163,6 @@ def made(kernel: Kernel, check: bool) -> Made:
     function.body = [rewriter.visit(node) for node in function.body]
     notes = [x for name in pointers if check for x in _noted(name)]
     function.args.args += [ast.arg(x) for x in (*notes, *_EXTRA)]
-    scope = {**namespace(), "_within": _within}
+    scope = {**namespace(), "_within": _within, "_Passed": Passed}
     exec(compile(ast.fix_missing_locations(tree), where, "exec"), scope)
-    return Made(scope["kernel"], pointers, rewriter.waits, where, lines)
+    return Made(scope["kernel"], pointers, rewriter.waits, rewriter.warp, where, lines)

@@ -1,8 +1,7 @@
 """Runs the text of a kernel as Python, one thread after the other, and finds what it does wrong.
 
-The threads of a block go on from barrier to barrier, in a fixed order, in which a race would go unnoticed. So it is noted what
-each of them touches in its turn, and held against what others touched that nothing puts before or after it: threads of the same
-block since the last barrier, and all those of other blocks.
+The threads of a block go on from barrier to barrier, in a fixed order, in which a race would go unnoticed: see
+`simulated_races`.
 """
 
 from __future__ import annotations
@@ -14,93 +13,10 @@ from typing import Any
 import numpy as np
 
 from jitgrad.sweeps.cuda.kernel import Kernel
-from jitgrad.sweeps.cuda.simulated_text import Made, made
+from jitgrad.sweeps.cuda.simulated_races import Array, Memory, Race
+from jitgrad.sweeps.cuda.simulated_text import Made, Passed, made
 
 __all__ = ["Race", "run"]
-
-
-class Race(AssertionError):
-    """Two threads touch the same memory, one of them writes, and nothing says which comes first."""
-
-
-class Array:
-    """Memory by one name: the indices that the thread whose turn it is has read and written."""
-
-    __slots__ = ("name", "place", "reads", "size", "writes")
-
-    def __init__(self, name: str, size: int, place: Callable[[set[int]], set[int]] | None = None) -> None:
-        self.name, self.size = name, size
-        self.reads: list[int] = []
-        self.writes: list[int] = []
-        self.place = place  # which parts of the memory these are, where several arrays share it
-
-    def taken(self) -> tuple[set[int], set[int]]:
-        """What was noted, which is forgotten."""
-        read, written = set(self.reads), set(self.writes)
-        if (read and min(read) < 0) or (written and min(written) < 0):
-            raise IndexError
-        self.reads.clear()
-        self.writes.clear()
-        return (read, written) if self.place is None else (self.place(read), self.place(written))
-
-
-Touched = tuple[set[int], set[int]]
-"""What was read, and what was written."""
-
-
-class Memory:
-    """What was touched of some memory: by this block since its last barrier, by it before, by other blocks."""
-
-    __slots__ = ("arrays", "before", "others", "phase", "turns", "where")
-
-    def __init__(self, arrays: Sequence[Array]) -> None:
-        self.arrays = arrays
-        self.phase: Touched = (set(), set())
-        self.before: Touched = (set(), set())
-        self.others: Touched = (set(), set())
-        self.turns: list[tuple[int, int, Touched]] = []  # of which block and thread, to be told in an error
-
-    def end_turn(self, block: int, thread: int) -> None:
-        noted = [array.taken() for array in self.arrays if array.reads or array.writes]
-        if not noted:
-            return
-        reads, writes = (
-            noted[0] if len(noted) == 1 else (set().union(*[r for r, _ in noted]), set().union(*[w for _, w in noted]))
-        )
-        for touched in (self.phase, self.others):
-            read, written = touched
-            if not (writes.isdisjoint(written) and writes.isdisjoint(read) and reads.isdisjoint(written)):
-                both = (writes & written) or (writes & read) or (reads & written)
-                raise Race(self._told(block, thread, min(both), min(both) in writes, touched is self.others))
-        self.turns.append((block, thread, (reads, writes)))
-        self.phase[0].update(reads)
-        self.phase[1].update(writes)
-
-    def end_phase(self) -> None:
-        _move(self.phase, self.before)
-
-    def end_block(self) -> None:
-        _move(self.phase, self.before)
-        _move(self.before, self.others)
-
-    def _told(self, block: int, thread: int, at: int, writes: bool, far: bool) -> str:
-        names = " and ".join([f"`{array.name}`" for array in self.arrays])
-        what = f"element {at} of {names}" if len(self.arrays) == 1 else f"part {at} of the memory that is {names}"
-        for other_block, other, (read, written) in reversed(self.turns):
-            if (other_block != block) == far and (at in written or (writes and at in read)):
-                done = "wrote" if at in written else "read"
-                why = "blocks have no order" if far else "there is no barrier between"
-                return (
-                    f"{what}: thread {other} of block {other_block} {done} it, and thread {thread} of block {block} "
-                    f"{'writes' if writes else 'reads'} it, but {why}"
-                )
-        raise AssertionError("nobody touched it")
-
-
-def _move(source: Touched, target: Touched) -> None:
-    for part, all in zip(source, target):
-        all.update(part)
-        part.clear()
 
 
 class Watch:
@@ -146,9 +62,11 @@ class Watch:
         for array in self.private.values():
             array.taken()
 
-    def end_phase(self) -> None:
-        for memory in self.memories:
-            memory.end_phase()
+    def end(self, what: Callable[[Memory], None]) -> None:
+        """Of all memory that something ended, after which others come."""
+        if self.check:
+            for memory in self.memories:
+                what(memory)
 
     def end_block(self) -> None:
         self.shared.clear()
@@ -217,23 +135,56 @@ def _with_barriers(found: Made, given: list[Any], grid: int, watch: Watch) -> No
     block, size = watch.block, watch.kernel.block
     makers = watch.shared_array, watch.local_array
     threads = [found.function(*given, t, block, size, grid, *makers) for t in range(size)]
+    warp = found.warp or size
     lines: list[int] = [1]
     while any(lines):
         lines = []
-        for watch.thread, thread in enumerate(threads):
-            lines.append(next(thread, 0))
+        for first in range(0, size, warp):
+            lines += _to_barrier(threads[first : first + warp], first, found, watch)
+            watch.end(Memory.end_warp)
+        _refuse_apart("block", lines, 0, found)
+        watch.end(Memory.end_phase)
+
+
+def _to_barrier(threads: list[Any], first: int, found: Made, watch: Watch) -> list[int]:
+    """Let a warp go on to the next barrier of its block: the line of that for each thread, 0 where it has ended."""
+    answers: list[Any] = [None] * len(threads)
+    while True:
+        said: list[Any] = []
+        for k, thread in enumerate(threads):
+            watch.thread = first + k
+            said.append(_sent(thread, answers[k]))
             if watch.check:
                 watch.end_turn()
-        if len(set(lines)) > 1:
-            _tell_apart(lines, found)
-        if watch.check:
-            watch.end_phase()
+        passed = [x for x in said if isinstance(x, Passed)]
+        if not passed:
+            return said
+        _refuse_apart("warp", [x.line if isinstance(x, Passed) else x for x in said], first, found)
+        if len(threads) < found.warp:
+            raise RuntimeError(f"a warp of {len(threads)} threads, where line {passed[0].line} wants {found.warp}")
+        answers = [_from_other(passed, k) for k in range(len(threads))]
+        watch.end(Memory.end_turn_of_warp)
 
 
-def _tell_apart(lines: list[int], found: Made) -> None:
-    groups = [(line, [t for t, other in enumerate(lines) if other == line]) for line in sorted(set(lines))]
-    said = [f"threads {each} {f'wait at line {line}' if line else 'have ended'}" for line, each in groups]
-    raise RuntimeError(f"not all threads of the block get to the same barrier: {', '.join(said)}")
+def _sent(thread: Any, answer: Any) -> Any:
+    try:
+        return thread.send(answer)
+    except StopIteration:
+        return 0
+
+
+def _from_other(passed: list[Passed], k: int) -> Any:
+    """What thread k of a warp gets; its own value from beyond the end, as a device has it."""
+    way, where = passed[k].way, passed[k].where
+    other = k + where if way == "cuda.shfl_down_sync" else where
+    return passed[other if 0 <= other < len(passed) else k].value
+
+
+def _refuse_apart(what: str, lines: list[int], first: int, found: Made) -> None:
+    if len(set(lines)) > 1:
+        groups = [(line, [first + t for t, other in enumerate(lines) if other == line]) for line in sorted(set(lines))]
+        said = [f"threads {each} {f'wait at line {line}' if line else 'have ended'}" for line, each in groups]
+        raise RuntimeError(f"not all threads of the {what} get to the same barrier: {', '.join(said)}")
 
 
 def _poisoned(size: int, type: Any) -> np.ndarray:
