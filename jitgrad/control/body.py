@@ -19,6 +19,7 @@ from jitgrad.record.apply import Trace, apply, apply_traced, copied, current_tra
 from jitgrad.record.leaving import refuse_masked
 from jitgrad.record.trace import Number, example_of, first_of
 from jitgrad.record.weak import number
+from jitgrad.tape.device_array import device_among, placed_like
 from jitgrad.tape.handle import Handle, make
 from jitgrad.tape.row import Row, Several, beyond
 from jitgrad.tape.tape import Tape
@@ -70,12 +71,24 @@ class Tree(NamedTuple):
         given = iter(tensors)
         return unflatten(self.structure, iter([next(given) if leaf is COMPUTED else leaf for leaf in self.others]))
 
+    def placed(self, beside: Tensors) -> Tree:
+        """The numbers and arrays in it as tensors on the device of the tensors in it, or else of those `beside` it."""
+        array = device_among([x._value for x in (*self.tensors, *beside)])
+        if array is None:
+            return self
+        there = [x if isinstance(g, Tensor) else _placed(x, array) for x, g in zip(self.tensors, self.given)]
+        return self._replace(tensors=there)
+
     def same(self, other: Tree) -> bool:
         """Whether two trees are nested alike."""
         return self.structure == other.structure and self.others == other.others
 
     def __str__(self) -> str:
         return shown(self.structure)
+
+
+def _placed(x: Tensor, array: Any) -> Tensor:
+    return x if x._value is None else make(Tensor, placed_like(array, x._value), x._row)
 
 
 def _number(leaf: Any) -> Number | None:

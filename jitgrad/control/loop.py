@@ -39,7 +39,7 @@ from jitgrad.ops.shapes import Spec
 from jitgrad.passes.batch import Batch, Operands, replay
 from jitgrad.record.apply import apply, zeros
 from jitgrad.record.trace import constant_tensor
-from jitgrad.tape.device_array import DeviceArray, device_among, placed_like
+from jitgrad.tape.device_array import DeviceArray, copy_of, device_among, placed_like
 from jitgrad.tape.row import Row
 from jitgrad.tape.tape import Tape
 from jitgrad.tensors.tensor import wrap
@@ -123,7 +123,7 @@ def _run(
             if y is not None:
                 y[t] = o
         i += 1
-    return [*[c.copy() if isinstance(c, DeviceArray) else np.array(c)[()] for c in carry], *stacks, np.int64(i)]
+    return [*map(copy_of, carry), *stacks, np.int64(i)]
 
 
 def _plainly(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -68,7 +68,7 @@ def scan(
             final, ys = step.recorded(carry.tensors, over.tensors, n, reverse)
         return carry.filled(final), step.results.filled(ys)
 
-    return adapting(Tree.of(init, "init"), run)
+    return adapting(Tree.of(init, "init"), run, over.tensors)
 
 
 class _Step:
@@ -121,12 +121,12 @@ class _OtherDtype(Exception):
     """A step returned another dtype for an entry of the carry that began as a Python number."""
 
 
-def adapting(carry: Tree, run: Callable[[Tree], Any]) -> Any:
-    """`run(carry)`, the numbers in the carry in the dtypes that the steps return."""
+def adapting(carry: Tree, run: Callable[[Tree], Any], beside: Sequence[Any] = ()) -> Any:
+    """`run(carry)`, the numbers in the carry in the dtypes that the steps return, and where the tensors beside them are."""
     tried: set[tuple[int, np.dtype]] = set()
     while True:
         try:
-            return run(carry)
+            return run(carry.placed(beside))
         except _OtherDtype as found:
             k, dtype = found.args
             tensors, numbers = list(carry.tensors), list(carry.numbers)
@@ -139,7 +139,7 @@ def adapting(carry: Tree, run: Callable[[Tree], Any]) -> Any:
 
 def matching(found: Any, carry: Tree, before: list[Any], what: str) -> list[Any]:
     """The tensors of a carry that a step returned. Raises `TypeError` if they are not like those it got."""
-    after = Tree.of(found, f"the carry of {what}")
+    after = Tree.of(found, f"the carry of {what}").placed(before)
     if not after.same(carry):
         raise TypeError(f"{what}: the carry is nested as {carry}, and the function returned {after}: it must keep the nesting")
     out = []

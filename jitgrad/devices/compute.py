@@ -16,9 +16,12 @@ from typing import Any
 import numpy as np
 
 from jitgrad import dtypes
+from jitgrad.devices import layouts
+from jitgrad.devices.layouts import Order
 from jitgrad.devices.prepared import Prepared
 from jitgrad.ops.choosing import cast, where
-from jitgrad.ops.movement import expand
+from jitgrad.ops.movement import expand, permute
+from jitgrad.ops.shapes import Spec
 from jitgrad.ops.table import Op, infer, infer_several
 from jitgrad.passes.simplify import simplify
 from jitgrad.sweeps.cuda.calls import run_of
@@ -26,6 +29,7 @@ from jitgrad.sweeps.cuda.copies import copy_launch
 from jitgrad.sweeps.cuda.library import product, random
 from jitgrad.sweeps.cuda.library.launches import Operand, Scratch
 from jitgrad.sweeps.cuda.memory import Pool
+from jitgrad.sweeps.cuda.outputs import SPARE_ARRAYS
 from jitgrad.sweeps.cuda.program import Program, laid_like
 from jitgrad.sweeps.cuda.teams import Grid
 from jitgrad.tape.device_array import DeviceArray, whole
@@ -42,7 +46,7 @@ class Compute:
         self.driver, self.name = driver, name
         self.grid = Grid(driver.block, driver.blocks, driver.warp)
         self.pool = Pool(driver)
-        self._programs: OrderedDict[Any, Program] = OrderedDict()
+        self._programs: OrderedDict[Any, tuple[Program, Order | None]] = OrderedDict()
         self._flag: DeviceArray | None = None
         self._flag_used = False
         self._counted: dict[int, DeviceArray] = {}
@@ -57,7 +61,7 @@ class Compute:
         return whole(self, memory, tuple(shape), dtype)
 
     def from_host(self, array: np.ndarray) -> DeviceArray:
-        """A copy of an array of the host."""
+        """A copy of an array of the host, whose elements are in order."""
         out = self.empty(array.shape, array.dtype)
         if array.size:
             self.driver.upload(out.buffer.raw, 0, np.ascontiguousarray(array))
@@ -70,13 +74,15 @@ class Compute:
         return out
 
     def to_host(self, array: DeviceArray) -> np.ndarray:
-        """A copy in memory of the host."""
-        source = array if array.in_order else array.copy()
-        out = np.empty(array.shape, array.dtype)
+        """A copy in memory of the host, which lies as that array does."""
+        order = layouts.found_in(array)
+        there = array if order is None else array.transposed(order)
+        source = there if there.in_order else there.copy()
+        out = np.empty(there.shape, there.dtype)
         if out.size:
             self.driver.download(source.buffer.raw, source.offset * source.itemsize, out)
         self.check()
-        return out
+        return out if order is None else out.transpose(layouts.turned_back(order))
 
     def write(self, target: DeviceArray, source: Any) -> None:
         """Put values into the memory of an array; they are broadcast and converted."""
@@ -161,15 +167,18 @@ class Compute:
             _key(params),
             *[(x.shape, x.layout.strides, x.dtype) if isinstance(x, DeviceArray) else x.dtype for x in given],
         )
-        program = self._programs.get(key)
-        if program is None:
-            program = self._programs[key] = self._program(op, given, params)
+        found = self._programs.get(key)
+        if found is None:
+            found = self._programs[key] = self._program(op, given, params)
             if len(self._programs) > MOST_PROGRAMS:
                 self._programs.popitem(last=False)
         else:
             self._programs.move_to_end(key)
+        program, order = found
         results = program.run(*given)
-        return tuple(results) if op.several else results[0]
+        if op.several:
+            return tuple(results)
+        return results[0] if order is None else layouts.in_that_order(results[0], order)
 
     def prepare(self, tape: Tape, leaves: Sequence[Row], fixed: Sequence[bool] = (), row_by_row: bool = False) -> Prepared:
         """A tape ready to run; `fixed` says which leaves have the same value at every call."""
@@ -211,7 +220,7 @@ class Compute:
 
     def _given(self, op: Op, operands: Sequence[Any]) -> list[Any]:
         """The operands as arrays of the device, and numbers of the dtype that they have beside these."""
-        arrays = [self.from_host(x) if isinstance(x, np.ndarray) and x.ndim else x for x in operands]
+        arrays = [layouts.like_host(self, x) if isinstance(x, np.ndarray) and x.ndim else x for x in operands]
         for x in arrays:
             if isinstance(x, DeviceArray) and x.compute is not self:
                 raise RuntimeError(
@@ -229,23 +238,39 @@ class Compute:
         with np.errstate(all="ignore"):
             return _number(x) if dtype is None else np.asarray(x).astype(dtype)[()]
 
-    def _program(self, op: Op, given: Sequence[Any], params: dict[str, Any]) -> Program:
-        """The program of a tape of one row."""
+    def _program(self, op: Op, given: Sequence[Any], params: dict[str, Any]) -> tuple[Program, Order | None]:
+        """The program of a tape of one row, and the order of the dimensions that its result has in memory, if it is another."""
         leaves = [Leaf(x.shape, x.dtype, False) for x in given]
         rows: list[Row] = list(leaves)
         if op.elementwise:
             shape = np.broadcast_shapes(*[x.shape for x in given])
             rows = [r if r.shape == shape else Row(expand, (r,), {"shape": shape}, shape, r.dtype, False) for r in rows]
         if op.several:
+            order = None
             made = Several(op, tuple(rows), params, infer_several(op, rows, params), False)
             outputs = [made.item(k) for k in range(len(made.results))]
         else:
             spec = infer(op, rows, params)
-            outputs = [Row(op, tuple(rows), params, tuple(spec.shape), spec.dtype, False)]
+            order = layouts.order_of(op, given, params)
+            outputs = [_ordered(op, rows, params, spec, order)]
         tape = simplify(Tape(leaves, outputs), numpy=False)
         on_host = [leaf for leaf, x in zip(leaves, given) if not isinstance(x, DeviceArray)]
         laid = {leaf: laid_like(x) for leaf, x in zip(leaves, given) if isinstance(x, DeviceArray)}
-        return Program(self, tape, leaves, on_host, {leaf: part for leaf, part in laid.items() if part is not None})
+        laid_out: dict[Row, np.ndarray] = {leaf: part for leaf, part in laid.items() if part is not None}
+        return Program(self, tape, leaves, on_host, laid_out, spare=SPARE_ARRAYS if order is None else 0), order
+
+
+def _ordered(op: Op, rows: Sequence[Row], params: dict[str, Any], spec: Spec, order: Order | None) -> Row:
+    """The row of an operation, whose dimensions are taken in an order: what is elementwise is computed in it."""
+    if order is None or not op.elementwise:
+        row = Row(op, tuple(rows), params, tuple(spec.shape), spec.dtype, False)
+        return row if order is None else _permuted(row, order)
+    turned = tuple([_permuted(row, order) for row in rows])
+    return Row(op, turned, params, turned[0].shape, spec.dtype, False)
+
+
+def _permuted(row: Row, order: Order) -> Row:
+    return Row(permute, (row,), {"dims": order}, tuple([row.shape[d] for d in order]), row.dtype, False)
 
 
 def _kind(x: Any) -> Any:

@@ -15,6 +15,7 @@ import numpy as np
 
 from jitgrad.base.signals import importing
 from jitgrad.devices.device import Device
+from jitgrad.devices.layouts import like_host
 from jitgrad.tape.device_array import DeviceArray
 
 _current = threading.local()
@@ -93,7 +94,7 @@ def placed(value: Any, device: Any) -> Any:
         return value
     if value.__class__ is DeviceArray:
         value = value.to_host()
-    return value[()] if compute is None else compute.from_host(np.asarray(value))
+    return value[()] if compute is None else like_host(compute, np.asarray(value))
 
 
 def seed_all(seed: int) -> None:

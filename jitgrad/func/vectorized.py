@@ -19,6 +19,7 @@ from jitgrad.ops.movement import narrow
 from jitgrad.passes.batch import Batch, replay, spread
 from jitgrad.record.apply import apply, copied, current_trace, grad_mode
 from jitgrad.record.trace import example_of, first_of, lifting, memory_of
+from jitgrad.tape.device_array import placed_like
 from jitgrad.tape.handle import Handle, make
 from jitgrad.tape.row import Row
 from jitgrad.tensors.tensor import Tensor
@@ -183,8 +184,15 @@ def _run(
     computed = iter(replay(traced.tape, known, size))
     leaves = [next(computed) if out is COMPUTED else out for out in traced.outputs]
     dims = _out_dims(out_dims, traced)
-    results = [_result(leaf, dim, size) for leaf, dim in zip(leaves, dims)]
+    results = [_beside(mapped[0].value, _result(leaf, dim, size)) for leaf, dim in zip(leaves, dims)]
     return _apart(results, [x.value if isinstance(x, Batch) else x for x in known.values()]), dims, traced.structure
+
+
+def _beside(mapped: Any, x: Any) -> Any:
+    """A result where the examples are, also one that depends on none of them."""
+    if x is not None and x._value is not None and x._row is None:
+        x._value = placed_like(mapped._value, x._value)
+    return x
 
 
 def _apart(results: list[Any], known: Sequence[Any]) -> list[Any]:

@@ -241,7 +241,7 @@ def copied(x: Any) -> Any:
     if out._value is None:
         lie_in_order(out)
     elif not out._value.flags.c_contiguous:
-        out._value = np.ascontiguousarray(out._value)  # a clone keeps the order that its source has in memory
+        out._value = out._value.copy("C")  # a clone keeps the order that its source has in memory
     return out
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from jitgrad.base import signals
 from jitgrad.errors import LEAKED, TracedValueError
-from jitgrad.tape.device_array import DeviceArray, placed_like
+from jitgrad.tape.device_array import DeviceArray, copy_of, placed_like
 from jitgrad.tape.handle import Handle, make, own_memory, tensor
 from jitgrad.tape.row import CONST, LEAF, Leaf, Row, constant, reachable
 
@@ -240,7 +240,7 @@ class Trace:
             for key, (leaf, held) in list(trace.captured.items()):
                 shared = held is handle or (held._storage is not None and held._storage is handle._storage)
                 if shared and held._value is not None and not (trace.lifts and trace.comes_from_outside(held)):
-                    kept = make(held.__class__, _copied(held._value), held._row)
+                    kept = make(held.__class__, copy_of(held._value), held._row)
                     if trace.has_made(held):
                         trace.note_made(kept)
                     del trace.captured[key]
@@ -289,10 +289,6 @@ class Trace:
         row = constant(value)
         self.rows.add(row)
         return row
-
-
-def _copied(value: Any) -> Any:
-    return value.copy() if value.__class__ is DeviceArray else np.array(value)[()]
 
 
 def leaked(row: Row) -> str:

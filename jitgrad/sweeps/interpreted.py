@@ -6,12 +6,10 @@ from collections.abc import Callable, Sequence
 from math import prod
 from typing import Any
 
-import numpy as np
-
 from jitgrad.base.quiet import quietly
 from jitgrad.ops.choosing import alias, detach
 from jitgrad.ops.shapes import Spec
-from jitgrad.tape.device_array import DeviceArray
+from jitgrad.tape.device_array import copy_of
 from jitgrad.tape.row import CONST, Row, Several, results_read
 from jitgrad.tape.tape import Tape, with_tapes
 
@@ -73,10 +71,6 @@ def _into(ufunc: Any, operand: int) -> Callable:
     return run
 
 
-def _copied(value: Any) -> Any:
-    return value.copy() if isinstance(value, DeviceArray) else np.array(value)
-
-
 _SAME = (alias, detach)
 """Ops whose result is their operand itself."""
 
@@ -127,7 +121,7 @@ class Interpreter:
         for place, value in self._constants:
             env[place] = value
         self._sweep(env)
-        return [_copied(env[p]) if copies else env[p] for p, copies in self._results]
+        return [copy_of(env[p]) if copies else env[p] for p, copies in self._results]
 
     def _sweep(self, env: list[Any]) -> None:
         for run, reads, params, write, dead in self._steps:

@@ -112,6 +112,10 @@ class DeviceArray:
         given = shape[0] if len(shape) == 1 and isinstance(shape[0], tuple) else shape
         return TABLE["reshape"](self, shape=given)
 
+    def transposed(self, dims: tuple[int, ...]) -> DeviceArray:
+        """A view with the dimensions in another order."""
+        return TABLE["permute"](self, dims=dims)
+
     def copy(self, order: str = "C") -> DeviceArray:
         """A copy, whose elements are in order."""
         out = self.compute.empty(self.shape, self.dtype)
@@ -213,14 +217,21 @@ def _in_order(shape: tuple[int, ...]) -> np.ndarray:
     return stand_in(shape)
 
 
+def copy_of(value: Any) -> Any:
+    """An array with memory of its own, where it is; a number as it is."""
+    return value.copy() if value.__class__ is DeviceArray else np.array(value)[()]
+
+
 def device_among(values: Sequence[Any]) -> Any:
     """The first array on a device among some values; None if there is none."""
     return next((v for v in values if v.__class__ is DeviceArray), None)
 
 
 def placed_like(value: Any, array: Any) -> Any:
-    """An array or number of the host where `value` is: on its device, or as it is."""
-    return value.compute.from_host(np.asarray(array)) if value.__class__ is DeviceArray else array
+    """An array or number of the host where `value` is: on its device, or as it is; what is on a device stays there."""
+    if value.__class__ is not DeviceArray or array.__class__ is DeviceArray:
+        return array
+    return value.compute.from_host(np.asarray(array))
 
 
 def refuse_mixed(what: str, operands: Sequence[Any]) -> None:

@@ -24,7 +24,7 @@ from jitgrad.record.apply import append, apply, current_trace, grad_mode, lift
 from jitgrad.record.index import Step
 from jitgrad.record.memory import decide, look, views_of
 from jitgrad.record.trace import Trace, captured_here, leaked
-from jitgrad.tape.device_array import ARRAYS, DeviceArray, refuse_mixed
+from jitgrad.tape.device_array import ARRAYS, DeviceArray, copy_of, refuse_mixed
 from jitgrad.tape.handle import Handle, make, own_memory, requires
 from jitgrad.tape.row import LEAF, NOTHING, Leaf
 
@@ -356,7 +356,7 @@ def _take_into(trace: Trace, root: Any) -> None:
     if root._value is None or not alone or not trace.owns(root):
         return
     trace.before_change(root)
-    value = np.array(root._value)[()]
+    value = copy_of(root._value)
     same = root._row is None and trace.has_made(root)  # at every call
     row = trace.constant(value) if same else trace.capture(make(type(root), value, root._row))
     trace.owned.add(row)

@@ -223,3 +223,27 @@ def test_rows_short_and_long(n):
 
 def test_short_rows_pass_from_stage_to_stage_in_registers():
     assert "cuda.local.array(5, float64)" in jg.jit(lambda x: x.softmax(1)).source(jg.zeros(3, 5, device="cuda").double())
+
+
+def test_numbers_in_loops_and_results_that_depend_on_nothing_are_where_the_tensors_are():
+    x = jg.arange(6.0, device="cuda").reshape(3, 2)
+    count, ys = jg.scan(lambda c, r: (c + 1, r * c), 1, x)
+    assert count.is_cuda
+    assert (count.item(), ys.tolist()) == (4, [[0.0, 1.0], [4.0, 6.0], [12.0, 15.0]])
+    assert jg.fori_loop(0, 3, lambda i, c: c + x[i] * i.reshape(1), jg.zeros(2, device="cuda")).tolist() == [10.0, 13.0]
+    steps, y = jg.while_loop(lambda c: c[0] < 5, lambda c: (c[0] + 1, c[1] * 2), (0, jg.ones(2, device="cuda")))
+    assert (steps.is_cuda, steps.item(), y.tolist()) == (True, 5, [32.0, 32.0])
+    filled = jg.vmap(lambda v: v.clone().fill_(3.0))(x)
+    assert (filled.is_cuda, filled.tolist()) == (True, [[3.0, 3.0]] * 3)
+
+
+def test_a_tensor_of_outside_is_changed_under_vmap_at_an_index_on_the_device():
+    y = jg.zeros(3, 2, device="cuda")
+
+    def put(v):
+        z = y.clone()
+        z[jg.tensor([0], device="cuda")] = v
+        return z
+
+    got = jg.vmap(put)(jg.ones(2, 2, device="cuda"))
+    assert got.tolist() == [[[1.0, 1.0], [0.0, 0.0], [0.0, 0.0]]] * 2

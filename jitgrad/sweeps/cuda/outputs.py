@@ -42,7 +42,7 @@ def _output_of(row: Row, plan: Plan, leaves: Collection[Row]) -> Output:
     return Output(row, plan.owner(row) if mine else source, not mine)
 
 
-def fresh_arrays(compute: Any, row: Row) -> tuple[Callable[[], DeviceArray], deque[DeviceArray]]:
+def fresh_arrays(compute: Any, row: Row, spare: int = SPARE_ARRAYS) -> tuple[Callable[[], DeviceArray], deque[DeviceArray]]:
     """A function that gives an array for a row: one that nobody refers to any more, or a new one; and the arrays that it keeps.
 
     Each is out of the queue while it is looked at, so that two threads cannot find the same one unused. With several streams an
@@ -61,7 +61,7 @@ def fresh_arrays(compute: Any, row: Row) -> tuple[Callable[[], DeviceArray], deq
             if sys.getrefcount(array) == unused:
                 return array
         array = compute.empty(shape, dtype)
-        if len(queue) < SPARE_ARRAYS:
+        if len(queue) < spare:
             queue.append(array)
         return array
 

@@ -13,7 +13,7 @@ import numpy as np
 from jitgrad.dtypes import HALF
 from jitgrad.sweeps.cuda.emitter import steps_of
 from jitgrad.sweeps.cuda.memory import Memory
-from jitgrad.sweeps.cuda.outputs import Output, fresh_arrays, outputs_of
+from jitgrad.sweeps.cuda.outputs import SPARE_ARRAYS, Output, fresh_arrays, outputs_of
 from jitgrad.sweeps.cuda.replay import Replay
 from jitgrad.sweeps.cuda.text import Launch, Scratch
 from jitgrad.sweeps.plan.recompute import recompute
@@ -53,7 +53,8 @@ class Workspace:
 class Program:
     """`run(values)` gives the values of the outputs for those of the leaves: arrays of the device, numbers for what is `on_host`.
 
-    `laid` has stand-ins for leaves whose elements are not in order; those of the others are.
+    `laid` has stand-ins for leaves whose elements are not in order; those of the others are. `spare` is how many arrays are kept
+    for each output, to be used again once nobody refers to them: 0 if their memory is handed on without them.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class Program:
         leaves: Sequence[Row],
         on_host: Collection[Row] = (),
         laid: Mapping[Row, np.ndarray] = MappingProxyType({}),
+        spare: int = SPARE_ARRAYS,
     ) -> None:
         self.compute, self.leaves, self.on_host, self.laid = compute, list(leaves), frozenset(on_host), laid
         self.tape = tape = with_outputs_apart(tape)
@@ -73,7 +75,7 @@ class Program:
         self.steps = self._steps()
         self.constants = {row: compute.kept_from_host(np.asarray(row.params["value"])) for row in self._constants()}
         self._spare: dict[Any, list[Workspace]] = defaultdict(list)
-        self._arrays = [fresh_arrays(compute, out.row) for out in self.outputs]
+        self._arrays = [fresh_arrays(compute, out.row, spare) for out in self.outputs]
         self._looks_up = any(isinstance(step, Call) and step.row.op.indexed for step in self.steps)
         self.replay = Replay(self) if all(self._repeats(step) for step in self.steps) else None
 
