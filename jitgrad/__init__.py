@@ -38,7 +38,7 @@ __version__ = VERSION
 inf, nan, pi, e = float("inf"), float("nan"), 3.141592653589793, 2.718281828459045
 
 globals().update({name: dtypes.by_name(name) for name in dtypes.names()})
-globals().update(functions.FUNCTIONS | functions.CREATION | functions.LOSSES)
+globals().update(functions.FUNCTIONS | functions.CREATION)
 
 
 # What many programs do without is imported when it is first asked for.
@@ -47,10 +47,11 @@ _LATER = {
     "jitgrad.func.elementwise": ("elementwise", "from_njit"),
     "jitgrad.native.loading": ("load_compiled",),
 }
+_MODULES = ("fft", "nn", "special", "testing")
 _HOME = {name: module for module, names in _LATER.items() for name in names}
 
 _offered = [name for name, value in globals().items() if name[0] != "_" and not isinstance(value, type(_checkout))]
-__all__ = sorted({*_offered, "autograd", "cuda", "errors", "func", "linalg", "testing", "bfloat16", *_HOME} - {"VERSION"})
+__all__ = sorted({*_offered, "autograd", "cuda", "errors", "func", "linalg", "bfloat16", *_MODULES, *_HOME} - {"VERSION"})
 
 
 def __dir__() -> list[str]:
@@ -64,9 +65,10 @@ def __getattr__(name: str) -> object:
         with _importing(_HOME[name]):  # signal handlers wait meanwhile: they may want it too
             found = globals()[name] = getattr(importlib.import_module(_HOME[name]), name)
         return found
+    if name in _MODULES:
+        with _importing(f"jitgrad.{name}"):
+            return importlib.import_module(f"jitgrad.{name}")
     import difflib  # here, since it takes a quarter of the time of importing all the rest
 
-    if name == "testing":
-        return importlib.import_module("jitgrad.testing")
     near = difflib.get_close_matches(name, __all__, 3)
     raise AttributeError(f"jitgrad.{name} is not available{': there is ' + ', '.join(near) if near else ''}", name=name)

@@ -12,10 +12,13 @@ from jitgrad import autograd as autograd
 from jitgrad import cuda as cuda
 from jitgrad import dtypes as dtypes
 from jitgrad import errors as errors
+from jitgrad import fft as fft
 from jitgrad import func as func
 from jitgrad import functions as functions
 from jitgrad import linalg as linalg
+from jitgrad import nn as nn
 from jitgrad import ops as ops
+from jitgrad import special as special
 from jitgrad import testing as testing
 from jitgrad.autograd.modes import enable_grad as enable_grad
 from jitgrad.autograd.modes import is_grad_enabled as is_grad_enabled

@@ -1,4 +1,4 @@
-"""Linear algebra, by the names of `torch.linalg`. What each function is stands in the op table."""
+"""Linear algebra, by the names of `torch.linalg`. What each function is stands in the op table and in `functions`."""
 
 from jitgrad.functions import NAMESPACES
 

@@ -50,8 +50,12 @@ def stubs() -> dict[Path, str]:
         HERE / "tensors" / "declared.pyi": _methods(),
         HERE / "tensors" / "return_types.pyi": _results(),
         Path(str(kernels.__file__)).with_suffix(".pyi"): _kernels(),
-        **{HERE / f"{name}.pyi": _namespace(name, made) for name, made in functions.NAMESPACES.items()},
+        **{_file(name): _namespace(name, made) for name, made in functions.NAMESPACES.items()},
     }
+
+
+def _file(namespace: str) -> Path:
+    return HERE.joinpath(*namespace.split(".")).with_suffix(".pyi")
 
 
 def _face() -> str:
@@ -65,8 +69,9 @@ def _face() -> str:
     ]
     handed += [(module, name) for name, module in vars(jg)["_HOME"].items()]
     imports = [f"from {module} import {name} as {name}" for module, name in handed if not name.startswith("_")]
-    imports += ["from jitgrad import testing as testing", _RESULTS, "from jitgrad.dtypes import DType as DType"]
-    made = functions.FUNCTIONS | functions.CREATION | functions.LOSSES
+    imports += [f"from jitgrad import {name} as {name}" for name in vars(jg)["_MODULES"]]
+    imports += [_RESULTS, "from jitgrad.dtypes import DType as DType"]
+    made = functions.FUNCTIONS | functions.CREATION
     numbers = [f"{name}: _float" for name in ("inf", "nan", "pi", "e")]
     dtypes = [f"{name}: DType" for name in sorted({*jg.dtypes.names(), "bfloat16"})]
     return "\n".join(

@@ -12,19 +12,10 @@ from collections.abc import Callable
 from typing import Any
 
 from jitgrad.eager import operations as large  # noqa: F401  it says how hot rows run, which the methods take over
-from jitgrad.functions import (
-    comparing,
-    converting,
-    creation,
-    data,
-    indexing,
-    losses,
-    numeric,
-    numpy_names,
-    shaping,
-)
+from jitgrad.functions import converting, creation, data, numeric, numpy_names, shaping
 from jitgrad.functions.bind import bound
 from jitgrad.functions.face import face, face_of
+from jitgrad.functions.homes import HOMES
 from jitgrad.functions.operands import accepting_arrays, taken
 from jitgrad.ops import TABLE, arithmetic, choosing
 from jitgrad.ops.special_functions import digamma, trigamma
@@ -85,33 +76,59 @@ def polygamma(n: int, input: Tensor) -> Tensor:
     return apply(polygamma_row, (input,), {"n": n}) if n > 1 else apply((digamma, trigamma)[n], (input,))
 
 
-NAMESPACES: dict[str, dict[str, Callable]] = {"linalg": {}}
-"""The functions of rows that users find elsewhere than at the top."""
+NAMESPACES: dict[str, dict[str, Callable]] = {home: {} for home in HOMES if home}
+"""The functions that users find elsewhere than at the top, by namespace and name."""
+
+
+def _at_top(names: tuple[str, ...]) -> list[str]:
+    return [name for name in names if "." not in name]
+
+
+def _offer(name: str, function: Callable) -> None:
+    """Put a function where users find it; the name may begin with a namespace."""
+    home, _, own = name.rpartition(".")
+    (NAMESPACES[home] if home else FUNCTIONS)[own] = function
+
 
 for _op in TABLE.values():
     if not _op.internal and not _op.variadic:
-        _home = NAMESPACES[_op.namespace] if _op.namespace else FUNCTIONS
-        _home[_op.name] = bound(_op, accepting_arrays)
-        for _name in _op.aliases:
-            FUNCTIONS[_name] = _home[_op.name] if _op.namespace else bound(_op, accepting_arrays)
+        _function = bound(_op, accepting_arrays)
+        for _name in (f"{_op.namespace}.{_op.name}".lstrip("."), *_op.aliases):
+            _offer(_name, _function if _op.namespace or "." in _name else bound(_op, accepting_arrays))
 FUNCTIONS["polygamma"] = checked(polygamma)
-WRITTEN = {name: f for module in (numeric, shaping, indexing, comparing) for name, f in _own(module).items()}
-"""The functions that are written by hand: what is stated of them is in their `Face`."""
+WRITTEN: dict[str, Callable] = {}
+"""The functions at the top, or methods, that are written by hand, without what is put around them."""
 
-FUNCTIONS |= {name: f if face_of(f).bare else _public(f) for name, f in WRITTEN.items()}
-for _name, _function in list(WRITTEN.items()):
-    for _alias in face_of(_function).aliases:
-        WRITTEN[_alias], FUNCTIONS[_alias] = _function, FUNCTIONS[_name]
+_METHODS: dict[str, Callable] = {}
+
+
+def _offer_written(home: str, name: str, function: Callable) -> None:
+    fact = face_of(function, home)
+    public = function if fact.bare else _public(function)
+    names = [*([f"{home}.{name}"] if home else []), *([name] if fact.top else []), *fact.aliases]
+    for each in names:
+        _offer(each, public)
+    for each in {name, *fact.aliases}:
+        if "." not in each and (fact.top or fact.method):
+            WRITTEN[each] = function
+        if "." not in each and fact.method:
+            _METHODS[each] = public
+
+
+for _home, _modules in HOMES.items():
+    for _module in _modules:
+        for _name, _function in _own(_module).items():
+            _offer_written(_home, _name, _function)
 NUMPY |= numpy_names.NUMPY
 
-for _name, _function in FUNCTIONS.items():
-    if face_of(WRITTEN.get(_name, _function)).method:
-        setattr(Tensor, _name, _function)
+_METHODS |= {name: function for name, function in FUNCTIONS.items() if name not in WRITTEN and face_of(function).method}
+for _name, _function in _METHODS.items():
+    setattr(Tensor, _name, _function)
 
 for _op in TABLE.values():
     if not _op.elementwise or _op.prepare is not None or not _op.method:
         continue
-    for _name in {_op.name, *_op.aliases} - WRITTEN.keys():
+    for _name in {_op.name, *_at_top(_op.aliases)} - WRITTEN.keys():
         if _op.result == "integer":  # has no quick way: that is for floats
             setattr(Tensor, _name, FUNCTIONS[_name])
         elif len(_op.inputs) == 1:
@@ -216,9 +233,9 @@ def _inplace(name: str, function: Callable) -> Callable:
     return method
 
 
-_CHANGING = [name for op in TABLE.values() if op.inplace for name in (op.name, *op.aliases)]
+_CHANGING = [name for op in TABLE.values() if op.inplace for name in (op.name, *_at_top(op.aliases))]
 _CHANGING += [name for name, f in WRITTEN.items() if face_of(f).inplace]
-_ATTACHED |= {name + "_": _inplace(name, FUNCTIONS[name]) for name in _CHANGING}
+_ATTACHED |= {name + "_": _inplace(name, _METHODS.get(name) or FUNCTIONS[name]) for name in _CHANGING}
 
 
 def _assignment(name: str, function: Callable, plain: Callable) -> Callable:
@@ -260,6 +277,5 @@ for _named in (_where, _polygamma_method):
 for _name, _attribute in _ATTACHED.items():
     setattr(Tensor, _name, _attribute)
 
-LOSSES = {name: _public(f) for name, f in _own(losses).items()}
 CREATION = {name: _public(f) if inspect.isfunction(f) else f for name, f in converting.FUNCTIONS.items()}
 CREATION |= _own(data) | _own(creation)

@@ -7,10 +7,14 @@ from typing import Any, NamedTuple
 
 
 class Face(NamedTuple):
-    """How a function comes to users."""
+    """How a function comes to users. Functions of a namespace (see `homes`) are at the top, or methods, only where that is said.
+
+    An alias with a dot is a full name, "special.expit"; one without is at the top.
+    """
 
     aliases: tuple[str, ...] = ()
-    method: bool = True  # whether tensors have it, with the tensor first
+    top: bool | None = None  # whether it is at the top
+    method: bool | None = None  # whether tensors have it, with the tensor first
     inplace: bool = False  # whether they have it with an underscore, too
     bare: bool = False  # whether it is called as it is: one more call of Python would be a tenth of what it takes
 
@@ -25,9 +29,11 @@ def face(*aliases: str, **facts: Any) -> Callable[[Callable], Callable]:
     return stated
 
 
-def face_of(function: Callable) -> Face:
-    """What is stated, or what holds for most."""
-    return function.__dict__.get("face", _PLAIN)
+def face_of(function: Callable, home: str = "") -> Face:
+    """What is stated, or what holds for most of a namespace."""
+    found = function.__dict__.get("face", _PLAIN)
+    top, method = (not home if fact is None else fact for fact in (found.top, found.method))
+    return found._replace(top=top, method=method)
 
 
 _PLAIN = Face()

@@ -301,7 +301,7 @@ def test_every_row_is_a_function_and_a_method() -> None:
         if op.internal or name in ("cast", "pad"):
             continue
         assert callable(getattr(getattr(jg, op.namespace) if op.namespace else jg, name)), name
-        for alias in (*([] if op.namespace else [name]), *op.aliases):
+        for alias in (*([] if op.namespace else [name]), *[a for a in op.aliases if "." not in a]):
             assert callable(getattr(jg, alias)), alias
             assert getattr(jg, alias).__doc__
             if name not in ("cat", "where"):

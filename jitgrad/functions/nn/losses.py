@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from jitgrad.functions.bind import bound
+from jitgrad.functions.face import face
 from jitgrad.functions.indexing import gather
 from jitgrad.functions.shaping import unsqueeze
 from jitgrad.ops import TABLE, activations, choosing
@@ -29,6 +30,7 @@ def _of_one_shape(name: str, input: Tensor, target: Tensor) -> None:
         )
 
 
+@face(top=True)
 @in_single
 def mse_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
     """The squared difference of two tensors of equal shape."""
@@ -36,6 +38,7 @@ def mse_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
     return _reduced((input - target) ** 2, reduction)
 
 
+@face(top=True)
 @in_single
 def binary_cross_entropy(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
     """-(t log p + (1 - t) log(1 - p)) of probabilities `input`; logarithms are bounded below by -100, as in PyTorch.
@@ -51,6 +54,7 @@ def binary_cross_entropy(input: Tensor, target: Tensor, reduction: str = "mean")
     return _reduced(apply(activations.binary_cross_entropy, (input, target)), reduction)
 
 
+@face(top=True)
 @in_single
 def binary_cross_entropy_with_logits(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
     """`binary_cross_entropy` of sigmoid(input), exact for large inputs."""
@@ -58,6 +62,7 @@ def binary_cross_entropy_with_logits(input: Tensor, target: Tensor, reduction: s
     return _reduced(apply(activations.binary_cross_entropy_with_logits, (input, target)), reduction)
 
 
+@face(top=True)
 @in_single
 def nll_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
     """Minus the log-probability of the class in `target` (int64).
@@ -76,6 +81,7 @@ def nll_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
     return _reduced(-gather(input, classes, unsqueeze(target, classes)).squeeze(classes), reduction)
 
 
+@face(top=True)
 @in_single
 def cross_entropy(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
     """`nll_loss` of log_softmax(input), for logits and classes of the same shapes."""

@@ -1,0 +1,1 @@
+"""Elementwise functions that are written in others."""

@@ -1,0 +1,1 @@
+"""Fourier transforms, by the names of `torch.fft`."""

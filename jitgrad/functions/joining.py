@@ -1,0 +1,1 @@
+"""Tensors put together and taken apart: stacks, tiles, grids."""

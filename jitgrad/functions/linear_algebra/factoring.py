@@ -1,0 +1,1 @@
+"""Factorisations of matrices, eigenvalues and singular values."""

@@ -1,0 +1,1 @@
+"""Dropout: parts that are set to zero by chance."""

@@ -1,0 +1,1 @@
+"""Linear layers, embeddings, distances."""

@@ -1,0 +1,1 @@
+"""Normalisation over dimensions, batches and groups."""

@@ -1,0 +1,1 @@
+"""Images made larger, smaller, or looked at elsewhere."""

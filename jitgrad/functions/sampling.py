@@ -1,0 +1,1 @@
+"""Random numbers of given distributions."""

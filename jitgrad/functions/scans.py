@@ -1,0 +1,1 @@
+"""Functions along a dimension whose elements depend on all before: cumulative sums, products, extremes."""

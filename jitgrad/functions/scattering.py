@@ -1,0 +1,1 @@
+"""Values written to, and read from, places that are given as indices."""

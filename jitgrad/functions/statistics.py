@@ -1,0 +1,1 @@
+"""Statistics: sums and means without nan, medians and quantiles, variances, histograms."""

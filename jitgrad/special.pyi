@@ -1,0 +1,14 @@
+"""What type checkers see of `jitgrad.special`. Written by `python -m jitgrad.cli.stubs`."""
+
+from builtins import float as _float
+from typing import Any
+
+import numpy as np
+
+from jitgrad.tensors import return_types as _return_types
+from jitgrad.tensors.tensor import Tensor
+
+Operand = Tensor | np.ndarray[Any, Any] | np.generic | _float
+"""What an operation takes: a tensor, an array, a number."""
+
+
