@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 
-from jitgrad.tensors import return_types as _return_types
 from jitgrad.tensors.tensor import Tensor
 
 Operand = Tensor | np.ndarray[Any, Any] | np.generic | _float

@@ -99,7 +99,7 @@ def _namespace(name: str, made: dict[str, Any]) -> str:
     head = _HEAD.format(what=f"What type checkers see of `jitgrad.{name}`.", imports=_IMPORTS)
     lines = [*head.split("\n"), *[_function(name, f) for name, f in sorted(made.items())], ""]
     used = {word for line in lines for word in re.findall(r"\w+", line.partition(" import ")[0])}
-    unused = {"_bool", "_int", "Sequence"} - used
+    unused = {"_bool", "_int", "Sequence", "_return_types"} - used
     return "\n".join([line for line in lines if line.split(" ")[-1] not in unused or not line.startswith("from ")])
 
 
