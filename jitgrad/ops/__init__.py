@@ -20,6 +20,7 @@ from jitgrad.ops import (
     special_functions,
     table,
     trigonometric,
+    windows,
 )
 from jitgrad.ops.table import TABLE, Op, rows
 
@@ -40,4 +41,5 @@ __all__ = [
     "special_functions",
     "table",
     "trigonometric",
+    "windows",
 ]
