@@ -6,10 +6,17 @@ import sys
 import threading
 
 import numpy as np
+import pytest
 
 import jitgrad as jg
 from jitgrad.sweeps.cuda.outputs import SPARE_ARRAYS, Fresh
 from jitgrad.tape.row import Leaf
+
+
+@pytest.fixture(autouse=True)
+def one_stream(gpu, monkeypatch):
+    """Other tests may have used several."""
+    monkeypatch.setattr(gpu.pool, "streams", 1)
 
 
 def fresh(compute, *shapes):
@@ -56,7 +63,7 @@ def test_nothing_comes_back_where_there_are_several_streams(gpu, monkeypatch):
     known = outputs.arrays()[0].address
     monkeypatch.setattr(gpu.pool, "streams", 2)
     assert not {id(a) for a in outputs.arrays()} & {id(kept[0]) for kept in outputs._sets}
-    monkeypatch.undo()
+    monkeypatch.setattr(gpu.pool, "streams", 1)
     assert outputs.arrays()[0].address == known
 
 
