@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from jitgrad import dtypes
+from jitgrad.base.signals import importing
 from jitgrad.devices.cuda import compute_of, seed_all
 from jitgrad.devices.moving import made_on
 from jitgrad.errors import TracedValueError
@@ -22,7 +23,8 @@ from jitgrad.record.trace import made_here
 from jitgrad.tape.handle import Handle
 from jitgrad.tensors.tensor import Tensor, wrap
 
-_random = np.random.default_rng()
+_seeded: np.random.Generator | None = None
+"""What draws since `manual_seed` was called, if it was."""
 
 
 def _size(what: str, n: Any) -> int:
@@ -158,14 +160,22 @@ def eye(n: int, m: int | None = None, *, dtype: Any = None, device: Any = None, 
 def manual_seed(seed: int) -> np.random.Generator:
     """Start the random numbers anew from `seed`, those of GPUs too. They are NumPy's PCG64 and not the ones that PyTorch draws; a
     GPU has numbers of its own (Philox), which are the same on every GPU."""
-    global _random
+    global _seeded
     if not isinstance(seed, (int, float, np.number)):
         raise TypeError(f"manual_seed takes an int, not {type(seed).__name__}")
     if seed != seed or seed in (np.inf, -np.inf):
         raise ValueError(f"manual_seed takes an int, not {seed}")
-    _random = np.random.default_rng(int(seed) % 2**64)
+    _seeded = _generator(int(seed) % 2**64)
     seed_all(int(seed))
-    return _random
+    return _seeded
+
+
+def _generator(*seed: int) -> np.random.Generator:
+    with importing("numpy.random"):  # here, since it takes as long as a quarter of all the rest
+        return np.random.default_rng(*seed)
+
+
+_unseeded = functools.cache(_generator)
 
 
 def _drawing(function: Callable) -> Callable:
@@ -180,7 +190,9 @@ def _drawing(function: Callable) -> Callable:
 
 
 def _draw(generator: np.random.Generator | None) -> np.random.Generator:
-    return _random if generator is None else generator
+    if generator is not None:
+        return generator
+    return _seeded if _seeded is not None else _unseeded()
 
 
 def _gpu(device: Any, generator: Any) -> Any:

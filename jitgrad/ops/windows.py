@@ -69,12 +69,13 @@ def _overlapped(x: np.ndarray, length: int, dim: int, step: int, dilation: int) 
 
 def _added_up(x: Any, length: int, dim: int, step: int, dilation: int) -> Any:
     """The same in rows that machine code has: one addition for each place in a window. It adds no bools."""
-    if x.dtype == np.bool_:
+    dtype = getattr(x, "_held", x).dtype
+    if dtype == np.bool_:
         return overlapped(x, length=length, dim=dim, step=step, dilation=dilation)
     shape = (*x.shape[:dim], length, *x.shape[dim + 1 : -1])
     if not x.shape[dim]:
-        return np.zeros(shape, x.dtype)
-    out: Any = np.broadcast_to(np.zeros((), x.dtype), shape)
+        return np.zeros(shape, dtype)
+    out: Any = np.broadcast_to(np.zeros((), dtype), shape)
     count, lead = x.shape[dim], (slice(None),) * dim
     for k in range(x.shape[-1]):
         start = k * dilation
