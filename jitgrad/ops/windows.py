@@ -11,9 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
+from jitgrad.ops.choosing import cast, ne
 from jitgrad.ops.indexing import getitem, index_add
 from jitgrad.ops.shapes import Spec
 from jitgrad.ops.table import linear, register
+
+COUNT = np.dtype(np.int32)
 
 
 def windows_of(x: np.ndarray, dim: int, size: int, step: int, dilation: int) -> np.ndarray:
@@ -68,10 +71,10 @@ def _overlapped(x: np.ndarray, length: int, dim: int, step: int, dilation: int) 
 
 
 def _added_up(x: Any, length: int, dim: int, step: int, dilation: int) -> Any:
-    """The same in rows that machine code has: one addition for each place in a window. It adds no bools."""
+    """The same in rows that machine code has: one addition for each place in a window. Bools are counted."""
     dtype = getattr(x, "_held", x).dtype
     if dtype == np.bool_:
-        return overlapped(x, length=length, dim=dim, step=step, dilation=dilation)
+        return ne(_added_up(cast(x, dtype=COUNT), length, dim, step, dilation), 0)
     shape = (*x.shape[:dim], length, *x.shape[dim + 1 : -1])
     if not x.shape[dim]:
         return np.zeros(shape, dtype)
