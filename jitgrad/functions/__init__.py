@@ -28,6 +28,7 @@ from jitgrad.record.quick import is_operand, quick_binary, quick_one, quick_refl
 from jitgrad.record.weak import are_numbers, number, operate
 from jitgrad.tensors.inplace import overwrite
 from jitgrad.tensors.numpy_protocols import FUNCTIONS, NUMPY
+from jitgrad.tensors.out import into
 from jitgrad.tensors.tensor import Tensor
 
 
@@ -40,7 +41,7 @@ def _own(module: Any) -> dict[str, Callable]:
     }
 
 
-def _public(function: Callable) -> Callable:
+def _public(function: Callable, home: str = "") -> Callable:
     """The function, with NumPy's `axis` and `keepdims` accepted if it has a `dim`, arrays and numbers where it takes tensors
     (under `jit` they are tensors, so they are here), and errors told as `checked` tells them."""
     names, kinds = function.__code__.co_varnames, function.__annotations__
@@ -49,8 +50,13 @@ def _public(function: Callable) -> Callable:
 
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
-        if kwargs and renames:
-            kwargs = {_NUMPYS.get(name, name): value for name, value in kwargs.items()}
+        if kwargs:
+            if "out" in kwargs and "out" not in names:
+                out = kwargs.pop("out")
+                found = call(*args, **kwargs)
+                return found if out is None else into(out, found, function.__name__)
+            if renames:
+                kwargs = {_NUMPYS.get(name, name): value for name, value in kwargs.items()}
         try:
             for x in args[:count]:
                 if x.__class__ is not Tensor:
@@ -60,6 +66,7 @@ def _public(function: Callable) -> Callable:
         except RAW as error:
             raise told(function, error, args, kwargs) from (None if is_meant(error) else error)
 
+    call.__dict__["takes_out"] = "out" not in names and home != "nn.functional"
     return call
 
 
@@ -104,7 +111,7 @@ _METHODS: dict[str, Callable] = {}
 
 def _offer_written(home: str, name: str, function: Callable) -> None:
     fact = face_of(function, home)
-    public = function if fact.bare else _public(function)
+    public = function if fact.bare else _public(function, home)
     names = [*([f"{home}.{name}"] if home else []), *([name] if fact.top else []), *fact.aliases]
     for each in names:
         _offer(each, public)

@@ -43,6 +43,7 @@ def _signature(inputs: tuple[str, ...], prepare: Callable | None, takes_dtype: b
     if prepare is not None:
         given = list(inspect.signature(prepare).parameters.values())
         found += [parameter.replace(annotation=Parameter.empty) for parameter in given[len(inputs) :]]
-    if takes_dtype and found[-1].kind is Parameter.POSITIONAL_OR_KEYWORD:
-        found.append(Parameter("dtype", Parameter.KEYWORD_ONLY, default=None))
+    if found[-1].kind is Parameter.POSITIONAL_OR_KEYWORD:
+        further = ("dtype", "out") if takes_dtype else ("out",)
+        found += [Parameter(name, Parameter.KEYWORD_ONLY, default=None) for name in further]
     return Signature(found, return_annotation=result)

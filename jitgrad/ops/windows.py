@@ -13,6 +13,7 @@ from numpy.lib.stride_tricks import as_strided
 
 from jitgrad.ops.choosing import cast, ne
 from jitgrad.ops.indexing import getitem, index_add
+from jitgrad.ops.movement import expand, sum
 from jitgrad.ops.shapes import Spec
 from jitgrad.ops.table import linear, register
 
@@ -76,8 +77,8 @@ def _added_up(x: Any, length: int, dim: int, step: int, dilation: int) -> Any:
     if dtype == np.bool_:
         return ne(_added_up(cast(x, dtype=COUNT), length, dim, step, dilation), 0)
     shape = (*x.shape[:dim], length, *x.shape[dim + 1 : -1])
-    if not x.shape[dim]:
-        return np.zeros(shape, dtype)
+    if 0 in (x.shape[dim], x.shape[-1]):  # zeros, as a sum of nothing
+        return expand(sum(x, dim=tuple(range(len(x.shape))), keepdim=False), shape=shape)
     out: Any = np.broadcast_to(np.zeros((), dtype), shape)
     count, lead = x.shape[dim], (slice(None),) * dim
     for k in range(x.shape[-1]):

@@ -61,7 +61,7 @@ def overwrite(target: Any, new: Any, name: str) -> Any:
 
 def rebind(target: Any, source: Any) -> None:
     """Make `target` look at the memory of `source`; what it looked at before, and its views, stay as they are."""
-    _before_change(target)
+    before_change(target)
     storage = own_memory(source)
     for view in [] if target._storage is None else target._storage.living():
         if view._view is not None and view._view[0] is target:
@@ -151,7 +151,7 @@ def assign(target: Any, steps: Sequence[Step], value: Any) -> None:
         overwrite(target, new, "setitem")
         return
     storage = own_memory(target)
-    _before_change(target)
+    before_change(target)
     place = target._value
     writable(place, "setitem")
     if place.__class__ is DeviceArray or steps[-1].arrays:
@@ -245,7 +245,7 @@ def _fitted(target: Any, new: Any, name: str) -> Any:
 
 def _write(target: Any, new: Any, name: str) -> None:
     value = new._value
-    _before_change(target)
+    before_change(target)
     alone = target._storage is None and not (isinstance(value, ARRAYS) and value.base is not None)
     alone = alone and (value.__class__ is DeviceArray) == (target._value.__class__ is DeviceArray)
     if alone and value.strides == target._value.strides:
@@ -258,7 +258,8 @@ def _write(target: Any, new: Any, name: str) -> None:
     target._value[...] = value
 
 
-def _before_change(target: Any) -> None:
+def before_change(target: Any) -> None:
+    """Tell the trace that records, if there is one, of a change in place."""
     trace = current_trace.get()
     if trace is not None:
         trace.before_change(target)
