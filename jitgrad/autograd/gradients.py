@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from jitgrad.devices.moving import beside
 from jitgrad.eager.backward import entries, look_up, note, seeded
 from jitgrad.errors import TracedValueError
 from jitgrad.ops.choosing import cast, detach
@@ -48,6 +49,8 @@ def seed(output: Any, gradient: Any) -> Any:
         raise RuntimeError(
             f"gradient has shape {list(given.shape)}, and the output that it belongs to has {list(shape)}: they must be equal"
         )
+    if isinstance(gradient, Handle):
+        gradient = beside("gradient", gradient, output)
     return gradient if given.dtype == dtype else cast(gradient, dtype=dtype)
 
 
@@ -135,7 +138,7 @@ def _backward_of_one(output: Any, gradient: Any, retain: bool | None) -> None:
     """The usual case: one outcome, all leaves. A structure that is hot has an entry, others are noted."""
     row = output._row
     seed = None if gradient is None else gradient._value
-    on_host = output._value is not None and output._value.__class__ is not DeviceArray
+    on_host = output._value is not None and DeviceArray not in (output._value.__class__, seed.__class__)
     if row is None or not row.requires or not on_host or (gradient is not None and seed is None):
         return _backward(output, gradient, retain, False, None)
     found = (entries if seed is None else seeded).get(row.op)

@@ -10,7 +10,8 @@ from jitgrad.errors import TracedValueError
 from jitgrad.ops.shapes import Spec
 from jitgrad.ops.table import Op
 from jitgrad.record.apply import apply
-from jitgrad.record.trace import current_trace
+from jitgrad.record.trace import comes_later, current_trace
+from jitgrad.tape.device_array import DeviceArray, device_of, refuse_elsewhere
 
 MOVE: Op = Op(
     lambda x, device, source: placed(x, device),
@@ -43,6 +44,17 @@ def moved(x: Any, device: Any) -> Any:
             "bring the arguments or the results to another one outside"
         )
     return apply(MOVE, (x,), {"device": str(there), "source": str(here)})
+
+
+def beside(what: str, x: Any, owner: Any) -> Any:
+    """A tensor where the one is that it belongs to: one number of the host is brought there, anything else is an error. What has
+    no value yet is on the device of its trace."""
+    if comes_later(x) or comes_later(owner):
+        return x
+    if not x._value.ndim and x._value.__class__ is not DeviceArray:
+        return moved(x, owner.device)
+    refuse_elsewhere(what, x, device_of(owner))
+    return x
 
 
 def made_on(value: Any, device: Any) -> Any:

@@ -14,12 +14,14 @@ import numpy as np
 
 from jitgrad.base.tree import flatten, size, tree_map, unchanged, unflatten
 from jitgrad.calls.kinds import arguments
+from jitgrad.devices.moving import moved
 from jitgrad.errors import CHANGED_CONTAINER, MutatedArgumentError
+from jitgrad.functions.data import as_tensor
 from jitgrad.functions.operands import operand
 from jitgrad.ops.choosing import cast
 from jitgrad.passes.forward import forget, forward
 from jitgrad.passes.reverse import reverse
-from jitgrad.record.apply import apply, copied, current_trace, grad_mode, watched, zeros
+from jitgrad.record.apply import apply, copied, current_trace, grad_mode, lift, watched, zeros
 from jitgrad.record.leaving import taken_since
 from jitgrad.record.memory import lie_in_order
 from jitgrad.tape.device_array import placed_like
@@ -209,6 +211,16 @@ def arrived(found: Sequence[Any], xs: Sequence[Tensor], begun: int, seeds: dict[
                 g = copied(g)
             out.append(g)
     return out
+
+
+def as_seed(x: Any, owner: Tensor) -> Tensor:
+    """A cotangent or tangent as a tensor: an array or a number is on no device, so it comes to be on that of `owner`."""
+    if isinstance(x, Tensor):
+        return x
+    made, trace = as_tensor(x), current_trace.get()
+    if isinstance(x, np.ndarray) and owner._value is None and trace is not None:
+        return make(Tensor, None, lift(trace, x))
+    return made if owner._value is None else moved(made, owner.device)
 
 
 def one(x: Tensor) -> Tensor:

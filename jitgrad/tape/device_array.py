@@ -223,6 +223,21 @@ def placed_like(value: Any, array: Any) -> Any:
     return value.compute.from_host(np.asarray(array)) if value.__class__ is DeviceArray else array
 
 
+def device_of(x: Any) -> str | None:
+    """The name of the device that a tensor or a value is on; None for a tensor without a value, whose trace knows it."""
+    value = x if x.__class__ is DeviceArray else getattr(x, "_value", x)
+    if value is None:
+        return None
+    return value.device if value.__class__ is DeviceArray else "cpu"
+
+
+def refuse_elsewhere(what: str, x: Any, there: str | None) -> None:
+    """`RuntimeError` for a tensor or a value that is not on the device of the tensor that it belongs to."""
+    here = device_of(x)
+    if None not in (here, there) and here != there:
+        raise RuntimeError(f"{what} must be on the device of its tensor, {there!r}, not on {here!r}: bring it there with to()")
+
+
 def refuse_mixed(what: str, operands: Sequence[Any]) -> None:
     """`RuntimeError` for tensors of several devices; one number, repeated or of no dimension, may come from the host, and so may
     the arrays of an index."""

@@ -27,7 +27,7 @@ from jitgrad.record.quick import quick_one
 from jitgrad.record.trace import current_trace, lifting
 from jitgrad.record.weak import number
 from jitgrad.tape.accumulate import gradient, set_gradient
-from jitgrad.tape.device_array import ARRAYS, DeviceArray
+from jitgrad.tape.device_array import ARRAYS, DeviceArray, device_of, refuse_elsewhere
 from jitgrad.tape.handle import Handle, make, row_of
 from jitgrad.tape.row import Leaf, Row
 from jitgrad.tape.tape import Tape
@@ -125,8 +125,8 @@ class Tensor(Values):
                 f"grad must have the shape and dtype of its tensor, {list(self.shape)} and "
                 f"{self.dtype.name}, not {list(value.shape)} and {value.dtype.name}"
             )
-        if value is not None and value.device != self.device:
-            raise RuntimeError(f"grad must be on the device of its tensor, {str(self.device)!r}, not on {str(value.device)!r}")
+        if value is not None:
+            refuse_elsewhere("grad", value, device_of(self))
         set_gradient(row_of(self), value)
 
     @grad.deleter
@@ -144,6 +144,7 @@ class Tensor(Values):
             raise TypeError(f"data must be a tensor, not {type(value).__name__}: use fill_() or copy_() to write numbers")
         if self.requires_grad and not value.dtype.has_gradient:
             raise RuntimeError(f"data of a tensor that requires grad must be floating, not {value.dtype.name}")
+        refuse_elsewhere("data", value, device_of(self))
         if self._value is not None and value._value is not None:
             inplace.rebind(self, value)
         else:

@@ -78,6 +78,56 @@ def test_mixing_names_both():
     assert y.copy_(x).tolist() == [1.0, 2.0]
 
 
+def _pulled_by(custom, rule):
+    """The gradient of a function whose rule returns what is given."""
+    f = custom(lambda x: x * x)
+    if custom is jg.custom_vjp:
+        f.defvjp(lambda x: (f(x), None), lambda _, g: (rule,))
+    else:
+        f.defjvp(lambda primals, tangents: (f(*primals), rule))
+    return jg.grad(lambda x: f(x).sum())
+
+
+SEEDED = {
+    "backward": lambda x, g: (x * x).backward(g),
+    "grad": lambda x, g: jg.autograd.grad(x * x, x, g),
+    "create_graph": lambda x, g: jg.autograd.grad(x * x, x, g, create_graph=True),
+    "hook of a leaf": lambda x, g: (x.register_hook(lambda _: g), (x * x).sum().backward()),
+    "hook": lambda x, g: ((y := x * x).register_hook(lambda _: g), y.sum().backward()),
+    "vjp": lambda x, g: jg.vjp(lambda x: x * x, x)[1](g),
+    "jvp": lambda x, g: jg.jvp(lambda x: x * x, (x,), (g,)),
+    "linearize": lambda x, g: jg.linearize(lambda x: x * x, x)[1](g),
+    "hvp": lambda x, g: jg.hvp(lambda x: (x * x).sum(), (x,), (g,)),
+    "custom_vjp": lambda x, g: _pulled_by(jg.custom_vjp, g)(x),
+    "custom_jvp": lambda x, g: _pulled_by(jg.custom_jvp, g)(x),
+    "grad of a tensor": lambda x, g: setattr(x, "grad", g),
+    "data": lambda x, g: setattr(x, "data", g),
+}
+
+
+@pytest.mark.parametrize(("here", "there"), [("cpu", "cuda:0"), ("cuda:0", "cpu")])
+@pytest.mark.parametrize("way", SEEDED)
+def test_a_gradient_from_another_device_is_an_error_that_names_both(way, here, there):
+    for _ in range(3):
+        x = jg.tensor([1.0, 2.0], device=here, requires_grad=True)
+        with pytest.raises(RuntimeError, match=f"on the device of its tensor, '{here}', not on '{there}'"):
+            SEEDED[way](x, jg.ones(2, device=there))
+    assert str(x.device) == here
+    assert x.grad is None
+    SEEDED[way](jg.tensor([1.0, 2.0], device=here, requires_grad=True), jg.ones(2, device=here))
+
+
+def test_one_number_and_arrays_are_cotangents_of_any_device():
+    x = on([1.0, 2.0], requires_grad=True)
+    (x * x).sum().backward(jg.tensor(2.0))
+    assert x.grad.tolist() == [4.0, 8.0]
+    for g in (np.ones(2), np.ones(2, np.float32)):
+        square = lambda x: x * x
+        pulled, pushed = lambda x: jg.vjp(square, x)[1](g)[0], lambda x: jg.jvp(square, (x,), (g,))[1]  # noqa: B023  called at once
+        for f in (pulled, pushed, jg.jit(pulled), jg.jit(pushed)):
+            assert f(x.detach()).tolist() == [2.0, 4.0]
+
+
 def test_nothing_goes_to_the_host_in_silence():
     x = on([1.0, 2.0])
     for way in (np.asarray, lambda x: x.numpy(), lambda x: np.ones(2) + np.array(x)):
