@@ -10,7 +10,7 @@ from jitgrad.errors import TracedValueError
 from jitgrad.ops.shapes import Spec
 from jitgrad.ops.table import Op
 from jitgrad.record.apply import apply
-from jitgrad.record.trace import comes_later, current_trace
+from jitgrad.record.trace import comes_later, current_trace, is_constant
 from jitgrad.tape.device_array import DeviceArray, device_of, refuse_elsewhere
 
 MOVE: Op = Op(
@@ -35,6 +35,9 @@ def place_of(device: Any) -> Device:
 
 def moved(x: Any, device: Any) -> Any:
     """A tensor on a device: itself if it is there, else a copy."""
+    if is_constant(x):
+        made_on(x._value, device)  # an error for another one than that of the trace
+        return x
     here, there = x.device, place_of(device)
     if here == there:
         return x

@@ -218,9 +218,9 @@ def as_seed(x: Any, owner: Tensor) -> Tensor:
     if isinstance(x, Tensor):
         return x
     made, trace = as_tensor(x), current_trace.get()
-    if isinstance(x, np.ndarray) and owner._value is None and trace is not None:
+    if isinstance(x, np.ndarray) and trace is not None and trace.lifts:
         return make(Tensor, None, lift(trace, x))
-    return made if owner._value is None else moved(made, owner.device)
+    return moved(made, owner.device)
 
 
 def one(x: Tensor) -> Tensor:

@@ -342,6 +342,12 @@ def comes_later(handle: Handle) -> bool:
     return handle._value is None or (trace is not None and trace.lifts and trace.comes_from_outside(handle))
 
 
+def is_constant(handle: Handle) -> bool:
+    """Whether a tensor with a value is a constant of what is being recorded, which is wherever that will be computed."""
+    trace = current_trace.get() if lifting and handle._value is not None else None
+    return trace is not None and trace.lifts and not trace.comes_from_outside(handle)
+
+
 def captured_here(handle: Any) -> Any:
     """A tensor that `comes_later`, as one without a value."""
     trace = current_trace.get()

@@ -356,8 +356,9 @@ def _take_into(trace: Trace, root: Any) -> None:
     if root._value is None or not alone or not trace.owns(root):
         return
     trace.before_change(root)
-    value = np.array(root._value)[()]
-    same = root._row is None and trace.has_made(root)  # at every call
+    on_device = root._value.__class__ is DeviceArray
+    value = root._value.copy() if on_device else np.array(root._value)[()]
+    same = root._row is None and trace.has_made(root) and not on_device  # at every call
     row = trace.constant(value) if same else trace.capture(make(type(root), value, root._row))
     trace.owned.add(row)
     root._row, root._value, root._storage = row, None, None

@@ -15,7 +15,7 @@ from jitgrad import dtypes
 from jitgrad.autograd import gradients as autograd
 from jitgrad.devices.cuda import placed
 from jitgrad.devices.device import CPU, Device
-from jitgrad.devices.moving import moved
+from jitgrad.devices.moving import made_on, moved
 from jitgrad.ops import choosing
 from jitgrad.ops.indexing import getitem
 from jitgrad.ops.shapes import axis
@@ -24,7 +24,7 @@ from jitgrad.record.index import parse, plain
 from jitgrad.record.leaving import is_taken
 from jitgrad.record.memory import decide, of
 from jitgrad.record.quick import quick_one
-from jitgrad.record.trace import current_trace, lifting
+from jitgrad.record.trace import current_trace, is_constant, lifting, made_here
 from jitgrad.record.weak import number
 from jitgrad.tape.accumulate import gradient, set_gradient
 from jitgrad.tape.device_array import ARRAYS, DeviceArray, device_of, refuse_elsewhere
@@ -73,10 +73,11 @@ class Tensor(Values):
     @property
     def device(self) -> Device:
         """Where the values are: device(type='cpu'), or a GPU."""
-        if self._value is None:
-            trace = current_trace.get()
-            return CPU if trace is None or trace.device == "cpu" else Device(trace.device)
-        return Device(self._value.device) if self._value.__class__ is DeviceArray else CPU
+        if self._value.__class__ is DeviceArray:
+            return Device(self._value.device)
+        trace = current_trace.get()
+        there = CPU if trace is None or trace.device == "cpu" else Device(trace.device)
+        return there if self._value is None or is_constant(self) else CPU
 
     @property
     def is_cuda(self) -> bool:
@@ -311,7 +312,7 @@ class Tensor(Values):
         return out
 
     def __setitem__(self, index: Any, value: Any) -> None:
-        given = _given(value, self._held.dtype)
+        given = _given(value, self)
         if inplace.is_mask(index) and not given._held.shape:  # of which nobody has to know how many it selects
             inplace.assign_masked(self, index, given)
             return
@@ -335,27 +336,27 @@ class Tensor(Values):
 
     def fill_(self, value: Any) -> Tensor:
         """Fill with one number, in place."""
-        dtype = self._held.dtype
-        value = _given(value, dtype)
+        value = _given(value, self)
         if value._held.shape:
             raise RuntimeError(f"fill_ takes one number, not a tensor of shape {list(value.shape)}: use copy_()")
-        return inplace.overwrite(self, apply(choosing.cast, (value,), {"dtype": dtype}), "fill_")
+        return inplace.overwrite(self, apply(choosing.cast, (value,), {"dtype": self._held.dtype}), "fill_")
 
     def copy_(self, source: Any, non_blocking: bool = False) -> Tensor:
         """Take the values of `source`, broadcast and converted, in place."""
-        dtype = self._held.dtype
-        given = _given(source, dtype)
-        if isinstance(given, Tensor) and given.device != self.device:
-            given = moved(given, self.device)
-        return inplace.overwrite(self, apply(choosing.cast, (given,), {"dtype": dtype}), "copy_")
+        given = moved(_given(source, self), self.device)
+        return inplace.overwrite(self, apply(choosing.cast, (given,), {"dtype": self._held.dtype}), "copy_")
 
 
 _getitem = quick_one(getitem)
 
 
-def _given(value: Any, dtype: np.dtype) -> Any:
-    """What is to be written into a tensor, as a tensor."""
-    return fitting(value, dtype) if isinstance(value, Handle) else make(Tensor, numbers(value, dtype), None)
+def _given(value: Any, target: Tensor) -> Any:
+    """What is to be written into a tensor, as a tensor; numbers and arrays are on no device, so they come to be on that of it."""
+    dtype = target._held.dtype
+    if isinstance(value, Handle):
+        return fitting(value, dtype)
+    found = numbers(value, dtype)
+    return made_here(make(Tensor, made_on(found, target.device) if found.ndim else found, None))
 
 
 def _rebuild_on(array: np.ndarray, device: str, requires_grad: bool) -> Tensor:

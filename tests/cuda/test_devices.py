@@ -126,6 +126,7 @@ def test_one_number_and_arrays_are_cotangents_of_any_device():
         pulled, pushed = lambda x: jg.vjp(square, x)[1](g)[0], lambda x: jg.jvp(square, (x,), (g,))[1]  # noqa: B023  called at once
         for f in (pulled, pushed, jg.jit(pulled), jg.jit(pushed)):
             assert f(x.detach()).tolist() == [2.0, 4.0]
+            assert jg.vmap(f)(x.detach()[None]).tolist() == [[2.0, 4.0]]
 
 
 def test_nothing_goes_to_the_host_in_silence():
