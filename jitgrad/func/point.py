@@ -17,11 +17,11 @@ from jitgrad.calls.kinds import arguments
 from jitgrad.devices.moving import moved
 from jitgrad.errors import CHANGED_CONTAINER, MutatedArgumentError
 from jitgrad.functions.data import as_tensor
-from jitgrad.functions.operands import operand
+from jitgrad.functions.operands import operand, tensor_beside
 from jitgrad.ops.choosing import cast
 from jitgrad.passes.forward import forget, forward
 from jitgrad.passes.reverse import reverse
-from jitgrad.record.apply import apply, copied, current_trace, grad_mode, lift, watched, zeros
+from jitgrad.record.apply import apply, copied, current_trace, grad_mode, watched, zeros
 from jitgrad.record.leaving import taken_since
 from jitgrad.record.memory import lie_in_order
 from jitgrad.tape.device_array import placed_like
@@ -44,8 +44,10 @@ class Point:
         if not callable(function):
             raise TypeError(f"a function can be differentiated, not {type(function).__name__}")
         ours = {i % len(args) for i in where}
-        given = [arg if i in ours else arguments(arg) for i, arg in enumerate(args)]
-        kwargs = {name: arguments(arg) for name, arg in kwargs.items()}
+        beside: list[Any] = []
+        flatten((*args, *kwargs.values()), beside)
+        given = [arg if i in ours else arguments(arg, beside) for i, arg in enumerate(args)]
+        kwargs = {name: arguments(arg, beside) for name, arg in kwargs.items()}
         self.begun = serials()
         self.inputs: list[Tensor] = []
         self.structures = []
@@ -56,7 +58,7 @@ class Point:
             for i in where:
                 leaves: list[Any] = []
                 self.structures.append(flatten(args[i], leaves))
-                fresh = [_fresh(leaf, i) for leaf in leaves]
+                fresh = [_fresh(leaf, i, beside) for leaf in leaves]
                 self.inputs += fresh
                 given[i] = unflatten(self.structures[-1], iter(fresh))
             result = function(*given, **kwargs)
@@ -155,11 +157,11 @@ class Point:
             grad_mode.set(was)
 
 
-def _fresh(leaf: Any, argument: int) -> Tensor:
-    """A tensor with the value of `leaf` and a row of its own, behind which the sweeps do not look."""
+def _fresh(leaf: Any, argument: int, beside: Sequence[Any]) -> Tensor:
+    """A tensor with the value of `leaf` and a row of its own, behind which the sweeps do not look; see `arguments`."""
     if not isinstance(leaf, Tensor):
         try:
-            leaf = operand(float(leaf) if isinstance(leaf, int) and not isinstance(leaf, bool) else leaf)
+            leaf = operand(float(leaf) if isinstance(leaf, int) and not isinstance(leaf, bool) else leaf, beside)
         except TypeError as error:
             raise TypeError(f"argument {argument} cannot be differentiated: {error}") from None
     trace = current_trace.get()
@@ -217,10 +219,7 @@ def as_seed(x: Any, owner: Tensor) -> Tensor:
     """A cotangent or tangent as a tensor: an array or a number is on no device, so it comes to be on that of `owner`."""
     if isinstance(x, Tensor):
         return x
-    made, trace = as_tensor(x), current_trace.get()
-    if isinstance(x, np.ndarray) and trace is not None and trace.lifts:
-        return make(Tensor, None, lift(trace, x))
-    return moved(made, owner.device)
+    return tensor_beside(x, (owner,)) if isinstance(x, np.ndarray) else moved(as_tensor(x), owner.device)
 
 
 def one(x: Tensor) -> Tensor:

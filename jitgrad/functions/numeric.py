@@ -94,7 +94,7 @@ def matmul(input: Tensor, other: Tensor) -> Tensor:
         refuse_masked(x)
         if not x.ndim:
             raise RuntimeError("matmul: both operands need at least one dimension; multiply by a number with *")
-    x, y = (v if isinstance(v, Tensor) else wrap(v) for v in (input, other))
+    x, y = (taken(v, (input, other)) for v in (input, other))
     common = dtypes.promote(x._held.dtype, y._held.dtype)
     if x._held.dtype != y._held.dtype:
         raise RuntimeError(
@@ -287,7 +287,7 @@ def clamp(input: Tensor, min: Any = None, max: Any = None) -> Tensor:
     if number(input) is not None or not isinstance(input, Tensor):
         input = as_tensors([input], (min, max))[0]
     min, max = (b.item() if isinstance(b, np.generic) else b for b in (min, max))
-    min, max = (taken(b) if isinstance(b, np.ndarray) else b for b in (min, max))
+    min, max = (taken(b, (input,)) if isinstance(b, np.ndarray) else b for b in (min, max))
     if input._held.dtype == np.bool_ and not [b for b in (min, max) if b is not None and number(b) is None]:
         min = max = 0  # numbers of a tape are refused as Python's are
     if isinstance(min, Tensor) or isinstance(max, Tensor):

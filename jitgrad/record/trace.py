@@ -227,6 +227,8 @@ class Trace:
         found = self.captured.get(key)
         if found is None:
             leaf = Leaf(held.shape, held.dtype, False)
+            if self.device == "cpu" and held.__class__ is DeviceArray:  # what arguments that are on no device come to be on
+                self.device = held.device
             self.captured[key] = found = (leaf, handle)
             self.rows.add(leaf)
         return found[0]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -245,4 +245,9 @@ def refuse_mixed(what: str, operands: Sequence[Any]) -> None:
     devices = {v.device if v.__class__ is DeviceArray else "cpu" for v in held if v is not None and any(v.strides)}
     devices |= {v.device for v in held if v.__class__ is DeviceArray}
     if len(devices) > 1:
-        raise RuntimeError(f"{what}: there are tensors on {' and '.join(sorted(devices))}: bring them to one device with to()")
+        raise mixed(what, devices)
+
+
+def mixed(what: str, devices: Iterable[str]) -> RuntimeError:
+    """What is said of tensors of several devices."""
+    return RuntimeError(f"{what}: there are tensors on {' and '.join(sorted(devices))}: bring them to one device with to()")

@@ -117,6 +117,51 @@ def test_a_gradient_from_another_device_is_an_error_that_names_both(way, here, t
     SEEDED[way](jg.tensor([1.0, 2.0], device=here, requires_grad=True), jg.ones(2, device=here))
 
 
+def test_arrays_are_on_no_device_under_jit():
+    """Beside arguments and tensors from outside; a tensor on the host in their place is refused all the same."""
+    x, host = on([[1.0, 2.0], [3.0, 4.0]]), np.array([1.0, 2.0], np.float32)
+    for f, given in ((jg.jit(lambda a, x: x @ a), (x,)), (jg.jit(lambda a: x @ a), ())):
+        for _ in range(3):
+            assert f(host, *given).tolist() == [5.0, 11.0]
+            assert f(host + 1, *given).tolist() == [8.0, 18.0]
+            with pytest.raises(RuntimeError, match="matmul: there are tensors on cpu and cuda:0"):
+                f(jg.tensor(host), *given)
+            assert f(on([1.0, 2.0]), *given).tolist() == [5.0, 11.0]
+    f = jg.jit(lambda a: a * 2)
+    assert not f(host).is_cuda
+    assert not f(jg.tensor(host)).is_cuda
+    assert f(on([1.0])).is_cuda
+    assert str(jg.jit(lambda a: x @ a + jg.ones(2, device="cuda"))(host).device) == "cuda:0"
+
+
+def test_mixing_under_jit_names_the_operation():
+    x, y = jg.ones(2), on([1.0, 2.0])
+    both = "there are tensors on cpu and cuda:0: bring them to one device"
+    for f, args in ((lambda a, b: (a.exp() * 2).sin() - b, (x, y)), (lambda a: a.exp() - x, (y,)), (lambda a: a - y, (x,))):
+        with pytest.raises(RuntimeError, match=f"sub: {both}"):
+            jg.jit(f)(*args)
+    with pytest.raises(RuntimeError, match=f"cat: {both}"):
+        jg.jit(lambda a, b: jg.cat([a, b]))(x, y)
+
+    def apart(a, b):
+        return a + 1, b + 1
+
+    with pytest.raises(RuntimeError, match=f"apart: {both}"):
+        jg.jit(apart)(x, y)
+
+
+def test_solvers_of_scipy_where_the_data_are_on_a_device():
+    optimize = pytest.importorskip("scipy.optimize")
+    x = on([[1.0, 2.0], [3.0, 4.0]]).double()
+    both = jg.jit(jg.value_and_grad(lambda w: ((x @ w - 1) ** 2).sum()))
+
+    def f(w):
+        value, gradient = both(w)
+        return value.item(), gradient.cpu().numpy()
+
+    assert optimize.minimize(f, np.zeros(2), jac=True).x == pytest.approx([-1.0, 1.0], abs=1e-4)
+
+
 def test_one_number_and_arrays_are_cotangents_of_any_device():
     x = on([1.0, 2.0], requires_grad=True)
     (x * x).sum().backward(jg.tensor(2.0))
