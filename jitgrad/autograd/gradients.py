@@ -17,7 +17,7 @@ from jitgrad.passes.reverse import reverse
 from jitgrad.record.apply import apply, grad_mode
 from jitgrad.record.leaving import refuse_masked
 from jitgrad.tape.accumulate import accumulating, add_tensor, add_value
-from jitgrad.tape.device_array import DeviceArray, placed_like
+from jitgrad.tape.device_array import DeviceArray, filled_like, placed_like
 from jitgrad.tape.handle import Handle, requires, tensor
 from jitgrad.tape.row import Row
 
@@ -211,7 +211,7 @@ def grad(
     for i, x in enumerate(ins):
         g = found.get(x._row)
         if g is None and materialize_grads:
-            g = tensor(placed_like(x._held, np.zeros(x._held.shape, x._held.dtype)[()])).requires_grad_(create_graph)
+            g = tensor(filled_like(x._held, x._held.dtype.type(0), x._held.shape)).requires_grad_(create_graph)
         if g is None and not allow_unused:
             raise RuntimeError(f"input {i} was not used to compute the outputs: pass allow_unused=True to get None for it")
         if isinstance(g, Handle) and not create_graph:  # recorded, as there are no values yet

@@ -59,7 +59,9 @@ class Compute:
     def from_host(self, array: np.ndarray) -> DeviceArray:
         """A copy of an array of the host."""
         out = self.empty(array.shape, array.dtype)
-        if array.size:
+        if array.size > 1 and not any(array.strides):  # one number, repeated
+            out.fill(array.flat[0])
+        elif array.size:
             self.driver.upload(out.buffer.raw, 0, np.ascontiguousarray(array))
         return out
 

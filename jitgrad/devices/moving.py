@@ -63,13 +63,23 @@ def beside(what: str, x: Any, owner: Any) -> Any:
 def made_on(value: Any, device: Any) -> Any:
     """A new value on the device that is asked for. While `jit` records it stays on the host, a constant of what is recorded,
     which is computed on one device."""
+    return value if device is None or _stays(device) else placed(value, device)
+
+
+def made_there(device: Any) -> Any:
+    """What computes where a new tensor is made from the start; None where that is the host, as in `made_on`."""
+    return None if device is None or _stays(device) else compute_of(device)
+
+
+def _stays(device: Any) -> bool:
+    """Whether `jit` records, which makes a new tensor a constant; `TracedValueError` for another device than its own."""
     trace = current_trace.get()
-    if device is None or trace is None or not trace.lifts:
-        return placed(value, device)
+    if trace is None or not trace.lifts:
+        return False
     there = place_of(device)
-    if there != trace.device and there != CPU:
+    if there not in (trace.device, CPU):
         raise TracedValueError(
             f"a new tensor on {str(there)!r}: under jit everything is computed on one device, that of the arguments, "
             f"{str(trace.device)!r}: make it outside, and pass it"
         )
-    return value
+    return True

@@ -26,7 +26,7 @@ from jitgrad.record.memory import lie_in_order, look
 from jitgrad.record.precision import half_among, rounded, widened
 from jitgrad.record.promotion import FLOATS, _no_operand, same_dtype
 from jitgrad.record.trace import Trace, current_trace, grad_mode, leaked
-from jitgrad.tape.device_array import ARRAYS, DeviceArray, device_among, placed_like, refuse_mixed
+from jitgrad.tape.device_array import ARRAYS, DeviceArray, device_among, filled_like, refuse_mixed
 from jitgrad.tape.handle import Handle, keep, make, make_recorded, note_view, own_memory, row_of, tensor
 from jitgrad.tape.row import ITEM, NOTHING, Leaf, Row, Several, constant
 
@@ -356,7 +356,7 @@ def zeros(like: Any, beside: Sequence[Any] = ()) -> Any:
     held, trace = like._held if isinstance(like, Handle) else like, current_trace.get()
     if trace is None:
         there = device_among([held, *[x._held for x in beside if isinstance(x, Handle)]])
-        return tensor(placed_like(there, np.zeros(held.shape, held.dtype)[()]))
+        return tensor(filled_like(there, held.dtype.type(0), held.shape))
     zero = tensor(None, trace.constant(held.dtype.type(0)))
     return apply(expand, (zero,), {"shape": held.shape}) if held.shape else zero
 

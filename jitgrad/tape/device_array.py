@@ -223,6 +223,13 @@ def placed_like(value: Any, array: Any) -> Any:
     return value.compute.from_host(np.asarray(array)) if value.__class__ is DeviceArray else array
 
 
+def filled_like(value: Any, number: np.generic, shape: tuple[int, ...]) -> Any:
+    """One number, repeated, where `value` is: on its device, without memory of the host, or there."""
+    if value.__class__ is DeviceArray:
+        return value.compute.from_host(np.broadcast_to(number, shape))
+    return np.full(shape, number, number.dtype)[()]
+
+
 def device_of(x: Any) -> str | None:
     """The name of the device that a tensor or a value is on; None for a tensor without a value, whose trace knows it."""
     value = x if x.__class__ is DeviceArray else getattr(x, "_value", x)

@@ -218,6 +218,41 @@ def test_memory_is_counted_and_given_back(gpu):
     assert jg.cuda.memory_reserved() == jg.cuda.memory_allocated()
 
 
+MADE_THERE = {
+    "zeros": lambda **how: jg.zeros(2, 3, **how),
+    "ones": lambda **how: jg.ones(70, **how),
+    "full": lambda **how: jg.full((2, 3), -0.0 if how.get("dtype", jg.float32).is_floating_point else 3, **how),
+    "arange": lambda **how: jg.arange(3, 100, 7, **how),
+    "arange of floats": lambda **how: jg.arange(1.1, 17.0, 1.3, **how),
+    "arange of none": lambda **how: jg.arange(0, **how),
+    "arange down": lambda **how: jg.arange(200, 190, -1, **how),
+    "linspace": lambda **how: jg.linspace(3, -1.3, 11, **how),
+    "linspace of one": lambda **how: jg.linspace(1, 2, 1, **how),
+    "eye": lambda **how: jg.eye(3, **how),
+    "eye tall": lambda **how: jg.eye(5, 2, **how),
+    "eye wide": lambda **how: jg.eye(2, 5, **how),
+    "zeros_like": lambda **how: jg.zeros_like(jg.ones(2, 3), **how),
+    "full_like": lambda **how: jg.full_like(jg.ones(2, 3), 2, **how),
+    "no dimensions": lambda **how: jg.full((), 2, **how),
+}
+
+
+@pytest.mark.parametrize("make", MADE_THERE.values(), ids=MADE_THERE)
+def test_what_is_made_there_takes_no_memory_of_the_host(make, gpu, monkeypatch):
+    sent = []
+    upload = gpu.driver.upload
+    monkeypatch.setattr(gpu.driver, "upload", lambda *args: (sent.append(args[-1].nbytes), upload(*args)))
+    for how in ({}, {"dtype": jg.float64}, {"dtype": jg.int64}, {"dtype": jg.uint8}, {"dtype": jg.float16}):
+        want, got = make(**how), make(**how, device="cuda")
+        assert got.is_cuda
+        assert (got.dtype, got.shape) == (want.dtype, want.shape)
+        assert got.cpu().numpy().tobytes() == want.numpy().tobytes()
+    assert max(sent, default=0) <= 8
+    jg.empty(1000, device="cuda")
+    jg.vjp(lambda x, y: x * 1, jg.ones(1000, device="cuda"), jg.ones(1000, device="cuda"))[1](jg.ones(1000, device="cuda"))
+    assert max(sent, default=0) <= 8
+
+
 def test_out_of_memory_says_how_much():
     _, total = jg.cuda.mem_get_info()
     with pytest.raises(MemoryError, match=r"has no .* left: .* in use"):
