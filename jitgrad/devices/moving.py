@@ -49,6 +49,11 @@ def moved(x: Any, device: Any) -> Any:
     return apply(MOVE, (x,), {"device": str(there), "source": str(here)})
 
 
+def moved_to(x: Any, other: Any) -> Any:
+    """A tensor where another one is: itself, or a copy."""
+    return x if device_of(x) == device_of(other) is not None else moved(x, other.device)
+
+
 def beside(what: str, x: Any, owner: Any) -> Any:
     """A tensor where the one is that it belongs to: one number of the host is brought there, anything else is an error. What has
     no value yet is on the device of its trace."""

@@ -15,7 +15,7 @@ from jitgrad import dtypes
 from jitgrad.autograd import gradients as autograd
 from jitgrad.devices.cuda import placed
 from jitgrad.devices.device import CPU, Device
-from jitgrad.devices.moving import made_on, moved
+from jitgrad.devices.moving import made_on, moved_to
 from jitgrad.ops import choosing
 from jitgrad.ops.indexing import getitem
 from jitgrad.ops.shapes import axis
@@ -339,11 +339,13 @@ class Tensor(Values):
         value = _given(value, self)
         if value._held.shape:
             raise RuntimeError(f"fill_ takes one number, not a tensor of shape {list(value.shape)}: use copy_()")
+        if value._value.__class__ is DeviceArray:
+            value = moved_to(value, self)
         return inplace.overwrite(self, apply(choosing.cast, (value,), {"dtype": self._held.dtype}), "fill_")
 
     def copy_(self, source: Any, non_blocking: bool = False) -> Tensor:
         """Take the values of `source`, broadcast and converted, in place."""
-        given = moved(_given(source, self), self.device)
+        given = moved_to(_given(source, self), self)
         return inplace.overwrite(self, apply(choosing.cast, (given,), {"dtype": self._held.dtype}), "copy_")
 
 
@@ -356,7 +358,8 @@ def _given(value: Any, target: Tensor) -> Any:
     if isinstance(value, Handle):
         return fitting(value, dtype)
     found = numbers(value, dtype)
-    return made_here(make(Tensor, made_on(found, target.device) if found.ndim else found, None))
+    elsewhere = found.ndim and target._value.__class__ is not np.ndarray
+    return made_here(make(Tensor, made_on(found, target.device) if elsewhere else found, None))
 
 
 def _rebuild_on(array: np.ndarray, device: str, requires_grad: bool) -> Tensor:

@@ -54,126 +54,6 @@ def test_a_gradient_goes_through_a_move():
     assert tangent.item() == 2.0
 
 
-def test_mixing_names_both():
-    both = r"there are tensors on cpu and cuda:0"
-    x, y = jg.tensor([1.0, 2.0]), on([1.0, 2.0])
-    for mix in (lambda: x + y, lambda: y * x, lambda: jg.where(y > 0, x, y), lambda: jg.cat([x, y]), lambda: y.add_(x)):
-        with pytest.raises(RuntimeError, match=both):
-            mix()
-    for index in (on([0, 1]), on([True, False])):
-        with pytest.raises(RuntimeError, match=both):
-            x[index]
-        with pytest.raises(RuntimeError, match=both):
-            x[index] = 1.0
-    assert y[jg.tensor([True, False])].tolist() == [1.0]  # an index may come from the host
-    with pytest.raises(RuntimeError, match=both):
-        jg.jit(lambda a, b: a * b)(x, y)
-    with pytest.raises(RuntimeError, match=both):
-        jg.jit(lambda a: a * x)(y)
-    assert (y * jg.tensor(2.0)).tolist() == [2.0, 4.0]  # one number may come from the host
-    y[0] = jg.tensor(5.0)
-    assert y.tolist() == [5.0, 2.0]
-    with pytest.raises(RuntimeError, match=both):
-        y[:] = x
-    assert y.copy_(x).tolist() == [1.0, 2.0]
-
-
-def _pulled_by(custom, rule):
-    """The gradient of a function whose rule returns what is given."""
-    f = custom(lambda x: x * x)
-    if custom is jg.custom_vjp:
-        f.defvjp(lambda x: (f(x), None), lambda _, g: (rule,))
-    else:
-        f.defjvp(lambda primals, tangents: (f(*primals), rule))
-    return jg.grad(lambda x: f(x).sum())
-
-
-SEEDED = {
-    "backward": lambda x, g: (x * x).backward(g),
-    "grad": lambda x, g: jg.autograd.grad(x * x, x, g),
-    "create_graph": lambda x, g: jg.autograd.grad(x * x, x, g, create_graph=True),
-    "hook of a leaf": lambda x, g: (x.register_hook(lambda _: g), (x * x).sum().backward()),
-    "hook": lambda x, g: ((y := x * x).register_hook(lambda _: g), y.sum().backward()),
-    "vjp": lambda x, g: jg.vjp(lambda x: x * x, x)[1](g),
-    "jvp": lambda x, g: jg.jvp(lambda x: x * x, (x,), (g,)),
-    "linearize": lambda x, g: jg.linearize(lambda x: x * x, x)[1](g),
-    "hvp": lambda x, g: jg.hvp(lambda x: (x * x).sum(), (x,), (g,)),
-    "custom_vjp": lambda x, g: _pulled_by(jg.custom_vjp, g)(x),
-    "custom_jvp": lambda x, g: _pulled_by(jg.custom_jvp, g)(x),
-    "grad of a tensor": lambda x, g: setattr(x, "grad", g),
-    "data": lambda x, g: setattr(x, "data", g),
-}
-
-
-@pytest.mark.parametrize(("here", "there"), [("cpu", "cuda:0"), ("cuda:0", "cpu")])
-@pytest.mark.parametrize("way", SEEDED)
-def test_a_gradient_from_another_device_is_an_error_that_names_both(way, here, there):
-    for _ in range(3):
-        x = jg.tensor([1.0, 2.0], device=here, requires_grad=True)
-        with pytest.raises(RuntimeError, match=f"on the device of its tensor, '{here}', not on '{there}'"):
-            SEEDED[way](x, jg.ones(2, device=there))
-    assert str(x.device) == here
-    assert x.grad is None
-    SEEDED[way](jg.tensor([1.0, 2.0], device=here, requires_grad=True), jg.ones(2, device=here))
-
-
-def test_arrays_are_on_no_device_under_jit():
-    """Beside arguments and tensors from outside; a tensor on the host in their place is refused all the same."""
-    x, host = on([[1.0, 2.0], [3.0, 4.0]]), np.array([1.0, 2.0], np.float32)
-    for f, given in ((jg.jit(lambda a, x: x @ a), (x,)), (jg.jit(lambda a: x @ a), ())):
-        for _ in range(3):
-            assert f(host, *given).tolist() == [5.0, 11.0]
-            assert f(host + 1, *given).tolist() == [8.0, 18.0]
-            with pytest.raises(RuntimeError, match="matmul: there are tensors on cpu and cuda:0"):
-                f(jg.tensor(host), *given)
-            assert f(on([1.0, 2.0]), *given).tolist() == [5.0, 11.0]
-    f = jg.jit(lambda a: a * 2)
-    assert not f(host).is_cuda
-    assert not f(jg.tensor(host)).is_cuda
-    assert f(on([1.0])).is_cuda
-    assert str(jg.jit(lambda a: x @ a + jg.ones(2, device="cuda"))(host).device) == "cuda:0"
-
-
-def test_mixing_under_jit_names_the_operation():
-    x, y = jg.ones(2), on([1.0, 2.0])
-    both = "there are tensors on cpu and cuda:0: bring them to one device"
-    for f, args in ((lambda a, b: (a.exp() * 2).sin() - b, (x, y)), (lambda a: a.exp() - x, (y,)), (lambda a: a - y, (x,))):
-        with pytest.raises(RuntimeError, match=f"sub: {both}"):
-            jg.jit(f)(*args)
-    with pytest.raises(RuntimeError, match=f"cat: {both}"):
-        jg.jit(lambda a, b: jg.cat([a, b]))(x, y)
-
-    def apart(a, b):
-        return a + 1, b + 1
-
-    with pytest.raises(RuntimeError, match=f"apart: {both}"):
-        jg.jit(apart)(x, y)
-
-
-def test_solvers_of_scipy_where_the_data_are_on_a_device():
-    optimize = pytest.importorskip("scipy.optimize")
-    x = on([[1.0, 2.0], [3.0, 4.0]]).double()
-    both = jg.jit(jg.value_and_grad(lambda w: ((x @ w - 1) ** 2).sum()))
-
-    def f(w):
-        value, gradient = both(w)
-        return value.item(), gradient.cpu().numpy()
-
-    assert optimize.minimize(f, np.zeros(2), jac=True).x == pytest.approx([-1.0, 1.0], abs=1e-4)
-
-
-def test_one_number_and_arrays_are_cotangents_of_any_device():
-    x = on([1.0, 2.0], requires_grad=True)
-    (x * x).sum().backward(jg.tensor(2.0))
-    assert x.grad.tolist() == [4.0, 8.0]
-    for g in (np.ones(2), np.ones(2, np.float32)):
-        square = lambda x: x * x
-        pulled, pushed = lambda x: jg.vjp(square, x)[1](g)[0], lambda x: jg.jvp(square, (x,), (g,))[1]  # noqa: B023  called at once
-        for f in (pulled, pushed, jg.jit(pulled), jg.jit(pushed)):
-            assert f(x.detach()).tolist() == [2.0, 4.0]
-            assert jg.vmap(f)(x.detach()[None]).tolist() == [[2.0, 4.0]]
-
-
 def test_nothing_goes_to_the_host_in_silence():
     x = on([1.0, 2.0])
     for way in (np.asarray, lambda x: x.numpy(), lambda x: np.ones(2) + np.array(x)):
@@ -195,12 +75,19 @@ def test_under_jit_everything_is_on_one_device():
 def test_an_index_out_of_bounds_is_an_error_when_values_are_asked_for():
     x = on([1.0, 2.0, 3.0])
     places = on([0, 5])
-    with pytest.raises(IndexError, match="index 5 is out of bounds for a dimension of size 3"):
+    with pytest.raises(IndexError, match="getitem: index 5 is out of bounds for a dimension of size 3"):
         x[places].tolist()
     jg.jit(lambda x, i: x[i])(x, places)
     with pytest.raises(IndexError, match="index 5 is out of bounds"):
         jg.cuda.synchronize()
     assert x[on([0, -1])].tolist() == [1.0, 3.0]
+    with pytest.raises(IndexError, match="gather: index 7 is"):
+        x.gather(0, on([7])).tolist()
+    x[on([-4])] = 1.0
+    with pytest.raises(IndexError, match="index_put: index -4 is"):
+        x.tolist()
+    with pytest.raises(IndexError, match="index_select: index 3 is"):
+        jg.jit(lambda x, i: (x * 2).index_select(0, i) + 1)(x, on([3])).tolist()
 
 
 def test_memory_is_counted_and_given_back(gpu):
@@ -212,6 +99,8 @@ def test_memory_is_counted_and_given_back(gpu):
     del x
     assert jg.cuda.memory_allocated() == before
     assert jg.cuda.memory_reserved() >= 4000
+    jg.cuda.reset_peak_memory_stats()
+    assert jg.cuda.max_memory_allocated() == jg.cuda.memory_allocated()
     free, total = jg.cuda.mem_get_info()
     assert 0 < free <= total
     jg.cuda.empty_cache()
@@ -265,6 +154,9 @@ def test_the_device_that_is_in_use():
     assert jg.cuda.device_count() >= 1
     assert jg.cuda.current_device() == 0
     jg.cuda.set_device("cuda:0")
+    assert isinstance(jg.cuda.get_device_name(), str)
+    with pytest.raises(AttributeError, match=r"jitgrad.cuda.get_device_nam is not available: there is get_device_name"):
+        jg.cuda.get_device_nam()
     with pytest.raises(RuntimeError, match="there is no cuda:99"):
         jg.cuda.set_device(99)
     with pytest.raises(RuntimeError, match="there is no cuda:99"):
