@@ -198,12 +198,21 @@ def pow(input: Any, exponent: Any) -> Tensor:
             whole = isinstance(exponent, int)
             if not whole or input.dtype.name == "bool":
                 input = apply(choosing.cast, (input,), {"dtype": np.dtype(np.int64) if whole else dtypes.default()})
+            if whole:
+                _fitting(exponent, input._held.dtype)
         return apply(arithmetic.pow_scalar, (input,), {"exponent": exponent})
     whole_base = isinstance(input, int) or (isinstance(input, Tensor) and not input.dtype.is_floating_point)
     whole_exponent = isinstance(exponent, Tensor) and not exponent.dtype.is_floating_point
     if whole_base and whole_exponent and exponent._value is not None and not exponent.is_cuda:
         _no_fractions(exponent._value.min(initial=0))
     return apply(arithmetic.pow, (input, exponent))
+
+
+def _fitting(exponent: int, dtype: np.dtype) -> None:
+    try:
+        dtypes.cast_numbers(np.asarray(exponent), dtype)
+    except RuntimeError as error:
+        raise RuntimeError(f"pow: the exponent {error}: convert the tensor first") from None
 
 
 def _no_fractions(exponent: Any) -> None:

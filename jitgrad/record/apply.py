@@ -105,7 +105,10 @@ def _computed_there(op: Op, operands: Sequence[Any], values: list[Any], params: 
     """What the op gives for values on a device."""
     if not all(v.__class__ is DeviceArray for v in values):  # of these the devices are compared where they compute
         refuse_mixed(op.name, operands)
-    return op(*values, **params)
+    try:
+        return op(*values, **params)
+    except OverflowError as error:
+        raise _not_computed(op, values) from error
 
 
 def _computed(op: Op, values: list[Any], params: dict[str, Any]) -> Any:
@@ -126,10 +129,10 @@ def _computed(op: Op, values: list[Any], params: dict[str, Any]) -> Any:
 
 def _not_computed(op: Op, values: Sequence[Any]) -> Exception:
     """What to say of operands that NumPy does not compute with."""
-    strange = next((v for v in values if not isinstance(v, (np.ndarray, np.generic, bool, int, float))), None)
+    strange = next((v for v in values if not isinstance(v, (*ARRAYS, np.generic, bool, int, float))), None)
     if strange is not None:
         return _no_operand(strange)
-    shown = ", ".join(v.dtype.name if isinstance(v, np.ndarray) else type(v).__name__ for v in values)
+    shown = ", ".join(v.dtype.name if isinstance(v, ARRAYS) else type(v).__name__ for v in values)
     return RuntimeError(f"{op.name} cannot compute with {shown}: a number is beyond the dtype, or is none")
 
 

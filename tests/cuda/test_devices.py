@@ -90,6 +90,19 @@ def test_an_index_out_of_bounds_is_an_error_when_values_are_asked_for():
         jg.jit(lambda x, i: (x * 2).index_select(0, i) + 1)(x, on([3])).tolist()
 
 
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_numbers_that_do_not_fit_are_said(device):
+    x = jg.tensor([1, 2], dtype=jg.int8, device=device)
+    for power in (lambda x: x**300, lambda x: x.clone().pow_(300), jg.jit(lambda x: x**300)):
+        with pytest.raises(RuntimeError, match="pow: the exponent 300 does not fit into int8, which holds -128 to 127"):
+            power(x)
+    with pytest.raises(RuntimeError, match=f"pow: the exponent {2**70} does not fit into int64"):
+        x.long() ** 2**70
+    assert (x**3).tolist() == [1, 8]
+    with pytest.raises(RuntimeError, match="mul cannot compute with float32, int: a number is beyond the dtype"):
+        x.float() * 10**400
+
+
 def test_memory_is_counted_and_given_back(gpu):
     gc.collect()
     before = jg.cuda.memory_allocated()
