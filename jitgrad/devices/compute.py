@@ -23,7 +23,7 @@ from jitgrad.ops.table import Op, infer, infer_several
 from jitgrad.passes.simplify import simplify
 from jitgrad.sweeps.cuda.calls import run_of
 from jitgrad.sweeps.cuda.copies import copy_launch
-from jitgrad.sweeps.cuda.indexed import OPERATIONS
+from jitgrad.sweeps.cuda.indexed import operation
 from jitgrad.sweeps.cuda.library import product, random
 from jitgrad.sweeps.cuda.library.launches import Operand, Scratch
 from jitgrad.sweeps.cuda.memory import Pool
@@ -147,8 +147,8 @@ class Compute:
             self.driver.upload(self.flag().buffer.raw, 0, np.zeros(4, np.int64))  # graphs know it by its address
             self._flag_used = False
             raise IndexError(
-                f"{OPERATIONS[found[3]]}: index {found[1]} is out of bounds for a dimension of size {found[2]} (of a tensor on "
-                f"{self.name})"
+                f"{operation(int(found[3]))}: index {found[1]} is out of bounds for a dimension of size {found[2]} "
+                f"(of a tensor on {self.name})"
             )
 
     # Computing.

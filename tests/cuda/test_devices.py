@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -101,6 +102,32 @@ def test_numbers_that_do_not_fit_are_said(device):
     assert (x**3).tolist() == [1, 8]
     with pytest.raises(RuntimeError, match="mul cannot compute with float32, int: a number is beyond the dtype"):
         x.float() * 10**400
+
+
+def test_functions_of_the_users_run_on_the_host():
+    numba = pytest.importorskip("numba")
+    functions = [
+        jg.elementwise(numba.njit(lambda x: x * x)),
+        jg.from_njit(numba.njit(lambda x: x * x)),
+        jg.from_njit(numba.njit(lambda x: x * x), shape=lambda x: x),
+    ]
+    for f in functions:
+        assert f(jg.tensor([3.0])).tolist() == [9.0]
+        for way in (f, jg.jit(f), jg.vmap(f), lambda x: jg.vjp(f, x)):  # noqa: B023  called at once
+            with pytest.raises(NotImplementedError, match="<lambda> is not available on cuda:0, since it is @njit code"):
+                way(on([[3.0]]))
+
+
+def test_kernels_are_made_by_one_thread_at_a_time(gpu):
+    def work(k):
+        x = on([float(k)])
+        for n in range(3):
+            x = (x + k * 10 + n) * (x - n)
+        return (x.sin() if k % 2 else x.cos()).tanh().sum().item()
+
+    with ThreadPoolExecutor(8) as threads:
+        found = list(threads.map(work, range(16)))
+    assert found == [work(k) for k in range(16)]
 
 
 def test_memory_is_counted_and_given_back(gpu):

@@ -6,8 +6,8 @@ the device gets the `IndexError`.
 
 from __future__ import annotations
 
+import itertools
 import math
-import threading
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -20,16 +20,19 @@ from jitgrad.sweeps.plan.indexing import Picked
 from jitgrad.tape.device_array import DeviceArray
 from jitgrad.tape.row import Row
 
-OPERATIONS: list[str] = []
-"""The names of operations and functions, by the numbers that kernels know them by."""
-_lock = threading.Lock()
+_numbers: dict[str, int] = {}
+_count = itertools.count()
 
 
 def _number(name: str) -> int:
-    with _lock:
-        if name not in OPERATIONS:
-            OPERATIONS.append(name)
-        return OPERATIONS.index(name)
+    """The number that kernels know an operation or a function by."""
+    found = _numbers.get(name)
+    return _numbers.setdefault(name, next(_count)) if found is None else found
+
+
+def operation(number: int) -> str:
+    """The name that goes with a number."""
+    return next(name for name, given in list(_numbers.items()) if given == number)
 
 
 class Along(NamedTuple):
@@ -97,7 +100,7 @@ def _checked(call: Launcher, name: str, read: str, size: int, wraps: bool) -> li
     """Lines for an index that counts from the end if it is negative, and `wraps`; one that is out of bounds is noted."""
     call.arrays["flag"] = call.compute.flag()
     flag, n = call.text.array("flag", "int64"), call.text.size(size)
-    operation = call.text.number("operation", _number(call.name), np.dtype(np.int64))
+    asked = call.text.number("operation", _number(call.name), np.dtype(np.int64))
     lines = [f"{name} = i64({read})"]
     if wraps:
         lines += [f"if {name} < 0:", f"    {name} = i64({name} + {n})"]
@@ -107,7 +110,7 @@ def _checked(call: Launcher, name: str, read: str, size: int, wraps: bool) -> li
         f"    {flag}[0] = 1  # in any order",
         f"    {flag}[1] = i64({read})  # in any order",
         f"    {flag}[2] = {n}  # in any order",
-        f"    {flag}[3] = {operation}  # in any order",
+        f"    {flag}[3] = {asked}  # in any order",
         f"    {name} = i64(0)",
         f"{name} = ix({name})",
     ]
