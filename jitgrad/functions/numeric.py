@@ -198,7 +198,7 @@ def pow(input: Any, exponent: Any) -> Tensor:
             whole = isinstance(exponent, int)
             if not whole or input.dtype.name == "bool":
                 input = apply(choosing.cast, (input,), {"dtype": np.dtype(np.int64) if whole else dtypes.default()})
-            if whole:
+            if isinstance(exponent, int):
                 _fitting(exponent, input._held.dtype)
         return apply(arithmetic.pow_scalar, (input,), {"exponent": exponent})
     whole_base = isinstance(input, int) or (isinstance(input, Tensor) and not input.dtype.is_floating_point)

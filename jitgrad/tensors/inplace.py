@@ -225,8 +225,9 @@ def writable(array: np.ndarray, name: str) -> None:
 def _fitted(target: Any, new: Any, name: str) -> Any:
     """`new` with the shape and dtype of `target`; `RuntimeError` if it would lose a dimension or a category, or is elsewhere."""
     held, value = target._held, new._held
-    if value.__class__ is DeviceArray and device_of(target) not in (None, value.device):
-        raise mixed(name, {device_of(target), value.device})
+    here = device_of(target)
+    if value.__class__ is DeviceArray and here is not None and here != value.device:
+        raise mixed(name, {here, value.device})
     if value.dtype != held.dtype:
         if dtypes.of(value.dtype).category > dtypes.of(held.dtype).category:
             raise RuntimeError(
