@@ -60,7 +60,7 @@ def _public(function: Callable, home: str = "") -> Callable:
         try:
             for x in args[:count]:
                 if x.__class__ is not Tensor:
-                    args = (*map(taken, args[:count]), *args[count:])
+                    args = (*[taken(given, args[:count]) for given in args[:count]], *args[count:])
                     break
             return function(*args, **kwargs)
         except RAW as error:

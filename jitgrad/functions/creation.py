@@ -13,10 +13,12 @@ import numpy as np
 from jitgrad import dtypes
 from jitgrad.base.signals import importing
 from jitgrad.devices.cuda import compute_of, seed_all
-from jitgrad.devices.moving import made_on
+from jitgrad.devices.moving import made_on, made_there
 from jitgrad.errors import TracedValueError
 from jitgrad.functions.operands import taken
+from jitgrad.ops.choosing import cast
 from jitgrad.ops.movement import MOST_ELEMENTS
+from jitgrad.ops.reductions import cumsum
 from jitgrad.record.apply import current_trace
 from jitgrad.record.leaving import as_data, refuse_masked
 from jitgrad.record.trace import made_here
@@ -66,6 +68,30 @@ def _finish(array: Any, requires_grad: bool, device: Any = None) -> Tensor:
     return made if requires_grad is False else made.requires_grad_(requires_grad)
 
 
+def _repeated(number: Any, shape: tuple[int, ...], requires_grad: bool, device: Any) -> Tensor:
+    """One number by NumPy, repeated: on a GPU it is written there."""
+    compute = made_there(device)
+    if compute is not None:
+        return _finish(compute.from_host(np.broadcast_to(number, shape)), requires_grad)
+    is_zero = not any(number.tobytes())  # memory of the system's, which is zero already
+    return _finish(np.zeros(shape, number.dtype) if is_zero else np.full(shape, number, number.dtype), requires_grad)
+
+
+def _counted(start: Any, count: int, step: Any, device: Any) -> Any:
+    """start + k * step for k from 0 on, as ints of int64 or as float64, where they are asked for."""
+    compute = made_there(device)
+    if compute is None:
+        return start + np.arange(count) * step
+    ones = compute.from_host(np.broadcast_to(np.int64(1), (count,)))
+    places = cumsum(ones, dim=0) - 1 if count else ones
+    whole = not isinstance(start, float) and not isinstance(step, float)
+    return (places if whole else cast(places, dtype=np.dtype(np.float64))) * step + start
+
+
+def _cast(x: Any, dtype: np.dtype) -> Any:
+    return x.astype(dtype) if isinstance(x, np.ndarray) else cast(x, dtype=dtype)
+
+
 def _dtype(dtype: Any) -> np.dtype:
     return dtypes.default() if dtype is None else dtypes.to_numpy(dtype)
 
@@ -85,17 +111,18 @@ def _number(what: str, name: str, value: Any) -> Any:
 
 def zeros(*sizes: Any, size: Any = None, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """Zeros of the given sizes, as `zeros(2, 3)` or `zeros((2, 3))`."""
-    return _finish(np.zeros(_shape("zeros", sizes, size), _dtype(dtype)), requires_grad, device)
+    return _repeated(_dtype(dtype).type(0), _shape("zeros", sizes, size), requires_grad, device)
 
 
 def ones(*sizes: Any, size: Any = None, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """Ones of the given sizes."""
-    return _finish(np.ones(_shape("ones", sizes, size), _dtype(dtype)), requires_grad, device)
+    return _repeated(_dtype(dtype).type(1), _shape("ones", sizes, size), requires_grad, device)
 
 
 def empty(*sizes: Any, size: Any = None, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """A tensor of the given sizes whose values are arbitrary."""
-    return _finish(np.empty(_shape("empty", sizes, size), _dtype(dtype)), requires_grad, device)
+    shape, wanted, compute = _shape("empty", sizes, size), _dtype(dtype), made_there(device)
+    return _finish(np.empty(shape, wanted) if compute is None else compute.empty(shape, wanted), requires_grad)
 
 
 def full(size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
@@ -105,7 +132,7 @@ def full(size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None, r
     value = _number("full", "fill_value", fill_value)
     wanted = dtypes.of_python(value) if dtype is None else dtypes.to_numpy(dtype)
     one = dtypes.cast_numbers(np.asarray(value), wanted)
-    return _finish(np.full(_one_shape("full", size), one, wanted), requires_grad, device)
+    return _repeated(one[()], _one_shape("full", size), requires_grad, device)
 
 
 def arange(
@@ -135,7 +162,7 @@ def arange(
     _possible("arange", count)
     if whole and not all(-(1 << 63) <= n < 1 << 63 for n in (low, high, by)):
         raise RuntimeError(f"arange: from {low} to {high} there are ints beyond int64: write them as floats")
-    return _finish((low + np.arange(count) * by).astype(wanted), requires_grad, device)
+    return _finish(_cast(_counted(low, count, by, device), wanted), requires_grad)
 
 
 def linspace(start: Any, end: Any, steps: int, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
@@ -145,13 +172,20 @@ def linspace(start: Any, end: Any, steps: int, *, dtype: Any = None, device: Any
     _possible("linspace", count)
     if count < 0:
         raise RuntimeError(f"linspace: the number of steps cannot be negative, and it is {count}")
-    return _finish(np.linspace(low, high, count).astype(_dtype(dtype)), requires_grad, device)
+    if count < 2 or made_there(device) is None:
+        return _finish(np.linspace(low, high, count).astype(_dtype(dtype)), requires_grad, device)
+    found = _counted(float(low), count, (high - low) / (count - 1), device)
+    found[-1:] = float(high)
+    return _finish(_cast(found, _dtype(dtype)), requires_grad)
 
 
 def eye(n: int, m: int | None = None, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """The identity matrix, `n` rows by `m` (or `n`) columns."""
     rows, columns = _shape("eye", (n, n if m is None else m))
-    return _finish(np.eye(rows, columns, dtype=_dtype(dtype)), requires_grad, device)
+    out = zeros(rows * columns, dtype=dtype, device=device)
+    if rows and columns:
+        out._value[: rows * columns : columns + 1] = out._value.dtype.type(1)
+    return _finish(out._value.reshape((rows, columns)), requires_grad)
 
 
 # Random numbers.

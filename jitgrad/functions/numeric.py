@@ -97,7 +97,7 @@ def matmul(input: Tensor, other: Tensor, *, out: Any = None) -> Tensor:
         refuse_masked(x)
         if not x.ndim:
             raise RuntimeError("matmul: both operands need at least one dimension; multiply by a number with *")
-    x, y = (v if isinstance(v, Tensor) else wrap(v) for v in (input, other))
+    x, y = (taken(v, (input, other)) for v in (input, other))
     common = dtypes.promote(x._held.dtype, y._held.dtype)
     if x._held.dtype != y._held.dtype:
         raise RuntimeError(
@@ -203,12 +203,21 @@ def pow(input: Any, exponent: Any, *, out: Any = None) -> Tensor:
             whole = isinstance(exponent, int)
             if not whole or input.dtype.name == "bool":
                 input = apply(choosing.cast, (input,), {"dtype": np.dtype(np.int64) if whole else dtypes.default()})
+            if isinstance(exponent, int):
+                _fitting(exponent, input._held.dtype)
         return apply(arithmetic.pow_scalar, (input,), {"exponent": exponent})
     whole_base = isinstance(input, int) or (isinstance(input, Tensor) and not input.dtype.is_floating_point)
     whole_exponent = isinstance(exponent, Tensor) and not exponent.dtype.is_floating_point
     if whole_base and whole_exponent and exponent._value is not None and not exponent.is_cuda:
         _no_fractions(exponent._value.min(initial=0))
     return apply(arithmetic.pow, (input, exponent))
+
+
+def _fitting(exponent: int, dtype: np.dtype) -> None:
+    try:
+        dtypes.cast_numbers(np.asarray(exponent), dtype)
+    except RuntimeError as error:
+        raise RuntimeError(f"pow: the exponent {error}: convert the tensor first") from None
 
 
 def _no_fractions(exponent: Any) -> None:
@@ -300,7 +309,7 @@ def clamp(input: Tensor, min: Any = None, max: Any = None, *, out: Any = None) -
     if number(input) is not None or not isinstance(input, Tensor):
         input = as_tensors([input], (min, max))[0]
     min, max = (b.item() if isinstance(b, np.generic) else b for b in (min, max))
-    min, max = (taken(b) if isinstance(b, np.ndarray) else b for b in (min, max))
+    min, max = (taken(b, (input,)) if isinstance(b, np.ndarray) else b for b in (min, max))
     if input._held.dtype == np.bool_ and not [b for b in (min, max) if b is not None and number(b) is None]:
         min = max = 0  # numbers of a tape are refused as Python's are
     if isinstance(min, Tensor) or isinstance(max, Tensor):

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from jitgrad import dtypes
-from jitgrad.devices.moving import moved
+from jitgrad.devices.moving import moved_to
 from jitgrad.errors import LeakedTraceError, MutatedArgumentError
 from jitgrad.ops.choosing import alias, cast, clone, detach, where
 from jitgrad.ops.indexing import filled, getitem, index_put, put
@@ -23,8 +23,8 @@ from jitgrad.ops.table import infer
 from jitgrad.record.apply import append, apply, current_trace, grad_mode, lift
 from jitgrad.record.index import Step
 from jitgrad.record.memory import decide, look, views_of
-from jitgrad.record.trace import Trace, captured_here, leaked
-from jitgrad.tape.device_array import ARRAYS, DeviceArray, copy_of, refuse_mixed
+from jitgrad.record.trace import Trace, captured_here, comes_later, leaked
+from jitgrad.tape.device_array import ARRAYS, DeviceArray, copy_of, device_of, mixed, refuse_mixed
 from jitgrad.tape.handle import Handle, make, own_memory, requires
 from jitgrad.tape.row import LEAF, NOTHING, Leaf
 
@@ -125,14 +125,15 @@ def assign_masked(target: Any, mask: Any, value: Any) -> None:
     if shape[: mask._value.ndim] != mask._value.shape:
         raise IndexError(f"a mask of shape {list(mask._value.shape)} for a tensor of shape {list(shape)}: they must be equal")
     spread = apply(reshape, (mask,), {"shape": (*mask._value.shape, *[1] * (len(shape) - mask._value.ndim))})
-    overwrite(target, apply(where, (spread, moved(value, target.device), target)), "setitem")
+    overwrite(target, apply(where, (spread, moved_to(value, target), target)), "setitem")
 
 
 def assign(target: Any, steps: Sequence[Step], value: Any) -> None:
     """`target[index] = value` for an index of the given steps."""
     held = target._held
-    if held.__class__ is DeviceArray and value._value is not None and not value._value.ndim:
-        value = moved(value, held.device)
+    if DeviceArray in (held.__class__, value._value.__class__) and not comes_later(value):
+        copied = not value._value.ndim or not any(step.arrays for step in steps)  # as by `copy_`
+        value = moved_to(value, target) if copied else value
     if value._held.dtype != held.dtype:
         value = apply(cast, (value,), {"dtype": held.dtype})
     if held is target._row:
@@ -222,8 +223,11 @@ def writable(array: np.ndarray, name: str) -> None:
 
 
 def _fitted(target: Any, new: Any, name: str) -> Any:
-    """`new` with the shape and dtype of `target`; `RuntimeError` if that would lose a dimension or a category."""
+    """`new` with the shape and dtype of `target`; `RuntimeError` if it would lose a dimension or a category, or is elsewhere."""
     held, value = target._held, new._held
+    here = device_of(target)
+    if value.__class__ is DeviceArray and here is not None and here != value.device:
+        raise mixed(name, {here, value.device})
     if value.dtype != held.dtype:
         if dtypes.of(value.dtype).category > dtypes.of(held.dtype).category:
             raise RuntimeError(
@@ -358,7 +362,8 @@ def _take_into(trace: Trace, root: Any) -> None:
         return
     trace.before_change(root)
     value = copy_of(root._value)
-    same = root._row is None and trace.has_made(root)  # at every call
+    on_device = value.__class__ is DeviceArray
+    same = root._row is None and trace.has_made(root) and not on_device  # at every call
     row = trace.constant(value) if same else trace.capture(make(type(root), value, root._row))
     trace.owned.add(row)
     root._row, root._value, root._storage = row, None, None
