@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from jitgrad.eager import operations as large  # noqa: F401  it says how hot rows run, which the methods take over
-from jitgrad.functions import converting, creation, data, numeric, numpy_names, shaping
+from jitgrad.functions import converting, creation, data, generators, numeric, numpy_names, shaping
 from jitgrad.functions.bind import bound
 from jitgrad.functions.face import face, face_of
 from jitgrad.functions.homes import HOMES
@@ -284,5 +284,6 @@ for _named in (_where, _polygamma_method):
 for _name, _attribute in _ATTACHED.items():
     setattr(Tensor, _name, _attribute)
 
+_GENERATORS = ("Generator", "get_rng_state", "manual_seed", "set_rng_state")
 CREATION = {name: _public(f) if inspect.isfunction(f) else f for name, f in converting.FUNCTIONS.items()}
-CREATION |= _own(data) | _own(creation)
+CREATION |= _own(data) | _own(creation) | {name: getattr(generators, name) for name in _GENERATORS}

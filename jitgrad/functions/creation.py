@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 import operator
 from collections.abc import Callable
@@ -11,22 +10,18 @@ from typing import Any
 import numpy as np
 
 from jitgrad import dtypes
-from jitgrad.base.signals import importing
-from jitgrad.devices.cuda import compute_of, seed_all
+from jitgrad.devices.cuda import compute_of
 from jitgrad.devices.moving import made_on, made_there
 from jitgrad.errors import TracedValueError
+from jitgrad.functions.generators import Generator, drawing, in_use
 from jitgrad.functions.operands import taken
 from jitgrad.ops.choosing import cast
 from jitgrad.ops.movement import MOST_ELEMENTS
 from jitgrad.ops.reductions import cumsum
-from jitgrad.record.apply import current_trace
 from jitgrad.record.leaving import as_data, refuse_masked
 from jitgrad.record.trace import made_here
 from jitgrad.tape.handle import Handle
 from jitgrad.tensors.tensor import Tensor, wrap
-
-_seeded: np.random.Generator | None = None
-"""What draws since `manual_seed` was called, if it was."""
 
 
 def _size(what: str, n: Any) -> int:
@@ -191,44 +186,6 @@ def eye(n: int, m: int | None = None, *, dtype: Any = None, device: Any = None, 
 # Random numbers.
 
 
-def manual_seed(seed: int) -> np.random.Generator:
-    """Start the random numbers anew from `seed`, those of GPUs too. They are NumPy's PCG64 and not the ones that PyTorch draws; a
-    GPU has numbers of its own (Philox), which are the same on every GPU."""
-    global _seeded
-    if not isinstance(seed, (int, float, np.number)):
-        raise TypeError(f"manual_seed takes an int, not {type(seed).__name__}")
-    if seed != seed or seed in (np.inf, -np.inf):
-        raise ValueError(f"manual_seed takes an int, not {seed}")
-    _seeded = _generator(int(seed) % 2**64)
-    seed_all(int(seed))
-    return _seeded
-
-
-def _generator(*seed: int) -> np.random.Generator:
-    with importing("numpy.random"):  # here, since it takes as long as a quarter of all the rest
-        return np.random.default_rng(*seed)
-
-
-_unseeded = functools.cache(_generator)
-
-
-def _drawing(function: Callable) -> Callable:
-    """A function that draws random numbers; while a trace records, the trace says what comes of that."""
-
-    @functools.wraps(function)
-    def draws(*args: Any, **kwargs: Any) -> Tensor:
-        trace = current_trace.get()
-        return function(*args, **kwargs) if trace is None else trace.draw(lambda: draws(*args, **kwargs))
-
-    return draws
-
-
-def _draw(generator: np.random.Generator | None) -> np.random.Generator:
-    if generator is not None:
-        return generator
-    return _seeded if _seeded is not None else _unseeded()
-
-
 def _gpu(device: Any, generator: Any) -> Any:
     """What draws random numbers on a GPU; None where a generator of NumPy's does."""
     return None if device is None or generator is not None else compute_of(device)
@@ -241,11 +198,11 @@ def _floating(what: str, dtype: Any) -> np.dtype:
     return wanted
 
 
-@_drawing
+@drawing
 def rand(
     *sizes: Any,
     size: Any = None,
-    generator: np.random.Generator | None = None,
+    generator: Generator | np.random.Generator | None = None,
     dtype: Any = None,
     device: Any = None,
     requires_grad: bool = False,
@@ -256,7 +213,7 @@ def rand(
         return _finish(there.random("uniform", shape, wanted), requires_grad)
     # What would be rounded up to 1 in a shorter dtype is drawn in steps of that dtype.
     steps = float(2 ** min(53, _digits(wanted)))
-    drawn = np.floor(np.asarray(_draw(generator).random(shape)) * steps) / steps
+    drawn = np.floor(np.asarray(in_use(generator).random(shape)) * steps) / steps
     return _finish(np.asarray(drawn).astype(wanted), requires_grad, device)
 
 
@@ -264,11 +221,11 @@ def _digits(dtype: np.dtype) -> int:
     return {"float16": 11, "bfloat16": 8, "float32": 24}.get(dtypes.of(dtype).name, 53)
 
 
-@_drawing
+@drawing
 def randn(
     *sizes: Any,
     size: Any = None,
-    generator: np.random.Generator | None = None,
+    generator: Generator | np.random.Generator | None = None,
     dtype: Any = None,
     device: Any = None,
     requires_grad: bool = False,
@@ -277,16 +234,16 @@ def randn(
     wanted, shape = _floating("randn", dtype), _shape("randn", sizes, size)
     if (there := _gpu(device, generator)) is not None:
         return _finish(there.random("normal", shape, wanted), requires_grad)
-    return _finish(np.asarray(_draw(generator).standard_normal(shape)).astype(wanted), requires_grad, device)
+    return _finish(np.asarray(in_use(generator).standard_normal(shape)).astype(wanted), requires_grad, device)
 
 
-@_drawing
+@drawing
 def randint(
     low: Any = 0,
     high: Any = None,
     size: Any = None,
     *,
-    generator: np.random.Generator | None = None,
+    generator: Generator | np.random.Generator | None = None,
     dtype: Any = None,
     device: Any = None,
     requires_grad: bool = False,
@@ -305,7 +262,7 @@ def randint(
     shape = _one_shape("randint", size)
     if (there := _gpu(device, generator)) is not None:
         return _finish(there.random("integers", shape, wanted, low, high), requires_grad)
-    drawn = _draw(generator).integers(low, high, shape)
+    drawn = in_use(generator).integers(low, high, shape)
     return _finish(np.asarray(drawn).astype(wanted), requires_grad, device)
 
 
