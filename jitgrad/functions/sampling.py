@@ -23,7 +23,7 @@ from jitgrad.tensors.tensor import Tensor, wrap
 def normal(
     mean: Any, std: Any = 1.0, size: Any = None, *, generator: Any = None, dtype: Any = None, device: Any = None
 ) -> Tensor:
-    """Normal numbers with means and standard deviations that are tensors, which broadcast, or numbers; of numbers alone of a `size`.
+    """Normal numbers with means and standard deviations that are tensors, which broadcast, or numbers, which need a `size`.
 
     `RuntimeError` for a negative standard deviation.
     """
