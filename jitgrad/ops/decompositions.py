@@ -23,7 +23,8 @@ from jitgrad.ops.table import register, several
 INTEGER = np.dtype(np.int32)
 
 
-def _eye(n: int) -> np.ndarray:
+def eye(n: int) -> np.ndarray:
+    """Where the diagonal of square matrices is."""
     return np.eye(n, dtype=bool)
 
 
@@ -37,10 +38,10 @@ def _column(v: Any) -> Any:
     return reshape(v, shape=(*v.shape, 1))
 
 
-def _diagonal(v: Any) -> Any:
+def diagonals(v: Any) -> Any:
     """Diagonal matrices."""
     n = v.shape[-1]
-    return where(_eye(n), expand(_row(v), shape=(*v.shape, n)), 0)
+    return where(eye(n), expand(_row(v), shape=(*v.shape, n)), 0)
 
 
 def _total(*parts: Any) -> Any:
@@ -52,15 +53,17 @@ def _total(*parts: Any) -> Any:
 def _over_gaps(x: Any, values: Any) -> Any:
     """`x[i, j] / (values[j] - values[i])`, and 0 on the diagonal."""
     n = values.shape[-1]
-    gaps = where(_eye(n), 1, _row(values) - _column(values))
-    return where(_eye(n), 0, x / gaps)
+    gaps = where(eye(n), 1, _row(values) - _column(values))
+    return where(eye(n), 0, x / gaps)
 
 
-def _columns(x: Any, start: int, length: int) -> Any:
+def columns(x: Any, start: int, length: int) -> Any:
+    """Some of the columns of matrices."""
     return narrow(x, dim=x.ndim - 1, start=start, length=length)
 
 
-def _rows(x: Any, start: int, length: int) -> Any:
+def rows(x: Any, start: int, length: int) -> Any:
+    """Some of the rows of matrices."""
     return narrow(x, dim=x.ndim - 2, start=start, length=length)
 
 
@@ -81,7 +84,8 @@ def _square(x: Any) -> dict[str, Any]:
     return {}
 
 
-def _slogdet_vjp(g_logabsdet: Any, x: Any) -> Any:
+def _slogdet_vjp(g_sign: Any, g_logabsdet: Any, x: Any) -> Any:
+    """The sign passes nothing on, though as PyTorch's it is there to be differentiated."""
     if g_logabsdet is None:
         return None
     unit = np.broadcast_to(np.eye(x.shape[-1], dtype=x.dtype), x.shape)
@@ -116,7 +120,7 @@ def _eigh_params(x: Any, UPLO: str = "L") -> dict[str, Any]:
 def _eigh_vjp(g_eigenvalues: Any, g_eigenvectors: Any, eigenvalues: Any, eigenvectors: Any) -> Any:
     back = adjoint(eigenvectors)
     inner = None if g_eigenvectors is None else _over_gaps(matmul(back, g_eigenvectors), eigenvalues)
-    inner = _total(inner, None if g_eigenvalues is None else _diagonal(g_eigenvalues))
+    inner = _total(inner, None if g_eigenvalues is None else diagonals(g_eigenvalues))
     if inner is None:
         return None
     found = matmul(matmul(eigenvectors, inner), back)
@@ -147,11 +151,11 @@ def _svd_params(x: Any, full_matrices: bool = True) -> dict[str, Any]:
 def _svd_vjp(g_U: Any, g_S: Any, g_Vh: Any, U: Any, S: Any, Vh: Any) -> Any:
     """Vectors beyond the smaller dimension, which `full_matrices` adds, are arbitrary, and pass nothing on."""
     k, s = S.shape[-1], S
-    u, vh = _columns(U, 0, k), _rows(Vh, 0, k)
-    g_u = None if g_U is None else _columns(g_U, 0, k)
-    g_v = None if g_Vh is None else adjoint(_rows(g_Vh, 0, k))
+    u, vh = columns(U, 0, k), rows(Vh, 0, k)
+    g_u = None if g_U is None else columns(g_U, 0, k)
+    g_v = None if g_Vh is None else adjoint(rows(g_Vh, 0, k))
     v = adjoint(vh)
-    inner, left, right = None if g_S is None else _diagonal(g_S), None, None
+    inner, left, right = None if g_S is None else diagonals(g_S), None, None
     if g_u is not None:
         x = _over_gaps(matmul(adjoint(u), g_u), s * s)
         inner = _total(inner, (x + adjoint(x)) * _row(s))
@@ -204,9 +208,9 @@ def _qr_vjp(g_q: Any, g_r: Any, q: Any, r: Any) -> Any:
         return None
     k, n = r.shape[-2:]
     if n > k:
-        square, beyond = _columns(r, 0, k), _columns(r, k, n - k)
-        g_square = None if g_r is None else _columns(g_r, 0, k)
-        g_beyond = None if g_r is None else _columns(g_r, k, n - k)
+        square, beyond = columns(r, 0, k), columns(r, k, n - k)
+        g_square = None if g_r is None else columns(g_r, 0, k)
+        g_beyond = None if g_r is None else columns(g_r, k, n - k)
         more = None if g_beyond is None else matmul(matmul(q, beyond), adjoint(g_beyond))
         first = _qr_vjp(_total(g_q, more), g_square, q, square)
         rest = None if g_beyond is None else matmul(q, g_beyond)
