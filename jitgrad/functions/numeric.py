@@ -80,7 +80,7 @@ def _truths(name: str, input: Any, dim: Any, keepdim: bool) -> Tensor:
 _TRUTHS = {name: bound(TABLE[name]) for name in ("any", "all")}
 
 
-@face(bare=True)
+@face("linalg.matmul", bare=True)
 def matmul(input: Tensor, other: Tensor) -> Tensor:
     """The matrix product, with `numpy.matmul`'s rules for 1-d operands and for leading (batch) dimensions."""
     if input.__class__ is other.__class__ is Tensor:

@@ -112,9 +112,9 @@ SYMMETRIC = WELL_CONDITIONED + WELL_CONDITIONED.T
 
 def _eigh_params(x: Any, UPLO: str = "L") -> dict[str, Any]:
     _square(x)
-    if UPLO not in ("L", "U"):
+    if UPLO not in ("L", "U", "l", "u"):
         raise RuntimeError(f"eigh: UPLO must be 'L' or 'U', the triangle that is read, not {UPLO!r}")
-    return {"UPLO": UPLO}
+    return {"UPLO": UPLO.upper()}
 
 
 def _eigh_vjp(g_eigenvalues: Any, g_eigenvectors: Any, eigenvalues: Any, eigenvectors: Any) -> Any:
@@ -144,7 +144,9 @@ eigh = several(
 )
 
 
-def _svd_params(x: Any, full_matrices: bool = True) -> dict[str, Any]:
+def _svd_params(x: Any, full_matrices: bool = True, *, driver: None = None) -> dict[str, Any]:
+    if driver is not None:
+        raise RuntimeError(f"svd: drivers are for GPUs, and this runs on the CPU: leave driver={driver!r} out")
     return _matrix(x) | {"full_matrices": bool(full_matrices)}
 
 
@@ -197,8 +199,8 @@ svd = several(
 
 
 def _qr_params(x: Any, mode: str = "reduced") -> dict[str, Any]:
-    if mode not in ("reduced", "complete"):
-        raise RuntimeError(f"qr: mode must be 'reduced' or 'complete', not {mode!r}")
+    if mode not in ("reduced", "complete", "r"):
+        raise RuntimeError(f"qr: mode must be 'reduced', 'complete' or 'r', not {mode!r}")
     return _matrix(x) | {"mode": mode}
 
 
@@ -225,12 +227,14 @@ def _qr_vjp(g_q: Any, g_r: Any, q: Any, r: Any) -> Any:
 
 def _qr_shapes(x: Any, mode: str) -> list[Spec]:
     m, n = x.shape[-2:]
-    k = min(m, n) if mode == "reduced" else m
-    return [_numbers(x, m, k), _numbers(x, k, n)]
+    k = m if mode == "complete" else min(m, n)
+    return [Spec((0,), x.dtype) if mode == "r" else _numbers(x, m, k), _numbers(x, k, n)]
 
 
 def _qr_rule(g_Q: Any, g_R: Any, Q: Any, R: Any, mode: str) -> Any:
-    m, n = Q.shape[-2], R.shape[-1]
+    m, n = Q.shape[-2] if mode != "r" else 0, R.shape[-1]
+    if mode == "r":
+        raise RuntimeError("qr: mode='r' has no derivative, as that takes Q: use 'reduced'")
     if mode == "complete" and m > n:
         raise RuntimeError(
             "qr: mode='complete' of a tall matrix has no derivative, as its last columns are arbitrary: use 'reduced'"
@@ -238,11 +242,14 @@ def _qr_rule(g_Q: Any, g_R: Any, Q: Any, R: Any, mode: str) -> Any:
     return _qr_vjp(g_Q, g_R, Q, R)
 
 
+def _qr(x: Any, mode: str) -> tuple[Any, Any]:
+    return (np.zeros(0, x.dtype), np.linalg.qr(x, "r")) if mode == "r" else np.linalg.qr(x, mode)
+
+
 qr = several(
-    lambda x, mode: np.linalg.qr(x, mode),
+    _qr,
     kind="linalg",
     namespace="linalg",
-    aliases=("qr",),
     doc="Matrices as products of Q with orthonormal columns and an upper triangular R",
     outputs=("Q", "R"),
     prepare=_qr_params,

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from jitgrad.errors import LinAlgError
 from jitgrad.ops.choosing import cast, eq, where
 from jitgrad.ops.decompositions import INTEGER, columns, rows
 from jitgrad.ops.linalg import WELL_CONDITIONED, adjoint, matmul
@@ -31,13 +32,15 @@ def _lapack(name: str, x: np.ndarray, what: str) -> Any:
     return _scipys("get_lapack_funcs", what)((name,), (x,))[0]
 
 
-def _lu_factor(x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _lu_factor(x: np.ndarray, check: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     k = min(x.shape[-2:])
     factors, pivots, info = np.array(x), np.zeros((*x.shape[:-2], k), INTEGER), np.zeros(x.shape[:-2], INTEGER)
     if x.size:
         getrf = _lapack("getrf", x, "the LU factorisation")
         for place in np.ndindex(info.shape):
             factors[place], pivots[place], info[place] = getrf(x[place])
+    if check and info.any():
+        raise LinAlgError(f"lu_factor_ex: pivot {info[info > 0][0]} of a matrix is 0, so that the matrix is singular")
     return factors, pivots + INTEGER.type(1), info  # pivots count from 1, as those of LAPACK and PyTorch do
 
 
@@ -96,15 +99,37 @@ lu_factor = several(
     outputs=("LU", "pivots", "info"),
     internal=True,
     result="floating",
+    checks=lambda row: row.inputs if row.params["check"] else (),
     vjp=_lu_vjp,
-    shape=lambda x: [
+    shape=lambda x, check: [
         Spec(x.shape, x.dtype),
         Spec((*x.shape[:-2], min(x.shape[-2:])), INTEGER),
         Spec(x.shape[:-2], INTEGER),
     ],
-    samples=lambda: [([x], {}) for x in _LU_SAMPLES],
+    samples=lambda: [([x], {"check": False}) for x in _LU_SAMPLES],
     oracle="(lambda LU, p: (LU, (p + 1).astype(np.int32), np.zeros(x.shape[:-2], np.int32)))(*scipy.linalg.lu_factor(x))",
 )
+
+
+def _zero_pivot(x: np.ndarray) -> np.ndarray:
+    info = (np.linalg.slogdet(x)[0] == 0).astype(INTEGER)
+    for place in map(tuple, np.argwhere(info)):
+        info[place] = _lapack("getrf", x, "the place of the pivot that is 0")(x[place])[2]
+    return info
+
+
+zero_pivot = Op(
+    _zero_pivot,
+    kind="linalg",
+    inputs=("x",),
+    output="y",
+    internal=True,
+    result="integer",
+    shape=lambda x: Spec(x.shape[:-2], INTEGER),
+    samples=lambda: [([WELL_CONDITIONED], {}), ([np.stack([WELL_CONDITIONED, WELL_CONDITIONED[[0, 1, 1]]])], {})],
+    oracle="np.where(np.linalg.matrix_rank(x) == 3, 0, 3).astype(np.int32)",
+)
+"""Which pivot of the elimination is 0, counted from 1; 0 for a matrix that is not singular."""
 
 
 def _permutation(pivots: np.ndarray, n: int) -> np.ndarray:

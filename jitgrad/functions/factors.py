@@ -1,0 +1,143 @@
+"""Factorisations and solvers that PyTorch has at the top, by their older names and arguments."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from jitgrad.functions.bind import bound
+from jitgrad.functions.creation import zeros
+from jitgrad.functions.face import face
+from jitgrad.functions.linear_algebra import factoring, norms, solving
+from jitgrad.functions.linear_algebra.factoring import _reflected
+from jitgrad.functions.linear_algebra.operands import check_pivots, identity, matrices, together
+from jitgrad.functions.numeric import where
+from jitgrad.ops import TABLE, decompositions
+from jitgrad.ops.decompositions import slogdet
+from jitgrad.ops.factoring import lu_parts, swapping
+from jitgrad.ops.linalg import adjoint as turned
+from jitgrad.ops.linalg import matmul
+from jitgrad.ops.solving import solve_triangular
+from jitgrad.record.apply import apply
+from jitgrad.tensors.return_types import named
+from jitgrad.tensors.tensor import Tensor
+
+_SVD = named("svd", "U", "S", "V")
+_QR = named("qr", "Q", "R")
+_TriangularSolve = named("triangular_solve", "solution", "cloned_coefficient")
+_LUUnpack = named("lu_unpack", "P", "L", "U")
+_vector_norm = bound(TABLE["norm"])
+
+
+def norm(input: Tensor, p: Any = "fro", dim: Any = None, keepdim: bool = False, dtype: Any = None) -> Tensor:
+    """The norm (sum |x|^p)^(1/p) over dimensions, by default all; "nuc" is the sum of the singular values of matrices."""
+    if isinstance(p, str) and p == "nuc":
+        if dim is None and input.ndim != 2:
+            raise RuntimeError(f"norm: of shape {list(input.shape)}, 'nuc' needs dim, the two dimensions that matrices are")
+        return norms.matrix_norm(input, p, (-2, -1) if dim is None else dim, keepdim, dtype=dtype)
+    more = {} if dtype is None else {"dtype": dtype}
+    return _vector_norm(input, 2.0 if p is None else p, dim, keepdim, **more)
+
+
+def logdet(input: Tensor) -> Tensor:
+    """The logarithms of determinants; nan where these are negative, -inf where they are 0."""
+    matrices("logdet", input, square=True)
+    sign, size = apply(slogdet, (input,))
+    return where(sign < 0, math.nan, size)
+
+
+def inverse(input: Tensor) -> Tensor:
+    """Inverses of square matrices; `LinAlgError` if one is singular."""
+    return solving.inv(input)
+
+
+def pinverse(input: Tensor, rcond: float = 1e-15) -> Tensor:
+    """Pseudo-inverses, without the singular values up to `rcond` times the largest."""
+    return solving.pinv(input, rcond)
+
+
+def cholesky(input: Tensor, upper: bool = False) -> Tensor:
+    """The lower triangles L with A = L L^T, or the upper ones U with A = U^T U, of positive definite matrices."""
+    return factoring.cholesky(input, upper=upper)
+
+
+def cholesky_solve(input: Tensor, L: Tensor, upper: bool = False) -> Tensor:
+    """The X with A X = input, for the matrices A with the Cholesky factors L (upper ones if `upper`)."""
+    matrices("cholesky_solve", L, input, square=True)
+    input, L = together("cholesky_solve", input, L)
+    if L.shape[-1] != input.shape[-2]:
+        raise RuntimeError(f"cholesky_solve: shapes {list(L.shape)} and {list(input.shape)} do not fit")
+    lower = turned(L) if upper else L
+    half = apply(solve_triangular, (lower, input), {"upper": False, "unit": False})
+    return apply(solve_triangular, (turned(lower), half), {"upper": True, "unit": False})
+
+
+def cholesky_inverse(L: Tensor, upper: bool = False) -> Tensor:
+    """The inverses of the matrices with the Cholesky factors L (upper ones if `upper`)."""
+    matrices("cholesky_inverse", L, square=True)
+    lower = turned(L) if upper else L
+    half = apply(solve_triangular, (lower, identity(L, *L.shape[-2:])), {"upper": False, "unit": False})
+    return matmul(turned(half), half)
+
+
+def triangular_solve(b: Tensor, A: Tensor, upper: bool = True, transpose: bool = False, unitriangular: bool = False) -> Any:
+    """The X with A X = b for a triangle of A, or of its transpose; and A."""
+    X = solving.solve_triangular(turned(A) if transpose else A, b, upper=upper != transpose, unitriangular=unitriangular)
+    return _TriangularSolve(X, A.clone())
+
+
+def lu_solve(b: Tensor, LU_data: Tensor, LU_pivots: Tensor) -> Tensor:
+    """The X with A X = b, for the A that `linalg.lu_factor` gave LU and pivots of."""
+    return solving.lu_solve(LU_data, LU_pivots, b)
+
+
+def lu(A: Tensor, pivot: bool = True, get_infos: bool = False) -> tuple[Tensor, ...]:
+    """L and U in one matrix and the pivots, as `linalg.lu_factor` gives them, and with `get_infos` which pivot is 0."""
+    found = factoring.lu_factor_ex(A, pivot=pivot)
+    return tuple(found) if get_infos else tuple(found[:2])
+
+
+@face(method=False)
+def lu_unpack(LU_data: Tensor, LU_pivots: Tensor, unpack_data: bool = True, unpack_pivots: bool = True) -> Any:
+    """P, L and U of what `linalg.lu_factor` gives; what is not asked for is empty."""
+    matrices("lu_unpack", LU_data)
+    check_pivots("lu_unpack", LU_data, LU_pivots)
+    nothing = zeros(0, dtype=LU_data.dtype)
+    P = swapping(LU_pivots, LU_data.shape[-2], LU_data._held.dtype) if unpack_pivots else nothing
+    return _LUUnpack(P, *(lu_parts(LU_data) if unpack_data else (nothing, nothing)))
+
+
+def svd(input: Tensor, some: bool = True, compute_uv: bool = True) -> Any:
+    """U, the singular values S and V (not transposed) with A = U diag(S) V^T; without `some` U and V are square. Without `compute_uv`
+    they are zeros."""
+    matrices("svd", input)
+    if not compute_uv:
+        m, n = input.shape[-2:]
+        squares = [zeros(*input.shape[:-2], k, k, dtype=input.dtype) for k in (m, n)]
+        return _SVD(squares[0], factoring.svdvals(input), squares[1])
+    U, S, Vh = apply(decompositions.svd, (input,), {"full_matrices": not some})
+    return _SVD(U, S, turned(Vh))
+
+
+def qr(input: Tensor, some: bool = True) -> Any:
+    """Q with orthonormal columns and an upper triangular R with A = Q R; without `some` Q is square."""
+    matrices("qr", input)
+    return _QR(*apply(decompositions.qr, (input,), {"mode": "reduced" if some else "complete"}))
+
+
+def orgqr(input: Tensor, input2: Tensor) -> Tensor:
+    """`linalg.householder_product` by its older name."""
+    return factoring.householder_product(input, input2)
+
+
+def ormqr(input: Tensor, input2: Tensor, input3: Tensor, left: bool = True, transpose: bool = False) -> Tensor:
+    """The product of the square matrix Q, given by reflections as `geqrf` gives them, or of its transpose, and `input3`: Q C, or C Q
+    without `left`."""
+    matrices("ormqr", input, input3)
+    if input.shape[-2] != input3.shape[-2 if left else -1]:
+        raise RuntimeError(f"ormqr: shapes {list(input.shape)} and {list(input3.shape)} do not fit")
+    if tuple(input.shape[:-2]) != tuple(input3.shape[:-2]):
+        raise RuntimeError(f"ormqr: the batch dimensions of {list(input.shape)} and {list(input3.shape)} must be the same")
+    if left:
+        return _reflected("ormqr", input, input2, input3, transpose)
+    return turned(_reflected("ormqr", input, input2, turned(input3), not transpose))
