@@ -17,7 +17,7 @@ from jitgrad.ops.decompositions import slogdet
 from jitgrad.ops.factoring import lu_parts, swapping
 from jitgrad.ops.linalg import adjoint as turned
 from jitgrad.ops.linalg import matmul
-from jitgrad.ops.solving import solve_triangular
+from jitgrad.ops.solving import solve_factored
 from jitgrad.record.apply import apply
 from jitgrad.tensors.return_types import named
 from jitgrad.tensors.tensor import Tensor
@@ -67,17 +67,19 @@ def cholesky_solve(input: Tensor, L: Tensor, upper: bool = False) -> Tensor:
     input, L = together("cholesky_solve", input, L)
     if L.shape[-1] != input.shape[-2]:
         raise RuntimeError(f"cholesky_solve: shapes {list(L.shape)} and {list(input.shape)} do not fit")
+    return _with_factor(L, input, upper)
+
+
+def _with_factor(L: Tensor, B: Tensor, upper: bool) -> Tensor:
+    """The derivative by L is that of L L^T, as in PyTorch, though of L one triangle is read."""
     lower = turned(L) if upper else L
-    half = apply(solve_triangular, (lower, input), {"upper": False, "unit": False})
-    return apply(solve_triangular, (turned(lower), half), {"upper": True, "unit": False})
+    return apply(solve_factored, (matmul(lower, turned(lower)), B, lower.detach()))
 
 
 def cholesky_inverse(L: Tensor, upper: bool = False) -> Tensor:
     """The inverses of the matrices with the Cholesky factors L (upper ones if `upper`)."""
     matrices("cholesky_inverse", L, square=True)
-    lower = turned(L) if upper else L
-    half = apply(solve_triangular, (lower, identity(L, *L.shape[-2:])), {"upper": False, "unit": False})
-    return matmul(turned(half), half)
+    return _with_factor(L, identity(L, *L.shape[-2:]), upper)
 
 
 def triangular_solve(b: Tensor, A: Tensor, upper: bool = True, transpose: bool = False, unitriangular: bool = False) -> Any:
@@ -92,8 +94,9 @@ def lu_solve(b: Tensor, LU_data: Tensor, LU_pivots: Tensor) -> Tensor:
 
 
 def lu(A: Tensor, pivot: bool = True, get_infos: bool = False) -> tuple[Tensor, ...]:
-    """L and U in one matrix and the pivots, as `linalg.lu_factor` gives them, and with `get_infos` which pivot is 0."""
-    found = factoring.lu_factor_ex(A, pivot=pivot)
+    """L and U in one matrix and the pivots, as `linalg.lu_factor` gives them, and with `get_infos` which pivot is 0,
+    which is an error without."""
+    found = factoring.lu_factor_ex(A, pivot=pivot, check_errors=not get_infos)
     return tuple(found) if get_infos else tuple(found[:2])
 
 
@@ -108,8 +111,8 @@ def lu_unpack(LU_data: Tensor, LU_pivots: Tensor, unpack_data: bool = True, unpa
 
 
 def svd(input: Tensor, some: bool = True, compute_uv: bool = True) -> Any:
-    """U, the singular values S and V (not transposed) with A = U diag(S) V^T; without `some` U and V are square. Without `compute_uv`
-    they are zeros."""
+    """U, the singular values S and V (not transposed) with A = U diag(S) V^T; without `some` U and V are square.
+    Without `compute_uv` they are zeros."""
     matrices("svd", input)
     if not compute_uv:
         m, n = input.shape[-2:]
@@ -131,8 +134,8 @@ def orgqr(input: Tensor, input2: Tensor) -> Tensor:
 
 
 def ormqr(input: Tensor, input2: Tensor, input3: Tensor, left: bool = True, transpose: bool = False) -> Tensor:
-    """The product of the square matrix Q, given by reflections as `geqrf` gives them, or of its transpose, and `input3`: Q C, or C Q
-    without `left`."""
+    """The product of the square matrix Q, given by reflections as `geqrf` gives them, or of its transpose, and `input3`:
+    Q C, or C Q without `left`."""
     matrices("ormqr", input, input3)
     if input.shape[-2] != input3.shape[-2 if left else -1]:
         raise RuntimeError(f"ormqr: shapes {list(input.shape)} and {list(input3.shape)} do not fit")

@@ -133,11 +133,15 @@ zero_pivot = Op(
 
 
 def _permutation(pivots: np.ndarray, n: int) -> np.ndarray:
-    order = np.broadcast_to(np.arange(n), (*pivots.shape[:-1], n)).reshape(-1, n).copy()
-    lanes = np.arange(len(order))
-    for i, other in enumerate(pivots.reshape(len(order), -1).T.astype(np.int64) - 1):
-        order[lanes, i], order[lanes, other] = order[lanes, other], order[lanes, i]
-    return order.reshape(*pivots.shape[:-1], n)
+    order = np.array(np.broadcast_to(np.arange(n, dtype=np.int64), (*pivots.shape[:-1], n)))
+    for i in range(pivots.shape[-1]):
+        other = pivots[..., i, None].astype(np.int64) - 1
+        if order.size and not (other.min() >= 0 and other.max() < n):
+            raise RuntimeError(f"pivots must be from 1 to {n}, the number of rows, and there are others")
+        moved = np.take_along_axis(order, other, -1)
+        np.put_along_axis(order, other, order[..., i, None], -1)
+        order[..., i, None] = moved
+    return order
 
 
 permutation = Op(

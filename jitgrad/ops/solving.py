@@ -169,6 +169,30 @@ cofactors = Op(
 """The derivative of the determinant, which singular matrices have as well."""
 
 
+def _solve_factored(x: np.ndarray, y: np.ndarray, factor: np.ndarray) -> np.ndarray:
+    half = _solve_triangular(factor, y, False, False)
+    return _solve_triangular(np.swapaxes(factor, -1, -2), half, True, False)
+
+
+solve_factored = Op(
+    _solve_factored,
+    kind="linalg",
+    inputs=("x", "y", "factor"),
+    output="z",
+    internal=True,
+    result="floating",
+    hint="factor",
+    vjp=(
+        lambda g, x, z, factor: -matmul(solve_factored(x, g, factor), adjoint(z)),
+        lambda g, x, factor: solve_factored(x, g, factor),
+        None,
+    ),
+    shape=lambda x, y, factor: Spec(y.shape, y.dtype),
+    samples=lambda: [([SYMMETRIC, (3, 2), np.linalg.cholesky(SYMMETRIC)], {})],
+)
+"""The z with x z = y for x with the lower Cholesky factor `factor`."""
+
+
 def _cholesky(x: np.ndarray, check: bool) -> tuple[np.ndarray, np.ndarray]:
     info = np.zeros(x.shape[:-2], INTEGER)
     try:
@@ -236,12 +260,11 @@ def _pinv(x: np.ndarray, atol: np.ndarray, rtol: np.ndarray, hermitian: bool) ->
     return np.swapaxes((u * inverse[..., None, :]) @ vh, -1, -2)
 
 
-def _pinv_vjp(g: Any, x: Any, z: Any, hermitian: bool) -> Any:
-    full = where(triangle(x.shape[-1], False), x, adjoint(x)) if hermitian else x
+def _pinv_vjp(g: Any, x: Any, z: Any) -> Any:
+    """Of symmetric matrices as well, as in PyTorch: a symmetric change of x is not asked for."""
     back, turned = adjoint(z), adjoint(g)
     left, right = matmul(turned, matmul(z, back)), matmul(matmul(back, z), turned)
-    found = left - matmul(full, matmul(z, left)) + right - matmul(matmul(right, z), full) - matmul(matmul(back, g), back)
-    return (found + adjoint(found)) / 2 if hermitian else found
+    return left - matmul(x, matmul(z, left)) + right - matmul(matmul(right, z), x) - matmul(matmul(back, g), back)
 
 
 pinv = Op(

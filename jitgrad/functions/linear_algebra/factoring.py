@@ -47,8 +47,8 @@ def _lu(what: str, A: Tensor, pivot: bool, check: bool = False) -> tuple[Tensor,
 
 
 def lu_factor(A: Tensor, *, pivot: bool = True) -> Any:
-    """L and U with A = P L U in one matrix, and the row that each row was changed for, counted from 1. Singular ones have them too,
-    but no derivative."""
+    """L and U with A = P L U in one matrix, and the row that each row was changed for, counted from 1. Singular
+    matrices have them too, but no derivative."""
     return _LUFactor(*_lu("lu_factor", A, pivot)[:2])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -20,6 +21,7 @@ from jitgrad.functions.numeric import amax, amin, matmul, where
 from jitgrad.functions.operands import taken
 from jitgrad.functions.shaping import permute, reshape, squeeze, unsqueeze
 from jitgrad.ops import TABLE, factoring
+from jitgrad.ops.choosing import zeros_like
 from jitgrad.ops.shapes import axes, axis
 from jitgrad.record.apply import apply
 from jitgrad.tensors.tensor import Tensor
@@ -51,8 +53,8 @@ def vector_norm(x: Tensor, ord: float = 2, dim: Any = None, keepdim: bool = Fals
 
 
 def matrix_norm(A: Tensor, ord: Any = "fro", dim: Any = (-2, -1), keepdim: bool = False, *, dtype: Any = None) -> Tensor:
-    """Norms of matrices, which two dimensions are: "fro" the root of the sum of squares, "nuc" the sum of the singular values, 2 and
-    -2 the largest and smallest of these, 1 and -1 the largest and smallest sum of a column, inf and -inf of a row."""
+    """Norms of matrices, which two dimensions are: "fro" the root of the sum of squares, "nuc" the sum of the singular values, 2
+    and -2 the largest and smallest of these, 1 and -1 the largest and smallest sum of a column, inf and -inf of a row."""
     A = _of_dtype("matrix_norm", A, dtype)
     if isinstance(ord, bool) or ord not in _MATRIX_NORMS:
         raise (ValueError if isinstance(ord, str) else RuntimeError)(
@@ -78,7 +80,7 @@ def matrix_norm(A: Tensor, ord: Any = "fro", dim: Any = (-2, -1), keepdim: bool 
 
 
 def norm(A: Tensor, ord: Any = None, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
-    """`vector_norm` over one dimension, `matrix_norm` over two; without `ord` the root of the sum of squares, over all elements."""
+    """`vector_norm` over one dimension, `matrix_norm` over two; without `ord` the root of the sum of squares."""
     A = _of_dtype("norm", A, dtype)
     if ord is None:
         return vector_norm(A, 2, dim, keepdim)
@@ -97,8 +99,8 @@ def norm(A: Tensor, ord: Any = None, dim: Any = None, keepdim: bool = False, *, 
 
 
 def cond(A: Tensor, p: Any = None) -> Tensor:
-    """The norm of matrices times that of their inverses, inf for singular ones; by default (2) the quotient of the largest and the
-    smallest singular value."""
+    """The norm of matrices times that of their inverses, inf for singular ones; by default (2) the largest singular value over
+    the smallest."""
     matrices("cond", A, square=p not in (None, 2, -2))
     if not A.numel():
         return zeros(*A.shape[:-2], dtype=A.dtype)
@@ -117,7 +119,7 @@ def matrix_rank(A: Tensor, tol: Any = None, hermitian: bool = False, *, atol: An
     if tol is not None:
         atol, rtol = tol, 0.0
     if not A.numel():
-        return zeros(*A.shape[:-2], dtype=dtypes.int64)
+        return zeros(*A.shape[:-2], dtype=np.int64)
     values = eigvalsh(A).abs() if hermitian else svdvals(A)
     low, part = (x if not x.ndim else unsqueeze(x, -1) for x in cutoffs(A, atol, rtol))
     bound = part * amax(values, -1, keepdim=True)
@@ -139,7 +141,7 @@ def matrix_power(A: Tensor, n: int) -> Tensor:
     if A.ndim < 2 or A.shape[-1] != A.shape[-2]:
         raise RuntimeError(f"linalg.matrix_power: the matrices must be square, and the shape is {list(A.shape)}")
     if n == 0:
-        return identity(A, *A.shape[-2:]) + 0
+        return identity(A, *A.shape[-2:]) + apply(zeros_like, (A,))
     base, left, found = inv(A) if n < 0 else A, abs(int(n)), None
     while left:
         if left % 2:
@@ -162,7 +164,7 @@ def multi_dot(tensors: Sequence[Tensor]) -> Tensor:
     inside = [
         unsqueeze(x, 0) if x is first and x.ndim == 1 else unsqueeze(x, 1) if x is last and x.ndim == 1 else x for x in tensors
     ]
-    for x, y in zip(inside, inside[1:]):
+    for x, y in itertools.pairwise(inside):
         if x.shape[1] != y.shape[0]:
             raise RuntimeError(f"linalg.multi_dot: shapes {list(x.shape)} and {list(y.shape)} do not fit")
     found = product_of(inside)
@@ -176,11 +178,9 @@ def cross(input: Tensor, other: Tensor, *, dim: int = -1) -> Tensor:
 
 
 def vecdot(x: Tensor, y: Tensor, *, dim: int = -1) -> Tensor:
-    """The sums of products along a dimension, in the dtype of the tensors, which broadcast."""
-    if x.dtype.name != y.dtype.name:
-        raise RuntimeError(f"linalg.vecdot: the tensors must have one dtype, and theirs are {x.dtype.name} and {y.dtype.name}")
-    products = x * y
-    return products.sum(dim) if x.dtype.is_floating_point else products.sum(dim).to(x.dtype)
+    """The sums of products along a dimension of tensors that broadcast."""
+    floats("vecdot", x, y)
+    return (x * y).sum(dim)
 
 
 def diagonal(A: Tensor, *, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Tensor:
@@ -197,11 +197,10 @@ def diagonal(A: Tensor, *, offset: int = 0, dim1: int = -2, dim2: int = -1) -> T
 
 def vander(x: Tensor, *, N: int | None = None) -> Tensor:
     """The powers 0 to N - 1 of numbers, as a last dimension; by default as many as there are numbers in the last one."""
-    if not x.ndim:
-        raise RuntimeError("linalg.vander takes a tensor of at least one dimension, not a number: reshape it to (1,)")
+    x = x if x.ndim else unsqueeze(x, 0)
     count = x.shape[-1] if N is None else N
-    if count <= 1 and N is not None:
-        raise RuntimeError(f"linalg.vander: N must be more than 1, and it is {N}")
-    x = x if x.dtype.is_floating_point else x.to(dtypes.int64)
+    if count <= 1:
+        raise RuntimeError(f"linalg.vander: N, the number of powers, must be more than 1, and it is {count}")
+    x = x if x.dtype.is_floating_point else x.to(dtypes.by_name("int64"))
     exponents = filled(np.arange(count, dtype=x._held.dtype))
     return unsqueeze(x, -1) ** exponents

@@ -33,8 +33,8 @@ def floats(what: str, *tensors: Any) -> None:
             raise RuntimeError(f"linalg.{what} needs a floating dtype, and this tensor is {x.dtype.name}: convert with .float()")
     if len({x.dtype.name for x in tensors}) > 1:
         raise RuntimeError(
-            f"linalg.{what}: the tensors must have one dtype, and theirs are {', '.join(x.dtype.name for x in tensors)}: convert with "
-            ".to(dtype)"
+            f"linalg.{what}: the tensors must have one dtype, and theirs are {', '.join(x.dtype.name for x in tensors)}: convert "
+            "with .to(dtype)"
         )
 
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from jitgrad import dtypes
 from jitgrad.errors import TracedValueError
 from jitgrad.functions.creation import zeros
 from jitgrad.functions.face import face
@@ -117,7 +116,7 @@ def solve_triangular(A: Tensor, B: Tensor, *, upper: bool, left: bool = True, un
 
 
 def lu_solve(LU: Tensor, pivots: Tensor, B: Tensor, *, left: bool = True, adjoint: bool = False) -> Tensor:
-    """The X with A X = B, or X A = B without `left`, for the A (transposed if `adjoint`) that `lu_factor` gave LU and pivots of."""
+    """The X with A X = B, or X A = B without `left`, for the A (transposed if `adjoint`) that `lu_factor` factored."""
     matrices("lu_solve", LU, B, square=True)
     check_pivots("lu_solve", LU, pivots)
     if not left:
@@ -149,8 +148,9 @@ def lstsq(A: Tensor, B: Tensor, rcond: float | None = None, *, driver: str | Non
     """The X of smallest norm for which A X - B has the smallest norm: solution, residuals, rank, singular_values.
 
     Singular values up to `rcond` (by default the larger size times the precision) times the largest are left out. As in PyTorch,
-    the residuals are there with the drivers "gels", "gelss" and "gelsd" if A is tall and has full rank, the rank without "gels", and
-    the singular values with "gelss" and "gelsd"; what is not there is empty. The solution is the same with all: pinv(A) B.
+    the residuals are there with the drivers "gels", "gelss" and "gelsd" if A is tall and has full rank, the rank without
+    "gels", and the singular values with "gelss" and "gelsd"; what is not there is
+    empty. The solution is pinv(A) B with all of them.
     """
     matrices("lstsq", A)
     floats("lstsq", A, B)
@@ -164,13 +164,13 @@ def lstsq(A: Tensor, B: Tensor, rcond: float | None = None, *, driver: str | Non
     X = matmul(pinv(A_, rcond), B_)
     values = apply(svd, (A.detach(),), {"full_matrices": False})[1]
     rank = (values > cutoffs(A, None, rcond)[1] * values[..., :1]).sum(-1)
-    residuals = zeros(0, dtype=A.dtype)
+    residuals = reshape(X, -1)[:0]
     if m > n and driver in ("gels", "gelsd", "gelss") and (driver == "gels" or _is_full(rank, n)):
         apart = matmul(A_, X) - B_
         residuals = (apart * apart).sum(-2)
         residuals = squeeze(residuals, -1) if vector else residuals
     if driver == "gels":
-        rank = zeros(0, dtype=dtypes.int64)
+        rank = zeros(0, dtype=np.int64)
     values = values if driver in ("gelsd", "gelss") else zeros(0, dtype=A.dtype)
     return _Lstsq(squeeze(X, -1) if vector else X, residuals, rank, values)
 
@@ -208,7 +208,7 @@ def tensorsolve(A: Tensor, B: Tensor, dims: Sequence[int] | None = None) -> Tens
     n = math.prod(last)
     if math.prod(first) != n or B.numel() != n:
         raise RuntimeError(
-            f"linalg.tensorsolve: the first {B.ndim} sizes of A, {list(A.shape)}, must have the product that the others have, and B, "
-            f"{list(B.shape)}, as many elements"
+            f"linalg.tensorsolve: the first {B.ndim} sizes of A, {list(A.shape)}, must have the product that the others have, "
+            f"and B, {list(B.shape)}, as many elements"
         )
     return reshape(solve(reshape(A, (n, n)), reshape(B, n)), last)
