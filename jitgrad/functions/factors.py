@@ -19,11 +19,11 @@ from jitgrad.ops.linalg import adjoint as turned
 from jitgrad.ops.linalg import matmul
 from jitgrad.ops.solving import solve_factored
 from jitgrad.record.apply import apply
-from jitgrad.tensors.return_types import named
+from jitgrad.tensors.results import named
 from jitgrad.tensors.tensor import Tensor
 
-_SVD = named("svd", "U", "S", "V")
-_QR = named("qr", "Q", "R")
+_SVD = named("svd_at_top", "U", "S", "V", shown="svd")
+_QR = named("qr_at_top", "Q", "R", shown="qr")
 _TriangularSolve = named("triangular_solve", "solution", "cloned_coefficient")
 _LUUnpack = named("lu_unpack", "P", "L", "U")
 _vector_norm = bound(TABLE["norm"])

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from jitgrad.ops.arithmetic import exp2
-from jitgrad.ops.choosing import cast, where
+from jitgrad.ops.choosing import cast, where, zeros_like
 from jitgrad.ops.linalg import WELL_CONDITIONED, adjoint, matmul, solve
 from jitgrad.ops.movement import cat, expand, narrow, pad, reshape
 from jitgrad.ops.shapes import Spec
@@ -85,11 +85,10 @@ def _square(x: Any) -> dict[str, Any]:
 
 
 def _slogdet_vjp(g_sign: Any, g_logabsdet: Any, x: Any) -> Any:
-    """The sign passes nothing on, though as PyTorch's it is there to be differentiated."""
-    if g_logabsdet is None:
-        return None
+    """The sign passes zeros on, as PyTorch's does."""
+    g = zeros_like(g_sign) if g_logabsdet is None else g_logabsdet
     unit = np.broadcast_to(np.eye(x.shape[-1], dtype=x.dtype), x.shape)
-    return reshape(g_logabsdet, shape=(*g_logabsdet.shape, 1, 1)) * adjoint(solve(x, unit))
+    return reshape(g, shape=(*g.shape, 1, 1)) * adjoint(solve(x, unit))
 
 
 slogdet = several(

@@ -127,7 +127,10 @@ zero_pivot = Op(
     result="integer",
     shape=lambda x: Spec(x.shape[:-2], INTEGER),
     samples=lambda: [([WELL_CONDITIONED], {}), ([np.stack([WELL_CONDITIONED, WELL_CONDITIONED[[0, 1, 1]]])], {})],
-    oracle="np.where(np.linalg.matrix_rank(x) == 3, 0, 3).astype(np.int32)",
+    oracle=(
+        "np.array([next((k for k in (1, 2, 3) if np.linalg.matrix_rank(m[:, :k] * 1.0) < k), 0) for m in x.reshape(-1, 3, 3)],"
+        " np.int32).reshape(x.shape[:-2])"
+    ),
 )
 """Which pivot of the elimination is 0, counted from 1; 0 for a matrix that is not singular."""
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from jitgrad.errors import LinAlgError
-from jitgrad.ops.choosing import detach, where
+from jitgrad.ops.choosing import detach, where, zeros_like
 from jitgrad.ops.decompositions import INTEGER, SYMMETRIC, TALL, diagonals, eye, svd
 from jitgrad.ops.linalg import WELL_CONDITIONED, adjoint, matmul, transposed
 from jitgrad.ops.movement import expand, reshape, sum
@@ -274,7 +274,7 @@ pinv = Op(
     output="z",
     internal=True,
     result="floating",
-    vjp=(_pinv_vjp, None, None),
+    vjp=(_pinv_vjp, lambda g, atol: zeros_like(atol), lambda g, rtol: zeros_like(rtol)),
     shape=lambda x, atol, rtol, hermitian: Spec((*x.shape[:-2], x.shape[-1], x.shape[-2]), x.dtype),
     samples=lambda: [
         ([x, np.zeros(x.shape[:-2]), np.full(x.shape[:-2], 1e-6)], {"hermitian": False})

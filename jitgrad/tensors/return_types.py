@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import functools
-from collections import namedtuple
 from typing import Any
 
 from jitgrad.ops.table import TABLE, Op
-
-_namedtuple: Any = namedtuple
+from jitgrad.tensors.results import WRITTEN, made
 
 
 @functools.cache
@@ -16,27 +14,7 @@ def type_of(op: Op) -> Any:
     """The class of the results of an op: a named tuple that prints as PyTorch's do, or tuple where these have no names."""
     if not op.named or len(op.outputs) == 1:
         return tuple
-    return _made(op.name, "_".join(filter(None, (op.namespace, op.label or op.name))), op.outputs)
-
-
-def _made(name: str, shown: str, fields: tuple[str, ...]) -> Any:
-    kind: Any = _namedtuple(name, fields, module=__name__)
-
-    def text(self: Any) -> str:
-        return f"jitgrad.return_types.{shown}(\n" + ",\n".join(f"{n}={v!r}" for n, v in zip(fields, self)) + ")"
-
-    kind.__repr__ = text
-    kind.__doc__ = f"The results of {shown}: {', '.join(fields)}."
-    return kind
-
-
-WRITTEN: dict[str, Any] = {}
-"""The classes of results of functions that are written by hand, by their names."""
-
-
-def named(name: str, *fields: str) -> Any:
-    """The class of the results of a function that is no row."""
-    return WRITTEN.setdefault(name, _made(name, name, fields))
+    return made(op.name, "_".join(filter(None, (op.namespace, op.label or op.name))), op.outputs)
 
 
 def results_of(op: Op, found: tuple[Any, ...]) -> Any:

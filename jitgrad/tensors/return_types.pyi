@@ -11,6 +11,10 @@ class aminmax(NamedTuple):
     min: Tensor
     max: Tensor
 
+class cholesky(NamedTuple):
+    L: Tensor
+    info: Tensor
+
 class eigh(NamedTuple):
     eigenvalues: Tensor
     eigenvectors: Tensor
@@ -18,6 +22,11 @@ class eigh(NamedTuple):
 class frexp(NamedTuple):
     mantissa: Tensor
     exponent: Tensor
+
+class lu_factor(NamedTuple):
+    LU: Tensor
+    pivots: Tensor
+    info: Tensor
 
 class max_along(NamedTuple):
     values: Tensor

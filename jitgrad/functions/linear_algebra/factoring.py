@@ -13,7 +13,7 @@ from jitgrad.ops.decompositions import columns
 from jitgrad.ops.linalg import adjoint as turned
 from jitgrad.ops.linalg import matmul
 from jitgrad.record.apply import apply
-from jitgrad.tensors.return_types import named
+from jitgrad.tensors.results import named
 from jitgrad.tensors.tensor import Tensor
 
 _CholeskyEx = named("linalg_cholesky_ex", "L", "info")

@@ -84,7 +84,7 @@ def norm(A: Tensor, ord: Any = None, dim: Any = None, keepdim: bool = False, *, 
     A = _of_dtype("norm", A, dtype)
     if ord is None:
         return vector_norm(A, 2, dim, keepdim)
-    over = dim if dim is None or isinstance(dim, (tuple, list)) else (dim,)
+    over: Any = dim if dim is None or isinstance(dim, (tuple, list)) else (dim,)
     if over is None:
         if A.ndim not in (1, 2):
             raise RuntimeError(f"linalg.norm: with ord, a tensor of shape {list(A.shape)} needs dim, one or two dimensions")

@@ -31,7 +31,7 @@ from jitgrad.ops.linalg import matmul
 from jitgrad.ops.movement import expand
 from jitgrad.ops.shapes import axis
 from jitgrad.record.apply import apply
-from jitgrad.tensors.return_types import named
+from jitgrad.tensors.results import named
 from jitgrad.tensors.tensor import Tensor
 
 _InvEx = named("linalg_inv_ex", "inverse", "info")
@@ -98,7 +98,7 @@ def solve_ex(A: Tensor, B: Tensor, *, left: bool = True, check_errors: bool = Fa
         return _SolveEx(solve(A, B, left=left), info)
     singular = info[..., None, None] != 0
     vector = is_vector(A, B)
-    X = solve(where(singular, identity(A, *A.shape[-2:]), A), B, left=left)
+    X: Tensor = solve(where(singular, identity(A, *A.shape[-2:]), A), B, left=left)
     return _SolveEx(where(singular[..., 0] if vector else singular, math.nan, X), info)
 
 
@@ -106,7 +106,7 @@ def solve_triangular(A: Tensor, B: Tensor, *, upper: bool, left: bool = True, un
     """The X with A X = B, or X A = B without `left`, of which one triangle of A is read, without its diagonal of ones if
     `unitriangular`. Where the diagonal is 0 there are infinities."""
     matrices("solve_triangular", A, B, square=True)
-    A, B, _ = _system("solve_triangular", A, B, left) if not is_vector(A, B) else (*together("solve_triangular", A, B), False)
+    A, B = together("solve_triangular", A, B)
     if not left:
         A, B, upper = turned(A), turned(B), not upper
     if A.shape[-1] != B.shape[-2]:
