@@ -57,7 +57,7 @@ def swapping(pivots: Any, n: int, dtype: Any) -> Any:
     order = permutation(pivots, n=n)
     shape = (*order.shape[:-1], n, n)
     wide = expand(reshape(order, shape=(*order.shape[:-1], 1, n)), shape=shape)
-    return cast(eq(wide, np.broadcast_to(np.arange(n, dtype=np.int64)[:, None], shape)), dtype=dtype)
+    return cast(eq(wide, np.broadcast_to(np.arange(n, dtype=np.int64)[:, None], shape)), dtype=np.dtype(dtype))
 
 
 def _lu_vjp(g_LU: Any, LU: Any, pivots: Any) -> Any:
