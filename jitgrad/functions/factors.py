@@ -19,6 +19,7 @@ from jitgrad.ops.linalg import adjoint as turned
 from jitgrad.ops.linalg import matmul
 from jitgrad.ops.solving import solve_factored
 from jitgrad.record.apply import apply
+from jitgrad.tensors import return_types
 from jitgrad.tensors.results import named
 from jitgrad.tensors.tensor import Tensor
 
@@ -82,7 +83,9 @@ def cholesky_inverse(L: Tensor, upper: bool = False) -> Tensor:
     return _with_factor(L, identity(L, *L.shape[-2:]), upper)
 
 
-def triangular_solve(b: Tensor, A: Tensor, upper: bool = True, transpose: bool = False, unitriangular: bool = False) -> Any:
+def triangular_solve(
+    b: Tensor, A: Tensor, upper: bool = True, transpose: bool = False, unitriangular: bool = False
+) -> return_types.triangular_solve:
     """The X with A X = b for a triangle of A, or of its transpose; and A."""
     X = solving.solve_triangular(turned(A) if transpose else A, b, upper=upper != transpose, unitriangular=unitriangular)
     return _TriangularSolve(X, A.clone())
@@ -101,7 +104,7 @@ def lu(A: Tensor, pivot: bool = True, get_infos: bool = False) -> tuple[Tensor, 
 
 
 @face(method=False)
-def lu_unpack(LU_data: Tensor, LU_pivots: Tensor, unpack_data: bool = True, unpack_pivots: bool = True) -> Any:
+def lu_unpack(LU_data: Tensor, LU_pivots: Tensor, unpack_data: bool = True, unpack_pivots: bool = True) -> return_types.lu_unpack:
     """P, L and U of what `linalg.lu_factor` gives; what is not asked for is empty."""
     matrices("lu_unpack", LU_data)
     check_pivots("lu_unpack", LU_data, LU_pivots)
@@ -110,7 +113,7 @@ def lu_unpack(LU_data: Tensor, LU_pivots: Tensor, unpack_data: bool = True, unpa
     return _LUUnpack(P, *(lu_parts(LU_data) if unpack_data else (nothing, nothing)))
 
 
-def svd(input: Tensor, some: bool = True, compute_uv: bool = True) -> Any:
+def svd(input: Tensor, some: bool = True, compute_uv: bool = True) -> return_types.svd_at_top:
     """U, the singular values S and V (not transposed) with A = U diag(S) V^T; without `some` U and V are square.
     Without `compute_uv` they are zeros."""
     matrices("svd", input)
@@ -122,7 +125,7 @@ def svd(input: Tensor, some: bool = True, compute_uv: bool = True) -> Any:
     return _SVD(U, S, turned(Vh))
 
 
-def qr(input: Tensor, some: bool = True) -> Any:
+def qr(input: Tensor, some: bool = True) -> return_types.qr_at_top:
     """Q with orthonormal columns and an upper triangular R with A = Q R; without `some` Q is square."""
     matrices("qr", input)
     return _QR(*apply(decompositions.qr, (input,), {"mode": "reduced" if some else "complete"}))

@@ -71,14 +71,15 @@ def _numbers(x: Any, rows: int, columns: int) -> Spec:
     return Spec((*x.shape[:-2], rows, columns), x.dtype)
 
 
-def _matrix(x: Any) -> dict[str, Any]:
+def matrix_params(x: Any) -> dict[str, Any]:
+    """Check that there are matrices; no parameters."""
     if x.ndim < 2:
         raise RuntimeError(f"a matrix has at least two dimensions, and this tensor has shape {list(x.shape)}")
     return {}
 
 
 def _square(x: Any) -> dict[str, Any]:
-    _matrix(x)
+    matrix_params(x)
     if x.shape[-1] != x.shape[-2]:
         raise RuntimeError(f"the matrices must be square, and are {x.shape[-2]} by {x.shape[-1]} (shape {list(x.shape)})")
     return {}
@@ -146,7 +147,7 @@ eigh = several(
 def _svd_params(x: Any, full_matrices: bool = True, *, driver: None = None) -> dict[str, Any]:
     if driver is not None:
         raise RuntimeError(f"svd: drivers are for GPUs, and this runs on the CPU: leave driver={driver!r} out")
-    return _matrix(x) | {"full_matrices": bool(full_matrices)}
+    return matrix_params(x) | {"full_matrices": bool(full_matrices)}
 
 
 def _svd_vjp(g_U: Any, g_S: Any, g_Vh: Any, U: Any, S: Any, Vh: Any) -> Any:
@@ -200,7 +201,7 @@ svd = several(
 def _qr_params(x: Any, mode: str = "reduced") -> dict[str, Any]:
     if mode not in ("reduced", "complete", "r"):
         raise RuntimeError(f"qr: mode must be 'reduced', 'complete' or 'r', not {mode!r}")
-    return _matrix(x) | {"mode": mode}
+    return matrix_params(x) | {"mode": mode}
 
 
 def _qr_vjp(g_q: Any, g_r: Any, q: Any, r: Any) -> Any:

@@ -12,12 +12,12 @@ import numpy as np
 
 from jitgrad.errors import LinAlgError
 from jitgrad.ops.choosing import cast, eq, where
-from jitgrad.ops.decompositions import INTEGER, columns, rows
+from jitgrad.ops.decompositions import INTEGER, SYMMETRIC, columns, matrix_params, rows
 from jitgrad.ops.linalg import WELL_CONDITIONED, adjoint, matmul
 from jitgrad.ops.movement import cat, expand, reshape
 from jitgrad.ops.shapes import Spec
 from jitgrad.ops.solving import solve_triangular, triangle
-from jitgrad.ops.table import Op, register, several
+from jitgrad.ops.table import Op, register, several, todo
 
 
 def _scipys(name: str, what: str) -> Any:
@@ -40,7 +40,7 @@ def _lu_factor(x: np.ndarray, check: bool) -> tuple[np.ndarray, np.ndarray, np.n
         for place in np.ndindex(info.shape):
             factors[place], pivots[place], info[place] = getrf(x[place])
     if check and info.any():
-        raise LinAlgError(f"lu_factor_ex: pivot {info[info > 0][0]} of a matrix is 0, so that the matrix is singular")
+        raise LinAlgError(f"lu: pivot {info[info > 0][0]} of a matrix is 0, so that the matrix is singular")
     return factors, pivots + INTEGER.type(1), info  # pivots count from 1, as those of LAPACK and PyTorch do
 
 
@@ -187,5 +187,79 @@ matrix_exp = Op(
     oracle="np.linalg.matrix_power(sum(np.linalg.matrix_power(x / 16, k) / math.factorial(k) for k in range(16)), 16)",
 )
 
+
+def _ldl_factor(x: np.ndarray, check: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    factors, pivots, info = np.tril(x), np.zeros(x.shape[:-1], INTEGER), np.zeros(x.shape[:-2], INTEGER)
+    if x.size:
+        sytrf = _lapack("sytrf", x, "the LDL factorisation")
+        for place in np.ndindex(info.shape):
+            factors[place], pivots[place], info[place] = sytrf(factors[place], lower=1)
+    if check and info.any():
+        raise LinAlgError(f"ldl_factor: block {info[info > 0][0]} of D is singular, and so is the matrix")
+    return factors, pivots, info
+
+
+ldl_factor = several(
+    _ldl_factor,
+    kind="linalg",
+    outputs=("LD", "pivots", "info"),
+    internal=True,
+    result="floating",
+    checks=lambda row: row.inputs if row.params["check"] else (),
+    vjp=todo("factor a detached matrix, and take linalg.solve for derivatives"),
+    shape=lambda x, check: [Spec(x.shape, x.dtype), Spec(x.shape[:-1], INTEGER), Spec(x.shape[:-2], INTEGER)],
+    samples=lambda: [([x], {"check": False}) for x in (SYMMETRIC, np.stack([SYMMETRIC, -2 * SYMMETRIC]))],
+    oracle=(
+        "(np.reshape([np.tril(l, -1) + d for l, d, _ in map(scipy.linalg.ldl, x.reshape(-1, 3, 3))], x.shape),"
+        " np.broadcast_to(np.int32([1, 2, 3]), x.shape[:-1]), np.zeros(x.shape[:-2], np.int32))"
+    ),
+)
+"""L and D in one matrix, of symmetric matrices of which the lower triangle is read, and the pivots of LAPACK."""
+
+
+def _ldl_solve(x: np.ndarray, pivots: np.ndarray, y: np.ndarray) -> np.ndarray:
+    found = np.array(y)
+    if y.size:
+        sytrs = _lapack("sytrs", x, "solving with LDL factors")
+        for place in np.ndindex(x.shape[:-2]):
+            found[place] = sytrs(x[place], pivots[place], y[place], lower=1)[0]
+    return found
+
+
+ldl_solve = Op(
+    _ldl_solve,
+    kind="linalg",
+    inputs=("x", "pivots", "y"),
+    output="z",
+    internal=True,
+    result="floating",
+    vjp=(
+        todo("the factors have no derivative: differentiate linalg.solve instead"),
+        None,
+        lambda g, x, pivots: ldl_solve(x, pivots, g),
+    ),
+    shape=lambda x, pivots, y: Spec(y.shape, y.dtype),
+    samples=lambda: [([SYMMETRIC, np.array([1, 2, 3], np.int32), (3, 2)], {})],
+    oracle="np.linalg.solve((np.tril(x, -1) + np.eye(3)) @ np.diag(np.diag(x)) @ (np.tril(x, -1) + np.eye(3)).T, y)",
+)
+
+
+def _geqrf(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    h, tau = np.linalg.qr(x, "raw")
+    return np.swapaxes(h, -1, -2), tau
+
+
+geqrf = several(
+    _geqrf,
+    kind="linalg",
+    doc="R, and below its diagonal the vectors of the reflections whose product Q is, with their factors tau",
+    outputs=("a", "tau"),
+    result="floating",
+    prepare=matrix_params,
+    vjp=todo("factor a detached matrix, and take linalg.qr for derivatives"),
+    shape=lambda x: [Spec(x.shape, x.dtype), Spec((*x.shape[:-2], min(x.shape[-2:])), x.dtype)],
+    samples=lambda: [([x], {}) for x in _LU_SAMPLES],
+    oracle="(lambda h, tau: (np.swapaxes(h, -1, -2), tau))(*np.linalg.qr(x, 'raw'))",
+)
 
 register(globals())

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from jitgrad.functions.linear_algebra.operands import columns_of, floats, identity, matrices
@@ -13,12 +11,15 @@ from jitgrad.ops.decompositions import columns
 from jitgrad.ops.linalg import adjoint as turned
 from jitgrad.ops.linalg import matmul
 from jitgrad.record.apply import apply
+from jitgrad.tensors import return_types
 from jitgrad.tensors.results import named
 from jitgrad.tensors.tensor import Tensor
 
 _CholeskyEx = named("linalg_cholesky_ex", "L", "info")
 _LUFactor = named("linalg_lu_factor", "LU", "pivots")
 _LUFactorEx = named("linalg_lu_factor_ex", "LU", "pivots", "info")
+_LDLFactor = named("linalg_ldl_factor", "LD", "pivots")
+_LDLFactorEx = named("linalg_ldl_factor_ex", "LD", "pivots", "info")
 _LU = named("linalg_lu", "P", "L", "U")
 
 
@@ -28,7 +29,7 @@ def cholesky(A: Tensor, *, upper: bool = False) -> Tensor:
     return _cholesky("cholesky", A, upper, True)[0]
 
 
-def cholesky_ex(A: Tensor, *, upper: bool = False, check_errors: bool = False) -> Any:
+def cholesky_ex(A: Tensor, *, upper: bool = False, check_errors: bool = False) -> return_types.linalg_cholesky_ex:
     """`cholesky`, and for each matrix 0 or the order of the first leading minor that is not positive: the factor ends there."""
     return _CholeskyEx(*_cholesky("cholesky_ex", A, upper, check_errors))
 
@@ -46,21 +47,37 @@ def _lu(what: str, A: Tensor, pivot: bool, check: bool = False) -> tuple[Tensor,
     return apply(factoring.lu_factor, (A,), {"check": bool(check)})
 
 
-def lu_factor(A: Tensor, *, pivot: bool = True) -> Any:
+def lu_factor(A: Tensor, *, pivot: bool = True) -> return_types.linalg_lu_factor:
     """L and U with A = P L U in one matrix, and the row that each row was changed for, counted from 1. Singular
     matrices have them too, but no derivative."""
     return _LUFactor(*_lu("lu_factor", A, pivot)[:2])
 
 
-def lu_factor_ex(A: Tensor, *, pivot: bool = True, check_errors: bool = False) -> Any:
+def lu_factor_ex(A: Tensor, *, pivot: bool = True, check_errors: bool = False) -> return_types.linalg_lu_factor_ex:
     """`lu_factor`, and for each matrix 0 or which pivot is 0."""
     return _LUFactorEx(*_lu("lu_factor_ex", A, pivot, check_errors))
 
 
-def lu(A: Tensor, *, pivot: bool = True) -> Any:
+def lu(A: Tensor, *, pivot: bool = True) -> return_types.linalg_lu:
     """The permutations P, lower triangles L with ones on the diagonal and upper triangles U with A = P L U."""
     LU, pivots, _ = _lu("lu", A, pivot)
     return _LU(factoring.swapping(pivots, A.shape[-2], A._held.dtype), *factoring.lu_parts(LU))
+
+
+def _ldl(what: str, A: Tensor, check: bool) -> tuple[Tensor, Tensor, Tensor]:
+    matrices(what, A, square=True)
+    return apply(factoring.ldl_factor, (A,), {"check": check})
+
+
+def ldl_factor(A: Tensor, *, hermitian: bool = False) -> return_types.linalg_ldl_factor:
+    """L and D with A = L D L^T of symmetric matrices, whose lower triangle is read, in one matrix, and the pivots of LAPACK,
+    which `ldl_solve` takes. Real matrices are the same with `hermitian`."""
+    return _LDLFactor(*_ldl("ldl_factor", A, True)[:2])
+
+
+def ldl_factor_ex(A: Tensor, *, hermitian: bool = False, check_errors: bool = False) -> return_types.linalg_ldl_factor_ex:
+    """`ldl_factor`, and for each matrix 0 or which block of D is singular."""
+    return _LDLFactorEx(*_ldl("ldl_factor_ex", A, bool(check_errors)))
 
 
 def eigvalsh(A: Tensor, UPLO: str = "L") -> Tensor:

@@ -31,6 +31,7 @@ from jitgrad.ops.linalg import matmul
 from jitgrad.ops.movement import expand
 from jitgrad.ops.shapes import axis
 from jitgrad.record.apply import apply
+from jitgrad.tensors import return_types
 from jitgrad.tensors.results import named
 from jitgrad.tensors.tensor import Tensor
 
@@ -52,7 +53,7 @@ def inv(A: Tensor) -> Tensor:
     return apply(rows.inv, (A,))
 
 
-def inv_ex(A: Tensor, *, check_errors: bool = False) -> Any:
+def inv_ex(A: Tensor, *, check_errors: bool = False) -> return_types.linalg_inv_ex:
     """Inverses, and for each matrix 0 or which pivot is 0: it is singular then, and what stands for the inverse is nan."""
     matrices("inv_ex", A, square=True)
     info = apply(factoring.zero_pivot, (A,))
@@ -90,7 +91,7 @@ def _system(what: str, A: Tensor, B: Tensor, left: bool) -> tuple[Tensor, Tensor
     return A, B, vector
 
 
-def solve_ex(A: Tensor, B: Tensor, *, left: bool = True, check_errors: bool = False) -> Any:
+def solve_ex(A: Tensor, B: Tensor, *, left: bool = True, check_errors: bool = False) -> return_types.linalg_solve_ex:
     """`solve`, and for each matrix 0 or which pivot is 0: it is singular then, and what stands for the solution is nan."""
     matrices("solve_ex", A, square=True)
     info = apply(factoring.zero_pivot, (A,))
@@ -133,6 +134,15 @@ def lu_solve(LU: Tensor, pivots: Tensor, B: Tensor, *, left: bool = True, adjoin
     return matmul(P, apply(rows.solve_triangular, (back, inner), {"upper": True, "unit": True}))
 
 
+def ldl_solve(LD: Tensor, pivots: Tensor, B: Tensor, *, hermitian: bool = False) -> Tensor:
+    """The X with A X = B for the A that `ldl_factor` factored."""
+    matrices("ldl_solve", LD, B, square=True)
+    check_pivots("ldl_solve", LD, pivots)
+    if LD.shape[-1] != B.shape[-2]:
+        raise RuntimeError(f"linalg.ldl_solve: LD of shape {list(LD.shape)} does not fit B of shape {list(B.shape)}")
+    return apply(factoring.ldl_solve, tuple(together("ldl_solve", LD, pivots, B, ranks=(2, 1, 2))))
+
+
 def pinv(A: Tensor, rcond: Any = None, hermitian: bool = False, *, atol: Any = None, rtol: Any = None) -> Tensor:
     """Pseudo-inverses, without the singular values up to the larger of `atol` and `rtol` times the largest.
 
@@ -144,7 +154,7 @@ def pinv(A: Tensor, rcond: Any = None, hermitian: bool = False, *, atol: Any = N
     return apply(rows.pinv, (A, *bounds), {"hermitian": bool(hermitian)})
 
 
-def lstsq(A: Tensor, B: Tensor, rcond: float | None = None, *, driver: str | None = None) -> Any:
+def lstsq(A: Tensor, B: Tensor, rcond: float | None = None, *, driver: str | None = None) -> return_types.linalg_lstsq:
     """The X of smallest norm for which A X - B has the smallest norm: solution, residuals, rank, singular_values.
 
     Singular values up to `rcond` (by default the larger size times the precision) times the largest are left out. As in PyTorch,
