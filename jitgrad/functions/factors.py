@@ -10,8 +10,9 @@ from jitgrad.functions.creation import zeros
 from jitgrad.functions.face import face
 from jitgrad.functions.linear_algebra import factoring, norms, solving
 from jitgrad.functions.linear_algebra.factoring import _reflected
-from jitgrad.functions.linear_algebra.operands import check_pivots, identity, matrices, together
+from jitgrad.functions.linear_algebra.operands import check_pivots, identity, matrices, powers, together
 from jitgrad.functions.numeric import where
+from jitgrad.functions.shaping import flip
 from jitgrad.ops import TABLE, decompositions
 from jitgrad.ops.decompositions import slogdet
 from jitgrad.ops.factoring import lu_parts, swapping
@@ -40,6 +41,32 @@ def norm(input: Tensor, p: Any = "fro", dim: Any = None, keepdim: bool = False, 
     return _vector_norm(input, 2.0 if p is None else p, dim, keepdim, **more)
 
 
+@face(method=False)
+def frobenius_norm(input: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
+    """The roots of the sums of squares over dimensions, by default all."""
+    return _vector_norm(input, 2.0, dim, keepdim)
+
+
+@face(method=False)
+def nuclear_norm(input: Tensor, dim: Any = (-2, -1), keepdim: bool = False) -> Tensor:
+    """The sums of the singular values of matrices."""
+    return norm(input, "nuc", dim, keepdim)
+
+
+@face(method=False)
+def vander(x: Tensor, N: int | None = None, increasing: bool = False) -> Tensor:
+    """The powers of numbers, a row each, from N - 1 down to 0, or up if `increasing`; N is by default how many there are."""
+    if x.ndim != 1:
+        raise RuntimeError(
+            f"vander takes a tensor of one dimension, and its shape is {list(x.shape)}: linalg.vander takes others"
+        )
+    count = x.shape[0] if N is None else N
+    if count < 0:
+        raise RuntimeError(f"vander: N, the number of powers, must not be negative, and it is {count}")
+    found = powers(x, count)
+    return found if increasing else flip(found, (-1,))
+
+
 def logdet(input: Tensor) -> Tensor:
     """The logarithms of determinants; nan where these are negative, -inf where they are 0."""
     matrices("logdet", input, square=True)
@@ -62,13 +89,13 @@ def cholesky(input: Tensor, upper: bool = False) -> Tensor:
     return factoring.cholesky(input, upper=upper)
 
 
-def cholesky_solve(input: Tensor, L: Tensor, upper: bool = False) -> Tensor:
-    """The X with A X = input, for the matrices A with the Cholesky factors L (upper ones if `upper`)."""
-    matrices("cholesky_solve", L, input, square=True)
-    input, L = together("cholesky_solve", input, L)
-    if L.shape[-1] != input.shape[-2]:
-        raise RuntimeError(f"cholesky_solve: shapes {list(L.shape)} and {list(input.shape)} do not fit")
-    return _with_factor(L, input, upper)
+def cholesky_solve(input: Tensor, input2: Tensor, upper: bool = False) -> Tensor:
+    """The X with A X = input, for the matrices A with the Cholesky factors `input2` (upper ones if `upper`)."""
+    matrices("cholesky_solve", input2, input, square=True)
+    B, L = together("cholesky_solve", input, input2)
+    if L.shape[-1] != B.shape[-2]:
+        raise RuntimeError(f"cholesky_solve: shapes {list(L.shape)} and {list(B.shape)} do not fit")
+    return _with_factor(L, B, upper)
 
 
 def _with_factor(L: Tensor, B: Tensor, upper: bool) -> Tensor:
@@ -77,23 +104,23 @@ def _with_factor(L: Tensor, B: Tensor, upper: bool) -> Tensor:
     return apply(solve_factored, (matmul(lower, turned(lower)), B, lower.detach()))
 
 
-def cholesky_inverse(L: Tensor, upper: bool = False) -> Tensor:
-    """The inverses of the matrices with the Cholesky factors L (upper ones if `upper`)."""
-    matrices("cholesky_inverse", L, square=True)
-    return _with_factor(L, identity(L, *L.shape[-2:]), upper)
+def cholesky_inverse(input: Tensor, upper: bool = False) -> Tensor:
+    """The inverses of the matrices with the Cholesky factors `input` (upper ones if `upper`)."""
+    matrices("cholesky_inverse", input, square=True)
+    return _with_factor(input, identity(input, *input.shape[-2:]), upper)
 
 
 def triangular_solve(
-    b: Tensor, A: Tensor, upper: bool = True, transpose: bool = False, unitriangular: bool = False
+    input: Tensor, A: Tensor, upper: bool = True, transpose: bool = False, unitriangular: bool = False
 ) -> return_types.triangular_solve:
-    """The X with A X = b for a triangle of A, or of its transpose; and A."""
-    X = solving.solve_triangular(turned(A) if transpose else A, b, upper=upper != transpose, unitriangular=unitriangular)
+    """The X with A X = input for a triangle of A, or of its transpose; and A."""
+    X = solving.solve_triangular(turned(A) if transpose else A, input, upper=upper != transpose, unitriangular=unitriangular)
     return _TriangularSolve(X, A.clone())
 
 
-def lu_solve(b: Tensor, LU_data: Tensor, LU_pivots: Tensor) -> Tensor:
-    """The X with A X = b, for the A that `linalg.lu_factor` gave LU and pivots of."""
-    return solving.lu_solve(LU_data, LU_pivots, b)
+def lu_solve(input: Tensor, LU_data: Tensor, LU_pivots: Tensor) -> Tensor:
+    """The X with A X = input, for the A that `linalg.lu_factor` gave LU and pivots of."""
+    return solving.lu_solve(LU_data, LU_pivots, input)
 
 
 def lu(A: Tensor, pivot: bool = True, get_infos: bool = False) -> tuple[Tensor, ...]:

@@ -9,12 +9,13 @@ networks", Phys. Rev. X 9, 2019.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
 from jitgrad.ops.arithmetic import exp2
-from jitgrad.ops.choosing import cast, where, zeros_like
+from jitgrad.ops.choosing import cast, eq, where, zeros_like
 from jitgrad.ops.linalg import WELL_CONDITIONED, adjoint, matmul, solve
 from jitgrad.ops.movement import cat, expand, narrow, pad, reshape
 from jitgrad.ops.shapes import Spec
@@ -85,11 +86,13 @@ def _square(x: Any) -> dict[str, Any]:
     return {}
 
 
-def _slogdet_vjp(g_sign: Any, g_logabsdet: Any, x: Any) -> Any:
-    """The sign passes zeros on, as PyTorch's does."""
+def _slogdet_vjp(g_sign: Any, g_logabsdet: Any, x: Any, logabsdet: Any) -> Any:
+    """The sign passes zeros on, as PyTorch's does; singular matrices, which have no derivative, nans."""
     g = zeros_like(g_sign) if g_logabsdet is None else g_logabsdet
     unit = np.broadcast_to(np.eye(x.shape[-1], dtype=x.dtype), x.shape)
-    return reshape(g, shape=(*g.shape, 1, 1)) * adjoint(solve(x, unit))
+    singular = expand(reshape(eq(logabsdet, -math.inf), shape=(*logabsdet.shape, 1, 1)), shape=tuple(x.shape))
+    found = adjoint(solve(where(singular, unit, x), unit))
+    return expand(reshape(g, shape=(*g.shape, 1, 1)), shape=tuple(x.shape)) * where(singular, math.nan, found)
 
 
 slogdet = several(

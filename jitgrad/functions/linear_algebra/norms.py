@@ -15,7 +15,7 @@ from jitgrad.functions.contractions import crossed, product_of
 from jitgrad.functions.creation import zeros
 from jitgrad.functions.face import face
 from jitgrad.functions.linear_algebra.factoring import eigvalsh, svdvals
-from jitgrad.functions.linear_algebra.operands import cutoffs, filled, floats, identity, matrices
+from jitgrad.functions.linear_algebra.operands import cutoffs, floats, identity, matrices, powers
 from jitgrad.functions.linear_algebra.solving import inv
 from jitgrad.functions.numeric import amax, amin, matmul, where
 from jitgrad.functions.operands import taken
@@ -201,6 +201,4 @@ def vander(x: Tensor, *, N: int | None = None) -> Tensor:
     count = x.shape[-1] if N is None else N
     if count <= 1:
         raise RuntimeError(f"linalg.vander: N, the number of powers, must be more than 1, and it is {count}")
-    x = x if x.dtype.is_floating_point else x.to(dtypes.by_name("int64"))
-    exponents = filled(np.arange(count, dtype=x._held.dtype))
-    return unsqueeze(x, -1) ** exponents
+    return powers(x, count)

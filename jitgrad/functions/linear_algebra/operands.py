@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from jitgrad import dtypes
 from jitgrad.functions.numeric import where
 from jitgrad.functions.shaping import unsqueeze
 from jitgrad.ops.movement import expand
@@ -90,3 +91,9 @@ def cutoffs(A: Tensor, atol: Any, rtol: Any) -> tuple[Tensor, Tensor]:
 
 def _bound(A: Tensor, x: Any) -> Tensor:
     return x.detach().to(A.dtype) if isinstance(x, Tensor) else filled(np.asarray(x, A._held.dtype)[()])
+
+
+def powers(x: Tensor, count: int) -> Tensor:
+    """The powers from 0 to `count - 1`, as a last dimension; of integers and bools they are int64."""
+    x = x if x.dtype.is_floating_point else x.to(dtypes.by_name("int64"))
+    return unsqueeze(x, -1) ** filled(np.arange(count, dtype=x._held.dtype))
