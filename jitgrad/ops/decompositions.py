@@ -207,7 +207,7 @@ def _qr_params(x: Any, mode: str = "reduced") -> dict[str, Any]:
     return matrix_params(x) | {"mode": mode}
 
 
-def _qr_vjp(g_q: Any, g_r: Any, q: Any, r: Any) -> Any:
+def qr_vjp(g_q: Any, g_r: Any, q: Any, r: Any) -> Any:
     """Of a wide matrix the columns beyond the square part are `q` times their part of `r`."""
     if g_q is None and g_r is None:
         return None
@@ -217,7 +217,7 @@ def _qr_vjp(g_q: Any, g_r: Any, q: Any, r: Any) -> Any:
         g_square = None if g_r is None else columns(g_r, 0, k)
         g_beyond = None if g_r is None else columns(g_r, k, n - k)
         more = None if g_beyond is None else matmul(matmul(q, beyond), adjoint(g_beyond))
-        first = _qr_vjp(_total(g_q, more), g_square, q, square)
+        first = qr_vjp(_total(g_q, more), g_square, q, square)
         rest = None if g_beyond is None else matmul(q, g_beyond)
         dim = first.ndim - 1
         return pad(first, dim=dim, start=0, size=n) if rest is None else cat(first, rest, dim=dim)
@@ -242,7 +242,7 @@ def _qr_rule(g_Q: Any, g_R: Any, Q: Any, R: Any, mode: str) -> Any:
         raise RuntimeError(
             "qr: mode='complete' of a tall matrix has no derivative, as its last columns are arbitrary: use 'reduced'"
         )
-    return _qr_vjp(g_Q, g_R, Q, R)
+    return qr_vjp(g_Q, g_R, Q, R)
 
 
 def _qr(x: Any, mode: str) -> tuple[Any, Any]:

@@ -1,4 +1,4 @@
-"""Rows of factorisations that SciPy runs: LU, LDL and the exponential of matrices.
+"""Rows of factorisations that SciPy runs: LU and the exponential of matrices.
 
 Formulas: of LU: S. Axen, "Differentiating the LU decomposition", 2021; of the exponential: I. Najfeld and T. Havel, "Derivatives
 of the matrix exponential and their computation", 1995.
@@ -12,12 +12,12 @@ import numpy as np
 
 from jitgrad.errors import LinAlgError
 from jitgrad.ops.choosing import cast, eq, where
-from jitgrad.ops.decompositions import INTEGER, SYMMETRIC, columns, matrix_params, rows
+from jitgrad.ops.decompositions import INTEGER, columns, rows
 from jitgrad.ops.linalg import WELL_CONDITIONED, adjoint, matmul
 from jitgrad.ops.movement import cat, expand, reshape
 from jitgrad.ops.shapes import Spec
 from jitgrad.ops.solving import solve_triangular, triangle
-from jitgrad.ops.table import Op, register, several, todo
+from jitgrad.ops.table import Op, register, several
 
 
 def _scipys(name: str, what: str) -> Any:
@@ -28,7 +28,8 @@ def _scipys(name: str, what: str) -> Any:
     return getattr(scipy.linalg, name)
 
 
-def _lapack(name: str, x: np.ndarray, what: str) -> Any:
+def lapack(name: str, x: np.ndarray, what: str) -> Any:
+    """A function of LAPACK that NumPy has not, for the dtype of `x`."""
     return _scipys("get_lapack_funcs", what)((name,), (x,))[0]
 
 
@@ -36,7 +37,7 @@ def _lu_factor(x: np.ndarray, check: bool) -> tuple[np.ndarray, np.ndarray, np.n
     k = min(x.shape[-2:])
     factors, pivots, info = np.array(x), np.zeros((*x.shape[:-2], k), INTEGER), np.zeros(x.shape[:-2], INTEGER)
     if x.size:
-        getrf = _lapack("getrf", x, "the LU factorisation")
+        getrf = lapack("getrf", x, "the LU factorisation")
         for place in np.ndindex(info.shape):
             factors[place], pivots[place], info[place] = getrf(x[place])
     if check and info.any():
@@ -65,9 +66,14 @@ def _lu_vjp(g_LU: Any, LU: Any, pivots: Any) -> Any:
         return None
     m, n = LU.shape[-2:]
     k = min(m, n)
-    lower, upper = lu_parts(LU)
     g_lower = where(np.tril(np.ones((m, k), bool), -1), columns(g_LU, 0, k), 0)
     g_upper = where(np.triu(np.ones((k, n), bool)), rows(g_LU, 0, k), 0)
+    return matmul(swapping(pivots, m, LU.dtype), product_vjp(g_lower, g_upper, *lu_parts(LU)))
+
+
+def product_vjp(g_lower: Any, g_upper: Any, lower: Any, upper: Any) -> Any:
+    """The cotangent of a product of triangles, by those of the triangles."""
+    m, n, k = lower.shape[-2], upper.shape[-1], lower.shape[-1]
     lower1, upper1 = rows(lower, 0, k), columns(upper, 0, k)
     below, above = matmul(adjoint(lower1), rows(g_lower, 0, k)), matmul(columns(g_upper, 0, k), adjoint(upper1))
     more: Any = None
@@ -80,10 +86,10 @@ def _lu_vjp(g_LU: Any, LU: Any, pivots: Any) -> Any:
     inner = where(triangle(k, False, True), below, above)
     found = _over(solve_triangular(adjoint(lower1), inner, upper=True, unit=True), upper1)
     if n > m:
-        found = cat(found, solve_triangular(adjoint(lower1), more, upper=True, unit=True), dim=LU.ndim - 1)
+        found = cat(found, solve_triangular(adjoint(lower1), more, upper=True, unit=True), dim=lower.ndim - 1)
     elif m > n:
-        found = cat(found, _over(more, upper1), dim=LU.ndim - 2)
-    return matmul(swapping(pivots, m, LU.dtype), found)
+        found = cat(found, _over(more, upper1), dim=lower.ndim - 2)
+    return found
 
 
 def _over(x: Any, upper: Any) -> Any:
@@ -92,7 +98,7 @@ def _over(x: Any, upper: Any) -> Any:
 
 
 _WIDE = np.array([[2.0, 0.3, 1.0], [-1.0, 1.5, 0.5]])
-_LU_SAMPLES = (WELL_CONDITIONED, WELL_CONDITIONED[[2, 0, 1]], _WIDE, _WIDE.T, np.stack([_WIDE, -3 * _WIDE[::-1]]))
+LU_SAMPLES = (WELL_CONDITIONED, WELL_CONDITIONED[[2, 0, 1]], _WIDE, _WIDE.T, np.stack([_WIDE, -3 * _WIDE[::-1]]))
 lu_factor = several(
     _lu_factor,
     kind="linalg",
@@ -106,7 +112,7 @@ lu_factor = several(
         Spec((*x.shape[:-2], min(x.shape[-2:])), INTEGER),
         Spec(x.shape[:-2], INTEGER),
     ],
-    samples=lambda: [([x], {"check": False}) for x in _LU_SAMPLES],
+    samples=lambda: [([x], {"check": False}) for x in LU_SAMPLES],
     oracle="(lambda LU, p: (LU, (p + 1).astype(np.int32), np.zeros(x.shape[:-2], np.int32)))(*scipy.linalg.lu_factor(x))",
 )
 
@@ -114,7 +120,7 @@ lu_factor = several(
 def _zero_pivot(x: np.ndarray) -> np.ndarray:
     info = (np.linalg.slogdet(x)[0] == 0).astype(INTEGER)
     for place in map(tuple, np.argwhere(info)):
-        info[place] = _lapack("getrf", x, "the place of the pivot that is 0")(x[place])[2]
+        info[place] = lapack("getrf", x, "the place of the pivot that is 0")(x[place])[2]
     return info
 
 
@@ -185,81 +191,6 @@ matrix_exp = Op(
     shape=lambda x: Spec(x.shape, x.dtype),
     samples=lambda: [([WELL_CONDITIONED / 4], {}), ([np.stack([WELL_CONDITIONED / 4, -WELL_CONDITIONED / 8])], {})],
     oracle="np.linalg.matrix_power(sum(np.linalg.matrix_power(x / 16, k) / math.factorial(k) for k in range(16)), 16)",
-)
-
-
-def _ldl_factor(x: np.ndarray, check: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    factors, pivots, info = np.tril(x), np.zeros(x.shape[:-1], INTEGER), np.zeros(x.shape[:-2], INTEGER)
-    if x.size:
-        sytrf = _lapack("sytrf", x, "the LDL factorisation")
-        for place in np.ndindex(info.shape):
-            factors[place], pivots[place], info[place] = sytrf(factors[place], lower=1)
-    if check and info.any():
-        raise LinAlgError(f"ldl_factor: block {info[info > 0][0]} of D is singular, and so is the matrix")
-    return factors, pivots, info
-
-
-ldl_factor = several(
-    _ldl_factor,
-    kind="linalg",
-    outputs=("LD", "pivots", "info"),
-    internal=True,
-    result="floating",
-    checks=lambda row: row.inputs if row.params["check"] else (),
-    vjp=todo("factor a detached matrix, and take linalg.solve for derivatives"),
-    shape=lambda x, check: [Spec(x.shape, x.dtype), Spec(x.shape[:-1], INTEGER), Spec(x.shape[:-2], INTEGER)],
-    samples=lambda: [([x], {"check": False}) for x in (SYMMETRIC, np.stack([SYMMETRIC, -2 * SYMMETRIC]))],
-    oracle=(
-        "(np.reshape([np.tril(l, -1) + d for l, d, _ in map(scipy.linalg.ldl, x.reshape(-1, 3, 3))], x.shape),"
-        " np.broadcast_to(np.int32([1, 2, 3]), x.shape[:-1]), np.zeros(x.shape[:-2], np.int32))"
-    ),
-)
-"""L and D in one matrix, of symmetric matrices of which the lower triangle is read, and the pivots of LAPACK."""
-
-
-def _ldl_solve(x: np.ndarray, pivots: np.ndarray, y: np.ndarray) -> np.ndarray:
-    found = np.array(y)
-    if y.size:
-        sytrs = _lapack("sytrs", x, "solving with LDL factors")
-        for place in np.ndindex(x.shape[:-2]):
-            found[place] = sytrs(x[place], pivots[place], y[place], lower=1)[0]
-    return found
-
-
-ldl_solve = Op(
-    _ldl_solve,
-    kind="linalg",
-    inputs=("x", "pivots", "y"),
-    output="z",
-    internal=True,
-    result="floating",
-    vjp=(
-        todo("the factors have no derivative: differentiate linalg.solve instead"),
-        None,
-        lambda g, x, pivots: ldl_solve(x, pivots, g),
-    ),
-    shape=lambda x, pivots, y: Spec(y.shape, y.dtype),
-    samples=lambda: [([SYMMETRIC, np.array([1, 2, 3], np.int32), (3, 2)], {})],
-    oracle="np.linalg.solve((np.tril(x, -1) + np.eye(3)) @ np.diag(np.diag(x)) @ (np.tril(x, -1) + np.eye(3)).T, y)",
-)
-
-
-def _geqrf(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    h, tau = np.linalg.qr(x, "raw")
-    return np.swapaxes(h, -1, -2), tau
-
-
-geqrf = several(
-    _geqrf,
-    kind="linalg",
-    doc="R, and below its diagonal the vectors of the reflections whose product Q is, with their factors tau",
-    outputs=("a", "tau"),
-    result="floating",
-    prepare=matrix_params,
-    vjp=todo("factor a detached matrix, and take linalg.qr for derivatives"),
-    shape=lambda x: [Spec(x.shape, x.dtype), Spec((*x.shape[:-2], min(x.shape[-2:])), x.dtype)],
-    samples=lambda: [([x], {}) for x in _LU_SAMPLES],
-    oracle="(lambda h, tau: (np.swapaxes(h, -1, -2), tau))(*np.linalg.qr(x, 'raw'))",
 )
 
 register(globals())

@@ -6,7 +6,7 @@ import numpy as np
 
 from jitgrad.functions.linear_algebra.operands import columns_of, floats, identity, matrices
 from jitgrad.functions.numeric import where
-from jitgrad.ops import decompositions, factoring, solving
+from jitgrad.ops import decompositions, factoring, packed, solving
 from jitgrad.ops.decompositions import columns
 from jitgrad.ops.linalg import adjoint as turned
 from jitgrad.ops.linalg import matmul
@@ -66,7 +66,7 @@ def lu(A: Tensor, *, pivot: bool = True) -> return_types.linalg_lu:
 
 def _ldl(what: str, A: Tensor, check: bool) -> tuple[Tensor, Tensor, Tensor]:
     matrices(what, A, square=True)
-    return apply(factoring.ldl_factor, (A,), {"check": check})
+    return apply(packed.ldl_factor, (A,), {"check": check})
 
 
 def ldl_factor(A: Tensor, *, hermitian: bool = False) -> return_types.linalg_ldl_factor:

@@ -23,7 +23,7 @@ from jitgrad.functions.linear_algebra.operands import (
 )
 from jitgrad.functions.numeric import where
 from jitgrad.functions.shaping import permute, reshape, squeeze
-from jitgrad.ops import factoring, linalg
+from jitgrad.ops import factoring, linalg, packed
 from jitgrad.ops import solving as rows
 from jitgrad.ops.decompositions import svd
 from jitgrad.ops.linalg import adjoint as turned
@@ -140,7 +140,7 @@ def ldl_solve(LD: Tensor, pivots: Tensor, B: Tensor, *, hermitian: bool = False)
     check_pivots("ldl_solve", LD, pivots)
     if LD.shape[-1] != B.shape[-2]:
         raise RuntimeError(f"linalg.ldl_solve: LD of shape {list(LD.shape)} does not fit B of shape {list(B.shape)}")
-    return apply(factoring.ldl_solve, tuple(together("ldl_solve", LD, pivots, B, ranks=(2, 1, 2))))
+    return apply(packed.ldl_solve, tuple(together("ldl_solve", LD, pivots, B, ranks=(2, 1, 2))))
 
 
 def pinv(A: Tensor, rcond: Any = None, hermitian: bool = False, *, atol: Any = None, rtol: Any = None) -> Tensor:
