@@ -4,6 +4,8 @@ All of them derive from the built-in type that PyTorch or NumPy raises in the sa
 `RuntimeError`, `TypeError`, `ValueError` or `IndexError` keeps working.
 """
 
+import numpy as np
+
 LEAKED = (
     "a tensor that was made while jit or vmap was tracing, after the trace ended: return it from the function instead of "
     "keeping it"
@@ -168,4 +170,16 @@ class DamagedFileError(JitgradError, ValueError):
     The file holds machine code, which is called by what the file says of its arguments and results, so all of it must be
     there and belong together.
     Fix: compile the function and save it again.
+    """
+
+
+class LinAlgError(JitgradError, np.linalg.LinAlgError, RuntimeError):
+    """A matrix has not what was asked of it: it is singular, say, or not positive definite.
+
+    Fails::
+
+        jitgrad.linalg.inv(jitgrad.zeros(2, 2))
+
+    It is raised when the values are known, so under `jit` from the call, not from the recording.
+    Fix: what the message says; `inv_ex`, `solve_ex`, `cholesky_ex` and `lu_factor_ex` give a code for each matrix instead.
     """

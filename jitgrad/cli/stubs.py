@@ -18,6 +18,7 @@ import jitgrad as jg
 from jitgrad import functions, kernels
 from jitgrad.kernels import scalar
 from jitgrad.ops import rows
+from jitgrad.tensors.results import WRITTEN
 
 HERE = Path(jg.__file__).parent
 _HEAD = '''"""{what} Written by `python -m jitgrad.cli.stubs`."""
@@ -95,8 +96,13 @@ def _methods() -> str:
     return "\n".join([head, "class Declared(Handle):", *lines, ""])
 
 
+_HANDED = {"linalg": "from jitgrad.errors import LinAlgError as LinAlgError"}
+"""What a namespace has beside functions."""
+
+
 def _namespace(name: str, made: dict[str, Any]) -> str:
-    head = _HEAD.format(what=f"What type checkers see of `jitgrad.{name}`.", imports=_IMPORTS)
+    imports = "\n".join(filter(None, [_HANDED.get(name), _IMPORTS]))
+    head = _HEAD.format(what=f"What type checkers see of `jitgrad.{name}`.", imports=imports)
     lines = [*head.split("\n"), *[_function(name, f) for name, f in sorted(made.items())], ""]
     used = {word for line in lines for word in re.findall(r"\w+", line.partition(" import ")[0])}
     unused = {"_bool", "_int", "Sequence", "_return_types"} - used
@@ -110,6 +116,8 @@ def _results() -> str:
     for op in rows():
         if op.several and op.named and len(op.outputs) > 1:
             lines += ["", f"class {op.name}(NamedTuple):", *[f"    {name}: Tensor" for name in op.outputs]]
+    for name, kind in sorted(WRITTEN.items()):
+        lines += ["", f"class {name}(NamedTuple):", *[f"    {field}: Tensor" for field in kind._fields]]
     return "\n".join([*lines, ""])
 
 

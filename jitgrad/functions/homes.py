@@ -8,6 +8,7 @@ from jitgrad.functions import (
     comparing,
     diagonals,
     elementwise,
+    factors,
     fourier,
     indexing,
     joining,
@@ -39,7 +40,7 @@ from jitgrad.functions.nn import (
 HOMES: dict[str, tuple[ModuleType, ...]] = {
     "": (
         *(numeric, shaping, indexing, comparing, elementwise, scans, statistics, joining, diagonals, scattering),
-        *(searching, products, parts, sampling),
+        *(searching, products, factors, parts, sampling),
     ),
     "linalg": (solving, factoring, norms),
     "special": (special,),

@@ -81,7 +81,7 @@ def _truths(name: str, input: Any, dim: Any, keepdim: bool) -> Tensor:
 _TRUTHS = {name: bound(TABLE[name]) for name in ("any", "all")}
 
 
-@face(bare=True)
+@face("linalg.matmul", bare=True)
 def matmul(input: Tensor, other: Tensor, *, out: Any = None) -> Tensor:
     """The matrix product, with `numpy.matmul`'s rules for 1-d operands and for leading (batch) dimensions."""
     if out is not None:

@@ -9,12 +9,13 @@ networks", Phys. Rev. X 9, 2019.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
 from jitgrad.ops.arithmetic import exp2
-from jitgrad.ops.choosing import cast, where
+from jitgrad.ops.choosing import cast, eq, where, zeros_like
 from jitgrad.ops.linalg import WELL_CONDITIONED, adjoint, matmul, solve
 from jitgrad.ops.movement import cat, expand, narrow, pad, reshape
 from jitgrad.ops.shapes import Spec
@@ -23,7 +24,8 @@ from jitgrad.ops.table import register, several
 INTEGER = np.dtype(np.int32)
 
 
-def _eye(n: int) -> np.ndarray:
+def eye(n: int) -> np.ndarray:
+    """Where the diagonal of square matrices is."""
     return np.eye(n, dtype=bool)
 
 
@@ -37,10 +39,10 @@ def _column(v: Any) -> Any:
     return reshape(v, shape=(*v.shape, 1))
 
 
-def _diagonal(v: Any) -> Any:
+def diagonals(v: Any) -> Any:
     """Diagonal matrices."""
     n = v.shape[-1]
-    return where(_eye(n), expand(_row(v), shape=(*v.shape, n)), 0)
+    return where(eye(n), expand(_row(v), shape=(*v.shape, n)), 0)
 
 
 def _total(*parts: Any) -> Any:
@@ -52,15 +54,17 @@ def _total(*parts: Any) -> Any:
 def _over_gaps(x: Any, values: Any) -> Any:
     """`x[i, j] / (values[j] - values[i])`, and 0 on the diagonal."""
     n = values.shape[-1]
-    gaps = where(_eye(n), 1, _row(values) - _column(values))
-    return where(_eye(n), 0, x / gaps)
+    gaps = where(eye(n), 1, _row(values) - _column(values))
+    return where(eye(n), 0, x / gaps)
 
 
-def _columns(x: Any, start: int, length: int) -> Any:
+def columns(x: Any, start: int, length: int) -> Any:
+    """Some of the columns of matrices."""
     return narrow(x, dim=x.ndim - 1, start=start, length=length)
 
 
-def _rows(x: Any, start: int, length: int) -> Any:
+def rows(x: Any, start: int, length: int) -> Any:
+    """Some of the rows of matrices."""
     return narrow(x, dim=x.ndim - 2, start=start, length=length)
 
 
@@ -68,24 +72,27 @@ def _numbers(x: Any, rows: int, columns: int) -> Spec:
     return Spec((*x.shape[:-2], rows, columns), x.dtype)
 
 
-def _matrix(x: Any) -> dict[str, Any]:
+def matrix_params(x: Any) -> dict[str, Any]:
+    """Check that there are matrices; no parameters."""
     if x.ndim < 2:
         raise RuntimeError(f"a matrix has at least two dimensions, and this tensor has shape {list(x.shape)}")
     return {}
 
 
 def _square(x: Any) -> dict[str, Any]:
-    _matrix(x)
+    matrix_params(x)
     if x.shape[-1] != x.shape[-2]:
         raise RuntimeError(f"the matrices must be square, and are {x.shape[-2]} by {x.shape[-1]} (shape {list(x.shape)})")
     return {}
 
 
-def _slogdet_vjp(g_logabsdet: Any, x: Any) -> Any:
-    if g_logabsdet is None:
-        return None
+def _slogdet_vjp(g_sign: Any, g_logabsdet: Any, x: Any, logabsdet: Any) -> Any:
+    """The sign passes zeros on, as PyTorch's does; singular matrices, which have no derivative, nans."""
+    g = zeros_like(g_sign) if g_logabsdet is None else g_logabsdet
     unit = np.broadcast_to(np.eye(x.shape[-1], dtype=x.dtype), x.shape)
-    return reshape(g_logabsdet, shape=(*g_logabsdet.shape, 1, 1)) * adjoint(solve(x, unit))
+    singular = expand(reshape(eq(logabsdet, -math.inf), shape=(*logabsdet.shape, 1, 1)), shape=tuple(x.shape))
+    found = adjoint(solve(where(singular, unit, x), unit))
+    return expand(reshape(g, shape=(*g.shape, 1, 1)), shape=tuple(x.shape)) * where(singular, math.nan, found)
 
 
 slogdet = several(
@@ -108,15 +115,15 @@ SYMMETRIC = WELL_CONDITIONED + WELL_CONDITIONED.T
 
 def _eigh_params(x: Any, UPLO: str = "L") -> dict[str, Any]:
     _square(x)
-    if UPLO not in ("L", "U"):
+    if UPLO not in ("L", "U", "l", "u"):
         raise RuntimeError(f"eigh: UPLO must be 'L' or 'U', the triangle that is read, not {UPLO!r}")
-    return {"UPLO": UPLO}
+    return {"UPLO": UPLO.upper()}
 
 
 def _eigh_vjp(g_eigenvalues: Any, g_eigenvectors: Any, eigenvalues: Any, eigenvectors: Any) -> Any:
     back = adjoint(eigenvectors)
     inner = None if g_eigenvectors is None else _over_gaps(matmul(back, g_eigenvectors), eigenvalues)
-    inner = _total(inner, None if g_eigenvalues is None else _diagonal(g_eigenvalues))
+    inner = _total(inner, None if g_eigenvalues is None else diagonals(g_eigenvalues))
     if inner is None:
         return None
     found = matmul(matmul(eigenvectors, inner), back)
@@ -140,18 +147,20 @@ eigh = several(
 )
 
 
-def _svd_params(x: Any, full_matrices: bool = True) -> dict[str, Any]:
-    return _matrix(x) | {"full_matrices": bool(full_matrices)}
+def _svd_params(x: Any, full_matrices: bool = True, *, driver: None = None) -> dict[str, Any]:
+    if driver is not None:
+        raise RuntimeError(f"svd: drivers are for GPUs, and this runs on the CPU: leave driver={driver!r} out")
+    return matrix_params(x) | {"full_matrices": bool(full_matrices)}
 
 
 def _svd_vjp(g_U: Any, g_S: Any, g_Vh: Any, U: Any, S: Any, Vh: Any) -> Any:
     """Vectors beyond the smaller dimension, which `full_matrices` adds, are arbitrary, and pass nothing on."""
     k, s = S.shape[-1], S
-    u, vh = _columns(U, 0, k), _rows(Vh, 0, k)
-    g_u = None if g_U is None else _columns(g_U, 0, k)
-    g_v = None if g_Vh is None else adjoint(_rows(g_Vh, 0, k))
+    u, vh = columns(U, 0, k), rows(Vh, 0, k)
+    g_u = None if g_U is None else columns(g_U, 0, k)
+    g_v = None if g_Vh is None else adjoint(rows(g_Vh, 0, k))
     v = adjoint(vh)
-    inner, left, right = None if g_S is None else _diagonal(g_S), None, None
+    inner, left, right = None if g_S is None else diagonals(g_S), None, None
     if g_u is not None:
         x = _over_gaps(matmul(adjoint(u), g_u), s * s)
         inner = _total(inner, (x + adjoint(x)) * _row(s))
@@ -193,22 +202,22 @@ svd = several(
 
 
 def _qr_params(x: Any, mode: str = "reduced") -> dict[str, Any]:
-    if mode not in ("reduced", "complete"):
-        raise RuntimeError(f"qr: mode must be 'reduced' or 'complete', not {mode!r}")
-    return _matrix(x) | {"mode": mode}
+    if mode not in ("reduced", "complete", "r"):
+        raise RuntimeError(f"qr: mode must be 'reduced', 'complete' or 'r', not {mode!r}")
+    return matrix_params(x) | {"mode": mode}
 
 
-def _qr_vjp(g_q: Any, g_r: Any, q: Any, r: Any) -> Any:
+def qr_vjp(g_q: Any, g_r: Any, q: Any, r: Any) -> Any:
     """Of a wide matrix the columns beyond the square part are `q` times their part of `r`."""
     if g_q is None and g_r is None:
         return None
     k, n = r.shape[-2:]
     if n > k:
-        square, beyond = _columns(r, 0, k), _columns(r, k, n - k)
-        g_square = None if g_r is None else _columns(g_r, 0, k)
-        g_beyond = None if g_r is None else _columns(g_r, k, n - k)
+        square, beyond = columns(r, 0, k), columns(r, k, n - k)
+        g_square = None if g_r is None else columns(g_r, 0, k)
+        g_beyond = None if g_r is None else columns(g_r, k, n - k)
         more = None if g_beyond is None else matmul(matmul(q, beyond), adjoint(g_beyond))
-        first = _qr_vjp(_total(g_q, more), g_square, q, square)
+        first = qr_vjp(_total(g_q, more), g_square, q, square)
         rest = None if g_beyond is None else matmul(q, g_beyond)
         dim = first.ndim - 1
         return pad(first, dim=dim, start=0, size=n) if rest is None else cat(first, rest, dim=dim)
@@ -221,24 +230,29 @@ def _qr_vjp(g_q: Any, g_r: Any, q: Any, r: Any) -> Any:
 
 def _qr_shapes(x: Any, mode: str) -> list[Spec]:
     m, n = x.shape[-2:]
-    k = min(m, n) if mode == "reduced" else m
-    return [_numbers(x, m, k), _numbers(x, k, n)]
+    k = m if mode == "complete" else min(m, n)
+    return [Spec((0,), x.dtype) if mode == "r" else _numbers(x, m, k), _numbers(x, k, n)]
 
 
 def _qr_rule(g_Q: Any, g_R: Any, Q: Any, R: Any, mode: str) -> Any:
-    m, n = Q.shape[-2], R.shape[-1]
+    m, n = Q.shape[-2] if mode != "r" else 0, R.shape[-1]
+    if mode == "r":
+        raise RuntimeError("qr: mode='r' has no derivative, as that takes Q: use 'reduced'")
     if mode == "complete" and m > n:
         raise RuntimeError(
             "qr: mode='complete' of a tall matrix has no derivative, as its last columns are arbitrary: use 'reduced'"
         )
-    return _qr_vjp(g_Q, g_R, Q, R)
+    return qr_vjp(g_Q, g_R, Q, R)
+
+
+def _qr(x: Any, mode: str) -> tuple[Any, Any]:
+    return (np.zeros(0, x.dtype), np.linalg.qr(x, "r")) if mode == "r" else np.linalg.qr(x, mode)
 
 
 qr = several(
-    lambda x, mode: np.linalg.qr(x, mode),
+    _qr,
     kind="linalg",
     namespace="linalg",
-    aliases=("qr",),
     doc="Matrices as products of Q with orthonormal columns and an upper triangular R",
     outputs=("Q", "R"),
     prepare=_qr_params,

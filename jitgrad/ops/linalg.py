@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from jitgrad.errors import LinAlgError
 from jitgrad.ops.movement import expand, permute, sum
 from jitgrad.ops.table import Op, register
 
@@ -48,8 +49,16 @@ matmul = Op(
 
 WELL_CONDITIONED = np.array([[4.0, 1.0, -1.0], [0.5, 3.0, 1.0], [-1.0, 0.5, 5.0]])
 
+
+def _solve(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    try:
+        return np.linalg.solve(x, y)
+    except np.linalg.LinAlgError:
+        raise LinAlgError("the matrix is singular, so that the system has no single solution: linalg.lstsq finds one") from None
+
+
 solve = Op(
-    np.linalg.solve,
+    _solve,
     kind="linalg",
     inputs=("x", "y"),
     output="z",

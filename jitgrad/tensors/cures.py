@@ -55,8 +55,7 @@ _TOLD: dict[str, str] = {
     "round": "use jitgrad.round(x, decimals=n), which stays a float",
     "statistics.mean": "use jitgrad.stack([...]).mean()",
     "statistics.fmean": "use jitgrad.stack([...]).mean()",
-    "np.linalg.norm": "of matrices there is the Frobenius norm, x.norm(); norm 1 is x.abs().sum(0).amax(), norm inf is "
-    "x.abs().sum(1).amax()",
+    "np.linalg.norm": "of matrices use jitgrad.linalg.norm(x, ord)",
     "np.r_": "use jitgrad.cat([a, b])",
     "np.c_": "use jitgrad.stack([a, b], 1)",
     "np.repeat": "use jitgrad.stack([x] * n, -1).reshape(-1)",
@@ -78,7 +77,7 @@ _TOLD: dict[str, str] = {
     "cbrt": "use jitgrad.sign(x) * jitgrad.abs(x) ** (1 / 3)",
     "degrees": "use x * (180 / math.pi)",
     "radians": "use x * (math.pi / 180)",
-    "linalg.solve": "use jitgrad.func.implicit_root, or jitgrad.from_njit of a function with a vjp",
+    "linalg.solve": "use jitgrad.linalg.solve",
     "interp": "look the places up with jitgrad.where, or index: y[i] + (x - t[i]) * slope[i] with tensors y, t and slope",
 }
 _ALIKE: dict[str, str] = {

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import functools
-from collections import namedtuple
 from typing import Any
 
 from jitgrad.ops.table import TABLE, Op
-
-_namedtuple: Any = namedtuple
+from jitgrad.tensors.results import WRITTEN, made
 
 
 @functools.cache
@@ -16,15 +14,7 @@ def type_of(op: Op) -> Any:
     """The class of the results of an op: a named tuple that prints as PyTorch's do, or tuple where these have no names."""
     if not op.named or len(op.outputs) == 1:
         return tuple
-    kind: Any = _namedtuple(op.name, op.outputs, module=__name__)
-    shown = "_".join(filter(None, (op.namespace, op.label or op.name)))
-
-    def text(self: Any) -> str:
-        return f"jitgrad.return_types.{shown}(\n" + ",\n".join(f"{n}={v!r}" for n, v in zip(op.outputs, self)) + ")"
-
-    kind.__repr__ = text
-    kind.__doc__ = f"The results of {shown}: {', '.join(op.outputs)}."
-    return kind
+    return made(op.name, "_".join(filter(None, (op.namespace, op.label or op.name))), op.outputs)
 
 
 def results_of(op: Op, found: tuple[Any, ...]) -> Any:
@@ -34,6 +24,8 @@ def results_of(op: Op, found: tuple[Any, ...]) -> Any:
 
 
 def __getattr__(name: str) -> Any:
+    if name in WRITTEN:
+        return WRITTEN[name]
     if name in TABLE and TABLE[name].several:  # as pickle asks for a class
         return type_of(TABLE[name])
     raise AttributeError(f"no operation {name} has several results")

@@ -11,6 +11,10 @@ class aminmax(NamedTuple):
     min: Tensor
     max: Tensor
 
+class cholesky(NamedTuple):
+    L: Tensor
+    info: Tensor
+
 class eigh(NamedTuple):
     eigenvalues: Tensor
     eigenvectors: Tensor
@@ -18,6 +22,20 @@ class eigh(NamedTuple):
 class frexp(NamedTuple):
     mantissa: Tensor
     exponent: Tensor
+
+class geqrf(NamedTuple):
+    a: Tensor
+    tau: Tensor
+
+class ldl_factor(NamedTuple):
+    LD: Tensor
+    pivots: Tensor
+    info: Tensor
+
+class lu_factor(NamedTuple):
+    LU: Tensor
+    pivots: Tensor
+    info: Tensor
 
 class max_along(NamedTuple):
     values: Tensor
@@ -47,3 +65,62 @@ class svd(NamedTuple):
 class topk(NamedTuple):
     values: Tensor
     indices: Tensor
+
+class linalg_cholesky_ex(NamedTuple):
+    L: Tensor
+    info: Tensor
+
+class linalg_inv_ex(NamedTuple):
+    inverse: Tensor
+    info: Tensor
+
+class linalg_ldl_factor(NamedTuple):
+    LD: Tensor
+    pivots: Tensor
+
+class linalg_ldl_factor_ex(NamedTuple):
+    LD: Tensor
+    pivots: Tensor
+    info: Tensor
+
+class linalg_lstsq(NamedTuple):
+    solution: Tensor
+    residuals: Tensor
+    rank: Tensor
+    singular_values: Tensor
+
+class linalg_lu(NamedTuple):
+    P: Tensor
+    L: Tensor
+    U: Tensor
+
+class linalg_lu_factor(NamedTuple):
+    LU: Tensor
+    pivots: Tensor
+
+class linalg_lu_factor_ex(NamedTuple):
+    LU: Tensor
+    pivots: Tensor
+    info: Tensor
+
+class linalg_solve_ex(NamedTuple):
+    result: Tensor
+    info: Tensor
+
+class lu_unpack(NamedTuple):
+    P: Tensor
+    L: Tensor
+    U: Tensor
+
+class qr_at_top(NamedTuple):
+    Q: Tensor
+    R: Tensor
+
+class svd_at_top(NamedTuple):
+    U: Tensor
+    S: Tensor
+    V: Tensor
+
+class triangular_solve(NamedTuple):
+    solution: Tensor
+    cloned_coefficient: Tensor

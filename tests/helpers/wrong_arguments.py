@@ -68,7 +68,7 @@ class Call(NamedTuple):
 
     def is_fit(self) -> bool:
         """Whether its type and its text are those of an error made for the caller."""
-        return isinstance(self.error, FIT) and type(self.error).__name__ != "LinAlgError" and not RAW.search(str(self.error))
+        return isinstance(self.error, FIT) and type(self.error) is not np.linalg.LinAlgError and not RAW.search(str(self.error))
 
 
 def functions() -> dict[str, Callable]:

@@ -204,7 +204,7 @@ def test_cures_when_followed_give_the_same(function, given):
 
 def test_cures_for_norms_of_matrices():
     x = jg.tensor(M)
-    for p, found in ((1, x.abs().sum(0).amax()), (np.inf, x.abs().sum(1).amax()), ("fro", x.norm())):
-        assert found.item() == pytest.approx(np.linalg.norm(M, p))
-    with pytest.raises(TracedValueError, match=r"Frobenius.*x\.abs\(\)\.sum\(0\)\.amax\(\).*sum\(1\)\.amax"):
+    for p in (1, np.inf, "fro"):
+        assert jg.linalg.norm(x, p).item() == pytest.approx(np.linalg.norm(M, p))
+    with pytest.raises(TracedValueError, match=r"jitgrad\.linalg\.norm"):
         jg.jit(lambda x: np.linalg.norm(x, 2))(x)

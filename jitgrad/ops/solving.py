@@ -1,0 +1,287 @@
+"""Rows of systems of equations: triangular systems, inverses, determinants, Cholesky factors, pseudo-inverses.
+
+Matrices are the last two dimensions. Formulas: M. Giles, "Collected matrix derivative results for forward and reverse mode
+algorithmic differentiation", 2008; of the Cholesky factor: I. Murray, "Differentiation of the Cholesky decomposition", 2016; of
+the pseudo-inverse: G. Golub and V. Pereyra, "The differentiation of pseudo-inverses and nonlinear least squares problems", 1973.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from jitgrad.errors import LinAlgError
+from jitgrad.ops.choosing import detach, where, zeros_like
+from jitgrad.ops.decompositions import INTEGER, SYMMETRIC, TALL, diagonals, eye, svd
+from jitgrad.ops.linalg import WELL_CONDITIONED, adjoint, matmul, transposed
+from jitgrad.ops.movement import expand, reshape, sum
+from jitgrad.ops.reductions import prod
+from jitgrad.ops.shapes import Spec
+from jitgrad.ops.table import Op, register, several
+
+
+def triangle(n: int, upper: bool, strict: bool = False) -> np.ndarray:
+    """Where a triangle of square matrices is, with the diagonal unless `strict`."""
+    return np.triu(np.ones((n, n), bool), int(strict)) if upper else np.tril(np.ones((n, n), bool), -int(strict))
+
+
+def _solve_triangular(x: np.ndarray, y: np.ndarray, upper: bool, unit: bool) -> np.ndarray:
+    """Elimination leaves an upper triangle as it is, so that what is left is substitution; a lower one is read backwards."""
+    n = x.shape[-1]
+    x = np.where(triangle(n, upper, unit), x, np.eye(n, dtype=x.dtype) if unit else x.dtype.type(0))
+    if not upper:
+        x, y = x[..., ::-1, ::-1], y[..., ::-1, :]
+    try:
+        z = np.linalg.solve(x, y)
+    except np.linalg.LinAlgError:
+        z = _substituted(x, y)
+    return z if upper else np.ascontiguousarray(z[..., ::-1, :])
+
+
+def _substituted(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """The same from row to row, for triangles with a zero on the diagonal: there are infinities then."""
+    z = np.array(y)
+    for i in reversed(range(x.shape[-1])):
+        z[..., i, :] -= (x[..., i : i + 1, i + 1 :] @ z[..., i + 1 :, :])[..., 0, :]
+        z[..., i, :] /= x[..., i, i, None]
+    return z
+
+
+def _triangular_vjp(g: Any, x: Any, z: Any, upper: bool, unit: bool) -> Any:
+    back = solve_triangular(adjoint(x), g, upper=not upper, unit=unit)
+    return where(triangle(x.shape[-1], upper, unit), -matmul(back, adjoint(z)), 0)
+
+
+solve_triangular = Op(
+    _solve_triangular,
+    kind="linalg",
+    inputs=("x", "y"),
+    output="z",
+    internal=True,
+    result="floating",
+    vjp=(_triangular_vjp, lambda g, x, upper, unit: solve_triangular(adjoint(x), g, upper=not upper, unit=unit)),
+    shape=lambda x, y, upper, unit: Spec(y.shape, y.dtype),
+    samples=lambda: [
+        ([WELL_CONDITIONED, (3, 2)], {"upper": True, "unit": False}),
+        ([np.stack([WELL_CONDITIONED, 2 * WELL_CONDITIONED]), (2, 3, 1)], {"upper": False, "unit": False}),
+        ([WELL_CONDITIONED, (3, 2)], {"upper": False, "unit": True}),
+    ],
+    oracle="np.linalg.inv((np.triu if upper else np.tril)(np.where(np.eye(3) * unit, 1, x))) @ y",
+)
+"""The z with x z = y for a triangle of x, whose diagonal is taken to be 1 if `unit`; equal leading dimensions."""
+
+
+def _inv(x: np.ndarray) -> np.ndarray:
+    try:
+        return np.linalg.inv(x)
+    except np.linalg.LinAlgError:
+        raise LinAlgError("the matrix is singular, and has no inverse: linalg.pinv gives the pseudo-inverse") from None
+
+
+inv = Op(
+    _inv,
+    kind="linalg",
+    inputs=("x",),
+    output="z",
+    internal=True,
+    result="floating",
+    checks=lambda row: row.inputs,
+    vjp=(lambda g, z: -matmul(matmul(adjoint(z), g), adjoint(z)),),
+    shape=lambda x: Spec(x.shape, x.dtype),
+    samples=lambda: [([WELL_CONDITIONED], {}), ([np.stack([WELL_CONDITIONED, -2 * WELL_CONDITIONED])], {})],
+    oracle="np.linalg.solve(x, np.broadcast_to(np.eye(3), x.shape))",
+)
+
+
+def _scalars(v: Any) -> Any:
+    """Numbers as matrices of one element."""
+    return reshape(v, shape=(*v.shape, 1, 1))
+
+
+det = Op(
+    np.linalg.det,
+    kind="linalg",
+    inputs=("x",),
+    output="y",
+    internal=True,
+    result="floating",
+    vjp=(lambda g, x: expand(_scalars(g), shape=tuple(x.shape)) * cofactors(x),),
+    shape=lambda x: Spec(x.shape[:-2], x.dtype),
+    samples=lambda: [([WELL_CONDITIONED], {}), ([np.stack([WELL_CONDITIONED, -2 * WELL_CONDITIONED])], {})],
+    oracle="np.prod(np.linalg.eigvals(x), -1).real",
+)
+
+
+def _but_one(s: Any) -> Any:
+    """Of vectors the products of all elements but one."""
+    n = s.shape[-1]
+    wide = expand(reshape(s, shape=(*s.shape[:-1], 1, n)), shape=(*s.shape, n))
+    return prod(where(eye(n), 1, wide), dim=(s.ndim,), keepdim=False)
+
+
+def _but_two(s: Any) -> Any:
+    """Of vectors the products of all elements but two, for each pair of these; 0 on the diagonal."""
+    n = s.shape[-1]
+    wide = expand(reshape(s, shape=(*s.shape[:-1], 1, 1, n)), shape=(*s.shape, n, n))
+    left = np.eye(n, dtype=bool)[:, None, :] | np.eye(n, dtype=bool)[None, :, :]
+    return where(eye(n), 0, prod(where(left, 1, wide), dim=(s.ndim + 1,), keepdim=False))
+
+
+def _cofactors(x: np.ndarray) -> np.ndarray:
+    """det(x) times the inverse transposed; by singular values, which need no inverse, where that would not be exact."""
+    det = np.linalg.det(x)
+    try:
+        inverse = np.linalg.inv(x)
+        condition = np.linalg.norm(x, axis=(-2, -1)) * np.linalg.norm(inverse, axis=(-2, -1))
+        if np.all(condition < np.finfo(x.dtype).eps ** -0.25):
+            return det[..., None, None] * np.swapaxes(inverse, -1, -2)
+    except np.linalg.LinAlgError:
+        pass
+    u, s, vh = np.linalg.svd(x)
+    sign = np.linalg.det(u) * np.linalg.det(vh)
+    return (u * (sign[..., None] * _but_one(s))[..., None, :]) @ vh
+
+
+def _cofactors_vjp(g: Any, x: Any) -> Any:
+    """A determinant is linear in each row, so this is a polynomial too: no division, in the basis of the singular vectors."""
+    u, s, vh = svd(x, full_matrices=False)
+    sign = detach(det(u) * det(vh))
+    pairs = _but_two(s)
+    inner = matmul(matmul(adjoint(u), g), adjoint(vh))
+    along = sum(where(eye(s.shape[-1]), inner, 0), dim=(x.ndim - 1,), keepdim=True)
+    found = diagonals(reshape(matmul(pairs, along), shape=tuple(s.shape))) - pairs * transposed(inner)
+    return expand(_scalars(sign), shape=tuple(x.shape)) * matmul(matmul(u, found), vh)
+
+
+cofactors = Op(
+    _cofactors,
+    kind="linalg",
+    inputs=("x",),
+    output="y",
+    internal=True,
+    result="floating",
+    vjp=(_cofactors_vjp,),
+    shape=lambda x: Spec(x.shape, x.dtype),
+    samples=lambda: [([WELL_CONDITIONED], {}), ([np.stack([WELL_CONDITIONED, -2 * WELL_CONDITIONED])], {})],
+    oracle="np.linalg.det(x)[..., None, None] * np.swapaxes(np.linalg.inv(x), -1, -2)",
+)
+"""The derivative of the determinant, which singular matrices have as well."""
+
+
+def _solve_factored(x: np.ndarray, y: np.ndarray, factor: np.ndarray) -> np.ndarray:
+    half = _solve_triangular(factor, y, False, False)
+    return _solve_triangular(np.swapaxes(factor, -1, -2), half, True, False)
+
+
+solve_factored = Op(
+    _solve_factored,
+    kind="linalg",
+    inputs=("x", "y", "factor"),
+    output="z",
+    internal=True,
+    result="floating",
+    hint="factor",
+    vjp=(
+        lambda g, x, z, factor: -matmul(solve_factored(x, g, factor), adjoint(z)),
+        lambda g, x, factor: solve_factored(x, g, factor),
+        None,
+    ),
+    shape=lambda x, y, factor: Spec(y.shape, y.dtype),
+    samples=lambda: [([SYMMETRIC, (3, 2), np.linalg.cholesky(SYMMETRIC)], {})],
+)
+"""The z with x z = y for x with the lower Cholesky factor `factor`."""
+
+
+def _cholesky(x: np.ndarray, check: bool) -> tuple[np.ndarray, np.ndarray]:
+    info = np.zeros(x.shape[:-2], INTEGER)
+    try:
+        return np.linalg.cholesky(x), info
+    except np.linalg.LinAlgError:
+        factor = np.zeros_like(x)
+        for place in np.ndindex(info.shape):
+            factor[place], info[place] = _first_minors(x[place])
+    if check:
+        place = tuple(np.argwhere(info)[0].tolist())
+        which = f"the matrix at {list(place)}" if place else "the matrix"
+        raise LinAlgError(
+            f"cholesky: {which} is not positive definite: its leading minor of order {info[place]} is not positive. "
+            "cholesky_ex says so in its second result instead"
+        )
+    return factor, info
+
+
+def _first_minors(x: np.ndarray) -> tuple[np.ndarray, int]:
+    """The Cholesky factor as far as there is one, and the order of the first minor that has none, 0 if all do."""
+    factor = np.zeros_like(x)
+    for n in range(1, len(x) + 1):
+        try:
+            factor[:n, :n] = np.linalg.cholesky(x[:n, :n])
+        except np.linalg.LinAlgError:
+            return factor, n
+    return factor, 0
+
+
+def _cholesky_vjp(g_L: Any, L: Any) -> Any:
+    if g_L is None:
+        return None
+    n, back = L.shape[-1], adjoint(L)
+    inner = matmul(back, g_L)
+    inner = where(triangle(n, False, True), inner, where(eye(n), inner / 2, 0))
+    half = solve_triangular(back, inner, upper=True, unit=False)
+    found = adjoint(solve_triangular(back, adjoint(half), upper=True, unit=False))
+    return (found + adjoint(found)) / 2  # both triangles say the same, though one is read
+
+
+cholesky = several(
+    _cholesky,
+    kind="linalg",
+    outputs=("L", "info"),
+    internal=True,
+    result="floating",
+    symmetric=True,
+    checks=lambda row: row.inputs if row.params["check"] else (),
+    vjp=_cholesky_vjp,
+    shape=lambda x, check: [Spec(x.shape, x.dtype), Spec(x.shape[:-2], INTEGER)],
+    samples=lambda: [([SYMMETRIC], {"check": True}), ([np.stack([SYMMETRIC, 2 * SYMMETRIC])], {"check": False})],
+    oracle="(np.linalg.cholesky((x + np.swapaxes(x, -1, -2)) / 2), np.zeros(x.shape[:-2], np.int32))",
+)
+"""The lower triangles L with x = L L^T, of which the lower one is read, and where that fails."""
+
+
+def _pinv(x: np.ndarray, atol: np.ndarray, rtol: np.ndarray, hermitian: bool) -> np.ndarray:
+    if not x.size:
+        return np.zeros((*x.shape[:-2], x.shape[-1], x.shape[-2]), x.dtype)
+    if hermitian:
+        x = np.tril(x) + np.swapaxes(np.tril(x, -1), -1, -2)
+    u, s, vh = np.linalg.svd(x, full_matrices=False)
+    counts = s > np.maximum(atol[..., None], rtol[..., None] * s[..., :1])
+    inverse = np.divide(1, s, out=np.zeros_like(s), where=counts)
+    return np.swapaxes((u * inverse[..., None, :]) @ vh, -1, -2)
+
+
+def _pinv_vjp(g: Any, x: Any, z: Any) -> Any:
+    """Of symmetric matrices as well, as in PyTorch: a symmetric change of x is not asked for."""
+    back, turned = adjoint(z), adjoint(g)
+    left, right = matmul(turned, matmul(z, back)), matmul(matmul(back, z), turned)
+    return left - matmul(x, matmul(z, left)) + right - matmul(matmul(right, z), x) - matmul(matmul(back, g), back)
+
+
+pinv = Op(
+    _pinv,
+    kind="linalg",
+    inputs=("x", "atol", "rtol"),
+    output="z",
+    internal=True,
+    result="floating",
+    vjp=(_pinv_vjp, lambda g, atol: zeros_like(atol), lambda g, rtol: zeros_like(rtol)),
+    shape=lambda x, atol, rtol, hermitian: Spec((*x.shape[:-2], x.shape[-1], x.shape[-2]), x.dtype),
+    samples=lambda: [
+        ([x, np.zeros(x.shape[:-2]), np.full(x.shape[:-2], 1e-6)], {"hermitian": False})
+        for x in (TALL, TALL.T, np.stack([TALL, -3 * TALL]))
+    ],
+    oracle="np.linalg.pinv(x)",
+)
+"""The pseudo-inverse, without the singular values up to `atol` or `rtol` times the largest. The rank is taken to be constant."""
+
+register(globals())
