@@ -26,8 +26,12 @@ from jitgrad.functions.linear_algebra import factoring, norms, solving
 from jitgrad.functions.nn import (
     activations,
     attention,
+    classes,
     convolution,
+    ctc,
+    distances,
     dropout,
+    embeddings,
     layers,
     losses,
     normalization,
@@ -45,7 +49,7 @@ HOMES: dict[str, tuple[ModuleType, ...]] = {
     "special": (special,),
     "fft": (fourier,),
     "nn.functional": (
-        *(activations, losses, normalization, layers, attention, dropout),
+        *(activations, losses, classes, ctc, distances, normalization, layers, embeddings, attention, dropout),
         *(convolution, pooling, resampling, padding),
     ),
 }

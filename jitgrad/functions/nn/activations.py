@@ -116,7 +116,7 @@ def _leaky(x: Tensor, slope: Any) -> Tensor:
 
 @face(top=True, method=True)
 def prelu(input: Tensor, weight: Tensor) -> Tensor:
-    """x where it is positive, weight * x elsewhere: one weight for all, or one for each of the channels, which are dimension 1."""
+    """x where it is positive, weight * x elsewhere: one weight for all, or one for each channel, which dimension 1 counts."""
     weight = taken(weight)
     if not isinstance(weight, Tensor):
         raise TypeError(f"prelu: weight must be a tensor, not {type(weight).__name__}")
