@@ -73,7 +73,6 @@ def _pairs(x: Tensor, p: float) -> Tensor:
     return _norm(index_select(x, 0, first) - index_select(x, 0, second), p, -1)
 
 
-@face(top=True)
 def hinge_embedding_loss(
     input: Tensor,
     target: Tensor,
@@ -88,7 +87,6 @@ def hinge_embedding_loss(
     return reduced(loss, reduction_of(reduction, size_average, reduce))
 
 
-@face(top=True)
 def margin_ranking_loss(
     input1: Tensor,
     input2: Tensor,
@@ -113,7 +111,6 @@ def _of_one_rank(name: str, *tensors: Tensor) -> None:
         raise RuntimeError(f"{name}: as many dimensions are needed in each of the shapes {[list(x.shape) for x in tensors]}")
 
 
-@face(top=True)
 def cosine_embedding_loss(
     input1: Tensor,
     input2: Tensor,
@@ -139,7 +136,6 @@ def _turned(x: Tensor, y: Tensor, t: Tensor, margin: float) -> Tensor:
     return apply(choosing.where, (t == 1, 1 - cosine, 0.0)) + apart
 
 
-@face(top=True)
 def triplet_margin_loss(
     anchor: Tensor,
     positive: Tensor,

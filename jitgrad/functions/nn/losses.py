@@ -143,7 +143,6 @@ def _with_positive(x: Tensor, t: Tensor, weight: Any, positive: Tensor, reductio
     return reduced(loss if weight is None else loss * weight, reduction)
 
 
-@face(top=True)
 def kl_div(
     input: Tensor,
     target: Tensor,
@@ -172,7 +171,6 @@ def _divergence(input: Tensor, target: Tensor, log_target: bool) -> Tensor:
     return apply(arithmetic.xlogy, (target, target)) - target * input
 
 
-@face(top=True)
 def poisson_nll_loss(
     input: Tensor,
     target: Tensor,
