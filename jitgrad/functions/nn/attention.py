@@ -33,10 +33,11 @@ def scaled_dot_product_attention(
     scale: float | None = None,
     enable_gqa: bool = False,
 ) -> Tensor:
-    """softmax(query keyᵀ scale + mask) value, for query (..., L, E), key (..., S, E), value (..., S, Ev).
+    """softmax(query key^T scale + mask) value, for query (..., L, E), key (..., S, E), value (..., S, Ev).
 
-    A bool mask says which keys count, a floating one is added; `is_causal` masks keys that come after a query. A query of which all
-    keys are masked gives 0. `scale` is 1 / sqrt(E) if none is given. With `enable_gqa` each head of keys serves several of queries.
+    A bool mask says which keys count, a floating one is added; `is_causal` masks keys that come after a query. A query of
+    which all keys are masked gives 0. `scale` is 1 / sqrt(E) if none is given. With `enable_gqa` each head of keys serves
+    several of queries.
     """
     mask = _mask_of(taken(attn_mask), query, is_causal)
     for name, x in (("query", query), ("key", key), ("value", value)):
@@ -124,15 +125,16 @@ def multi_head_attention_forward(
 ) -> tuple[Tensor, Any]:
     """Attention of several heads, between projections (Vaswani et al., 2017): the result, and the weights of keys or None.
 
-    `query` has shape (L, n, E) and `key`, `value` (S, n, ...), or (L, E) and (S, ...). Masks that are bool are true where keys do not
-    count, floating ones are added: `attn_mask` of shape (L, S) or (n * heads, L, S), `key_padding_mask` (n, S). `is_causal` only
-    says what the mask is, which has to be given. Weights have shape (n, L, S), or (n, heads, L, S) if they are not averaged.
+    `query` has shape (L, n, E) and `key`, `value` (S, n, ...), or (L, E) and (S, ...). Masks that are bool are true where keys
+    do not count, floating ones are added: `attn_mask` of shape (L, S) or (n * heads, L, S), `key_padding_mask` (n, S).
+    `is_causal` only says what the mask is, which has to be given. Weights have shape (n, L, S), or (n, heads, L, S) if they
+    are not averaged.
     """
     batched = query.ndim == 3
     if query.ndim not in (2, 3) or key.ndim != query.ndim or value.ndim != query.ndim:
         raise AssertionError(
-            f"multi_head_attention_forward: shapes {[list(x.shape) for x in (query, key, value)]} must have three dimensions each, "
-            "or two"
+            f"multi_head_attention_forward: shapes {[list(x.shape) for x in (query, key, value)]} must have three dimensions "
+            "each, or two"
         )
     if is_causal and attn_mask is None:
         raise RuntimeError("multi_head_attention_forward: is_causal says what attn_mask is, which has to be given, too")

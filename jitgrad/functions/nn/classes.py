@@ -86,7 +86,8 @@ def _class_weights(name: str, input: Tensor, weight: Any) -> Any:
         raise RuntimeError(f"{name}: input must have a dimension of classes, and it has none")
     if weight is not None and tuple(weight.shape) != (input.shape[_classes(input)],):
         raise RuntimeError(
-            f"{name}: weight has a number for each of {input.shape[_classes(input)]} classes, and its shape is {list(weight.shape)}"
+            f"{name}: weight has a number for each of {input.shape[_classes(input)]} classes, and its shape is "
+            f"{list(weight.shape)}"
         )
     return weight
 
@@ -174,8 +175,8 @@ def linear_cross_entropy(
 ) -> Tensor:
     """`cross_entropy` of `linear(input, linear_weight, linear_bias)`.
 
-    `linear_weight` has shape (classes, d), or (classes, ..., d) for scores (n, classes, ...). `options` say in what pieces PyTorch
-    computes it, and change nothing here.
+    `linear_weight` has shape (classes, d), or (classes, ..., d) for scores (n, classes, ...). `options` say in what pieces
+    PyTorch computes it, and change nothing here.
     """
     scores = _scores(input, linear_weight, linear_bias)
     ignore_index = -100 if ignore_index is None else ignore_index

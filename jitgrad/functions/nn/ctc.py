@@ -34,8 +34,9 @@ def ctc_loss(
     """Minus the logarithm of the probability that a sequence of classes, with `blank` between, collapses to the target.
 
     `log_probs` has shape (T, n, classes), `targets` (n, S) or all targets one after the other; or (T, classes) and (S) for one
-    sequence. A target that cannot be has an infinite loss, or 0 with `zero_infinity`, and the gradient 0. The mean is that of losses divided by the
-    lengths of targets. The gradient is that in distributions, as in PyTorch: in numbers of which log_softmax is `log_probs`.
+    sequence. A target that cannot be has an infinite loss, or 0 with `zero_infinity`, and the gradient 0. The mean is that of
+    losses divided by the lengths of targets. The gradient is that in distributions, as in PyTorch: in numbers of which
+    log_softmax is `log_probs`.
     (Graves et al., 2006, which also gives the recursion.)
     """
     checked(reduction)

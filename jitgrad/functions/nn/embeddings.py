@@ -7,20 +7,18 @@ from typing import Any
 import numpy as np
 
 from jitgrad.functions.creation import arange
-from jitgrad.functions.face import face
 from jitgrad.functions.indexing import _check_positions, index_select
 from jitgrad.functions.numeric import max as max_of
 from jitgrad.functions.operands import in_dtype_of, taken
-
 from jitgrad.functions.shaping import expand, reshape, unsqueeze
 from jitgrad.ops import choosing
 from jitgrad.ops.indexing import Slot
 from jitgrad.ops.indexing import index_add as index_add_op
 from jitgrad.ops.norms import norm
+from jitgrad.ops.shapes import Spec
 from jitgrad.record.apply import apply, zeros
 from jitgrad.record.precision import in_single
 from jitgrad.record.trace import grad_mode
-from jitgrad.ops.shapes import Spec
 from jitgrad.tensors.inplace import overwrite
 from jitgrad.tensors.tensor import Tensor
 
@@ -38,9 +36,8 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
         if not tensor.numel():
             raise RuntimeError("one_hot: the number of classes cannot be told from an empty tensor: pass num_classes")
         num_classes = int(tensor._known("one_hot() without num_classes").max()) + 1
-    elif num_classes <= 0:
-        if tensor.numel() or num_classes < 0:
-            raise RuntimeError(f"one_hot: num_classes must be positive, and it is {num_classes}")
+    elif num_classes < 0 or (num_classes == 0 and tensor.numel()):
+        raise RuntimeError(f"one_hot: num_classes must be positive, and it is {num_classes}")
     places = _check_positions("one_hot", tensor, num_classes, -1, tensor.shape)
     found = apply(choosing.eq, (unsqueeze(places, -1), arange(num_classes, device=tensor.device)))
     return apply(choosing.cast, (found,), {"dtype": _LONG})

@@ -13,7 +13,7 @@ from jitgrad.tensors.tensor import Tensor
 
 
 def linear(input: Tensor, weight: Tensor, bias: Any = None) -> Tensor:
-    """x weightᵀ + bias for x of shape (..., in) and weights of shape (out, in), or (in) for one number each."""
+    """x weight^T + bias for x of shape (..., in) and weights of shape (out, in), or (in) for one number each."""
     weight, bias = taken(weight), taken(bias)
     if weight.ndim not in (1, 2) or not input.ndim or input.shape[-1] != weight.shape[-1]:
         raise RuntimeError(

@@ -15,10 +15,9 @@ from jitgrad.functions.indexing import index_select
 from jitgrad.functions.operands import in_dtype_of, taken
 from jitgrad.functions.shaping import cat, reshape
 from jitgrad.ops.norms import norm
-from jitgrad.ops.shapes import axes
+from jitgrad.ops.shapes import Spec, axes
 from jitgrad.record.apply import apply, zeros
 from jitgrad.record.precision import in_single
-from jitgrad.ops.shapes import Spec
 from jitgrad.tensors.inplace import overwrite
 from jitgrad.tensors.tensor import Tensor
 
@@ -131,7 +130,7 @@ def _several(name: str, input: Tensor, dims: tuple[int, ...]) -> None:
 
 
 # long: the arguments are those of PyTorch's two functions
-def _by_statistics(  # noqa: PLR0913
+def _by_statistics(
     name: str,
     input: Tensor,
     running_mean: Any,
