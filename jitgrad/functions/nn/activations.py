@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 from jitgrad.functions.bind import bound
@@ -31,8 +32,9 @@ def _floating(name: str, *tensors: Any) -> None:
             )
 
 
-def _kept(input: Tensor, out: Tensor, inplace: bool, name: str) -> Tensor:
-    return overwrite(input, out, name + "_") if inplace else out
+def _computed(function: Callable, input: Tensor, inplace: bool, name: str) -> Tensor:
+    """What the function gives, or the input overwritten by it; its steps look at a copy then, which stays for the gradient."""
+    return overwrite(input, function(input.clone()), name + "_") if inplace else function(input)
 
 
 def _kink(c: Any, x: Any, y: Any) -> Tensor:
@@ -44,7 +46,7 @@ def _kink(c: Any, x: Any, y: Any) -> Tensor:
 
 def relu(input: Tensor, inplace: bool = False) -> Tensor:
     """max(x, 0)."""
-    return _kept(input, _relu(input), inplace, "relu")
+    return _computed(_relu, input, inplace, "relu")
 
 
 @face(top=True)
@@ -56,11 +58,13 @@ def relu_(input: Tensor) -> Tensor:
 @face(top=True)
 def threshold(input: Tensor, threshold: float, value: float, inplace: bool = False) -> Tensor:
     """x where it is above `threshold`, `value` elsewhere."""
-    if not input.dtype.is_floating_point:
-        out = in_dtype_of(input, apply(choosing.where, (input > threshold, input, value)))
-    else:
-        out = _kink(input - threshold, input, value)
-    return _kept(input, out, inplace, "threshold")
+    return _computed(lambda x: _above(x, threshold, value), input, inplace, "threshold")
+
+
+def _above(x: Tensor, threshold: float, value: float) -> Tensor:
+    if x.dtype.is_floating_point:
+        return _kink(x - threshold, x, value)
+    return in_dtype_of(x, apply(choosing.where, (x > threshold, x, value)))
 
 
 @face(top=True)
@@ -77,11 +81,11 @@ def hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace
     if min_val > max_val:
         raise ValueError(f"hardtanh: min_val={min_val} must not be greater than max_val={max_val}")
     if input.dtype.is_floating_point:
-        return _kept(input, _between(input, min_val, max_val), inplace, "hardtanh")
+        return _computed(lambda x: _between(x, min_val, max_val), input, inplace, "hardtanh")
     if input.dtype.name == "bool":
         raise RuntimeError("hardtanh: bools have no bounds: convert them with .float()")
     low, high = int(min_val), int(max_val)
-    return _kept(input, apply(choosing.clamp, (input,), {"min": low, "max": high}), inplace, "hardtanh")
+    return _computed(lambda x: apply(choosing.clamp, (x,), {"min": low, "max": high}), input, inplace, "hardtanh")
 
 
 def hardtanh_(input: Tensor, min_val: float = -1.0, max_val: float = 1.0) -> Tensor:
@@ -95,13 +99,13 @@ def _between(x: Tensor, low: float, high: float) -> Tensor:
 
 def relu6(input: Tensor, inplace: bool = False) -> Tensor:
     """x between 0 and 6."""
-    return _kept(input, hardtanh(input, 0.0, 6.0), inplace, "relu6")
+    return _computed(lambda x: hardtanh(x, 0.0, 6.0), input, inplace, "relu6")
 
 
 def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
     """x where it is positive, negative_slope * x elsewhere."""
     _floating("leaky_relu", input)
-    return _kept(input, _leaky(input, negative_slope), inplace, "leaky_relu")
+    return _computed(lambda x: _leaky(x, negative_slope), input, inplace, "leaky_relu")
 
 
 def leaky_relu_(input: Tensor, negative_slope: float = 0.01) -> Tensor:
@@ -142,7 +146,7 @@ def rrelu(input: Tensor, lower: float = 1 / 8, upper: float = 1 / 3, training: b
     slope: Any = (lower + upper) / 2
     if training:
         slope = rand(tuple(input.shape), dtype=input.dtype, device=input.device) * (upper - lower) + lower
-    return _kept(input, _leaky(input, slope), inplace, "rrelu")
+    return _computed(lambda x: _leaky(x, slope), input, inplace, "rrelu")
 
 
 @face(top=True)
@@ -154,7 +158,7 @@ def rrelu_(input: Tensor, lower: float = 1 / 8, upper: float = 1 / 3, training: 
 def hardsigmoid(input: Tensor, inplace: bool = False) -> Tensor:
     """x / 6 + 1 / 2 between 0 and 1."""
     _floating("hardsigmoid", input)
-    return _kept(input, _hardsigmoid(input), inplace, "hardsigmoid")
+    return _computed(_hardsigmoid, input, inplace, "hardsigmoid")
 
 
 @in_single
@@ -165,7 +169,7 @@ def _hardsigmoid(x: Tensor) -> Tensor:
 def hardswish(input: Tensor, inplace: bool = False) -> Tensor:
     """x * hardsigmoid(x)."""
     _floating("hardswish", input)
-    return _kept(input, _hardswish(input), inplace, "hardswish")
+    return _computed(_hardswish, input, inplace, "hardswish")
 
 
 @in_single
@@ -209,13 +213,13 @@ def sigmoid(input: Tensor) -> Tensor:
 def silu(input: Tensor, inplace: bool = False) -> Tensor:
     """x * sigmoid(x)."""
     _floating("silu", input)
-    return _kept(input, _silu(input), inplace, "silu")
+    return _computed(_silu, input, inplace, "silu")
 
 
 def mish(input: Tensor, inplace: bool = False) -> Tensor:
     """x * tanh(softplus(x)) (Misra, 2019)."""
     _floating("mish", input)
-    return _kept(input, _mish(input), inplace, "mish")
+    return _computed(_mish, input, inplace, "mish")
 
 
 @in_single
@@ -226,7 +230,7 @@ def _mish(x: Tensor) -> Tensor:
 def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     """x where it is positive, alpha * (exp(x) - 1) elsewhere."""
     _floating("elu", input)
-    return _kept(input, _elu(input, alpha, 1.0, 1.0), inplace, "elu")
+    return _computed(lambda x: _elu(x, alpha, 1.0, 1.0), input, inplace, "elu")
 
 
 def elu_(input: Tensor, alpha: float = 1.0) -> Tensor:
@@ -240,7 +244,7 @@ def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     _floating("celu", input)
     if alpha == 0:
         raise RuntimeError("celu: alpha divides x, and cannot be 0 (ZeroDivisionError)")
-    return _kept(input, _elu(input, alpha, 1.0, 1 / alpha), inplace, "celu")
+    return _computed(lambda x: _elu(x, alpha, 1.0, 1 / alpha), input, inplace, "celu")
 
 
 @face(top=True)
@@ -256,7 +260,7 @@ _SELU = 1.6732632423543772848170429916717, 1.0507009873554804934193349852946
 def selu(input: Tensor, inplace: bool = False) -> Tensor:
     """`elu` scaled so that mean 0 and variance 1 stay (Klambauer et al., 2017)."""
     _floating("selu", input)
-    return _kept(input, _elu(input, *_SELU, 1.0), inplace, "selu")
+    return _computed(lambda x: _elu(x, *_SELU, 1.0), input, inplace, "selu")
 
 
 @face(top=True)
@@ -318,11 +322,11 @@ def _tanhshrink(x: Tensor) -> Tensor:
 def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
     """log(1 + exp(beta x)) / beta, and x where beta x is above `threshold`."""
     _floating("softplus", input)
-    return _above(input, beta, threshold)
+    return _bounded_softplus(input, beta, threshold)
 
 
 @in_single
-def _above(x: Tensor, beta: float, threshold: float) -> Tensor:
+def _bounded_softplus(x: Tensor, beta: float, threshold: float) -> Tensor:
     return apply(choosing.where, (x * beta > threshold, x, _softplus(x, beta)))
 
 
