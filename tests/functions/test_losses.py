@@ -176,7 +176,7 @@ def test_cross_entropy_of_probabilities() -> None:
     with pytest.raises(RuntimeError, match="between 0 and 1"):
         f.cross_entropy(T(X), T(CLASSES), label_smoothing=1.5)
     with pytest.raises(RuntimeError, match="weight has a number"):
-        f.nll_loss(T(X), T(CLASSES), T([1.0]))
+        f.nll_loss(T(X), T(CLASSES), T([1.0], dtype=jg.float64))
     assert math.isnan(f.nll_loss(T(X), T([2, 2, 2]), ignore_index=2).item())
 
 

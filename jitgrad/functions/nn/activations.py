@@ -10,6 +10,7 @@ from typing import Any
 from jitgrad.functions.bind import bound
 from jitgrad.functions.creation import arange, rand
 from jitgrad.functions.face import face
+from jitgrad.functions.nn.reducing import floating
 from jitgrad.functions.numeric import softplus as _softplus
 from jitgrad.functions.operands import in_dtype_of, taken
 from jitgrad.functions.shaping import chunk, reshape
@@ -22,14 +23,6 @@ from jitgrad.tensors.tensor import Tensor
 
 _relu, _sigmoid, _tanh, _silu = (bound(TABLE[name]) for name in ("relu", "sigmoid", "tanh", "silu"))
 _softmax, _log_softmax = bound(TABLE["softmax"]), bound(TABLE["log_softmax"])
-
-
-def _floating(name: str, *tensors: Any) -> None:
-    for x in tensors:
-        if not x.dtype.is_floating_point:
-            raise NotImplementedError(
-                f"{name} needs a floating dtype, and this tensor is {x.dtype.name}: convert it with .float()"
-            )
 
 
 def _computed(function: Callable, input: Tensor, inplace: bool, name: str) -> Tensor:
@@ -104,7 +97,7 @@ def relu6(input: Tensor, inplace: bool = False) -> Tensor:
 
 def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
     """x where it is positive, negative_slope * x elsewhere."""
-    _floating("leaky_relu", input)
+    floating("leaky_relu", input)
     return _computed(lambda x: _leaky(x, negative_slope), input, inplace, "leaky_relu")
 
 
@@ -124,7 +117,7 @@ def prelu(input: Tensor, weight: Tensor) -> Tensor:
     weight = taken(weight)
     if not isinstance(weight, Tensor):
         raise TypeError(f"prelu: weight must be a tensor, not {type(weight).__name__}")
-    _floating("prelu", input, weight)
+    floating("prelu", input, weight)
     if input.dtype != weight.dtype:
         raise RuntimeError(f"prelu: input is {input.dtype.name} and weight {weight.dtype.name}: convert one of them")
     if weight.ndim > 1:
@@ -140,7 +133,7 @@ def prelu(input: Tensor, weight: Tensor) -> Tensor:
 @face(top=True)
 def rrelu(input: Tensor, lower: float = 1 / 8, upper: float = 1 / 3, training: bool = False, inplace: bool = False) -> Tensor:
     """x where it is positive, slope * x elsewhere: slopes drawn between the bounds while training, else their mean."""
-    _floating("rrelu", input)
+    floating("rrelu", input)
     if not lower <= upper or not math.isfinite(lower) or not math.isfinite(upper):
         raise RuntimeError(f"rrelu: the slopes are between lower={lower} and upper={upper}, which must not be less")
     slope: Any = (lower + upper) / 2
@@ -157,7 +150,7 @@ def rrelu_(input: Tensor, lower: float = 1 / 8, upper: float = 1 / 3, training: 
 
 def hardsigmoid(input: Tensor, inplace: bool = False) -> Tensor:
     """x / 6 + 1 / 2 between 0 and 1."""
-    _floating("hardsigmoid", input)
+    floating("hardsigmoid", input)
     return _computed(_hardsigmoid, input, inplace, "hardsigmoid")
 
 
@@ -168,7 +161,7 @@ def _hardsigmoid(x: Tensor) -> Tensor:
 
 def hardswish(input: Tensor, inplace: bool = False) -> Tensor:
     """x * hardsigmoid(x)."""
-    _floating("hardswish", input)
+    floating("hardswish", input)
     return _computed(_hardswish, input, inplace, "hardswish")
 
 
@@ -180,13 +173,13 @@ def _hardswish(x: Tensor) -> Tensor:
 @face(top=True, method=True)
 def hardshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
     """0 where |x| <= lambd, x elsewhere."""
-    _floating("hardshrink", input)
+    floating("hardshrink", input)
     return _kink(input.abs() - lambd, input, 0.0)
 
 
 def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
     """x moved by `lambd` towards 0, and 0 where it would go beyond."""
-    _floating("softshrink", input)
+    floating("softshrink", input)
     if not lambd >= 0:
         raise RuntimeError(f"softshrink: lambd must not be negative, and it is {lambd}")
     return _softshrink(input, lambd)
@@ -212,13 +205,13 @@ def sigmoid(input: Tensor) -> Tensor:
 
 def silu(input: Tensor, inplace: bool = False) -> Tensor:
     """x * sigmoid(x)."""
-    _floating("silu", input)
+    floating("silu", input)
     return _computed(_silu, input, inplace, "silu")
 
 
 def mish(input: Tensor, inplace: bool = False) -> Tensor:
     """x * tanh(softplus(x)) (Misra, 2019)."""
-    _floating("mish", input)
+    floating("mish", input)
     return _computed(_mish, input, inplace, "mish")
 
 
@@ -229,7 +222,7 @@ def _mish(x: Tensor) -> Tensor:
 
 def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     """x where it is positive, alpha * (exp(x) - 1) elsewhere."""
-    _floating("elu", input)
+    floating("elu", input)
     return _computed(lambda x: _elu(x, alpha, 1.0, 1.0), input, inplace, "elu")
 
 
@@ -241,7 +234,7 @@ def elu_(input: Tensor, alpha: float = 1.0) -> Tensor:
 @face(top=True)
 def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     """x where it is positive, alpha * (exp(x / alpha) - 1) elsewhere."""
-    _floating("celu", input)
+    floating("celu", input)
     if alpha == 0:
         raise RuntimeError("celu: alpha divides x, and cannot be 0 (ZeroDivisionError)")
     return _computed(lambda x: _elu(x, alpha, 1.0, 1 / alpha), input, inplace, "celu")
@@ -259,7 +252,7 @@ _SELU = 1.6732632423543772848170429916717, 1.0507009873554804934193349852946
 @face(top=True)
 def selu(input: Tensor, inplace: bool = False) -> Tensor:
     """`elu` scaled so that mean 0 and variance 1 stay (Klambauer et al., 2017)."""
-    _floating("selu", input)
+    floating("selu", input)
     return _computed(lambda x: _elu(x, *_SELU, 1.0), input, inplace, "selu")
 
 
@@ -277,7 +270,7 @@ def _elu(x: Tensor, alpha: float, scale: float, inner: float) -> Tensor:
 
 def gelu(input: Tensor, approximate: str = "none") -> Tensor:
     """x times the normal distribution's share below x; with `approximate="tanh"` by tanh (Hendrycks and Gimpel, 2016)."""
-    _floating("gelu", input)
+    floating("gelu", input)
     if approximate not in ("none", "tanh"):
         raise RuntimeError(f"gelu: approximate must be 'none' or 'tanh', not {approximate!r}")
     return _gelu(input) if approximate == "none" else _gelu_by_tanh(input)
@@ -295,7 +288,7 @@ def _gelu_by_tanh(x: Tensor) -> Tensor:
 
 def logsigmoid(input: Tensor) -> Tensor:
     """log(sigmoid(x)), exact on both tails."""
-    _floating("logsigmoid", input)
+    floating("logsigmoid", input)
     return -_softplus(-input)
 
 
@@ -321,7 +314,7 @@ def _tanhshrink(x: Tensor) -> Tensor:
 
 def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
     """log(1 + exp(beta x)) / beta, and x where beta x is above `threshold`."""
-    _floating("softplus", input)
+    floating("softplus", input)
     return _bounded_softplus(input, beta, threshold)
 
 
@@ -337,7 +330,7 @@ def glu(input: Tensor, dim: int = -1) -> Tensor:
     d = axis(dim, input.ndim)
     if input.shape[d] % 2:
         raise RuntimeError(f"glu: dimension {d} of shape {list(input.shape)} has no halves: its size must be even")
-    _floating("glu", input)
+    floating("glu", input)
     return _gated(input, d)
 
 
@@ -351,33 +344,35 @@ def _gated(x: Tensor, dim: int) -> Tensor:
 # Along a dimension.
 
 
-def _dimension(name: str, input: Tensor, dim: Any, level: int) -> int:
-    """The dimension, or the one that PyTorch takes where none is named."""
-    if dim is not None:
-        return dim
-    warnings.warn(f"{name}: name the dimension, as in dim=-1: which one is taken without is deprecated", stacklevel=level + 2)
-    return 0 if input.ndim in (0, 1, 3) else 1
+def _along(function: Callable, name: str, input: Tensor, dim: Any, level: int, dtype: Any) -> Tensor:
+    """A function of a dimension, or of the one that PyTorch takes where none is named."""
+    if dtype is None:
+        floating(name, input)
+    if dim is None:
+        warnings.warn(f"{name}: name the dimension, as in dim=-1: which one is taken without is deprecated", stacklevel=level + 2)
+        dim = 0 if input.ndim in (0, 1, 3) else 1
+    return function(input, dim, dtype=dtype)
 
 
 def softmax(input: Tensor, dim: Any = None, _stacklevel: int = 3, dtype: Any = None) -> Tensor:
     """exp(x) over its sum along `dim`; computed in `dtype` if one is given."""
-    return _softmax(input, _dimension("softmax", input, dim, _stacklevel), dtype=dtype)
+    return _along(_softmax, "softmax", input, dim, _stacklevel, dtype)
 
 
 def softmin(input: Tensor, dim: Any = None, _stacklevel: int = 3, dtype: Any = None) -> Tensor:
     """`softmax` of -x."""
-    return _softmax(-input, _dimension("softmin", input, dim, _stacklevel), dtype=dtype)
+    return _along(_softmax, "softmin", -input, dim, _stacklevel, dtype)
 
 
 def log_softmax(input: Tensor, dim: Any = None, _stacklevel: int = 3, dtype: Any = None) -> Tensor:
     """The logarithm of `softmax`, without loss of digits."""
-    return _log_softmax(input, _dimension("log_softmax", input, dim, _stacklevel), dtype=dtype)
+    return _along(_log_softmax, "log_softmax", input, dim, _stacklevel, dtype)
 
 
 def gumbel_softmax(logits: Tensor, tau: float = 1, hard: bool = False, eps: float = 1e-10, dim: int = -1) -> Tensor:
     """A random sample of the relaxed categorical distribution (Jang et al., 2016); with `hard` one of 0s and a 1, whose
     gradient is that of the relaxed one. `eps` is not needed."""
-    _floating("gumbel_softmax", logits)
+    floating("gumbel_softmax", logits)
     u = rand(tuple(logits.shape), dtype=logits.dtype, device=logits.device)
     noise = -(-(-u).log1p()).log()
     soft = _softmax((logits + noise) / tau, dim)

@@ -10,13 +10,14 @@ from jitgrad.functions.bind import bound
 from jitgrad.functions.creation import arange
 from jitgrad.functions.face import face
 from jitgrad.functions.indexing import gather
-from jitgrad.functions.nn.reducing import checked, reduced, reduction_of
+from jitgrad.functions.nn.reducing import checked, floating, of_one_dtype, reduced, reduction_of
 from jitgrad.functions.numeric import matmul, softplus
 from jitgrad.functions.operands import in_dtype_of, taken
 from jitgrad.functions.shaping import reshape, unsqueeze
 from jitgrad.ops import TABLE, choosing
 from jitgrad.record.apply import apply
 from jitgrad.record.precision import in_single
+from jitgrad.record.trace import comes_later
 from jitgrad.tensors.tensor import Tensor
 
 _log_softmax = bound(TABLE["log_softmax"])
@@ -82,6 +83,8 @@ def _classes(input: Tensor) -> int:
 
 def _class_weights(name: str, input: Tensor, weight: Any) -> Any:
     weight = taken(weight)
+    floating(name, input)
+    of_one_dtype(name, input, weight=weight)
     if not input.ndim:
         raise RuntimeError(f"{name}: input must have a dimension of classes, and it has none")
     if weight is not None and tuple(weight.shape) != (input.shape[_classes(input)],):
@@ -110,6 +113,7 @@ def _integers(input: Tensor, target: Tensor) -> Tensor:
 def _nll(input: Tensor, target: Tensor, weight: Any, ignore_index: int, reduction: str) -> Tensor:
     ignored, known = _known_classes(target, ignore_index)
     classes = _classes(input)
+    _check_classes(known, input.shape[classes])
     loss = -gather(input, classes, unsqueeze(known, classes)).squeeze(classes)
     share = _share(loss, ignored, known, weight)
     loss = apply(choosing.where, (ignored, 0.0, loss if weight is None else loss * share))
@@ -120,6 +124,15 @@ def _known_classes(target: Tensor, ignore_index: int) -> tuple[Tensor, Tensor]:
     """Which samples are ignored, and classes of which theirs is one that there is."""
     ignored = apply(choosing.eq, (target, ignore_index))
     return ignored, apply(choosing.where, (ignored, 0, target))
+
+
+def _check_classes(known: Tensor, count: int) -> None:
+    """IndexError for a class that there is not; where classes are not known yet, a row checks them at every call."""
+    if known.is_cuda or known._value is None or comes_later(known) or not known.numel():
+        return
+    low, high = int(known._value.min()), int(known._value.max())
+    if low < 0 or high >= count:
+        raise IndexError(f"class {low if low < 0 else high} is out of range: there are {count}, 0 to {count - 1}")
 
 
 def _share(like: Tensor, ignored: Tensor, known: Tensor, weight: Any) -> Tensor:
@@ -221,6 +234,7 @@ def multi_margin_loss(
     if target.numel() != (input.shape[0] if input.ndim == 2 else 1):
         raise RuntimeError(f"multi_margin_loss: target must have a class for each sample, and its shape is {list(target.shape)}")
     weight = taken(weight)
+    floating("multi_margin_loss", input)
     if weight is not None and tuple(weight.shape) != tuple(input.shape[-1:]):
         raise (RuntimeError if weight.ndim == 1 else ValueError)(
             f"multi_margin_loss: weight has a number for each class, and its shape is {list(weight.shape)}"
@@ -281,6 +295,9 @@ def multilabel_soft_margin_loss(
     reduction: str = "mean",
 ) -> Tensor:
     """For each sample the mean over classes of `binary_cross_entropy_with_logits`."""
+    floating("multilabel_soft_margin_loss", input)
+    if not input.ndim:
+        raise IndexError("multilabel_soft_margin_loss: input has no dimension of classes")
     loss = _of_each(input, target, taken(weight))
     return reduced(loss, reduction_of(reduction, size_average, reduce))
 

@@ -10,7 +10,8 @@ import numpy as np
 from jitgrad.functions.data import from_numpy
 from jitgrad.functions.face import face
 from jitgrad.functions.indexing import index_select
-from jitgrad.functions.nn.reducing import reduced, reduction_of
+from jitgrad.functions.nn.reducing import floating, reduced, reduction_of
+from jitgrad.functions.operands import in_dtype_of
 from jitgrad.ops import choosing
 from jitgrad.ops.norms import norm
 from jitgrad.ops.shapes import axis
@@ -31,17 +32,21 @@ def _at_least(x: Tensor, bound: float) -> Tensor:
 @face(top=True)
 def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:
     """The inner product along `dim` of vectors divided by their lengths, which count as `eps` at least."""
-    for name, x in (("x1", x1), ("x2", x2)):
-        if not x.dtype.is_floating_point:
-            raise RuntimeError(f"cosine_similarity: {name} must be floating, and it is {x.dtype.name}: convert it with .float()")
+    if not x1.dtype.is_floating_point:
+        floating("cosine_similarity", x2)
+        x1 = in_dtype_of(x2, x1)
+    elif not x2.dtype.is_floating_point:
+        x2 = in_dtype_of(x1, x2)
     return _cosine(x1, x2, dim, eps)
 
 
 @in_single
 def _cosine(x: Tensor, y: Tensor, dim: int, eps: float) -> Tensor:
-    both = x * 1, y * 1
-    shape = np.broadcast_shapes(tuple(x.shape), tuple(y.shape))
-    x, y = (v if tuple(v.shape) == shape else v.expand(*shape) for v in both)
+    try:
+        shape = np.broadcast_shapes(tuple(x.shape), tuple(y.shape))
+    except ValueError:
+        raise RuntimeError(f"cosine_similarity: shapes {list(x.shape)} and {list(y.shape)} do not broadcast") from None
+    x, y = (v if tuple(v.shape) == shape else v.expand(*shape) for v in (x, y))
     parts = [v / _at_least(_norm(v, 2.0, dim, keepdim=True), eps) for v in (x, y)]
     return (parts[0] * parts[1]).sum(dim)
 
@@ -64,6 +69,7 @@ def pdist(input: Tensor, p: float = 2.0) -> Tensor:
         raise RuntimeError(f"pdist: input has shape (n, d), and not {list(input.shape)}")
     if not p >= 0:
         raise RuntimeError(f"pdist: p must not be negative, and it is {p}")
+    floating("pdist", input)
     return _pairs(input, p)
 
 

@@ -10,6 +10,7 @@ import math
 import warnings
 
 from jitgrad.functions.creation import rand
+from jitgrad.functions.nn.reducing import floating
 from jitgrad.functions.operands import in_dtype_of
 from jitgrad.functions.shaping import unsqueeze
 from jitgrad.tensors.inplace import overwrite
@@ -18,7 +19,7 @@ from jitgrad.tensors.tensor import Tensor
 
 def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
     """While `training` each element is 0 with probability `p`, and divided by 1 - p otherwise."""
-    _checked("dropout", input, p)
+    _checked("dropout", p)
     return _given(input, _dropped(input, p, tuple(input.shape)) if training else input, inplace, "dropout")
 
 
@@ -46,22 +47,20 @@ def dropout3d(input: Tensor, p: float = 0.5, training: bool = True, inplace: boo
 def alpha_dropout(input: Tensor, p: float = 0.5, training: bool = False, inplace: bool = False) -> Tensor:
     """While `training` elements become what `selu` gives at minus infinity with probability `p`; then all are scaled and moved
     so that mean 0 and variance 1 stay (Klambauer et al., 2017)."""
-    _checked("alpha_dropout", input, p)
+    _checked("alpha_dropout", p)
     return _given(input, _saturated(input, p, tuple(input.shape)) if training else input, inplace, "alpha_dropout")
 
 
 def feature_alpha_dropout(input: Tensor, p: float = 0.5, training: bool = False, inplace: bool = False) -> Tensor:
     """`alpha_dropout` of whole channels, which are dimension 1."""
-    _checked("feature_alpha_dropout", input, p)
+    _checked("feature_alpha_dropout", p)
     out = _saturated(input, p, _of_channels("feature_alpha_dropout", input)) if training else input
     return _given(input, out, inplace, "feature_alpha_dropout")
 
 
-def _checked(name: str, input: Tensor, p: float) -> None:
+def _checked(name: str, p: float) -> None:
     if not 0 <= p <= 1:
         raise ValueError(f"{name}: p is a probability, between 0 and 1, and it is {p}")
-    if not input.dtype.is_floating_point:
-        raise RuntimeError(f"{name} needs a floating dtype, and this tensor is {input.dtype.name}: convert it with .float()")
 
 
 def _given(input: Tensor, out: Tensor, inplace: bool, name: str) -> Tensor:
@@ -76,7 +75,7 @@ def _of_channels(name: str, input: Tensor) -> tuple[int, ...]:
 
 
 def _channels(name: str, input: Tensor, p: float, training: bool, inplace: bool, single: bool) -> Tensor:
-    _checked(name, input, p)
+    _checked(name, p)
     if not training:
         return input
     batch = unsqueeze(input, 0) if single else input
@@ -86,12 +85,13 @@ def _channels(name: str, input: Tensor, p: float, training: bool, inplace: bool,
 
 def _kept(input: Tensor, p: float, shape: tuple[int, ...]) -> Tensor:
     """1 with probability 1 - p, and 0 elsewhere."""
+    floating("dropout", input)
     return in_dtype_of(input, rand(shape, dtype=input.dtype, device=input.device) >= p)
 
 
 def _dropped(input: Tensor, p: float, shape: tuple[int, ...]) -> Tensor:
     if p in (0, 1) or not input.numel():
-        return input * (1.0 - p)
+        return input * (1 - int(p))
     return input * (_kept(input, p, shape) / (1 - p))
 
 
@@ -100,7 +100,7 @@ _SATURATED = -1.7580993408473766
 
 def _saturated(input: Tensor, p: float, shape: tuple[int, ...]) -> Tensor:
     if p in (0, 1) or not input.numel():
-        return input * (1.0 - p)
+        return input * (1 - int(p))
     scale = 1 / math.sqrt((1 - p) * (1 + p * _SATURATED**2))
     kept = _kept(input, p, shape)
     return input * (kept * scale) + (1 - p - kept) * (scale * _SATURATED)

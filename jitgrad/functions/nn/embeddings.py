@@ -8,6 +8,7 @@ import numpy as np
 
 from jitgrad.functions.creation import arange
 from jitgrad.functions.indexing import _check_positions, index_select
+from jitgrad.functions.nn.reducing import floating
 from jitgrad.functions.numeric import max as max_of
 from jitgrad.functions.operands import in_dtype_of, taken
 from jitgrad.functions.shaping import expand, reshape, unsqueeze
@@ -155,6 +156,7 @@ def embedding_bag(
 
 def _fitting(input: Tensor, weight: Any, offsets: Any, factors: Any, mode: str) -> None:
     what = "embedding_bag"
+    floating(what, weight)
     if factors is not None and tuple(factors.shape) != tuple(input.shape):
         raise ValueError(f"{what}: per_sample_weights must have shape {list(input.shape)}, and it is {list(factors.shape)}")
     if input.ndim == 2 and offsets is not None:

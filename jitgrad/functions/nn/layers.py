@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from jitgrad.functions.face import face
+from jitgrad.functions.nn.reducing import of_one_dtype
 from jitgrad.functions.numeric import matmul
 from jitgrad.functions.operands import taken
 from jitgrad.functions.shaping import permute, reshape, unsqueeze
@@ -20,6 +21,7 @@ def linear(input: Tensor, weight: Tensor, bias: Any = None) -> Tensor:
             f"linear: input of shape {list(input.shape)} and weight of shape {list(weight.shape)} do not fit: (..., in) and "
             "(out, in) are needed"
         )
+    of_one_dtype("linear", input, weight=weight, bias=bias)
     return _linear(input, weight, bias)
 
 

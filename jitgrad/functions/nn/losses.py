@@ -7,9 +7,9 @@ import warnings
 from typing import Any
 
 from jitgrad.functions.face import face
-from jitgrad.functions.nn.reducing import broadcasting, of_one_shape, reduced, reduction_of, weighed
+from jitgrad.functions.nn.reducing import broadcasting, floating, of_one_dtype, of_one_shape, reduced, reduction_of, weighed
 from jitgrad.functions.numeric import softplus
-from jitgrad.functions.operands import taken
+from jitgrad.functions.operands import in_dtype_of, taken
 from jitgrad.functions.shaping import unsqueeze
 from jitgrad.ops import activations, arithmetic, choosing
 from jitgrad.record.apply import apply
@@ -28,7 +28,13 @@ def mse_loss(
 ) -> Tensor:
     """The squared difference, whose mean is over the sum of weights if there are any."""
     broadcasting("mse_loss", input, target)
+    _some_floating("mse_loss", input, target)
     return _squared(input, target, weight, reduction_of(reduction, size_average, reduce))
+
+
+def _some_floating(name: str, input: Tensor, target: Tensor) -> None:
+    if not target.dtype.is_floating_point:
+        floating(name, input)
 
 
 @in_single
@@ -64,6 +70,7 @@ def smooth_l1_loss(
 ) -> Tensor:
     """d² / (2 beta) for differences |d| below `beta`, |d| - beta / 2 for others."""
     broadcasting("smooth_l1_loss", input, target)
+    _some_floating("smooth_l1_loss", input, target)
     if beta < 0:
         raise RuntimeError(f"smooth_l1_loss: beta must not be negative, and it is {beta}")
     reduction = reduction_of(reduction, size_average, reduce)
@@ -73,9 +80,10 @@ def smooth_l1_loss(
 def huber_loss(input: Tensor, target: Tensor, reduction: str = "mean", delta: float = 1.0, weight: Any = None) -> Tensor:
     """d² / 2 for differences |d| up to `delta`, delta * (|d| - delta / 2) for others."""
     broadcasting("huber_loss", input, target)
+    floating("huber_loss", input)
     if not delta > 0:
         raise RuntimeError(f"huber_loss: delta must be positive, and it is {delta}")
-    return _huber(input, target, delta, 1.0, weight, reduction)
+    return in_dtype_of(input, _huber(input, target, delta, 1.0, weight, reduction))
 
 
 @in_single
@@ -100,6 +108,8 @@ def binary_cross_entropy(
     Its gradient is finite for probabilities of 0 and 1, too: (p - t) / max(p (1 - p), 1e-12).
     """
     of_one_shape("binary_cross_entropy", input, target)
+    floating("binary_cross_entropy", input)
+    of_one_dtype("binary_cross_entropy", input, target=target)
     if input._value is not None and not ((input._value >= 0) & (input._value <= 1)).all():
         raise RuntimeError(
             "binary_cross_entropy takes probabilities, which lie between 0 and 1: for any numbers use "
@@ -120,10 +130,13 @@ def binary_cross_entropy_with_logits(
 ) -> Tensor:
     """`binary_cross_entropy` of sigmoid(input), exact for large inputs; `pos_weight` is that of t log p."""
     of_one_shape("binary_cross_entropy_with_logits", input, target)
+    floating("binary_cross_entropy_with_logits", input, target)
     reduction = reduction_of(reduction, size_average, reduce)
     if pos_weight is None:
-        return _scaled(activations.binary_cross_entropy_with_logits, input, target, weight, reduction)
-    return _with_positive(input, target, taken(weight), taken(pos_weight), reduction)
+        found = _scaled(activations.binary_cross_entropy_with_logits, input, target, weight, reduction)
+    else:
+        found = _with_positive(input, target, taken(weight), taken(pos_weight), reduction)
+    return in_dtype_of(target, found)
 
 
 def _scaled(op: Any, input: Tensor, target: Tensor, weight: Any, reduction: str) -> Tensor:
@@ -158,6 +171,7 @@ def kl_div(
     reduction = reduction_of(reduction, size_average, reduce)
     if reduction == "mean":
         warnings.warn("kl_div: the mean over all elements is no divergence: write reduction='batchmean', or 'sum'", stacklevel=4)
+    floating("kl_div", input, target)
     loss = _divergence(input, target, log_target)
     if reduction == "batchmean":
         return loss.sum() / input.shape[0] if input.ndim else loss
@@ -236,4 +250,6 @@ def soft_margin_loss(
     reduction: str = "mean",
 ) -> Tensor:
     """log(1 + exp(-t x)) for t of 1 and -1."""
-    return reduced(softplus(-target * input), reduction_of(reduction, size_average, reduce))
+    floating("soft_margin_loss", input)
+    loss = in_dtype_of(input, softplus(-target * input))
+    return reduced(loss, reduction_of(reduction, size_average, reduce))

@@ -12,6 +12,7 @@ from jitgrad.dtypes import HALF
 from jitgrad.functions.creation import arange
 from jitgrad.functions.face import face
 from jitgrad.functions.indexing import index_select
+from jitgrad.functions.nn.reducing import floating, of_one_dtype
 from jitgrad.functions.operands import in_dtype_of, taken
 from jitgrad.functions.shaping import cat, reshape
 from jitgrad.ops.norms import norm
@@ -24,6 +25,7 @@ from jitgrad.tensors.tensor import Tensor
 
 def normalize(input: Tensor, p: float = 2.0, dim: Any = 1, eps: float = 1e-12) -> Tensor:
     """The vectors along `dim` divided by their p-norms, which count as `eps` at least."""
+    floating("normalize", input)
     return _normalized(input, float(p), axes(dim, input.ndim), eps)
 
 
@@ -50,7 +52,17 @@ def layer_norm(input: Tensor, normalized_shape: Sequence[int], weight: Any = Non
     """(x - mean) / sqrt(variance + eps) over the last dimensions, times `weight`, plus `bias`."""
     weight, bias = taken(weight), taken(bias)
     dims = _last("layer_norm", input, normalized_shape, weight=weight, bias=bias)
-    return _scaled(input, weight, bias, dims, eps)
+    x = _computed_in("layer_norm", input, weight=weight, bias=bias)
+    return in_dtype_of(input, _scaled(x, weight, bias, dims, eps))
+
+
+def _computed_in(name: str, input: Tensor, **more: Any) -> Tensor:
+    """The input in the dtype that it is computed in: single precision, if it has half and parameters have that."""
+    floating(name, input)
+    if input._held.dtype in HALF and any(x is not None and x.dtype.name == "float32" for x in more.values()):
+        return input.float()
+    of_one_dtype(name, input, **more)
+    return input
 
 
 @in_single
@@ -69,6 +81,7 @@ def rms_norm(input: Tensor, normalized_shape: Sequence[int], weight: Any = None,
     """x / sqrt(mean of squares + eps) over the last dimensions, times `weight`; `eps` is that of the dtype computed in."""
     weight = taken(weight)
     dims = _last("rms_norm", input, normalized_shape, weight=weight)
+    floating("rms_norm", input)
     if eps is None:
         dtype = input._held.dtype
         eps = float(np.finfo(np.float32 if dtype in HALF else dtype).eps)
@@ -150,17 +163,18 @@ def _by_statistics(
             raise RuntimeError(
                 f"{name}: {key} has a number for each of {along[0]} channels, and its shape is {list(value.shape)}"
             )
+    x = _computed_in(name, input, weight=weight, bias=bias)
     weight, bias = (None if v is None else reshape(v, along) for v in (weight, bias))
     if not own:
         mean, var = running
         if mean is None or var is None:
             raise RuntimeError(f"{name}: running_mean and running_var are needed where the batch does not give them")
-        return _by_given(input, reshape(mean, along), reshape(var, along), weight, bias, eps)
+        return in_dtype_of(input, _by_given(x, reshape(mean, along), reshape(var, along), weight, bias, eps))
     dims = (*lead, *range(2, input.ndim))
     for k, value in enumerate(running):
         if value is not None:
             _moved(value, input.detach(), dims, k, momentum)
-    return _scaled(input, weight, bias, dims, eps)
+    return in_dtype_of(input, _scaled(x, weight, bias, dims, eps))
 
 
 def _moved(running: Tensor, x: Tensor, dims: tuple[int, ...], k: int, momentum: float) -> None:
@@ -189,9 +203,10 @@ def group_norm(input: Tensor, num_groups: int, weight: Any = None, bias: Any = N
             raise RuntimeError(f"group_norm: {key} has a number for each of {channels} channels, not {list(value.shape)}")
     if count * (channels // num_groups) * math.prod(input.shape[2:]) == 1:
         raise ValueError(f"group_norm: the variance of one number is 0, and groups of shape {list(input.shape)} have one")
+    x = _computed_in("group_norm", input, weight=weight, bias=bias)
     along = (channels, *[1] * (input.ndim - 2))
     weight, bias = (None if v is None else reshape(v, along) for v in (weight, bias))
-    return _grouped(input, weight, bias, num_groups, eps)
+    return in_dtype_of(input, _grouped(x, weight, bias, num_groups, eps))
 
 
 @in_single
@@ -205,7 +220,9 @@ def local_response_norm(input: Tensor, size: int, alpha: float = 1e-4, beta: flo
     """x / (k + alpha * mean of squares of `size` channels around)**beta (Krizhevsky et al., 2012)."""
     if input.ndim < 3:
         raise ValueError(f"local_response_norm: input has shape (n, channels, ...), and not {list(input.shape)}")
-    return _among_neighbours(input, size, alpha, beta, k) if input.numel() else input
+    if not input.numel():
+        return input
+    return _among_neighbours(input if input.dtype.is_floating_point else input * 1.0, size, alpha, beta, k)
 
 
 @in_single
