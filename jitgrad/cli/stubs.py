@@ -37,6 +37,7 @@ Operand = Tensor | np.ndarray[Any, Any] | np.generic | _float
 """What an operation takes: a tensor, an array, a number."""
 
 '''
+_SEQUENCE = "from collections.abc import Sequence"
 _RESULTS = "from jitgrad.tensors import return_types as _return_types"
 _IMPORTS = f"{_RESULTS}\nfrom jitgrad.tensors.tensor import Tensor"
 _IGNORED = {"__eq__": "  # type: ignore[override]", "__ne__": "  # type: ignore[override]", "__ipow__": "  # type: ignore[misc]"}
@@ -106,6 +107,8 @@ def _namespace(name: str, made: dict[str, Any]) -> str:
     lines = [*head.split("\n"), *[_function(name, f) for name, f in sorted(made.items())], ""]
     used = {word for line in lines for word in re.findall(r"\w+", line.partition(" import ")[0])}
     unused = {"_bool", "_int", "Sequence", "_return_types"} - used
+    if "Callable" in used:
+        lines[lines.index(_SEQUENCE)] = f"from collections.abc import {', '.join(sorted({'Callable', 'Sequence'} & used))}"
     return "\n".join([line for line in lines if line.split(" ")[-1] not in unused or not line.startswith("from ")])
 
 

@@ -27,8 +27,12 @@ from jitgrad.functions.linear_algebra import factoring, norms, solving
 from jitgrad.functions.nn import (
     activations,
     attention,
+    classes,
     convolution,
+    ctc,
+    distances,
     dropout,
+    embeddings,
     layers,
     losses,
     normalization,
@@ -46,7 +50,7 @@ HOMES: dict[str, tuple[ModuleType, ...]] = {
     "special": (special,),
     "fft": (fourier,),
     "nn.functional": (
-        *(activations, losses, normalization, layers, attention, dropout),
+        *(activations, losses, classes, ctc, distances, normalization, layers, embeddings, attention, dropout),
         *(convolution, pooling, resampling, padding),
     ),
 }

@@ -114,7 +114,7 @@ zeros_like = unary(
 relu = unary(
     "select((x > 0) | (x != x), x, 0)",
     _relu,
-    vjp=lambda g, y: where(y <= 0, 0, g),
+    vjp=lambda g, y: kink(y, g, 0),
     exact=True,
     hot=True,
     also="i",
@@ -167,6 +167,23 @@ where = Op(
     cheap=True,
     oracle="np.where(c, x, y)",
 )
+
+kink = Op(
+    lambda c, x, y: _where(c <= 0, y, x),
+    kind="elementwise",
+    inputs=("c", "x", "y"),
+    output="z",
+    kernel="select(c <= 0, y, x)",
+    vjp=(lambda g: zeros_like(g), lambda g, c: kink(c, g, 0), lambda g, c: kink(c, 0, g)),
+    domain=((-3.0, 3.0),) * 3,
+    internal=True,
+    exact=True,
+    also="i",
+    cheap=True,
+    oracle="np.where(c > 0, x, y)",
+)
+"""`where(c > 0, x, y)`, which depends on c: so a derivative that is constant but for jumps has a derivative, which is 0. nan
+chooses x."""
 
 
 # Rounding: piecewise constant, so the derivative is zero.

@@ -310,7 +310,7 @@ def test_cross_entropy_of_one_sample_of_many_and_of_pictures(shape) -> None:
     classes = np.asarray(rng.integers(0, 4, shape[:place] + shape[place + 1 :]))
     logs = np.moveaxis(scores - np.log(np.exp(scores).sum(place, keepdims=True)), place, -1)
     want = -np.take_along_axis(logs, classes[..., None], -1)[..., 0]
-    np.testing.assert_allclose(jg.cross_entropy(tensor(scores), tensor(classes), "none").numpy(), want, rtol=1e-12)
+    np.testing.assert_allclose(jg.cross_entropy(tensor(scores), tensor(classes), reduction="none").numpy(), want, rtol=1e-12)
     gradcheck(lambda x: jg.cross_entropy(x, tensor(classes)), tensor(scores))
     if len(shape) == 2:
         np.testing.assert_allclose(jg.vmap(jg.cross_entropy)(tensor(scores), tensor(classes)).numpy(), want, rtol=1e-12)

@@ -102,7 +102,7 @@ def test_elementwise_rows_far_out(dtype, numbers):
         if not op.elementwise or op.result in ("integer", "bool") or op.name in ("cast", "where") or op in seen:
             continue
         seen.add(op)
-        pairs = np.meshgrid(numbers, numbers) if len(op.inputs) == 2 else [np.array(numbers)]
+        pairs = np.meshgrid(*[numbers] * len(op.inputs))
         operands = [in_half(x.ravel(), dtype) for x in pairs]
         many.append((repr(case), calling(case), operands))
     everywhere(many, dtype)

@@ -1,1 +1,388 @@
 """Activations."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+from jitgrad.functions.bind import bound
+from jitgrad.functions.creation import arange, rand
+from jitgrad.functions.face import face
+from jitgrad.functions.nn.reducing import floating
+from jitgrad.functions.numeric import softplus as _softplus
+from jitgrad.functions.operands import in_dtype_of, taken
+from jitgrad.functions.shaping import chunk, reshape
+from jitgrad.ops import TABLE, choosing
+from jitgrad.ops.shapes import axis
+from jitgrad.record.apply import apply
+from jitgrad.record.precision import in_single
+from jitgrad.tensors.inplace import overwrite
+from jitgrad.tensors.tensor import Tensor
+
+_relu, _sigmoid, _tanh, _silu = (bound(TABLE[name]) for name in ("relu", "sigmoid", "tanh", "silu"))
+_softmax, _log_softmax = bound(TABLE["softmax"]), bound(TABLE["log_softmax"])
+
+
+def _computed(function: Callable, input: Tensor, inplace: bool, name: str) -> Tensor:
+    """What the function gives, or the input overwritten by it; its steps look at a copy then, which stays for the gradient."""
+    return overwrite(input, function(input.clone()), name + "_") if inplace else function(input)
+
+
+def _kink(c: Any, x: Any, y: Any) -> Tensor:
+    return apply(choosing.kink, (c, x, y))
+
+
+# Pieces of straight lines.
+
+
+def relu(input: Tensor, inplace: bool = False) -> Tensor:
+    """max(x, 0)."""
+    return _computed(_relu, input, inplace, "relu")
+
+
+@face(top=True)
+def relu_(input: Tensor) -> Tensor:
+    """`relu` in place."""
+    return relu(input, True)
+
+
+@face(top=True)
+def threshold(input: Tensor, threshold: float, value: float, inplace: bool = False) -> Tensor:
+    """x where it is above `threshold`, `value` elsewhere."""
+    return _computed(lambda x: _above(x, threshold, value), input, inplace, "threshold")
+
+
+def _above(x: Tensor, threshold: float, value: float) -> Tensor:
+    if x.dtype.is_floating_point:
+        return _kink(x - threshold, x, value)
+    return in_dtype_of(x, apply(choosing.where, (x > threshold, x, value)))
+
+
+@face(top=True)
+def threshold_(input: Tensor, threshold: float, value: float) -> Tensor:
+    """`threshold` in place."""
+    return _THRESHOLD(input, threshold, value, True)
+
+
+_THRESHOLD = threshold
+
+
+def hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Tensor:
+    """x between the bounds; the derivative at a bound is 0."""
+    if min_val > max_val:
+        raise ValueError(f"hardtanh: min_val={min_val} must not be greater than max_val={max_val}")
+    if input.dtype.is_floating_point:
+        return _computed(lambda x: _between(x, min_val, max_val), input, inplace, "hardtanh")
+    if input.dtype.name == "bool":
+        raise RuntimeError("hardtanh: bools have no bounds: convert them with .float()")
+    low, high = int(min_val), int(max_val)
+    return _computed(lambda x: apply(choosing.clamp, (x,), {"min": low, "max": high}), input, inplace, "hardtanh")
+
+
+def hardtanh_(input: Tensor, min_val: float = -1.0, max_val: float = 1.0) -> Tensor:
+    """`hardtanh` in place."""
+    return hardtanh(input, min_val, max_val, True)
+
+
+def _between(x: Tensor, low: float, high: float) -> Tensor:
+    return _kink(x - low, _kink(high - x, x, high), low)
+
+
+def relu6(input: Tensor, inplace: bool = False) -> Tensor:
+    """x between 0 and 6."""
+    return _computed(lambda x: hardtanh(x, 0.0, 6.0), input, inplace, "relu6")
+
+
+def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
+    """x where it is positive, negative_slope * x elsewhere."""
+    floating("leaky_relu", input)
+    return _computed(lambda x: _leaky(x, negative_slope), input, inplace, "leaky_relu")
+
+
+def leaky_relu_(input: Tensor, negative_slope: float = 0.01) -> Tensor:
+    """`leaky_relu` in place."""
+    return leaky_relu(input, negative_slope, True)
+
+
+@in_single
+def _leaky(x: Tensor, slope: Any) -> Tensor:
+    return _kink(x, x, x * slope)
+
+
+@face(top=True, method=True)
+def prelu(input: Tensor, weight: Tensor) -> Tensor:
+    """x where it is positive, weight * x elsewhere: one weight for all, or one for each channel, which dimension 1 counts."""
+    weight = taken(weight)
+    if not isinstance(weight, Tensor):
+        raise TypeError(f"prelu: weight must be a tensor, not {type(weight).__name__}")
+    floating("prelu", input, weight)
+    if input.dtype != weight.dtype:
+        raise RuntimeError(f"prelu: input is {input.dtype.name} and weight {weight.dtype.name}: convert one of them")
+    if weight.ndim > 1:
+        raise RuntimeError(f"prelu: weight has one dimension or none, and its shape is {list(weight.shape)}")
+    channels = input.shape[1] if input.ndim > 1 else 1
+    if weight.numel() == 1:
+        return _leaky(input, reshape(weight, ()))
+    if not input.ndim or weight.numel() != channels:
+        raise RuntimeError(f"prelu: weight has {weight.numel()} numbers for {channels} channels of shape {list(input.shape)}")
+    return _leaky(input, reshape(weight, (channels, *[1] * (input.ndim - 2))))
+
+
+@face(top=True)
+def rrelu(input: Tensor, lower: float = 1 / 8, upper: float = 1 / 3, training: bool = False, inplace: bool = False) -> Tensor:
+    """x where it is positive, slope * x elsewhere: slopes drawn between the bounds while training, else their mean."""
+    floating("rrelu", input)
+    if not lower <= upper or not math.isfinite(lower) or not math.isfinite(upper):
+        raise RuntimeError(f"rrelu: the slopes are between lower={lower} and upper={upper}, which must not be less")
+    slope: Any = (lower + upper) / 2
+    if training:
+        slope = rand(tuple(input.shape), dtype=input.dtype, device=input.device) * (upper - lower) + lower
+    return _computed(lambda x: _leaky(x, slope), input, inplace, "rrelu")
+
+
+@face(top=True)
+def rrelu_(input: Tensor, lower: float = 1 / 8, upper: float = 1 / 3, training: bool = False) -> Tensor:
+    """`rrelu` in place."""
+    return rrelu(input, lower, upper, training, True)
+
+
+def hardsigmoid(input: Tensor, inplace: bool = False) -> Tensor:
+    """x / 6 + 1 / 2 between 0 and 1."""
+    floating("hardsigmoid", input)
+    return _computed(_hardsigmoid, input, inplace, "hardsigmoid")
+
+
+@in_single
+def _hardsigmoid(x: Tensor) -> Tensor:
+    return _between(x + 3, 0.0, 6.0) / 6
+
+
+def hardswish(input: Tensor, inplace: bool = False) -> Tensor:
+    """x * hardsigmoid(x)."""
+    floating("hardswish", input)
+    return _computed(_hardswish, input, inplace, "hardswish")
+
+
+@in_single
+def _hardswish(x: Tensor) -> Tensor:
+    return x * _between(x + 3, 0.0, 6.0) / 6
+
+
+@face(top=True, method=True)
+def hardshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
+    """0 where |x| <= lambd, x elsewhere."""
+    floating("hardshrink", input)
+    return _kink(input.abs() - lambd, input, 0.0)
+
+
+def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
+    """x moved by `lambd` towards 0, and 0 where it would go beyond."""
+    floating("softshrink", input)
+    if not lambd >= 0:
+        raise RuntimeError(f"softshrink: lambd must not be negative, and it is {lambd}")
+    return _softshrink(input, lambd)
+
+
+@in_single
+def _softshrink(x: Tensor, lambd: float) -> Tensor:
+    return _kink(x.abs() - lambd, x - x.sign() * lambd, 0.0)
+
+
+# Smooth ones.
+
+
+def tanh(input: Tensor) -> Tensor:
+    """The hyperbolic tangent."""
+    return _tanh(input)
+
+
+def sigmoid(input: Tensor) -> Tensor:
+    """1 / (1 + exp(-x))."""
+    return _sigmoid(input)
+
+
+def silu(input: Tensor, inplace: bool = False) -> Tensor:
+    """x * sigmoid(x)."""
+    floating("silu", input)
+    return _computed(_silu, input, inplace, "silu")
+
+
+def mish(input: Tensor, inplace: bool = False) -> Tensor:
+    """x * tanh(softplus(x)) (Misra, 2019)."""
+    floating("mish", input)
+    return _computed(_mish, input, inplace, "mish")
+
+
+@in_single
+def _mish(x: Tensor) -> Tensor:
+    return x * _tanh(_softplus(x))
+
+
+def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
+    """x where it is positive, alpha * (exp(x) - 1) elsewhere."""
+    floating("elu", input)
+    return _computed(lambda x: _elu(x, alpha, 1.0, 1.0), input, inplace, "elu")
+
+
+def elu_(input: Tensor, alpha: float = 1.0) -> Tensor:
+    """`elu` in place."""
+    return elu(input, alpha, True)
+
+
+@face(top=True)
+def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
+    """x where it is positive, alpha * (exp(x / alpha) - 1) elsewhere."""
+    floating("celu", input)
+    if alpha == 0:
+        raise RuntimeError("celu: alpha divides x, and cannot be 0 (ZeroDivisionError)")
+    return _computed(lambda x: _elu(x, alpha, 1.0, 1 / alpha), input, inplace, "celu")
+
+
+@face(top=True)
+def celu_(input: Tensor, alpha: float = 1.0) -> Tensor:
+    """`celu` in place."""
+    return celu(input, alpha, True)
+
+
+_SELU = 1.6732632423543772848170429916717, 1.0507009873554804934193349852946
+
+
+@face(top=True)
+def selu(input: Tensor, inplace: bool = False) -> Tensor:
+    """`elu` scaled so that mean 0 and variance 1 stay (Klambauer et al., 2017)."""
+    floating("selu", input)
+    return _computed(lambda x: _elu(x, *_SELU, 1.0), input, inplace, "selu")
+
+
+@face(top=True)
+def selu_(input: Tensor) -> Tensor:
+    """`selu` in place."""
+    return selu(input, True)
+
+
+@in_single
+def _elu(x: Tensor, alpha: float, scale: float, inner: float) -> Tensor:
+    below = x.clamp(max=0.0)  # the exponential of large numbers, which are not chosen, would be infinite
+    return _kink(x, x * scale, (below * inner).expm1() * (alpha * scale))
+
+
+def gelu(input: Tensor, approximate: str = "none") -> Tensor:
+    """x times the normal distribution's share below x; with `approximate="tanh"` by tanh (Hendrycks and Gimpel, 2016)."""
+    floating("gelu", input)
+    if approximate not in ("none", "tanh"):
+        raise RuntimeError(f"gelu: approximate must be 'none' or 'tanh', not {approximate!r}")
+    return _gelu(input) if approximate == "none" else _gelu_by_tanh(input)
+
+
+@in_single
+def _gelu(x: Tensor) -> Tensor:
+    return x * (x * -math.sqrt(0.5)).erfc() * 0.5
+
+
+@in_single
+def _gelu_by_tanh(x: Tensor) -> Tensor:
+    return x * _sigmoid((x + 0.044715 * x * x * x) * (2 * math.sqrt(2 / math.pi)))
+
+
+def logsigmoid(input: Tensor) -> Tensor:
+    """log(sigmoid(x)), exact on both tails."""
+    floating("logsigmoid", input)
+    return -_softplus(-input)
+
+
+def softsign(input: Tensor) -> Tensor:
+    """x / (1 + |x|)."""
+    return _softsign(input)
+
+
+@in_single
+def _softsign(x: Tensor) -> Tensor:
+    return x / (x.abs() + 1)
+
+
+def tanhshrink(input: Tensor) -> Tensor:
+    """x - tanh(x)."""
+    return _tanhshrink(input)
+
+
+@in_single
+def _tanhshrink(x: Tensor) -> Tensor:
+    return x - _tanh(x)
+
+
+def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
+    """log(1 + exp(beta x)) / beta, and x where beta x is above `threshold`."""
+    floating("softplus", input)
+    return _bounded_softplus(input, beta, threshold)
+
+
+@in_single
+def _bounded_softplus(x: Tensor, beta: float, threshold: float) -> Tensor:
+    return apply(choosing.where, (x * beta > threshold, x, _softplus(x, beta)))
+
+
+def glu(input: Tensor, dim: int = -1) -> Tensor:
+    """The first half along `dim` times sigmoid of the second."""
+    if not input.ndim:
+        raise RuntimeError("glu: a 0-d tensor has no halves")
+    d = axis(dim, input.ndim)
+    if input.shape[d] % 2:
+        raise RuntimeError(f"glu: dimension {d} of shape {list(input.shape)} has no halves: its size must be even")
+    floating("glu", input)
+    return _gated(input, d)
+
+
+@in_single
+def _gated(x: Tensor, dim: int) -> Tensor:
+    size = x.shape[dim] // 2
+    first, second = chunk(x, 2, dim) if size else (x, x)
+    return first * _sigmoid(second)
+
+
+# Along a dimension.
+
+
+def _along(function: Callable, name: str, input: Tensor, dim: Any, level: int, dtype: Any) -> Tensor:
+    """A function of a dimension, or of the one that PyTorch takes where none is named."""
+    if dtype is None:
+        floating(name, input)
+    if dim is None:
+        warnings.warn(f"{name}: name the dimension, as in dim=-1: which one is taken without is deprecated", stacklevel=level + 2)
+        dim = 0 if input.ndim in (0, 1, 3) else 1
+    return function(input, dim, dtype=dtype)
+
+
+def softmax(input: Tensor, dim: Any = None, _stacklevel: int = 3, dtype: Any = None) -> Tensor:
+    """exp(x) over its sum along `dim`; computed in `dtype` if one is given."""
+    return _along(_softmax, "softmax", input, dim, _stacklevel, dtype)
+
+
+def softmin(input: Tensor, dim: Any = None, _stacklevel: int = 3, dtype: Any = None) -> Tensor:
+    """`softmax` of -x."""
+    return _along(_softmax, "softmin", -input, dim, _stacklevel, dtype)
+
+
+def log_softmax(input: Tensor, dim: Any = None, _stacklevel: int = 3, dtype: Any = None) -> Tensor:
+    """The logarithm of `softmax`, without loss of digits."""
+    return _along(_log_softmax, "log_softmax", input, dim, _stacklevel, dtype)
+
+
+def gumbel_softmax(logits: Tensor, tau: float = 1, hard: bool = False, eps: float = 1e-10, dim: int = -1) -> Tensor:
+    """A random sample of the relaxed categorical distribution (Jang et al., 2016); with `hard` one of 0s and a 1, whose
+    gradient is that of the relaxed one. `eps` is not needed."""
+    floating("gumbel_softmax", logits)
+    u = rand(tuple(logits.shape), dtype=logits.dtype, device=logits.device)
+    noise = -(-(-u).log1p()).log()
+    soft = _softmax((logits + noise) / tau, dim)
+    if not hard:
+        return soft
+    d = axis(dim, soft.ndim)
+    top = apply(choosing.eq, (_places(soft, d), soft.argmax(d, keepdim=True)))
+    return in_dtype_of(soft, top) - soft.detach() + soft
+
+
+def _places(x: Tensor, dim: int) -> Tensor:
+    """0, 1, … along a dimension, to be compared with places in it."""
+    return reshape(arange(x.shape[dim], device=x.device), [-1 if k == dim else 1 for k in range(x.ndim)])
