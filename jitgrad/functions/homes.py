@@ -9,6 +9,7 @@ from jitgrad.functions import (
     diagonals,
     elementwise,
     fourier,
+    histograms,
     indexing,
     joining,
     numeric,
@@ -39,7 +40,7 @@ from jitgrad.functions.nn import (
 HOMES: dict[str, tuple[ModuleType, ...]] = {
     "": (
         *(numeric, shaping, indexing, comparing, elementwise, scans, statistics, joining, diagonals, scattering),
-        *(searching, products, parts, sampling),
+        *(searching, histograms, products, parts, sampling),
     ),
     "linalg": (solving, factoring, norms),
     "special": (special,),

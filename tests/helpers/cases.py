@@ -24,6 +24,9 @@ NOT_DIFFERENTIABLE = {
     "bitwise_not",
     "bitwise_or",
     "bitwise_xor",
+    "cummax_places",
+    "cummin_places",
+    "sorted_places",
     "detach",
     "eq",
     "ge",
@@ -73,6 +76,20 @@ def _scattered(x: Any, index: Any, src: Any, dim: int) -> Any:
 def _sorted(x: Any, dim: int, descending: bool) -> Any:
     order = np.argsort(-x.astype(float) if descending else x, dim, kind="stable")
     return np.take_along_axis(x, order, dim), order
+
+
+def _kept(place: int, keepdim: bool) -> Any:
+    return [place] if keepdim else place
+
+
+def _running_places(extreme: Any, x: Any, dim: int) -> Any:
+    """Where the extremes of the first ones are, the last of equal ones."""
+    lines = np.moveaxis(x, dim, -1)
+    found = np.zeros(lines.shape, int)
+    for p in np.ndindex(lines.shape):
+        first = lines[p[:-1]][: p[-1] + 1]
+        found[p] = np.flatnonzero(first == extreme(first))[-1]
+    return np.moveaxis(found, -1, dim)
 
 
 def _padded(x: Any, dim: int, start: int, size: int) -> Any:
