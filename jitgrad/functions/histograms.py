@@ -160,15 +160,14 @@ def _between(what: str, x: Tensor, edges: Sequence[Tensor], weight: Tensor | Non
         raise RuntimeError(f"{what}: weight is {weight.dtype.name} and the values {x.dtype.name}: they must be equal")
     sizes = [e.shape[0] - 1 for e in edges]
     total = math.prod(sizes)
-    places, outside = 0, False
+    places, inside = 0, True
     for k, (e, n) in enumerate(zip(edges, sizes)):
         column = select(x, 1, k)
-        at = _searched(what, e, column, True, False) - 1
-        at = apply(choosing.where, (apply(choosing.eq, (column, e[n])), n - 1, at))
-        outside = (at < 0) | (at >= n) | outside
+        inside = (column >= e[0]) & (column <= e[n]) & inside
+        at = apply(choosing.clamp, (_searched(what, e, column, True, False) - 1,), {"min": None, "max": n - 1})
         places = places * n + at
     weights = apply(choosing.zeros_like, (x[:, 0],)) + 1 if weight is None else reshape(weight, (-1,))
-    hist = reshape(_added_up(apply(choosing.where, (outside, total, places)), weights, total), sizes)
+    hist = reshape(_added_up(apply(choosing.where, (inside, places, total)), weights, total), sizes)
     return _dense(hist, edges) if density else hist
 
 

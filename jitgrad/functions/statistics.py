@@ -153,8 +153,8 @@ def _at_ranks(x: Tensor, q: Any, d: int, numbers: bool, interpolation: str) -> T
         last = apply(choosing.clamp, (n - 1 - missing,), {"min": 0, "max": None})
         ranks = _cast(last, x._held.dtype) * q
     else:
-        ranks = _where(apply(choosing.gt, (missing, 0)), float(n - 1), apply(choosing.zeros_like, (missing * 1.0,)) + q * (n - 1))
-        ranks = _cast(ranks, x._held.dtype)
+        ranks = _cast(missing, x._held.dtype) * 0 + q * (n - 1)
+        ranks = _where(apply(choosing.gt, (missing, 0)), float(n - 1), ranks)
     rounds = {"lower": choosing.floor, "higher": choosing.ceil, "nearest": choosing.round}.get(interpolation, choosing.floor)
     at = apply(rounds, (ranks,))
     below = _gathered(values, at, d)

@@ -11,6 +11,14 @@ class aminmax(NamedTuple):
     min: Tensor
     max: Tensor
 
+class cummax(NamedTuple):
+    values: Tensor
+    indices: Tensor
+
+class cummin(NamedTuple):
+    values: Tensor
+    indices: Tensor
+
 class eigh(NamedTuple):
     eigenvalues: Tensor
     eigenvectors: Tensor
@@ -19,11 +27,27 @@ class frexp(NamedTuple):
     mantissa: Tensor
     exponent: Tensor
 
+class kthvalue(NamedTuple):
+    values: Tensor
+    indices: Tensor
+
 class max_along(NamedTuple):
     values: Tensor
     indices: Tensor
 
+class median_along(NamedTuple):
+    values: Tensor
+    indices: Tensor
+
 class min_along(NamedTuple):
+    values: Tensor
+    indices: Tensor
+
+class mode(NamedTuple):
+    values: Tensor
+    indices: Tensor
+
+class nanmedian_along(NamedTuple):
     values: Tensor
     indices: Tensor
 
