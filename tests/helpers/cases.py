@@ -82,6 +82,16 @@ def _kept(place: int, keepdim: bool) -> Any:
     return [place] if keepdim else place
 
 
+def _modes(x: Any, dim: int, keepdim: bool) -> Any:
+    """The most frequent elements, the smallest of several, and their last places."""
+    lines = np.moveaxis(x, dim, -1)
+    counts = (lines[..., None] == lines[..., None, :]).sum(-1)
+    best = np.where(counts == counts.max(-1, keepdims=True), lines.astype(float), np.inf).min(-1, keepdims=True)
+    places = np.where(lines.astype(float) == best, np.arange(lines.shape[-1]), -1).max(-1, keepdims=True)
+    found = [np.moveaxis(v, -1, dim) for v in (best.astype(x.dtype), places)]
+    return found if keepdim else [v.squeeze(dim) for v in found]
+
+
 def _running_places(extreme: Any, x: Any, dim: int) -> Any:
     """Where the extremes of the first ones are, the last of equal ones."""
     lines = np.moveaxis(x, dim, -1)
