@@ -107,6 +107,7 @@ def _results() -> str:
     lines = ['"""The results of rows that have several. Written by `python -m jitgrad.cli.stubs`."""', ""]
     lines += ["from typing import Any, NamedTuple", "", "from jitgrad.tensors.tensor import Tensor", ""]
     lines += ["def type_of(op: Any) -> Any: ...", "def results_of(op: Any, found: Any) -> Any: ..."]
+    lines.append("def named(name: str, outputs: tuple[str, ...], shown: str = ...) -> Any: ...")
     for op in rows():
         if op.several and op.named and len(op.outputs) > 1:
             lines += ["", f"class {op.name}(NamedTuple):", *[f"    {name}: Tensor" for name in op.outputs]]

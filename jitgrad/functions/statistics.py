@@ -32,7 +32,7 @@ def _isnan(x: Tensor) -> Tensor:
     return apply(choosing.ne, (x, x))
 
 
-def _where(condition: Tensor, x: Any, y: Any) -> Tensor:
+def _where(condition: Any, x: Any, y: Any) -> Tensor:
     return apply(choosing.where, (condition, x, y))
 
 

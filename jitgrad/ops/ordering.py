@@ -44,7 +44,7 @@ def _picked(x: Any, at: Callable, dim: int, keepdim: bool) -> tuple[Any, Any]:
     else:
         both = [gather(v, position, dim=dim) for v in (values, indices)]
     shape = reduced_shape(x.shape, (dim,), keepdim)
-    return tuple([reshape(v, shape=shape) for v in both])  # type: ignore[return-value]
+    return tuple([reshape(v, shape=shape) for v in both])
 
 
 kthvalue = composite(
