@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from jitgrad.ops.arithmetic import exp, log, log1p, mul
+from jitgrad.ops.arithmetic import exp, log, log1p, mul, pow_scalar
 from jitgrad.ops.choosing import abs, cast, eq, logical_or, maximum, minimum, ne, where, zeros_like
 from jitgrad.ops.indexing import places
 from jitgrad.ops.movement import SAMPLES, cat, count, expand, flip, narrow, over_dims, reduced, reshape, spread, sum
@@ -57,6 +57,8 @@ def _prod_tree(x: Any, dim: tuple[int, ...], keepdim: bool) -> Any:
     shape = reduced_shape(x.shape, dim, keepdim)
     if not count(x.shape, dim):  # the product of nothing
         return sum(x, dim=dim, keepdim=keepdim) + 1
+    if count(x.shape, dim) == 1:  # a power of one factor, so that its derivative has one, as that of more factors
+        return reshape(pow_scalar(x, exponent=1), shape=shape)
     for d in dim if x.shape else ():
         while x.shape[d] > 1:
             half = x.shape[d] // 2
