@@ -169,6 +169,8 @@ def unique(
     """
     values = _host(input, "unique()")
     d = None if dim is None else _sliced("unique", input, dim)
+    if not (return_inverse or return_counts or input.requires_grad) and values.size:
+        return _like(input, np.unique(values, axis=d, equal_nan=False))
     _, first, inverse, counts = np.unique(
         values, return_index=True, return_inverse=True, return_counts=True, axis=d, equal_nan=False
     )

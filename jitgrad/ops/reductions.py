@@ -55,9 +55,10 @@ def _tied(g: Any, x: Any, y: Any, dim: tuple[int, ...], keepdim: bool) -> Any:
 def _prod_tree(x: Any, dim: tuple[int, ...], keepdim: bool) -> Any:
     """A tree of products: its derivatives of every order are right where elements are zero."""
     shape = reduced_shape(x.shape, dim, keepdim)
+    # Squares of no factors and powers of one have derivatives that can be differentiated, as those of more factors.
     if not count(x.shape, dim):  # the product of nothing
-        return sum(x, dim=dim, keepdim=keepdim) + 1
-    if count(x.shape, dim) == 1:  # a power of one factor, so that its derivative has one, as that of more factors
+        return sum(mul(x, x), dim=dim, keepdim=keepdim) + 1
+    if count(x.shape, dim) == 1:
         return reshape(pow_scalar(x, exponent=1), shape=shape)
     for d in dim if x.shape else ():
         while x.shape[d] > 1:

@@ -1,7 +1,7 @@
 """Scans: what the elements up to each one along a dimension give together.
 
-NumPy accumulates them one after the other. What a scan is made of, by which it is differentiated and which runs where there is
-no NumPy, joins neighbours at distance 1, 2, 4, …: derivatives of every order are then right where factors are zero.
+NumPy accumulates them one after the other. Where there is no NumPy, neighbours at distance 1, 2, 4, … are joined. Derivatives are
+linear recurrences, whose derivatives are such again: those of every order are right where factors are zero.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from jitgrad.ops.activations import softplus
-from jitgrad.ops.arithmetic import mul
+from jitgrad.ops.arithmetic import exp, mul
 from jitgrad.ops.choosing import abs, cast, clone, eq, ge, le, logical_and, logical_or, ne, where
 from jitgrad.ops.indexing import gather, places
-from jitgrad.ops.movement import cat, expand, narrow, reshape
+from jitgrad.ops.movement import cat, expand, flip, narrow, pad, permute, reshape
 from jitgrad.ops.reductions import ALONG, COUNT
 from jitgrad.ops.shapes import Spec, axis
 from jitgrad.ops.table import Op, composite, reduction, register
@@ -55,10 +55,87 @@ def _accumulated(ufunc: Any) -> Callable:
     return run
 
 
+TAME = 1e-290, 1e290
+"""Between which numbers products are divided by."""
+
+
+def _recurrence(x: Any, y: Any) -> Any:
+    """By running sums of what is divided by running products, where these and those are far from 0 and from infinity."""
+    if x.shape[-1] < 2 or not x.size:
+        return np.array(y)
+    held = np.dtype(np.float64)
+    factors = x.astype(held)
+    factors[..., 0] = 1
+    products = np.multiply.accumulate(factors, axis=-1)
+    size = np.abs(products)
+    if size.min() > TAME[0] and size.max() < TAME[1]:
+        found = products * np.add.accumulate(y.astype(held, copy=False) / products, axis=-1)
+        if np.isfinite(found).all():
+            return found.astype(y.dtype, copy=False)
+    return _joined_recurrence(x, y)
+
+
+def _joined_recurrence(x: Any, y: Any) -> Any:
+    return _doubling(lambda a, b, c, d: (a * c, c * b + d), (x, y), len(x.shape) - 1)[1]
+
+
+def _next(x: Any) -> Any:
+    """The elements moved one place to the front, and 0 behind."""
+    n, last = x.shape[-1], len(x.shape) - 1
+    return pad(narrow(x, dim=last, start=1, length=n - 1), dim=last, start=0, size=n) if n else x
+
+
+def _before(x: Any) -> Any:
+    """The elements moved one place to the back, and 0 in front."""
+    n, last = x.shape[-1], len(x.shape) - 1
+    return pad(narrow(x, dim=last, start=0, length=n - 1), dim=last, start=1, size=n) if n else x
+
+
+def _from_behind(x: Any, y: Any) -> Any:
+    """z[k] = y[k] + x[k] * z[k + 1] along the last dimension, for the last k without the product."""
+    last = (len(x.shape) - 1,)
+    return flip(recurrence(flip(x, dims=last), flip(y, dims=last)), dims=last)
+
+
+recurrence = Op(
+    _recurrence,
+    kind="linalg",
+    inputs=("x", "y"),
+    output="z",
+    result="floating",
+    internal=True,
+    lower=_joined_recurrence,
+    numpy=True,
+    shape=lambda x, y: Spec(y.shape, y.dtype),
+    vjp=(lambda g, x, z: _from_behind(_next(x), g) * _before(z), lambda g, x: _from_behind(_next(x), g)),
+    samples=lambda: [([(2, 5), (2, 5)], {}), ([np.array([2.0, 0.0, -1.0, 0.5]), (4,)], {})],
+    oracle="np.stack([z := y[..., k] + (x[..., k] * z if k else 0) for k in range(y.shape[-1])], -1)",
+)
+"""z[k] = y[k] + x[k] * z[k - 1] along the last dimension, for k = 0 without the product."""
+
+
+def _lined(x: Any, dim: int) -> Any:
+    """A dimension moved to the end, or from there to its place: the same for both is an exchange."""
+    dims = list(range(len(x.shape)))
+    dims[dim], dims[-1] = dims[-1], dims[dim]
+    return x if dim == len(dims) - 1 else permute(x, dims=tuple(dims))
+
+
+def _cumprod_vjp(g: Any, x: Any, y: Any, dim: int) -> Any:
+    """What comes before each factor times the sum of what comes after it, by a recurrence: no factor is divided by."""
+    if not x.shape:
+        return g
+    g, x, y = (_lined(v, dim) for v in (g, x, y))
+    n = x.shape[-1]
+    before = where(np.arange(n) == 0, 1, _before(y))
+    return _lined(before * _from_behind(_next(x), g), dim)
+
+
 cumprod = reduction(
     _accumulated(np.multiply),
     lower=_scanned(mul),
     numpy=True,
+    vjp=_cumprod_vjp,
     inplace=True,
     prepare=_along,
     shape=lambda x, dim: Spec(x.shape, x.dtype),
@@ -69,18 +146,37 @@ cumprod = reduction(
 )
 
 
+def _less(x: Any, y: Any) -> Any:
+    """x - y, and 0 where both are the same infinity."""
+    endless = logical_and(eq(x, y), eq(abs(x), math.inf))
+    return where(endless, 0, x - y)
+
+
 def _log_of_sum(x: Any, y: Any) -> Any:
-    """log(exp(x) + exp(y)), smooth where they are equal."""
+    """log(exp(x) + exp(y))."""
     first = ge(x, y)
     high, low = where(first, x, y), where(first, y, x)
-    endless = logical_and(eq(low, high), eq(abs(high), math.inf))  # whose difference is nan
-    return high + softplus(where(endless, 0, low - high))
+    return high + softplus(_less(low, high))
+
+
+def _logcumsumexp_vjp(g: Any, x: Any, y: Any, dim: int) -> Any:
+    """Each element has a share in all sums from its own on, which is its share there times the ratios of the sums that follow."""
+    if not x.shape:
+        return g
+    g, x, y = (_lined(v, dim) for v in (g, x, y))
+    n, last = x.shape[-1], len(x.shape) - 1
+    if not n:
+        return _lined(g, dim)
+    first, later = (narrow(y, dim=last, start=k, length=n - 1) for k in (0, 1))
+    ratios = pad(exp(_less(first, later)), dim=last, start=0, size=n)
+    return _lined(exp(_less(x, y)) * _from_behind(ratios, g), dim)
 
 
 logcumsumexp = reduction(
     _accumulated(np.logaddexp),
     lower=_scanned(_log_of_sum),
     numpy=True,
+    vjp=_logcumsumexp_vjp,
     prepare=_along,
     shape=lambda x, dim: Spec(x.shape, x.dtype),
     samples=lambda: ALONG,

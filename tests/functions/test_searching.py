@@ -46,6 +46,17 @@ def test_order_and_places() -> None:
             wrong()
 
 
+@pytest.mark.parametrize("largest", [False, True])
+def test_few_of_many_are_those_of_all_in_order(largest: bool) -> None:
+    rng = np.random.default_rng(4)
+    for shape, dim in (((40,), 0), ((3, 33), 1), ((17, 4), 0), ((2, 20, 3), 1)):
+        for missing in (0.0, 0.2, 0.95):
+            x = np.where(rng.uniform(size=shape) < missing, math.nan, rng.integers(0, 6, shape))
+            found = jg.tensor(x).topk(2, dim, largest)
+            for got, want in zip(found, jg.tensor(x).sort(dim, largest)):
+                np.testing.assert_array_equal(got.numpy(), np.take(want.numpy(), [0, 1], dim))
+
+
 def test_members_of_sets() -> None:
     x = jg.tensor([[1, 2], [3, 2]])
     assert jg.isin(x, jg.tensor([2, 3])).tolist() == [[False, True], [True, True]]
