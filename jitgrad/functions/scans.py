@@ -137,6 +137,8 @@ def gradient(input: Tensor, *, spacing: Any = None, dim: Any = None, edge_order:
     """
     if edge_order not in (1, 2):
         raise RuntimeError(f"gradient: edge_order must be 1 or 2, not {edge_order}")
+    if input.dtype.name == "bool":
+        raise RuntimeError("gradient: samples must be numbers, not bools: convert with .float()")
     dims = list(range(input.ndim)) if dim is None else _in_order_given(dim, input.ndim)
     steps = _steps(spacing, dims, input)
     for d in dims:
