@@ -10,6 +10,7 @@ from jitgrad.functions import (
     elementwise,
     factors,
     fourier,
+    histograms,
     indexing,
     joining,
     numeric,
@@ -44,7 +45,7 @@ from jitgrad.functions.nn import (
 HOMES: dict[str, tuple[ModuleType, ...]] = {
     "": (
         *(numeric, shaping, indexing, comparing, elementwise, scans, statistics, joining, diagonals, scattering),
-        *(searching, products, factors, parts, sampling),
+        *(searching, histograms, products, factors, parts, sampling),
     ),
     "linalg": (solving, factoring, norms),
     "special": (special,),

@@ -16,9 +16,10 @@ from jitgrad.ops.sums import summed
 from jitgrad.ops.table import reduction, register
 
 
-def spread_params(x: Any, dim: Any = None, correction: float = 1, keepdim: bool = False, unbiased: Any = None) -> dict:
+def spread_params(x: Any, dim: Any = None, correction: float | None = 1, keepdim: bool = False, unbiased: Any = None) -> dict:
     if isinstance(dim, bool):  # PyTorch's old form var(unbiased)
         dim, unbiased = None, dim
+    correction = 1 if correction is None else correction
     if unbiased is not None:
         correction = 1 if unbiased else 0
     if not isinstance(correction, (int, float, np.number)):

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from jitgrad.ops.arithmetic import exp, log, log1p, mul
+from jitgrad.ops.arithmetic import exp, log, log1p, mul, pow_scalar
 from jitgrad.ops.choosing import abs, cast, eq, logical_or, maximum, minimum, ne, where, zeros_like
 from jitgrad.ops.indexing import places
 from jitgrad.ops.movement import SAMPLES, cat, count, expand, flip, narrow, over_dims, reduced, reshape, spread, sum
@@ -55,8 +55,11 @@ def _tied(g: Any, x: Any, y: Any, dim: tuple[int, ...], keepdim: bool) -> Any:
 def _prod_tree(x: Any, dim: tuple[int, ...], keepdim: bool) -> Any:
     """A tree of products: its derivatives of every order are right where elements are zero."""
     shape = reduced_shape(x.shape, dim, keepdim)
+    # Squares of no factors and powers of one have derivatives that can be differentiated, as those of more factors.
     if not count(x.shape, dim):  # the product of nothing
-        return sum(x, dim=dim, keepdim=keepdim) + 1
+        return sum(mul(x, x), dim=dim, keepdim=keepdim) + 1
+    if count(x.shape, dim) == 1:
+        return reshape(pow_scalar(x, exponent=1), shape=shape)
     for d in dim if x.shape else ():
         while x.shape[d] > 1:
             half = x.shape[d] // 2

@@ -24,6 +24,9 @@ NOT_DIFFERENTIABLE = {
     "bitwise_not",
     "bitwise_or",
     "bitwise_xor",
+    "cummax_places",
+    "cummin_places",
+    "sorted_places",
     "detach",
     "eq",
     "ge",
@@ -84,6 +87,30 @@ def _overlapped(x: Any, length: int, dim: int, step: int, dilation: int) -> Any:
         for k in range(x.shape[-1]):
             out[(slice(None),) * dim + (i * step + k * dilation,)] += x[(slice(None),) * dim + (i, ..., k)]
     return out
+
+
+def _kept(place: int, keepdim: bool) -> Any:
+    return [place] if keepdim else place
+
+
+def _modes(x: Any, dim: int, keepdim: bool) -> Any:
+    """The most frequent elements, the smallest of several, and their last places."""
+    lines = np.moveaxis(x, dim, -1)
+    counts = (lines[..., None] == lines[..., None, :]).sum(-1)
+    best = np.where(counts == counts.max(-1, keepdims=True), lines.astype(float), np.inf).min(-1, keepdims=True)
+    places = np.where(lines.astype(float) == best, np.arange(lines.shape[-1]), -1).max(-1, keepdims=True)
+    found = [np.moveaxis(v, -1, dim) for v in (best.astype(x.dtype), places)]
+    return found if keepdim else [v.squeeze(dim) for v in found]
+
+
+def _running_places(extreme: Any, x: Any, dim: int) -> Any:
+    """Where the extremes of the first ones are, the last of equal ones."""
+    lines = np.moveaxis(x, dim, -1)
+    found = np.zeros(lines.shape, int)
+    for p in np.ndindex(lines.shape):
+        first = lines[p[:-1]][: p[-1] + 1]
+        found[p] = np.flatnonzero(first == extreme(first))[-1]
+    return np.moveaxis(found, -1, dim)
 
 
 def _padded(x: Any, dim: int, start: int, size: int) -> Any:
