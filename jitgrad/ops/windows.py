@@ -59,9 +59,13 @@ def _places(out: Any, k: int, count: int, dim: int, step: int, dilation: int) ->
 
 
 def _overlapped(x: np.ndarray, length: int, dim: int, step: int, dilation: int) -> np.ndarray:
+    """Like NumPy's sums, it lies in memory as `x` does: its loops are long if those that wrote `x` were."""
     shape = x.shape[:-1]
-    out = np.zeros((*shape[:dim], length, *shape[dim + 1 :]), x.dtype)
-    for k in range(x.shape[-1] if x.size else 0):
+    whole = (*shape[:dim], length, *shape[dim + 1 :])
+    if not x.size:
+        return np.zeros(whole, x.dtype)
+    out: np.ndarray = np.zeros_like(x[..., 0], shape=whole)
+    for k in range(x.shape[-1]):
         part = _places(out, k, shape[dim], dim, step, dilation)
         part += x[..., k]
     return out
