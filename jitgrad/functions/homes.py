@@ -25,6 +25,7 @@ from jitgrad.functions import (
 from jitgrad.functions.linear_algebra import factoring, norms, solving
 from jitgrad.functions.nn import (
     activations,
+    adaptive,
     attention,
     convolution,
     dropout,
@@ -46,7 +47,7 @@ HOMES: dict[str, tuple[ModuleType, ...]] = {
     "fft": (fourier,),
     "nn.functional": (
         *(activations, losses, normalization, layers, attention, dropout),
-        *(convolution, pooling, resampling, padding),
+        *(convolution, pooling, adaptive, resampling, padding),
     ),
 }
 """The modules by the namespace that their functions are in, "" for the top."""
