@@ -29,6 +29,7 @@ from jitgrad.functions.nn import (
     attention,
     convolution,
     dropout,
+    grids,
     layers,
     losses,
     normalization,
@@ -47,7 +48,7 @@ HOMES: dict[str, tuple[ModuleType, ...]] = {
     "fft": (fourier,),
     "nn.functional": (
         *(activations, losses, normalization, layers, attention, dropout),
-        *(convolution, pooling, adaptive, resampling, padding),
+        *(convolution, pooling, adaptive, resampling, grids, padding),
     ),
 }
 """The modules by the namespace that their functions are in, "" for the top."""
