@@ -66,6 +66,8 @@ def _enough(what: str, count: int, input: Tensor) -> None:
 
 def _adaptive_avg(what: str, count: int, input: Tensor, output_size: Any) -> Tensor:
     _enough(what, count, input)
+    if not input.dtype.is_floating_point:
+        raise NotImplementedError(f"{what} is for floating dtypes, not {input.dtype.name}: convert with .float()")
     x, alone = with_batch(what, input, count)
     out = _adaptively_averaged(x, _adaptive(what, count, x, output_size))
     return reshape(out, tuple(out.shape[1:])) if alone else out
@@ -119,7 +121,7 @@ def _adaptive_max(what: str, count: int, input: Tensor, output_size: Any, indice
     x, alone = with_batch(what, input, count)
     along = [a for a, _ in _adaptive(what, count, x, output_size)]
     values, where = largest(x, along, indices)
-    return with_positions(values, where, tuple(x.shape[2:]), (0,) * count, indices, alone)
+    return with_positions(values, where, tuple(x.shape[2:]), indices, alone)
 
 
 def max_unpool1d(
@@ -243,9 +245,9 @@ def _fractional(
     if 0 in x.shape[1:]:
         raise RuntimeError(f"{what}: only the first dimension may be empty, and the shape is {list(input.shape)}")
     sizes = each(what, "kernel_size", size, count)
-    if (output_size is None) == (output_ratio is None):
-        raise ValueError(f"{what}: give one of output_size and output_ratio, not both or neither")
-    if output_ratio is not None:
+    if output_size is None:
+        if output_ratio is None:
+            raise ValueError(f"{what}: give output_size or output_ratio")
         ratios = output_ratio if isinstance(output_ratio, (tuple, list)) else (output_ratio,) * count
         if not all(0 < r < 1 for r in ratios):
             raise ValueError(f"{what}: output_ratio must be between 0 and 1, not {output_ratio!r}")
@@ -260,13 +262,13 @@ def _fractional(
             f"{what}: _random_samples must be {x.dtype.name} of shape {[*x.shape[:2], count]}, not {drawn.dtype.name} of shape "
             f"{list(drawn.shape)}"
         )
-    order = range(count) if count == 3 else range(count - 1, -1, -1)  # PyTorch's: of an image, the first is for the width
     where: list[Tensor] = []
     values = x
-    for k, m, n, d in zip(sizes, counts, x.shape[2:], order):
-        starts = _starts(drawn[:, :, d], n, m, k)
-        values, where = largest_at(values, x.ndim - count + len(where), starts, k, where)
-    return with_positions(values, where, tuple(x.shape[2:]), (0,) * count, indices, alone)
+    for d in reversed(range(count)):
+        own = drawn[:, :, d if count == 3 else 1 - d]  # as in PyTorch: of an image, the first one is for the width
+        starts = _starts(own, x.shape[2 + d], counts[d], sizes[d])
+        values, where = largest_at(values, 2 + d, starts, sizes[d], where)
+    return with_positions(values, where, tuple(x.shape[2:]), indices, alone)
 
 
 def _starts(drawn: Tensor, n: int, count: int, size: int) -> Tensor:

@@ -70,6 +70,7 @@ def grid_sampler(input: Tensor, grid: Tensor, interpolation_mode: int, padding_m
 @in_single
 def _sampled(image: Tensor, grid: Tensor, mode: str, border: str, corners: bool) -> Tensor:
     sizes = tuple(image.shape[2:])
+    grid = where_(apply(choosing.isnan, (grid,)), -1, grid)  # as in PyTorch
     at = [_unnormalized(grid[..., len(sizes) - 1 - k], n, corners) for k, n in enumerate(sizes)]
     if mode == "bicubic":
         taps = [_cubic_taps(x, n, border, corners) for x, n in zip(at, sizes)]

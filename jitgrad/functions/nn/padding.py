@@ -27,7 +27,7 @@ def pad(input: Tensor, pad: Any, mode: str = "constant", value: Any = None) -> T
     if mode not in ("reflect", "replicate", "circular"):
         raise NotImplementedError(f"pad: mode must be 'constant', 'reflect', 'replicate' or 'circular', not {mode!r}")
     if value is not None and value != 0:
-        raise ValueError(f"pad: a value is for mode='constant', and mode is {mode!r}")
+        raise RuntimeError(f"pad: a value is for mode='constant', and mode is {mode!r}")
     count = len(found)
     if count > 3 or input.ndim not in (count + 1, count + 2):
         raise NotImplementedError(

@@ -138,7 +138,7 @@ def _with_border(x: Tensor, facts: tuple[Ints, Ints, Ints, Ints, Ints], value: A
         max((c - 1) * s + d * (k - 1) + 1 - n - b, 0)
         for n, k, s, d, b, c in zip(x.shape[first:], sizes, steps, dilations, border, counts)
     ]
-    along = [Along(first + i, k, c, s, d) for i, (k, c, s, d) in enumerate(zip(sizes, counts, steps, dilations))]
+    along = [Along(first + i, k, c, s, d, None, b) for i, (k, s, d, b, c) in enumerate(zip(*facts))]
     return bordered(x, border, tuple(ends), value), along
 
 
@@ -161,7 +161,7 @@ def _max_pool(
     facts = _facts(what, count, x, size, stride, padding, dilation, ceil_mode)
     over, along = _with_border(x, facts, lowest(x))
     values, where = largest(over, along, indices)
-    return with_positions(values, where, tuple(x.shape[2:]), facts[3], indices, alone)
+    return with_positions(values, where, tuple(x.shape[2:]), indices, alone)
 
 
 @face(top=True)

@@ -41,6 +41,7 @@ class Along(NamedTuple):
     step: int = 1
     dilation: int = 1
     places: np.ndarray | None = None
+    border: int = 0  # how many elements stand before the first one that counts
 
     def part(self, x: Tensor, k: int) -> Tensor:
         """The k-th elements of all windows."""
@@ -59,10 +60,19 @@ class Along(NamedTuple):
         order = [d for d in range(picked.ndim) if d != self.dim + 1]
         return picked.permute(*order, self.dim + 1)
 
-    def position(self, k: Any, ndim: int) -> np.ndarray:
-        """Where the k-th elements of the windows are, in the shape of `ndim` dimensions."""
-        found = np.arange(self.count) * self.step + k * self.dilation if self.places is None else self.places[:, k]
+    def position(self, k: int, ndim: int) -> np.ndarray:
+        """Where the k-th elements of the windows are, or the first that counts, in the shape of `ndim` dimensions."""
+        if self.places is not None:
+            found = self.places[:, k]
+        else:
+            begin = np.arange(self.count) * self.step - self.border
+            found = begin + k * self.dilation
+            found = np.where(found < 0, begin % self.dilation, found)
         return found.reshape(self.count, *(1,) * (ndim - 1 - self.dim))
+
+    def positions(self, ndim: int) -> np.ndarray:
+        """Where all elements of all windows are."""
+        return np.stack([self.position(k, ndim) for k in range(self.size)], -1)
 
 
 def summed(x: Tensor, along: Along, counted: np.ndarray | None = None) -> Tensor:
@@ -83,24 +93,25 @@ def summed(x: Tensor, along: Along, counted: np.ndarray | None = None) -> Tensor
 
 
 def largest(x: Tensor, along: Sequence[Along], positions: bool) -> tuple[Tensor, list[Tensor]]:
-    """The largest element of every window, the first of equal ones, or nan; if asked for, where it is along each dimension."""
+    """The largest element of every window, the first of equal ones, or nan; if asked for, where it is along each dimension.
+
+    The last dimension comes first, so that the first in the order of memory is found.
+    """
     where: list[Tensor] = []
-    for each in along:
+    for each in reversed(along):
         x, where = (_of_many if each.size > MOST_STEPS else _step_by_step)(x, each, where, positions)
     return x, where
 
 
 def _step_by_step(x: Tensor, along: Along, where: list[Tensor], positions: bool) -> tuple[Tensor, list[Tensor]]:
     best = along.part(x, 0)
-    found = [along.part(w, 0) for w in where]
-    if positions:
-        found.append(_spread(along.position(0, x.ndim), x, best.shape))
+    own = [_spread(along.position(k, x.ndim), x, best.shape) for k in range(along.size if positions else 0)]
+    found = [*own[:1], *[along.part(w, 0) for w in where]]
     for k in range(1, along.size):
         other = along.part(x, k)
         better = _better(other, best)
         best = where_(better, other, best)
-        others = [along.part(w, k) for w in where]
-        others += [_spread(along.position(k, x.ndim), x, best.shape)] if positions else []
+        others = [*own[k : k + 1], *[along.part(w, k) for w in where]]
         found = [where_(better, new, old) for new, old in zip(others, found)]
     return best, found
 
@@ -115,12 +126,12 @@ def largest_at(x: Tensor, dim: int, starts: Tensor, size: int, where: list[Tenso
     shape = (*x.shape[:dim], starts.shape[-1], *x.shape[dim + 1 :])
     begin = reshape(starts, (*starts.shape[:2], *(1,) * (dim - 2), starts.shape[-1], *(1,) * (x.ndim - 1 - dim)))
     places = [expand(begin + k, *shape) for k in range(size)]
-    best, found = gather(x, dim, places[0]), [*[gather(w, dim, places[0]) for w in where], places[0]]
+    best, found = gather(x, dim, places[0]), [places[0], *[gather(w, dim, places[0]) for w in where]]
     for at in places[1:]:
         other = gather(x, dim, at)
         better = _better(other, best)
         best = where_(better, other, best)
-        others = [*[gather(w, dim, at) for w in where], at]
+        others = [at, *[gather(w, dim, at) for w in where]]
         found = [where_(better, new, old) for new, old in zip(others, found)]
     return best, found
 
@@ -130,13 +141,8 @@ def _of_many(x: Tensor, along: Along, where: list[Tensor], positions: bool) -> t
     if not positions:
         return best, []
     at = unsqueeze(chosen, -1)
-    found = [squeeze(gather(along.all(w), -1, at), -1) for w in where]
-    if along.places is None:
-        found.append(chosen * along.dilation + _spread(along.position(0, x.ndim), x, chosen.shape))
-    else:
-        table = along.places.reshape(along.count, *(1,) * (x.ndim - 1 - along.dim), along.size)
-        found.append(squeeze(gather(_spread(table, x, (*chosen.shape, along.size)), -1, at), -1))
-    return best, found
+    own = _spread(along.positions(x.ndim), x, (*chosen.shape, along.size))
+    return best, [squeeze(gather(w, -1, at), -1) for w in (own, *map(along.all, where))]
 
 
 def fixed(array: np.ndarray, like: Tensor) -> Tensor:
@@ -148,19 +154,15 @@ def _spread(array: np.ndarray, like: Tensor, shape: Any) -> Tensor:
     return expand(fixed(array, like), *shape)
 
 
-def _numbered(where: list[Tensor], sizes: tuple[int, ...], border: tuple[int, ...]) -> Tensor:
-    """Positions along each dimension as the number of an element, in the order of memory."""
-    out = where[0] - border[0]
-    for w, n, b in zip(where[1:], sizes[1:], border[1:]):
-        out = out * n + (w - b)
-    return out
-
-
-def with_positions(
-    values: Tensor, where: list[Tensor], sizes: tuple[int, ...], border: tuple[int, ...], wanted: bool, alone: bool
-) -> Any:
-    """The results of a pool of maxima: values, and the numbers of elements if wanted; without samples if there were none."""
-    found = [values, *([_numbered(where, sizes, border)] if wanted else [])]
+def with_positions(values: Tensor, where: list[Tensor], sizes: tuple[int, ...], wanted: bool, alone: bool) -> Any:
+    """The results of a pool of maxima: values, and the numbers of elements in the order of memory if wanted; without samples if
+    there were none."""
+    found = [values]
+    if wanted:
+        number = where[0]
+        for w, n in zip(where[1:], sizes[1:]):
+            number = number * n + w
+        found.append(number)
     if alone:
         found = [reshape(y, tuple(y.shape[1:])) for y in found]
     return tuple(found) if wanted else found[0]
