@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -69,30 +68,44 @@ def grid_sampler(input: Tensor, grid: Tensor, interpolation_mode: int, padding_m
 
 @in_single
 def _sampled(image: Tensor, grid: Tensor, mode: str, border: str, corners: bool) -> Tensor:
-    sizes = tuple(image.shape[2:])
-    grid = where_(apply(choosing.isnan, (grid,)), -1, grid)  # as in PyTorch
-    at = [_unnormalized(grid[..., len(sizes) - 1 - k], n, corners) for k, n in enumerate(sizes)]
-    if mode == "bicubic":
-        taps = [_cubic_taps(x, n, border, corners) for x, n in zip(at, sizes)]
-    else:
-        at = [_returned(x, n, border, corners) for x, n in zip(at, sizes)]
-        taps = [_taps(x, mode) for x in at]
-    out: Any = None
-    for chosen in itertools.product(*taps):
-        values, valid = _elements(image, [place for place, _ in chosen])
-        weights = [w for _, w in chosen if w is not None]
-        if weights:
-            values = values * reshape(_product(weights), (image.shape[0], 1, *grid.shape[1:-1]))
-        values = where_(valid, values, 0)
-        out = values if out is None else out + values
-    return out
+    """The elements on all sides of every position stand in further dimensions, one for each of the image."""
+    samples, channels, *sizes = image.shape
+    shape, count = tuple(grid.shape[1:-1]), len(sizes)
+    lines = [_line_of(grid[..., count - 1 - k], k, n, count, mode, border, corners) for k, n in enumerate(sizes)]
+    values = _elements(image, [places for places, _ in lines], math.prod(shape))
+    weights = lines[0][1]
+    for _, more in lines[1:]:
+        weights = weights * more
+    weighted = values if mode == "nearest" else values * reshape(weights, (samples, 1, *values.shape[2:]))
+    return reshape(weighted.sum(-1), (samples, channels, *shape))
 
 
-def _product(factors: Sequence[Tensor]) -> Tensor:
-    out = factors[0]
-    for factor in factors[1:]:
-        out = out * factor
-    return out
+def _line_of(x: Tensor, dim: int, n: int, count: int, mode: str, border: str, corners: bool) -> tuple[Tensor, Tensor]:
+    """The places on both sides of positions along one dimension, and their weights, in the `dim`-th of as many further ones."""
+    offsets, coefficients = _SIDES[mode]
+    across = (-1, *(1,) * (count - 1 - dim))
+    x = _unnormalized(reshape(x, (*x.shape, *(1,) * count)), n, corners)
+    x = _returned(x, n, border, corners) if mode != "bicubic" else x
+    first = apply(choosing.round if mode == "nearest" else choosing.floor, (x,))
+    places = first + _constants(offsets, across, x)
+    share, weights = x - first, _constants(coefficients[0], across, x)
+    for more in coefficients[1:]:
+        weights = weights * share + _constants(more, across, x)
+    return _returned(places, n, border, corners) if mode == "bicubic" else places, weights
+
+
+def _constants(numbers: Sequence[float], shape: tuple[int, ...], like: Tensor) -> Tensor:
+    return fixed(np.array(numbers, like._held.dtype).reshape(shape), like)
+
+
+_A = -0.75
+_SIDES: dict[str, tuple[tuple[int, ...], tuple[tuple[float, ...], ...]]] = {
+    "nearest": ((0,), ((1,),)),
+    "bilinear": ((0, 1), ((-1, 1), (1, 0))),
+    "bicubic": ((-1, 0, 1, 2), ((_A, _A + 2, -_A - 2, -_A), (-2 * _A, -_A - 3, 2 * _A + 3, _A), (_A, 0, -_A, 0), (0, 1, 0, 0))),
+}
+"""The places beside the whole number below a position, and their weights as polynomials of the rest, the highest power first.
+Source of the cubic ones: Keys, Cubic convolution interpolation, 1981."""
 
 
 def _unnormalized(x: Tensor, n: int, corners: bool) -> Tensor:
@@ -105,7 +118,7 @@ def _returned(x: Tensor, n: int, border: str, corners: bool) -> Tensor:
         return x
     if border == "reflection":
         x = _reflected(x, 0.0, n - 1.0) if corners else _reflected(x, -0.5, n - 0.5)
-    low = where_(apply(choosing.le, (x, 0)), 0, x)  # no gradient passes at the border, as in PyTorch
+    low = where_(apply(choosing.gt, (x, 0)), x, 0)  # as in PyTorch: no gradient passes at the border, and nan becomes 0
     return where_(apply(choosing.ge, (low, n - 1)), n - 1, low)
 
 
@@ -120,47 +133,20 @@ def _reflected(x: Tensor, low: float, high: float) -> Tensor:
     return where_(apply(choosing.eq, (turned, 0)), rest + low, (span + low) - rest)
 
 
-def _taps(x: Tensor, mode: str) -> list[tuple[Tensor, Tensor | None]]:
-    """The places on each side of positions, and their weights."""
-    if mode == "nearest":
-        return [(apply(choosing.round, (x,)), None)]
-    first = apply(choosing.floor, (x,))
-    share = x - first
-    return [(first, 1 - share), (first + 1, share)]
-
-
-def _cubic_taps(x: Tensor, n: int, border: str, corners: bool) -> list[tuple[Tensor, Tensor | None]]:
-    first = apply(choosing.floor, (x,))
-    t = x - first
-    a = -0.75  # Keys, Cubic convolution interpolation, 1981
-
-    def near(d: Any) -> Any:
-        return ((a + 2) * d - (a + 3)) * d * d + 1
-
-    def far(d: Any) -> Any:
-        return ((a * d - 5 * a) * d + 8 * a) * d - 4 * a
-
-    weights = [far(t + 1), near(t), near(1 - t), far(2 - t)]
-    return [(_returned(first + k, n, border, corners), w) for k, w in zip((-1, 0, 1, 2), weights)]
-
-
-def _elements(image: Tensor, places: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-    """The elements at places, given along each dimension, and which of them are in the image."""
+def _elements(image: Tensor, places: Sequence[Tensor], positions: int) -> Tensor:
+    """The elements at places, given along each dimension; zeros beyond the image. Shape (samples, channels, positions, sides)."""
     samples, channels, *sizes = image.shape
-    shape = tuple(places[0].shape[1:])
-    inside = [
-        apply(choosing.logical_and, (apply(choosing.ge, (p, 0)), apply(choosing.le, (p, n - 1)))) for p, n in zip(places, sizes)
-    ]
-    valid = inside[0]
-    for more in inside[1:]:
-        valid = apply(choosing.logical_and, (valid, more))
-    number: Any = None
+    valid = number = None
     for p, n in zip(places, sizes):
-        whole = apply(choosing.cast, (where_(valid, p, 0),), {"dtype": np.dtype(np.int64)})
+        inside = apply(choosing.logical_and, (apply(choosing.ge, (p, 0)), apply(choosing.le, (p, n - 1))))
+        whole = apply(choosing.cast, (where_(inside, p, 0),), {"dtype": np.dtype(np.int64)})
+        valid = inside if valid is None else apply(choosing.logical_and, (valid, inside))
         number = whole if number is None else number * n + whole
-    flat = reshape(number, (samples, 1, math.prod(shape)))
-    found = gather(reshape(image, (samples, channels, math.prod(sizes))), 2, expand(flat, samples, channels, flat.shape[2]))
-    return reshape(found, (samples, channels, *shape)), reshape(valid, (samples, 1, *shape))
+    sides = math.prod([max(p.shape[-len(sizes) :]) for p in places])
+    flat = expand(reshape(number, (samples, 1, positions * sides)), samples, channels, positions * sides)
+    found = gather(reshape(image, (samples, channels, math.prod(sizes))), 2, flat)
+    found = where_(reshape(valid, (samples, 1, positions * sides)), found, 0)
+    return reshape(found, (samples, channels, positions, sides))
 
 
 def affine_grid(theta: Tensor, size: Any, align_corners: bool | None = None) -> Tensor:
