@@ -1,15 +1,15 @@
-"""Convolutions and their transposes: windows as the columns of one matrix, and one product with the weights."""
+"""Convolutions and their transposes."""
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from jitgrad.functions.face import face
-from jitgrad.functions.nn.spatial import Ints, at_least, bordered, each, in_order, laid_over, windowed, with_batch
-from jitgrad.functions.numeric import matmul
+from jitgrad.functions.nn.spatial import Ints, at_least, bordered, each, in_order, with_batch
 from jitgrad.functions.operands import taken
-from jitgrad.functions.shaping import permute, reshape, transpose
+from jitgrad.functions.shaping import permute, reshape
+from jitgrad.ops.convolutions import correlate, spread
+from jitgrad.record.apply import apply
 from jitgrad.record.precision import in_single
 from jitgrad.tensors.tensor import Tensor
 
@@ -178,23 +178,8 @@ def _with_bias(what: str, y: Tensor, bias: Any) -> Tensor:
 def _correlated(
     x: Tensor, weight: Tensor, bias: Any, before: Ints, after: Ints, steps: Ints, dilations: Ints, groups: int
 ) -> Tensor:
-    """One product for all samples, whose columns are (samples, places): the gradient of the weights is one product, too."""
-    samples, filters, sizes = x.shape[0], weight.shape[0], tuple(weight.shape[2:])
-    count = len(sizes)
-    seen = windowed(bordered(x, before, after), sizes, steps, dilations)
-    places = tuple(seen.shape[2 : 2 + count])
-    columns = permute(seen, (1, *range(2 + count, 2 + 2 * count), 0, *range(2, 2 + count)))
-    columns = reshape(columns, (groups, math.prod(weight.shape[1:]), samples * math.prod(places)))
-    rows = reshape(weight, (groups, filters // groups, columns.shape[1]))
-    return _with_bias("convolution", _samples_first(matmul(rows, columns), samples, filters, places), bias)
-
-
-def _samples_first(y: Tensor, samples: int, filters: int, places: Ints) -> Tensor:
-    """(filters, samples, places) as (samples, filters, places), in order in memory."""
-    if samples != 1:
-        y = transpose(reshape(y, (filters, samples, math.prod(places))), 0, 1)
-        y = reshape(y, (samples, filters * math.prod(places)))
-    return reshape(y, (samples, filters, *places))
+    params = {"step": steps, "dilation": dilations, "groups": groups}
+    return _with_bias("convolution", apply(correlate, (bordered(x, before, after), weight), params), bias)
 
 
 def _transposed(
@@ -249,12 +234,6 @@ def _spread(
     after: Ints,
 ) -> Tensor:
     """Every element times the filters, added up where these lie over each other."""
-    samples, channels, *places = x.shape
-    filters, *sizes = weight.shape[1:]
-    count = len(sizes)
-    rows = reshape(weight, (groups, channels // groups, filters * math.prod(sizes)))
-    columns = reshape(transpose(x, 0, 1), (groups, channels // groups, samples * math.prod(places)))
-    out = reshape(matmul(transpose(rows, 1, 2), columns), (groups * filters, *sizes, samples, *places))
-    out = permute(out, (1 + count, 0, *range(2 + count, 2 + 2 * count), *range(1, 1 + count)))
-    out = bordered(laid_over(out, lengths, steps, dilations), before, after)
+    params = {"lengths": lengths, "step": steps, "dilation": dilations, "groups": groups}
+    out = bordered(apply(spread, (x, weight), params), before, after)
     return _with_bias("conv_transpose", in_order(out), bias)
