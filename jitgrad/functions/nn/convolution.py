@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from jitgrad.functions.face import face
-from jitgrad.functions.nn.spatial import Ints, at_least, bordered, each, in_order, with_batch
+from jitgrad.functions.nn.spatial import Ints, at_least, bordered, each, with_batch
 from jitgrad.functions.operands import taken
 from jitgrad.functions.shaping import permute, reshape
+from jitgrad.ops.convolution_blocks import Sliding
 from jitgrad.ops.convolutions import correlate, spread
 from jitgrad.record.apply import apply
 from jitgrad.record.precision import in_single
@@ -127,14 +128,14 @@ def _convolved(
     if weight.shape[0] % groups or not weight.shape[0]:
         raise RuntimeError(f"{what}: {weight.shape[0]} filters cannot be parted into {groups} groups of equal size")
     sizes = tuple(weight.shape[2:])
-    before, after = _padding(what, count, padding, sizes, steps, dilations)
-    lengths = [n + b + a for n, b, a in zip(x.shape[2:], before, after)]
+    border = _padding(what, count, padding, sizes, steps, dilations)
+    lengths = [n + b + a for n, (b, a) in zip(x.shape[2:], border)]
     if not all(lengths[k] >= dilations[k] * (sizes[k] - 1) + 1 > 0 for k in range(count)):
         raise RuntimeError(
             f"{what}: filters of size {list(sizes)} with dilation {list(dilations)} do not fit "
             f"into the padded input of size {lengths}"
         )
-    out = _correlated(x, weight, bias, before, after, steps, dilations, groups)
+    out = _correlated(x, weight, bias, Sliding(steps, dilations, border, groups))
     return reshape(out, tuple(out.shape[1:])) if alone else out
 
 
@@ -150,36 +151,32 @@ def _check(what: str, count: int, x: Tensor, weight: Tensor, bias: Any, groups: 
         raise RuntimeError(f"{what}: the bias must have one dimension, and its shape is {list(bias.shape)}")
 
 
-def _padding(what: str, count: int, padding: Any, sizes: Ints, steps: Ints, dilations: Ints) -> tuple[Ints, Ints]:
+def _padding(what: str, count: int, padding: Any, sizes: Ints, steps: Ints, dilations: Ints) -> tuple[tuple[int, int], ...]:
     """How many zeros come before and after each spatial dimension."""
     if padding == "valid":
-        return (0,) * count, (0,) * count
+        return ((0, 0),) * count
     if padding == "same":
         if max(steps) > 1:
             raise RuntimeError(f"{what}: padding='same' is for a stride of 1, and it is {list(steps)}")
         total = [d * (n - 1) for n, d in zip(sizes, dilations)]
-        return tuple([n // 2 for n in total]), tuple([n - n // 2 for n in total])
+        return tuple([(n // 2, n - n // 2) for n in total])
     if isinstance(padding, str):
         raise RuntimeError(f"{what}: padding must be ints, 'same' or 'valid', not {padding!r}")
     found = each(what, "padding", padding, count)
     at_least(what, "padding", found, 0)
-    return found, found
-
-
-def _with_bias(what: str, y: Tensor, bias: Any) -> Tensor:
-    if bias is None:
-        return y
-    if bias.shape[0] != y.shape[1]:
-        raise RuntimeError(f"{what}: the bias must have one element for each of {y.shape[1]} filters, not {bias.shape[0]}")
-    return y + reshape(bias, (y.shape[1], *(1,) * (y.ndim - 2)))
+    return tuple(zip(found, found))
 
 
 @in_single
-def _correlated(
-    x: Tensor, weight: Tensor, bias: Any, before: Ints, after: Ints, steps: Ints, dilations: Ints, groups: int
-) -> Tensor:
-    params = {"step": steps, "dilation": dilations, "groups": groups}
-    return _with_bias("convolution", apply(correlate, (bordered(x, before, after), weight), params), bias)
+def _correlated(x: Tensor, weight: Tensor, bias: Any, how: Sliding) -> Tensor:
+    out = apply(correlate, (x, weight), {"how": how})
+    return out if bias is None else out + _beside_filters(bias, out)
+
+
+def _beside_filters(bias: Any, out: Tensor) -> Tensor:
+    if bias.shape[0] != out.shape[1]:
+        raise RuntimeError(f"a bias must have one element for each of {out.shape[1]} filters, not {bias.shape[0]}")
+    return reshape(bias, (out.shape[1], *(1,) * (out.ndim - 2)))
 
 
 def _transposed(
@@ -214,26 +211,17 @@ def _transposed(
             f"of shape {list(input.shape)} has {x.shape[1]}"
         )
     full = tuple([(n - 1) * s + d * (k - 1) + 1 for n, s, d, k in zip(x.shape[2:], steps, dilations, weight.shape[2:])])
-    ends = tuple([m - c for m, c in zip(more, cut)])
-    if any(n - c + e < 1 for n, c, e in zip(full, cut, ends)):
+    if any(n + m - 2 * c < 1 for n, m, c in zip(full, more, cut)):
         raise RuntimeError(f"{what}: nothing of size {list(full)} is left once padding {list(cut)} is cut off at both ends")
-    out = _spread(x, weight, bias, full, steps, dilations, groups, tuple([-n for n in cut]), ends)
+    border = tuple([(c, max(c - m, 0)) for c, m in zip(cut, more)])
+    lengths = tuple([n - b - a for n, (b, a) in zip(full, border)])
+    ends = tuple([max(m - c, 0) for c, m in zip(cut, more)])
+    out = _spread(x, weight, bias, lengths, Sliding(steps, dilations, border, groups), ends)
     return reshape(out, tuple(out.shape[1:])) if alone else out
 
 
 @in_single
-def _spread(
-    x: Tensor,
-    weight: Tensor,
-    bias: Any,
-    lengths: Ints,
-    steps: Ints,
-    dilations: Ints,
-    groups: int,
-    before: Ints,
-    after: Ints,
-) -> Tensor:
-    """Every element times the filters, added up where these lie over each other."""
-    params = {"lengths": lengths, "step": steps, "dilation": dilations, "groups": groups}
-    out = bordered(apply(spread, (x, weight), params), before, after)
-    return _with_bias("conv_transpose", in_order(out), bias)
+def _spread(x: Tensor, weight: Tensor, bias: Any, lengths: Ints, how: Sliding, ends: Ints) -> Tensor:
+    """Every element times the filters, added up where these lie over each other; zeros at the ends."""
+    out = bordered(apply(spread, (x, weight), {"lengths": lengths, "how": how}), (0,) * len(ends), ends)
+    return out if bias is None else out + _beside_filters(bias, out)

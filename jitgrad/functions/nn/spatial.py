@@ -74,11 +74,6 @@ def bordered(x: Tensor, before: Ints, after: Ints, value: Any = 0) -> Tensor:
     return apply(index_put, (border, x), {"index": (*lead, *inner, Ellipsis)})
 
 
-def in_order(x: Tensor) -> Tensor:
-    """The same elements, in order in memory."""
-    return reshape(reshape(x, (x.numel(),)), tuple(x.shape))
-
-
 def with_batch(what: str, input: Tensor, count: int, channels: bool = True) -> tuple[Tensor, bool]:
     """The input with a dimension of samples in front, and whether that was missing; `count` spatial dimensions are last."""
     full = count + 1 + channels
