@@ -27,6 +27,7 @@ from jitgrad.functions import (
 from jitgrad.functions.linear_algebra import factoring, norms, solving
 from jitgrad.functions.nn import (
     activations,
+    adaptive,
     attention,
     classes,
     convolution,
@@ -34,6 +35,7 @@ from jitgrad.functions.nn import (
     distances,
     dropout,
     embeddings,
+    grids,
     layers,
     losses,
     normalization,
@@ -52,7 +54,7 @@ HOMES: dict[str, tuple[ModuleType, ...]] = {
     "fft": (fourier,),
     "nn.functional": (
         *(activations, losses, classes, ctc, distances, normalization, layers, embeddings, attention, dropout),
-        *(convolution, pooling, resampling, padding),
+        *(convolution, pooling, adaptive, resampling, grids, padding),
     ),
 }
 """The modules by the namespace that their functions are in, "" for the top."""

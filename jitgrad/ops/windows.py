@@ -12,10 +12,10 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from jitgrad.ops.choosing import cast, ne
-from jitgrad.ops.indexing import getitem, index_add
+from jitgrad.ops.indexing import Slot, gather, getitem, index_add, index_put
 from jitgrad.ops.movement import expand, sum
 from jitgrad.ops.shapes import Spec
-from jitgrad.ops.table import linear, register
+from jitgrad.ops.table import Op, linear, register
 
 COUNT = np.dtype(np.int32)
 
@@ -63,9 +63,13 @@ def _places(out: Any, k: int, count: int, dim: int, step: int, dilation: int) ->
 
 
 def _overlapped(x: np.ndarray, length: int, dim: int, step: int, dilation: int) -> np.ndarray:
+    """Like NumPy's sums, it lies in memory as `x` does: its loops are long if those that wrote `x` were."""
     shape = x.shape[:-1]
-    out = np.zeros((*shape[:dim], length, *shape[dim + 1 :]), x.dtype)
-    for k in range(x.shape[-1] if x.size else 0):
+    whole = (*shape[:dim], length, *shape[dim + 1 :])
+    if not x.size:
+        return np.zeros(whole, x.dtype)
+    out: np.ndarray = np.zeros_like(x[..., 0], shape=whole)
+    for k in range(x.shape[-1]):
         part = _places(out, k, shape[dim], dim, step, dilation)
         part += x[..., k]
     return out
@@ -120,5 +124,40 @@ overlapped = linear(
     oracle="_overlapped(x, length, dim, step, dilation)",
 )
 """Windows along a dimension, whose elements stand in the last one, added up in a dimension of a `length`."""
+
+
+def _unpool(x: np.ndarray, index: np.ndarray, size: int) -> np.ndarray:
+    out = np.zeros((*x.shape[:-1], size), x.dtype)
+    np.put_along_axis(out, index, x, -1)
+    return out
+
+
+def _written(x: Any, index: Any, size: int) -> Any:
+    """The same as an indexed write."""
+    lead = x.shape[:-1]
+    own = [np.arange(n).reshape(-1, *(1,) * (len(lead) - k)) for k, n in enumerate(lead)]
+    zeros = np.broadcast_to(np.zeros((), getattr(x, "_held", x).dtype), (*lead, size))
+    return index_put(zeros, x, *own, index, index=tuple(map(Slot, range(x.ndim))))
+
+
+unpool = Op(
+    _unpool,
+    kind="linalg",
+    linear=True,
+    exact=True,
+    inputs=("x", "index"),
+    output="y",
+    internal=True,
+    label="max_unpool",
+    checks=lambda row: row.inputs[1:],
+    vjp=(lambda g, index: gather(g, index, dim=g.ndim - 1), None),
+    lower=_written,
+    shape=lambda x, index, size: Spec((*x.shape[:-1], size), x.dtype),
+    samples=lambda: [([(2, 3), np.array([[4, 0, 1], [2, 3, 0]])], {"size": 5}), ([(2,), np.array([0, 2])], {"size": 3})],
+    oracle="np.array([[sum(v for v, j in zip(row, at) if j == i) for i in range(size)] for row, at in"
+    " zip(np.atleast_2d(x), np.atleast_2d(index))]).reshape(*x.shape[:-1], size)",
+)
+"""Zeros with the elements of `x` at the places along the last dimension that `index`, of its shape, names. The cotangent of a
+place that is named several times goes to all of these, as in PyTorch: they were the same element before a pool."""
 
 register(globals())

@@ -113,6 +113,38 @@ def _running_places(extreme: Any, x: Any, dim: int) -> Any:
     return np.moveaxis(found, -1, dim)
 
 
+def _terms(x_shape: Any, w_shape: Any, how: Any) -> Iterator[tuple[Any, Any, Any]]:
+    """The places in results, filters and images whose elements are multiplied in a convolution, all samples at once."""
+    counts = how.places(x_shape[2:], w_shape[2:])
+    for f, c, *rest in np.ndindex(*w_shape[:2], *counts, *w_shape[2:]):
+        at, k = rest[: len(counts)], rest[len(counts) :]
+        channel = f // (w_shape[0] // how.groups) * w_shape[1] + c
+        place = [i * s + j * d - b for i, s, j, d, (b, _) in zip(at, how.step, k, how.dilation, how.border)]
+        if all(0 <= i < n for i, n in zip(place, x_shape[2:])):
+            yield (slice(None), f, *at), (f, c, *k), (slice(None), channel, *place)
+
+
+def _correlated(x: Any, w: Any, how: Any) -> Any:
+    y = np.zeros((x.shape[0], w.shape[0], *how.places(x.shape[2:], w.shape[2:])), x.dtype)
+    for at, k, place in _terms(x.shape, w.shape, how):
+        y[at] += w[k] * x[place]
+    return y
+
+
+def _correlated_back(y: Any, w: Any, lengths: Any, how: Any) -> Any:
+    x = np.zeros((y.shape[0], w.shape[1] * how.groups, *lengths), y.dtype)
+    for at, k, place in _terms(x.shape, w.shape, how):
+        x[place] += w[k] * y[at]
+    return x
+
+
+def _correlated_weights(y: Any, x: Any, sizes: Any, how: Any) -> Any:
+    w = np.zeros((y.shape[1], x.shape[1] // how.groups, *sizes), x.dtype)
+    for at, k, place in _terms(x.shape, w.shape, how):
+        w[k] += (y[at] * x[place]).sum()
+    return w
+
+
 def _padded(x: Any, dim: int, start: int, size: int) -> Any:
     return np.pad(x, [(start, size - start - n) if d == dim else (0, 0) for d, n in enumerate(x.shape)])
 
