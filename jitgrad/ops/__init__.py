@@ -18,6 +18,7 @@ from jitgrad.ops import (
     reductions,
     sorting,
     special_functions,
+    strided,
     table,
     trigonometric,
 )
@@ -38,6 +39,7 @@ __all__ = [
     "rows",
     "sorting",
     "special_functions",
+    "strided",
     "table",
     "trigonometric",
 ]

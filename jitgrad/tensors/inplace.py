@@ -19,6 +19,7 @@ from jitgrad.errors import LeakedTraceError, MutatedArgumentError
 from jitgrad.ops.choosing import alias, cast, clone, detach, where
 from jitgrad.ops.indexing import filled, getitem, index_put, put
 from jitgrad.ops.movement import expand, permute, reshape
+from jitgrad.ops.strided import put_strided, strided
 from jitgrad.ops.table import infer
 from jitgrad.record.apply import append, apply, current_trace, grad_mode, lift
 from jitgrad.record.index import Step
@@ -294,6 +295,8 @@ def _put(root: Any, chain: tuple, new: Any) -> Any:
         )
     if op is expand:
         raise RuntimeError("an expanded tensor cannot be changed in place: clone() it first")
+    if op is strided:
+        return put_strided(root, _put(apply(op, (root,), params), rest, new), **params)
     index = params.get("index") or (
         *(slice(None),) * params["dim"],
         slice(params["start"], params["start"] + params["length"]),
