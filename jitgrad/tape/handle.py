@@ -244,9 +244,9 @@ def note_view(base: Any, out: Any, op: Op, params: dict[str, Any]) -> None:
     value, source = out._value, base._value
     if not isinstance(value, ARRAYS) or value.base is None:
         return
-    if value is not source and value.base is not (source if source.base is None else source.base):
-        if _owner(value) is not _owner(source):
-            return
+    holder = source if source.base is None else source.base
+    if value is not source and value.base is not holder and _owner(value) is not _owner(source):
+        return
     storage = out._storage = base._storage or own_memory(base)
     view = base._view
     out._view = (base, ((op, params, ()),)) if view is None else (view[0], (*view[1], (op, params, ())))
