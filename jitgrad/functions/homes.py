@@ -6,6 +6,7 @@ from types import ModuleType
 
 from jitgrad.functions import (
     comparing,
+    copies,
     diagonals,
     elementwise,
     fourier,
@@ -21,6 +22,8 @@ from jitgrad.functions import (
     shaping,
     special,
     statistics,
+    turning,
+    windows,
 )
 from jitgrad.functions.linear_algebra import factoring, norms, solving
 from jitgrad.functions.nn import (
@@ -39,7 +42,7 @@ from jitgrad.functions.nn import (
 HOMES: dict[str, tuple[ModuleType, ...]] = {
     "": (
         *(numeric, shaping, indexing, comparing, elementwise, scans, statistics, joining, diagonals, scattering),
-        *(searching, products, parts, sampling),
+        *(searching, products, parts, sampling, turning, windows, copies),
     ),
     "linalg": (solving, factoring, norms),
     "special": (special,),
