@@ -174,7 +174,7 @@ def take(input: Tensor, index: Tensor) -> Tensor:
 
 
 def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Tensor:
-    """The elements that `indices` names along `dim` for each place along the others, which are broadcast; without `dim`, of all."""
+    """The elements that `indices` names along `dim` for each place along the others, which are broadcast; or of all."""
     if not isinstance(indices, Tensor) or indices.dtype.name != "int64":
         raise RuntimeError("take_along_dim: indices must be an int64 tensor")
     if dim is None:

@@ -57,7 +57,7 @@ def _sent(what: str, input: Tensor, dim: int, index: Any, src: Tensor) -> tuple[
 
 @face(inplace=True)
 def scatter(input: Tensor, dim: int, index: Tensor, src: Any = None, *, value: Any = None, reduce: Any = None) -> Tensor:
-    """`input` with `src[i, j, k]`, or one number, at `[..., index[i, j, k], ...]`; with `reduce` "add" or "multiply" joined to it.
+    """`input` with `src[i, j, k]`, or one number, at `[..., index[i, j, k], ...]`; with `reduce` "add" or "multiply" joined.
 
     Of several that are sent to one place the last one stays, and has the gradient.
     """
@@ -202,7 +202,7 @@ def index_fill(input: Tensor, dim: int, index: Tensor, value: Any) -> Tensor:
 
 @face(inplace=True)
 def index_put(input: Tensor, indices: Any, values: Tensor, accumulate: bool = False) -> Tensor:
-    """`input` with `values` at `input[indices]`, a tuple of integer or bool tensors; with `accumulate` added, repeated ones too."""
+    """`input` with `values` at `input[indices]`, a tuple of integer or bool tensors; with `accumulate` added."""
     _same_dtype("index_put", input, values, "values")
     if not isinstance(indices, (tuple, list)):
         raise TypeError(f"index_put: indices must be a tuple of tensors, not {type(indices).__name__}")

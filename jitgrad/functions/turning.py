@@ -64,9 +64,11 @@ def roll(input: Tensor, shifts: Any, dims: Any = None) -> Tensor:
         return reshape(_rolled(reshape(input, -1), many[0], 0), tuple(input.shape)) if input.ndim else input.clone()
     if len(many) != len(over):
         raise RuntimeError(f"roll: shifts={shifts} and dims={dims} must be as many")
+    if not input.ndim:
+        raise IndexError(f"roll: dims={dims} name dimensions, and a 0-d tensor has none")
     out = input
     for shift, d in zip(many, over):
-        out = _rolled(out, shift, axis(d, input.ndim, what="dims")) if input.ndim else out
+        out = _rolled(out, shift, axis(d, input.ndim, what="dims"))
     return out.clone() if out is input else out
 
 

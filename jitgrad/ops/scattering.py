@@ -29,7 +29,7 @@ def _batched(row: Any, operands: Any, size: int) -> Any:
     return row.op(*many, dim=row.params["dim"] + 1)
 
 
-def _scatter(fold: np.ufunc, vjp: tuple[Callable, None, Callable], oracle: str) -> Op:
+def _scatter(fold: np.ufunc, vjp: tuple[Callable, None, Callable], whole: str) -> Op:
     return Op(
         _sent(fold),
         kind="scattering",
@@ -37,40 +37,44 @@ def _scatter(fold: np.ufunc, vjp: tuple[Callable, None, Callable], oracle: str) 
         output="y",
         internal=True,
         exact=True,
+        doc="What elements that are sent to places make of what is there",
         vjp=vjp,
         batch=_batched,
         shape=lambda x, index, src, dim: Spec(x.shape, x.dtype),
         samples=lambda: [([(3, 4), PLACES, (2, 3)], {"dim": 1}), ([(3, 4), PLACES, (2, 3)], {"dim": 0})],
-        oracle=oracle,
+        oracle=(
+            f"np.array([np.{whole}([x[p], *[src[q] for q in np.ndindex(index.shape) if (*q[:dim], index[q], *q[dim + 1:]) == p]])"
+            " for p in np.ndindex(x.shape)]).reshape(x.shape)"
+        ),
     )
 
 
-def _ties(x: Any, index: Any, src: Any, y: Any, dim: int) -> tuple[Any, Any, Any]:
+def _ties(x: Any, index: Any, src: Any, y: Any, x_dtype: np.dtype, dim: int) -> tuple[Any, Any, Any]:
     """Which elements of both are the extreme, and how many are at each place: they share the cotangent."""
     mine, theirs = eq(x, y), eq(src, gather(y, index, dim=dim))
-    count = scatter_add(cast(mine, dtype=y.dtype), index, cast(theirs, dtype=y.dtype), dim=dim)
+    count = scatter_add(cast(mine, dtype=x_dtype), index, cast(theirs, dtype=x_dtype), dim=dim)
     return mine, theirs, count
 
 
-def _kept(g: Any, x: Any, index: Any, src: Any, y: Any, dim: int) -> Any:
-    mine, _, count = _ties(x, index, src, y, dim)
+def _kept(g: Any, x: Any, index: Any, src: Any, y: Any, x_dtype: np.dtype, dim: int) -> Any:
+    mine, _, count = _ties(x, index, src, y, x_dtype, dim)
     return where(mine, g / count, zeros_like(g))
 
 
-def _arrived(g: Any, x: Any, index: Any, src: Any, y: Any, dim: int) -> Any:
-    _, theirs, count = _ties(x, index, src, y, dim)
+def _arrived(g: Any, x: Any, index: Any, src: Any, y: Any, x_dtype: np.dtype, dim: int) -> Any:
+    _, theirs, count = _ties(x, index, src, y, x_dtype, dim)
     found = gather(g / count, index, dim=dim)
     return where(theirs, found, zeros_like(found))
 
 
 _SHARED = (
-    lambda g, x, index, src, y, dim: _kept(g, x, index, src, y, dim),
+    lambda g, x, index, src, y, x_dtype, dim: _kept(g, x, index, src, y, x_dtype, dim),
     None,
-    lambda g, x, index, src, y, dim: _arrived(g, x, index, src, y, dim),
+    lambda g, x, index, src, y, x_dtype, dim: _arrived(g, x, index, src, y, x_dtype, dim),
 )
 
-scatter_max = _scatter(np.maximum, _SHARED, "_sent(np.maximum, x, index, src, dim)")
-scatter_min = _scatter(np.minimum, _SHARED, "_sent(np.minimum, x, index, src, dim)")
+scatter_max = _scatter(np.maximum, _SHARED, "max")
+scatter_min = _scatter(np.minimum, _SHARED, "min")
 scatter_prod = _scatter(
     np.multiply,
     (
@@ -78,7 +82,7 @@ scatter_prod = _scatter(
         None,
         lambda g, index, src, y, dim: gather(g * y, index, dim=dim) / src,
     ),
-    "_sent(np.multiply, x, index, src, dim)",
+    "prod",
 )
 """Of numbers that are not 0: what is multiplied by zeros has another derivative, see `functions.scattering`."""
 
