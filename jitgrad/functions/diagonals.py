@@ -11,6 +11,7 @@ from jitgrad.functions.data import tensor
 from jitgrad.functions.face import face
 from jitgrad.functions.shaping import reshape
 from jitgrad.ops.choosing import cast, where
+from jitgrad.ops.movement import sizes as sizes_of
 from jitgrad.ops.shapes import axis
 from jitgrad.ops.strided import put_strided, strided, unstrided
 from jitgrad.record.apply import apply
@@ -57,6 +58,7 @@ def diag_embed(input: Tensor, offset: int = 0, dim1: int = -2, dim2: int = -1) -
     shape = list(input.shape[:-1])
     for d in sorted((first, second)):
         shape.insert(d, size)
+    sizes_of((shape,))  # which may be more than memory can have
     seen = _along_diagonal(tuple(shape), offset, first, second)
     if not input.shape[-1]:
         return made_here(wrap_(np.zeros(shape, input._held.dtype)))
@@ -88,6 +90,7 @@ def trace(input: Tensor) -> Tensor:
 def _triangle(what: str, input: Tensor, diagonal: int, lower: bool) -> Tensor:
     if input.ndim < 2:
         raise RuntimeError(f"{what} needs a tensor of at least 2 dimensions, and this has {input.ndim}")
+    diagonal = max(min(diagonal, input.shape[-1] + 1), -input.shape[-2] - 1)
     below = np.tri(input.shape[-2], input.shape[-1], diagonal if lower else diagonal - 1, dtype=bool)
     mask = made_here(wrap_(below if lower else ~below))
     return apply(where, (mask, input, False if input.dtype.name == "bool" else 0))
@@ -110,6 +113,8 @@ def _indices(what: str, row: int, col: int, offset: int, dtype: Any, device: Any
         raise RuntimeError(f"{what}: sizes must not be negative, and they are {row} and {col}")
     if dtype is not None and dtypes.to_numpy(dtype).kind not in "iu":
         raise RuntimeError(f"{what}: indices are integers, not {dtypes.of(dtypes.to_numpy(dtype)).name}")
+    sizes_of((row, col, 8))  # which may be more than memory can have
+    offset = max(min(offset, col), -row)
     found = np.tril_indices(row, offset, col) if lower else np.triu_indices(row, offset, col)
     wanted = np.dtype(np.int64) if dtype is None else dtypes.to_numpy(dtype)
     return tensor(np.stack(found).astype(wanted), device=device)

@@ -38,6 +38,9 @@ from jitgrad.record.trace import comes_later, made_here
 from jitgrad.tensors.tensor import Tensor, wrap
 
 
+MOST_PIECES = 1 << 24
+
+
 def _sequence(tensors: Any, what: str) -> list[Tensor]:
     """The tensors of a list or tuple, or along the first dimension of one."""
     if not isinstance(tensors, (tuple, list, Tensor)):
@@ -82,8 +85,10 @@ def _cuts(what: str, given: Any, size: int) -> list[int]:
     if isinstance(given, (tuple, list)):
         ends = [0, *[int(slice(None, i).indices(size)[1]) for i in given], size]
         return [max(end - start, 0) for start, end in itertools.pairwise(ends)]
-    if given <= 0:
-        raise RuntimeError(f"{what}: the number of sections must be positive, not {given}")
+    if not 0 < given < MOST_PIECES:
+        raise RuntimeError(
+            f"{what}: the number of sections must be positive, and one of tensors that memory can have, not {given}"
+        )
     return [size // given + (k < size % given) for k in range(given)]
 
 
@@ -178,7 +183,7 @@ def repeat_interleave(input: Tensor, repeats: Any = None, dim: int | None = None
     if isinstance(repeats, int):
         if repeats < 0:
             raise RuntimeError(f"repeat_interleave: repeats cannot be negative, and they are {repeats}")
-        shape = (*x.shape[: d + 1], repeats, *x.shape[d + 1 :])
+        shape = tuple(sizes_of(((*x.shape[: d + 1], repeats, *x.shape[d + 1 :]),)))
         return reshape(copied(apply(expand_op, (unsqueeze(x, d + 1),), {"shape": shape})), _with_size(x, d, size * repeats))
     if isinstance(repeats, Tensor) and comes_later(repeats) and output_size is not None:
         return x[(slice(None),) * d + (_sources(repeats, size, output_size),)]
@@ -257,6 +262,8 @@ def combinations(input: Tensor, r: int = 2, with_replacement: bool = False) -> T
         raise RuntimeError(f"combinations takes a 1-d tensor, not of shape {list(input.shape)}")
     if r < 0:
         raise RuntimeError(f"combinations: r must not be negative, and it is {r}")
+    if r > MOST_PIECES:
+        raise RuntimeError(f"combinations: rows of {r} elements are more than memory can have")
     if not r:
         return made_here(wrap(np.zeros(0, input._held.dtype)))
     choose = itertools.combinations_with_replacement if with_replacement else itertools.combinations

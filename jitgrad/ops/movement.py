@@ -217,7 +217,8 @@ pad = linear(
 
 def _first(start: Any) -> int:
     """An int, also of a 0-d integer tensor."""
-    if getattr(start, "ndim", 0) or getattr(getattr(start, "dtype", None), "is_floating_point", False):
+    name = getattr(getattr(start, "dtype", None), "name", "int")
+    if getattr(start, "ndim", 0) or "int" not in name:
         raise RuntimeError("narrow: start must be an int, or a 0-d tensor of integers")
     return operator.index(start)
 
