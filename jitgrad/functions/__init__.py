@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from jitgrad.eager import operations as large  # noqa: F401  it says how hot rows run, which the methods take over
-from jitgrad.functions import converting, creation, data, generators, numeric, numpy_names, shaping
+from jitgrad.functions import converting, creation, data, generators, numeric, numpy_names, shaping, turning
 from jitgrad.functions.bind import bound
 from jitgrad.functions.face import face, face_of
 from jitgrad.functions.homes import HOMES
@@ -228,6 +228,8 @@ _ATTACHED: dict[str, Any] = {
     "__pos__": lambda self: self,
     "T": property(_reversed_dims),
     "mT": property(numeric.matrix_transpose),
+    "mH": property(turning.adjoint),
+    "H": property(turning.hermitian),
 }
 
 

@@ -77,11 +77,11 @@ def type_as(self: Tensor, other: Tensor) -> Tensor:
 
 
 def _converter(name: str, dtype: str) -> Any:
-    def method(self: Tensor) -> Tensor:
+    def method(self: Tensor, memory_format: Any = None) -> Tensor:
         return to(self, dtypes.by_name(dtype))
 
     method.__name__ = method.__qualname__ = name
-    method.__doc__ = f"The tensor in the dtype jitgrad.{dtype}."
+    method.__doc__ = f"The tensor in the dtype jitgrad.{dtype}. A `memory_format` is accepted, and the order in memory stays."
     return method
 
 

@@ -174,6 +174,20 @@ def linspace(start: Any, end: Any, steps: int, *, dtype: Any = None, device: Any
     return _finish(_cast(found, _dtype(dtype)), requires_grad)
 
 
+def logspace(
+    start: Any, end: Any, steps: int, base: float = 10.0, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
+    """`steps` powers of `base`, whose exponents go from `start` to `end`, both included, evenly spaced."""
+    low, high = _number("logspace", "start", start), _number("logspace", "end", end)
+    count = _size("logspace", steps)
+    _possible("logspace", count)
+    if count < 0:
+        raise RuntimeError(f"logspace: the number of steps cannot be negative, and it is {count}")
+    with np.errstate(all="ignore"):
+        powers = np.power(float(base), np.linspace(low, high, count))
+        return _finish(powers.astype(_dtype(dtype)), requires_grad, device)
+
+
 def eye(n: int, m: int | None = None, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """The identity matrix, `n` rows by `m` (or `n`) columns."""
     rows, columns = _shape("eye", (n, n if m is None else m))

@@ -6,6 +6,7 @@ from types import ModuleType
 
 from jitgrad.functions import (
     comparing,
+    copies,
     diagonals,
     elementwise,
     factors,
@@ -23,6 +24,8 @@ from jitgrad.functions import (
     shaping,
     special,
     statistics,
+    turning,
+    windows,
 )
 from jitgrad.functions.linear_algebra import factoring, norms, solving
 from jitgrad.functions.nn import (
@@ -47,7 +50,7 @@ from jitgrad.functions.nn import (
 HOMES: dict[str, tuple[ModuleType, ...]] = {
     "": (
         *(numeric, shaping, indexing, comparing, elementwise, scans, statistics, joining, diagonals, scattering),
-        *(searching, histograms, products, factors, parts, sampling),
+        *(searching, histograms, products, factors, parts, sampling, turning, windows, copies),
     ),
     "linalg": (solving, factoring, norms),
     "special": (special,),

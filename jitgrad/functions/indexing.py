@@ -7,13 +7,15 @@ from typing import Any
 import numpy as np
 
 from jitgrad.functions.face import face
+from jitgrad.functions.numeric import nonzero
 from jitgrad.functions.operands import times
 from jitgrad.functions.shaping import expand, reshape
-from jitgrad.ops.choosing import cast, where
+from jitgrad.ops.choosing import cast, lt, where
 from jitgrad.ops.indexing import Slot, within
 from jitgrad.ops.indexing import gather as gather_op
 from jitgrad.ops.indexing import index_add as index_add_op
 from jitgrad.ops.indexing import scatter_add as scatter_op
+from jitgrad.ops.movement import sizes as sizes_of
 from jitgrad.ops.shapes import axis
 from jitgrad.record.apply import apply
 from jitgrad.record.leaving import refuse_masked
@@ -23,12 +25,14 @@ from jitgrad.tensors.given import fitting, numbers
 from jitgrad.tensors.tensor import Tensor
 
 
-def _check_positions(what: str, index: Any, size: int, dim: int, shape: Any) -> Tensor:
+def check_positions(what: str, index: Any, size: int, dim: int, shape: Any) -> Tensor:
     """The index, its numbers checked to be 0 to size - 1: no counting from the end here, as in PyTorch.
 
     Where they are not known yet, a row checks them at every call.
     """
     refuse_masked(index)
+    if isinstance(index, Tensor) and index.dtype.name == "uint8" and not index.numel():  # as PyTorch takes it
+        return apply(cast, (index,), {"dtype": np.dtype(np.int64)})
     if not isinstance(index, Tensor) or index.dtype.name not in ("int64", "int32"):
         kind = index.dtype.name if isinstance(index, Tensor) else type(index).__name__
         raise RuntimeError(f"{what}: index must be an int64 tensor, not {kind}")
@@ -37,7 +41,7 @@ def _check_positions(what: str, index: Any, size: int, dim: int, shape: Any) -> 
     if index._value is not None and index.numel():
         low, high = int(index._value.min()), int(index._value.max())
         if low < 0 or high >= size:
-            error = IndexError if what == "index_select" else RuntimeError  # as in PyTorch
+            error = IndexError if what.startswith("index_") and what != "index_add" else RuntimeError  # as in PyTorch
             raise error(
                 f"{what}: index {low if low < 0 else high} is out of range for dimension {dim}, which "
                 f"has size {size} (shape {list(shape)}): use 0 to {size - 1}"
@@ -50,28 +54,32 @@ def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
     d = axis(dim, input.ndim)
     if isinstance(index, Tensor) and index.ndim > 1:
         raise IndexError(f"index_select: index must have one dimension, not shape {list(index.shape)}")
-    checked = reshape(_check_positions("index_select", index, input.shape[d] if input.ndim else 1, d, input.shape), -1)
+    checked = reshape(check_positions("index_select", index, input.shape[d] if input.ndim else 1, d, input.shape), -1)
     if not input.ndim and checked.numel() != 1:
         raise RuntimeError(f"index_select: a 0-d tensor has one element, and {checked.numel()} are asked for")
     return input[(slice(None),) * d + (checked,)] if input.ndim else input.clone()
 
 
-def _check_index(what: str, input: Tensor, dim: int, index: Tensor) -> tuple[int, Tensor]:
+def check_index(what: str, input: Tensor, dim: int, index: Tensor) -> tuple[int, Tensor]:
     d = axis(dim, input.ndim)
     shape = input.shape
-    checked = _check_positions(what, index, shape[d] if input.ndim else 1, d, shape)
-    if index.ndim != input.ndim and index.numel():
+    checked = check_positions(what, index, shape[d] if input.ndim else 1, d, shape)
+    if max(index.ndim, 1) != max(input.ndim, 1) and index.numel():
         raise RuntimeError(f"{what}: index has {index.ndim} dimensions and the tensor {input.ndim}: they must be equal")
     if not index.numel() and index.ndim != input.ndim:
         checked = reshape(checked, (0,) * input.ndim)
-    if any(i > n for k, (i, n) in enumerate(zip(checked.shape, shape)) if k != d):
+    if input.ndim and any(i > n for k, (i, n) in enumerate(zip(checked.shape, shape)) if k != d):
         raise RuntimeError(f"{what}: index of shape {list(index.shape)} is larger than {list(shape)} beside dim={dim}")
     return d, checked
 
 
 def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:
     """`input[..., index[i, j, k], ...]`: the elements that `index` names along `dim`, in the shape of `index`."""
-    d, checked = _check_index("gather", input, dim, index)
+    d, checked = check_index("gather", input, dim, index)
+    if not input.ndim and checked.ndim:
+        input = reshape(input, 1)
+    elif input.ndim and not checked.ndim:
+        checked = reshape(checked, 1)
     out = apply(gather_op, (input, checked), {"dim": d})
     return out if out.ndim == index.ndim else reshape(out, tuple(index.shape))
 
@@ -79,7 +87,7 @@ def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:
 @face(inplace=True)
 def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
     """`input` with `src[i, j, k]` added at `[..., index[i, j, k], ...]`."""
-    d, checked = _check_index("scatter_add", input, dim, index)
+    d, checked = check_index("scatter_add", input, dim, index)
     if src._held.dtype != input._held.dtype:
         raise RuntimeError(f"scatter_add: src is {src.dtype.name} and the tensor {input.dtype.name}: they must be equal")
     if not index.numel():
@@ -98,13 +106,17 @@ def _scattered(input: Tensor, index: Tensor, src: Tensor, dim: int) -> Tensor:
 def index_add(input: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: Any = 1) -> Tensor:
     """`input` with the slices of `alpha * source` added at the places along `dim` that a 1-d integer tensor names."""
     d = axis(dim, input.ndim)
-    checked = _check_positions("index_add", index, input.shape[d] if input.ndim else 1, d, input.shape)
-    wanted = (*input.shape[:d], index.numel(), *input.shape[d + 1 :])
+    checked = check_positions("index_add", index, input.shape[d] if input.ndim else 1, d, input.shape)
+    wanted = (*input.shape[:d], index.numel(), *input.shape[d + 1 :]) if input.ndim else ()
+    if not input.ndim and index.numel() != 1:
+        raise IndexError(f"index_add: a 0-d tensor has one element, and {index.numel()} places are named")
     if tuple(source.shape) != wanted or source._held.dtype != input._held.dtype:
         raise RuntimeError(
             f"index_add: source must be {input.dtype.name} of shape {list(wanted)}, and it is "
             f"{source.dtype.name} of shape {list(source.shape)}"
         )
+    if not input.ndim:
+        return reshape(_added_at(reshape(input, 1), reshape(source, 1), reshape(checked, 1), 0, alpha), ())
     return _added_at(input, source, checked, d, alpha)
 
 
@@ -114,10 +126,15 @@ def _added_at(input: Tensor, source: Tensor, index: Tensor, dim: int, alpha: Any
     return apply(index_add_op, (input, source if alpha == 1 else times(source, alpha), index), {"index": where_})
 
 
+def is_bool(mask: Any) -> bool:
+    """Whether it is a bool tensor."""
+    return isinstance(mask, Tensor) and mask._held.dtype == np.bool_
+
+
 @face(inplace=True)
 def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
     """`value` where `mask` (bool, broadcast to the tensor) is true, `input` elsewhere."""
-    if not isinstance(mask, Tensor) or mask._held.dtype != bool:
+    if not is_bool(mask):
         raise RuntimeError(
             f"masked_fill: the mask must be a bool tensor, not "
             f"{getattr(getattr(mask, 'dtype', None), 'name', type(mask).__name__)}"
@@ -131,7 +148,7 @@ def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
 
 def masked_select(input: Tensor, mask: Tensor) -> Tensor:
     """The elements where `mask` (bool) is true, in one dimension; tensor and mask are broadcast against each other."""
-    if not isinstance(mask, Tensor) or mask._held.dtype != bool:
+    if not is_bool(mask):
         raise RuntimeError(
             f"masked_select: the mask must be a bool tensor, not "
             f"{getattr(getattr(mask, 'dtype', None), 'name', type(mask).__name__)}"
@@ -145,3 +162,61 @@ def masked_select(input: Tensor, mask: Tensor) -> Tensor:
     if not shape:
         return reshape(input, 1)[reshape(mask, 1)]
     return expand(input, *shape)[mask if tuple(mask.shape) == shape else expand(mask, *shape)]
+
+
+def take(input: Tensor, index: Tensor) -> Tensor:
+    """The elements that `index` names, counted through all in order, in the shape of `index`."""
+    if not isinstance(index, Tensor) or index.dtype.name != "int64":
+        raise RuntimeError("take: index must be an int64 tensor")
+    if not input.numel() and index.numel():
+        raise IndexError("take: an empty tensor has no elements to take")
+    return reshape(reshape(input, -1)[reshape(index, -1)], tuple(index.shape))
+
+
+def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Tensor:
+    """The elements that `indices` names along `dim` for each place along the others, which are broadcast; or of all."""
+    if not isinstance(indices, Tensor) or indices.dtype.name != "int64":
+        raise RuntimeError("take_along_dim: indices must be an int64 tensor")
+    if dim is None:
+        return take_along_dim(reshape(input, -1), reshape(indices, -1), 0)
+    d = axis(dim, input.ndim)
+    if input.ndim != indices.ndim:
+        raise RuntimeError(
+            f"take_along_dim: the tensor has {input.ndim} dimensions and indices {indices.ndim}: they must be equal"
+        )
+    if not input.ndim:
+        return gather(input, d, indices)
+    try:
+        shape = np.broadcast_shapes(_but(input, d), _but(indices, d))
+    except ValueError:
+        raise RuntimeError(
+            f"take_along_dim: shapes {list(input.shape)} and {list(indices.shape)} do not broadcast beside dim={dim}"
+        ) from None
+    x, picked = (expand(v, (*shape[:d], v.shape[d], *shape[d + 1 :])) for v in (input, indices))
+    counted = apply(where, (apply(lt, (picked, 0)), picked + input.shape[d], picked))
+    return gather(x, d, counted)
+
+
+def _but(x: Tensor, d: int) -> tuple[int, ...]:
+    """The shape with a 1 at one dimension."""
+    return (*x.shape[:d], 1, *x.shape[d + 1 :])
+
+
+def argwhere(input: Tensor) -> Tensor:
+    """Where the elements that are not zero stand, a row of indices each."""
+    return nonzero(input)
+
+
+@face(method=False)
+def unravel_index(indices: Tensor, shape: Any) -> tuple[Tensor, ...]:
+    """The indices in each dimension of a tensor of that shape of elements that are counted in row-major order."""
+    sizes = sizes_of((shape,) if isinstance(shape, (tuple, list)) else ((shape,),))
+    if not isinstance(indices, Tensor) or indices.dtype.name not in ("uint8", "int8", "int16", "int32", "int64"):
+        raise ValueError("unravel_index: indices must be an integer tensor")
+    if any(n < 0 for n in sizes):
+        raise ValueError(f"unravel_index: sizes must not be negative, and the shape is {sizes}")
+    found, rest = [], indices
+    for n in reversed(sizes):
+        found.append(rest % n)
+        rest = rest // n
+    return tuple(reversed(found))

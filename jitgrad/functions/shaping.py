@@ -27,6 +27,7 @@ from jitgrad.record.memory import decide
 from jitgrad.record.promotion import ranks
 from jitgrad.record.quick import is_operand, quick_one
 from jitgrad.record.weak import number
+from jitgrad.tensors.size import Size
 from jitgrad.tensors.tensor import Tensor
 
 _kept = functools.lru_cache(maxsize=1024, typed=True)
@@ -100,13 +101,25 @@ def broadcast_to(input: Tensor, shape: Sequence[int]) -> Tensor:
 
 
 @face("moveaxis")
-def movedim(input: Tensor, source: int, destination: int) -> Tensor:
-    """Move one dimension to another place; the others keep their order."""
-    order = list(range(input.ndim))
-    start, end = axis(source, input.ndim), axis(destination, input.ndim)
-    if order:
-        order.insert(end, order.pop(start))
+def movedim(input: Tensor, source: Any, destination: Any) -> Tensor:
+    """Move dimensions, one or several, to other places; the others keep their order."""
+    starts, ends = (_in_given_order(d, input.ndim, n) for d, n in ((source, "source"), (destination, "destination")))
+    if len(starts) != len(ends):
+        raise RuntimeError(f"movedim: source={source} and destination={destination} must name as many dimensions")
+    if not input.ndim:
+        return permute(input, ())
+    order = [d for d in range(input.ndim) if d not in starts]
+    for end, start in sorted(zip(ends, starts)):
+        order.insert(end, start)
     return permute(input, order)
+
+
+def _in_given_order(dims: Any, ndim: int, what: str) -> list[int]:
+    """Dimensions, one or several, as non-negative ints, each once."""
+    found = [axis(d, ndim, what=what) for d in (dims if isinstance(dims, (tuple, list)) else (dims,))]
+    if len(set(found)) != len(found):
+        raise RuntimeError(f"{what}={dims} names a dimension twice: each may appear once")
+    return found
 
 
 def repeat(input: Tensor, *repeats: Any) -> Tensor:
@@ -229,6 +242,7 @@ def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     return _reshape(apply(cat_op, many, {"dim": d}), {"shape": (*shape[:d], len(many), *shape[d:])})
 
 
+@face("unsafe_split")
 def split(input: Tensor, split_size_or_sections: Any = None, dim: int = 0, *, split_size: Any = None) -> tuple[Tensor, ...]:
     """Pieces along `dim`: of one size (the last may be smaller), or of the sizes in a list."""
     if split_size is not None:
@@ -255,6 +269,7 @@ def split(input: Tensor, split_size_or_sections: Any = None, dim: int = 0, *, sp
     return tuple(pieces)
 
 
+@face("unsafe_chunk")
 def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
     """At most `chunks` pieces of equal size along `dim`."""
     if not isinstance(chunks, int):
@@ -269,6 +284,93 @@ def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
 def view_as(input: Tensor, other: Tensor) -> Tensor:
     """`input` in the shape of `other`."""
     return view(input, *other.shape)
+
+
+def reshape_as(input: Tensor, other: Tensor) -> Tensor:
+    """`input` in the shape of `other`, copied if it must be."""
+    return reshape(input, tuple(other.shape))
+
+
+def unflatten(input: Tensor, dim: int, sizes: Any) -> Tensor:
+    """One dimension parted into several of the given sizes, of which one may be -1."""
+    d, parts = axis(dim, input.ndim), sizes_of((sizes,))
+    size = input.shape[d] if input.ndim else 1
+    known = math.prod(n for n in parts if n != -1)
+    if not parts:
+        raise RuntimeError("unflatten: sizes must not be empty")
+    if parts.count(-1) == 1 and known and size % known == 0:
+        parts[parts.index(-1)] = size // known
+    if -1 in parts or math.prod(parts) != size:
+        raise RuntimeError(f"unflatten: sizes {parts} do not multiply to {size}, the size of dimension {d}")
+    return _reshape(input, {"shape": (*input.shape[:d], *parts, *input.shape[d + 1 :])})
+
+
+def sum_to_size(input: Tensor, *size: Any) -> Tensor:
+    """Summed to a shape that broadcasts to that of `input`: over the dimensions in front that it lacks, and where it has 1."""
+    wanted = tuple(sizes_of(size))
+    lead = input.ndim - len(wanted)
+    if lead < 0 or any(n not in (1, m) for n, m in zip(wanted, input.shape[max(lead, 0) :])):
+        raise RuntimeError(f"sum_to_size: size {list(wanted)} does not broadcast to the shape {list(input.shape)} of the tensor")
+    over = [d for d in range(input.ndim) if d < lead or (wanted[d - lead] == 1 and input.shape[d] != 1)]
+    return _reshape(_sum(input, over, keepdim=True), {"shape": wanted}) if over else input
+
+
+_sum = bound(TABLE["sum"])
+
+
+@face(method=False)
+def broadcast_shapes(*shapes: Any) -> Size:
+    """The shape that tensors of these shapes have together; RuntimeError if they do not. An int is a shape of one size."""
+    many = [tuple(sizes_of((shape,))) if isinstance(shape, (tuple, list)) else tuple(sizes_of(((shape,),))) for shape in shapes]
+    if any(n < 0 for shape in many for n in shape):
+        raise RuntimeError(f"broadcast_shapes: sizes must not be negative, and the shapes are {[list(s) for s in many]}")
+    try:
+        return Size(np.broadcast_shapes(*many))
+    except ValueError:
+        raise RuntimeError(f"shapes {[list(s) for s in many]} do not broadcast: sizes must be equal, or 1") from None
+
+
+def listed(tensors: tuple, what: str) -> list[Tensor]:
+    """Tensors that were given one by one, or as one sequence."""
+    many = tensors[0] if len(tensors) == 1 and isinstance(tensors[0], (tuple, list)) else tensors
+    found = [taken(x) for x in many]
+    for x in found:
+        if not isinstance(x, Tensor):
+            raise TypeError(f"{what} takes tensors, not {type(x).__name__}")
+    return found
+
+
+@face(method=False)
+def broadcast_tensors(*tensors: Tensor) -> tuple[Tensor, ...]:
+    """The tensors expanded to the shape that they have together."""
+    many = listed(tensors, "broadcast_tensors")
+    shape = broadcast_shapes(*[tuple(x.shape) for x in many])
+    return tuple([expand(x, tuple(shape)) for x in many])
+
+
+def _at_least(tensors: tuple, ndim: int, shape_of: Callable[[tuple[int, ...]], tuple[int, ...]]) -> Any:
+    several = len(tensors) != 1 or isinstance(tensors[0], (tuple, list))
+    many = listed(tensors, f"atleast_{ndim}d")
+    found = [x if x.ndim >= ndim else _reshape(x, {"shape": shape_of(tuple(x.shape))}) for x in many]
+    return tuple(found) if several else found[0]
+
+
+@face(method=False)
+def atleast_1d(*tensors: Any) -> Any:
+    """A number as a tensor of one dimension; of several tensors each, as a tuple."""
+    return _at_least(tensors, 1, lambda shape: (1,))
+
+
+@face(method=False)
+def atleast_2d(*tensors: Any) -> Any:
+    """What has fewer than 2 dimensions with new ones in front; of several tensors each, as a tuple."""
+    return _at_least(tensors, 2, lambda shape: (1, *shape) if shape else (1, 1))
+
+
+@face(method=False)
+def atleast_3d(*tensors: Any) -> Any:
+    """What has fewer than 3 dimensions with new ones: those of a matrix behind, of a vector on both sides."""
+    return _at_least(tensors, 3, lambda shape: (*shape, 1) if len(shape) == 2 else (1, *shape, 1) if shape else (1, 1, 1))
 
 
 def expand_as(input: Tensor, other: Tensor) -> Tensor:

@@ -231,25 +231,25 @@ index_put = Op(
 )
 
 
-def _grid(index: np.ndarray, dim: int) -> tuple:
+def grid_of(index: np.ndarray, dim: int) -> tuple:
     """The index arrays that address `x[..., index[i, j, k], ...]` with `index` standing at `dim`."""
-    return tuple([index if d == dim else where for d, where in enumerate(_open_grid(index.shape))])
+    return tuple([index if d == dim else where for d, where in enumerate(open_grid(index.shape))])
 
 
 @functools.lru_cache(maxsize=64)
-def _open_grid(shape: tuple[int, ...]) -> tuple[np.ndarray, ...]:
+def open_grid(shape: tuple[int, ...]) -> tuple[np.ndarray, ...]:
     return tuple(np.ogrid[tuple([slice(n) for n in shape])]) if shape else ()
 
 
 def _gather(x: Any, index: Any, dim: int) -> Any:
-    return np.asarray(x)[_grid(np.asarray(index), dim)] if np.ndim(x) else np.array(x)[()]
+    return np.asarray(x)[grid_of(np.asarray(index), dim)] if np.ndim(x) else np.array(x)[()]
 
 
 def _scatter_add(x: Any, index: Any, src: Any, dim: int) -> Any:
     out = np.array(x)
     index = np.asarray(index)
     part = np.asarray(src)[tuple(slice(n) for n in index.shape)]
-    added_at(out, _grid(index, dim) if out.ndim else (), part)
+    added_at(out, grid_of(index, dim) if out.ndim else (), part)
     return out
 
 

@@ -215,11 +215,21 @@ pad = linear(
 )
 
 
+def _first(start: Any) -> int:
+    """An int, also of a 0-d integer tensor."""
+    name = getattr(getattr(start, "dtype", None), "name", "int")
+    if getattr(start, "ndim", 0) or "int" not in name:
+        raise RuntimeError("narrow: start must be an int, or a 0-d tensor of integers")
+    return operator.index(start)
+
+
 def _narrow_params(x: Any, dim: int, start: int, length: int) -> dict[str, Any]:
     d = axis(dim, x.ndim)
     if not x.ndim:
         raise RuntimeError("narrow: a 0-d tensor has no dimension to take a part of")
-    start, length = operator.index(start), operator.index(length)  # of a tensor, too
+    start, length = _first(start), operator.index(length)
+    if not -x.shape[d] <= start <= x.shape[d]:
+        raise IndexError(f"narrow: start={start} is out of range for dimension {d}, which has size {x.shape[d]}")
     begin = start + x.shape[d] if start < 0 else start
     if not 0 <= begin <= begin + length <= x.shape[d]:
         raise RuntimeError(f"narrow: start={start}, length={length} leave dimension {d}, which has size {x.shape[d]}")

@@ -232,12 +232,20 @@ def unchanged(guards: Sequence[Any]) -> bool:
     return True
 
 
+def _owner(array: Any) -> Any:
+    """Who has the memory of an array; NumPy holds it by way of others where it was seen in strides that were given."""
+    while (base := getattr(array, "base", None)) is not None:
+        array = base
+    return array
+
+
 def note_view(base: Any, out: Any, op: Op, params: dict[str, Any]) -> None:
     """Make `out` share the storage of `base`, if NumPy gave it the same memory."""
     value, source = out._value, base._value
     if not isinstance(value, ARRAYS) or value.base is None:
         return
-    if value is not source and value.base is not (source if source.base is None else source.base):
+    holder = source if source.base is None else source.base
+    if value is not source and value.base is not holder and _owner(value) is not _owner(source):
         return
     storage = out._storage = base._storage or own_memory(base)
     view = base._view

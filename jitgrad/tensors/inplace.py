@@ -17,8 +17,9 @@ from jitgrad import dtypes
 from jitgrad.devices.moving import moved_to
 from jitgrad.errors import LeakedTraceError, MutatedArgumentError
 from jitgrad.ops.choosing import alias, cast, clone, detach, where
-from jitgrad.ops.indexing import filled, getitem, index_put, put
+from jitgrad.ops.indexing import filled, getitem, index_add, index_put, put
 from jitgrad.ops.movement import expand, permute, reshape
+from jitgrad.ops.strided import put_strided, strided
 from jitgrad.ops.table import infer
 from jitgrad.record.apply import append, apply, current_trace, grad_mode, lift
 from jitgrad.record.index import Step
@@ -146,7 +147,7 @@ def assign(target: Any, steps: Sequence[Step], value: Any) -> None:
         was = grad_mode.get()
         try:
             grad_mode.set(True)
-            new = _with(target, steps, value)
+            new = with_part(target, steps, value)
         finally:
             grad_mode.set(was)
         overwrite(target, new, "setitem")
@@ -162,7 +163,7 @@ def assign(target: Any, steps: Sequence[Step], value: Any) -> None:
         was = grad_mode.get()
         try:
             grad_mode.set(False)
-            place[...] = _with(make(type(target), place, None), steps, value)._value
+            place[...] = with_part(make(type(target), place, None), steps, value)._value
         finally:
             grad_mode.set(was)
         return
@@ -180,11 +181,11 @@ def assign(target: Any, steps: Sequence[Step], value: Any) -> None:
         raise _misfit(value, shape) from None
 
 
-def _with(x: Any, steps: Sequence[Step], value: Any) -> Any:
-    """`x` with `value` at the place that the steps lead to, as a new tensor."""
+def with_part(x: Any, steps: Sequence[Step], value: Any, adds: bool = False) -> Any:
+    """`x` with `value` at the place that the steps lead to, or added to what is there, as a new tensor."""
     template, arrays = steps[0]
     if len(steps) > 1:
-        value = _with(apply(getitem, (x, *arrays), {"index": template}), steps[1:], value)
+        value = with_part(apply(getitem, (x, *arrays), {"index": template}), steps[1:], value, adds)
     else:
         shape = _getitem_shape(x, steps[0])
         given = tuple(value._held.shape)
@@ -198,7 +199,7 @@ def _with(x: Any, steps: Sequence[Step], value: Any) -> Any:
             except ValueError:
                 raise _misfit(value, list(shape)) from None
             value = apply(expand, (value,), {"shape": shape})
-    return apply(index_put, (x, value, *arrays), {"index": template})
+    return apply(index_add if adds and len(steps) == 1 else index_put, (x, value, *arrays), {"index": template})
 
 
 def _getitem_shape(x: Any, step: Step) -> tuple[int, ...]:
@@ -299,6 +300,8 @@ def _put(root: Any, chain: tuple, new: Any) -> Any:
         )
     if op is expand:
         raise RuntimeError("an expanded tensor cannot be changed in place: clone() it first")
+    if op is strided:
+        return put_strided(root, _put(apply(op, (root,), params), rest, new), **params)
     index = params.get("index") or (
         *(slice(None),) * params["dim"],
         slice(params["start"], params["start"] + params["length"]),

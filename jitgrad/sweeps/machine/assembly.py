@@ -14,6 +14,7 @@ from jitgrad.ops.choosing import alias
 from jitgrad.ops.indexing import getitem
 from jitgrad.ops.linalg import matmul
 from jitgrad.ops.movement import expand, flip, narrow, pad, permute, reshape
+from jitgrad.ops.strided import strided, unstrided
 from jitgrad.ops.table import Op
 from jitgrad.sweeps.code.compile import Kernel
 from jitgrad.sweeps.interpreted import interpreted, run_by, runner_of
@@ -307,7 +308,7 @@ Place = tuple[int, tuple[int, ...], np.dtype]
 """The first slot of a value, its shape and its dtype."""
 
 _SHAPED = frozenset((reshape, expand))
-_PICKING = frozenset((expand, permute, flip, narrow, pad))
+_PICKING = frozenset((expand, permute, flip, narrow, pad, strided, unstrided))
 _PADDING = ((0, 0, 0), (0, 0), (0,), ())
 
 
