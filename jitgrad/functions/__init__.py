@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from jitgrad.eager import operations as large  # noqa: F401  it says how hot rows run, which the methods take over
-from jitgrad.functions import converting, creation, data, numeric, numpy_names, shaping
+from jitgrad.functions import complexes, converting, creation, data, numeric, numpy_names, shaping
 from jitgrad.functions.bind import bound
 from jitgrad.functions.face import face, face_of
 from jitgrad.functions.homes import HOMES
@@ -265,12 +265,16 @@ def _polygamma_method(self: Tensor, n: int) -> Tensor:
     return FUNCTIONS["polygamma"](n, self)
 
 
-_ATTACHED |= converting.METHODS | {
-    "where": _where,
-    "polygamma": _polygamma_method,
-    "nonzero": numeric.nonzero,
-    "repeat": shaping.repeat,
-}
+_ATTACHED |= (
+    converting.METHODS
+    | complexes.ATTRIBUTES
+    | {
+        "where": _where,
+        "polygamma": _polygamma_method,
+        "nonzero": numeric.nonzero,
+        "repeat": shaping.repeat,
+    }
+)
 
 for _named in (_where, _polygamma_method):
     _named.__name__ = _named.__qualname__ = _named.__name__.removesuffix("_method").lstrip("_")

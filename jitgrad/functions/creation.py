@@ -76,9 +76,13 @@ def _number(what: str, name: str, value: Any) -> Any:
     elif isinstance(value, np.generic):
         value = value.item()
     refuse_masked(value)
-    if not isinstance(value, (bool, int, float)):
+    if not isinstance(value, (bool, int, float, complex) if name in _COMPLEX else (bool, int, float)):
         raise TypeError(f"{what}: {name} must be a number, not {type(value).__name__}")
     return value
+
+
+_COMPLEX = ("fill_value",)
+"""The arguments that may be complex."""
 
 
 def zeros(*sizes: Any, size: Any = None, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
@@ -228,7 +232,13 @@ def randn(
     requires_grad: bool = False,
 ) -> Tensor:
     """Random numbers from the standard normal distribution."""
-    wanted, shape = _floating("randn", dtype), _shape("randn", sizes, size)
+    shape = _shape("randn", sizes, size)
+    if dtype is not None and dtypes.to_numpy(dtype).kind == "c":  # of variance 1, half of it for either part
+        parts = randn(*shape, 2, generator=generator, dtype=dtypes.of(dtypes.real_of(dtypes.to_numpy(dtype))), device=device)
+        return _finish(
+            (parts._value.view(dtypes.to_numpy(dtype))[..., 0] * math.sqrt(0.5)).astype(dtypes.to_numpy(dtype)), requires_grad
+        )
+    wanted = _floating("randn", dtype)
     if (there := _gpu(device, generator)) is not None:
         return _finish(there.random("normal", shape, wanted), requires_grad)
     return _finish(np.asarray(_draw(generator).standard_normal(shape)).astype(wanted), requires_grad, device)

@@ -6,6 +6,7 @@ from types import ModuleType
 
 from jitgrad.functions import (
     comparing,
+    complexes,
     diagonals,
     elementwise,
     fourier,
@@ -38,7 +39,7 @@ from jitgrad.functions.nn import (
 
 HOMES: dict[str, tuple[ModuleType, ...]] = {
     "": (
-        *(numeric, shaping, indexing, comparing, elementwise, scans, statistics, joining, diagonals, scattering),
+        *(numeric, shaping, indexing, comparing, complexes, elementwise, scans, statistics, joining, diagonals, scattering),
         *(searching, products, parts, sampling),
     ),
     "linalg": (solving, factoring, norms),

@@ -52,7 +52,7 @@ def exact(number: Any) -> Any:
 
 def operand(data: Any) -> Tensor:
     """The first argument of a function that got no tensor, as one: a number in a dtype that is as exact as it."""
-    if isinstance(data, (bool, int, float)):
+    if isinstance(data, (bool, int, float, complex)):
         return made_here(as_tensor(data, dtype=dtypes.of(dtypes.of_number(data))))
     return as_tensor(data)
 
@@ -61,7 +61,7 @@ def times(other: Any, alpha: Any) -> Any:
     """`alpha * other` in the dtype of `other`, if that is a tensor, or in a larger one if `alpha` is a fraction."""
     if not isinstance(other, Tensor):
         return other * alpha
-    if not other.dtype.is_floating_point and isinstance(alpha, float):
+    if not other.dtype.has_gradient and isinstance(alpha, float):
         raise RuntimeError(
             f"alpha={alpha} would make {other.dtype.name} values fractions: convert with .float(), or pass an integer alpha"
         )

@@ -77,6 +77,7 @@ mean = reduction(
     result="floating",
     hot=True,
     oracle="np.mean(x, dim, keepdims=keepdim)",
+    on_complex="linear",
 )
 prod = reduction(
     lambda x, dim, keepdim: np.multiply.reduce(x, axis=dim, keepdims=keepdim, dtype=x.dtype),
@@ -88,6 +89,7 @@ prod = reduction(
     result="sum",
     hot=True,
     oracle="np.prod(x, dim, keepdims=keepdim)",
+    on_complex="linear",
 )
 amax = reduction(
     lambda x, dim, keepdim: np.maximum.reduce(x, axis=dim, keepdims=keepdim),
@@ -122,6 +124,7 @@ any = reduction(
     shape=lambda x, dim, keepdim: Spec(reduced_shape(x.shape, dim, keepdim), np.dtype(bool)),
     samples=lambda: SAMPLES,
     oracle="np.any(x, dim, keepdims=keepdim)",
+    on_complex="linear",
 )
 all = reduction(
     lambda x, dim, keepdim: np.logical_and.reduce(x, axis=dim, keepdims=keepdim),
@@ -132,6 +135,7 @@ all = reduction(
     shape=lambda x, dim, keepdim: Spec(reduced_shape(x.shape, dim, keepdim), np.dtype(bool)),
     samples=lambda: SAMPLES,
     oracle="np.all(x, dim, keepdims=keepdim)",
+    on_complex="linear",
 )
 
 
@@ -304,6 +308,7 @@ cumsum = reduction(
     shape=lambda x, dim: Spec(x.shape, x.dtype),
     hot=True,
     oracle="np.cumsum(x, dim)",
+    on_complex="linear",
 )
 
 register(globals())

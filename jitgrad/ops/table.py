@@ -16,6 +16,7 @@ tensors (second derivatives) and traced tensors (compiled gradients).
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -32,8 +33,13 @@ OUTPUT, REST, RESULTS = -1, -2, -3
 TABLE: dict[str, Op] = {}
 
 # What an operation is run on at once; asking these whether they record takes longer than looking here.
-_RAW = frozenset({np.ndarray, np.float16, np.float32, np.float64, np.bool_, np.int64, int, float, bool})
+_RAW = frozenset(
+    {np.ndarray, np.float16, np.float32, np.float64, np.complex64, np.complex128, np.bool_, np.int64, int, float, complex, bool}
+)
 _COMPUTED = frozenset({"elementwise", "reduction", "matmul", "linalg", "njit", "splitting"})  # kinds that round results
+_OF_NUMBERS = frozenset(
+    {"elementwise", "reduction", "matmul", "linalg", "sorting", "splitting"}
+)  # which say what numbers they take
 _IN_ORDER = frozenset({"call", "custom", "item", "linalg", "loop", "matmul", "njit", "sorting", "splitting", "switch"})
 
 
@@ -56,7 +62,7 @@ NOT_DIFFERENTIABLE = None
 class Rule:
     """A derivative rule with its needs read from its signature: cotangents, values to keep, then static facts."""
 
-    __slots__ = ("cotangents", "function", "statics", "values")
+    __slots__ = ("cotangents", "function", "of_tangents", "statics", "values")
 
     def __init__(self, function: Callable, inputs: tuple[str, ...], outputs: tuple[str, ...], given: bool) -> None:
         code = function.__code__
@@ -67,9 +73,24 @@ class Rule:
         arriving = {f"g_{name}": k for k, name in enumerate(outputs)} if len(outputs) > 1 else {"g": None}
         self.cotangents = tuple(arriving[n] for n in names if n in arriving)
         names = names[len(self.cotangents) if len(outputs) > 1 else given :]
-        self.function = function
+        self.function = self.of_tangents = function
         self.values = tuple(slots[n] for n in names if n in slots)
         self.statics = tuple(n for n in names if n not in slots)
+
+    def conjugated(self, partial: bool) -> Rule:
+        """The rule for complex numbers of one that is a partial derivative, or multiplies by such: a cotangent is multiplied by
+        the conjugate, a tangent (`of_tangents`) by the partial derivative itself."""
+        rule, function = copy.copy(self), self.function
+        conj = TABLE["conj"]
+
+        def conjugate(x: Any) -> Any:
+            return conj(x) if hasattr(x, "dtype") else x.conjugate()
+
+        if partial:
+            rule.function = lambda *arguments: conjugate(function(*arguments))
+        else:
+            rule.function = lambda g, *arguments: conjugate(function(conjugate(g), *arguments))
+        return rule
 
     def __call__(self, g: Any, arguments: Sequence[Any]) -> Any:
         """What becomes of the cotangent of the result, or of those of several, by their places."""
@@ -126,6 +147,8 @@ class Op:
         d: tuple[Callable | Hole | None, ...] | None = None,
         vjp: tuple[Callable | Hole | None, ...] | None = None,
         linear: bool = False,
+        on_complex: str = "",
+        complex_rules: tuple[Callable | None, ...] = (),
         result: str = "same",
         prepare: Callable | None = None,
         shape: Callable | None = None,
@@ -220,6 +243,11 @@ class Op:
         self.parts = parts
         self.linear = linear
         self.rules = self._rules(d, vjp)
+        # What it is of complex numbers: "" where it takes none; "linear" where its rules hold for them, of tangents, too;
+        # "holomorphic" where they hold for tangents, and for cotangents by conjugates (see `Rule.conjugated`); "adjoint" where
+        # they hold for cotangents alone, which is what `complex_rules` do, unless it is holomorphic.
+        self.on_complex = on_complex or ("adjoint" if complex_rules else "" if kind in _OF_NUMBERS else "linear")
+        self.complex_rules = self._rules(d and complex_rules, complex_rules) if complex_rules else self.rules
         asked = [rule.cotangents for rule in self.rules if isinstance(rule, Rule)] if self.several else []
         self.passes = frozenset().union(*asked) if asked else None  # the results that pass cotangents on, if not all
         rules = any(rule is not None for rule in self.rules)
@@ -230,6 +258,7 @@ class Op:
         self.batch = batch
         self.differentiable = rules or self.composite or pullback is not None  # whether any input passes a cotangent on
         self.known_needs: dict[tuple[bool, ...], Needs] = {}
+        self.complex_needs: dict[tuple[bool, ...], Needs] = {}
 
     def _rules(self, d: Any, vjp: Any) -> tuple[Rule | Hole | None, ...]:
         given = d or vjp or (None,) * len(self.inputs)
@@ -268,10 +297,25 @@ class Op:
             found = self.known_needs[mask] = self._make_needs(mask)
         return found
 
-    def _make_needs(self, mask: tuple[bool, ...]) -> Needs:
+    def needs_of(self, mask: tuple[bool, ...], dtype: np.dtype, inputs: Sequence[Any]) -> Needs:
+        """`needs` for rows with such a result and inputs, of complex numbers if there are any."""
+        if self.on_complex == "linear" or not (dtype.kind == "c" or any(x.dtype.kind == "c" for x in inputs)):
+            return self.needs(mask)
+        found = self.complex_needs.get(mask)
+        if found is None:
+            if len(self.complex_needs) >= MOST_NEEDS:
+                self.complex_needs.clear()
+            rules: Any = self.complex_rules
+            if self.on_complex == "holomorphic":
+                rules = tuple([r.conjugated(self.partials) if isinstance(r, Rule) else r for r in rules])
+            found = self.complex_needs[mask] = self._make_needs(mask, rules)
+        return found
+
+    def _make_needs(self, mask: tuple[bool, ...], rules: tuple[Rule | Hole | None, ...] | None = None) -> Needs:
         if self.composite or self.pullback is not None:
             return Needs(tuple(range(len(mask))), ())
-        rules = self.rules * len(mask) if self.variadic else self.rules
+        rules = self.rules if rules is None else rules
+        rules = rules * len(mask) if self.variadic else rules
         wanted = []
         for i, (rule, needed) in enumerate(zip(rules, mask)):
             if isinstance(rule, Hole) and needed:
@@ -285,7 +329,7 @@ class Op:
         return Needs(slots, calls, self.accumulate is None and not derived and not self.several, quick)
 
 
-def unary(formula: str, run: Callable, *, d: Any = None, vjp: Any = None, domain: Any = (-3.0, 3.0), **more: Any) -> Op:
+def unary(formula: str | None, run: Callable, *, d: Any = None, vjp: Any = None, domain: Any = (-3.0, 3.0), **more: Any) -> Op:
     """An elementwise op of one input `x` with result `y`; `d` is dy/dx."""
     return Op(
         run,
