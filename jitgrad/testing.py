@@ -31,8 +31,8 @@ def gradcheck(
     """Compare the gradients of `function` with central differences in float64; True, or an AssertionError saying where.
 
     `inputs` is a tensor, array or number, or a sequence of them. Each floating one is differentiated and must be
-    float64, or complex128, which is differentiated in its real and imaginary parts, as complex results are; the others are handed on. `function` returns a tensor or several. Every element of the Jacobian is
-    compared, or only `projections` random combinations of its rows and columns, which is enough to notice an error and
+    float64, or complex128, which is taken for its real and imaginary parts, as complex results are; the others are
+    handed on. `function` returns a tensor or several. Every element of the Jacobian is compared, or only `projections` random combinations of its rows and columns, which is enough to notice an error and
     takes two calls each. Also checked: inputs are not written to, gradients have their shape and dtype, and a second
     sweep gives the same bits.
 

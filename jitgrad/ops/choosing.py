@@ -118,8 +118,9 @@ abs = unary(
 sign = unary("sign(x)", np.sign, vjp=lambda g: zeros_like(g), exact=True, hot=True, also="i", bools="beside")
 
 sgn = unary(
-    None,
-    np.sign,
+    "sign(x)",
+    lambda x: np.sign(x),  # the ufunc itself stands for the row `sign`
+    also="i",
     vjp=lambda g: zeros_like(g),
     complex_rules=(lambda g, x, y: _turned(g, x, y),),
     exact=True,
@@ -159,6 +160,7 @@ imaginary = unary(
     _imaginary,
     vjp=lambda g: imag_part(g),
     complex_rules=(lambda g: imag_part(g),),
+    real=False,
     exact=True,
     internal=True,
     oracle="x * 1j",

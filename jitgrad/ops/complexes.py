@@ -36,6 +36,7 @@ complex_ = binary(
     None,
     _complex,
     vjp=(lambda g: real_part(g), lambda g: imag_part(g)),
+    real=False,
     on_complex="adjoint",
     exact=True,
     internal=True,
@@ -47,7 +48,8 @@ view_as_real = linear(
     view=True,
     internal=True,
     shape=lambda x: Spec((*x.shape, 2), real_of(x.dtype)),
-    samples=lambda: [],
+    samples=list,
+    real=False,
 )
 view_as_complex = linear(
     lambda x: (x if x.strides[-1] == x.itemsize else np.ascontiguousarray(x)).view(complex_of(x.dtype))[..., 0],
@@ -55,10 +57,11 @@ view_as_complex = linear(
     view=True,
     internal=True,
     shape=lambda x: Spec(x.shape[:-1], complex_of(x.dtype)),
-    samples=lambda: [],
+    samples=list,
+    real=False,
 )
 angle = unary(
-    None,
+    f"select(x != x, x, select(x < 0, {math.pi}, 0))",
     _angle,
     result="float",
     vjp=lambda g: zeros_like(g),

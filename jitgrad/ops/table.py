@@ -147,6 +147,7 @@ class Op:
         d: tuple[Callable | Hole | None, ...] | None = None,
         vjp: tuple[Callable | Hole | None, ...] | None = None,
         linear: bool = False,
+        real: bool = True,
         on_complex: str = "",
         complex_rules: tuple[Callable | None, ...] = (),
         result: str = "same",
@@ -243,6 +244,7 @@ class Op:
         self.parts = parts
         self.linear = linear
         self.rules = self._rules(d, vjp)
+        self.real = real  # whether it takes and gives real numbers
         # What it is of complex numbers: "" where it takes none; "linear" where its rules hold for them, of tangents, too;
         # "holomorphic" where they hold for tangents, and for cotangents by conjugates (see `Rule.conjugated`); "adjoint" where
         # they hold for cotangents alone, which is what `complex_rules` do, unless it is holomorphic.
