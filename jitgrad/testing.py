@@ -32,9 +32,9 @@ def gradcheck(
 
     `inputs` is a tensor, array or number, or a sequence of them. Each floating one is differentiated and must be
     float64, or complex128, which is taken for its real and imaginary parts, as complex results are; the others are
-    handed on. `function` returns a tensor or several. Every element of the Jacobian is compared, or only `projections` random combinations of its rows and columns, which is enough to notice an error and
-    takes two calls each. Also checked: inputs are not written to, gradients have their shape and dtype, and a second
-    sweep gives the same bits.
+    handed on. `function` returns a tensor or several. Every element of the Jacobian is compared, or only `projections`
+    random combinations of its rows and columns, which is enough to notice an error and takes two calls each. Also
+    checked: inputs are not written to, gradients have their shape and dtype, and a second sweep gives the same bits.
 
     Raises `TypeError` for an input that is not float64, or if there is nothing to differentiate.
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from jitgrad.eager import operations as large  # noqa: F401  it says how hot rows run, which the methods take over
-from jitgrad.functions import complexes, converting, creation, data, numeric, numpy_names, shaping
+from jitgrad.functions import complexes, converting, creation, data, numeric, numpy_complex, numpy_names, shaping
 from jitgrad.functions.bind import bound
 from jitgrad.functions.face import face, face_of
 from jitgrad.functions.homes import HOMES
@@ -119,7 +119,7 @@ for _home, _modules in HOMES.items():
     for _module in _modules:
         for _name, _function in _own(_module).items():
             _offer_written(_home, _name, _function)
-NUMPY |= numpy_names.NUMPY
+NUMPY |= numpy_names.NUMPY | numpy_complex.NUMPY
 
 _METHODS |= {name: function for name, function in FUNCTIONS.items() if name not in WRITTEN and face_of(function).method}
 for _name, _function in _METHODS.items():
