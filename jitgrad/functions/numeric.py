@@ -361,7 +361,7 @@ def _to_decimals(input: Tensor, decimals: int) -> Tensor:
 def logsumexp(input: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
     """log(sum(exp(x))) over `dim`, without overflow. Integers are computed in the default float dtype."""
     input = input if isinstance(input, Tensor) else operand(input)
-    if not input.dtype.is_floating_point:
+    if not input.dtype.has_gradient:
         input = apply(choosing.cast, (input,), {"dtype": dtypes.default()})
     return _logsumexp(input, dim, keepdim)
 

@@ -15,7 +15,7 @@ from jitgrad.dtypes import complex_of, real_of
 from jitgrad.ops.shapes import Spec
 from jitgrad.ops.table import linear, register
 
-OPPOSITE = {"backward": "forward", "forward": "backward", "ortho": "ortho"}
+OPPOSITE: dict[Any, Any] = {"backward": "forward", "forward": "backward", "ortho": "ortho"}
 """The other direction divided."""
 
 
@@ -36,11 +36,11 @@ def _numpy(x: Any) -> np.dtype:
     return getattr(x, "_held", x).dtype
 
 
-def _c2c(x: Any, dim: tuple[int, ...], norm: str, inverse: bool) -> Any:
+def _c2c(x: Any, dim: tuple[int, ...], norm: Any, inverse: bool) -> Any:
     return (np.fft.ifftn if inverse else np.fft.fftn)(x, axes=dim, norm=norm)
 
 
-def _c2r(x: Any, dim: tuple[int, ...], norm: str, size: int) -> Any:
+def _c2r(x: Any, dim: tuple[int, ...], norm: Any, size: int) -> Any:
     return np.fft.irfftn(x, [*[x.shape[d] for d in dim[:-1]], size], dim, norm)
 
 

@@ -50,6 +50,7 @@ class Op:
         real: bool = True,
         on_complex: str = "",
         complex_rules: tuple[Callable | None, ...] = (),
+        of_complex: Callable | None = None,
         result: str = "same",
         prepare: Callable | None = None,
         shape: Callable | None = None,
@@ -149,6 +150,7 @@ class Op:
         # "holomorphic" where they hold for tangents, and for cotangents by conjugates (see `Rule.conjugated`); "adjoint" where
         # they hold for cotangents alone, which is what `complex_rules` do, unless it is holomorphic.
         self.on_complex = on_complex or ("adjoint" if complex_rules else "" if kind in _OF_NUMBERS else "linear")
+        self.of_complex = of_complex  # what it is of them in other rows, where it takes none itself
         self.complex_rules = self._rules(d and complex_rules, complex_rules) if complex_rules else self.rules
         asked = [rule.cotangents for rule in self.rules if isinstance(rule, Rule)] if self.several else []
         self.passes = frozenset().union(*asked) if asked else None  # the results that pass cotangents on, if not all
@@ -247,7 +249,7 @@ def unary(formula: str | None, run: Callable, *, d: Any = None, vjp: Any = None,
     )
 
 
-def binary(formula: str, run: Callable, *, d: Any = None, vjp: Any = None, domain: Any = None, **more: Any) -> Op:
+def binary(formula: str | None, run: Callable, *, d: Any = None, vjp: Any = None, domain: Any = None, **more: Any) -> Op:
     """An elementwise op of `x` and `y` with result `z`; `d` is the pair (dz/dx, dz/dy)."""
     return Op(
         run,

@@ -62,10 +62,16 @@ def same_dtype(op: Op, operands: Sequence[Any], *, numbers: bool = False) -> tup
     return converted if half is None or common == SINGLE else widened(converted), half
 
 
-def refuse_complex(op: Op, operands: Sequence[Any]) -> None:
-    """`NotImplementedError` where an operand is complex, for an op that takes none."""
-    if any(getattr(getattr(x, "_held", x), "dtype", _BOOL).kind == "c" for x in operands):
+def complex_among(operands: Sequence[Any]) -> bool:
+    """Whether an operand is complex."""
+    return any(getattr(getattr(x, "_held", x), "dtype", _BOOL).kind == "c" for x in operands)
+
+
+def of_complex(op: Op, operands: Sequence[Any], params: dict[str, Any]) -> Any:
+    """What an op that takes no complex operands is of them, in other rows; `NotImplementedError` if it is nothing."""
+    if op.of_complex is None:
         raise _no_complex(op)
+    return op.of_complex(*operands, **params)
 
 
 def _no_complex(op: Op) -> NotImplementedError:

@@ -55,6 +55,12 @@ NAMES = (
     "view_as_real",
 )
 UNARY = {name: (lambda x, name=name: getattr(jg, name)(x)) for name in NAMES} | {
+    "norm": lambda x: x.norm(),
+    "norm 3": lambda x: x.reshape(2, 2).norm(3, 1),
+    "norm inf": lambda x: x.norm(float("inf")),
+    "var": lambda x: x.var(),
+    "std": lambda x: x.reshape(2, 2).std(1, keepdim=True),
+    "logsumexp": lambda x: x.reshape(2, 2).logsumexp(1),
     "cumsum": lambda x: x.cumsum(0),
     "power 2": lambda x: x**2,
     "power 2.5": lambda x: x**2.5,
