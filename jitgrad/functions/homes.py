@@ -21,6 +21,7 @@ from jitgrad.functions import (
     searching,
     shaping,
     special,
+    spectra,
     statistics,
 )
 from jitgrad.functions.linear_algebra import factoring, norms, solving
@@ -40,7 +41,7 @@ from jitgrad.functions.nn import (
 HOMES: dict[str, tuple[ModuleType, ...]] = {
     "": (
         *(numeric, shaping, indexing, comparing, complexes, elementwise, scans, statistics, joining, diagonals, scattering),
-        *(searching, products, parts, sampling),
+        *(searching, products, parts, sampling, spectra),
     ),
     "linalg": (solving, factoring, norms),
     "special": (special,),

@@ -61,7 +61,7 @@ view_as_complex = linear(
     real=False,
 )
 angle = unary(
-    f"select(x != x, x, select(x < 0, {math.pi}, 0))",
+    f"select(x < 0, select(x != x, x, {math.pi}), select(x != x, x, 0))",
     _angle,
     result="float",
     vjp=lambda g: zeros_like(g),

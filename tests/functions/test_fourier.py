@@ -154,3 +154,67 @@ def test_errors(name):
     kind, call = ERRORS[name]
     with pytest.raises(kind):
         call(jg.ones(2, 3))
+
+
+def test_windows():
+    for n in (0, 1, 2, 5, 6):
+        for name, values in {
+            "hann_window": np.hanning,
+            "hamming_window": np.hamming,
+            "blackman_window": np.blackman,
+            "bartlett_window": np.bartlett,
+            "kaiser_window": lambda n: np.kaiser(n, 12.0),
+        }.items():
+            window = getattr(jg, name)
+            np.testing.assert_allclose(window(n, False, dtype=jg.float64).numpy(), values(n), atol=1e-15)
+            np.testing.assert_allclose(window(n, dtype=jg.float64).numpy(), values(n + 1)[:n] if n > 1 else values(n), atol=1e-15)
+    assert jg.hann_window(4).dtype == jg.float32
+    for wrong in (lambda: jg.hann_window(-1), lambda: jg.kaiser_window(3, dtype=jg.int64)):
+        with pytest.raises(RuntimeError):
+            wrong()
+
+
+def spectrum(x, n, hop, window, mode):
+    padded = np.pad(x, n // 2, mode=mode)
+    return np.stack([np.fft.rfft(padded[k : k + n] * window) for k in range(0, len(padded) - n + 1, hop)], -1)
+
+
+@pytest.mark.parametrize("mode", ["reflect", "constant", "replicate", "circular"])
+def test_spectra_of_parts(mode):
+    x, window = RNG.standard_normal(20), np.hanning(6) + 0.1
+    numpys = {"replicate": "edge", "circular": "wrap"}.get(mode, mode)
+    got = jg.stft(jg.tensor(x), 6, 2, window=jg.tensor(window), pad_mode=mode, return_complex=True)
+    np.testing.assert_allclose(got.numpy(), spectrum(x, 6, 2, window, numpys), atol=1e-12)
+    np.testing.assert_allclose(jg.istft(got, 6, 2, window=jg.tensor(window), length=20).numpy(), x, atol=1e-12)
+    many = jg.stft(jg.tensor(np.stack([x, -x])), 6, 2, 4, jg.tensor(window[:4]), pad_mode=mode, return_complex=False)
+    assert many.shape == (2, 4, 11, 2)
+    np.testing.assert_allclose(jg.istft(jg.view_as_complex(many), 6, 2, 4, jg.tensor(window[:4])).numpy()[1], -x, atol=1e-12)
+    two = jg.stft(jg.tensor(x * 1j), 6, 2, pad_mode=mode, normalized=True)
+    back = jg.istft(two, 6, 2, normalized=True, return_complex=True)
+    np.testing.assert_allclose(back.numpy(), x * 1j, atol=1e-12)
+
+
+def test_derivatives_of_spectra():
+    x, window = RNG.standard_normal((2, 9)), np.hanning(4) + 0.5
+
+    def there(x, w):
+        return jg.stft(x, 4, 2, window=w, return_complex=True)
+
+    def back(z, w):
+        return jg.istft(z * z, 4, 2, window=w)
+
+    assert gradcheck(there, (x, window))
+    assert gradgradcheck(there, (x, window))
+    z = there(jg.tensor(x), jg.tensor(window)).numpy()
+    assert gradcheck(back, (z, window))
+    for f, args in ((there, (x, window)), (back, (z, window))):
+        want = f(*map(jg.tensor, args)).numpy()
+        for way in ("jit", "interpreted"):
+            with jg.sweep(way):
+                np.testing.assert_allclose(jg.jit(f)(*map(jg.tensor, args)).numpy(), want, atol=1e-12)
+    with pytest.raises(RuntimeError):
+        jg.stft(jg.tensor(x), 4)
+    with pytest.raises(RuntimeError):
+        jg.istft(jg.zeros(3, 4, dtype=jg.complex64), 9)
+    with pytest.raises(RuntimeError):
+        jg.istft(jg.zeros(3, 4, dtype=jg.complex64), 4, 4, window=jg.zeros(4))
