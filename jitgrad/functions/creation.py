@@ -76,13 +76,13 @@ def _number(what: str, name: str, value: Any) -> Any:
     elif isinstance(value, np.generic):
         value = value.item()
     refuse_masked(value)
-    if not isinstance(value, (bool, int, float, complex) if name in _COMPLEX else (bool, int, float)):
+    if not isinstance(value, (bool, int, float, complex) if what in _COMPLEX else (bool, int, float)):
         raise TypeError(f"{what}: {name} must be a number, not {type(value).__name__}")
     return value
 
 
-_COMPLEX = ("fill_value",)
-"""The arguments that may be complex."""
+_COMPLEX = ("full", "linspace")
+"""Functions of numbers that may be complex."""
 
 
 def zeros(*sizes: Any, size: Any = None, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
@@ -147,7 +147,10 @@ def linspace(start: Any, end: Any, steps: int, *, dtype: Any = None, device: Any
     _possible("linspace", count)
     if count < 0:
         raise RuntimeError(f"linspace: the number of steps cannot be negative, and it is {count}")
-    return _finish(np.linspace(low, high, count).astype(_dtype(dtype)), requires_grad, device)
+    wanted = (
+        dtypes.default_complex() if dtype is None and (isinstance(low, complex) or isinstance(high, complex)) else _dtype(dtype)
+    )
+    return _finish(np.linspace(low, high, count).astype(wanted), requires_grad, device)
 
 
 def eye(n: int, m: int | None = None, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
@@ -199,6 +202,19 @@ def _floating(what: str, dtype: Any) -> np.dtype:
     return wanted
 
 
+def _is_complex(dtype: Any) -> bool:
+    return dtype is not None and dtypes.to_numpy(dtype).kind == "c"
+
+
+def _of_parts(
+    draw: Callable, shape: tuple[int, ...], generator: Any, dtype: Any, device: Any, requires_grad: bool, factor: float = 1.0
+) -> Tensor:
+    """Random complex numbers, of which both parts are drawn alike."""
+    wanted = dtypes.to_numpy(dtype)
+    parts = draw((*shape, 2), generator=generator, dtype=dtypes.of(dtypes.real_of(wanted)))
+    return _finish((parts._value * parts._value.dtype.type(factor)).view(wanted)[..., 0], requires_grad, device)
+
+
 @_drawing
 def rand(
     *sizes: Any,
@@ -209,7 +225,10 @@ def rand(
     requires_grad: bool = False,
 ) -> Tensor:
     """Random numbers, uniform in [0, 1)."""
-    wanted, shape = _floating("rand", dtype), _shape("rand", sizes, size)
+    shape = _shape("rand", sizes, size)
+    if _is_complex(dtype):
+        return _of_parts(rand, shape, generator, dtype, device, requires_grad)
+    wanted = _floating("rand", dtype)
     if (there := _gpu(device, generator)) is not None:
         return _finish(there.random("uniform", shape, wanted), requires_grad)
     # What would be rounded up to 1 in a shorter dtype is drawn in steps of that dtype.
@@ -233,11 +252,8 @@ def randn(
 ) -> Tensor:
     """Random numbers from the standard normal distribution."""
     shape = _shape("randn", sizes, size)
-    if dtype is not None and dtypes.to_numpy(dtype).kind == "c":  # of variance 1, half of it for either part
-        parts = randn(*shape, 2, generator=generator, dtype=dtypes.of(dtypes.real_of(dtypes.to_numpy(dtype))), device=device)
-        return _finish(
-            (parts._value.view(dtypes.to_numpy(dtype))[..., 0] * math.sqrt(0.5)).astype(dtypes.to_numpy(dtype)), requires_grad
-        )
+    if _is_complex(dtype):  # of variance 1, half of it for either part
+        return _of_parts(randn, shape, generator, dtype, device, requires_grad, math.sqrt(0.5))
     wanted = _floating("randn", dtype)
     if (there := _gpu(device, generator)) is not None:
         return _finish(there.random("normal", shape, wanted), requires_grad)

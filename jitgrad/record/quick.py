@@ -28,8 +28,8 @@ from jitgrad.record.trace import lifting
 from jitgrad.tape.handle import Handle, keep_arrays, make, make_recorded, note_view, row_of
 from jitgrad.tape.row import NOTHING, Row
 
-_ANY: frozenset[Any] = FLOATS | {d.numpy for d in ALL.values()}
-_REAL = frozenset(dtype for dtype in _ANY if dtype.kind != "c")
+_ANY: frozenset[Any] = frozenset(d.numpy for d in ALL.values())
+_REAL: frozenset[Any] = frozenset(dtype for dtype in _ANY if dtype.kind != "c")
 SCALARS = {kind: np.dtype(kind) for kind in (np.float32, np.float64)}
 
 recording = grad_mode.get

@@ -222,6 +222,8 @@ def test_dtypes():
     assert jg.tensor([1 + 2j, 0]).to(jg.bool).tolist() == [True, False]
     assert jg.tensor([1 + 2j]).to(jg.int64).tolist() == [1]
     assert jg.full((2,), 1j).tolist() == [1j, 1j]
+    assert jg.linspace(0, 2j, 3).tolist() == [0, 1j, 2j]
+    assert jg.rand(100, dtype=c64).imag.max().item() > 0.5
     assert jg.zeros_like(one).dtype == c64
     assert jg.randn(3, dtype=c64).dtype == c64
     assert jg.tensor(1 + 2j).item() == complex(jg.tensor(1 + 2j)) == 1 + 2j
@@ -273,6 +275,7 @@ ERRORS = {
     "&": (NotImplementedError, lambda z: z & z),
     "float": (RuntimeError, lambda z: float(z[0])),
     "backward": (RuntimeError, lambda z: (z.clone().requires_grad_() * 2).sum().backward()),
+    "grad": (RuntimeError, lambda z: jg.grad(lambda z: (z * z).sum())(z)),
     "cotangent": (RuntimeError, lambda z: (z.clone().requires_grad_() * 2).backward(z.real)),
     "into real": (RuntimeError, lambda z: z.real.clone().add_(z)),
     "written": (RuntimeError, lambda z: z.real.clone().__setitem__(0, 1j)),
