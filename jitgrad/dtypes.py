@@ -3,7 +3,7 @@
 A `DType` is what `tensor.dtype` shows (`jitgrad.float32`); inside the library NumPy's own dtypes are used, and
 the two are the same thing under two names: `DType.numpy` and `of(numpy_dtype)`.
 
-Promotion is PyTorch's: a category (bool < integer < floating) decides first, and inside one category a tensor
+Promotion is PyTorch's: a category (bool < integer < floating < complex) decides first, and inside one category a tensor
 with dimensions outranks a 0-d tensor, which outranks a Python number.
 """
 
@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-BOOL, INTEGER, FLOATING = 0, 1, 2
+BOOL, INTEGER, FLOATING, COMPLEX = 0, 1, 2, 3
 
 
 class DType:
@@ -47,8 +47,8 @@ class DType:
         self.itemsize = numpy.itemsize
         self.is_floating_point = category == FLOATING
         self.has_gradient = category >= FLOATING
-        self.is_complex = False
-        self.is_signed = category == FLOATING or numpy.kind == "i"
+        self.is_complex = category == COMPLEX
+        self.is_signed = category >= FLOATING or numpy.kind == "i"
         self.short = short  # on printed tapes
         self.machine = machine  # in machine code, which computes with it; "" where NumPy does
         self.c = c  # in C functions; "" where these do not take it
@@ -58,6 +58,14 @@ class DType:
     def dtype(self) -> np.dtype:
         """The NumPy dtype, which NumPy looks for here: `np.zeros(3, dtype=tensor.dtype)`."""
         return self.numpy
+
+    def to_real(self) -> DType:
+        """The dtype of the parts of numbers of this dtype: `complex64` has parts in `float32`."""
+        return of(real_of(self.numpy))
+
+    def to_complex(self) -> DType:
+        """The complex dtype with parts of this dtype."""
+        return of(complex_of(self.numpy))
 
     def __repr__(self) -> str:
         return f"jitgrad.{self.name}"
@@ -86,6 +94,8 @@ _TABLE: tuple[Any, ...] = (
     ("float32", np.float32, FLOATING, "f32", "f32", "float", ("float",)),
     ("float64", np.float64, FLOATING, "f64", "f64", "double", ("double",)),
     ("bfloat16", _bfloat16(), FLOATING, "bf16", "", "", ()),
+    ("complex64", np.complex64, COMPLEX, "c64", "", "", ("cfloat",)),
+    ("complex128", np.complex128, COMPLEX, "c128", "", "", ("cdouble",)),
 )
 """All that is known of each dtype; one whose package is not installed has nothing by NumPy, and is left out."""
 
@@ -98,7 +108,7 @@ EXPORTED = tuple(d.name for d in ALL.values() if d.c)
 
 _BY_NUMPY = {d.numpy: d for d in ALL.values()}
 _ALIASES = {alias: d.name for d in ALL.values() for alias in d.aliases}
-_PYTHON = {bool: "bool", int: "int64", float: "float64"}
+_PYTHON = {bool: "bool", int: "int64", float: "float64", complex: "complex128"}
 
 settings = {"default dtype": ALL["float32"]}
 
@@ -131,7 +141,7 @@ def is_known(numpy_dtype: np.dtype) -> bool:
 
 
 def to_numpy(dtype: Any) -> np.dtype:
-    """The NumPy dtype that `dtype` means: a `DType`, a NumPy dtype or scalar type, or Python's bool, int, float."""
+    """The NumPy dtype that `dtype` means: a `DType`, a NumPy dtype or scalar type, or Python's bool, int, float, complex."""
     if isinstance(dtype, DType):
         return dtype.numpy
     try:
@@ -143,6 +153,22 @@ def to_numpy(dtype: Any) -> np.dtype:
 def default() -> np.dtype:
     """The dtype of floating results that come from integers and of new tensors of Python floats."""
     return settings["default dtype"].numpy
+
+
+def default_complex() -> np.dtype:
+    """The dtype of new tensors of Python's complex numbers: its parts are as exact as new tensors of floats, but not halves."""
+    return complex_of(default())
+
+
+def complex_of(dtype: np.dtype) -> np.dtype:
+    """The complex dtype whose parts are as exact as numbers of a dtype; of half precision, complex64."""
+    wide = dtype.itemsize >= 8 and dtype.kind != "c"
+    return dtype if dtype.kind == "c" else ALL["complex128" if wide else "complex64"].numpy
+
+
+def real_of(dtype: np.dtype) -> np.dtype:
+    """The dtype of the parts of numbers of a dtype, which real ones are themselves."""
+    return ALL["float32" if dtype.itemsize == 8 else "float64"].numpy if dtype.kind == "c" else dtype
 
 
 def get_default_dtype() -> DType:
@@ -162,8 +188,13 @@ def is_floating(dtype: np.dtype) -> bool:
     return _BY_NUMPY[dtype].category == FLOATING
 
 
+def is_complex(dtype: np.dtype) -> bool:
+    """Whether a NumPy dtype is complex."""
+    return dtype.kind == "c"
+
+
 def has_gradient(dtype: np.dtype) -> bool:
-    """Whether values of a NumPy dtype can have a cotangent."""
+    """Whether values of a NumPy dtype can have a cotangent: those that are no whole numbers, floating or complex."""
     return _BY_NUMPY[dtype].has_gradient
 
 
@@ -172,6 +203,9 @@ def promote(a: np.dtype, b: np.dtype) -> np.dtype:
     if a == b:
         return a
     first, second = sorted((of(a), of(b)), key=lambda d: d.category)
+    if second.category == COMPLEX:
+        parts = promote(real_of(first.numpy), real_of(second.numpy)) if first.category >= FLOATING else second.numpy
+        return complex_of(parts)
     if first.category != second.category:
         return second.numpy
     if first.category == FLOATING:
@@ -182,10 +216,12 @@ def promote(a: np.dtype, b: np.dtype) -> np.dtype:
 
 
 def weak(kind: type) -> np.dtype:
-    """The dtype that a number of some type, by Python or NumPy, adds to the promotion of tensors: bool, int64 or the default
-    float."""
+    """The dtype that a number of some type, by Python or NumPy, adds to the promotion of tensors: bool, int64, the default
+    float, or the complex dtype with such parts."""
     if kind is float:
         return default()
+    if issubclass(kind, (complex, np.complexfloating)):
+        return default_complex()
     if issubclass(kind, (bool, np.bool_)):
         return ALL["bool"].numpy
     return ALL["int64"].numpy if issubclass(kind, (int, np.integer)) else default()
@@ -198,18 +234,24 @@ def of_number(number: Any) -> np.dtype:
     return ALL[_PYTHON[next(kind for kind in _PYTHON if isinstance(number, kind))]].numpy
 
 
-def of_python(number: bool | int | float) -> np.dtype:
-    """The dtype of a new tensor of a Python number: bool, int64 or the default float."""
+def of_python(number: bool | int | float | complex) -> np.dtype:
+    """The dtype of a new tensor of a Python number: bool, int64, the default float or the complex dtype with such parts."""
     return weak(type(number))
 
 
 def of_kind(kind: type) -> np.dtype:
-    """The dtype of new tensors of Python's `bool`, `int` or `float`."""
-    return default() if kind is float else ALL[_PYTHON[kind]].numpy
+    """The dtype of new tensors of Python's `bool`, `int`, `float` or `complex`."""
+    return default() if kind is float else default_complex() if kind is complex else ALL[_PYTHON[kind]].numpy
 
 
 def cast_numbers(array: np.ndarray, wanted: np.dtype) -> np.ndarray:
-    """Python's numbers in the dtype asked for; `RuntimeError` for those that an integer dtype cannot hold."""
+    """Python's numbers in the dtype asked for; `RuntimeError` for those that it cannot hold."""
+    if array.dtype.kind == "c" and wanted.kind not in "cb":
+        if np.any(array.imag):
+            raise RuntimeError(
+                f"complex numbers do not fit into {of(wanted).name}: take their real part, abs() or view_as_real()"
+            )
+        array = array.real
     if wanted.kind in "iu" and array.dtype.kind != "b":
         limits = np.iinfo(wanted)
         lowest = limits.min if wanted.kind == "i" else -limits.max  # negative ones wrap around, as in PyTorch
@@ -262,13 +304,14 @@ class FloatInfo(NamedTuple):
 
 
 def finfo(dtype: DType | None = None) -> FloatInfo:
-    """`eps`, `max`, `min`, `tiny`, `bits` of a floating dtype, the default one if none is given.
+    """`eps`, `max`, `min`, `tiny`, `bits` of a floating dtype, the default one if none is given; of a complex one, of its parts.
 
     >>> import jitgrad
     >>> jitgrad.finfo(jitgrad.float32).eps
     1.1920928955078125e-07
     """
     wanted = default() if dtype is None else to_numpy(dtype)
+    wanted = real_of(wanted)
     if of(wanted).category != FLOATING:
         raise TypeError(f"finfo is about floating dtypes, and {of(wanted).name} is none: use iinfo")
     if wanted.kind == "f":
@@ -300,4 +343,10 @@ def result_type(operands: Iterable[tuple[np.dtype, int]]) -> np.dtype:
         key = (of(dtype).category, min(rank, 1))
         by_priority[key] = promote(by_priority[key], dtype) if key in by_priority else dtype
     category, priority = max(by_priority)
-    return by_priority[category, priority]
+    found = by_priority[category, priority]
+    if category == COMPLEX:  # beside floats of no fewer dimensions, the parts are as exact as these
+        rank = max([rank for kind, rank in by_priority if kind == FLOATING], default=-2)
+        if rank >= priority:
+            parts = by_priority[FLOATING, rank]
+            return promote(parts, found) if rank == priority else complex_of(parts)
+    return found

@@ -10,6 +10,7 @@ import numpy as np
 
 from jitgrad.autograd.gradients import grad
 from jitgrad.dtypes import has_gradient, of
+from jitgrad.functions.complexes import view_as_complex, view_as_real
 from jitgrad.functions.data import as_tensor, tensor
 from jitgrad.record.checking import checked
 from jitgrad.tensors.tensor import Tensor
@@ -30,10 +31,10 @@ def gradcheck(
     """Compare the gradients of `function` with central differences in float64; True, or an AssertionError saying where.
 
     `inputs` is a tensor, array or number, or a sequence of them. Each floating one is differentiated and must be
-    float64; the others are handed on. `function` returns a tensor or several. Every element of the Jacobian is
-    compared, or only `projections` random combinations of its rows and columns, which is enough to notice an error and
-    takes two calls each. Also checked: inputs are not written to, gradients have their shape and dtype, and a second
-    sweep gives the same bits.
+    float64, or complex128, which is taken for its real and imaginary parts, as complex results are; the others are
+    handed on. `function` returns a tensor or several. Every element of the Jacobian is compared, or only `projections`
+    random combinations of its rows and columns, which is enough to notice an error and takes two calls each. Also
+    checked: inputs are not written to, gradients have their shape and dtype, and a second sweep gives the same bits.
 
     Raises `TypeError` for an input that is not float64, or if there is nothing to differentiate.
 
@@ -46,7 +47,7 @@ def gradcheck(
         ...
     AssertionError: gradcheck: the derivative of output 0 [0] in input 0 [0] is 0.5 by the reverse sweep and 1 by ...
     """
-    values, function = _values(inputs), _computing_there(function, inputs)
+    values, function = _in_parts(_values(inputs), _computing_there(function, inputs))
     wanted = [i for i, v in enumerate(values) if has_gradient(v.dtype)]
     for i in wanted:
         if values[i].dtype != np.float64:
@@ -71,7 +72,7 @@ def gradgradcheck(function: Callable, inputs: Any, grad_outputs: Any = None, **o
     >>> jitgrad.testing.gradgradcheck(lambda x: x.tanh(), jitgrad.tensor([0.5, -1.5], dtype=jitgrad.float64))
     True
     """
-    values, function = _values(inputs), _computing_there(function, inputs)
+    values, function = _in_parts(_values(inputs), _computing_there(function, inputs))
     outs = _call(function, values)[1]
     if not any(out.requires_grad for out in outs):
         raise AssertionError("gradgradcheck: no output of the function depends on an input in a differentiable way")
@@ -211,6 +212,15 @@ def _computing_there(function: Callable, inputs: Any) -> Callable:
     return moved
 
 
+def _in_parts(values: list[np.ndarray], function: Callable) -> tuple[list[np.ndarray], Callable]:
+    """Complex values as pairs of their parts, and the function of these pairs."""
+    pairs = [v.dtype.kind == "c" for v in values]
+    if not any(pairs):
+        return values, function
+    apart = [np.stack([v.real, v.imag], -1) if pair else v for v, pair in zip(values, pairs)]
+    return apart, lambda *xs: function(*[view_as_complex(x) if pair else x for x, pair in zip(xs, pairs)])
+
+
 def _leaves(values: Sequence[np.ndarray]) -> list[Tensor]:
     return [tensor(v, requires_grad=has_gradient(v.dtype)) for v in values]
 
@@ -222,7 +232,8 @@ def _call(function: Callable, values: Sequence[np.ndarray]) -> tuple[list[Tensor
 
 
 def _floating(result: Any) -> list[Tensor]:
-    return [r for r in _several(result) if isinstance(r, Tensor) and r.dtype.has_gradient]
+    found = [r for r in _several(result) if isinstance(r, Tensor) and r.dtype.has_gradient]
+    return [view_as_real(r) if r.dtype.is_complex else r for r in found]
 
 
 def _several(x: Any) -> Sequence[Any]:

@@ -36,6 +36,11 @@ def seed(output: Any, gradient: Any) -> Any:
                 f"a gradient is made up only for scalar outputs, and this one has shape {list(shape)}: reduce it first "
                 "(.sum(), .mean()), or pass gradient= of that shape"
             )
+        if dtype.kind == "c":
+            raise RuntimeError(
+                f"a gradient is made up only for real outputs, and this one is {dtype.name}: take its abs(), .real or .imag, or "
+                "pass gradient="
+            )
         return placed_like(held, np.ones(shape, dtype)[()])
     if isinstance(gradient, (np.ndarray, np.generic)):
         refuse_masked(gradient)
@@ -51,7 +56,11 @@ def seed(output: Any, gradient: Any) -> Any:
         )
     if isinstance(gradient, Handle):
         gradient = beside("gradient", gradient, output)
-    return gradient if given.dtype == dtype else cast(gradient, dtype=dtype)
+    if given.dtype == dtype:
+        return gradient
+    if "c" in (given.dtype.kind, dtype.kind):
+        raise RuntimeError(f"gradient is {given.dtype.name}, and the output that it belongs to {dtype.name}: they must be equal")
+    return cast(gradient, dtype=dtype)
 
 
 def _cotangents(outputs: Sequence[Any], gradients: Sequence[Any], recorded: bool) -> dict[Row, Any]:

@@ -246,6 +246,8 @@ class Compute:
 
     def _program(self, op: Op, given: Sequence[Any], params: dict[str, Any]) -> tuple[Program, Order | None]:
         """The program of a tape of one row, and the order of the dimensions that its result has in memory, if it is another."""
+        if any(x.dtype.kind == "c" for x in given):
+            raise NotImplementedError(f"{op.name} of complex tensors runs on the CPU alone so far: bring them there with .cpu()")
         leaves = [Leaf(x.shape, x.dtype, False) for x in given]
         rows: list[Row] = list(leaves)
         if op.elementwise:

@@ -119,6 +119,10 @@ def _scalar_one(point: Point) -> Tensor:
         )
     if not dtypes.has_gradient(held.dtype):
         raise TypeError(f"the function returned {dtypes.of(held.dtype).name}, and gradients exist for floating dtypes only")
+    if held.dtype.kind == "c":
+        raise RuntimeError(
+            f"the function returned {dtypes.of(held.dtype).name}, and gradients are of real values: take vjp, or .real"
+        )
     return one(value)
 
 

@@ -12,7 +12,19 @@ from collections.abc import Callable
 from typing import Any
 
 from jitgrad.eager import operations as large  # noqa: F401  it says how hot rows run, which the methods take over
-from jitgrad.functions import converting, creation, data, generators, numeric, numpy_names, shaping, turning
+from jitgrad.functions import (
+    complexes,
+    converting,
+    creation,
+    data,
+    generators,
+    numeric,
+    numpy_complex,
+    numpy_names,
+    shaping,
+    signal_windows,
+    turning,
+)
 from jitgrad.functions.bind import bound
 from jitgrad.functions.face import face, face_of
 from jitgrad.functions.homes import HOMES
@@ -126,7 +138,7 @@ for _home, _modules in HOMES.items():
     for _module in _modules:
         for _name, _function in _own(_module).items():
             _offer_written(_home, _name, _function)
-NUMPY |= numpy_names.NUMPY
+NUMPY |= numpy_names.NUMPY | numpy_complex.NUMPY
 
 _METHODS |= {name: function for name, function in FUNCTIONS.items() if name not in WRITTEN and face_of(function).method}
 for _name, _function in _METHODS.items():
@@ -274,12 +286,16 @@ def _polygamma_method(self: Tensor, n: int) -> Tensor:
     return FUNCTIONS["polygamma"](n, self)
 
 
-_ATTACHED |= converting.METHODS | {
-    "where": _where,
-    "polygamma": _polygamma_method,
-    "nonzero": numeric.nonzero,
-    "repeat": shaping.repeat,
-}
+_ATTACHED |= (
+    converting.METHODS
+    | complexes.ATTRIBUTES
+    | {
+        "where": _where,
+        "polygamma": _polygamma_method,
+        "nonzero": numeric.nonzero,
+        "repeat": shaping.repeat,
+    }
+)
 
 for _named in (_where, _polygamma_method):
     _named.__name__ = _named.__qualname__ = _named.__name__.removesuffix("_method").lstrip("_")
@@ -288,4 +304,4 @@ for _name, _attribute in _ATTACHED.items():
 
 _GENERATORS = ("Generator", "get_rng_state", "manual_seed", "set_rng_state")
 CREATION = {name: _public(f) if inspect.isfunction(f) else f for name, f in converting.FUNCTIONS.items()}
-CREATION |= _own(data) | _own(creation) | {name: getattr(generators, name) for name in _GENERATORS}
+CREATION |= _own(data) | _own(creation) | _own(signal_windows) | {name: getattr(generators, name) for name in _GENERATORS}

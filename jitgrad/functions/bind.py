@@ -136,7 +136,7 @@ def _fitting(op: Op, operand: Any) -> Any:
     if op.result not in ("sum", "floating"):
         return operand
     dtype = operand._held.dtype
-    if dtypes.is_floating(dtype):
+    if dtypes.has_gradient(dtype):
         return operand
     if op.result == "sum":  # integers and bools add up in int64
         return operand if dtype == np.int64 else apply(cast, (operand,), {"dtype": np.dtype(np.int64)})

@@ -99,9 +99,13 @@ def _number(what: str, name: str, value: Any) -> Any:
     elif isinstance(value, np.generic):
         value = value.item()
     refuse_masked(value)
-    if not isinstance(value, (bool, int, float)):
+    if not isinstance(value, (bool, int, float, complex) if what in _COMPLEX else (bool, int, float)):
         raise TypeError(f"{what}: {name} must be a number, not {type(value).__name__}")
     return value
+
+
+_COMPLEX = ("full", "linspace")
+"""Functions of numbers that may be complex."""
 
 
 def zeros(*sizes: Any, size: Any = None, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
@@ -167,11 +171,14 @@ def linspace(start: Any, end: Any, steps: int, *, dtype: Any = None, device: Any
     _possible("linspace", count)
     if count < 0:
         raise RuntimeError(f"linspace: the number of steps cannot be negative, and it is {count}")
-    if count < 2 or made_there(device) is None:
-        return _finish(np.linspace(low, high, count).astype(_dtype(dtype)), requires_grad, device)
+    wanted = (
+        dtypes.default_complex() if dtype is None and (isinstance(low, complex) or isinstance(high, complex)) else _dtype(dtype)
+    )
+    if count < 2 or made_there(device) is None or wanted.kind == "c":
+        return _finish(np.linspace(low, high, count).astype(wanted), requires_grad, device)
     found = _counted(float(low), count, (high - low) / (count - 1), device)
     found[-1:] = float(high)
-    return _finish(_cast(found, _dtype(dtype)), requires_grad)
+    return _finish(_cast(found, wanted), requires_grad)
 
 
 def logspace(
@@ -212,6 +219,19 @@ def _floating(what: str, dtype: Any) -> np.dtype:
     return wanted
 
 
+def _is_complex(dtype: Any) -> bool:
+    return dtype is not None and dtypes.to_numpy(dtype).kind == "c"
+
+
+def _of_parts(
+    draw: Callable, shape: tuple[int, ...], generator: Any, dtype: Any, device: Any, requires_grad: bool, factor: float = 1.0
+) -> Tensor:
+    """Random complex numbers, of which both parts are drawn alike."""
+    wanted = dtypes.to_numpy(dtype)
+    parts = draw((*shape, 2), generator=generator, dtype=dtypes.of(dtypes.real_of(wanted)))
+    return _finish((parts._value * parts._value.dtype.type(factor)).view(wanted)[..., 0], requires_grad, device)
+
+
 @drawing
 def rand(
     *sizes: Any,
@@ -222,7 +242,10 @@ def rand(
     requires_grad: bool = False,
 ) -> Tensor:
     """Random numbers, uniform in [0, 1)."""
-    wanted, shape = _floating("rand", dtype), _shape("rand", sizes, size)
+    shape = _shape("rand", sizes, size)
+    if _is_complex(dtype):
+        return _of_parts(rand, shape, generator, dtype, device, requires_grad)
+    wanted = _floating("rand", dtype)
     if (there := _gpu(device, generator)) is not None:
         return _finish(there.random("uniform", shape, wanted), requires_grad)
     # What would be rounded up to 1 in a shorter dtype is drawn in steps of that dtype.
@@ -245,7 +268,10 @@ def randn(
     requires_grad: bool = False,
 ) -> Tensor:
     """Random numbers from the standard normal distribution."""
-    wanted, shape = _floating("randn", dtype), _shape("randn", sizes, size)
+    shape = _shape("randn", sizes, size)
+    if _is_complex(dtype):  # of variance 1, half of it for either part
+        return _of_parts(randn, shape, generator, dtype, device, requires_grad, math.sqrt(0.5))
+    wanted = _floating("randn", dtype)
     if (there := _gpu(device, generator)) is not None:
         return _finish(there.random("normal", shape, wanted), requires_grad)
     return _finish(np.asarray(in_use(generator).standard_normal(shape)).astype(wanted), requires_grad, device)

@@ -102,16 +102,14 @@ def _plain(data: Any, kinds: set[Any], depth: int) -> Any:
         kinds.add(dtypes.of(data.dtype).numpy)
         copied_here(data)
         return data
-    if isinstance(data, (bool, int, float)):
-        kinds.add(bool if isinstance(data, bool) else int if isinstance(data, int) else float)
+    if isinstance(data, (bool, int, float, complex)):
+        kinds.add(next(kind for kind in (bool, int, float, complex) if isinstance(data, kind)))
         return data
     if hasattr(data, "__array__"):
         return _plain(np.asarray(data), kinds, depth)
     if isinstance(data, str):
         raise ValueError(f"a tensor cannot be made of text such as {data[:20]!r}: convert it to numbers first")
     what = "numbers, nested lists of numbers, or NumPy arrays"
-    if isinstance(data, complex):
-        raise TypeError(f"a tensor cannot be made of complex numbers: this version has real dtypes only; pass {what}")
     raise RuntimeError(f"a tensor cannot be made of {type(data).__name__}: pass {what}")
 
 

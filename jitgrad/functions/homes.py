@@ -6,6 +6,7 @@ from types import ModuleType
 
 from jitgrad.functions import (
     comparing,
+    complexes,
     copies,
     diagonals,
     elementwise,
@@ -15,7 +16,6 @@ from jitgrad.functions import (
     indexing,
     joining,
     numeric,
-    parts,
     products,
     sampling,
     scans,
@@ -23,6 +23,7 @@ from jitgrad.functions import (
     searching,
     shaping,
     special,
+    spectra,
     statistics,
     turning,
     windows,
@@ -49,8 +50,8 @@ from jitgrad.functions.nn import (
 
 HOMES: dict[str, tuple[ModuleType, ...]] = {
     "": (
-        *(numeric, shaping, indexing, comparing, elementwise, scans, statistics, joining, diagonals, scattering),
-        *(searching, histograms, products, factors, parts, sampling, turning, windows, copies),
+        *(numeric, shaping, indexing, comparing, complexes, elementwise, scans, statistics, joining, diagonals, scattering),
+        *(searching, histograms, products, factors, sampling, turning, windows, copies, spectra),
     ),
     "linalg": (solving, factoring, norms),
     "special": (special,),

@@ -9,44 +9,19 @@ import numpy as np
 from jitgrad.functions.face import face
 from jitgrad.functions.numeric import nonzero
 from jitgrad.functions.operands import times
+from jitgrad.functions.positions import check_index, check_positions, is_bool
 from jitgrad.functions.shaping import expand, reshape
 from jitgrad.ops.choosing import cast, lt, where
-from jitgrad.ops.indexing import Slot, within
+from jitgrad.ops.indexing import Slot
 from jitgrad.ops.indexing import gather as gather_op
 from jitgrad.ops.indexing import index_add as index_add_op
 from jitgrad.ops.indexing import scatter_add as scatter_op
 from jitgrad.ops.movement import sizes as sizes_of
 from jitgrad.ops.shapes import axis
 from jitgrad.record.apply import apply
-from jitgrad.record.leaving import refuse_masked
 from jitgrad.record.precision import in_single
-from jitgrad.record.trace import comes_later
 from jitgrad.tensors.given import fitting, numbers
 from jitgrad.tensors.tensor import Tensor
-
-
-def check_positions(what: str, index: Any, size: int, dim: int, shape: Any) -> Tensor:
-    """The index, its numbers checked to be 0 to size - 1: no counting from the end here, as in PyTorch.
-
-    Where they are not known yet, a row checks them at every call.
-    """
-    refuse_masked(index)
-    if isinstance(index, Tensor) and index.dtype.name == "uint8" and not index.numel():  # as PyTorch takes it
-        return apply(cast, (index,), {"dtype": np.dtype(np.int64)})
-    if not isinstance(index, Tensor) or index.dtype.name not in ("int64", "int32"):
-        kind = index.dtype.name if isinstance(index, Tensor) else type(index).__name__
-        raise RuntimeError(f"{what}: index must be an int64 tensor, not {kind}")
-    if (comes_later(index) or index.is_cuda) and size < 1 << 31:
-        return apply(within, (index,), {"size": size, "what": what})
-    if index._value is not None and index.numel():
-        low, high = int(index._value.min()), int(index._value.max())
-        if low < 0 or high >= size:
-            error = IndexError if what.startswith("index_") and what != "index_add" else RuntimeError  # as in PyTorch
-            raise error(
-                f"{what}: index {low if low < 0 else high} is out of range for dimension {dim}, which "
-                f"has size {size} (shape {list(shape)}): use 0 to {size - 1}"
-            )
-    return index if index.dtype.name == "int64" else apply(cast, (index,), {"dtype": np.dtype(np.int64)})
 
 
 def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
@@ -58,19 +33,6 @@ def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
     if not input.ndim and checked.numel() != 1:
         raise RuntimeError(f"index_select: a 0-d tensor has one element, and {checked.numel()} are asked for")
     return input[(slice(None),) * d + (checked,)] if input.ndim else input.clone()
-
-
-def check_index(what: str, input: Tensor, dim: int, index: Tensor) -> tuple[int, Tensor]:
-    d = axis(dim, input.ndim)
-    shape = input.shape
-    checked = check_positions(what, index, shape[d] if input.ndim else 1, d, shape)
-    if max(index.ndim, 1) != max(input.ndim, 1) and index.numel():
-        raise RuntimeError(f"{what}: index has {index.ndim} dimensions and the tensor {input.ndim}: they must be equal")
-    if not index.numel() and index.ndim != input.ndim:
-        checked = reshape(checked, (0,) * input.ndim)
-    if input.ndim and any(i > n for k, (i, n) in enumerate(zip(checked.shape, shape)) if k != d):
-        raise RuntimeError(f"{what}: index of shape {list(index.shape)} is larger than {list(shape)} beside dim={dim}")
-    return d, checked
 
 
 def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:
@@ -124,11 +86,6 @@ def index_add(input: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: 
 def _added_at(input: Tensor, source: Tensor, index: Tensor, dim: int, alpha: Any) -> Tensor:
     where_ = (*(slice(None),) * dim, Slot(0))
     return apply(index_add_op, (input, source if alpha == 1 else times(source, alpha), index), {"index": where_})
-
-
-def is_bool(mask: Any) -> bool:
-    """Whether it is a bool tensor."""
-    return isinstance(mask, Tensor) and mask._held.dtype == np.bool_
 
 
 @face(inplace=True)

@@ -10,7 +10,7 @@ import numpy as np
 
 from jitgrad import dtypes
 from jitgrad.functions.face import face
-from jitgrad.functions.operands import as_tensors
+from jitgrad.functions.operands import as_tensors, listed
 from jitgrad.functions.shaping import (
     atleast_1d,
     atleast_2d,
@@ -18,7 +18,6 @@ from jitgrad.functions.shaping import (
     cat,
     expand,
     flatten,
-    listed,
     movedim,
     repeat,
     reshape,

@@ -197,8 +197,11 @@ def pow(input: Any, exponent: Any, *, out: Any = None) -> Tensor:
     input, exponent = accepting_arrays((input, exponent))
     if isinstance(exponent, np.generic):
         exponent = exponent.item()
-    if isinstance(input, Tensor) and isinstance(exponent, (int, float)) and not isinstance(exponent, bool):
-        if not input.dtype.is_floating_point:
+    if isinstance(input, Tensor) and isinstance(exponent, (int, float, complex)) and not isinstance(exponent, bool):
+        if isinstance(exponent, complex) and not input.dtype.is_complex:
+            common = dtypes.result_type([(input._held.dtype, input.ndim), (dtypes.default_complex(), -1)])
+            input = apply(choosing.cast, (input,), {"dtype": common})
+        if not input.dtype.has_gradient:
             _no_fractions(exponent)
             whole = isinstance(exponent, int)
             if not whole or input.dtype.name == "bool":
@@ -206,8 +209,8 @@ def pow(input: Any, exponent: Any, *, out: Any = None) -> Tensor:
             if isinstance(exponent, int):
                 _fitting(exponent, input._held.dtype)
         return apply(arithmetic.pow_scalar, (input,), {"exponent": exponent})
-    whole_base = isinstance(input, int) or (isinstance(input, Tensor) and not input.dtype.is_floating_point)
-    whole_exponent = isinstance(exponent, Tensor) and not exponent.dtype.is_floating_point
+    whole_base = isinstance(input, int) or (isinstance(input, Tensor) and not input.dtype.has_gradient)
+    whole_exponent = isinstance(exponent, Tensor) and not exponent.dtype.has_gradient
     if whole_base and whole_exponent and exponent._value is not None and not exponent.is_cuda:
         _no_fractions(exponent._value.min(initial=0))
     return apply(arithmetic.pow, (input, exponent))
@@ -243,14 +246,14 @@ def sub(input: Any, other: Any, *, alpha: Any = 1, out: Any = None) -> Tensor:
 
 def _with_scaled(what: str, input: Any, other: Any, alpha: Any) -> Any:
     """The sum or difference of `input` and `alpha * other`, both in the dtype that they have together."""
-    if not isinstance(alpha, (Tensor, bool, int, float, np.number, np.bool_)):
+    if not isinstance(alpha, (Tensor, bool, int, float, complex, np.number, np.bool_)):
         raise TypeError(f"{what}: alpha must be a number, not {type(alpha).__name__}")
     if not isinstance(input, Tensor) and not isinstance(other, Tensor):
         input = operand(input)
     (x, y), half = same_dtype(TABLE[what], (input, other))
     common = next(v._held.dtype for v in (x, y) if isinstance(v, Tensor))
     kind = alpha._held.dtype if isinstance(alpha, Tensor) else np.asarray(alpha).dtype
-    if dtypes.of(kind).category == dtypes.FLOATING and not dtypes.is_floating(common):
+    if dtypes.has_gradient(kind) and dtypes.of(kind).category > dtypes.of(common).category:
         shown = "alpha, a float," if isinstance(alpha, Tensor) and alpha._value is None else f"alpha={alpha}"
         raise RuntimeError(
             f"{what}: {shown} would make {dtypes.of(common).name} values fractions: convert one with "
@@ -369,7 +372,7 @@ def round(input: Tensor, *, decimals: int = 0) -> Tensor:
     """Rounded to the nearest integer (halves to even), or to `decimals` decimal places."""
     if not isinstance(decimals, (int, np.integer)) or not -308 <= decimals <= 308:
         raise TypeError(f"round: decimals must be an int from -308 to 308, not {decimals!r}")
-    if not input.dtype.is_floating_point and input.dtype.name != "bool":
+    if not input.dtype.has_gradient and input.dtype.name != "bool":
         return input.clone()
     return _to_decimals(input, int(decimals)) if decimals else apply(choosing.round, (input,))
 
@@ -382,7 +385,7 @@ def _to_decimals(input: Tensor, decimals: int) -> Tensor:
 def logsumexp(input: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
     """log(sum(exp(x))) over `dim`, without overflow. Integers are computed in the default float dtype."""
     input = input if isinstance(input, Tensor) else operand(input)
-    if not input.dtype.is_floating_point:
+    if not input.dtype.has_gradient:
         input = apply(choosing.cast, (input,), {"dtype": dtypes.default()})
     return _logsumexp(input, dim, keepdim)
 

@@ -50,7 +50,7 @@ def _cast(x: Tensor, dtype: Any) -> Tensor:
 def _fractional(a: Any) -> Tensor:
     """A tensor of floats: NumPy takes means, sizes and the like of integers and bools in float64."""
     x = _tensor(a)
-    return x if x.dtype.is_floating_point else _cast(x, np.float64)
+    return x if x.dtype.has_gradient else _cast(x, np.float64)
 
 
 # Reductions.

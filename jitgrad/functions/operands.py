@@ -69,7 +69,7 @@ def operand(data: Any, beside: Sequence[Any] = ()) -> Tensor:
     """The first argument of a function that got no tensor, as one: a number in a dtype that is as exact as it."""
     if isinstance(data, np.ndarray):
         return tensor_beside(data, beside)
-    if isinstance(data, (bool, int, float)):
+    if isinstance(data, (bool, int, float, complex)):
         return made_here(as_tensor(data, dtype=dtypes.of(dtypes.of_number(data))))
     return as_tensor(data)
 
@@ -78,7 +78,7 @@ def times(other: Any, alpha: Any) -> Any:
     """`alpha * other` in the dtype of `other`, if that is a tensor, or in a larger one if `alpha` is a fraction."""
     if not isinstance(other, Tensor):
         return other * alpha
-    if not other.dtype.is_floating_point and isinstance(alpha, float):
+    if not other.dtype.has_gradient and isinstance(alpha, float):
         raise RuntimeError(
             f"alpha={alpha} would make {other.dtype.name} values fractions: convert with .float(), or pass an integer alpha"
         )
@@ -89,3 +89,13 @@ def in_dtype_of(like: Tensor, x: Tensor) -> Tensor:
     """`x` in the dtype of another tensor."""
     dtype = like._held.dtype
     return x if x._held.dtype == dtype else apply(cast, (x,), {"dtype": dtype})
+
+
+def listed(tensors: tuple, what: str) -> list[Tensor]:
+    """Tensors that were given one by one, or as one sequence."""
+    many = tensors[0] if len(tensors) == 1 and isinstance(tensors[0], (tuple, list)) else tensors
+    found = [taken(x) for x in many]
+    for x in found:
+        if not isinstance(x, Tensor):
+            raise TypeError(f"{what} takes tensors, not {type(x).__name__}")
+    return found

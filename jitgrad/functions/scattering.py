@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from jitgrad.functions.face import face
-from jitgrad.functions.indexing import check_index, check_positions, is_bool, scatter_add
+from jitgrad.functions.indexing import scatter_add
+from jitgrad.functions.positions import along, check_index, check_positions, is_bool
 from jitgrad.functions.shaping import broadcast_tensors, expand, reshape
-from jitgrad.functions.windows import along
 from jitgrad.ops.choosing import cast, eq, ne, where
 from jitgrad.ops.indexing import Slot, open_grid
 from jitgrad.ops.indexing import index_put as put_op

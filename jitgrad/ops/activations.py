@@ -22,6 +22,8 @@ def _at_least(x: Any, bound: float) -> Any:
 
 
 def _sigmoid(x: Any) -> Any:
+    if x.dtype.kind == "c":
+        return 1 / (1 + np.exp(-x))
     z = np.exp(-np.abs(x))
     return _where(x < 0, z, 1) / (1 + z)
 
@@ -34,6 +36,9 @@ def _rounded_sigmoid_slope(x: Any, y: Any) -> Any:
 
 
 def _sigmoid_slope(x: Any) -> Any:
+    if x.dtype.kind == "c":
+        y = _sigmoid(x)
+        return y * (1 - y)
     z = np.exp(-np.abs(x))
     return z / ((1 + z) * (1 + z))
 
@@ -46,9 +51,11 @@ sigmoid = unary(
     "sigmoid(x)",
     _sigmoid,
     d=lambda x, y: rounded_sigmoid_slope(x, y),
+    complex_rules=(lambda y: y * (1 - y),),
     result="float",
     hot=True,
     oracle="scipy.special.expit(x)",
+    on_complex="holomorphic",
 )
 rounded_sigmoid_slope = binary(
     "select(y < 1, y * (1 - y), exp(-x))",
@@ -67,6 +74,7 @@ sigmoid_slope = unary(
     result="float",
     internal=True,
     oracle="scipy.special.expit(x) * scipy.special.expit(-x)",
+    on_complex="holomorphic",
 )
 """sigmoid(x) * sigmoid(-x): the derivative of sigmoid, also where 1 - sigmoid(x) has lost its digits."""
 logistic = unary(
@@ -76,6 +84,7 @@ logistic = unary(
     result="float",
     internal=True,
     oracle="scipy.special.expit(x)",
+    on_complex="holomorphic",
 )
 """sigmoid in the derivatives of others, where its own is the exact one."""
 softplus = unary(
@@ -94,6 +103,7 @@ silu = unary(
     d=lambda x: logistic(x) + x * sigmoid_slope(x),
     hot=True,
     oracle="x / (1 + np.exp(-x))",
+    on_complex="holomorphic",
 )
 binary_cross_entropy = Op(
     _cross_entropy,

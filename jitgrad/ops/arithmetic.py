@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from jitgrad.ops.choosing import logical_and, where, zeros_like
+from jitgrad.ops.choosing import is_complex, logical_and, real_part, where, zeros_like
 from jitgrad.ops.table import Op, binary, register, unary
 
 POSITIVE = (0.1, 4.0)
@@ -18,6 +18,13 @@ AWAY = ((0.2, 3.0), (0.2, 3.0))
 def _xlogy(x: Any, y: Any) -> Any:
     dtype = (x if hasattr(x, "dtype") else y).dtype
     return np.where((x == 0) & (y == y), dtype.type(0), x * np.log(y)).astype(dtype)[()]
+
+
+def _exp2(x: Any) -> Any:
+    return np.exp(x * x.dtype.type(math.log(2))) if x.dtype.kind == "c" else np.exp2(x)
+
+
+_exp2.ufunc = np.exp2  # type: ignore[attr-defined]
 
 
 def _divides(divide: Any) -> Any:
@@ -39,7 +46,7 @@ def _divisor(row: Any) -> Any:
 
 def _no_log(x: Any, y: Any) -> Any:
     """Where x ** y is 0 whatever y is, nearby."""
-    return logical_and(x == 0, y >= 0)
+    return logical_and(x == 0, (real_part(y) if is_complex(y) else y) >= 0)
 
 
 def _log_times(g: Any, x: Any, none: Any) -> Any:
@@ -55,9 +62,26 @@ def _slope_in_both(g: Any, x: Any, y: Any) -> Any:
 
 
 # Python's operators are several times quicker than the ufuncs on NumPy's scalars.
-add = binary("x + y", operator.add, vjp=(lambda g: g, lambda g: g), also="i", cheap=True)
-sub = binary("x - y", operator.sub, vjp=(lambda g: g, lambda g: -g), aliases=("subtract",), also="i", bools="none", cheap=True)
-mul = binary("x * y", operator.mul, d=(lambda y: y, lambda x: x), aliases=("multiply",), also="i", cheap=True)
+add = binary("x + y", operator.add, vjp=(lambda g: g, lambda g: g), also="i", cheap=True, on_complex="linear")
+sub = binary(
+    "x - y",
+    operator.sub,
+    vjp=(lambda g: g, lambda g: -g),
+    aliases=("subtract",),
+    also="i",
+    bools="none",
+    cheap=True,
+    on_complex="linear",
+)
+mul = binary(
+    "x * y",
+    operator.mul,
+    d=(lambda y: y, lambda x: x),
+    aliases=("multiply",),
+    also="i",
+    cheap=True,
+    on_complex="holomorphic",
+)
 div = binary(
     "x / y",
     operator.truediv,
@@ -65,6 +89,7 @@ div = binary(
     result="float",
     domain=AWAY,
     aliases=("divide", "true_divide"),
+    on_complex="holomorphic",
 )
 floor_divide = binary(
     "floor_divide(x, y)",
@@ -96,6 +121,7 @@ pow = binary(
         lambda g, x, y, z: g * power_log(x, y, z),
     ),
     bools="beside",
+    on_complex="holomorphic",
 )
 power_slope = binary(
     "select(y == 0, 0, y * pow(x, y - 1))",
@@ -107,10 +133,11 @@ power_slope = binary(
         lambda g, x, y: _slope_in_both(g, x, y),
     ),
     oracle="y * x ** (y - 1)",
+    on_complex="holomorphic",
 )
 """The derivative of x ** y in x: 0 where y is 0, for any x; nonetheless it has a slope in y there."""
 power_log = Op(
-    lambda x, y, z: np.where((x == 0) & (y >= 0), z.dtype.type(0), z * np.log(x)).astype(z.dtype)[()],
+    lambda x, y, z: np.where((x == 0) & (y.real >= 0), z.dtype.type(0), z * np.log(x)).astype(z.dtype)[()],
     kind="elementwise",
     inputs=("x", "y", "z"),
     output="w",
@@ -123,6 +150,7 @@ power_log = Op(
         lambda g, x, y, w: _log_times(g * w, x, _no_log(x, y)),
         None,
     ),
+    on_complex="holomorphic",
 )
 """The derivative of z = x ** y in y. That of its own in x is written without z, which may be 0 or infinite where it is not."""
 POWERS: dict[float, str] = {
@@ -146,8 +174,9 @@ pow_scalar = unary(
     samples=lambda: [{"exponent": e} for e in (2, 3, -1, 0.5, 1.7, 0, 1)],
     bools="beside",
     oracle="x ** exponent",
+    on_complex="holomorphic",
 )
-square = unary("x * x", np.square, d=lambda x: 2 * x, also="i", bools="beside", cheap=True)
+square = unary("x * x", np.square, d=lambda x: 2 * x, also="i", bools="beside", cheap=True, on_complex="holomorphic")
 reciprocal = unary(
     "1 / x",
     lambda x: 1 / x,
@@ -155,11 +184,14 @@ reciprocal = unary(
     domain=POSITIVE,
     result="float",
     oracle="1 / x",
+    on_complex="holomorphic",
 )
 
 
 # Roots, exponentials, logarithms.
-sqrt = unary("sqrt(x)", np.sqrt, vjp=lambda g, y: g / (2 * y), domain=POSITIVE, result="float", hot=True)
+sqrt = unary(
+    "sqrt(x)", np.sqrt, vjp=lambda g, y: g / (2 * y), domain=POSITIVE, result="float", hot=True, on_complex="holomorphic"
+)
 rsqrt = unary(
     "1 / sqrt(x)",
     lambda x: 1 / np.sqrt(x),
@@ -168,15 +200,34 @@ rsqrt = unary(
     result="float",
     hot=True,
     oracle="x ** (-0.5)",
+    on_complex="holomorphic",
 )
 cbrt = unary("cbrt(x)", np.cbrt, d=lambda y: 1 / (3 * y * y), domain=POSITIVE, result="float")
-exp = unary("exp(x)", np.exp, d=lambda y: y, result="float", hot=True)
-exp2 = unary("exp2(x)", np.exp2, d=lambda y: y * math.log(2), result="float")
-expm1 = unary("expm1(x)", np.expm1, d=lambda x: exp(x), result="float", hot=True)
-log = unary("log(x)", np.log, vjp=lambda g, x: g / x, domain=POSITIVE, result="float", hot=True)
-log1p = unary("log1p(x)", np.log1p, vjp=lambda g, x: g / (1 + x), domain=POSITIVE, result="float", hot=True)
-log2 = unary("log2(x)", np.log2, vjp=lambda g, x: g / (x * math.log(2)), domain=POSITIVE, result="float", hot=True)
-log10 = unary("log10(x)", np.log10, vjp=lambda g, x: g / (x * math.log(10)), domain=POSITIVE, result="float", hot=True)
+exp = unary("exp(x)", np.exp, d=lambda y: y, result="float", hot=True, on_complex="holomorphic")
+exp2 = unary("exp2(x)", _exp2, d=lambda y: y * math.log(2), result="float", on_complex="holomorphic")
+expm1 = unary("expm1(x)", np.expm1, d=lambda x: exp(x), result="float", hot=True, on_complex="holomorphic")
+log = unary("log(x)", np.log, vjp=lambda g, x: g / x, domain=POSITIVE, result="float", hot=True, on_complex="holomorphic")
+log1p = unary(
+    "log1p(x)", np.log1p, vjp=lambda g, x: g / (1 + x), domain=POSITIVE, result="float", hot=True, on_complex="holomorphic"
+)
+log2 = unary(
+    "log2(x)",
+    np.log2,
+    vjp=lambda g, x: g / (x * math.log(2)),
+    domain=POSITIVE,
+    result="float",
+    hot=True,
+    on_complex="holomorphic",
+)
+log10 = unary(
+    "log10(x)",
+    np.log10,
+    vjp=lambda g, x: g / (x * math.log(10)),
+    domain=POSITIVE,
+    result="float",
+    hot=True,
+    on_complex="holomorphic",
+)
 xlogy = binary(
     "select((x == 0) & (y == y), 0, x * log(y))",
     _xlogy,

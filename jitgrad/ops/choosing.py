@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from jitgrad.dtypes import HALF
+from jitgrad.dtypes import HALF, complex_of
 from jitgrad.ops.table import NOT_DIFFERENTIABLE, Op, binary, predicate, register, unary
 
 
@@ -60,8 +60,32 @@ def _in_bounds(x: Any, min: Any, max: Any) -> Any:
     return x >= min if max is None else (x >= min) & (x <= max)
 
 
+def _cast(x: Any, dtype: np.dtype, rounds: bool = False) -> Any:
+    """Of complex numbers that become real ones, the real part; true is what is not 0."""
+    if x.dtype.kind == "c" and dtype.kind not in "cb":
+        x = x.real
+    return x.astype(dtype)
+
+
+def is_complex(x: Any) -> bool:
+    """Whether a tensor or an array is complex."""
+    return getattr(x, "_held", x).dtype.kind == "c"
+
+
 def _relu(x: Any) -> Any:
     return np.maximum(x, x.dtype.type(0))
+
+
+def _imaginary(x: Any) -> Any:
+    out = np.zeros(np.shape(x), complex_of(x.dtype))
+    out.imag = x
+    return out[()]
+
+
+def _turned(g: Any, x: Any, y: Any) -> Any:
+    """The cotangent of complex numbers whose directions are `y`: what is at a right angle to them, over their absolute value."""
+    size = abs(x)
+    return y * imaginary(imag_part(conj(y) * g) / where(size == 0, 1, size))
 
 
 def _won(g: Any, larger: Any, smaller: Any) -> Any:
@@ -69,11 +93,79 @@ def _won(g: Any, larger: Any, smaller: Any) -> Any:
     return where(larger < smaller, 0, where(larger == smaller, 0.5 * g, g))
 
 
-neg = unary("-x", operator.neg, vjp=lambda g: -g, aliases=("negative",), exact=True, also="i", bools="beside", cheap=True)
+neg = unary(
+    "-x",
+    operator.neg,
+    vjp=lambda g: -g,
+    aliases=("negative",),
+    exact=True,
+    also="i",
+    bools="beside",
+    cheap=True,
+    on_complex="linear",
+)
 abs = unary(
-    "abs(x)", operator.abs, vjp=lambda g, x: g * sign(x), aliases=("absolute",), exact=True, also="i", bools="beside", cheap=True
+    "abs(x)",
+    operator.abs,
+    vjp=lambda g, x: g * sign(x),
+    complex_rules=(lambda g, x: g * sgn(x),),
+    aliases=("absolute",),
+    exact=True,
+    also="i",
+    bools="beside",
+    cheap=True,
 )
 sign = unary("sign(x)", np.sign, vjp=lambda g: zeros_like(g), exact=True, hot=True, also="i", bools="beside")
+
+sgn = unary(
+    "sign(x)",
+    lambda x: np.sign(x),  # the ufunc itself stands for the row `sign`
+    also="i",
+    vjp=lambda g: zeros_like(g),
+    complex_rules=(lambda g, x, y: _turned(g, x, y),),
+    exact=True,
+    bools="beside",
+    oracle="np.sign(x)",
+)
+"""The sign, of a complex number the one of the same direction whose absolute value is 1."""
+conj = unary(
+    None,
+    np.conjugate,
+    vjp=lambda g: conj(g),
+    exact=True,
+    internal=True,
+    on_complex="linear",
+    oracle="x",
+)
+real_part = unary(
+    None,
+    lambda x: np.array(x.real)[()],
+    vjp=lambda g, x_dtype: cast(g, dtype=x_dtype),
+    exact=True,
+    internal=True,
+    on_complex="linear",
+    oracle="x",
+)
+imag_part = unary(
+    None,
+    lambda x: np.array(x.imag)[()],
+    vjp=lambda g: zeros_like(g),
+    complex_rules=(lambda g: imaginary(g),),
+    exact=True,
+    internal=True,
+    oracle="x * 0",
+)
+imaginary = unary(
+    None,
+    _imaginary,
+    vjp=lambda g: imag_part(g),
+    complex_rules=(lambda g: imag_part(g),),
+    real=False,
+    exact=True,
+    internal=True,
+    oracle="x * 1j",
+)
+"""A real number times i."""
 
 alias = unary(
     "x",
@@ -82,6 +174,7 @@ alias = unary(
     internal=True,
     exact=True,
     oracle="np.copy(x)",
+    on_complex="linear",
 )
 clone = unary(
     "x",
@@ -90,6 +183,7 @@ clone = unary(
     internal=True,
     exact=True,
     oracle="np.copy(x)",
+    on_complex="linear",
 )
 detach = unary(
     "x",
@@ -98,6 +192,7 @@ detach = unary(
     internal=True,
     exact=True,
     oracle="np.copy(x)",
+    on_complex="linear",
 )
 zeros_like = unary(
     "0",
@@ -109,6 +204,7 @@ zeros_like = unary(
     also="bi",
     cheap=True,
     oracle="x * 0",
+    on_complex="linear",
 )
 
 relu = unary(
@@ -166,6 +262,7 @@ where = Op(
     also="bi",
     cheap=True,
     oracle="np.where(c, x, y)",
+    on_complex="linear",
 )
 
 kink = Op(
@@ -194,19 +291,19 @@ trunc = unary("trunc(x)", np.trunc, vjp=lambda g: zeros_like(g), aliases=("fix",
 
 
 # Comparisons and logic: no derivative.
-eq = predicate("x == y", operator.eq, also="b", cheap=True)
-ne = predicate("x != y", operator.ne, aliases=("not_equal",), also="b", cheap=True)
+eq = predicate("x == y", operator.eq, also="b", cheap=True, on_complex="linear")
+ne = predicate("x != y", operator.ne, aliases=("not_equal",), also="b", cheap=True, on_complex="linear")
 lt = predicate("x < y", operator.lt, aliases=("less",), also="b", cheap=True)
 le = predicate("x <= y", operator.le, aliases=("less_equal",), also="b", cheap=True)
 gt = predicate("x > y", operator.gt, aliases=("greater",), also="b", cheap=True)
 ge = predicate("x >= y", operator.ge, aliases=("greater_equal",), also="b", cheap=True)
-isnan = predicate("x != x", np.isnan, inputs=("x",))
-isinf = predicate("(x == x) & (x - x != 0)", np.isinf, inputs=("x",))
-isfinite = predicate("x - x == 0", np.isfinite, inputs=("x",))
-logical_and = predicate("(x != 0) & (y != 0)", np.logical_and, also="b", cheap=True)
-logical_or = predicate("(x != 0) | (y != 0)", np.logical_or, also="b", cheap=True)
-logical_xor = predicate("(x != 0) ^ (y != 0)", np.logical_xor, also="b")
-logical_not = predicate("x == 0", np.logical_not, inputs=("x",), also="b", cheap=True)
+isnan = predicate("x != x", np.isnan, inputs=("x",), on_complex="linear")
+isinf = predicate("(x == x) & (x - x != 0)", np.isinf, inputs=("x",), on_complex="linear")
+isfinite = predicate("x - x == 0", np.isfinite, inputs=("x",), on_complex="linear")
+logical_and = predicate("(x != 0) & (y != 0)", np.logical_and, also="b", cheap=True, on_complex="linear")
+logical_or = predicate("(x != 0) | (y != 0)", np.logical_or, also="b", cheap=True, on_complex="linear")
+logical_xor = predicate("(x != 0) ^ (y != 0)", np.logical_xor, also="b", on_complex="linear")
+logical_not = predicate("x == 0", np.logical_not, inputs=("x",), also="b", cheap=True, on_complex="linear")
 
 
 def _bitwise(formula: str, run: Callable, inputs: tuple[str, ...] = ("x", "y")) -> Op:
@@ -230,7 +327,7 @@ bitwise_not = _bitwise("~x", operator.invert, ("x",))
 
 # Between dtypes.
 cast = Op(
-    lambda x, dtype, rounds=False: x.astype(dtype),
+    _cast,
     kind="elementwise",
     inputs=("x",),
     output="y",
@@ -244,6 +341,7 @@ cast = Op(
     also="bi",
     cheap=True,
     oracle="x",
+    on_complex="linear",
 )
 """With `rounds`, the end of an operation on half precision, under whose name it goes (see precision.py)."""
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from jitgrad.errors import LinAlgError
+from jitgrad.ops.choosing import conj, is_complex
 from jitgrad.ops.movement import expand, permute, sum
 from jitgrad.ops.table import Op, register
 
@@ -18,8 +19,8 @@ def transposed(x: Any) -> Any:
 
 
 def adjoint(x: Any) -> Any:
-    """The adjoint of matrices, which rules ask for: of real ones, which are all that there are, the transpose."""
-    return transposed(x)
+    """The adjoint of matrices, which rules ask for: of real ones the transpose."""
+    return transposed(conj(x) if is_complex(x) else x)
 
 
 def _lower_matmul(x: Any, y: Any) -> Any:
@@ -40,7 +41,8 @@ matmul = Op(
     method=False,
     label="mm",
     misfit="the last size of the first must be the last but one of the second",
-    vjp=(lambda g, y: matmul(g, adjoint(y)), lambda g, x: matmul(adjoint(x), g)),
+    vjp=(lambda g, y: matmul(g, transposed(y)), lambda g, x: matmul(transposed(x), g)),
+    complex_rules=(lambda g, y: matmul(g, adjoint(y)), lambda g, x: matmul(adjoint(x), g)),
     lower=_lower_matmul,
     shape=lambda x, y: (x.shape[:-1] + y.shape[-1:], x.dtype),
     samples=lambda: [([(2, 3), (3, 4)], {}), ([(2, 1, 3), (2, 3, 2)], {})],
@@ -65,6 +67,7 @@ solve = Op(
     internal=True,
     result="floating",
     checks=lambda row: row.inputs,
+    on_complex="adjoint",
     vjp=(
         lambda g, x, z: -matmul(solve(adjoint(x), g), adjoint(z)),
         lambda g, x: solve(adjoint(x), g),

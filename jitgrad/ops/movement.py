@@ -147,6 +147,7 @@ sum = reduction(
     shape=reduced,
     vjp=lambda g, x_shape, dim, keepdim: spread(g, x_shape, dim, keepdim),
     linear=True,
+    on_complex="linear",
     samples=lambda: SAMPLES,
     result="sum",
     exact=True,

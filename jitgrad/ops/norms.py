@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from jitgrad.ops.arithmetic import power_of, sqrt
-from jitgrad.ops.choosing import abs, logical_or, ne, sign, where, zeros_like
+from jitgrad.ops.choosing import abs, imag_part, logical_or, ne, real_part, sign, where, zeros_like
 from jitgrad.ops.movement import SAMPLES, count, over_dims, reduced, reshape, spread, sum
 from jitgrad.ops.reductions import _tied, amax, amin, mean
 from jitgrad.ops.shapes import reduced_shape
@@ -51,6 +51,16 @@ def _lower_var(x: Any, dim: tuple[int, ...], keepdim: bool, correction: float) -
     return sum(centred * centred, dim=dim, keepdim=keepdim) / float(_degrees(x.shape, dim, correction))
 
 
+def _var_of_complex(x: Any, **params: Any) -> Any:
+    return var(real_part(x), **params) + var(imag_part(x), **params)
+
+
+def _std_of_complex(x: Any, **params: Any) -> Any:
+    """The root, which passes nothing on where it is 0."""
+    squares = _var_of_complex(x, **params)
+    return where(squares == 0, 0, sqrt(where(squares == 0, 1, squares)))
+
+
 VAR_SAMPLES = [(shape, params | {"correction": 1}) for shape, params in SAMPLES]
 var = reduction(
     _var,
@@ -64,6 +74,7 @@ var = reduction(
     ),
     hot=True,
     oracle="np.var(x, dim, keepdims=keepdim, ddof=correction)",
+    of_complex=_var_of_complex,
 )
 
 
@@ -171,6 +182,7 @@ norm = reduction(
         "np.max(abs(x), dim, keepdims=keepdim) if p == math.inf else np.sum(x != 0, dim, keepdims=keepdim) if p == 0"
         " else np.sum(abs(x) ** p, dim, keepdims=keepdim) ** (1 / p)"
     ),
+    of_complex=lambda x, **params: norm(abs(x), **params),
 )
 
 std = reduction(
@@ -189,6 +201,7 @@ std = reduction(
     ),
     hot=True,
     oracle="np.std(x, dim, keepdims=keepdim, ddof=correction)",
+    of_complex=_std_of_complex,
 )
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from jitgrad.ops.arithmetic import exp, log, log1p, mul, pow_scalar
-from jitgrad.ops.choosing import abs, cast, eq, logical_or, maximum, minimum, ne, where, zeros_like
+from jitgrad.ops.choosing import abs, cast, eq, logical_or, maximum, minimum, ne, real_part, where, zeros_like
 from jitgrad.ops.indexing import places
 from jitgrad.ops.movement import SAMPLES, cat, count, expand, flip, narrow, over_dims, reduced, reshape, spread, sum
 from jitgrad.ops.shapes import Spec, axes, axis, reduced_shape
@@ -80,6 +80,7 @@ mean = reduction(
     result="floating",
     hot=True,
     oracle="np.mean(x, dim, keepdims=keepdim)",
+    on_complex="linear",
 )
 prod = reduction(
     lambda x, dim, keepdim: np.multiply.reduce(x, axis=dim, keepdims=keepdim, dtype=x.dtype),
@@ -91,6 +92,7 @@ prod = reduction(
     result="sum",
     hot=True,
     oracle="np.prod(x, dim, keepdims=keepdim)",
+    on_complex="linear",
 )
 amax = reduction(
     lambda x, dim, keepdim: np.maximum.reduce(x, axis=dim, keepdims=keepdim),
@@ -125,6 +127,7 @@ any = reduction(
     shape=lambda x, dim, keepdim: Spec(reduced_shape(x.shape, dim, keepdim), np.dtype(bool)),
     samples=lambda: SAMPLES,
     oracle="np.any(x, dim, keepdims=keepdim)",
+    on_complex="linear",
 )
 all = reduction(
     lambda x, dim, keepdim: np.logical_and.reduce(x, axis=dim, keepdims=keepdim),
@@ -135,6 +138,7 @@ all = reduction(
     shape=lambda x, dim, keepdim: Spec(reduced_shape(x.shape, dim, keepdim), np.dtype(bool)),
     samples=lambda: SAMPLES,
     oracle="np.all(x, dim, keepdims=keepdim)",
+    on_complex="linear",
 )
 
 
@@ -224,6 +228,13 @@ def _lower_logsumexp(x: Any, dim: tuple[int, ...], keepdim: bool) -> Any:
     return out if keepdim else reshape(out, shape=reduced_shape(x.shape, dim, False))
 
 
+def _logsumexp_of_complex(x: Any, dim: tuple[int, ...], keepdim: bool) -> Any:
+    top = amax(real_part(x), dim=dim, keepdim=True)
+    top = cast(where(abs(top) == math.inf, 0, top), dtype=getattr(x, "_held", x).dtype)
+    out = log(sum(exp(x - spread(top, x.shape, dim, True)), dim=dim, keepdim=True)) + top
+    return out if keepdim else reshape(out, shape=reduced_shape(x.shape, dim, False))
+
+
 def _softmax(x: Any, dim: int) -> Any:
     e = np.exp(x - np.maximum.reduce(x, axis=dim, keepdims=True)) if x.ndim and x.size else np.exp(x - x)
     return e / summed(e, dim, True) if x.ndim else e
@@ -266,6 +277,7 @@ logsumexp = reduction(
     vjp=lambda g, x, y, dim, keepdim: spread(g, x.shape, dim, keepdim) * _shares(x, y, dim, keepdim),
     hot=True,
     oracle="scipy.special.logsumexp(x, dim, keepdims=keepdim)",
+    of_complex=_logsumexp_of_complex,
 )
 softmax = reduction(
     _softmax,
@@ -307,6 +319,7 @@ cumsum = reduction(
     shape=lambda x, dim: Spec(x.shape, x.dtype),
     hot=True,
     oracle="np.cumsum(x, dim)",
+    on_complex="linear",
 )
 
 register(globals())

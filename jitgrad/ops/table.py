@@ -3,110 +3,31 @@
 An `Op` holds everything about one operation: `run` (its meaning, in NumPy), `kernel` (the same as an expression
 that the JIT sweep compiles), the derivative, and the dtype and shape rule. All other code loops over rows.
 
-Rules are plain functions whose argument *names* say what they need, in this order:
-
-* `g`, the cotangent of the result (in a `vjp`; a partial derivative `d` has no `g`); of several results those that matter,
-  `g_values`, `g_indices`, each None if none arrived;
-* values: the input names (`x`, `y`, …) or the name of a result; just these are kept for the reverse sweep;
-* static facts: a parameter of the row by its name, or `x_shape`, `x_dtype` for the shape or dtype of an input.
-
-They are written with recorded operations only, so the same line serves arrays (the interpreted sweep), recorded
-tensors (second derivatives) and traced tensors (compiled gradients).
+Rules are plain functions whose argument names say what they need: see `rules`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from jitgrad.errors import HoleError
+from jitgrad.ops.rules import NOT_DIFFERENTIABLE, OUTPUT, REST, RESULTS, Fold, Hole, Needs, Rule, todo  # noqa: F401  all by one name
 from jitgrad.ops.shapes import Spec
 from jitgrad.ops.ufuncs import ufunc_of
 
 MOST_NEEDS = 64
-OUTPUT, REST, RESULTS = -1, -2, -3
-"""Slots beside the inputs: the result; all inputs from the starred one on; the first of several results, the next ones below."""
-
 TABLE: dict[str, Op] = {}
 
 # What an operation is run on at once; asking these whether they record takes longer than looking here.
-_RAW = frozenset({np.ndarray, np.float16, np.float32, np.float64, np.bool_, np.int64, int, float, bool})
+_RAW = frozenset(
+    {np.ndarray, np.float16, np.float32, np.float64, np.complex64, np.complex128, np.bool_, np.int64, int, float, complex, bool}
+)
 _COMPUTED = frozenset({"elementwise", "reduction", "matmul", "linalg", "njit", "splitting"})  # kinds that round results
+_OF_NUMBERS = frozenset({"elementwise", "reduction", "matmul", "linalg", "sorting", "splitting"})  # they say which they take
 _IN_ORDER = frozenset({"call", "custom", "item", "linalg", "loop", "matmul", "njit", "sorting", "splitting", "switch"})
-
-
-class Hole:
-    """A rule that is not there, and why; asking for it raises `HoleError`."""
-
-    def __init__(self, why: str) -> None:
-        self.why = why
-
-
-def todo(why: str) -> Hole:
-    """A rule that should exist and does not yet. `jitgrad ops` lists them."""
-    return Hole(why)
-
-
-NOT_DIFFERENTIABLE = None
-"""The derivative of a comparison, an index, a rounding to integers: no cotangent flows, as in PyTorch."""
-
-
-class Rule:
-    """A derivative rule with its needs read from its signature: cotangents, values to keep, then static facts."""
-
-    __slots__ = ("cotangents", "function", "statics", "values")
-
-    def __init__(self, function: Callable, inputs: tuple[str, ...], outputs: tuple[str, ...], given: bool) -> None:
-        code = function.__code__
-        names = code.co_varnames[: code.co_argcount]
-        slots = {name: i for i, name in enumerate(inputs) if name[0] != "*"}
-        slots |= {name[1:]: REST for name in inputs if name[0] == "*"}
-        slots |= {outputs[0]: OUTPUT} if len(outputs) == 1 else {name: RESULTS - k for k, name in enumerate(outputs)}
-        arriving = {f"g_{name}": k for k, name in enumerate(outputs)} if len(outputs) > 1 else {"g": None}
-        self.cotangents = tuple(arriving[n] for n in names if n in arriving)
-        names = names[len(self.cotangents) if len(outputs) > 1 else given :]
-        self.function = function
-        self.values = tuple(slots[n] for n in names if n in slots)
-        self.statics = tuple(n for n in names if n not in slots)
-
-    def __call__(self, g: Any, arguments: Sequence[Any]) -> Any:
-        """What becomes of the cotangent of the result, or of those of several, by their places."""
-        given = [g] if self.cotangents[0] is None else [g.get(k) for k in self.cotangents]
-        return self.function(*given, *arguments)
-
-    def facts(self, row: Any, i: int) -> list:
-        """The static arguments of this rule for the `i`-th input of one row of a tape."""
-        return [self._fact(row, name, i) for name in self.statics]
-
-    def _fact(self, row: Any, name: str, i: int) -> Any:
-        if name in row.params:
-            return row.params[name]
-        if name == "i":
-            return i
-        if name == "xs_shapes":
-            return [x.shape for x in row.inputs]
-        which, _, what = name.rpartition("_")
-        return getattr(row.inputs[row.op.inputs.index(which)], what)
-
-
-class Needs(NamedTuple):
-    """How the reverse sweep treats one row: which values to keep, and a rule per input that needs a cotangent."""
-
-    slots: tuple[int, ...]
-    calls: tuple[tuple[int, Rule, tuple[int, ...]], ...]  # (input, rule, positions of its values in `slots`)
-    plain: bool = False  # the rules need saved values and parameters, and nothing else
-    quick: tuple[tuple[int, Callable, tuple[int, ...], int, tuple[str, ...]], ...] = ()
-    # calls as (input, function, picks, their number or -1 if there are parameters, names of the parameters)
-
-
-class Fold(NamedTuple):
-    """How a reduction makes one of many."""
-
-    join: Op  # what makes one of two parts
-    neutral: float  # what changes nothing; infinite for integers too, which means the largest and smallest of their dtype
-    wide: bool  # whether parts of floats are held as float64
 
 
 class Op:
@@ -126,6 +47,10 @@ class Op:
         d: tuple[Callable | Hole | None, ...] | None = None,
         vjp: tuple[Callable | Hole | None, ...] | None = None,
         linear: bool = False,
+        real: bool = True,
+        on_complex: str = "",
+        complex_rules: tuple[Callable | None, ...] = (),
+        of_complex: Callable | None = None,
         result: str = "same",
         prepare: Callable | None = None,
         shape: Callable | None = None,
@@ -220,6 +145,13 @@ class Op:
         self.parts = parts
         self.linear = linear
         self.rules = self._rules(d, vjp)
+        self.real = real  # whether it takes and gives real numbers
+        # What it is of complex numbers: "" where it takes none; "linear" where its rules hold for them, of tangents, too;
+        # "holomorphic" where they hold for tangents, and for cotangents by conjugates (see `Rule.conjugated`); "adjoint" where
+        # they hold for cotangents alone, which is what `complex_rules` do, unless it is holomorphic.
+        self.on_complex = on_complex or ("adjoint" if complex_rules else "" if kind in _OF_NUMBERS else "linear")
+        self.of_complex = of_complex  # what it is of them in other rows, where it takes none itself
+        self.complex_rules = self._rules(d and complex_rules, complex_rules) if complex_rules else self.rules
         asked = [rule.cotangents for rule in self.rules if isinstance(rule, Rule)] if self.several else []
         self.passes = frozenset().union(*asked) if asked else None  # the results that pass cotangents on, if not all
         rules = any(rule is not None for rule in self.rules)
@@ -230,6 +162,7 @@ class Op:
         self.batch = batch
         self.differentiable = rules or self.composite or pullback is not None  # whether any input passes a cotangent on
         self.known_needs: dict[tuple[bool, ...], Needs] = {}
+        self.complex_needs: dict[tuple[bool, ...], Needs] = {}
 
     def _rules(self, d: Any, vjp: Any) -> tuple[Rule | Hole | None, ...]:
         given = d or vjp or (None,) * len(self.inputs)
@@ -268,10 +201,25 @@ class Op:
             found = self.known_needs[mask] = self._make_needs(mask)
         return found
 
-    def _make_needs(self, mask: tuple[bool, ...]) -> Needs:
+    def needs_of(self, mask: tuple[bool, ...], dtype: np.dtype, inputs: Sequence[Any]) -> Needs:
+        """`needs` for rows with such a result and inputs, of complex numbers if there are any."""
+        if self.on_complex == "linear" or not (dtype.kind == "c" or any(x.dtype.kind == "c" for x in inputs)):
+            return self.needs(mask)
+        found = self.complex_needs.get(mask)
+        if found is None:
+            if len(self.complex_needs) >= MOST_NEEDS:
+                self.complex_needs.clear()
+            rules: Any = self.complex_rules
+            if self.on_complex == "holomorphic":
+                rules = tuple([r.conjugated(TABLE["conj"], self.partials) if isinstance(r, Rule) else r for r in rules])
+            found = self.complex_needs[mask] = self._make_needs(mask, rules)
+        return found
+
+    def _make_needs(self, mask: tuple[bool, ...], rules: tuple[Rule | Hole | None, ...] | None = None) -> Needs:
         if self.composite or self.pullback is not None:
             return Needs(tuple(range(len(mask))), ())
-        rules = self.rules * len(mask) if self.variadic else self.rules
+        rules = self.rules if rules is None else rules
+        rules = rules * len(mask) if self.variadic else rules
         wanted = []
         for i, (rule, needed) in enumerate(zip(rules, mask)):
             if isinstance(rule, Hole) and needed:
@@ -285,7 +233,7 @@ class Op:
         return Needs(slots, calls, self.accumulate is None and not derived and not self.several, quick)
 
 
-def unary(formula: str, run: Callable, *, d: Any = None, vjp: Any = None, domain: Any = (-3.0, 3.0), **more: Any) -> Op:
+def unary(formula: str | None, run: Callable, *, d: Any = None, vjp: Any = None, domain: Any = (-3.0, 3.0), **more: Any) -> Op:
     """An elementwise op of one input `x` with result `y`; `d` is dy/dx."""
     return Op(
         run,
@@ -301,7 +249,7 @@ def unary(formula: str, run: Callable, *, d: Any = None, vjp: Any = None, domain
     )
 
 
-def binary(formula: str, run: Callable, *, d: Any = None, vjp: Any = None, domain: Any = None, **more: Any) -> Op:
+def binary(formula: str | None, run: Callable, *, d: Any = None, vjp: Any = None, domain: Any = None, **more: Any) -> Op:
     """An elementwise op of `x` and `y` with result `z`; `d` is the pair (dz/dx, dz/dy)."""
     return Op(
         run,

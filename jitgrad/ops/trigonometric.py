@@ -15,6 +15,9 @@ INSIDE = (-0.9, 0.9)
 
 def _tanh_slope(x: Any) -> Any:
     """In the memory of the first step: on large arrays fresh memory takes longer than the arithmetic."""
+    if x.dtype.kind == "c":
+        y = np.tanh(x)
+        return 1 - y * y
     out = np.cosh(x)
     if not isinstance(out, np.ndarray):
         return (1 / out) ** 2
@@ -27,11 +30,15 @@ def _but_origin(x: Any, y: Any) -> Any:
     return where(logical_and(x == 0, y == 0), 1, x)
 
 
-sin = unary("sin(x)", np.sin, d=lambda x: cos(x), result="float", hot=True)
-cos = unary("cos(x)", np.cos, d=lambda x: -sin(x), result="float", hot=True)
-tan = unary("tan(x)", np.tan, d=lambda y: 1 + y * y, domain=(-1.2, 1.2), result="float")
-asin = unary("asin(x)", np.arcsin, d=lambda x: asin_slope(x), domain=INSIDE, result="float", aliases=("arcsin",))
-acos = unary("acos(x)", np.arccos, d=lambda x: -asin_slope(x), domain=INSIDE, result="float", aliases=("arccos",))
+sin = unary("sin(x)", np.sin, d=lambda x: cos(x), result="float", hot=True, on_complex="holomorphic")
+cos = unary("cos(x)", np.cos, d=lambda x: -sin(x), result="float", hot=True, on_complex="holomorphic")
+tan = unary("tan(x)", np.tan, d=lambda y: 1 + y * y, domain=(-1.2, 1.2), result="float", on_complex="holomorphic")
+asin = unary(
+    "asin(x)", np.arcsin, d=lambda x: asin_slope(x), domain=INSIDE, result="float", aliases=("arcsin",), on_complex="holomorphic"
+)
+acos = unary(
+    "acos(x)", np.arccos, d=lambda x: -asin_slope(x), domain=INSIDE, result="float", aliases=("arccos",), on_complex="holomorphic"
+)
 asin_slope = unary(
     "1 / sqrt((1 - x) * (1 + x))",
     lambda x: 1 / np.sqrt((1 - x) * (1 + x)),
@@ -40,8 +47,9 @@ asin_slope = unary(
     d=lambda x, y: x * y * y * y,
     internal=True,
     oracle="(1 - x * x) ** (-0.5)",
+    on_complex="holomorphic",
 )
-atan = unary("atan(x)", np.arctan, d=lambda x: atan_slope(x), result="float", aliases=("arctan",))
+atan = unary("atan(x)", np.arctan, d=lambda x: atan_slope(x), result="float", aliases=("arctan",), on_complex="holomorphic")
 atan_slope = unary(
     "1 / (1 + x * x)",
     lambda x: 1 / (1 + x * x),
@@ -49,6 +57,7 @@ atan_slope = unary(
     result="float",
     internal=True,
     oracle="1 / (1 + x * x)",
+    on_complex="holomorphic",
 )
 atan2 = binary(
     "atan2(x, y)",
@@ -87,9 +96,9 @@ inverse = binary(
     oracle="x / np.hypot(x, y) ** 2",
 )
 """x / (x^2 + y^2), though the squares might be 0 or infinite: what the derivatives of atan2 are made of."""
-sinh = unary("sinh(x)", np.sinh, d=lambda x: cosh(x), result="float")
-cosh = unary("cosh(x)", np.cosh, d=lambda x: sinh(x), result="float")
-tanh = unary("tanh(x)", np.tanh, d=lambda x: tanh_slope(x), result="float", hot=True)
+sinh = unary("sinh(x)", np.sinh, d=lambda x: cosh(x), result="float", on_complex="holomorphic")
+cosh = unary("cosh(x)", np.cosh, d=lambda x: sinh(x), result="float", on_complex="holomorphic")
+tanh = unary("tanh(x)", np.tanh, d=lambda x: tanh_slope(x), result="float", hot=True, on_complex="holomorphic")
 tanh_slope = unary(
     "tanh_slope(x)",
     _tanh_slope,
@@ -97,13 +106,36 @@ tanh_slope = unary(
     result="float",
     internal=True,
     oracle="np.cosh(x) ** (-2.0)",
+    on_complex="holomorphic",
 )
 """1 - tanh(x)^2, also where tanh(x) is rounded to 1."""
-asinh = unary("asinh(x)", np.arcsinh, d=lambda x: 1 / hypot(x, 1.0), result="float", aliases=("arcsinh",))
-acosh = unary(
-    "acosh(x)", np.arccosh, d=lambda x: rsqrt(x - 1) * rsqrt(x + 1), domain=(1.1, 4.0), result="float", aliases=("arccosh",)
+asinh = unary(
+    "asinh(x)",
+    np.arcsinh,
+    d=lambda x: 1 / hypot(x, 1.0),
+    complex_rules=(lambda x: rsqrt(x * x + 1),),
+    result="float",
+    aliases=("arcsinh",),
+    on_complex="holomorphic",
 )
-atanh = unary("atanh(x)", np.arctanh, d=lambda x: atanh_slope(x), domain=INSIDE, result="float", aliases=("arctanh",))
+acosh = unary(
+    "acosh(x)",
+    np.arccosh,
+    d=lambda x: rsqrt(x - 1) * rsqrt(x + 1),
+    domain=(1.1, 4.0),
+    result="float",
+    aliases=("arccosh",),
+    on_complex="holomorphic",
+)
+atanh = unary(
+    "atanh(x)",
+    np.arctanh,
+    d=lambda x: atanh_slope(x),
+    domain=INSIDE,
+    result="float",
+    aliases=("arctanh",),
+    on_complex="holomorphic",
+)
 atanh_slope = unary(
     "1 / ((1 - x) * (1 + x))",
     lambda x: 1 / ((1 - x) * (1 + x)),
@@ -112,6 +144,7 @@ atanh_slope = unary(
     result="float",
     internal=True,
     oracle="1 / (1 - x * x)",
+    on_complex="holomorphic",
 )
 
 

@@ -253,6 +253,7 @@ RULES: dict[str, Callable[[Row, Operands, int], Any]] = {
     "elementwise": _elementwise,
     "reduction": _reduction,
     "movement": _movement,
+    "fourier": _movement,
     "cat": _cat,
     "matmul": _matmul,
     "index": _index,

@@ -3,7 +3,8 @@
 It walks rows that were recorded for the reverse sweep and uses what they saved, so one run of a function serves both.
 How a row passes tangents on follows from its kind and from the derivative in the op table; there are no other rules:
 
-* elementwise: the Jacobian is diagonal, so the rule for cotangents is the rule for tangents;
+* elementwise: the Jacobian is diagonal, so the rule for cotangents is the rule for tangents (where a function of complex numbers
+  is holomorphic, the partial derivative instead of its conjugate);
 * linear rows (movements, sums, reading and writing parts): the row itself, applied to the tangents;
 * products: one tangent at a time;
 * everything else: the rule for cotangents is linear in them, and the transpose of that linear map is what is wanted.
@@ -68,6 +69,8 @@ def _through(sweep: Sweep, row: Row, ts: Tangents) -> Any:
         return (ts[0] or {}).get(row.params["k"])
     if op.pushforward is not None:
         return op.pushforward(sweep, row, ts)
+    if op.elementwise and op.on_complex == "adjoint" and _among_complex(row):
+        return _transposed(sweep, row, ts)
     if op.elementwise and not op.composite:
         return _diagonal(sweep, row, ts)
     if op.linear:
@@ -88,11 +91,15 @@ def _diagonal(sweep: Sweep, row: Row, ts: Tangents) -> Any:
         if t is None:
             continue
         arguments = [*[values[p] for p in picks], *rule.facts(row, i)]
-        part = scaled(t, rule.function(*arguments)) if op.partials else rule.function(t, *arguments)
+        part = scaled(t, rule.of_tangents(*arguments)) if op.partials else rule.of_tangents(t, *arguments)
         total = part if total is None else total + part
     if total is not None and _dtype(total) != row.dtype:
         total = cast(total, dtype=row.dtype)
     return total
+
+
+def _among_complex(row: Row) -> bool:
+    return row.dtype.kind == "c" or any(x.dtype.kind == "c" for x in row.inputs)
 
 
 def _linear_operands(sweep: Sweep, row: Row, ts: Tangents) -> list[Any] | None:

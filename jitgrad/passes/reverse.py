@@ -158,7 +158,9 @@ class Sweep:
     def traced(self, row: Row, g: Any) -> None:
         """`through` for an elementwise row that saved nothing, as rows have no values while `jit` traces."""
         inputs, needed = row.inputs, self.needed
-        needs = row.op.needs(tuple([x in needed for x in inputs]))
+        mask = tuple([x in needed for x in inputs])
+        plain = row.dtype.kind == "f" and row.op.complex_rules is row.op.rules
+        needs = row.op.needs(mask) if plain else row.op.needs_of(mask, row.dtype, inputs)
         if not needs.plain:
             return self.through(row, g)
         saved = [tensor(None, row if slot == OUTPUT else inputs[slot]) for slot in needs.slots]
@@ -224,7 +226,11 @@ class Sweep:
 
     def needs(self, row: Row) -> Needs:
         """How `row` is treated: as it was recorded, or, on a tape that is being traced, as this sweep needs it."""
-        return row.needs or row.op.needs(tuple([x in self.needed for x in row.inputs]))
+        found = row.needs
+        if found is None:
+            mask = tuple([x in self.needed for x in row.inputs])
+            found = row.op.needs(mask) if row.op.several else row.op.needs_of(mask, row.dtype, row.inputs)
+        return found
 
     def values(self, row: Row) -> Sequence[Any]:
         """What `row` saved: arrays, or tensors that know the rows they came from."""

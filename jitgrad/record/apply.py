@@ -24,7 +24,7 @@ from jitgrad.record.index import ndim_of
 from jitgrad.record.leaving import refuse_masked
 from jitgrad.record.memory import lie_in_order, look
 from jitgrad.record.precision import half_among, rounded, widened
-from jitgrad.record.promotion import FLOATS, _no_operand, same_dtype
+from jitgrad.record.promotion import FLOATS, _no_operand, complex_among, of_complex, same_dtype
 from jitgrad.record.trace import Trace, current_trace, grad_mode, leaked
 from jitgrad.tape.device_array import ARRAYS, DeviceArray, device_among, filled_like, refuse_mixed
 from jitgrad.tape.handle import Handle, keep, make, make_recorded, note_view, own_memory, row_of, tensor
@@ -82,6 +82,8 @@ def apply(op: Op, operands: Sequence[Any], params: dict[str, Any] = NOTHING) -> 
             values = [o._value if isinstance(o, Handle) else o for o in operands]
     elif op.single and (half := half_among(values)) is not None:
         return rounded(apply(op, widened(operands), params), half)
+    elif not op.on_complex and complex_among(values):
+        return of_complex(op, operands, params)
     looks = op.view and isinstance(operands[0], Handle)  # an array that is no tensor is a constant, whose views are nobody's
     if looks and not isinstance(values[0], ARRAYS):
         own_memory(operands[0])
@@ -183,7 +185,9 @@ def recorded(cls: type, op: Op, operands: Sequence[Any], values: list, params: d
     shape = value.shape
     if op.elementwise:
         rows = [r if r.shape == shape else spread_row(r, shape) for r in rows]
-    needs = op.needs(tuple([r.requires for r in rows]))
+    mask = tuple([r.requires for r in rows])
+    plain = dtype in FLOATS and op.complex_rules is op.rules
+    needs = op.needs(mask) if plain else op.needs_of(mask, dtype, rows)
     out = make_recorded(cls, value, op, tuple(rows), params, shape, dtype, needs, ())
     if needs.slots:
         out._row.saved, out._row.guards = keep(op, needs.slots, operands, values, out)
@@ -215,6 +219,8 @@ def apply_traced(cls: type, op: Op, operands: Sequence[Any], params: dict[str, A
         operands, half = same_dtype(op, operands, numbers=True)
     elif op.single and (half := half_among(operands)) is not None:
         operands = widened(operands)
+    elif not op.on_complex and complex_among(operands):
+        return of_complex(op, operands, params)
     if half is not None:
         return rounded(apply(op, operands, params), half)
     rows = [lift(trace, o) for o in operands]

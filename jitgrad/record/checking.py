@@ -39,7 +39,7 @@ _ANNOTATED: dict[str, tuple[Callable[[Any], bool], str]] = {
 _NAMED: dict[str, tuple[Callable[[Any], bool], str]] = {
     "dim": (_is_dim, _INTS),
     "axis": (_is_dim, _INTS),
-    "value": (lambda v: isinstance(v, (Handle, int, float, np.number, np.bool_)), "a number"),
+    "value": (lambda v: isinstance(v, (Handle, int, float, complex, np.number, np.bool_)), "a number"),
 }
 _NAMED |= dict.fromkeys(("min", "max", "alpha", "correction", "start", "end", "step"), _NAMED["value"])
 

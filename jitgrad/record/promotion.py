@@ -40,9 +40,11 @@ def same_dtype(op: Op, operands: Sequence[Any], *, numbers: bool = False) -> tup
             "compare, as in where(x > 0, ...)"
         )
     common = known[0][0] if len({d for d, _ in known}) == 1 and known[0][1] >= 0 else dtypes.result_type(known)
-    if op.result == "float" and not dtypes.is_floating(common):
+    if common.kind == "c" and not op.on_complex:
+        raise _no_complex(op)
+    if op.result == "float" and not dtypes.has_gradient(common):
         common = dtypes.default()
-    elif op.result == "integer" and dtypes.is_floating(common):
+    elif op.result == "integer" and dtypes.has_gradient(common):
         raise NotImplementedError(f"{op.name} works on bool and integer tensors, not on {dtypes.of(common).name}")
     elif op.bools != "any" and (common == np.bool_ or (op.bools == "none" and any(d == np.bool_ for d, _ in known))):
         raise RuntimeError(f"{op.name} is not for bool tensors: use logical operations, ~ and ^, or convert with .int()")
@@ -58,6 +60,26 @@ def same_dtype(op: Op, operands: Sequence[Any], *, numbers: bool = False) -> tup
         ],
     ]
     return converted if half is None or common == SINGLE else widened(converted), half
+
+
+def complex_among(operands: Sequence[Any]) -> bool:
+    """Whether an operand is complex."""
+    return any(getattr(getattr(x, "_held", x), "dtype", _BOOL).kind == "c" for x in operands)
+
+
+def of_complex(op: Op, operands: Sequence[Any], params: dict[str, Any]) -> Any:
+    """What an op that takes no complex operands is of them, in other rows; `NotImplementedError` if it is nothing."""
+    if op.of_complex is None:
+        raise _no_complex(op)
+    return op.of_complex(*operands, **params)
+
+
+def _no_complex(op: Op) -> NotImplementedError:
+    cure = "jitgrad.sgn is its sign" if op.name == "sign" else "take abs(), .real or .imag first"
+    return NotImplementedError(f"{op.name} is not for complex tensors, of which there is none: {cure}")
+
+
+_BOOL = np.dtype(np.bool_)
 
 
 def ranks(operands: Sequence[Any]) -> list[tuple[np.dtype, int]]:
@@ -78,8 +100,8 @@ def _dtype_rank(operand: Any) -> tuple[np.dtype, int]:
         return operand._row.dtype, operand._row.ndim
     if isinstance(operand, ARRAYS):
         return operand.dtype, operand.ndim
-    known = isinstance(operand, np.generic) and (operand.dtype.kind in "biuf" or dtypes.is_known(operand.dtype))
-    if known or isinstance(operand, (bool, int, float)):
+    known = isinstance(operand, np.generic) and (operand.dtype.kind in "biufc" or dtypes.is_known(operand.dtype))
+    if known or isinstance(operand, (bool, int, float, complex)):
         return dtypes.weak(operand.__class__), -1
     raise _no_operand(operand)
 

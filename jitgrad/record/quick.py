@@ -14,6 +14,7 @@ import numpy as np
 
 from jitgrad.base.quiet import again, quiet
 from jitgrad.base.settings import config
+from jitgrad.dtypes import ALL
 from jitgrad.ops.arithmetic import mul
 from jitgrad.ops.describe import describe, signature
 from jitgrad.ops.linalg import matmul
@@ -27,6 +28,8 @@ from jitgrad.record.trace import lifting
 from jitgrad.tape.handle import Handle, keep_arrays, make, make_recorded, note_view, row_of
 from jitgrad.tape.row import NOTHING, Row
 
+_ANY: frozenset[Any] = frozenset(d.numpy for d in ALL.values())
+_REAL: frozenset[Any] = frozenset(dtype for dtype in _ANY if dtype.kind != "c")
 SCALARS = {kind: np.dtype(kind) for kind in (np.float32, np.float64)}
 
 recording = grad_mode.get
@@ -46,18 +49,23 @@ _PICK: dict[tuple[int, ...], Callable] = {
 }
 
 
+def _quick_dtypes(op: Op) -> frozenset[np.dtype]:
+    """The dtypes of arrays that need no conversion: for comparisons all that they take."""
+    return FLOATS if op.result != "bool" else _ANY if op.on_complex else _REAL
+
+
 def quick_unary(op: Op, general: Callable = apply) -> Callable:
     """The method of an elementwise op of one floating input, without parameters. `general` takes what is not quick."""
     run, hot_run = op.run, op.hot_run or op.run
     needs = op.needs((True,)) if op.differentiable else None
     pick: Any = _PICK[needs.slots] if needs else None
-    any_dtype = op.result == "bool"
+    quick = _quick_dtypes(op)
     traced = quick_traced.unary(op)
 
     def method(self: Any) -> Any:
         x = self._value
         dtype = SCALARS.get(x.__class__)
-        if lifting or (dtype is None and (x.__class__ is not ndarray or (x.dtype not in FLOATS and not any_dtype))):
+        if lifting or (dtype is None and (x.__class__ is not ndarray or x.dtype not in quick)):
             out = traced(self) if x is None else None
             return general(op, (self,)) if out is None else out
         try:
@@ -143,7 +151,7 @@ def quick_binary(op: Op, general: Callable = apply) -> Callable:
     known_needs = {(a, b): op.needs((a, b)) for a in (True, False) for b in (True, False)} if op.differentiable else {}
     both, first, second = (known_needs.get(mask) for mask in ((True, True), (True, False), (False, True)))
     pick_both, pick_first, pick_second = (_PICK[needs.slots] if needs else None for needs in (both, first, second))
-    any_dtype = op.result == "bool"
+    quick = _quick_dtypes(op)
     with_number = _with_number(op, False, general)
     traced = quick_traced.binary(op)
 
@@ -158,15 +166,7 @@ def quick_binary(op: Op, general: Callable = apply) -> Callable:
         if (
             lifting
             or y.__class__ is not kind
-            or (
-                dtype is None
-                and (
-                    kind is not ndarray
-                    or x.dtype is not y.dtype
-                    or x.shape != y.shape
-                    or (x.dtype not in FLOATS and not any_dtype)
-                )
-            )
+            or (dtype is None and (kind is not ndarray or x.dtype is not y.dtype or x.shape != y.shape or x.dtype not in quick))
         ):
             out = traced(self, other) if x is None else None
             return general(op, (self, other)) if out is None else out
@@ -287,7 +287,7 @@ def _reshaped_row(row: Row, shape: tuple[int, ...]) -> Row:
 
 def is_operand(x: Any) -> bool:
     """Whether operators take it beside a tensor."""
-    return isinstance(x, (Handle, np.ndarray, np.generic, bool, int, float))
+    return isinstance(x, (Handle, np.ndarray, np.generic, bool, int, float, complex))
 
 
 def _is_no_count(tensor: Any, other: Any) -> bool:

@@ -73,8 +73,8 @@ def number(x: Any) -> Number | None:
         return None if trace is None else trace.number(x._row)
     if isinstance(x, np.generic):
         return Number(x.__class__)
-    kind = next((k for k in (bool, int, float) if isinstance(x, k)), None)
-    return None if kind is None else Number(kind, 0 if kind is float else abs(x))
+    kind = next((k for k in (bool, int, float, complex) if isinstance(x, k)), None)
+    return None if kind is None else Number(kind, abs(x) if kind in (bool, int) else 0)
 
 
 def are_numbers(*operands: Any) -> bool:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from jitgrad.ops.choosing import detach
+from jitgrad.ops.complexes import view_as_complex, view_as_real
 from jitgrad.ops.indexing import Slot, getitem, part_at
 from jitgrad.ops.movement import reshape
 from jitgrad.ops.table import Op
@@ -45,7 +46,9 @@ def in_order(shape: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def part_of(x: np.ndarray, op: Op, params: dict[str, Any]) -> np.ndarray | None:
-    """The part of the stand-in `x` that a view looks at; None for a reshape that has to copy."""
+    """The part of the stand-in `x` that a view looks at; None for a reshape that has to copy, or elements of another size."""
+    if op is view_as_real or op is view_as_complex:
+        return None
     if op is reshape:
         try:
             return np.reshape(x, params["shape"], copy=False)

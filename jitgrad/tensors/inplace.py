@@ -17,6 +17,7 @@ from jitgrad import dtypes
 from jitgrad.devices.moving import moved_to
 from jitgrad.errors import LeakedTraceError, MutatedArgumentError
 from jitgrad.ops.choosing import alias, cast, clone, detach, where
+from jitgrad.ops.complexes import view_as_complex, view_as_real
 from jitgrad.ops.indexing import filled, getitem, index_add, index_put, put
 from jitgrad.ops.movement import expand, permute, reshape
 from jitgrad.ops.strided import put_strided, strided
@@ -293,6 +294,9 @@ def _put(root: Any, chain: tuple, new: Any) -> Any:
     if op is permute:
         inner = _put(apply(op, (root,), params), rest, new)
         return apply(permute, (inner,), {"dims": tuple(int(i) for i in np.argsort(params["dims"]))})
+    if op is view_as_real or op is view_as_complex:
+        inner = _put(apply(op, (root,), params), rest, new)
+        return apply(view_as_complex if op is view_as_real else view_as_real, (inner,))
     if op is detach:
         raise RuntimeError(
             "under jit a detached tensor cannot be changed in place, which would change the tensor that it "

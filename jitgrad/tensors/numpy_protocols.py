@@ -40,7 +40,7 @@ NUMPY: dict[str, Callable] = {}
 
 
 def _reciprocal(x: Any) -> Any:
-    return of_numpy(np.reciprocal, TABLE["reciprocal"], (x,)) if dtypes.is_floating(x._held.dtype) else NotImplemented
+    return of_numpy(np.reciprocal, TABLE["reciprocal"], (x,)) if dtypes.has_gradient(x._held.dtype) else NotImplemented
 
 
 _COMPOSED: dict[Any, Callable] = {
@@ -95,7 +95,7 @@ def _kind(x: Any) -> Any:
 
 
 def _has_floats(kind: Any) -> bool:
-    return isinstance(kind, np.dtype) and dtypes.is_known(kind) and dtypes.is_floating(kind)
+    return isinstance(kind, np.dtype) and dtypes.is_known(kind) and dtypes.has_gradient(kind)
 
 
 def array_function(self: Any, function: Callable, types: Any, args: Any, kwargs: Any) -> Any:

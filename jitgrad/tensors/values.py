@@ -161,11 +161,19 @@ class Values(Declared):
             raise ValueError(f"{what} takes one number, and this tensor has {value.size} elements (shape {list(value.shape)})")
         return _python(value)
 
+    def _real_number(self, what: str) -> Any:
+        found = self._number(what)
+        if isinstance(found, complex):
+            if found.imag:
+                raise RuntimeError(f"{what} takes a real number, and this one is {found}: take .real or abs() first")
+            return found.real
+        return found
+
     def __float__(self) -> float:
-        return float(self._number("float()"))
+        return float(self._real_number("float()"))
 
     def __int__(self) -> int:
-        return int(self._number("int()"))
+        return int(self._real_number("int()"))
 
     def __trunc__(self) -> int:
         return int(self._number("math.trunc()"))
@@ -195,7 +203,7 @@ class Values(Declared):
         return iter([self[i] for i in range(len(self))])  # type: ignore[index]
 
     def __contains__(self, item: Any) -> bool:
-        if not isinstance(item, (Handle, bool, int, float, np.generic)):
+        if not isinstance(item, (Handle, bool, int, float, complex, np.generic)):
             raise RuntimeError(f"a tensor contains numbers, not {type(item).__name__}")
         return bool(apply(choosing.eq, (self, item)).any())
 
@@ -218,7 +226,12 @@ class Values(Declared):
             suffixes.append(f"grad_fn={self.grad_fn!r}")
         elif self.requires_grad:
             suffixes.append("requires_grad=True")
-        plain = self.dtype in (dtypes.get_default_dtype(), dtypes.ALL["int64"], dtypes.ALL["bool"])
+        plain = self.dtype in (
+            dtypes.get_default_dtype(),
+            dtypes.ALL["int64"],
+            dtypes.ALL["bool"],
+            dtypes.of(dtypes.default_complex()),
+        )
         value, name, device = self._value, repr(self.dtype), ""
         if isinstance(value, DeviceArray):
             value, device = value.to_host(), value.device

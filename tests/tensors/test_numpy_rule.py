@@ -41,7 +41,7 @@ PLAIN = [
     lambda m, v: np.result_type(v, np.float32),
     lambda m, v: np.iscomplexobj(v),
     lambda m, v: np.isrealobj(v),
-    lambda m, v: np.fft.fft(v),
+    lambda m, v: np.convolve(v, v),
     lambda m, v: np.unique(v),
     lambda m, v: np.histogram(v, 2)[0],
     lambda m, v: np.cov(m),

@@ -9,10 +9,10 @@ import numpy as np
 
 from jitgrad.functions.creation import rand
 from jitgrad.functions.face import face
-from jitgrad.functions.indexing import _check_positions
 from jitgrad.functions.nn.spatial import Ints, at_least, each, with_batch
 from jitgrad.functions.nn.windows import Along, divided, fixed, largest, largest_at, summed, with_positions
 from jitgrad.functions.operands import taken
+from jitgrad.functions.positions import check_positions
 from jitgrad.functions.shaping import cat, expand, reshape, unsqueeze
 from jitgrad.ops.choosing import trunc
 from jitgrad.ops.windows import unpool
@@ -181,7 +181,7 @@ def _max_unpool(
         raise RuntimeError(f"{what}: only the first dimension may be empty, and the shape is {list(input.shape)}")
     wanted = _unpooled_sizes(what, x, sizes, steps, border, output_size)
     lead, flat = tuple(x.shape[:2]), math.prod(x.shape[2:])
-    places = _check_positions(what, reshape(indices, (*lead, flat)), math.prod(wanted), 2, wanted)
+    places = check_positions(what, reshape(indices, (*lead, flat)), math.prod(wanted), 2, wanted)
     out = apply(unpool, (reshape(x, (*lead, flat)), places), {"size": math.prod(wanted)})
     return reshape(out, (*lead[alone:], *wanted))
 

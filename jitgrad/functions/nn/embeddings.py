@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 
 from jitgrad.functions.creation import arange
-from jitgrad.functions.indexing import _check_positions, index_select
+from jitgrad.functions.indexing import index_select
 from jitgrad.functions.nn.reducing import floating
 from jitgrad.functions.numeric import max as max_of
 from jitgrad.functions.operands import in_dtype_of, taken
+from jitgrad.functions.positions import check_positions
 from jitgrad.functions.shaping import expand, reshape, unsqueeze
 from jitgrad.ops import choosing
 from jitgrad.ops.indexing import Slot
@@ -39,7 +40,7 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
         num_classes = int(tensor._known("one_hot() without num_classes").max()) + 1
     elif num_classes < 0 or (num_classes == 0 and tensor.numel()):
         raise RuntimeError(f"one_hot: num_classes must be positive, and it is {num_classes}")
-    places = _check_positions("one_hot", tensor, num_classes, -1, tensor.shape)
+    places = check_positions("one_hot", tensor, num_classes, -1, tensor.shape)
     found = apply(choosing.eq, (unsqueeze(places, -1), arange(num_classes, device=tensor.device)))
     return apply(choosing.cast, (found,), {"dtype": _LONG})
 

@@ -88,8 +88,8 @@ class Assembly:
         Arrays begin at multiples of 64 bytes and own what is left up to the next.
         """
         if size <= 1:
-            self.slots += 1
-            return self.slots - 1
+            slot, self.slots = self.slots, self.slots + 1 + (dtype.itemsize > 8)
+            return slot
         length = _length(size, dtype)
         if not fresh and (free := self._free.get(length)):
             return free.pop()
@@ -161,7 +161,8 @@ class Assembly:
             return slot
         if op.fold is not None and (slot := self._fold(row)) is not None:
             return slot
-        if (op in _PICKING or (op is getitem and len(row.inputs) == 1)) and size <= MOST_PICKED:
+        picks = op in _PICKING or (op is getitem and len(row.inputs) == 1)
+        if picks and size <= MOST_PICKED and row.dtype.itemsize <= 8:
             return self._pick(row.inputs[0], op.run(self._numbered(row.inputs[0].shape), **row.params))
         if op.parts is not None and (slot := self._parts(row)) is not None:
             return slot

@@ -36,7 +36,7 @@ ALONE = Target(largest_product=math.inf)
 """Machine code that nothing else stands by."""
 WITHOUT_HALVES = Target(dtypes=NATIVE_DTYPES - {np.dtype("float16")})
 """What Numba compiles, which has no float16."""
-GPU = Target(frozenset(d.numpy for d in ALL.values()), calls=False, bools=True)
+GPU = Target(frozenset(d.numpy for d in ALL.values() if not d.is_complex), calls=False, bools=True)
 """Kernels of a GPU, beside which there are those that are written by hand."""
 
 
