@@ -15,6 +15,14 @@ class cholesky(NamedTuple):
     L: Tensor
     info: Tensor
 
+class cummax(NamedTuple):
+    values: Tensor
+    indices: Tensor
+
+class cummin(NamedTuple):
+    values: Tensor
+    indices: Tensor
+
 class eigh(NamedTuple):
     eigenvalues: Tensor
     eigenvectors: Tensor
@@ -26,6 +34,10 @@ class frexp(NamedTuple):
 class geqrf(NamedTuple):
     a: Tensor
     tau: Tensor
+
+class kthvalue(NamedTuple):
+    values: Tensor
+    indices: Tensor
 
 class ldl_factor(NamedTuple):
     LD: Tensor
@@ -41,7 +53,19 @@ class max_along(NamedTuple):
     values: Tensor
     indices: Tensor
 
+class median_along(NamedTuple):
+    values: Tensor
+    indices: Tensor
+
 class min_along(NamedTuple):
+    values: Tensor
+    indices: Tensor
+
+class mode(NamedTuple):
+    values: Tensor
+    indices: Tensor
+
+class nanmedian_along(NamedTuple):
     values: Tensor
     indices: Tensor
 
@@ -65,6 +89,14 @@ class svd(NamedTuple):
 class topk(NamedTuple):
     values: Tensor
     indices: Tensor
+
+class histogram(NamedTuple):
+    hist: Tensor
+    bin_edges: Tensor
+
+class histogramdd(NamedTuple):
+    hist: Tensor
+    bin_edges: Tensor
 
 class linalg_cholesky_ex(NamedTuple):
     L: Tensor
