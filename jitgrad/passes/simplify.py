@@ -14,6 +14,7 @@ from jitgrad.ops.indexing import gather, getitem, index_add, index_put, one_alon
 from jitgrad.ops.linalg import matmul
 from jitgrad.ops.movement import expand, permute, reshape, sum
 from jitgrad.ops.reductions import amax, cumsum
+from jitgrad.ops.scans import cumprod
 from jitgrad.ops.table import Op, infer
 from jitgrad.record.apply import Trace
 from jitgrad.record.trace import recording
@@ -141,7 +142,7 @@ class _Simplifier:
         return found
 
     def _summed_up(self, row: Row, inputs: tuple[Row, ...]) -> Row | None:
-        """A running sum of one element after none."""
+        """A running sum or product of one element after none."""
         if row.shape and row.shape[row.params["dim"]] != 1:
             return None
         return inputs[0] if inputs[0].dtype == row.dtype else self._new(cast, inputs, {"dtype": row.dtype}, row.dtype, row.shape)
@@ -307,6 +308,7 @@ _SIMPLER: dict[Op, Callable[[_Simplifier, Row, tuple[Row, ...]], Row | None]] = 
     index_put: _Simplifier._written,
     sum: _Simplifier._summed,
     cumsum: _Simplifier._summed_up,
+    cumprod: _Simplifier._summed_up,
     where: _Simplifier._either,
 }
 _CHANGING = _COPIES | {LEAF, CONST, cast, getitem, *_SIMPLER}

@@ -299,3 +299,14 @@ def test_reductions_take_every_form() -> None:
     same(jg.tensor([[1, 2], [3, 4]]).prod(1), [2, 12])
     assert jg.tensor([SPECIALS.tolist()]).argmax(1).tolist() == [4]
     assert jg.topk(x, 2, sorted=False).values.shape == (2, 3, 2)
+
+
+@pytest.mark.parametrize("way", ["jit", "numba"])
+def test_running_products_in_machine_code(way: str) -> None:
+    cases = [(X, 0), (X, 1), (CUBE, 1), (X[:1], 0), (X.astype(np.float32), 1), (np.arange(1, 9).reshape(2, 4), 1)]
+    with jg.sweep(way):
+        for x, dim in cases:
+            got = jg.jit(lambda x, dim=dim: (x * 1).cumprod(dim) + 0)(jg.tensor(x))
+            same(got, np.cumprod(x, dim)) if x.dtype != np.float32 else np.testing.assert_allclose(got, np.cumprod(x, dim), 1e-6)
+    alone = jg.jit(lambda x: x.cumprod(0).sum()).compile(jg.zeros(5, dtype=jg.float64))
+    assert alone(np.arange(1.0, 6.0)).item() == 153

@@ -18,7 +18,6 @@ from collections import defaultdict
 import numpy as np
 
 from jitgrad.ops.linalg import matmul
-from jitgrad.ops.reductions import cumsum
 from jitgrad.sweeps.code.compile import Kernel
 from jitgrad.sweeps.llvm.blocks import Block
 from jitgrad.sweeps.llvm.control import emit_control
@@ -31,13 +30,14 @@ from jitgrad.sweeps.llvm.products import emit_product
 from jitgrad.sweeps.llvm.running import emit_running
 from jitgrad.sweeps.plan import chunks
 from jitgrad.sweeps.plan.chunks import chunk_size
+from jitgrad.sweeps.plan.folds import RUNNING
 from jitgrad.sweeps.plan.layouts import Access, contiguous, is_number, place, space, stand_in
 from jitgrad.sweeps.plan.machine_types import kind_of, word_of
 from jitgrad.sweeps.plan.plan import Nest, Phase, Plan
 from jitgrad.tape.row import CONST, ITEM, Row
 
 BAKED = frozenset({0.0, 1.0, -1.0, 2.0, 0.5, -0.5, -2.0, float("inf"), float("-inf")})
-CALLS = {matmul: emit_product, cumsum: emit_running}
+CALLS = {matmul: emit_product, **dict.fromkeys(RUNNING, emit_running)}
 """What writes a row that is computed in one go; the others are indexed."""
 TILE_BYTES = 96 * 1024
 """What the loops of a nest may leave for each other in one tile: what a second-level cache holds with ease."""

@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from jitgrad.ops.arithmetic import add, mul
+from jitgrad.sweeps.plan.folds import RUNNING
 from jitgrad.sweeps.plan.indexing import Picked
 from jitgrad.sweeps.plan.layouts import contiguous, is_number, place
 from jitgrad.sweeps.plan.segments import whole_plan
@@ -35,17 +37,21 @@ def operand(w: Any, x: Row) -> str:
     return copy
 
 
+_JOINED = {add: "+=", mul: "*="}
+
+
 def write_running(w: Any, row: Row) -> None:
-    """Running sums along a dimension, inside of the loops over all others."""
+    """Running sums or products along a dimension, inside of the loops over all others."""
     along = row.params["dim"]
     source, result, kind = operand(w, row.inputs[0]), w._array(row), row.dtype.name
     others = [d for d in range(row.ndim) if d != along]
     w.lines += [f"{'    ' * (i + 1)}for d{d} in range({row.shape[d]}):" for i, d in enumerate(others)]
+    fold = RUNNING[row.op]
     pad, index = "    " * (len(others) + 1), ", ".join(f"d{d}" for d in range(row.ndim))
     w.lines += [
-        f"{pad}total = {'float64' if row.dtype.kind == 'f' else kind}(0)",
+        f"{pad}total = {'float64' if row.dtype.kind == 'f' else kind}({int(fold.neutral)})",
         f"{pad}for d{along} in range({row.shape[along]}):",
-        f"{pad}    total += {source}[{index}]",
+        f"{pad}    total {_JOINED[fold.join]} {source}[{index}]",
         f"{pad}    {result}[{index}] = {kind}(total)  # {row.op.name}  {short_type(row)}",
     ]
 

@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from jitgrad.ops.reductions import cumsum
 from jitgrad.sweeps.numba.control import write_control, write_indexed, write_running
 from jitgrad.sweeps.numba.expressions import converted, expression, number, written
-from jitgrad.sweeps.plan.folds import held_as, neutral
+from jitgrad.sweeps.plan.folds import RUNNING, held_as, neutral
 from jitgrad.sweeps.plan.indexing import is_indexed
 from jitgrad.sweeps.plan.layouts import Access, contiguous, is_number, place, reduced_strides
 from jitgrad.sweeps.plan.machine_types import NUMPY, kind_of
@@ -51,7 +50,7 @@ class PhaseWriter:
                     write_control(self, row)
                 elif is_indexed(row):
                     write_indexed(self, row)
-                elif row.op is cumsum:
+                elif row.op in RUNNING:
                     write_running(self, row)
                 elif row.op is not ITEM:
                     self._product(row)

@@ -7,8 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from jitgrad.ops.table import Fold
+from jitgrad.ops.movement import sum
+from jitgrad.ops.reductions import cumsum, prod
+from jitgrad.ops.scans import cumprod
+from jitgrad.ops.table import Fold, Op
 from jitgrad.sweeps.plan.machine_types import NUMPY
+
+RUNNING: dict[Op, Fold] = {cumsum: sum.fold, cumprod: prod.fold}
+"""What keeps its results so far along a dimension, by how two of them are joined."""
 
 
 def held_as(fold: Fold, type: str) -> str:
