@@ -157,10 +157,11 @@ _DUNDERS = {
 for _dunder, _name in _DUNDERS.items():
     setattr(Tensor, f"__{_dunder}__", quick_binary(TABLE[_name], operate))
     setattr(Tensor, f"__r{_dunder}__", quick_reflected(TABLE[_name], operate))
-for _dunder in ("and", "or", "xor"):
-    setattr(Tensor, f"__{_dunder}__", _bitwise(TABLE[f"bitwise_{_dunder}"], False))
-    setattr(Tensor, f"__r{_dunder}__", _bitwise(TABLE[f"bitwise_{_dunder}"], True))
-    _DUNDERS[_dunder] = f"bitwise_{_dunder}"
+_SHIFTS = {"lshift": "bitwise_left_shift", "rshift": "bitwise_right_shift"}
+for _dunder, _name in ({name: f"bitwise_{name}" for name in ("and", "or", "xor")} | _SHIFTS).items():
+    setattr(Tensor, f"__{_dunder}__", _bitwise(TABLE[_name], False))
+    setattr(Tensor, f"__r{_dunder}__", _bitwise(TABLE[_name], True))
+    _DUNDERS[_dunder] = _name
 for _dunder in ("eq", "ne", "lt", "le", "gt", "ge"):
     setattr(Tensor, f"__{_dunder}__", quick_binary(TABLE[_dunder], operate))
 for _name in ("neg", "abs"):

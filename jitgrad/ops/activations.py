@@ -47,6 +47,7 @@ sigmoid = unary(
     _sigmoid,
     d=lambda x, y: rounded_sigmoid_slope(x, y),
     result="float",
+    aliases=("special.expit",),
     hot=True,
     oracle="scipy.special.expit(x)",
 )

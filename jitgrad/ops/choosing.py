@@ -73,7 +73,7 @@ neg = unary("-x", operator.neg, vjp=lambda g: -g, aliases=("negative",), exact=T
 abs = unary(
     "abs(x)", operator.abs, vjp=lambda g, x: g * sign(x), aliases=("absolute",), exact=True, also="i", bools="beside", cheap=True
 )
-sign = unary("sign(x)", np.sign, vjp=lambda g: zeros_like(g), exact=True, hot=True, also="i", bools="beside")
+sign = unary("sign(x)", np.sign, vjp=lambda g: zeros_like(g), aliases=("sgn",), exact=True, hot=True, also="i", bools="beside")
 
 alias = unary(
     "x",

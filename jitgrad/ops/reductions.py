@@ -273,6 +273,7 @@ softmax = reduction(
     vjp=lambda g, y, dim: y * (g - total(g * y, dim)) if y.shape else zeros_like(g),
     samples=lambda: ALONG,
     hot=True,
+    aliases=("special.softmax",),
     oracle="scipy.special.softmax(x, dim)",
 )
 log_softmax = reduction(
@@ -284,6 +285,7 @@ log_softmax = reduction(
     result="floating",
     samples=lambda: ALONG,
     hot=True,
+    aliases=("special.log_softmax",),
     oracle="scipy.special.log_softmax(x, dim)",
 )
 

@@ -301,7 +301,7 @@ def unary(formula: str, run: Callable, *, d: Any = None, vjp: Any = None, domain
     )
 
 
-def binary(formula: str, run: Callable, *, d: Any = None, vjp: Any = None, domain: Any = None, **more: Any) -> Op:
+def binary(formula: str | None, run: Callable, *, d: Any = None, vjp: Any = None, domain: Any = None, **more: Any) -> Op:
     """An elementwise op of `x` and `y` with result `z`; `d` is the pair (dz/dx, dz/dy)."""
     return Op(
         run,
