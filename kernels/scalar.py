@@ -36,10 +36,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from jitgrad.kernels import bessel, error, exponential, gamma, logarithm, plain, power, trigonometric
+from jitgrad.kernels import bessel, error, exponential, gamma, logarithm, normal, plain, power, trigonometric
 from jitgrad.kernels.primitives import NUMBERS, primitive
 
-FAMILIES = (exponential, logarithm, trigonometric, power, error, gamma, bessel)
+FAMILIES = (exponential, logarithm, trigonometric, power, error, normal, gamma, bessel)
 KERNELS: dict[str, dict[str, Callable[..., Any]]] = {
     name: kernels for family in FAMILIES for name, kernels in family.KERNELS.items()
 }

@@ -14,15 +14,12 @@ from typing import Any
 from jitgrad.eager import operations as large  # noqa: F401  it says how hot rows run, which the methods take over
 from jitgrad.functions import converting, creation, data, numeric, numpy_names, shaping
 from jitgrad.functions.bind import bound
-from jitgrad.functions.face import face, face_of
+from jitgrad.functions.face import face_of
 from jitgrad.functions.homes import HOMES
 from jitgrad.functions.operands import accepting_arrays, taken
 from jitgrad.ops import TABLE, arithmetic, choosing
-from jitgrad.ops.special_functions import digamma, trigamma
-from jitgrad.ops.special_functions import polygamma as polygamma_row
 from jitgrad.ops.table import Op
-from jitgrad.record.apply import apply
-from jitgrad.record.checking import RAW, checked, is_meant, told
+from jitgrad.record.checking import RAW, is_meant, told
 from jitgrad.record.promotion import FLOATS
 from jitgrad.record.quick import is_operand, quick_binary, quick_one, quick_reflected, quick_unary, quick_with_parameters
 from jitgrad.record.weak import are_numbers, number, operate
@@ -42,7 +39,7 @@ def _own(module: Any) -> dict[str, Callable]:
 
 def _public(function: Callable) -> Callable:
     """The function, with NumPy's `axis` and `keepdims` accepted if it has a `dim`, arrays and numbers where it takes tensors
-    (under `jit` they are tensors, so they are here), and errors told as `checked` tells them."""
+    (under `jit` they are tensors, so they are here), and errors told as `told` tells them."""
     names, kinds = function.__code__.co_varnames, function.__annotations__
     renames = "dim" in names
     count = len(list(itertools.takewhile(lambda name: kinds.get(name) == "Tensor", names[: function.__code__.co_argcount])))
@@ -66,16 +63,6 @@ def _public(function: Callable) -> Callable:
 _NUMPYS = {"axis": "dim", "keepdims": "keepdim"}
 
 
-@face(method=False)
-def polygamma(n: int, input: Tensor) -> Tensor:
-    """The n-th derivative of `digamma`."""
-    if not isinstance(n, int) or not 0 <= n <= 170:
-        raise TypeError(f"polygamma: n must be an int from 0 to 170 (n! is beyond float64 then), not {n!r}")
-    if not isinstance(input, Tensor):
-        raise TypeError(f"polygamma: input must be a tensor, not {type(input).__name__}")
-    return apply(polygamma_row, (input,), {"n": n}) if n > 1 else apply((digamma, trigamma)[n], (input,))
-
-
 NAMESPACES: dict[str, dict[str, Callable]] = {home: {} for home in HOMES if home}
 """The functions that users find elsewhere than at the top, by namespace and name."""
 
@@ -95,7 +82,6 @@ for _op in TABLE.values():
         _function = bound(_op, accepting_arrays)
         for _name in (f"{_op.namespace}.{_op.name}".lstrip("."), *_op.aliases):
             _offer(_name, _function if _op.namespace or "." in _name else bound(_op, accepting_arrays))
-FUNCTIONS["polygamma"] = checked(polygamma)
 WRITTEN: dict[str, Callable] = {}
 """The functions at the top, or methods, that are written by hand, without what is put around them."""
 
@@ -269,6 +255,7 @@ def _polygamma_method(self: Tensor, n: int) -> Tensor:
 _ATTACHED |= converting.METHODS | {
     "where": _where,
     "polygamma": _polygamma_method,
+    "polygamma_": _inplace("polygamma", _polygamma_method),
     "nonzero": numeric.nonzero,
     "repeat": shaping.repeat,
 }

@@ -1,9 +1,9 @@
 """The op table: the only place where mathematics lives. See `table` for what a row is.
 
 Elementwise rows stand in `choosing`, `arithmetic`, `trigonometric`, `activations`, `special_functions` and the modules of
-rarer ones. Their operands arrive with equal dtypes, and with equal shapes in kernels: promotion and broadcasting happen before. A partial derivative that
-is a boolean mask passes the cotangent where it is true, so that `inf * 0` cannot arise. At points where no derivative exists
-the rows give what PyTorch gives (minimum-norm subgradients).
+rarer ones. Their operands arrive with equal dtypes, and with equal shapes in kernels: promotion and broadcasting happen
+before. A partial derivative that is a boolean mask passes the cotangent where it is true, so that `inf * 0` cannot arise. At
+points where no derivative exists the rows give what PyTorch gives (minimum-norm subgradients).
 """
 
 from jitgrad.ops import (
@@ -19,6 +19,7 @@ from jitgrad.ops import (
     linalg,
     logarithms,
     movement,
+    normal_distribution,
     norms,
     polynomials,
     reductions,
@@ -44,6 +45,7 @@ __all__ = [
     "linalg",
     "logarithms",
     "movement",
+    "normal_distribution",
     "norms",
     "polynomials",
     "reductions",

@@ -1,4 +1,4 @@
-"""Bessel functions beside I_0 and I_1 (see `special_functions`), and Airy's: NIST Digital Library of Mathematical Functions, 10 and 9."""
+"""Bessel functions beside I_0 and I_1, which `special_functions` has, and Airy's: DLMF 10 and 9."""
 
 from __future__ import annotations
 

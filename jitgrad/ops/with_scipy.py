@@ -1,4 +1,7 @@
-"""Rows that SciPy runs: functions that are too rare for a kernel of their own. SciPy is an extra, and looked for at the first call."""
+"""Rows that SciPy runs: functions that are too rare for a kernel of their own.
+
+SciPy is an extra of jitgrad's, and looked for when such a function is called.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from jitgrad.ops.table import Op
 
 
 def special_function(name: str, what: str) -> Callable:
-    """The function of that name in `scipy.special`. ImportError, which says what to install for `what`, where there is no SciPy."""
+    """The function of that name in `scipy.special`. Where there is no SciPy, an ImportError says what to install for `what`."""
     try:
         from scipy import special
     except ImportError as error:
