@@ -26,13 +26,13 @@ def _polynomial(name: str, whose: str, *, shift: bool = False, before: int = 0) 
 
     kind = whose.rpartition("_")[0].replace("_", " ")
     at = "2 * x - 1" if shift else "x"
-    less = f" + {before} * (n >= 1) * scipy.special.{name}(np.maximum(np.trunc(n) - 1, 0), {at})" if before else ""
+    less = f" + {before} * (n >= 1) * scipy.special.{name}(np.maximum(n.astype(int) - 1, 0), {at})" if before else ""
     return rare(
         run,
         inputs=("x", "n"),
-        domain=((-1.0, 1.0), (0.0, 9.0)),
+        domain=((0.0, 1.0) if shift else (-1.0, 1.0), (0.0, 6.0)),
         doc=f"The {kind} {whose[-1].upper()} of degree n at x, elementwise. Its values are not differentiable",
-        oracle=f"scipy.special.{name}(np.trunc(n), {at}){less}",
+        oracle=f"scipy.special.{name}(n.astype(int), {at}){less}",
     )
 
 
