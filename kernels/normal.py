@@ -22,6 +22,7 @@ class Quantile(NamedTuple):
     tail: tuple  # erfinv(x) / x / r in (r - 6)/(r + 6), r = sqrt(w), beyond the others; relative error 2^-26, 2^-56
     tail_at: Any
     tail_from: Any
+    zero: Any
     half: Any
     two: Any
     four: Any
@@ -44,7 +45,7 @@ S64 = Scaled(
 Q32 = Quantile(
     I32,
     singles(-0.11069352, 0.09282243, -0.033620294, -0.015245307, 0.05358259, -0.07725515, 0.06590565, 0.9766522),
-    *singles(6, 16, 0.5, 2, 4, 1.4142135),
+    *singles(6, 16, 0, 0.5, 2, 4, 1.4142135),
 )
 Q64 = Quantile(
     I64,
@@ -70,6 +71,7 @@ Q64 = Quantile(
     ),
     6.0,
     36.7,
+    0.0,
     0.5,
     2.0,
     4.0,
@@ -93,27 +95,31 @@ def erfcx(x: Any, c: Any) -> Any:
     return select(a < t.half, power * ((t.one - x) - x * horner(square, e.near)), y)
 
 
-def _ndtri(x: Any, minus_log: Any, c: Any) -> Any:
-    """sqrt(2) erfinv(2 x - 1), by w = -ln(4 x (1 - x)), which loses no digits where x is small."""
+def _ndtri(x: Any, w: Any, root: Any, far: Any, c: Any) -> Any:
+    """sqrt(2) erfinv(2 x - 1), by w = -ln(4 x (1 - x)), which loses no digits where x is small, and its square root.
+
+    `far` is erfinv(2 x - 1) / (2 x - 1) between where erfinv's polynomial in the middle ends and the tail begins.
+    """
     i = c.inverse
-    root = sqrt(minus_log)
-    far = select(minus_log < i.middle_end, horner(root - i.middle_at, i.middle), _far(root, c))
-    y = select(minus_log < i.near_end, horner(minus_log - i.near_at, i.near), far)
-    y = select(minus_log < c.tail_from, y, root * horner((root - c.tail_at) / (root + c.tail_at), c.tail))
+    y = select(w < i.middle_end, horner(root - i.middle_at, i.middle), far)
+    y = select(w < i.near_end, horner(w - i.near_at, i.near), y)
+    y = select(w < c.tail_from, y, root * horner((root - c.tail_at) / (root + c.tail_at), c.tail))
     odd = c.two * (x - c.half)
-    return select((x > 0) & (x < i.one), c.sqrt2 * (odd * y), select((x == 0) | (x == i.one), i.inf * odd, i.nan))
-
-
-def _far(root: Any, c: Any) -> Any:
-    return horner(root - c.inverse.far_at, c.inverse.far) if c.inverse.far else root
+    return select((x > c.zero) & (x < i.one), c.sqrt2 * (odd * y), select((x == c.zero) | (x == i.one), i.inf * odd, i.nan))
 
 
 def ndtri_f32(x: Any) -> Any:
-    return _ndtri(x, -log_f32(Q32.four * (x * (Q32.inverse.one - x))), Q32)
+    c = Q32
+    w = -log_f32(c.four * (x * (c.inverse.one - x)))
+    root = sqrt(w)
+    return _ndtri(x, w, root, root, c)  # nothing lies between the middle and the tail
 
 
 def ndtri_f64(x: Any) -> Any:
-    return _ndtri(x, -log_f64(Q64.four * (x * (Q64.inverse.one - x))), Q64)
+    c = Q64
+    w = -log_f64(c.four * (x * (c.inverse.one - x)))
+    root = sqrt(w)
+    return _ndtri(x, w, root, horner(root - c.inverse.far_at, c.inverse.far), c)
 
 
 KERNELS: dict[str, dict[str, Callable[..., Any]]] = {

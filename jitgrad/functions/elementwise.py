@@ -16,6 +16,7 @@ from jitgrad.record.apply import apply
 from jitgrad.record.precision import in_single
 from jitgrad.record.quick import is_operand
 from jitgrad.record.weak import number
+from jitgrad.tensors.inplace import overwrite
 from jitgrad.tensors.tensor import Tensor
 
 
@@ -70,7 +71,6 @@ def ldexp(input: Tensor, other: Tensor) -> Tensor:
     return input * numeric.pow(2.0, other)
 
 
-@face(inplace=True)
 def float_power(input: Any, exponent: Any) -> Tensor:
     """`input ** exponent`, computed in float64, which the result has."""
     if not isinstance(input, Tensor) and not isinstance(exponent, Tensor):
@@ -78,6 +78,14 @@ def float_power(input: Any, exponent: Any) -> Tensor:
     wide = {"dtype": np.dtype(np.float64)}
     base, power = (apply(choosing.cast, (taken(v),), wide) if not _is_number(v) else v for v in (input, exponent))
     return numeric.pow(float(base) if isinstance(base, int) else base, power)
+
+
+@face(top=False)
+def float_power_(input: Tensor, exponent: Any) -> Tensor:
+    """`float_power` in place, of float64 alone."""
+    if input._held.dtype != np.float64:
+        raise RuntimeError(f"float_power_ gives float64, and the tensor is {input.dtype.name}: use float_power, or .double()")
+    return overwrite(input, float_power(input, exponent), "float_power_")
 
 
 def _is_number(x: Any) -> bool:

@@ -20,7 +20,7 @@ def _logit(x: Any) -> Any:
 
 
 def _xlog1py(x: Any, y: Any) -> Any:
-    return np.where((x == 0) & (y == y), y.dtype.type(0), x * np.log1p(y)).astype(y.dtype)[()]
+    return np.where((x == 0) & (y == y), 0, x * np.log1p(y)).astype(np.result_type(x, y))[()]
 
 
 def _log1p_times(g: Any, x: Any, y: Any) -> Any:

@@ -22,7 +22,7 @@ def _polynomial(name: str, whose: str, *, shift: bool = False, before: int = 0) 
         at = 2 * x - 1 if shift else x
         degree = np.nan_to_num(np.asarray(n)).astype(np.int64)
         value = evaluate(degree, at) + (before * np.where(degree > 0, evaluate(degree - 1, at), 0) if before else 0)
-        return np.where(degree < 0, 0, value).astype(x.dtype)[()]
+        return np.where(degree < 0, 0, value).astype(np.result_type(x, n))[()]
 
     kind = whose.rpartition("_")[0].replace("_", " ")
     at = "2 * x - 1" if shift else "x"
