@@ -21,7 +21,22 @@ from typing import Any
 __all__ = [
     *("exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "cbrt", "pow", "hypot"),
     *("sin", "cos", "tan", "asin", "acos", "atan", "atan2", "sinh", "cosh", "tanh", "asinh", "acosh", "atanh"),
-    *("sigmoid", "softplus", "erf", "erfc", "erfinv", "lgamma", "digamma", "trigamma", "i0", "i0e", "i1", "i1e"),
+    *(
+        "sigmoid",
+        "softplus",
+        "erf",
+        "erfc",
+        "erfcx",
+        "erfinv",
+        "ndtri",
+        "lgamma",
+        "digamma",
+        "trigamma",
+        "i0",
+        "i0e",
+        "i1",
+        "i1e",
+    ),
 ]
 
 

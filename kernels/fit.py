@@ -139,6 +139,17 @@ def erfinv_part(lo: Any, hi: Any, root: bool, **sizes: int) -> Fit:
     return Fit(f, lambda v: 1 / f(v), ends[0] - middle, ends[1] - middle, sizes)
 
 
+def erfinv_tail(k: int, lo: Any, hi: Any, **sizes: int) -> Fit:
+    """erfinv(x) / x / r in (r - k) / (r + k), r = sqrt(w)."""
+    ends = [(mp.sqrt(w) - k) / (mp.sqrt(w) + k) for w in (lo, hi)]
+
+    def f(v: Any) -> Any:
+        root = k * (1 + v) / (1 - v)
+        return erfinv_by_x(root**2) / root
+
+    return Fit(f, lambda v: 1 / f(v), *ends, sizes)
+
+
 def stirling(w: Any) -> Any:
     x = 1 / mp.sqrt(w)
     return (mp.loggamma(x) - (x - 0.5) * mp.log(x) + x - mp.log(2 * mp.pi) / 2) * x
@@ -201,6 +212,8 @@ FITS: dict[str, Fit] = {
     "erfinv_near": erfinv_part(0, 5, False, f32=11, f64=22),
     "erfinv_middle": erfinv_part(5, 16, True, f32=10, f64=22),
     "erfinv_far": erfinv_part(16, 36.8, True, f64=18),
+    "erfinv_tail": erfinv_tail(6, 16, 104, f32=8),
+    "erfinv_tail64": erfinv_tail(6, 36.7, 750, f64=18),
     "lgamma_near": Fit(lambda u: mp.loggamma(2 + u) / (u * (1 + u)), lambda u: 1, -0.75, 0.25, {"f32": 10, "f64": 21}),
     "lgamma_far": Fit(stirling, lambda w: mp.sqrt(w), 0, 1 / mp.mpf(3.25) ** 2, {"f32": 3, "f64": 10}),
     "digamma_near": Fit(lambda u: mp.digamma(X0 + u) / u, lambda u: 1, 1 - X0, 2.25 - X0, {"f32": 11, "f64": 25}),

@@ -26,15 +26,12 @@ from jitgrad.functions import (
     turning,
 )
 from jitgrad.functions.bind import bound
-from jitgrad.functions.face import face, face_of
+from jitgrad.functions.face import face_of
 from jitgrad.functions.homes import HOMES
 from jitgrad.functions.operands import accepting_arrays, taken
 from jitgrad.ops import TABLE, arithmetic, choosing
-from jitgrad.ops.special_functions import digamma, trigamma
-from jitgrad.ops.special_functions import polygamma as polygamma_row
 from jitgrad.ops.table import Op
-from jitgrad.record.apply import apply
-from jitgrad.record.checking import RAW, checked, is_meant, told
+from jitgrad.record.checking import RAW, is_meant, told
 from jitgrad.record.promotion import FLOATS
 from jitgrad.record.quick import is_operand, quick_binary, quick_one, quick_reflected, quick_unary, quick_with_parameters
 from jitgrad.record.weak import are_numbers, number, operate
@@ -55,7 +52,7 @@ def _own(module: Any) -> dict[str, Callable]:
 
 def _public(function: Callable, home: str = "") -> Callable:
     """The function, with NumPy's `axis` and `keepdims` accepted if it has a `dim`, arrays and numbers where it takes tensors
-    (under `jit` they are tensors, so they are here), and errors told as `checked` tells them."""
+    (under `jit` they are tensors, so they are here), and errors told as `told` tells them."""
     names, kinds = function.__code__.co_varnames, function.__annotations__
     renames = "dim" in names
     count = len(list(itertools.takewhile(lambda name: kinds.get(name) == "Tensor", names[: function.__code__.co_argcount])))
@@ -85,16 +82,6 @@ def _public(function: Callable, home: str = "") -> Callable:
 _NUMPYS = {"axis": "dim", "keepdims": "keepdim"}
 
 
-@face(method=False)
-def polygamma(n: int, input: Tensor) -> Tensor:
-    """The n-th derivative of `digamma`."""
-    if not isinstance(n, int) or not 0 <= n <= 170:
-        raise TypeError(f"polygamma: n must be an int from 0 to 170 (n! is beyond float64 then), not {n!r}")
-    if not isinstance(input, Tensor):
-        raise TypeError(f"polygamma: input must be a tensor, not {type(input).__name__}")
-    return apply(polygamma_row, (input,), {"n": n}) if n > 1 else apply((digamma, trigamma)[n], (input,))
-
-
 NAMESPACES: dict[str, dict[str, Callable]] = {home: {} for home in HOMES if home}
 """The functions that users find elsewhere than at the top, by namespace and name."""
 
@@ -114,7 +101,6 @@ for _op in TABLE.values():
         _function = bound(_op, accepting_arrays)
         for _name in (f"{_op.namespace}.{_op.name}".lstrip("."), *_op.aliases):
             _offer(_name, _function if _op.namespace or "." in _name else bound(_op, accepting_arrays))
-FUNCTIONS["polygamma"] = checked(polygamma)
 WRITTEN: dict[str, Callable] = {}
 """The functions at the top, or methods, that are written by hand, without what is put around them."""
 
@@ -176,10 +162,11 @@ _DUNDERS = {
 for _dunder, _name in _DUNDERS.items():
     setattr(Tensor, f"__{_dunder}__", quick_binary(TABLE[_name], operate))
     setattr(Tensor, f"__r{_dunder}__", quick_reflected(TABLE[_name], operate))
-for _dunder in ("and", "or", "xor"):
-    setattr(Tensor, f"__{_dunder}__", _bitwise(TABLE[f"bitwise_{_dunder}"], False))
-    setattr(Tensor, f"__r{_dunder}__", _bitwise(TABLE[f"bitwise_{_dunder}"], True))
-    _DUNDERS[_dunder] = f"bitwise_{_dunder}"
+_SHIFTS = {"lshift": "bitwise_left_shift", "rshift": "bitwise_right_shift"}
+for _dunder, _name in ({name: f"bitwise_{name}" for name in ("and", "or", "xor")} | _SHIFTS).items():
+    setattr(Tensor, f"__{_dunder}__", _bitwise(TABLE[_name], False))
+    setattr(Tensor, f"__r{_dunder}__", _bitwise(TABLE[_name], True))
+    _DUNDERS[_dunder] = _name
 for _dunder in ("eq", "ne", "lt", "le", "gt", "ge"):
     setattr(Tensor, f"__{_dunder}__", quick_binary(TABLE[_dunder], operate))
 for _name in ("neg", "abs"):
@@ -292,6 +279,7 @@ _ATTACHED |= (
     | {
         "where": _where,
         "polygamma": _polygamma_method,
+        "polygamma_": _inplace("polygamma", _polygamma_method),
         "nonzero": numeric.nonzero,
         "repeat": shaping.repeat,
     }

@@ -33,7 +33,7 @@ def bound(op: Op, accept: Callable = lambda args: args) -> Callable:
     `accept` may turn the operands into others if none of them is a tensor.
     """
     n = len(op.inputs)
-    plain = op.elementwise and op.prepare is None and op.result != "integer"
+    plain = op.elementwise and op.prepare is None and op.result != "integer" and not op.holes()
     quick: Any
     if plain and n == 1:
         quick = quick_unary(op)

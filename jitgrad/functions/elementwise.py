@@ -1,1 +1,245 @@
 """Elementwise functions that are written in others."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from jitgrad import dtypes
+from jitgrad.functions import numeric
+from jitgrad.functions.face import face
+from jitgrad.functions.operands import as_tensors, in_dtype_of, operand, taken
+from jitgrad.ops import bessel, choosing, floats, logarithms
+from jitgrad.record.apply import apply
+from jitgrad.record.precision import in_single
+from jitgrad.record.quick import is_operand
+from jitgrad.record.weak import number
+from jitgrad.tensors.inplace import overwrite
+from jitgrad.tensors.tensor import Tensor
+
+
+def _refuse_whole(name: str, input: Tensor) -> None:
+    if not input.dtype.is_floating_point:
+        raise NotImplementedError(f"{name} works on floating tensors, not on {input.dtype.name}: convert with .float()")
+
+
+def _fraction(name: str, what: str, value: Any) -> Any:
+    """A parameter that is a Python number, or None."""
+    if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float, np.number))):
+        raise TypeError(f"{name}: {what} must be a number or None, not {type(value).__name__}")
+    return value
+
+
+@face("special.logit", inplace=True)
+def logit(input: Tensor, eps: float | None = None) -> Tensor:
+    """log(x / (1 - x)), of x between `eps` and 1 - `eps` if that is given; nan outside of 0 to 1."""
+    return _logit(input, _fraction("logit", "eps", eps))
+
+
+@in_single
+def _logit(input: Tensor, eps: float | None) -> Tensor:
+    if eps is None:
+        return apply(logarithms.logit, (input,))
+    x = input if input.dtype.is_floating_point else apply(choosing.cast, (input,), {"dtype": dtypes.default()})
+    above = apply(choosing.where, (x > 1 - eps, 1 - eps, x))
+    return apply(logarithms.logit, (apply(choosing.where, (x < eps, eps, above)),))
+
+
+@face("special.sinc", inplace=True)
+def sinc(input: Tensor) -> Tensor:
+    """sin(pi x) / (pi x), and 1 at 0."""
+    return _sinc(input)
+
+
+@in_single
+def _sinc(input: Tensor) -> Tensor:
+    return apply(bessel.spherical_bessel_j0, (input * math.pi,))
+
+
+@face(inplace=True)
+def frac(input: Tensor) -> Tensor:
+    """What is left of x without its whole part, with the sign of x."""
+    _refuse_whole("frac", input)
+    return input - input.trunc()
+
+
+@face(inplace=True)
+def ldexp(input: Tensor, other: Tensor) -> Tensor:
+    """`input * 2 ** other`, floating."""
+    return input * numeric.pow(2.0, other)
+
+
+def float_power(input: Any, exponent: Any) -> Tensor:
+    """`input ** exponent`, computed in float64, which the result has."""
+    if not isinstance(input, Tensor) and not isinstance(exponent, Tensor):
+        input = operand(input)
+    wide = {"dtype": np.dtype(np.float64)}
+    base, power = (apply(choosing.cast, (taken(v),), wide) if not _is_number(v) else v for v in (input, exponent))
+    return numeric.pow(float(base) if isinstance(base, int) else base, power)
+
+
+@face(top=False)
+def float_power_(input: Tensor, exponent: Any) -> Tensor:
+    """`float_power` in place, of float64 alone."""
+    if input._held.dtype != np.float64:
+        raise RuntimeError(f"float_power_ gives float64, and the tensor is {input.dtype.name}: use float_power, or .double()")
+    return overwrite(input, float_power(input, exponent), "float_power_")
+
+
+def _is_number(x: Any) -> bool:
+    if not is_operand(x):
+        raise TypeError(f"float_power takes tensors and numbers, not {type(x).__name__}")
+    return not isinstance(x, (Tensor, np.ndarray))
+
+
+@face(inplace=True)
+def lerp(input: Tensor, end: Tensor, weight: Any) -> Tensor:
+    """`input + weight * (end - input)`: exactly `input` for the weight 0 and `end` for 1. Floating, of one dtype."""
+    weighed = isinstance(weight, (Tensor, np.ndarray)) and number(weight) is None
+    if not weighed and (not is_operand(weight) or isinstance(weight, bool)):
+        raise TypeError(f"lerp: weight must be a number or a tensor, not {type(weight).__name__}")
+    weight = taken(weight) if weighed else weight
+    for name, x in ({"end": end} | ({"weight": weight} if weighed else {})).items():
+        if x._held.dtype != input._held.dtype:
+            raise RuntimeError(f"lerp: {name} is {x.dtype.name} and input {input.dtype.name}: convert one with .to(dtype)")
+    _refuse_whole("lerp", input)
+    return _lerp(input, end, weight)
+
+
+@in_single
+def _lerp(input: Tensor, end: Tensor, weight: Any) -> Tensor:
+    way = end - input
+    if not isinstance(weight, Tensor):
+        return input + weight * way if abs(weight) < 0.5 else end - way * (1 - weight)
+    return apply(choosing.where, (weight.abs() < 0.5, input + weight * way, end - way * (1 - weight)))
+
+
+def _times_value(name: str, value: Any, *tensors: Tensor) -> Any:
+    """The first operand times `value`, which is whole where all are."""
+    if not is_operand(value) or isinstance(value, np.ndarray):
+        raise TypeError(f"{name}: value must be a number, not {type(value).__name__}")
+    if all(x._held.dtype == np.bool_ for x in tensors):
+        raise NotImplementedError(f"{name} is not for bool tensors: use logical operations")
+    if isinstance(value, float) and not any(x.dtype.is_floating_point for x in tensors):
+        value = int(value)
+    return tensors[1] if isinstance(value, int) and value == 1 else value * tensors[1]
+
+
+@face(inplace=True)
+def addcmul(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1) -> Tensor:
+    """`input + value * tensor1 * tensor2`."""
+    return _addcmul(input, tensor1, tensor2, value)
+
+
+@in_single
+def _addcmul(input: Tensor, tensor1: Tensor, tensor2: Tensor, value: Any) -> Tensor:
+    return input + _times_value("addcmul", value, input, tensor1, tensor2) * tensor2
+
+
+@face(inplace=True)
+def addcdiv(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1) -> Tensor:
+    """`input + value * tensor1 / tensor2`, one of which must be floating."""
+    if not tensor1.dtype.is_floating_point and not tensor2.dtype.is_floating_point:
+        raise RuntimeError(
+            f"addcdiv: tensor1 is {tensor1.dtype.name} and tensor2 {tensor2.dtype.name}, and their quotients are "
+            "fractions: convert one with .float(), or add value * div(tensor1, tensor2, rounding_mode='trunc')"
+        )
+    return _addcdiv(input, tensor1, tensor2, value)
+
+
+@in_single
+def _addcdiv(input: Tensor, tensor1: Tensor, tensor2: Tensor, value: Any) -> Tensor:
+    return input + _times_value("addcdiv", value, input, tensor1, tensor2) / tensor2
+
+
+@face(inplace=True)
+def clamp_min(input: Tensor, min: Any) -> Tensor:
+    """`input`, but `min` (a number or a tensor) where it is below that; the gradient passes at the bound."""
+    return numeric.clamp(input, min=_bound("clamp_min", min))
+
+
+@face(inplace=True)
+def clamp_max(input: Tensor, max: Any) -> Tensor:
+    """`input`, but `max` (a number or a tensor) where it is above that; the gradient passes at the bound."""
+    return numeric.clamp(input, max=_bound("clamp_max", max))
+
+
+def _bound(name: str, bound: Any) -> Any:
+    if bound is None:
+        raise TypeError(f"{name} takes a bound, a number or a tensor, not None")
+    return bound
+
+
+@face(inplace=True)
+def nan_to_num(input: Tensor, nan: Any = None, posinf: Any = None, neginf: Any = None) -> Tensor:
+    """`input` with 0 (or `nan`) for nan, and the largest and smallest finite number (or those given) for the infinities."""
+    for name, value in {"nan": nan, "posinf": posinf, "neginf": neginf}.items():
+        _fraction("nan_to_num", name, value)
+    if not input.dtype.is_floating_point:
+        return input.clone()
+    info = dtypes.finfo(input.dtype)
+    high, low = (most if fill is None else fill for most, fill in ((info.max, posinf), (info.min, neginf)))
+    out = apply(choosing.where, (input == -math.inf, float(low), input))
+    out = apply(choosing.where, (input == math.inf, float(high), out))
+    return apply(choosing.where, (input.isnan(), 0.0 if nan is None else float(nan), out))
+
+
+def signbit(input: Tensor) -> Tensor:
+    """Whether the sign is negative, which that of -0.0 is, and that of nan may be."""
+    if not input.dtype.is_floating_point:
+        return input < 0
+    one = apply(choosing.zeros_like, (input.detach(),)) + 1
+    return apply(floats.copysign, (one, input.detach())) < 0
+
+
+@face(inplace=True)
+def heaviside(input: Tensor, values: Tensor) -> Tensor:
+    """0 below 0, 1 above it, and `values`, of the same dtype, at 0."""
+    if input._held.dtype != values._held.dtype:
+        raise RuntimeError(f"heaviside: input is {input.dtype.name} and values {values.dtype.name}: convert one")
+    return apply(choosing.where, (input == 0, values, in_dtype_of(input, input > 0)))
+
+
+def positive(input: Tensor) -> Tensor:
+    """The tensor itself. RuntimeError for bool."""
+    if input._held.dtype == np.bool_:
+        raise RuntimeError("positive is not for bool tensors: convert with .int()")
+    return input
+
+
+@face(method=False)
+def rsub(input: Any, other: Any, *, alpha: Any = 1) -> Tensor:
+    """`other - alpha * input` elementwise."""
+    return numeric.sub(other, input, alpha=alpha)
+
+
+def isreal(input: Tensor) -> Tensor:
+    """Whether there is no imaginary part: true everywhere."""
+    return apply(choosing.zeros_like, (input.detach(),)) == 0
+
+
+def angle(input: Tensor) -> Tensor:
+    """The angle to the positive half of the real line: pi for numbers below 0, else 0; nan for nan."""
+    x = input if input.dtype.is_floating_point else apply(choosing.cast, (input,), {"dtype": dtypes.default()})
+    flat = apply(choosing.zeros_like, (x,))
+    return apply(choosing.where, (x < 0, math.pi, apply(choosing.where, (x.isnan(), x.detach(), flat))))
+
+
+@face("special.multigammaln", inplace=True)
+def mvlgamma(input: Tensor, p: int) -> Tensor:
+    """The logarithm of the multivariate gamma function of dimension `p` (DLMF 35.3.4)."""
+    if isinstance(p, bool) or not isinstance(p, (int, np.integer)):
+        raise TypeError(f"mvlgamma: p must be an int, not {type(p).__name__}")
+    if p < 1:
+        raise RuntimeError(f"mvlgamma: the dimension p must be at least 1, not {p}")
+    return _mvlgamma(input, int(p))
+
+
+@in_single
+def _mvlgamma(input: Tensor, p: int) -> Tensor:
+    total = as_tensors([input.lgamma()])[0]
+    for k in range(1, p):
+        total = total + (input - 0.5 * k).lgamma()
+    return total + p * (p - 1) / 4 * math.log(math.pi)

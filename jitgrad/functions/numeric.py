@@ -367,7 +367,7 @@ def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
     return stack(found, 1)[:, : input.ndim]
 
 
-@face(inplace=True)
+@face("special.round", inplace=True)
 def round(input: Tensor, *, decimals: int = 0) -> Tensor:
     """Rounded to the nearest integer (halves to even), or to `decimals` decimal places."""
     if not isinstance(decimals, (int, np.integer)) or not -308 <= decimals <= 308:
@@ -382,6 +382,7 @@ def _to_decimals(input: Tensor, decimals: int) -> Tensor:
     return apply(choosing.round, (input * 10.0**decimals,)) / 10.0**decimals
 
 
+@face("special.logsumexp")
 def logsumexp(input: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
     """log(sum(exp(x))) over `dim`, without overflow. Integers are computed in the default float dtype."""
     input = input if isinstance(input, Tensor) else operand(input)

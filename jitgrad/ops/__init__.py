@@ -1,26 +1,33 @@
 """The op table: the only place where mathematics lives. See `table` for what a row is.
 
-Elementwise rows stand in `choosing`, `arithmetic`, `trigonometric`, `activations` and `special_functions`. Their operands
-arrive with equal dtypes, and with equal shapes in kernels: promotion and broadcasting happen before. A partial derivative that
-is a boolean mask passes the cotangent where it is true, so that `inf * 0` cannot arise. At points where no derivative exists
-the rows give what PyTorch gives (minimum-norm subgradients).
+Elementwise rows stand in `choosing`, `arithmetic`, `trigonometric`, `activations`, `special_functions` and the modules of
+rarer ones. Their operands arrive with equal dtypes, and with equal shapes in kernels: promotion and broadcasting happen
+before. A partial derivative that is a boolean mask passes the cotangent where it is true, so that `inf * 0` cannot arise. At
+points where no derivative exists the rows give what PyTorch gives (minimum-norm subgradients).
 """
 
 from jitgrad.ops import (
     activations,
     arithmetic,
+    bessel,
     choosing,
     complexes,
     convolutions,
     decompositions,
     factoring,
+    floats,
     fourier,
+    gamma_functions,
     indexing,
+    integers,
     linalg,
+    logarithms,
     movement,
+    normal_distribution,
     norms,
     ordering,
     packed,
+    polynomials,
     reductions,
     scans,
     scattering,
@@ -40,18 +47,25 @@ __all__ = [
     "Op",
     "activations",
     "arithmetic",
+    "bessel",
     "choosing",
     "complexes",
     "convolutions",
     "decompositions",
     "factoring",
+    "floats",
     "fourier",
+    "gamma_functions",
     "indexing",
+    "integers",
     "linalg",
+    "logarithms",
     "movement",
+    "normal_distribution",
     "norms",
     "ordering",
     "packed",
+    "polynomials",
     "reductions",
     "rows",
     "scans",

@@ -53,6 +53,7 @@ sigmoid = unary(
     d=lambda x, y: rounded_sigmoid_slope(x, y),
     complex_rules=(lambda y: y * (1 - y),),
     result="float",
+    aliases=("special.expit",),
     hot=True,
     oracle="scipy.special.expit(x)",
     on_complex="holomorphic",

@@ -204,11 +204,33 @@ rsqrt = unary(
 )
 cbrt = unary("cbrt(x)", np.cbrt, d=lambda y: 1 / (3 * y * y), domain=POSITIVE, result="float")
 exp = unary("exp(x)", np.exp, d=lambda y: y, result="float", hot=True, on_complex="holomorphic")
-exp2 = unary("exp2(x)", _exp2, d=lambda y: y * math.log(2), result="float", on_complex="holomorphic")
-expm1 = unary("expm1(x)", np.expm1, d=lambda x: exp(x), result="float", hot=True, on_complex="holomorphic")
+exp2 = unary(
+    "exp2(x)",
+    _exp2,
+    d=lambda y: y * math.log(2),
+    result="float",
+    on_complex="holomorphic",
+    aliases=("special.exp2",),
+)
+expm1 = unary(
+    "expm1(x)",
+    np.expm1,
+    d=lambda x: exp(x),
+    result="float",
+    hot=True,
+    on_complex="holomorphic",
+    aliases=("special.expm1",),
+)
 log = unary("log(x)", np.log, vjp=lambda g, x: g / x, domain=POSITIVE, result="float", hot=True, on_complex="holomorphic")
 log1p = unary(
-    "log1p(x)", np.log1p, vjp=lambda g, x: g / (1 + x), domain=POSITIVE, result="float", hot=True, on_complex="holomorphic"
+    "log1p(x)",
+    np.log1p,
+    vjp=lambda g, x: g / (1 + x),
+    domain=POSITIVE,
+    result="float",
+    hot=True,
+    on_complex="holomorphic",
+    aliases=("special.log1p",),
 )
 log2 = unary(
     "log2(x)",
@@ -237,6 +259,7 @@ xlogy = binary(
         lambda g, x, y: _log_times(g, y, logical_and(x == 0, y <= 0)),
         lambda g, x, y: g * x / y,
     ),
+    aliases=("special.xlogy",),
     oracle="scipy.special.xlogy(x, y)",
 )
 

@@ -115,7 +115,7 @@ abs = unary(
     bools="beside",
     cheap=True,
 )
-sign = unary("sign(x)", np.sign, vjp=lambda g: zeros_like(g), exact=True, hot=True, also="i", bools="beside")
+sign = unary("sign(x)", np.sign, vjp=lambda g: zeros_like(g), aliases=("sgn",), exact=True, hot=True, also="i", bools="beside")
 
 sgn = unary(
     "sign(x)",

@@ -288,6 +288,7 @@ softmax = reduction(
     vjp=lambda g, y, dim: y * (g - (total(g * y, dim) if y.shape else g * y)),
     samples=lambda: ALONG,
     hot=True,
+    aliases=("special.softmax",),
     oracle="scipy.special.softmax(x, dim)",
 )
 log_softmax = reduction(
@@ -299,6 +300,7 @@ log_softmax = reduction(
     result="floating",
     samples=lambda: ALONG,
     hot=True,
+    aliases=("special.log_softmax",),
     oracle="scipy.special.log_softmax(x, dim)",
 )
 

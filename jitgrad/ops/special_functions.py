@@ -16,6 +16,7 @@ erf = unary(
     d=lambda x: (2 / math.sqrt(math.pi)) * exp(-x * x),
     result="float",
     hot=True,
+    aliases=("special.erf",),
     oracle="scipy.special.erf(x)",
 )
 erfc = unary(
@@ -24,6 +25,7 @@ erfc = unary(
     d=lambda x: (-2 / math.sqrt(math.pi)) * exp(-x * x),
     result="float",
     hot=True,
+    aliases=("special.erfc",),
     oracle="scipy.special.erfc(x)",
 )
 erfinv = unary(
@@ -32,6 +34,7 @@ erfinv = unary(
     d=lambda y: (math.sqrt(math.pi) / 2) * exp(y * y),
     domain=INSIDE,
     result="float",
+    aliases=("special.erfinv",),
     oracle="scipy.special.erfinv(x)",
 )
 lgamma = unary(
@@ -41,6 +44,7 @@ lgamma = unary(
     domain=POSITIVE,
     result="float",
     hot=True,
+    aliases=("special.gammaln",),
     oracle="scipy.special.gammaln(x)",
 )
 digamma = unary(
@@ -49,6 +53,7 @@ digamma = unary(
     d=lambda x: trigamma(x),
     domain=POSITIVE,
     result="float",
+    aliases=("special.digamma", "special.psi"),
     oracle="scipy.special.psi(x)",
 )
 trigamma = unary(
@@ -77,6 +82,7 @@ i0 = unary(
     lambda x: special.bessel(x, 0),
     d=lambda x: i1(x),
     result="float",
+    aliases=("special.i0", "special.modified_bessel_i0"),
     oracle="scipy.special.i0(x)",
 )
 i0e = unary(
@@ -84,6 +90,7 @@ i0e = unary(
     lambda x: special.bessel(x, 0, shrunk=True),
     d=lambda x: -sign(x) * i0e_less_i1e(x),
     result="float",
+    aliases=("special.i0e",),
     oracle="scipy.special.i0e(x)",
 )
 i1 = unary(
@@ -91,6 +98,7 @@ i1 = unary(
     lambda x: special.bessel(x, 1),
     d=lambda x: i0(x) - i1_over_x(x),
     result="float",
+    aliases=("special.i1", "special.modified_bessel_i1"),
     oracle="scipy.special.i1(x)",
 )
 i1e = unary(
@@ -98,6 +106,7 @@ i1e = unary(
     lambda x: special.bessel(x, 1, shrunk=True),
     result="float",
     d=lambda x: i0e_less_i1e(x) - i1e_over_x(x),
+    aliases=("special.i1e",),
     oracle="scipy.special.i1e(x)",
 )
 i1_over_x = unary(

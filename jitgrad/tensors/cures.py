@@ -73,10 +73,10 @@ _TOLD: dict[str, str] = {
     "dist": "use (a - b).norm()",
     "fabs": "use jitgrad.abs(x)",
     "modf": "use x - jitgrad.trunc(x) and jitgrad.trunc(x)",
-    "fmod": "use a - b * jitgrad.trunc(a / b)",
+    "fmod": "use jitgrad.fmod(a, b)",
     "cbrt": "use jitgrad.sign(x) * jitgrad.abs(x) ** (1 / 3)",
-    "degrees": "use x * (180 / math.pi)",
-    "radians": "use x * (math.pi / 180)",
+    "degrees": "use jitgrad.rad2deg(x)",
+    "radians": "use jitgrad.deg2rad(x)",
     "linalg.solve": "use jitgrad.linalg.solve",
     "interp": "look the places up with jitgrad.where, or index: y[i] + (x - t[i]) * slope[i] with tensors y, t and slope",
 }

@@ -107,6 +107,8 @@ NAMES: dict[str, Any] = {
     "to": lambda x, dtype: x.to(kind_of(dtype)),
     "inf": float("inf"),
     "floor_divide": _floor_divide,
+    "fmod": scalar.fmod,
+    "copysign": primitives.copysign,
 }
 
 

@@ -1,0 +1,53 @@
+"""Orthogonal polynomials of degree n, 0 for a negative one. They are not differentiable, as in PyTorch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from jitgrad.ops.table import Op, register
+from jitgrad.ops.with_scipy import rare, special_function
+
+
+def _polynomial(name: str, whose: str, *, shift: bool = False, before: int = 0) -> Op:
+    """SciPy's polynomial; of 2 x - 1 if `shift`; with `before` times the one of the degree before added.
+
+    The polynomials of the third and fourth kind are those of the second kind, less or plus the one before (DLMF 18.9.9).
+    """
+
+    def run(x: Any, n: Any) -> Any:
+        evaluate: Callable = special_function(name, f"special.{whose}")
+        at = 2 * x - 1 if shift else x
+        degree = np.nan_to_num(np.asarray(n)).astype(np.int64)
+        value = evaluate(degree, at) + (before * np.where(degree > 0, evaluate(degree - 1, at), 0) if before else 0)
+        return np.where(degree < 0, 0, value).astype(np.result_type(x, n))[()]
+
+    kind = whose.rpartition("_")[0].replace("_", " ")
+    at = "2 * x - 1" if shift else "x"
+    less = f" + {before} * (n >= 1) * scipy.special.{name}(np.maximum(n.astype(int) - 1, 0), {at})" if before else ""
+    return rare(
+        run,
+        inputs=("x", "n"),
+        domain=((0.0, 1.0) if shift else (-1.0, 1.0), (0.0, 6.0)),
+        doc=f"The {kind} {whose[-1].upper()} of degree n at x, elementwise. Its values are not differentiable",
+        oracle=f"scipy.special.{name}(n.astype(int), {at}){less}",
+    )
+
+
+chebyshev_polynomial_t = _polynomial("eval_chebyt", "chebyshev_polynomial_t")
+chebyshev_polynomial_u = _polynomial("eval_chebyu", "chebyshev_polynomial_u")
+chebyshev_polynomial_v = _polynomial("eval_chebyu", "chebyshev_polynomial_v", before=-1)
+chebyshev_polynomial_w = _polynomial("eval_chebyu", "chebyshev_polynomial_w", before=1)
+shifted_chebyshev_polynomial_t = _polynomial("eval_chebyt", "shifted_chebyshev_polynomial_t", shift=True)
+shifted_chebyshev_polynomial_u = _polynomial("eval_chebyu", "shifted_chebyshev_polynomial_u", shift=True)
+shifted_chebyshev_polynomial_v = _polynomial("eval_chebyu", "shifted_chebyshev_polynomial_v", shift=True, before=-1)
+shifted_chebyshev_polynomial_w = _polynomial("eval_chebyu", "shifted_chebyshev_polynomial_w", shift=True, before=1)
+hermite_polynomial_h = _polynomial("eval_hermite", "hermite_polynomial_h")
+hermite_polynomial_he = _polynomial("eval_hermitenorm", "hermite_polynomial_he")
+laguerre_polynomial_l = _polynomial("eval_laguerre", "laguerre_polynomial_l")
+legendre_polynomial_p = _polynomial("eval_legendre", "legendre_polynomial_p")
+
+
+register(globals())
