@@ -210,8 +210,8 @@ solve_factored = Op(
     shape=lambda x, y: Spec(y.shape, y.dtype),
     samples=lambda: [([np.linalg.cholesky(SYMMETRIC), (3, 2)], {})],
 )
-"""The z with x x^T z = y for lower triangles x. Of others the lower triangle is read, and the derivative is as PyTorch's that of x x^T;
-so it is no function of a free x."""
+"""The z with x x^T z = y for lower triangles x. Of others the lower triangle is read, and the derivative is that
+of x x^T, as PyTorch's is; so it is no function of a free x."""
 
 
 def _cholesky(x: np.ndarray, check: bool) -> tuple[np.ndarray, np.ndarray]:
