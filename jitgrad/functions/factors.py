@@ -17,6 +17,7 @@ from jitgrad.ops import TABLE, decompositions
 from jitgrad.ops.decompositions import slogdet
 from jitgrad.ops.factoring import lu_parts, swapping
 from jitgrad.ops.linalg import adjoint as turned
+from jitgrad.ops.linalg import transposed
 from jitgrad.ops.solving import solve_factored
 from jitgrad.record.apply import apply
 from jitgrad.tensors import return_types
@@ -107,7 +108,7 @@ def triangular_solve(
     input: Tensor, A: Tensor, upper: bool = True, transpose: bool = False, unitriangular: bool = False
 ) -> return_types.triangular_solve:
     """The X with A X = input for a triangle of A, or of its transpose; and A."""
-    X = solving.solve_triangular(turned(A) if transpose else A, input, upper=upper != transpose, unitriangular=unitriangular)
+    X = solving.solve_triangular(transposed(A) if transpose else A, input, upper=upper != transpose, unitriangular=unitriangular)
     return _TriangularSolve(X, A.clone())
 
 
