@@ -17,7 +17,7 @@ from jitgrad.ops import TABLE, decompositions
 from jitgrad.ops.decompositions import slogdet
 from jitgrad.ops.factoring import lu_parts, swapping
 from jitgrad.ops.linalg import adjoint as turned
-from jitgrad.ops.linalg import matmul
+from jitgrad.ops.linalg import transposed
 from jitgrad.ops.solving import solve_factored
 from jitgrad.record.apply import apply
 from jitgrad.tensors import return_types
@@ -95,26 +95,20 @@ def cholesky_solve(input: Tensor, input2: Tensor, upper: bool = False) -> Tensor
     B, L = together("cholesky_solve", input, input2)
     if L.shape[-1] != B.shape[-2]:
         raise RuntimeError(f"cholesky_solve: shapes {list(L.shape)} and {list(B.shape)} do not fit")
-    return _with_factor(L, B, upper)
-
-
-def _with_factor(L: Tensor, B: Tensor, upper: bool) -> Tensor:
-    """The derivative by L is that of L L^T, as in PyTorch, though of L one triangle is read."""
-    lower = turned(L) if upper else L
-    return apply(solve_factored, (matmul(lower, turned(lower)), B, lower.detach()))
+    return apply(solve_factored, (turned(L) if upper else L, B))
 
 
 def cholesky_inverse(input: Tensor, upper: bool = False) -> Tensor:
     """The inverses of the matrices with the Cholesky factors `input` (upper ones if `upper`)."""
     matrices("cholesky_inverse", input, square=True)
-    return _with_factor(input, identity(input, *input.shape[-2:]), upper)
+    return apply(solve_factored, (turned(input) if upper else input, identity(input, *input.shape[-2:])))
 
 
 def triangular_solve(
     input: Tensor, A: Tensor, upper: bool = True, transpose: bool = False, unitriangular: bool = False
 ) -> return_types.triangular_solve:
     """The X with A X = input for a triangle of A, or of its transpose; and A."""
-    X = solving.solve_triangular(turned(A) if transpose else A, input, upper=upper != transpose, unitriangular=unitriangular)
+    X = solving.solve_triangular(transposed(A) if transpose else A, input, upper=upper != transpose, unitriangular=unitriangular)
     return _TriangularSolve(X, A.clone())
 
 

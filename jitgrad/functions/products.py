@@ -10,7 +10,7 @@ import numpy as np
 
 from jitgrad import dtypes
 from jitgrad.functions.bind import bound
-from jitgrad.functions.contractions import contracted, crossed, parsed, product_of
+from jitgrad.functions.contractions import crossed, product_of, summed_products
 from jitgrad.functions.face import face
 from jitgrad.functions.numeric import _ranks, bmm, dot, matmul, mm, mv, outer
 from jitgrad.functions.operands import in_dtype_of
@@ -234,4 +234,4 @@ def einsum(equation: Any, *operands: Any) -> Tensor:
     ellipsis stands for any dimensions, which broadcast. Operands and lists of ints may also come in turns, as
     `einsum(x, [0, 1], y, [1, 2], [0, 2])`. Products are made in pairs, in an order that NumPy's `einsum_path` finds cheap.
     """
-    return contracted(*parsed(equation, operands))
+    return summed_products(equation, operands)

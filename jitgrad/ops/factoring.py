@@ -13,24 +13,12 @@ import numpy as np
 from jitgrad.errors import LinAlgError
 from jitgrad.ops.choosing import cast, eq, where
 from jitgrad.ops.decompositions import INTEGER, columns, rows
+from jitgrad.ops.lapack import lapack, scipys
 from jitgrad.ops.linalg import WELL_CONDITIONED, adjoint, matmul
 from jitgrad.ops.movement import cat, expand, reshape
 from jitgrad.ops.shapes import Spec
 from jitgrad.ops.solving import solve_triangular, triangle
 from jitgrad.ops.table import Op, register, several
-
-
-def _scipys(name: str, what: str) -> Any:
-    try:
-        import scipy.linalg
-    except ImportError:
-        raise ImportError(f"{what} runs through SciPy, which is not installed: pip install 'jitgrad[scipy]'") from None
-    return getattr(scipy.linalg, name)
-
-
-def lapack(name: str, x: np.ndarray, what: str) -> Any:
-    """A function of LAPACK that NumPy has not, for the dtype of `x`."""
-    return _scipys("get_lapack_funcs", what)((name,), (x,))[0]
 
 
 def _lu_factor(x: np.ndarray, check: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -169,7 +157,7 @@ permutation = Op(
 
 
 def _matrix_exp(x: np.ndarray) -> np.ndarray:
-    return _scipys("expm", "the exponential of a matrix")(x).astype(x.dtype, copy=False) if x.size else np.array(x)
+    return scipys("expm", "the exponential of a matrix")(x).astype(x.dtype, copy=False) if x.size else np.array(x)
 
 
 def _matrix_exp_vjp(g: Any, x: Any) -> Any:

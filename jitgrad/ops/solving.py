@@ -14,6 +14,7 @@ import numpy as np
 from jitgrad.errors import LinAlgError
 from jitgrad.ops.choosing import detach, where, zeros_like
 from jitgrad.ops.decompositions import INTEGER, SYMMETRIC, TALL, diagonals, eye, svd
+from jitgrad.ops.lapack import has_scipy, lapack
 from jitgrad.ops.linalg import WELL_CONDITIONED, adjoint, matmul, transposed
 from jitgrad.ops.movement import expand, reshape, sum
 from jitgrad.ops.reductions import prod
@@ -26,17 +27,36 @@ def triangle(n: int, upper: bool, strict: bool = False) -> np.ndarray:
     return np.triu(np.ones((n, n), bool), int(strict)) if upper else np.tril(np.ones((n, n), bool), -int(strict))
 
 
+SMALL = 48
+"""The dimension up to which NumPy solves triangular systems: one call for all, though it takes the zeros for numbers."""
+
+
 def _solve_triangular(x: np.ndarray, y: np.ndarray, upper: bool, unit: bool) -> np.ndarray:
-    """Elimination leaves an upper triangle as it is, so that what is left is substitution; a lower one is read backwards."""
+    if x.shape[-1] > SMALL and has_scipy():
+        return _by_lapack(x, y, upper, unit)
     n = x.shape[-1]
     x = np.where(triangle(n, upper, unit), x, np.eye(n, dtype=x.dtype) if unit else x.dtype.type(0))
-    if not upper:
+    if not upper:  # elimination leaves an upper triangle as it is, so that what is left is substitution
         x, y = x[..., ::-1, ::-1], y[..., ::-1, :]
     try:
         z = np.linalg.solve(x, y)
     except np.linalg.LinAlgError:
         z = _substituted(x, y)
     return z if upper else np.ascontiguousarray(z[..., ::-1, :])
+
+
+def _by_lapack(x: np.ndarray, y: np.ndarray, upper: bool, unit: bool) -> np.ndarray:
+    """Matrices whose rows lie in memory in order are read as their transposes, so that they need no copy."""
+    trtrs, z = lapack("trtrs", x, "solving triangular systems"), np.empty(y.shape, y.dtype)
+    for place in np.ndindex(x.shape[:-2]):
+        turned = x[place].flags.c_contiguous
+        given = x[place].T if turned else x[place]
+        z[place], info = trtrs(given, y[place], lower=upper == turned, trans=int(turned), unitdiag=int(unit))
+        if info > 0:
+            whole, rows = (x[place], y[place]) if upper else (x[place][::-1, ::-1], y[place][::-1])
+            found = _substituted(np.triu(whole), rows)
+            z[place] = found if upper else found[::-1]
+    return z
 
 
 def _substituted(x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -169,28 +189,29 @@ cofactors = Op(
 """The derivative of the determinant, which singular matrices have as well."""
 
 
-def _solve_factored(x: np.ndarray, y: np.ndarray, factor: np.ndarray) -> np.ndarray:
-    half = _solve_triangular(factor, y, False, False)
-    return _solve_triangular(np.swapaxes(factor, -1, -2), half, True, False)
+def _solve_factored(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    return _solve_triangular(np.swapaxes(x, -1, -2), _solve_triangular(x, y, False, False), True, False)
+
+
+def _factor_vjp(g: Any, x: Any, z: Any) -> Any:
+    found = -matmul(solve_factored(x, g), adjoint(z))
+    return matmul(found + adjoint(found), x)
 
 
 solve_factored = Op(
     _solve_factored,
     kind="linalg",
-    inputs=("x", "y", "factor"),
+    inputs=("x", "y"),
     output="z",
     internal=True,
     result="floating",
-    hint="factor",
-    vjp=(
-        lambda g, x, z, factor: -matmul(solve_factored(x, g, factor), adjoint(z)),
-        lambda g, x, factor: solve_factored(x, g, factor),
-        None,
-    ),
-    shape=lambda x, y, factor: Spec(y.shape, y.dtype),
-    samples=lambda: [([SYMMETRIC, (3, 2), np.linalg.cholesky(SYMMETRIC)], {})],
+    hint="x",
+    vjp=(_factor_vjp, lambda g, x: solve_factored(x, g)),
+    shape=lambda x, y: Spec(y.shape, y.dtype),
+    samples=lambda: [([np.linalg.cholesky(SYMMETRIC), (3, 2)], {})],
 )
-"""The z with x z = y for x with the lower Cholesky factor `factor`."""
+"""The z with x x^T z = y for lower triangles x. Of others the lower triangle is read, and the derivative is that
+of x x^T, as PyTorch's is; so it is no function of a free x."""
 
 
 def _cholesky(x: np.ndarray, check: bool) -> tuple[np.ndarray, np.ndarray]:

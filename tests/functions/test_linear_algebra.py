@@ -324,3 +324,17 @@ def test_results_have_names_and_pickle():
     assert jg.svd(tensor(TALL))._fields == ("U", "S", "V")
     near(jg.svd(tensor(TALL), compute_uv=False).V, np.zeros((3, 3)))
     assert tuple(linalg.qr(tensor(TALL), mode="r").R.shape) == (3, 3)
+
+
+@pytest.mark.parametrize("order", "CF")
+@pytest.mark.parametrize("upper", [False, True])
+@pytest.mark.parametrize("unit", [False, True])
+def test_large_triangular_systems(order, upper, unit):
+    n = 60
+    x = np.array(rng.standard_normal((n, n)) / n + 3 * np.eye(n), order=order)
+    y = rng.standard_normal((n, 2))
+    found = linalg.solve_triangular(jg.from_numpy(x), tensor(y), upper=upper, unitriangular=unit)
+    near(found, scipy.linalg.solve_triangular(x, y, lower=not upper, unit_diagonal=unit))
+    x[n // 2, n // 2] = 0
+    found = linalg.solve_triangular(jg.from_numpy(x), tensor(y), upper=upper, unitriangular=unit)
+    assert np.isfinite(found.numpy()).all() == unit
