@@ -34,6 +34,7 @@ from jitgrad.functions.nn import (
     embeddings,
     layers,
     losses,
+    native,
     normalization,
     padding,
     pooling,
@@ -43,7 +44,7 @@ from jitgrad.functions.nn import (
 HOMES: dict[str, tuple[ModuleType, ...]] = {
     "": (
         *(numeric, shaping, indexing, comparing, elementwise, scans, statistics, joining, diagonals, scattering),
-        *(searching, products, parts, sampling),
+        *(searching, products, parts, sampling, native),
     ),
     "linalg": (solving, factoring, norms),
     "special": (special,),
