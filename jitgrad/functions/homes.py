@@ -42,6 +42,7 @@ from jitgrad.functions.nn import (
     grids,
     layers,
     losses,
+    native,
     normalization,
     padding,
     pooling,
@@ -51,7 +52,7 @@ from jitgrad.functions.nn import (
 HOMES: dict[str, tuple[ModuleType, ...]] = {
     "": (
         *(numeric, shaping, indexing, comparing, complexes, elementwise, scans, statistics, joining, diagonals, scattering),
-        *(searching, histograms, products, factors, sampling, turning, windows, copies, spectra),
+        *(searching, histograms, products, factors, sampling, turning, windows, copies, spectra, native),
     ),
     "linalg": (solving, factoring, norms),
     "special": (special,),

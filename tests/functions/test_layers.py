@@ -310,3 +310,19 @@ def test_attention_of_several_heads() -> None:
     )
     with pytest.raises(AssertionError):
         f.multi_head_attention_forward(*tensors[:1] * 3, 5, 2, *tensors[1:3], None, None, False, 0.0, *tensors[3:])
+
+
+def test_at_the_top_with_other_arguments() -> None:
+    x, mean, var = T(V), jg.zeros(4, dtype=jg.float64), jg.ones(4, dtype=jg.float64)
+    close(jg.batch_norm(x, T(W), T(B), mean, var, True, 0.1, 1e-5, False), f.batch_norm(x, None, None, T(W), T(B), True).numpy())
+    assert mean.tolist() == pytest.approx((0.1 * V.mean((0, 2))).tolist())
+    close(jg.instance_norm(x, T(W), None, None, None, True, 0.1, 1e-5, False), f.instance_norm(x, weight=T(W)).numpy())
+    close(jg.embedding(T(TABLE), T(PLACES)), TABLE[PLACES])
+    ones = jg.ones(20, 30, 2)
+    for function in (jg.dropout, jg.alpha_dropout, jg.feature_dropout, jg.feature_alpha_dropout):
+        assert jg.equal(function(ones, 0.5, False), ones)
+        assert len(np.unique(function(ones, 0.5, True).numpy().round(5))) == 2
+    for function in (jg.dropout_, jg.alpha_dropout_, jg.feature_dropout_, jg.feature_alpha_dropout_):
+        y = jg.ones(20, 30)
+        assert function(y, 0.5, True) is y
+        assert not jg.equal(y, jg.ones(20, 30))

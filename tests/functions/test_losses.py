@@ -254,3 +254,17 @@ def test_gradients_pass_bounds_as_in_pytorch() -> None:
     slopes = jg.grad(lambda v: f.gaussian_nll_loss(jg.zeros(2), jg.zeros(2), v, eps=0.5, reduction="sum"))(var)
     close(slopes, [1.0, 0.25])
     gradcheck(lambda x: f.cosine_similarity(x, T(Y)), T(X))
+
+
+def test_losses_at_the_top_take_reductions_as_numbers() -> None:
+    x, y, signs = T(X[:, 0]), T(Y[:, 0]), T(SIGNS)
+    close(jg.hinge_embedding_loss(x, signs, 0.5, 2), f.hinge_embedding_loss(x, signs, 0.5, reduction="sum").item())
+    close(jg.margin_ranking_loss(x, y, signs), f.margin_ranking_loss(x, y, signs).item())
+    close(jg.cosine_embedding_loss(T(X), T(Y), signs, 0.1, 0), f.cosine_embedding_loss(T(X), T(Y), signs, 0.1, reduction="none"))
+    close(jg.triplet_margin_loss(T(X), T(Y), T(Y) + 1), f.triplet_margin_loss(T(X), T(Y), T(Y) + 1).item())
+    close(jg.poisson_nll_loss(x, y.abs(), True, True, 1e-8, 1), f.poisson_nll_loss(x, y.abs(), full=True).item())
+    close(jg.kl_div(T(np.log(P)), T(Q)), (Q * np.log(Q / P)).mean())
+    logs = T(special.log_softmax(rng.normal(size=(4, 1, 3)), 2))
+    close(jg.ctc_loss(logs, T([[1, 2]]), (4,), (2,), 0, 2), f.ctc_loss(logs, T([[1, 2]]), (4,), (2,), reduction="sum").item())
+    with pytest.raises(ValueError, match="0 for none"):
+        jg.kl_div(x, y, 3)
