@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,9 @@ from jitgrad.ops.shapes import reduced_shape
 
 FEW = 256
 """So many numbers are simply added one after the other."""
+
+LINE = 512
+"""So many numbers at one place are added at once, as one line."""
 
 
 def summed(x: Any, dim: int | tuple[int, ...], keepdim: bool = False) -> Any:
@@ -54,8 +58,41 @@ def running(x: Any, dim: int) -> Any:
 def added_at(out: np.ndarray, where: Any, g: Any) -> None:
     """`out[where] += g`, elements named twice counted twice; those of half precision are added up in float32."""
     if out.dtype not in HALF:
-        np.add.at(out, where, g)
+        dim = _one_dimension(out, where)
+        if dim is None:
+            np.add.at(out, where, g)
+        else:
+            _lines_added(out, where[dim], dim, np.asarray(g))
         return
     wide = out.astype(np.float32)
     np.add.at(wide, where, np.asarray(g).astype(np.float32))
     out[...] = wide
+
+
+def _one_dimension(out: np.ndarray, where: Any) -> int | None:
+    """The dimension along which one array names long lines, all of the others taken: `np.add.at` takes many times as long."""
+    if out.size < LINE or not isinstance(where, tuple):
+        return None
+    items = where[:-1] if where and where[-1] is Ellipsis else where
+    arrays = [d for d, item in enumerate(items) if isinstance(item, np.ndarray)]
+    if len(arrays) != 1 or any(
+        item.__class__ is not slice or item != slice(None) for item in items if item is not items[arrays[0]]
+    ):
+        return None
+    dim = arrays[0]
+    named = items[dim]
+    return dim if named.ndim and named.dtype.kind in "iu" and out.size >= LINE * out.shape[dim] else None
+
+
+def _lines_added(out: np.ndarray, places: np.ndarray, dim: int, g: np.ndarray) -> None:
+    """One line after the other; where its elements lie apart, in a copy where they do not."""
+    shape = (*out.shape[:dim], *places.shape, *out.shape[dim + 1 :])
+    g = np.broadcast_to(g, shape).reshape(*out.shape[:dim], places.size, *out.shape[dim + 1 :])
+    lines, added = np.moveaxis(out, dim, 0), np.moveaxis(g, dim, 0)
+    apart = math.prod(out.shape[dim + 1 :]) < FEW
+    if apart:
+        lines, added = np.array(lines, order="C"), np.ascontiguousarray(added)
+    for place, line in zip(places.ravel().tolist(), added):
+        lines[place] += line
+    if apart:
+        out[...] = np.moveaxis(lines, 0, dim)

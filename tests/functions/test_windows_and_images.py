@@ -98,6 +98,29 @@ def test_convolutions_are_whole() -> None:
     whole(cases, second=False)
 
 
+def test_convolutions_of_many() -> None:
+    """More samples where the filters are the same for all examples, more groups where they are not."""
+    x, w = jg.tensor(draw(3, 1, 4, 6)), jg.tensor(draw(3, 2, 2, 3))
+    alone = [[F.conv1d(one, filters, None, 2, 1, 1, 2) for filters in w] for one in x]
+    for at, mapped in (((0, None), lambda i: alone[i][0]), ((None, 0), lambda i: alone[0][i]), ((0, 0), lambda i: alone[i][i])):
+        got = jg.vmap(lambda a, b: F.conv1d(a, b, None, 2, 1, 1, 2), at)(x if at[0] == 0 else x[0], w if at[1] == 0 else w[0])
+        same(got, np.stack([mapped(i).numpy() for i in range(3)]))
+    slopes = jg.vmap(jg.grad(lambda b, a: (F.conv1d(a, b, None, 2, 1, 1, 2) ** 2).sum()), (None, 0))(w[0], x)
+    for one, slope in zip(x, slopes):
+        same(slope, jg.grad(lambda b, a=one: (F.conv1d(a, b, None, 2, 1, 1, 2) ** 2).sum())(w[0]).numpy())
+
+
+def test_many_small_images_go_into_one_product() -> None:
+    x, w = draw(70, 2, 5, 5), draw(3, 2, 3, 3)
+    want = np.concatenate([F.conv2d(jg.tensor(part), jg.tensor(w), padding=1).numpy() for part in np.split(x, 70)])
+    same(F.conv2d(jg.tensor(x), jg.tensor(w), padding=1), want)
+    for f in (lambda w: F.conv2d(jg.tensor(x), w, padding=1), lambda w: F.conv_transpose2d(jg.tensor(x), w.swapaxes(0, 1))):
+        slope = jg.grad(lambda w, f=f: (f(w) ** 2).sum())(jg.tensor(w))
+        step = draw(*w.shape) * 1e-6
+        values = [(f(jg.tensor(w + sign * step)) ** 2).sum().item() for sign in (1, -1)]
+        assert (slope.numpy() * step).sum() == pytest.approx((values[0] - values[1]) / 2, rel=1e-6)
+
+
 def slow_pool(x: np.ndarray, size: Any, step: Any, border: Any, over: Any, value: float) -> np.ndarray:
     x = np.pad(x, [(0, 0), (0, 0), *[(b, b) for b in border]], constant_values=value)
     places = [(n - k) // s + 1 for n, k, s in zip(x.shape[2:], size, step)]

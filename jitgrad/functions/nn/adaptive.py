@@ -85,7 +85,6 @@ def _adaptively_averaged(x: Tensor, along: list[tuple[Along, np.ndarray]]) -> Te
     return x
 
 
-@face(top=True)
 def adaptive_max_pool1d(input: Tensor, output_size: Any, return_indices: bool = False) -> Any:
     """The largest elements of as many windows over the last dimension as are asked for; `return_indices` tells where they are."""
     return _adaptive_max("adaptive_max_pool1d", 1, input, output_size, return_indices)
@@ -101,8 +100,9 @@ def adaptive_max_pool3d(input: Tensor, output_size: Any, return_indices: bool = 
     return _adaptive_max("adaptive_max_pool3d", 3, input, output_size, return_indices)
 
 
+@face("adaptive_max_pool1d")
 def adaptive_max_pool1d_with_indices(input: Tensor, output_size: Any, return_indices: bool = True) -> Any:
-    """`adaptive_max_pool1d` and where the elements are."""
+    """`adaptive_max_pool1d` and where the elements are; at the top it has the name without the end, as in PyTorch."""
     return _adaptive_max("adaptive_max_pool1d", 1, input, output_size, True)
 
 

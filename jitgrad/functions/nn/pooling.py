@@ -224,13 +224,13 @@ def _avg_pool(
     if not x.dtype.is_floating_point and x.dtype.name != "int64":
         raise NotImplementedError(f"{what} is for floating dtypes and int64, not {x.dtype.name}")
     if divisor is None:
-        numbers = [_lengths(n, *fact, count_include_pad) for n, *fact in zip(x.shape[2:], *facts)]
+        numbers = [_lengths(n, k, s, b, m, count_include_pad) for n, k, s, _, b, m in zip(x.shape[2:], *facts)]
         divisor = math.prod(n.reshape(-1, *(1,) * (count - 1 - k)) for k, n in enumerate(numbers))
     out = _averaged(x, facts, divisor)
     return reshape(out, tuple(out.shape[1:])) if alone else out
 
 
-def _lengths(n: int, size: int, step: int, dilation: int, border: int, count: int, with_border: bool) -> np.ndarray:
+def _lengths(n: int, size: int, step: int, border: int, count: int, with_border: bool) -> np.ndarray:
     """How many elements of each window count."""
     start = np.arange(count) * step - border
     end = np.minimum(start + size, n + border)

@@ -11,7 +11,7 @@ import numpy as np
 from jitgrad.functions.nn.adaptive import adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d
 from jitgrad.functions.nn.spatial import each
 from jitgrad.functions.nn.windows import fixed
-from jitgrad.functions.shaping import expand, reshape
+from jitgrad.functions.shaping import reshape, stack
 from jitgrad.record.precision import in_single
 from jitgrad.tensors.tensor import Tensor
 
@@ -20,6 +20,10 @@ _DIMS = {"linear": 3, "bilinear": 4, "bicubic": 4, "trilinear": 5}
 _MODES = ("nearest", "nearest-exact", "area", *_DIMS)
 MOST_TERMS = 4
 """Sums of more weighted elements than that are taken together, in a dimension of their own."""
+
+
+MOST_TIMES = 8
+"""Elements that are repeated so many times are put beside each other, without an index."""
 
 
 class _Scale(NamedTuple):
@@ -196,11 +200,8 @@ def _combined(x: Tensor, dim: int, places: np.ndarray, weights: np.ndarray) -> T
 
 def _picked(x: Tensor, dim: int, places: np.ndarray) -> Tensor:
     times, rest = divmod(len(places), x.shape[dim])
-    if not rest and (places == np.arange(len(places)) // times).all():  # every element so many times, which needs no index
-        shape = tuple(x.shape)
-        apart = reshape(x, (*shape[: dim + 1], 1, *shape[dim + 1 :]))
-        wide = expand(apart, *shape[: dim + 1], times, *shape[dim + 1 :])
-        return reshape(wide, (*shape[:dim], len(places), *shape[dim + 1 :]))
+    if not rest and times <= MOST_TIMES and (places == np.arange(len(places)) // times).all():  # needs no index
+        return reshape(stack([x] * times, dim + 1), (*x.shape[:dim], len(places), *x.shape[dim + 1 :]))
     return x[(*(slice(None),) * dim, places)]
 
 

@@ -33,11 +33,11 @@ def where_(mask: Tensor, x: Any, y: Any) -> Tensor:
 
 
 class Along(NamedTuple):
-    """Windows of a `size` along the dimension `dim`: a `step` apart, or with elements at `places` (windows, size)."""
+    """Windows of a `size` along the dimension `dim`, so `many`: a `step` apart, or with elements at `places` (windows, size)."""
 
     dim: int
     size: int
-    count: int
+    many: int
     step: int = 1
     dilation: int = 1
     places: np.ndarray | None = None
@@ -49,7 +49,7 @@ class Along(NamedTuple):
         if self.places is not None:
             return x[(*lead, self.places[:, k])]
         start = k * self.dilation
-        index = (*lead, slice(start, start + (self.count - 1) * self.step + 1, self.step), Ellipsis)
+        index = (*lead, slice(start, start + (self.many - 1) * self.step + 1, self.step), Ellipsis)
         return apply(getitem, (x,), {"index": index})
 
     def all(self, x: Tensor) -> Tensor:
@@ -65,10 +65,10 @@ class Along(NamedTuple):
         if self.places is not None:
             found = self.places[:, k]
         else:
-            begin = np.arange(self.count) * self.step - self.border
+            begin = np.arange(self.many) * self.step - self.border
             found = begin + k * self.dilation
             found = np.where(found < 0, begin % self.dilation, found)
-        return found.reshape(self.count, *(1,) * (ndim - 1 - self.dim))
+        return found.reshape(self.many, *(1,) * (ndim - 1 - self.dim))
 
     def positions(self, ndim: int) -> np.ndarray:
         """Where all elements of all windows are."""
@@ -80,7 +80,7 @@ def summed(x: Tensor, along: Along, counted: np.ndarray | None = None) -> Tensor
     if along.size > MOST_STEPS:
         every = along.all(x)
         if counted is not None:
-            mask = counted.reshape(along.count, *(1,) * (x.ndim - 1 - along.dim), along.size)
+            mask = counted.reshape(along.many, *(1,) * (x.ndim - 1 - along.dim), along.size)
             every = where_(fixed(mask, x), every, 0)
         return every.sum(-1)
     out = along.part(x, 0)
