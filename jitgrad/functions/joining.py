@@ -37,7 +37,6 @@ from jitgrad.record.promotion import ranks
 from jitgrad.record.trace import comes_later, made_here
 from jitgrad.tensors.tensor import Tensor, wrap
 
-
 MOST_PIECES = 1 << 24
 
 

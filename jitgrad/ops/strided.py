@@ -33,6 +33,8 @@ def _strided(x: Any, sizes: tuple[int, ...], start: tuple[int, ...], steps: Step
 @functools.lru_cache(1024)
 def is_apart(shape: tuple[int, ...], sizes: tuple[int, ...], steps: Steps) -> bool:
     """Whether surely no element is seen twice: a step leads beyond all that the shorter ones reach."""
+    if 0 in sizes:
+        return True
     lengths = _lengths(shape)
     reach = 0
     for step, n in sorted((sum(a * b for a, b in zip(step, lengths)), n) for step, n in zip(steps, sizes) if n > 1):
