@@ -7,6 +7,7 @@ from typing import Any
 
 from jitgrad.functions import diagonals, joining, shaping, windows
 from jitgrad.functions.face import face
+from jitgrad.functions.positions import along
 from jitgrad.record.apply import copied
 from jitgrad.tensors.tensor import Tensor
 
@@ -79,7 +80,7 @@ def select_copy(input: Tensor, dim: int, index: int) -> Tensor:
 @face(method=False)
 def slice_copy(input: Tensor, dim: int = 0, start: int | None = None, end: int | None = None, step: int = 1) -> Tensor:
     """A copy of the slices from `start` to `end`, `step` apart, along `dim`."""
-    return copied(input[windows.along(input, dim, start, end, step)])
+    return copied(input[along(input, dim, start, end, step)])
 
 
 @face(method=False)

@@ -9,44 +9,20 @@ import numpy as np
 from jitgrad.functions.face import face
 from jitgrad.functions.numeric import nonzero
 from jitgrad.functions.operands import times
-from jitgrad.functions.shaping import expand, reshape
-from jitgrad.ops.choosing import cast, lt, where
-from jitgrad.ops.indexing import Slot, within
+from jitgrad.functions.positions import check_index, check_positions, is_bool
+from jitgrad.functions.shaping import expand, reshape, stack
+from jitgrad.ops.choosing import cast, lt, ne, where
+from jitgrad.ops.indexing import Slot
 from jitgrad.ops.indexing import gather as gather_op
 from jitgrad.ops.indexing import index_add as index_add_op
 from jitgrad.ops.indexing import scatter_add as scatter_op
 from jitgrad.ops.movement import sizes as sizes_of
 from jitgrad.ops.shapes import axis
 from jitgrad.record.apply import apply
-from jitgrad.record.leaving import refuse_masked
 from jitgrad.record.precision import in_single
-from jitgrad.record.trace import comes_later
+from jitgrad.record.trace import made_here
 from jitgrad.tensors.given import fitting, numbers
-from jitgrad.tensors.tensor import Tensor
-
-
-def check_positions(what: str, index: Any, size: int, dim: int, shape: Any) -> Tensor:
-    """The index, its numbers checked to be 0 to size - 1: no counting from the end here, as in PyTorch.
-
-    Where they are not known yet, a row checks them at every call.
-    """
-    refuse_masked(index)
-    if isinstance(index, Tensor) and index.dtype.name == "uint8" and not index.numel():  # as PyTorch takes it
-        return apply(cast, (index,), {"dtype": np.dtype(np.int64)})
-    if not isinstance(index, Tensor) or index.dtype.name not in ("int64", "int32"):
-        kind = index.dtype.name if isinstance(index, Tensor) else type(index).__name__
-        raise RuntimeError(f"{what}: index must be an int64 tensor, not {kind}")
-    if (comes_later(index) or index.is_cuda) and size < 1 << 31:
-        return apply(within, (index,), {"size": size})
-    if index._value is not None and index.numel():
-        low, high = int(index._value.min()), int(index._value.max())
-        if low < 0 or high >= size:
-            error = IndexError if what.startswith("index_") and what != "index_add" else RuntimeError  # as in PyTorch
-            raise error(
-                f"{what}: index {low if low < 0 else high} is out of range for dimension {dim}, which "
-                f"has size {size} (shape {list(shape)}): use 0 to {size - 1}"
-            )
-    return index if index.dtype.name == "int64" else apply(cast, (index,), {"dtype": np.dtype(np.int64)})
+from jitgrad.tensors.tensor import Tensor, wrap
 
 
 def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
@@ -58,19 +34,6 @@ def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
     if not input.ndim and checked.numel() != 1:
         raise RuntimeError(f"index_select: a 0-d tensor has one element, and {checked.numel()} are asked for")
     return input[(slice(None),) * d + (checked,)] if input.ndim else input.clone()
-
-
-def check_index(what: str, input: Tensor, dim: int, index: Tensor) -> tuple[int, Tensor]:
-    d = axis(dim, input.ndim)
-    shape = input.shape
-    checked = check_positions(what, index, shape[d] if input.ndim else 1, d, shape)
-    if max(index.ndim, 1) != max(input.ndim, 1) and index.numel():
-        raise RuntimeError(f"{what}: index has {index.ndim} dimensions and the tensor {input.ndim}: they must be equal")
-    if not index.numel() and index.ndim != input.ndim:
-        checked = reshape(checked, (0,) * input.ndim)
-    if input.ndim and any(i > n for k, (i, n) in enumerate(zip(checked.shape, shape)) if k != d):
-        raise RuntimeError(f"{what}: index of shape {list(index.shape)} is larger than {list(shape)} beside dim={dim}")
-    return d, checked
 
 
 def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:
@@ -124,11 +87,6 @@ def index_add(input: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: 
 def _added_at(input: Tensor, source: Tensor, index: Tensor, dim: int, alpha: Any) -> Tensor:
     where_ = (*(slice(None),) * dim, Slot(0))
     return apply(index_add_op, (input, source if alpha == 1 else times(source, alpha), index), {"index": where_})
-
-
-def is_bool(mask: Any) -> bool:
-    """Whether it is a bool tensor."""
-    return isinstance(mask, Tensor) and mask._held.dtype == np.bool_
 
 
 @face(inplace=True)
@@ -220,3 +178,18 @@ def unravel_index(indices: Tensor, shape: Any) -> tuple[Tensor, ...]:
         found.append(rest % n)
         rest = rest // n
     return tuple(reversed(found))
+
+
+def nonzero_static(input: Tensor, *, size: int, fill_value: int = -1) -> Tensor:
+    """The first `size` rows of `nonzero`, filled up with `fill_value` where there are fewer: a shape that does not depend on
+    values, so that it can be had under `jit`."""
+    if not isinstance(size, int) or size < 0:
+        raise RuntimeError(f"nonzero_static: size must be an int that is not negative, not {size!r}")
+    hit = reshape(apply(ne, (input, 0)), -1)
+    count = hit.numel()
+    places = made_here(wrap(np.arange(count)))
+    target = apply(where, (hit, hit.cumsum(0) - 1, size)).clamp(max=size)  # all that are not wanted go to one more place
+    flat = scatter_add(made_here(wrap(np.zeros(size + 1, np.int64))), 0, target, places)[:size]
+    found = stack(unravel_index(flat, tuple(input.shape)), 1) if input.ndim else reshape(flat, (size, 1))[:, :0]
+    there = made_here(wrap(np.arange(size).reshape(size, 1)))
+    return apply(where, (apply(lt, (there, hit.sum())), found, fill_value))

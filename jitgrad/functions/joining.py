@@ -10,7 +10,7 @@ import numpy as np
 
 from jitgrad import dtypes
 from jitgrad.functions.face import face
-from jitgrad.functions.operands import as_tensors
+from jitgrad.functions.operands import as_tensors, listed
 from jitgrad.functions.shaping import (
     atleast_1d,
     atleast_2d,
@@ -18,7 +18,6 @@ from jitgrad.functions.shaping import (
     cat,
     expand,
     flatten,
-    listed,
     movedim,
     repeat,
     reshape,
@@ -255,6 +254,7 @@ def cartesian_prod(*tensors: Tensor) -> Tensor:
     return many[0] if len(many) == 1 else stack([flatten(g) for g in meshgrid(*many)], 1)
 
 
+@face(method=False)
 def combinations(input: Tensor, r: int = 2, with_replacement: bool = False) -> Tensor:
     """All rows of `r` elements of a 1-d tensor, in order, an element several times only `with_replacement`."""
     if input.ndim != 1:

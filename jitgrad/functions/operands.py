@@ -72,3 +72,13 @@ def in_dtype_of(like: Tensor, x: Tensor) -> Tensor:
     """`x` in the dtype of another tensor."""
     dtype = like._held.dtype
     return x if x._held.dtype == dtype else apply(cast, (x,), {"dtype": dtype})
+
+
+def listed(tensors: tuple, what: str) -> list[Tensor]:
+    """Tensors that were given one by one, or as one sequence."""
+    many = tensors[0] if len(tensors) == 1 and isinstance(tensors[0], (tuple, list)) else tensors
+    found = [taken(x) for x in many]
+    for x in found:
+        if not isinstance(x, Tensor):
+            raise TypeError(f"{what} takes tensors, not {type(x).__name__}")
+    return found

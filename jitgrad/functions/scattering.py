@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from jitgrad.functions.face import face
-from jitgrad.functions.indexing import check_index, check_positions, is_bool, scatter_add
+from jitgrad.functions.indexing import scatter_add
+from jitgrad.functions.positions import along, check_index, check_positions, is_bool
 from jitgrad.functions.shaping import broadcast_tensors, expand, reshape
-from jitgrad.functions.windows import along
 from jitgrad.ops.choosing import cast, eq, ne, where
 from jitgrad.ops.indexing import Slot, open_grid
 from jitgrad.ops.indexing import index_put as put_op
@@ -238,7 +238,7 @@ def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
     return apply(where, (where_, reshape(reshape(source, -1)[order], tuple(x.shape)), x))
 
 
-@face(inplace=False)
+@face(method=False)
 def fill(input: Tensor, value: Any) -> Tensor:
     """One number in all places of a tensor of that shape and dtype."""
     one = _one("fill", value, input._held.dtype)

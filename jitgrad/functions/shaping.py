@@ -12,7 +12,7 @@ import numpy as np
 from jitgrad import dtypes
 from jitgrad.functions.bind import bound
 from jitgrad.functions.face import face
-from jitgrad.functions.operands import as_tensors, taken
+from jitgrad.functions.operands import as_tensors, listed, taken
 from jitgrad.ops import TABLE
 from jitgrad.ops.choosing import cast
 from jitgrad.ops.movement import cat as cat_op
@@ -330,16 +330,6 @@ def broadcast_shapes(*shapes: Any) -> Size:
         raise RuntimeError(f"shapes {[list(s) for s in many]} do not broadcast: sizes must be equal, or 1") from None
 
 
-def listed(tensors: tuple, what: str) -> list[Tensor]:
-    """Tensors that were given one by one, or as one sequence."""
-    many = tensors[0] if len(tensors) == 1 and isinstance(tensors[0], (tuple, list)) else tensors
-    found = [taken(x) for x in many]
-    for x in found:
-        if not isinstance(x, Tensor):
-            raise TypeError(f"{what} takes tensors, not {type(x).__name__}")
-    return found
-
-
 @face(method=False)
 def broadcast_tensors(*tensors: Tensor) -> tuple[Tensor, ...]:
     """The tensors expanded to the shape that they have together."""
@@ -376,3 +366,8 @@ def atleast_3d(*tensors: Any) -> Any:
 def expand_as(input: Tensor, other: Tensor) -> Tensor:
     """`input` repeated to the shape of `other`."""
     return expand(input, *other.shape)
+
+
+def is_same_size(input: Tensor, other: Tensor) -> bool:
+    """Whether two tensors have one shape."""
+    return tuple(input.shape) == tuple(other.shape)

@@ -16,15 +16,6 @@ from jitgrad.tensors.reseeing import become
 from jitgrad.tensors.tensor import Tensor
 
 
-def along(input: Tensor, dim: int, start: Any, end: Any, step: int) -> tuple:
-    """The index of the slices from `start` to `end`, `step` apart, along `dim`."""
-    if not input.ndim:
-        raise RuntimeError("a 0-d tensor has no dimension to slice")
-    if step <= 0:
-        raise RuntimeError(f"the step of a slice must be positive, not {step}")
-    return (*[slice(None)] * axis(dim, input.ndim), slice(start, end, step))
-
-
 @face(top=False)
 def unfold(input: Tensor, dimension: int, size: int, step: int) -> Tensor:
     """Windows of `size` elements along a dimension, `step` apart, as a view: the elements of a window are the last dimension."""
@@ -70,18 +61,13 @@ def _first(x: Tensor) -> int | None:
     return start_of(part)
 
 
-def storage_offset_(x: Tensor) -> int:
-    """The same, for users."""
-    first = _first(x)
-    if first is None:
-        raise RuntimeError("the place in memory of what an index looks at that comes later is not known")
-    return first
-
-
 @face(top=False)
 def storage_offset(input: Tensor) -> int:
     """Where in the memory that a view looks into its first element is."""
-    return storage_offset_(input)
+    first = _first(input)
+    if first is None:
+        raise RuntimeError("the place in memory of what an index looks at that comes later is not known")
+    return first
 
 
 def _geometry(what: str, size: Any, stride: Any) -> tuple[tuple[int, ...], tuple[int, ...]]:
