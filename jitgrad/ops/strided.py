@@ -49,7 +49,7 @@ def _lengths(shape: tuple[int, ...]) -> list[int]:
     return [math.prod(shape[d + 1 :]) for d in range(len(shape))]
 
 
-@functools.lru_cache(64)
+@functools.lru_cache(8)  # they take memory
 def _positions(shape: tuple[int, ...], sizes: tuple[int, ...], start: tuple[int, ...], steps: Steps) -> np.ndarray:
     """The number, in row-major order, of each element that is seen."""
     lengths = _lengths(shape)
