@@ -144,6 +144,11 @@ def new_full(
     return creation.full(size, fill_value, dtype=dtype or self.dtype, device=device or self.device, requires_grad=requires_grad)
 
 
+def new_empty(self: Tensor, *size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """Arbitrary values of the given sizes in the dtype and on the device of this tensor, unless others are given."""
+    return creation.empty(*size, dtype=dtype or self.dtype, device=device or self.device, requires_grad=requires_grad)
+
+
 def stride(self: Tensor, dim: int | None = None) -> Any:
     """How many elements of memory lie between neighbours along each dimension."""
     steps = of(self).strides
@@ -170,6 +175,7 @@ METHODS: dict[str, Any] = {
     "new_zeros": new_zeros,
     "new_ones": new_ones,
     "new_full": new_full,
+    "new_empty": new_empty,
     "stride": stride,
     "nelement": Tensor.numel,
     "ndimension": Tensor.dim,

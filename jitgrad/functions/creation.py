@@ -134,6 +134,12 @@ def full(size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None, r
     return _repeated(one[()], _one_shape("full", size), requires_grad, device)
 
 
+def scalar_tensor(s: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """One number as a tensor of no dimensions, in the default float dtype unless another is given."""
+    wanted = _dtype(dtype)
+    return _finish(dtypes.cast_numbers(np.asarray(_number("scalar_tensor", "s", s)), wanted), requires_grad, device)
+
+
 def arange(
     start: Any = 0,
     end: Any = None,

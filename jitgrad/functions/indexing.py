@@ -10,8 +10,8 @@ from jitgrad.functions.face import face
 from jitgrad.functions.numeric import nonzero
 from jitgrad.functions.operands import times
 from jitgrad.functions.positions import check_index, check_positions, is_bool
-from jitgrad.functions.shaping import expand, reshape
-from jitgrad.ops.choosing import cast, lt, where
+from jitgrad.functions.shaping import expand, reshape, stack
+from jitgrad.ops.choosing import cast, lt, ne, where
 from jitgrad.ops.indexing import Slot
 from jitgrad.ops.indexing import gather as gather_op
 from jitgrad.ops.indexing import index_add as index_add_op
@@ -20,8 +20,9 @@ from jitgrad.ops.movement import sizes as sizes_of
 from jitgrad.ops.shapes import axis
 from jitgrad.record.apply import apply
 from jitgrad.record.precision import in_single
+from jitgrad.record.trace import made_here
 from jitgrad.tensors.given import fitting, numbers
-from jitgrad.tensors.tensor import Tensor
+from jitgrad.tensors.tensor import Tensor, wrap
 
 
 def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
@@ -177,3 +178,18 @@ def unravel_index(indices: Tensor, shape: Any) -> tuple[Tensor, ...]:
         found.append(rest % n)
         rest = rest // n
     return tuple(reversed(found))
+
+
+def nonzero_static(input: Tensor, *, size: int, fill_value: int = -1) -> Tensor:
+    """The first `size` rows of `nonzero`, filled up with `fill_value` where there are fewer: a shape that does not depend on
+    values, so that it can be had under `jit`."""
+    if not isinstance(size, int) or size < 0:
+        raise RuntimeError(f"nonzero_static: size must be an int that is not negative, not {size!r}")
+    hit = reshape(apply(ne, (input, 0)), -1)
+    count = hit.numel()
+    places = made_here(wrap(np.arange(count)))
+    target = apply(where, (hit, hit.cumsum(0) - 1, size)).clamp(max=size)  # all that are not wanted go to one more place
+    flat = scatter_add(made_here(wrap(np.zeros(size + 1, np.int64))), 0, target, places)[:size]
+    found = stack(unravel_index(flat, tuple(input.shape)), 1) if input.ndim else reshape(flat, (size, 1))[:, :0]
+    there = made_here(wrap(np.arange(size).reshape(size, 1)))
+    return apply(where, (apply(lt, (there, hit.sum())), found, fill_value))

@@ -254,6 +254,7 @@ def cartesian_prod(*tensors: Tensor) -> Tensor:
     return many[0] if len(many) == 1 else stack([flatten(g) for g in meshgrid(*many)], 1)
 
 
+@face(method=False)
 def combinations(input: Tensor, r: int = 2, with_replacement: bool = False) -> Tensor:
     """All rows of `r` elements of a 1-d tensor, in order, an element several times only `with_replacement`."""
     if input.ndim != 1:

@@ -90,6 +90,8 @@ def scatter_reduce(input: Tensor, dim: int, index: Tensor, src: Tensor, reduce: 
     `[..., index[i, j, k], ...]`. What was there takes part if `include_self`; where nothing is sent it stays."""
     if reduce not in _REDUCTIONS:
         raise RuntimeError(f"scatter_reduce: reduce must be one of {', '.join(_REDUCTIONS)}, not {reduce!r}")
+    if reduce == "mean" and input.dtype.name == "bool":
+        raise NotImplementedError("scatter_reduce: bools have no mean: convert with .float()")
     x, d, checked, part = _sent("scatter_reduce", input, dim, index, src)
     if not index.numel():
         return input.clone()
@@ -238,7 +240,7 @@ def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
     return apply(where, (where_, reshape(reshape(source, -1)[order], tuple(x.shape)), x))
 
 
-@face(inplace=False)
+@face(method=False)
 def fill(input: Tensor, value: Any) -> Tensor:
     """One number in all places of a tensor of that shape and dtype."""
     one = _one("fill", value, input._held.dtype)

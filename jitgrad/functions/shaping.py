@@ -366,3 +366,8 @@ def atleast_3d(*tensors: Any) -> Any:
 def expand_as(input: Tensor, other: Tensor) -> Tensor:
     """`input` repeated to the shape of `other`."""
     return expand(input, *other.shape)
+
+
+def is_same_size(input: Tensor, other: Tensor) -> bool:
+    """Whether two tensors have one shape."""
+    return tuple(input.shape) == tuple(other.shape)

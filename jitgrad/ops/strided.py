@@ -33,6 +33,8 @@ def _strided(x: Any, sizes: tuple[int, ...], start: tuple[int, ...], steps: Step
 @functools.lru_cache(1024)
 def is_apart(shape: tuple[int, ...], sizes: tuple[int, ...], steps: Steps) -> bool:
     """Whether surely no element is seen twice: a step leads beyond all that the shorter ones reach."""
+    if 0 in sizes:
+        return True
     lengths = _lengths(shape)
     reach = 0
     for step, n in sorted((sum(a * b for a, b in zip(step, lengths)), n) for step, n in zip(steps, sizes) if n > 1):
@@ -47,7 +49,7 @@ def _lengths(shape: tuple[int, ...]) -> list[int]:
     return [math.prod(shape[d + 1 :]) for d in range(len(shape))]
 
 
-@functools.lru_cache(64)
+@functools.lru_cache(8)  # they take memory
 def _positions(shape: tuple[int, ...], sizes: tuple[int, ...], start: tuple[int, ...], steps: Steps) -> np.ndarray:
     """The number, in row-major order, of each element that is seen."""
     lengths = _lengths(shape)

@@ -30,7 +30,7 @@ def become(target: Any, seen_as: Callable[[Any], Any], name: str) -> Any:
     if target._value is None:
         decide(target)
         before = make(type(target), None, target._row)
-        views = views_of(trace, target)
+        views = [] if trace is None else views_of(trace, target)
     else:
         storage = own_memory(target)
         before = make(type(target), target._value, target._row)

@@ -135,7 +135,7 @@ def test_integers_and_bools() -> None:
     same(x.scatter_reduce(0, jg.tensor([1, 1]), jg.tensor([-3, -4]), "amax", include_self=False), [-6, -3])
     same(jg.tensor([[True, True], [True, True]]).tril(), [[True, False], [True, True]])
     same(jg.tensor(3).scatter(0, jg.tensor(0), 5), 5)
-    same(jg.tensor([1, 2]).fill(7.0), [7, 7])
+    same(jg.fill(jg.tensor([1, 2]), 7.0), [7, 7])
 
 
 def test_views_are_written_through() -> None:
@@ -264,3 +264,16 @@ def test_repeats_that_come_later() -> None:
         return x.repeat_interleave(counts, 0, output_size=4)
 
     same(jg.jit(f)(jg.tensor(MATRIX), jg.tensor([1, 0, 3])), np.repeat(MATRIX, [1, 0, 3], 0))
+
+
+def test_places_of_a_number_known_beforehand() -> None:
+    def f(x: Any) -> Any:
+        return jg.nonzero_static(x, size=3)
+
+    x = np.array([[0, 2, 0], [3, 0, 4]])
+    for some in (x, x * 0, np.ones((2, 3), int)):
+        want = np.concatenate([np.argwhere(some), np.full((3, 2), -1)])[:3]
+        same(f(jg.tensor(some)), want)
+        same(jg.jit(f)(jg.tensor(some)), want)
+    same(jg.scalar_tensor(3), 3.0)
+    assert jg.logspace(0, 2, 3).tolist() == [1.0, 10.0, 100.0]

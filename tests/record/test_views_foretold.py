@@ -14,6 +14,7 @@ import jitgrad as jg
 from jitgrad.ops import Op, rows
 from jitgrad.ops.indexing import getitem
 from jitgrad.ops.movement import expand, flip, narrow, pad, permute, reshape
+from jitgrad.ops.strided import strided, unstrided
 from jitgrad.ops.windows import overlapped, windows
 from jitgrad.record import memory
 from jitgrad.record.apply import apply
@@ -102,6 +103,36 @@ def laid_over(x: np.ndarray, rng: random.Random) -> dict[str, Any] | None:
     return {"length": length, "dim": dim, "step": step, "dilation": dilation}
 
 
+def seen_through(x: np.ndarray, rng: random.Random) -> dict[str, Any] | None:
+    """Windows along a dimension, or the diagonal of two."""
+    if not x.ndim or not x.size:
+        return None
+    one = np.eye(x.ndim, dtype=int).tolist()
+    dim, other = rng.randrange(x.ndim), rng.randrange(x.ndim)
+    if dim != other:
+        kept = [d for d in range(x.ndim) if d not in (dim, other)]
+        steps = [*[one[d] for d in kept], [int(d in (dim, other)) for d in range(x.ndim)]]
+        return _seen([*[x.shape[d] for d in kept], min(x.shape[dim], x.shape[other])], [0] * x.ndim, steps)
+    size, step = rng.randrange(1, x.shape[dim] + 1), rng.choice([1, 2, 3])
+    steps = [[n * (step if d == dim else 1) for n in one[d]] for d in range(x.ndim)]
+    sizes = [(n - size) // step + 1 if d == dim else n for d, n in enumerate(x.shape)]
+    return _seen([*sizes, size], [0] * x.ndim, [*steps, one[dim]])
+
+
+def _seen(sizes: list[int], start: list[int], steps: list[list[int]]) -> dict[str, Any]:
+    return {"sizes": tuple(sizes), "start": tuple(start), "steps": tuple(map(tuple, steps))}
+
+
+def apart(x: np.ndarray, rng: random.Random) -> dict[str, Any] | None:
+    """Elements put two apart along a dimension, among zeros."""
+    if not x.ndim:
+        return None
+    dim, start = rng.randrange(x.ndim), rng.randrange(2)
+    steps = [tuple([int(k == d) * (1 + (d == dim)) for k in range(x.ndim)]) for d in range(x.ndim)]
+    shape = tuple([start + 2 * n if d == dim else n for d, n in enumerate(x.shape)])
+    return {"shape": shape, "start": tuple([start * (d == dim) for d in range(x.ndim)]), "steps": tuple(steps)}
+
+
 MOVES: dict[Op, Callable[[np.ndarray, random.Random], dict[str, Any] | None]] = {
     reshape: reshaped,
     narrow: cut,
@@ -111,6 +142,8 @@ MOVES: dict[Op, Callable[[np.ndarray, random.Random], dict[str, Any] | None]] = 
     pad: padded,
     windows: slid,
     overlapped: laid_over,
+    strided: seen_through,
+    unstrided: apart,
     flip: lambda x, rng: {"dims": tuple(sorted(rng.sample(range(x.ndim), rng.randrange(x.ndim + 1))))},
 }
 
