@@ -11,6 +11,10 @@ class aminmax(NamedTuple):
     min: Tensor
     max: Tensor
 
+class eig(NamedTuple):
+    eigenvalues: Tensor
+    eigenvectors: Tensor
+
 class eigh(NamedTuple):
     eigenvalues: Tensor
     eigenvectors: Tensor
