@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from jitgrad.eager import operations as large  # noqa: F401  it says how hot rows run, which the methods take over
-from jitgrad.functions import complexes, converting, creation, data, numeric, numpy_complex, numpy_names, shaping, windows
+from jitgrad.functions import complexes, converting, creation, data, numeric, numpy_complex, numpy_names, shaping, signal_windows
 from jitgrad.functions.bind import bound
 from jitgrad.functions.face import face, face_of
 from jitgrad.functions.homes import HOMES
@@ -282,4 +282,4 @@ for _name, _attribute in _ATTACHED.items():
     setattr(Tensor, _name, _attribute)
 
 CREATION = {name: _public(f) if inspect.isfunction(f) else f for name, f in converting.FUNCTIONS.items()}
-CREATION |= _own(data) | _own(creation) | _own(windows)
+CREATION |= _own(data) | _own(creation) | _own(signal_windows)
