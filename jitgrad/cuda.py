@@ -14,13 +14,21 @@ from jitgrad.devices.device import Device
 
 __all__ = [
     *("Event", "Stream", "current_stream", "default_stream", "stream"),
-    *("current_device", "device_count", "empty_cache", "is_available", "manual_seed", "manual_seed_all", "max_memory_allocated"),
-    *("mem_get_info", "memory_allocated", "memory_reserved", "set_device", "synchronize"),
+    *("current_device", "device_count", "empty_cache", "get_device_capability", "get_device_name", "is_available"),
+    *("manual_seed", "manual_seed_all", "max_memory_allocated", "mem_get_info", "memory_allocated", "memory_reserved"),
+    *("reset_peak_memory_stats", "set_device", "synchronize"),
 ]
 
 
 def __dir__() -> list[str]:
     return __all__
+
+
+def __getattr__(name: str) -> Any:
+    import difflib
+
+    near = difflib.get_close_matches(name, __all__, 3)
+    raise AttributeError(f"jitgrad.cuda.{name} is not available{': there is ' + ', '.join(near) if near else ''}", name=name)
 
 
 def _compute(device: Any = None) -> Any:
@@ -49,6 +57,19 @@ def set_device(device: Any) -> None:
     index = Device(device).index
     if index is not None:
         devices.set_current(index)
+
+
+def get_device_name(device: Any = None) -> str:
+    """What a GPU is called, as "NVIDIA H100 80GB HBM3"; RuntimeError if there is none."""
+    return _compute(device).driver.name
+
+
+def get_device_capability(device: Any = None) -> tuple[int, int]:
+    """The generation of a GPU, as (9, 0); RuntimeError if there is none, or it is simulated."""
+    found = getattr(_compute(device).driver, "cc", None)
+    if found is None:
+        raise RuntimeError("a GPU that is simulated is of no generation")
+    return found
 
 
 def synchronize(device: Any = None) -> None:
@@ -93,6 +114,12 @@ def memory_allocated(device: Any = None) -> int:
 def max_memory_allocated(device: Any = None) -> int:
     """The most bytes of a GPU that tensors and programs held at one time; 0 if there is none."""
     return _compute(device).pool.most_in_use if is_available() else 0
+
+
+def reset_peak_memory_stats(device: Any = None) -> None:
+    """Let `max_memory_allocated` count from now on."""
+    if is_available():
+        _compute(device).pool.most_in_use = _compute(device).pool.in_use
 
 
 def memory_reserved(device: Any = None) -> int:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from jitgrad.devices.moving import beside
 from jitgrad.eager.backward import entries, look_up, note, seeded
 from jitgrad.errors import TracedValueError
 from jitgrad.ops.choosing import cast, detach
@@ -16,7 +17,7 @@ from jitgrad.passes.reverse import reverse
 from jitgrad.record.apply import apply, grad_mode
 from jitgrad.record.leaving import refuse_masked
 from jitgrad.tape.accumulate import accumulating, add_tensor, add_value
-from jitgrad.tape.device_array import DeviceArray, placed_like
+from jitgrad.tape.device_array import DeviceArray, filled_like, placed_like
 from jitgrad.tape.handle import Handle, requires, tensor
 from jitgrad.tape.row import Row
 
@@ -53,6 +54,8 @@ def seed(output: Any, gradient: Any) -> Any:
         raise RuntimeError(
             f"gradient has shape {list(given.shape)}, and the output that it belongs to has {list(shape)}: they must be equal"
         )
+    if isinstance(gradient, Handle):
+        gradient = beside("gradient", gradient, output)
     if given.dtype == dtype:
         return gradient
     if "c" in (given.dtype.kind, dtype.kind):
@@ -144,7 +147,7 @@ def _backward_of_one(output: Any, gradient: Any, retain: bool | None) -> None:
     """The usual case: one outcome, all leaves. A structure that is hot has an entry, others are noted."""
     row = output._row
     seed = None if gradient is None else gradient._value
-    on_host = output._value is not None and output._value.__class__ is not DeviceArray
+    on_host = output._value is not None and DeviceArray not in (output._value.__class__, seed.__class__)
     if row is None or not row.requires or not on_host or (gradient is not None and seed is None):
         return _backward(output, gradient, retain, False, None)
     found = (entries if seed is None else seeded).get(row.op)
@@ -217,7 +220,7 @@ def grad(
     for i, x in enumerate(ins):
         g = found.get(x._row)
         if g is None and materialize_grads:
-            g = tensor(placed_like(x._held, np.zeros(x._held.shape, x._held.dtype)[()])).requires_grad_(create_graph)
+            g = tensor(filled_like(x._held, x._held.dtype.type(0), x._held.shape)).requires_grad_(create_graph)
         if g is None and not allow_unused:
             raise RuntimeError(f"input {i} was not used to compute the outputs: pass allow_unused=True to get None for it")
         if isinstance(g, Handle) and not create_graph:  # recorded, as there are no values yet

@@ -215,7 +215,9 @@ class _Text:
             return name
         dtype, shape, *device = (np.dtype(kind), ()) if isinstance(kind, type) else kind
         unlike = f"(v{i}.__class__ is not ndarray or v{i}.dtype is not {self.known(dtype)} or v{i}.shape != {self.known(shape)})"
-        if device:
+        if device == [None]:  # an array, where a tensor would have to be on the device
+            self.miss_if(f"{name}.__class__ is not ndarray")
+        elif device:
             cls, compute = self.known(DeviceArray), self.known(device[0])
             unlike = unlike.replace("ndarray", cls, 1)[:-1] + f" or v{i}.compute is not {compute})"
         elif shape == ():  # a number, or an array without dimensions

@@ -62,7 +62,7 @@ class ChangingInts:
                 "it needs, which is slow: pass what changes at every call as a tensor or a float, or keep the number of its "
                 "values small",
                 RuntimeWarning,
-                stacklevel=6,
+                stacklevel=7,
             )
         if len(case.seen) <= FEW:
             return case.inputs

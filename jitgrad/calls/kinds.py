@@ -8,7 +8,7 @@ Python int is part of the key, or such an input if it changes (see `ints`); ever
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ import numpy as np
 from jitgrad import dtypes
 from jitgrad.base.tree import exact, flatten, unflatten
 from jitgrad.errors import LeakedTraceError
+from jitgrad.functions.operands import tensor_beside
 from jitgrad.record.leaving import refuse_masked
 from jitgrad.record.trace import Number
 from jitgrad.tape.device_array import DeviceArray
@@ -51,20 +52,21 @@ def tensor_of(array: np.ndarray) -> Tensor:
     return made
 
 
-def arguments(tree: Any) -> Any:
-    """Nested arguments of a transform as its function gets them: arrays are tensors, whatever else there is stays."""
+def arguments(tree: Any, beside: Sequence[Any] = ()) -> Any:
+    """Nested arguments of a transform as its function gets them: arrays are tensors, on the device of the tensors among them and
+    `beside` them; whatever else there is stays."""
     if isinstance(tree, Tensor):
         return tree
     leaves: list[Any] = []
     structure = flatten(tree, leaves)
     if not any(isinstance(leaf, np.ndarray) for leaf in leaves):
         return tree
-    return unflatten(structure, iter([argument(leaf) for leaf in leaves]))
+    return unflatten(structure, iter([argument(leaf, (*leaves, *beside)) for leaf in leaves]))
 
 
-def argument(leaf: Any) -> Any:
+def argument(leaf: Any, beside: Sequence[Any] = ()) -> Any:
     """One of them."""
-    return tensor_of(leaf) if isinstance(leaf, np.ndarray) else leaf
+    return tensor_beside(leaf, beside) if isinstance(leaf, np.ndarray) else leaf
 
 
 def kind_of(leaf: Any, tensors: list[Tensor], changes: bool = False) -> Any:
@@ -98,6 +100,17 @@ def kind_of(leaf: Any, tensors: list[Tensor], changes: bool = False) -> Any:
     return (value.dtype, value.shape) if value.ndim else value.dtype.type
 
 
+def kinds_of(leaves: Sequence[Any], tensors: list[Tensor], changing: Collection[int] = (), on_device: bool = False) -> list[Any]:
+    """`kind_of` for all arguments; the ints at the places `changing`, counted from 1, are such that change.
+
+    Beside tensors on a device, or where a function is known to be `on_device`, an array is no tensor of the host, but on none:
+    its kind has None for what computes."""
+    kinds = [kind_of(leaf, tensors, i in changing) for i, leaf in enumerate(leaves, 1)]
+    if on_device or any(x._value.__class__ is DeviceArray for x in tensors):
+        kinds = [(*k, None) if isinstance(x, np.ndarray) and isinstance(k, tuple) else k for k, x in zip(kinds, leaves)]
+    return kinds
+
+
 def spec_of(kind: Any) -> tuple | None:
     """(shape, dtype, `Number` if it is one) of a part of a key; None for what is static."""
     if kind is float:
@@ -111,21 +124,19 @@ def spec_of(kind: Any) -> tuple | None:
     return (kind[1], kind[0], None) if isinstance(kind[0], np.dtype) else None
 
 
-def one_device(name: str, kinds: Sequence[Any]) -> Any:
-    """What computes on the device that tensors of these kinds are on; None for the CPU. `RuntimeError` if they are on several:
-    only what has no dimensions may be on the host beside others."""
-    arrays = [kind for kind in kinds if isinstance(kind, tuple) and isinstance(kind[0], np.dtype)]
-    computes = {kind[2] for kind in arrays if len(kind) == 3}
-    names = {c.name for c in computes} | {"cpu" for kind in arrays if computes and len(kind) == 2 and kind[1]}
-    if len(names) > 1:
-        raise RuntimeError(f"{name}: there are tensors on {' and '.join(sorted(names))}: bring them to one device with to()")
-    return next(iter(computes), None)
+def place_of(kind: Any) -> str | None:
+    """The name of the device that tensors of a kind are on; None for what may be beside all: numbers, also in tensors of no
+    dimensions, and arrays that are on no device."""
+    if not isinstance(kind, tuple) or not isinstance(kind[0], np.dtype):
+        return None
+    if len(kind) == 3:
+        return None if kind[2] is None else kind[2].name
+    return "cpu" if kind[1] else None
 
 
-def device_of(name: str, kinds: Sequence[Any]) -> str:
-    """The name of the device that tensors of these kinds are on."""
-    compute = one_device(name, kinds)
-    return "cpu" if compute is None else compute.name
+def compute_among(kinds: Sequence[Any]) -> Any:
+    """What computes on the device that tensors of these kinds are on, the first one of several; None for the CPU."""
+    return next((kind[2] for kind in kinds if place_of(kind) not in (None, "cpu")), None)
 
 
 def number_of(kind: Any) -> tuple[type | None, bool]:

@@ -146,7 +146,7 @@ def _function(name: str, function: Any, method: bool = False) -> str:
     found = inspect.signature(function)
     parameters = list(found.parameters.values())
     if method:
-        parameters = [Parameter("self", Parameter.POSITIONAL_ONLY), *parameters[1:]]
+        parameters = [Parameter("self", Parameter.POSITIONAL_ONLY), *[p for p in parameters[1:] if p.name != "out"]]
     texts, star = [], False
     for i, parameter in enumerate(parameters):
         star |= parameter.kind is Parameter.VAR_POSITIONAL
@@ -154,6 +154,9 @@ def _function(name: str, function: Any, method: bool = False) -> str:
             texts.append("*")
             star = True
         texts.append("self" if method and not i else _parameter(parameter))
+    if not method and function.__dict__.get("takes_out"):
+        at = len(texts) - any(p.kind is Parameter.VAR_KEYWORD for p in parameters)
+        texts[at:at] = [*([] if star else ["*"]), "out: Any = ..."]
     result = _type(found.return_annotation, "Tensor")
     ignored = _IGNORED.get(name, "")
     return f"def {name}({', '.join(texts)}) -> {result}: ...{ignored}"

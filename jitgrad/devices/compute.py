@@ -26,6 +26,7 @@ from jitgrad.ops.table import Op, infer, infer_several
 from jitgrad.passes.simplify import simplify
 from jitgrad.sweeps.cuda.calls import run_of
 from jitgrad.sweeps.cuda.copies import copy_launch
+from jitgrad.sweeps.cuda.indexed import operation
 from jitgrad.sweeps.cuda.library import product, random
 from jitgrad.sweeps.cuda.library.launches import Operand, Scratch
 from jitgrad.sweeps.cuda.memory import Pool
@@ -63,7 +64,9 @@ class Compute:
     def from_host(self, array: np.ndarray) -> DeviceArray:
         """A copy of an array of the host, whose elements are in order."""
         out = self.empty(array.shape, array.dtype)
-        if array.size:
+        if array.size > 1 and not any(array.strides):  # one number, repeated
+            out.fill(array.flat[0])
+        elif array.size:
             self.driver.upload(out.buffer.raw, 0, np.ascontiguousarray(array))
         return out
 
@@ -125,10 +128,10 @@ class Compute:
         self.check()
 
     def flag(self) -> DeviceArray:
-        """Where kernels note an index that is out of bounds: whether there was one, the index, and the size."""
+        """Where kernels note an index that is out of bounds: whether there was one, the index, the size, the operation."""
         self._flag_used = True
         if self._flag is None:
-            self._flag = self.kept_from_host(np.zeros(3, np.int64))
+            self._flag = self.kept_from_host(np.zeros(4, np.int64))
         return self._flag
 
     def counted(self, n: int) -> DeviceArray:
@@ -143,13 +146,16 @@ class Compute:
         if not self._flag_used:
             return
         self._flag_used = False
-        found = np.zeros(3, np.int64)
+        found = np.zeros(4, np.int64)
         self.driver.download(self.flag().buffer.raw, 0, found)
         self._flag_used = False
         if found[0]:
-            self.driver.upload(self.flag().buffer.raw, 0, np.zeros(3, np.int64))  # graphs know it by its address
+            self.driver.upload(self.flag().buffer.raw, 0, np.zeros(4, np.int64))  # graphs know it by its address
             self._flag_used = False
-            raise IndexError(f"index {found[1]} is out of bounds for a dimension of size {found[2]} (of a tensor on {self.name})")
+            raise IndexError(
+                f"{operation(int(found[3]))}: index {found[1]} is out of bounds for a dimension of size {found[2]} "
+                f"(of a tensor on {self.name})"
+            )
 
     # Computing.
 

@@ -10,7 +10,8 @@ from jitgrad.errors import TracedValueError
 from jitgrad.ops.shapes import Spec
 from jitgrad.ops.table import Op
 from jitgrad.record.apply import apply
-from jitgrad.record.trace import current_trace
+from jitgrad.record.trace import comes_later, current_trace, is_constant
+from jitgrad.tape.device_array import DeviceArray, device_of, refuse_elsewhere
 
 MOVE: Op = Op(
     lambda x, device, source: placed(x, device),
@@ -34,6 +35,9 @@ def place_of(device: Any) -> Device:
 
 def moved(x: Any, device: Any) -> Any:
     """A tensor on a device: itself if it is there, else a copy."""
+    if is_constant(x):
+        made_on(x._value, device)  # an error for another one than that of the trace
+        return x
     here, there = x.device, place_of(device)
     if here == there:
         return x
@@ -45,16 +49,42 @@ def moved(x: Any, device: Any) -> Any:
     return apply(MOVE, (x,), {"device": str(there), "source": str(here)})
 
 
+def moved_to(x: Any, other: Any) -> Any:
+    """A tensor where another one is: itself, or a copy."""
+    return x if device_of(x) == device_of(other) is not None else moved(x, other.device)
+
+
+def beside(what: str, x: Any, owner: Any) -> Any:
+    """A tensor where the one is that it belongs to: one number of the host is brought there, anything else is an error. What has
+    no value yet is on the device of its trace."""
+    if comes_later(x) or comes_later(owner):
+        return x
+    if not x._value.ndim and x._value.__class__ is not DeviceArray:
+        return moved(x, owner.device)
+    refuse_elsewhere(what, x, device_of(owner))
+    return x
+
+
 def made_on(value: Any, device: Any) -> Any:
     """A new value on the device that is asked for. While `jit` records it stays on the host, a constant of what is recorded,
     which is computed on one device."""
+    return value if device is None or _stays(device) else placed(value, device)
+
+
+def made_there(device: Any) -> Any:
+    """What computes where a new tensor is made from the start; None where that is the host, as in `made_on`."""
+    return None if device is None or _stays(device) else compute_of(device)
+
+
+def _stays(device: Any) -> bool:
+    """Whether `jit` records, which makes a new tensor a constant; `TracedValueError` for another device than its own."""
     trace = current_trace.get()
-    if device is None or trace is None or not trace.lifts:
-        return placed(value, device)
+    if trace is None or not trace.lifts:
+        return False
     there = place_of(device)
-    if there != trace.device and there != CPU:
+    if there not in (trace.device, CPU):
         raise TracedValueError(
             f"a new tensor on {str(there)!r}: under jit everything is computed on one device, that of the arguments, "
             f"{str(trace.device)!r}: make it outside, and pass it"
         )
-    return value
+    return True

@@ -22,13 +22,15 @@ class Prepared:
         self._fixed: list[Any] = [None] * len(leaves)
         self._is_fixed = fixed
         self._programs: dict[tuple[bool, ...], Any] = {}  # by which leaves the host has
-        self._all_there = (False,) * len(leaves)
+        self._all_there: Any = None  # the program for what is all on the device
 
     def __call__(self, *values: Any) -> list[Any]:
         for x in values:
             if x.__class__ is not DeviceArray or not x.in_order:
                 return self._generally(values)
-        return self._program(self._all_there).run(*values)
+        if self._all_there is None:
+            self._all_there = self._program((False,) * len(self.leaves))
+        return self._all_there.run(*values)
 
     def _generally(self, values: Sequence[Any]) -> list[Any]:
         given = [self._given(k, value) for k, value in enumerate(values)]

@@ -10,6 +10,8 @@ import numpy as np
 
 from jitgrad.base.tree import COMPUTED, flatten, shown, size, unflatten
 from jitgrad.calls.kinds import arguments
+from jitgrad.devices.moving import beside
+from jitgrad.func.point import as_seed
 from jitgrad.func.vectorized import vmap
 from jitgrad.functions.creation import zeros_like
 from jitgrad.functions.data import as_tensor
@@ -21,7 +23,7 @@ from jitgrad.passes.forward import dummy, forget
 from jitgrad.passes.reverse import reverse
 from jitgrad.record.apply import apply, current_trace, grad_mode, recorded_several, zeros
 from jitgrad.record.weak import number
-from jitgrad.tape.device_array import DeviceArray
+from jitgrad.tape.device_array import DeviceArray, device_of, refuse_elsewhere
 from jitgrad.tape.handle import Handle, requires
 from jitgrad.tape.row import NOTHING, Row, Several
 from jitgrad.tape.tape import Tape
@@ -66,6 +68,7 @@ class _Results:
         self.specs = [
             Spec(tuple(x.shape), x._held.dtype) if isinstance(x, Tensor) and x.dtype.has_gradient else None for x in leaves
         ]
+        self.devices = list(map(device_of, leaves))
         if not any(self.specs):
             raise TypeError("a function with a derivative of its own must return at least one floating tensor")
 
@@ -76,10 +79,11 @@ class _Results:
         if structure != self.structure:
             raise ValueError(f"{what} is nested as {shown(structure)}, and the result as {shown(self.structure)}")
         parts = []
-        for x, spec in zip(leaves, self.specs):
+        for x, spec, device in zip(leaves, self.specs, self.devices):
             if spec is None:
                 continue
             x = x if isinstance(x, Tensor) else as_tensor(x)
+            refuse_elsewhere(what, x, device)
             if tuple(x.shape) != spec.shape:
                 raise ValueError(f"{what} has shape {list(x.shape)}, and the result has {list(spec.shape)}")
             parts.append(x if x._held.dtype == spec.dtype else apply(cast, (x,), {"dtype": spec.dtype}))
@@ -128,7 +132,8 @@ class _Call:
                 raise ValueError(f"backward returned {shown(found)} for argument {k}, which is nested as {shown(structure)}")
             flat += leaves
         flat += [None] * (len(self.leaves) - len(flat))  # keyword arguments get none
-        cotangents = [_as_cotangent(g) for g, leaf in zip(flat, self.leaves) if isinstance(leaf, Tensor)]
+        given = [g for g, leaf in zip(flat, self.leaves) if isinstance(leaf, Tensor)]
+        cotangents = [_as_cotangent(g, x) for g, x in zip(given, xs)]
         for g, x in zip(cotangents, xs):
             if g is not None and tuple(g.shape) != tuple(x.shape):
                 raise ValueError(
@@ -197,13 +202,15 @@ class _Call:
         return _op(getattr(self.custom, "__name__", "custom"), tape, len(self.xs), pull, push)
 
 
-def _as_cotangent(g: Any) -> Any:
+def _as_cotangent(g: Any, x: Tensor) -> Any:
     """What a rule returns for an argument: a tensor, an array, a number or None."""
-    if g is None or isinstance(g, Tensor):
+    if g is None:
         return g
+    if isinstance(g, Tensor):
+        return beside("a cotangent from backward", g, x)
     if not isinstance(g, (np.ndarray, np.generic, int, float)) or isinstance(g, bool):
         raise TypeError(f"a cotangent is a tensor, and backward returned a {type(g).__name__}")
-    return as_tensor(g)
+    return as_seed(g, x)
 
 
 def _trace(function: Callable, operands: Tensors) -> Traced:

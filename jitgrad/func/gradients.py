@@ -11,11 +11,10 @@ from jitgrad import dtypes
 from jitgrad.autograd.gradients import seed
 from jitgrad.base.tree import flatten, shown
 from jitgrad.calls.options import with_options
-from jitgrad.func.point import Point, one
+from jitgrad.func.point import Point, as_seed, one
 from jitgrad.functions.creation import zeros_like
-from jitgrad.functions.data import as_tensor
 from jitgrad.jitted.jit import compilable
-from jitgrad.tape.handle import Handle, make
+from jitgrad.tape.handle import make
 from jitgrad.tensors.tensor import Tensor
 
 
@@ -141,7 +140,7 @@ def _cotangents(point: Point, given: Any) -> list[Tensor]:
         if not y.dtype.has_gradient:
             found.append(zeros_like(y))
             continue
-        found.append(_as_handle(seed(y, g if isinstance(g, Handle) else as_tensor(g))))
+        found.append(_as_handle(seed(y, as_seed(g, y))))
     return found
 
 

@@ -49,6 +49,12 @@ def _caller(op: Op, function: Any) -> Callable:
     def call(*xs: Any) -> Any:
         if len(xs) != len(op.inputs):
             raise TypeError(f"{function.__name__} takes {len(op.inputs)} arguments, and {len(xs)} were given")
+        there = next((x.device for x in xs if isinstance(x, Tensor) and x.is_cuda), None)
+        if there is not None:
+            raise NotImplementedError(
+                f"{function.__name__} is not available on {there}, since it is @njit code, which is compiled for the CPU: call "
+                "it with x.cpu(), and bring the result back with to()"
+            )
         if not any(isinstance(x, Handle) and not _is_number(x) for x in xs):  # the first decides, as it does by itself
             first = apply(clone, (xs[0],)) if isinstance(xs[0], Handle) else operand(xs[0])
             return apply(op, [first, *xs[1:]])

@@ -14,8 +14,10 @@ import numpy as np
 
 from jitgrad.base.tree import flatten, size, tree_map, unchanged, unflatten
 from jitgrad.calls.kinds import arguments
+from jitgrad.devices.moving import moved
 from jitgrad.errors import CHANGED_CONTAINER, MutatedArgumentError
-from jitgrad.functions.operands import operand
+from jitgrad.functions.data import as_tensor
+from jitgrad.functions.operands import operand, tensor_beside
 from jitgrad.ops.choosing import cast
 from jitgrad.passes.forward import forget, forward
 from jitgrad.passes.reverse import reverse
@@ -42,8 +44,10 @@ class Point:
         if not callable(function):
             raise TypeError(f"a function can be differentiated, not {type(function).__name__}")
         ours = {i % len(args) for i in where}
-        given = [arg if i in ours else arguments(arg) for i, arg in enumerate(args)]
-        kwargs = {name: arguments(arg) for name, arg in kwargs.items()}
+        beside: list[Any] = []
+        flatten((*args, *kwargs.values()), beside)
+        given = [arg if i in ours else arguments(arg, beside) for i, arg in enumerate(args)]
+        kwargs = {name: arguments(arg, beside) for name, arg in kwargs.items()}
         self.begun = serials()
         self.inputs: list[Tensor] = []
         self.structures = []
@@ -54,7 +58,7 @@ class Point:
             for i in where:
                 leaves: list[Any] = []
                 self.structures.append(flatten(args[i], leaves))
-                fresh = [_fresh(leaf, i) for leaf in leaves]
+                fresh = [_fresh(leaf, i, beside) for leaf in leaves]
                 self.inputs += fresh
                 given[i] = unflatten(self.structures[-1], iter(fresh))
             result = function(*given, **kwargs)
@@ -153,11 +157,11 @@ class Point:
             grad_mode.set(was)
 
 
-def _fresh(leaf: Any, argument: int) -> Tensor:
-    """A tensor with the value of `leaf` and a row of its own, behind which the sweeps do not look."""
+def _fresh(leaf: Any, argument: int, beside: Sequence[Any]) -> Tensor:
+    """A tensor with the value of `leaf` and a row of its own, behind which the sweeps do not look; see `arguments`."""
     if not isinstance(leaf, Tensor):
         try:
-            leaf = operand(float(leaf) if isinstance(leaf, int) and not isinstance(leaf, bool) else leaf)
+            leaf = operand(float(leaf) if isinstance(leaf, int) and not isinstance(leaf, bool) else leaf, beside)
         except TypeError as error:
             raise TypeError(f"argument {argument} cannot be differentiated: {error}") from None
     trace = current_trace.get()
@@ -209,6 +213,13 @@ def arrived(found: Sequence[Any], xs: Sequence[Tensor], begun: int, seeds: dict[
                 g = copied(g)
             out.append(g)
     return out
+
+
+def as_seed(x: Any, owner: Tensor) -> Tensor:
+    """A cotangent or tangent as a tensor: an array or a number is on no device, so it comes to be on that of `owner`."""
+    if isinstance(x, Tensor):
+        return x
+    return tensor_beside(x, (owner,)) if isinstance(x, np.ndarray) else moved(as_tensor(x), owner.device)
 
 
 def one(x: Tensor) -> Tensor:

@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from jitgrad.base.tree import flatten, shown, unflatten
+from jitgrad.devices.moving import beside
 from jitgrad.func.gradients import grad
-from jitgrad.func.point import Point
-from jitgrad.functions.data import as_tensor
+from jitgrad.func.point import Point, as_seed
 from jitgrad.ops.choosing import cast
 from jitgrad.tensors.tensor import Tensor
 
@@ -83,7 +83,7 @@ def _tangent(i: int, t: Any, x: Tensor) -> Tensor | None:
     """The tangent of one leaf, checked; None, which is zero, stays."""
     if t is None:
         return None
-    t = t if isinstance(t, Tensor) else as_tensor(t)
+    t = beside(f"tangent {i}", as_seed(t, x), x)
     if tuple(t.shape) != tuple(x.shape):
         raise ValueError(f"tangent {i} has shape {list(t.shape)}, and its primal has {list(x.shape)}: they must be equal")
     return t if t.dtype is x.dtype else cast(t, dtype=x._held.dtype)

@@ -12,7 +12,18 @@ from collections.abc import Callable
 from typing import Any
 
 from jitgrad.eager import operations as large  # noqa: F401  it says how hot rows run, which the methods take over
-from jitgrad.functions import complexes, converting, creation, data, numeric, numpy_complex, numpy_names, shaping, signal_windows
+from jitgrad.functions import (
+    complexes,
+    converting,
+    creation,
+    data,
+    generators,
+    numeric,
+    numpy_complex,
+    numpy_names,
+    shaping,
+    signal_windows,
+)
 from jitgrad.functions.bind import bound
 from jitgrad.functions.face import face, face_of
 from jitgrad.functions.homes import HOMES
@@ -28,6 +39,7 @@ from jitgrad.record.quick import is_operand, quick_binary, quick_one, quick_refl
 from jitgrad.record.weak import are_numbers, number, operate
 from jitgrad.tensors.inplace import overwrite
 from jitgrad.tensors.numpy_protocols import FUNCTIONS, NUMPY
+from jitgrad.tensors.out import into
 from jitgrad.tensors.tensor import Tensor
 
 
@@ -40,7 +52,7 @@ def _own(module: Any) -> dict[str, Callable]:
     }
 
 
-def _public(function: Callable) -> Callable:
+def _public(function: Callable, home: str = "") -> Callable:
     """The function, with NumPy's `axis` and `keepdims` accepted if it has a `dim`, arrays and numbers where it takes tensors
     (under `jit` they are tensors, so they are here), and errors told as `checked` tells them."""
     names, kinds = function.__code__.co_varnames, function.__annotations__
@@ -49,17 +61,23 @@ def _public(function: Callable) -> Callable:
 
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
-        if kwargs and renames:
-            kwargs = {_NUMPYS.get(name, name): value for name, value in kwargs.items()}
+        if kwargs:
+            if "out" in kwargs and "out" not in names:
+                out = kwargs.pop("out")
+                found = call(*args, **kwargs)
+                return found if out is None else into(out, found, function.__name__)
+            if renames:
+                kwargs = {_NUMPYS.get(name, name): value for name, value in kwargs.items()}
         try:
             for x in args[:count]:
                 if x.__class__ is not Tensor:
-                    args = (*map(taken, args[:count]), *args[count:])
+                    args = (*[taken(given, args[:count]) for given in args[:count]], *args[count:])
                     break
             return function(*args, **kwargs)
         except RAW as error:
             raise told(function, error, args, kwargs) from (None if is_meant(error) else error)
 
+    call.__dict__["takes_out"] = "out" not in names and home != "nn.functional"
     return call
 
 
@@ -104,7 +122,7 @@ _METHODS: dict[str, Callable] = {}
 
 def _offer_written(home: str, name: str, function: Callable) -> None:
     fact = face_of(function, home)
-    public = function if fact.bare else _public(function)
+    public = function if fact.bare else _public(function, home)
     names = [*([f"{home}.{name}"] if home else []), *([name] if fact.top else []), *fact.aliases]
     for each in names:
         _offer(each, public)
@@ -281,5 +299,6 @@ for _named in (_where, _polygamma_method):
 for _name, _attribute in _ATTACHED.items():
     setattr(Tensor, _name, _attribute)
 
+_GENERATORS = ("Generator", "get_rng_state", "manual_seed", "set_rng_state")
 CREATION = {name: _public(f) if inspect.isfunction(f) else f for name, f in converting.FUNCTIONS.items()}
-CREATION |= _own(data) | _own(creation) | _own(signal_windows)
+CREATION |= _own(data) | _own(creation) | _own(signal_windows) | {name: getattr(generators, name) for name in _GENERATORS}

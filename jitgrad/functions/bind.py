@@ -21,6 +21,7 @@ from jitgrad.record.checking import is_meant
 from jitgrad.record.promotion import FLOATS
 from jitgrad.record.quick import SCALARS, _named, ndarray, quick_binary, quick_one, quick_unary
 from jitgrad.tape.handle import Handle
+from jitgrad.tensors.out import into
 from jitgrad.tensors.return_types import results_of
 
 RENAMED = {"axis": "dim", "keepdims": "keepdim", "input": "x", "other": "y"}
@@ -85,6 +86,10 @@ def _canonical(op: Op) -> Callable:
 
 def _call(op: Op, args: tuple, kwargs: dict[str, Any], accept: Callable) -> Any:
     """Sort out operands and parameters, then apply `op`."""
+    if "out" in kwargs:
+        out = kwargs.pop("out")
+        found = _call(op, args, kwargs, accept)
+        return found if out is None else into(out, found, op.name)
     n = len(op.inputs)
     if kwargs:
         kwargs = {RENAMED.get(name, name): value for name, value in kwargs.items()}

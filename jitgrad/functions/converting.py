@@ -30,15 +30,15 @@ def to(
     copy: bool = False,
     **_: Any,
 ) -> Tensor:
-    """The tensor in another dtype, or on another device: `x.to(jitgrad.float64)`, `x.to("cuda")`, `x.to(other_tensor)`; itself if
-    it has that already.
+    """The tensor in another dtype, or on another device: `x.to(jitgrad.float64)`, `x.to("cuda")`, `x.to(0)` (the GPU of that
+    number), `x.to(other_tensor)`; itself if it has that already.
 
     With `non_blocking` a copy from pinned memory (see `pin_memory`) to a GPU is not waited for: the tensor must not be changed
     before `jitgrad.cuda.synchronize()`, or values may arrive that came later."""
     for given in args:
         if isinstance(given, Tensor):
             dtype, device = given.dtype, given.device
-        elif isinstance(given, str):  # a Device is one
+        elif isinstance(given, str) or (isinstance(given, int) and not isinstance(given, bool)):  # a Device is a string
             device = given
         elif given is not None and not isinstance(given, bool):
             dtype = given
@@ -57,18 +57,23 @@ def _moved(self: Tensor, device: Any, non_blocking: bool) -> Tensor:
 
 
 def type_(self: Tensor, dtype: Any = None) -> Any:
-    """The tensor in another dtype; without one, the name of the dtype that it has."""
+    """The tensor in another dtype; without one, the name of the dtype that it has, "jitgrad.cuda.float32" on a GPU."""
+    if dtype is None:
+        return f"jitgrad.{'cuda.' if self.is_cuda else ''}{self.dtype.name}"
+    device = None
     if isinstance(dtype, str):
+        name = dtype.removeprefix("jitgrad.").removeprefix("torch.")
+        device = "cuda" if name.startswith("cuda.") and not self.is_cuda else None
         try:
-            dtype = dtypes.by_name(dtype.removeprefix("jitgrad.").removeprefix("torch."))
+            dtype = dtypes.by_name(name.removeprefix("cuda."))
         except AttributeError as error:
             raise ValueError(str(error)) from None
-    return f"jitgrad.{self.dtype.name}" if dtype is None else to(self, dtype)
+    return to(self, dtype=dtype, device=device)
 
 
 def type_as(self: Tensor, other: Tensor) -> Tensor:
-    """The tensor in the dtype of `other`."""
-    return to(self, other.dtype)
+    """The tensor in the dtype and on the device of `other`."""
+    return to(self, other)
 
 
 def _converter(name: str, dtype: str) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 import operator
 from collections.abc import Callable
@@ -11,18 +10,18 @@ from typing import Any
 import numpy as np
 
 from jitgrad import dtypes
-from jitgrad.devices.cuda import compute_of, seed_all
-from jitgrad.devices.moving import made_on
+from jitgrad.devices.cuda import compute_of
+from jitgrad.devices.moving import made_on, made_there
 from jitgrad.errors import TracedValueError
+from jitgrad.functions.generators import Generator, drawing, in_use
 from jitgrad.functions.operands import taken
+from jitgrad.ops.choosing import cast
 from jitgrad.ops.movement import MOST_ELEMENTS
-from jitgrad.record.apply import current_trace
+from jitgrad.ops.reductions import cumsum
 from jitgrad.record.leaving import as_data, refuse_masked
 from jitgrad.record.trace import made_here
 from jitgrad.tape.handle import Handle
 from jitgrad.tensors.tensor import Tensor, wrap
-
-_random = np.random.default_rng()
 
 
 def _size(what: str, n: Any) -> int:
@@ -64,6 +63,30 @@ def _finish(array: Any, requires_grad: bool, device: Any = None) -> Tensor:
     return made if requires_grad is False else made.requires_grad_(requires_grad)
 
 
+def _repeated(number: Any, shape: tuple[int, ...], requires_grad: bool, device: Any) -> Tensor:
+    """One number by NumPy, repeated: on a GPU it is written there."""
+    compute = made_there(device)
+    if compute is not None:
+        return _finish(compute.from_host(np.broadcast_to(number, shape)), requires_grad)
+    is_zero = not any(number.tobytes())  # memory of the system's, which is zero already
+    return _finish(np.zeros(shape, number.dtype) if is_zero else np.full(shape, number, number.dtype), requires_grad)
+
+
+def _counted(start: Any, count: int, step: Any, device: Any) -> Any:
+    """start + k * step for k from 0 on, as ints of int64 or as float64, where they are asked for."""
+    compute = made_there(device)
+    if compute is None:
+        return start + np.arange(count) * step
+    ones = compute.from_host(np.broadcast_to(np.int64(1), (count,)))
+    places = cumsum(ones, dim=0) - 1 if count else ones
+    whole = not isinstance(start, float) and not isinstance(step, float)
+    return (places if whole else cast(places, dtype=np.dtype(np.float64))) * step + start
+
+
+def _cast(x: Any, dtype: np.dtype) -> Any:
+    return x.astype(dtype) if isinstance(x, np.ndarray) else cast(x, dtype=dtype)
+
+
 def _dtype(dtype: Any) -> np.dtype:
     return dtypes.default() if dtype is None else dtypes.to_numpy(dtype)
 
@@ -87,17 +110,18 @@ _COMPLEX = ("full", "linspace")
 
 def zeros(*sizes: Any, size: Any = None, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """Zeros of the given sizes, as `zeros(2, 3)` or `zeros((2, 3))`."""
-    return _finish(np.zeros(_shape("zeros", sizes, size), _dtype(dtype)), requires_grad, device)
+    return _repeated(_dtype(dtype).type(0), _shape("zeros", sizes, size), requires_grad, device)
 
 
 def ones(*sizes: Any, size: Any = None, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """Ones of the given sizes."""
-    return _finish(np.ones(_shape("ones", sizes, size), _dtype(dtype)), requires_grad, device)
+    return _repeated(_dtype(dtype).type(1), _shape("ones", sizes, size), requires_grad, device)
 
 
 def empty(*sizes: Any, size: Any = None, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """A tensor of the given sizes whose values are arbitrary."""
-    return _finish(np.empty(_shape("empty", sizes, size), _dtype(dtype)), requires_grad, device)
+    shape, wanted, compute = _shape("empty", sizes, size), _dtype(dtype), made_there(device)
+    return _finish(np.empty(shape, wanted) if compute is None else compute.empty(shape, wanted), requires_grad)
 
 
 def full(size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
@@ -107,7 +131,7 @@ def full(size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None, r
     value = _number("full", "fill_value", fill_value)
     wanted = dtypes.of_python(value) if dtype is None else dtypes.to_numpy(dtype)
     one = dtypes.cast_numbers(np.asarray(value), wanted)
-    return _finish(np.full(_one_shape("full", size), one, wanted), requires_grad, device)
+    return _repeated(one[()], _one_shape("full", size), requires_grad, device)
 
 
 def arange(
@@ -137,7 +161,7 @@ def arange(
     _possible("arange", count)
     if whole and not all(-(1 << 63) <= n < 1 << 63 for n in (low, high, by)):
         raise RuntimeError(f"arange: from {low} to {high} there are ints beyond int64: write them as floats")
-    return _finish((low + np.arange(count) * by).astype(wanted), requires_grad, device)
+    return _finish(_cast(_counted(low, count, by, device), wanted), requires_grad)
 
 
 def linspace(start: Any, end: Any, steps: int, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
@@ -147,47 +171,25 @@ def linspace(start: Any, end: Any, steps: int, *, dtype: Any = None, device: Any
     _possible("linspace", count)
     if count < 0:
         raise RuntimeError(f"linspace: the number of steps cannot be negative, and it is {count}")
-    wanted = (
-        dtypes.default_complex() if dtype is None and (isinstance(low, complex) or isinstance(high, complex)) else _dtype(dtype)
-    )
-    return _finish(np.linspace(low, high, count).astype(wanted), requires_grad, device)
+    complex_ = dtype is None and (isinstance(low, complex) or isinstance(high, complex))
+    wanted = dtypes.default_complex() if complex_ else _dtype(dtype)
+    if count < 2 or complex_ or made_there(device) is None:
+        return _finish(np.linspace(low, high, count).astype(wanted), requires_grad, device)
+    found = _counted(float(low), count, (high - low) / (count - 1), device)
+    found[-1:] = float(high)
+    return _finish(_cast(found, wanted), requires_grad)
 
 
 def eye(n: int, m: int | None = None, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """The identity matrix, `n` rows by `m` (or `n`) columns."""
     rows, columns = _shape("eye", (n, n if m is None else m))
-    return _finish(np.eye(rows, columns, dtype=_dtype(dtype)), requires_grad, device)
+    out = zeros(rows * columns, dtype=dtype, device=device)
+    if rows and columns:
+        out._value[: rows * columns : columns + 1] = out._value.dtype.type(1)
+    return _finish(out._value.reshape((rows, columns)), requires_grad)
 
 
 # Random numbers.
-
-
-def manual_seed(seed: int) -> np.random.Generator:
-    """Start the random numbers anew from `seed`, those of GPUs too. They are NumPy's PCG64 and not the ones that PyTorch draws; a
-    GPU has numbers of its own (Philox), which are the same on every GPU."""
-    global _random
-    if not isinstance(seed, (int, float, np.number)):
-        raise TypeError(f"manual_seed takes an int, not {type(seed).__name__}")
-    if seed != seed or seed in (np.inf, -np.inf):
-        raise ValueError(f"manual_seed takes an int, not {seed}")
-    _random = np.random.default_rng(int(seed) % 2**64)
-    seed_all(int(seed))
-    return _random
-
-
-def _drawing(function: Callable) -> Callable:
-    """A function that draws random numbers; while a trace records, the trace says what comes of that."""
-
-    @functools.wraps(function)
-    def draws(*args: Any, **kwargs: Any) -> Tensor:
-        trace = current_trace.get()
-        return function(*args, **kwargs) if trace is None else trace.draw(lambda: draws(*args, **kwargs))
-
-    return draws
-
-
-def _draw(generator: np.random.Generator | None) -> np.random.Generator:
-    return _random if generator is None else generator
 
 
 def _gpu(device: Any, generator: Any) -> Any:
@@ -215,11 +217,11 @@ def _of_parts(
     return _finish((parts._value * parts._value.dtype.type(factor)).view(wanted)[..., 0], requires_grad, device)
 
 
-@_drawing
+@drawing
 def rand(
     *sizes: Any,
     size: Any = None,
-    generator: np.random.Generator | None = None,
+    generator: Generator | np.random.Generator | None = None,
     dtype: Any = None,
     device: Any = None,
     requires_grad: bool = False,
@@ -233,7 +235,7 @@ def rand(
         return _finish(there.random("uniform", shape, wanted), requires_grad)
     # What would be rounded up to 1 in a shorter dtype is drawn in steps of that dtype.
     steps = float(2 ** min(53, _digits(wanted)))
-    drawn = np.floor(np.asarray(_draw(generator).random(shape)) * steps) / steps
+    drawn = np.floor(np.asarray(in_use(generator).random(shape)) * steps) / steps
     return _finish(np.asarray(drawn).astype(wanted), requires_grad, device)
 
 
@@ -241,11 +243,11 @@ def _digits(dtype: np.dtype) -> int:
     return {"float16": 11, "bfloat16": 8, "float32": 24}.get(dtypes.of(dtype).name, 53)
 
 
-@_drawing
+@drawing
 def randn(
     *sizes: Any,
     size: Any = None,
-    generator: np.random.Generator | None = None,
+    generator: Generator | np.random.Generator | None = None,
     dtype: Any = None,
     device: Any = None,
     requires_grad: bool = False,
@@ -257,16 +259,16 @@ def randn(
     wanted = _floating("randn", dtype)
     if (there := _gpu(device, generator)) is not None:
         return _finish(there.random("normal", shape, wanted), requires_grad)
-    return _finish(np.asarray(_draw(generator).standard_normal(shape)).astype(wanted), requires_grad, device)
+    return _finish(np.asarray(in_use(generator).standard_normal(shape)).astype(wanted), requires_grad, device)
 
 
-@_drawing
+@drawing
 def randint(
     low: Any = 0,
     high: Any = None,
     size: Any = None,
     *,
-    generator: np.random.Generator | None = None,
+    generator: Generator | np.random.Generator | None = None,
     dtype: Any = None,
     device: Any = None,
     requires_grad: bool = False,
@@ -285,7 +287,7 @@ def randint(
     shape = _one_shape("randint", size)
     if (there := _gpu(device, generator)) is not None:
         return _finish(there.random("integers", shape, wanted, low, high), requires_grad)
-    drawn = _draw(generator).integers(low, high, shape)
+    drawn = in_use(generator).integers(low, high, shape)
     return _finish(np.asarray(drawn).astype(wanted), requires_grad, device)
 
 

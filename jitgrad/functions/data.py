@@ -96,7 +96,7 @@ def _plain(data: Any, kinds: set[Any], depth: int) -> Any:
             )
         as_data(data, "tensor()")
         kinds.add(value.dtype)
-        return value.reshape(())[()]
+        return (value.to_host() if isinstance(value, DeviceArray) else value).reshape(())[()]
     if isinstance(data, (np.ndarray, np.generic)):
         refuse_masked(data)
         kinds.add(dtypes.of(data.dtype).numpy)

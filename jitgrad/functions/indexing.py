@@ -33,7 +33,7 @@ def _check_positions(what: str, index: Any, size: int, dim: int, shape: Any) -> 
         kind = index.dtype.name if isinstance(index, Tensor) else type(index).__name__
         raise RuntimeError(f"{what}: index must be an int64 tensor, not {kind}")
     if (comes_later(index) or index.is_cuda) and size < 1 << 31:
-        return apply(within, (index,), {"size": size})
+        return apply(within, (index,), {"size": size, "what": what})
     if index._value is not None and index.numel():
         low, high = int(index._value.min()), int(index._value.max())
         if low < 0 or high >= size:

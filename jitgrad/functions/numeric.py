@@ -25,6 +25,7 @@ from jitgrad.record.quick import SCALARS, quick_one, quick_product, quick_with_p
 from jitgrad.record.trace import lifting
 from jitgrad.record.weak import are_numbers, number
 from jitgrad.tensors.given import numbers
+from jitgrad.tensors.out import into
 from jitgrad.tensors.tensor import Tensor, wrap
 
 amax, amin, argmax, argmin = (bound(TABLE[n], accepting_arrays) for n in ("amax", "amin", "argmax", "argmin"))
@@ -81,8 +82,10 @@ _TRUTHS = {name: bound(TABLE[name]) for name in ("any", "all")}
 
 
 @face(bare=True)
-def matmul(input: Tensor, other: Tensor) -> Tensor:
+def matmul(input: Tensor, other: Tensor, *, out: Any = None) -> Tensor:
     """The matrix product, with `numpy.matmul`'s rules for 1-d operands and for leading (batch) dimensions."""
+    if out is not None:
+        return into(out, matmul(input, other), "matmul")
     if input.__class__ is other.__class__ is Tensor:
         x, y = input._value, other._value
         plain = not lifting and x.__class__ is y.__class__ is np.ndarray and 0 < x.ndim <= 2 and 0 < y.ndim <= 2
@@ -94,7 +97,7 @@ def matmul(input: Tensor, other: Tensor) -> Tensor:
         refuse_masked(x)
         if not x.ndim:
             raise RuntimeError("matmul: both operands need at least one dimension; multiply by a number with *")
-    x, y = (v if isinstance(v, Tensor) else wrap(v) for v in (input, other))
+    x, y = (taken(v, (input, other)) for v in (input, other))
     common = dtypes.promote(x._held.dtype, y._held.dtype)
     if x._held.dtype != y._held.dtype:
         raise RuntimeError(
@@ -183,8 +186,10 @@ def matrix_transpose(input: Tensor) -> Tensor:
 
 
 @face(inplace=True, bare=True)
-def pow(input: Any, exponent: Any) -> Tensor:
+def pow(input: Any, exponent: Any, *, out: Any = None) -> Tensor:
     """`input ** exponent` elementwise. An integer to a negative integer power raises RuntimeError."""
+    if out is not None:
+        return into(out, pow(input, exponent), "pow")
     if input.__class__ is Tensor and (exponent.__class__ is int or exponent.__class__ is float):
         value = input._value
         if value is not None and value.dtype in FLOATS:  # what most powers are
@@ -201,6 +206,8 @@ def pow(input: Any, exponent: Any) -> Tensor:
             whole = isinstance(exponent, int)
             if not whole or input.dtype.name == "bool":
                 input = apply(choosing.cast, (input,), {"dtype": np.dtype(np.int64) if whole else dtypes.default()})
+            if isinstance(exponent, int):
+                _fitting(exponent, input._held.dtype)
         return apply(arithmetic.pow_scalar, (input,), {"exponent": exponent})
     whole_base = isinstance(input, int) or (isinstance(input, Tensor) and not input.dtype.has_gradient)
     whole_exponent = isinstance(exponent, Tensor) and not exponent.dtype.has_gradient
@@ -209,20 +216,31 @@ def pow(input: Any, exponent: Any) -> Tensor:
     return apply(arithmetic.pow, (input, exponent))
 
 
+def _fitting(exponent: int, dtype: np.dtype) -> None:
+    try:
+        dtypes.cast_numbers(np.asarray(exponent), dtype)
+    except RuntimeError as error:
+        raise RuntimeError(f"pow: the exponent {error}: convert the tensor first") from None
+
+
 def _no_fractions(exponent: Any) -> None:
     if not isinstance(exponent, float) and exponent < 0:
         raise RuntimeError("integers to negative integer powers are fractions: convert with .float() first")
 
 
 @face(bare=True)
-def add(input: Any, other: Any, *, alpha: Any = 1) -> Tensor:
+def add(input: Any, other: Any, *, alpha: Any = 1, out: Any = None) -> Tensor:
     """`input + alpha * other` elementwise."""
+    if out is not None:
+        return into(out, add(input, other, alpha=alpha), "add")
     return _add(input, other) if alpha.__class__ is int and alpha == 1 else _with_scaled("add", input, other, alpha)
 
 
 @face("subtract", bare=True)
-def sub(input: Any, other: Any, *, alpha: Any = 1) -> Tensor:
+def sub(input: Any, other: Any, *, alpha: Any = 1, out: Any = None) -> Tensor:
     """`input - alpha * other` elementwise."""
+    if out is not None:
+        return into(out, sub(input, other, alpha=alpha), "sub")
     return _sub(input, other) if alpha.__class__ is int and alpha == 1 else _with_scaled("sub", input, other, alpha)
 
 
@@ -250,8 +268,10 @@ def _with_scaled(what: str, input: Any, other: Any, alpha: Any) -> Any:
 
 
 @face("divide", "true_divide", bare=True)
-def div(input: Any, other: Any, *, rounding_mode: str | None = None) -> Tensor:
+def div(input: Any, other: Any, *, rounding_mode: str | None = None, out: Any = None) -> Tensor:
     """`input / other` elementwise, rounded down with `rounding_mode="floor"`, towards zero with "trunc"."""
+    if out is not None:
+        return into(out, div(input, other, rounding_mode=rounding_mode), "div")
     if rounding_mode is None:
         return _div(input, other)
     if rounding_mode == "floor":
@@ -279,8 +299,10 @@ _clamp, _pow_scalar = quick_with_parameters(choosing.clamp), quick_with_paramete
 
 
 @face("clip", inplace=True, bare=True)
-def clamp(input: Tensor, min: Any = None, max: Any = None) -> Tensor:
+def clamp(input: Tensor, min: Any = None, max: Any = None, *, out: Any = None) -> Tensor:
     """`input` bounded below by `min` and above by `max`, numbers or tensors; the gradient passes at a bound."""
+    if out is not None:
+        return into(out, clamp(input, min, max), "clamp")
     if min.__class__ is float and max.__class__ is float and input.__class__ is Tensor:
         value = input._value
         if value.__class__ in SCALARS or (value is not None and value.dtype in FLOATS):
@@ -290,7 +312,7 @@ def clamp(input: Tensor, min: Any = None, max: Any = None) -> Tensor:
     if number(input) is not None or not isinstance(input, Tensor):
         input = as_tensors([input], (min, max))[0]
     min, max = (b.item() if isinstance(b, np.generic) else b for b in (min, max))
-    min, max = (taken(b) if isinstance(b, np.ndarray) else b for b in (min, max))
+    min, max = (taken(b, (input,)) if isinstance(b, np.ndarray) else b for b in (min, max))
     if input._held.dtype == np.bool_ and not [b for b in (min, max) if b is not None and number(b) is None]:
         min = max = 0  # numbers of a tape are refused as Python's are
     if isinstance(min, Tensor) or isinstance(max, Tensor):
@@ -311,12 +333,14 @@ def _bounded(input: Tensor, bound: Any, beyond: Any) -> Tensor:
 
 
 @face(method=False, bare=True)
-def where(condition: Any, input: Any = None, other: Any = None) -> Any:
+def where(condition: Any, input: Any = None, other: Any = None, *, out: Any = None) -> Any:
     """`input` where `condition` (bool) is true, `other` elsewhere; with one argument the indices of true elements.
 
     The gradient flows to the chosen side only. If the other side is nan or inf there, compute it from a safe value
     (`where(ok, x, 1)`) as well, or 0 * nan spoils the gradient.
     """
+    if out is not None:
+        return into(out, where(condition, input, other), "where")
     if input is None and other is None:
         return nonzero(condition, as_tuple=True)
     if input is None or other is None:

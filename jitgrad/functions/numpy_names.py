@@ -38,8 +38,8 @@ def _named(*names: str) -> Callable:
     return decorate
 
 
-def _tensor(x: Any) -> Tensor:
-    return x if isinstance(x, Tensor) else operand(x)
+def _tensor(x: Any, *beside: Any) -> Tensor:
+    return x if isinstance(x, Tensor) else operand(x, beside)
 
 
 def _cast(x: Tensor, dtype: Any) -> Tensor:
@@ -167,7 +167,7 @@ def _norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> 
 @_named("dot")
 def _dot(a: Any, b: Any) -> Tensor:
     """The sum of products over the last axis of `a` and the last but one of `b`, for each pair of the others."""
-    x, y = _tensor(a), _tensor(b)
+    x, y = _tensor(a, b), _tensor(b, a)
     common = dtypes.promote(x._held.dtype, y._held.dtype)
     x, y = _cast(x, common), _cast(y, common)
     if not x.ndim or not y.ndim:
@@ -268,7 +268,7 @@ def _flip(m: Any, axis: Any = None) -> Tensor:
 
 
 def _several(arrays: Any, dtype: Any) -> list[Tensor]:
-    many = [_tensor(x) for x in arrays]
+    many = [_tensor(x, *arrays) for x in arrays]
     return many if dtype is None else [_cast(x, dtype) for x in many]
 
 
@@ -335,7 +335,7 @@ def _clip(a: Any, a_min: Any = None, a_max: Any = None, *, min: Any = None, max:
     if low is None and high is None:
         return x.clone()
     if isinstance(low, np.ndarray) or isinstance(high, np.ndarray) or x.dtype.name == "bool":
-        low, high = (v if v is None else _tensor(v) for v in (low, high))
+        low, high = (v if v is None else _tensor(v, x) for v in (low, high))
     low, high = (v.item() if isinstance(v, np.generic) else v for v in (low, high))
     if isinstance(low, float) or isinstance(high, float):
         x = _fractional(x)
@@ -354,7 +354,7 @@ def _round(a: Any, decimals: int = 0) -> Any:
 
 @_named("isclose")
 def _isclose(a: Any, b: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> Tensor:
-    return comparing.isclose(_cast(_tensor(a), float), _cast(_tensor(b), float), rtol, atol, equal_nan)
+    return comparing.isclose(_cast(_tensor(a, b), float), _cast(_tensor(b, a), float), rtol, atol, equal_nan)
 
 
 @_named("allclose")

@@ -8,14 +8,15 @@ from typing import Any
 import numpy as np
 
 from jitgrad import dtypes
+from jitgrad.devices.moving import moved
 from jitgrad.functions.data import as_tensor
 from jitgrad.ops.choosing import cast
-from jitgrad.record.apply import apply
+from jitgrad.record.apply import apply, lift
 from jitgrad.record.promotion import ranks
 from jitgrad.record.quick import is_operand
-from jitgrad.record.trace import made_here
+from jitgrad.record.trace import current_trace, made_here
 from jitgrad.record.weak import number
-from jitgrad.tape.handle import Handle
+from jitgrad.tape.handle import Handle, make
 from jitgrad.tensors.tensor import Tensor
 
 
@@ -28,19 +29,33 @@ def accepting_arrays(args: Sequence[Any]) -> Sequence[Any]:
     return (as_tensors(args[:1], args[1:])[0], *args[1:])
 
 
-def taken(x: Any) -> Any:
+def taken(x: Any, beside: Sequence[Any] = ()) -> Any:
     """The first argument of a function that takes a tensor: an array or a number is one, whatever else there is stays."""
+    if isinstance(x, np.ndarray):
+        return tensor_beside(x, beside)
     return x if isinstance(x, Handle) or not is_operand(x) else as_tensors([x])[0]
+
+
+def tensor_beside(array: np.ndarray, others: Sequence[Any]) -> Tensor:
+    """An array as a tensor: it is on no device, so it comes to be on that of the tensors among the others."""
+    made = as_tensor(array)
+    there = next((x.device for x in others if isinstance(x, Tensor) and x.is_cuda), None)
+    if there is None:
+        return made
+    trace = current_trace.get()
+    return make(Tensor, None, lift(trace, array)) if trace is not None and trace.lifts else moved(made, there)
 
 
 def as_tensors(operands: Sequence[Any], beside: Sequence[Any] = ()) -> list[Tensor]:
     """Operands as tensors: numbers adapt to the tensors among them and beside them, and are as exact as they are without."""
     common = dtypes.result_type(ranks([*operands, *filter(is_operand, beside)]))
-    return [_as_tensor(x, common) for x in operands]
+    return [_as_tensor(x, common, (*operands, *beside)) for x in operands]
 
 
-def _as_tensor(x: Any, common: np.dtype) -> Tensor:
-    if isinstance(x, np.ndarray) or (isinstance(x, Handle) and number(x) is None):
+def _as_tensor(x: Any, common: np.dtype, beside: Sequence[Any]) -> Tensor:
+    if isinstance(x, np.ndarray):
+        return tensor_beside(x, beside)
+    if isinstance(x, Handle) and number(x) is None:
         return as_tensor(x)
     return apply(cast, (x,), {"dtype": common}) if isinstance(x, Handle) else made_here(as_tensor(x, dtype=dtypes.of(common)))
 
@@ -50,8 +65,10 @@ def exact(number: Any) -> Any:
     return apply(cast, (number,), {"dtype": number._row.dtype}) if isinstance(number, Handle) else operand(number)
 
 
-def operand(data: Any) -> Tensor:
+def operand(data: Any, beside: Sequence[Any] = ()) -> Tensor:
     """The first argument of a function that got no tensor, as one: a number in a dtype that is as exact as it."""
+    if isinstance(data, np.ndarray):
+        return tensor_beside(data, beside)
     if isinstance(data, (bool, int, float, complex)):
         return made_here(as_tensor(data, dtype=dtypes.of(dtypes.of_number(data))))
     return as_tensor(data)

@@ -1,1 +1,203 @@
-"""Random numbers of given distributions."""
+"""Random numbers of given distributions. No gradient flows through what is drawn, as in PyTorch.
+
+Most are functions of uniform or normal numbers, which every device draws; those that count events are drawn by NumPy.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from jitgrad import dtypes
+from jitgrad.functions.creation import rand, randint, randn
+from jitgrad.functions.face import face
+from jitgrad.functions.generators import drawing, in_use
+from jitgrad.functions.operands import in_dtype_of
+from jitgrad.tensors.inplace import overwrite
+from jitgrad.tensors.tensor import Tensor, wrap
+
+
+@face(method=False)
+def normal(
+    mean: Any, std: Any = 1.0, size: Any = None, *, generator: Any = None, dtype: Any = None, device: Any = None
+) -> Tensor:
+    """Normal numbers with means and standard deviations that are tensors, which broadcast, or numbers, which need a `size`.
+
+    `RuntimeError` for a negative standard deviation.
+    """
+    tensors = [x for x in (mean, std) if isinstance(x, Tensor)]
+    if bool(tensors) == (size is not None):
+        raise TypeError("normal: a size is needed if mean and std are numbers, and cannot be given beside tensors")
+    _refuse("normal: std must not be negative", std, lambda s: s < 0)
+    if not tensors:
+        return randn(*size, generator=generator, dtype=dtype, device=device) * std + mean
+    shape = np.broadcast_shapes(*[tuple(x.shape) for x in tensors])
+    drawn = randn(shape, generator=generator, dtype=_floating(tensors[0]), device=tensors[0].device)
+    return drawn * _fixed(std) + _fixed(mean)
+
+
+def bernoulli(input: Tensor, p: Any = None, *, generator: Any = None) -> Tensor:
+    """1 with the probability that an element of `input` says, or `p`, and 0 otherwise, in the dtype of `input`."""
+    chance = _fixed(input) if p is None else p
+    if p is None and not input.dtype.is_floating_point:
+        raise RuntimeError(f"bernoulli: input holds probabilities, and is {input.dtype.name}: convert it with .float()")
+    _refuse("bernoulli: probabilities lie between 0 and 1", chance, lambda x: ~((x >= 0) & (x <= 1)))
+    return in_dtype_of(input, _uniform(input, generator) < chance)
+
+
+def multinomial(input: Tensor, num_samples: int, replacement: bool = False, *, generator: Any = None) -> Tensor:
+    """Indices of the last dimension, drawn by weights that need not add up to 1: int64, `num_samples` for each row.
+
+    Without replacement the largest of log(weight) + Gumbel noise are taken (Vieira, 2014), and there must be as many weights that
+    are not 0.
+    """
+    if input.ndim not in (1, 2) or not input.dtype.is_floating_point:
+        raise RuntimeError(f"multinomial takes weights, one row or several, not {input.dtype.name}{list(input.shape)}")
+    if num_samples <= 0 or (not replacement and num_samples > input.shape[-1]):
+        raise RuntimeError(
+            f"multinomial: num_samples is {num_samples} and must be positive, and without replacement at most {input.shape[-1]}, "
+            "the number of weights"
+        )
+    weights = _fixed(input)
+    _refuse("multinomial: weights must be finite and not negative", weights, lambda w: ~((w >= 0) & (w < math.inf)))
+    _refuse("multinomial: weights must not all be 0", weights, lambda w: w.sum(-1) <= 0)
+    if not replacement:
+        return (weights.log() - (-_uniform(input, generator).log()).log()).topk(num_samples, -1).indices
+    reached = weights.cumsum(-1)
+    shape = (*input.shape[:-1], num_samples, 1)
+    drawn = rand(shape, generator=generator, dtype=input.dtype, device=input.device) * reached[..., None, -1:]
+    return (reached[..., None, :] <= drawn).sum(-1).clamp(max=input.shape[-1] - 1)
+
+
+@face(method=False)
+def poisson(input: Tensor, generator: Any = None) -> Tensor:
+    """How many events there are where `input` are expected, in its dtype."""
+    return _counted("poisson", input, generator, lambda draw, rate: draw.poisson(rate))
+
+
+@face(method=False)
+def binomial(count: Tensor, prob: Tensor, generator: Any = None) -> Tensor:
+    """How many of `count` trials succeed that do with a probability, in the dtype of `count`."""
+    many = np.asarray(prob.detach().numpy())
+    return _counted("binomial", count, generator, lambda draw, count: draw.binomial(count.astype(np.int64), many))
+
+
+@face(method=False)
+@drawing
+def randperm(n: int, *, generator: Any = None, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """The numbers from 0 to n - 1 in random order."""
+    if n < 0:
+        raise RuntimeError(f"randperm: n must not be negative, and is {n}")
+    drawn = in_use(generator).permutation(n).astype(np.int64 if dtype is None else dtypes.to_numpy(dtype))
+    return wrap(drawn).to(device or "cpu").requires_grad_(requires_grad)
+
+
+# In place: each fills the tensor.
+
+
+@face(top=False)
+def uniform_(input: Tensor, from_: float = 0.0, to: float = 1.0, *, generator: Any = None) -> Tensor:
+    """Fill with numbers from `from_` up to `to`."""
+    if from_ > to:
+        raise RuntimeError(f"uniform_: the numbers begin at {from_}, which is beyond their end, {to}")
+    return _filled("uniform_", input, lambda: _uniform(input, generator) * (to - from_) + from_)
+
+
+@face(top=False)
+def normal_(input: Tensor, mean: float = 0.0, std: float = 1.0, *, generator: Any = None) -> Tensor:
+    """Fill with normal numbers."""
+    _refuse("normal_: std must not be negative", std, lambda s: s < 0)
+    return _filled("normal_", input, lambda: _normal(input, generator) * std + mean)
+
+
+@face(top=False)
+def log_normal_(input: Tensor, mean: float = 1.0, std: float = 2.0, *, generator: Any = None) -> Tensor:
+    """Fill with the exponentials of normal numbers."""
+    if std <= 0:
+        raise RuntimeError(f"log_normal_: std must be positive, and is {std}")
+    return _filled("log_normal_", input, lambda: (_normal(input, generator) * std + mean).exp())
+
+
+@face(top=False)
+def exponential_(input: Tensor, lambd: float = 1.0, *, generator: Any = None) -> Tensor:
+    """Fill with the times to an event that happens `lambd` times in a unit: -log(1 - u) / lambd."""
+    if lambd <= 0:
+        raise RuntimeError(f"exponential_: lambd must be positive, and is {lambd}")
+    return _filled("exponential_", input, lambda: -(-_uniform(input, generator)).log1p() / lambd)
+
+
+@face(top=False)
+def cauchy_(input: Tensor, median: float = 0.0, sigma: float = 1.0, *, generator: Any = None) -> Tensor:
+    """Fill with Cauchy's numbers: median + sigma tan(pi (u - 1/2))."""
+    if sigma <= 0:
+        raise RuntimeError(f"cauchy_: sigma must be positive, and is {sigma}")
+    return _filled("cauchy_", input, lambda: ((_uniform(input, generator) - 0.5) * math.pi).tan() * sigma + median)
+
+
+@face(top=False)
+def geometric_(input: Tensor, p: float, *, generator: Any = None) -> Tensor:
+    """Fill with the number of trials up to the first that succeeds, with probability `p`: at least 1."""
+    if not 0 < p < 1:
+        raise RuntimeError(f"geometric_: p must lie between 0 and 1, and is {p}")
+    return _filled("geometric_", input, lambda: ((-_uniform(input, generator)).log1p() / math.log1p(-p)).ceil().clamp(min=1))
+
+
+@face(top=False)
+def random_(input: Tensor, from_: int = 0, to: int | None = None, *, generator: Any = None) -> Tensor:
+    """Fill with integers from `from_` up to, and without, `to`; with one number alone, from 0 up to that."""
+    largest = 2 ** (np.finfo(input._held.dtype).nmant + 1) if input.dtype.is_floating_point else np.iinfo(input._held.dtype).max
+    low, high = (0, from_ or int(largest)) if to is None else (from_, to)
+    return _filled("random_", input, lambda: randint(low, high, tuple(input.shape), generator=generator, device=input.device))
+
+
+@face(top=False)
+def bernoulli_(input: Tensor, p: Any = 0.5, *, generator: Any = None) -> Tensor:
+    """Fill with 1 with probability `p`, a number or a tensor, and 0 otherwise."""
+    _refuse("bernoulli_: probabilities lie between 0 and 1", p, lambda x: ~((x >= 0) & (x <= 1)))
+    return _filled("bernoulli_", input, lambda: _uniform(input, generator) < _fixed(p))
+
+
+def _filled(name: str, target: Tensor, draw: Any) -> Tensor:
+    return overwrite(target, in_dtype_of(target, draw()), name)
+
+
+def _floating(like: Tensor) -> Any:
+    return like.dtype if like.dtype.is_floating_point else None
+
+
+def _uniform(like: Tensor, generator: Any) -> Tensor:
+    return rand(tuple(like.shape), generator=generator, dtype=_floating(like), device=like.device)
+
+
+def _normal(like: Tensor, generator: Any) -> Tensor:
+    return randn(tuple(like.shape), generator=generator, dtype=_floating(like), device=like.device)
+
+
+def _fixed(x: Any) -> Any:
+    """Without its history: nothing flows back through what is drawn."""
+    return x.detach() if isinstance(x, Tensor) else x
+
+
+def _refuse(message: str, x: Any, wrong: Any) -> None:
+    """`RuntimeError` if any element is wrong; of those that are known."""
+    x = _fixed(x)
+    if isinstance(x, Tensor) and (x._value is None or x.is_cuda):
+        return
+    found = wrong(np.asarray(x.numpy() if isinstance(x, Tensor) else x))
+    if np.any(found):
+        raise RuntimeError(message)
+
+
+@drawing
+def _drawn_by_numpy(draw: Any, generator: Any) -> Tensor:
+    return wrap(draw(in_use(generator)))
+
+
+def _counted(name: str, input: Tensor, generator: Any, draw: Any) -> Tensor:
+    if input.is_cuda:
+        raise NotImplementedError(f"{name} draws on the CPU alone: call cpu() first, and bring the result back with to()")
+    values = np.asarray(input.detach().numpy())
+    _refuse(f"{name}: what is expected must not be negative", input, lambda x: ~(x >= 0))
+    return in_dtype_of(input, _drawn_by_numpy(lambda generator: np.asarray(draw(generator, values)), generator))

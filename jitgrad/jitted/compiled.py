@@ -12,11 +12,15 @@ from jitgrad import dtypes
 from jitgrad.base.locks import lazily
 from jitgrad.base.signals import importing
 from jitgrad.base.tree import COMPUTED
-from jitgrad.calls.kinds import kind_of, number_of, one_device
+from jitgrad.calls.kinds import compute_among, kind_of, number_of, place_of, spec_of
+from jitgrad.devices.cuda import placed
 from jitgrad.jitted.paths import Paths
 from jitgrad.jitted.rerecording import Recheck
 from jitgrad.passes.simplify import simplify
 from jitgrad.sweeps.interpreted import Interpreter
+from jitgrad.tape.device_array import mixed
+from jitgrad.tape.handle import Handle, make
+from jitgrad.tape.row import Row
 from jitgrad.tape.strides import lies
 from jitgrad.tape.tape import Tape
 from jitgrad.tensors.tensor import Tensor
@@ -37,8 +41,11 @@ class Compiled:
         self.compile_seconds = self.machine_seconds = 0.0
         self.captured_kinds = [kind_of(handle, []) for handle in self.captured]
         anywhere = traced.made | traced.arrays  # what is no tensor of anybody's
-        given = [kind for handle, kind in zip(self.captured, self.captured_kinds) if id(handle) not in anywhere]
-        self.compute = one_device(name, [*kinds, *given])
+        given = [None if id(x) in anywhere else kind for x, kind in zip(self.captured, self.captured_kinds)]
+        known = [*[kind for kind in kinds if spec_of(kind) is not None], *given]
+        self.compute = compute_among(known)
+        if self.compute is not None:
+            _refuse_mixed(name, self.tape, {leaf: place_of(kind) for leaf, kind in zip(self.leaves, known)})
         self._runners: dict[str, Any] = {}
         self.outcomes = tuple([outcome for _, outcome in traced.guards])
         self.entry: Any = None  # of a path, beside which there may be others: see `paths.Paths`
@@ -77,6 +84,13 @@ class Compiled:
     def chosen(self, *_: Any) -> tuple[Compiled, Any]:
         """The one to run, and the values of its outputs if they are known."""
         return self, None
+
+    def brought(self, handles: list[Handle]) -> list[Handle]:
+        """Arguments and captured tensors, arrays among these brought to the device of the tape."""
+        if self.compute is None:
+            return handles
+        values = [placed(x._value, self.compute.name) if x._value.ndim else x._value for x in handles]
+        return [x if value is x._value else make(Tensor, value, x._row) for x, value in zip(handles, values)]
 
     def runner(self, name: str) -> Any:
         """The `run(values)` of a sweep, made on first need; of what is on a device, "cuda" stands for all that compile."""
@@ -150,3 +164,17 @@ class Compiled:
         self.program = Program(self.simplified(), self.leaves)
         self.compile_seconds = time.perf_counter() - start
         return self.program.run
+
+
+def _refuse_mixed(name: str, tape: Tape, places: dict[Row, str | None]) -> None:
+    """`RuntimeError` if leaves of a tape are on several devices, which names the first operation where they meet."""
+    devices = set(places.values()) - {None}
+    if len(devices) < 2:
+        return
+    for row in tape.rows:
+        there = {place for x in row.inputs if (place := places.get(x)) is not None}
+        if len(there) > 1 or row.op.kind == "move":
+            name = row.op.name
+            break
+        places.setdefault(row, next(iter(there), None))
+    raise mixed(name, devices)  # type: ignore[arg-type]

@@ -8,12 +8,14 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from jitgrad.base.signals import importing
 from jitgrad.base.tree import COMPUTED, flatten, unflatten
 from jitgrad.calls.entry import MISS, write_entry
 from jitgrad.calls.fresh import fresh
 from jitgrad.calls.ints import ChangingInts
-from jitgrad.calls.kinds import device_of, hashable, is_itself_alone, kind_of, plainly_checked, spec_of
+from jitgrad.calls.kinds import compute_among, hashable, is_itself_alone, kinds_of, plainly_checked, spec_of
 from jitgrad.calls.options import with_options
 from jitgrad.errors import NotCompilableError, StaticArgumentError
 from jitgrad.jitted.choice import chosen_sweep
@@ -35,6 +37,10 @@ if TYPE_CHECKING:
 MOST_ENTRIES = 8
 
 
+class _OnDevice(Exception):
+    """A function with arrays among its arguments turned out to use tensors on a device."""
+
+
 class Jitted:
     """A function under `jit`. Call it like the function; `tape`, `report` and `source` show what happened."""
 
@@ -49,6 +55,7 @@ class Jitted:
         self._entries: list[Callable] = []
         self._outside = Outside(function)
         self._laid: set[int] = set()  # arguments of which it made a difference how they lie in memory
+        self._on_device = False  # whether arrays among the arguments come to be beside tensors on a device
         self._ints = ChangingInts(self.__name__, self._outside.asks_types)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -67,9 +74,9 @@ class Jitted:
         compiled, values, tensors, kinds, structure = self._find(args, kwargs)
         handles = [*tensors, *compiled.captured]
         if not compiled.kept:
-            return _assembled(compiled, replayed(compiled, handles))
+            return _assembled(compiled, replayed(compiled, compiled.brought(handles)))
         if grad_mode.get() and any(requires(h) for h in handles):
-            return _assembled(compiled, recorded_call(self, compiled, handles, values))
+            return _assembled(compiled, recorded_call(self, compiled, compiled.brought(handles), values))
         name = chosen_sweep.get()
         run = compiled.runner(name)
         if not kwargs and all(plainly_checked(k) or is_itself_alone(k) for k in kinds):
@@ -110,11 +117,18 @@ class Jitted:
     def _find(self, args: tuple, kwargs: dict, fixed: bool = False) -> tuple[Compiled, Any, list[Tensor], list[Any], Any]:
         """The tape for these arguments, the values of its outputs if they are known, and what the arguments are. Ints are
         part of the key if they are `fixed`."""
+        try:
+            return self._looked_up(args, kwargs, fixed)
+        except _OnDevice:
+            self._on_device = True
+            return self._looked_up(args, kwargs, fixed)
+
+    def _looked_up(self, args: tuple, kwargs: dict, fixed: bool) -> tuple[Compiled, Any, list[Tensor], list[Any], Any]:
         recorded = self._compiled.recorded
         leaves: list[Any] = []
         structure = flatten((args, kwargs), leaves) if kwargs else flatten(args, leaves)
         tensors: list[Tensor] = []
-        kinds = [kind_of(leaf, tensors) for leaf in leaves]
+        kinds = kinds_of(leaves, tensors, (), self._on_device)
         objects = [leaf for leaf, kind in zip(leaves, kinds) if not plainly_checked(kind)]
         key: tuple = ((structure, now := self._outside.state_with(objects)), *kinds)
         try:
@@ -155,7 +169,7 @@ class Jitted:
 
         def with_inputs(places: frozenset[int]) -> tuple[tuple, list[Tensor]]:
             given: list[Tensor] = []
-            return (key[0], *[kind_of(leaf, given, i in places) for i, leaf in enumerate(leaves, 1)]), given
+            return (key[0], *kinds_of(leaves, given, places, self._on_device)), given
 
         def works(places: frozenset[int], before: tuple) -> bool:
             other, given = with_inputs(places)
@@ -198,10 +212,13 @@ class Jitted:
             grad_mode.set(True)  # before the trace is made: it must not matter which mode the first call was in
             tracing = Trace() if values is None else GuardedTrace()
             tracing.at_hand, tracing.grad_wanted = lambda: [x._value for x in tensors], was
-            tracing.device = device_of(self.__name__, kinds)
+            compute = compute_among(kinds)
+            tracing.device = "cpu" if compute is None else compute.name
             traced = trace_lifted(self._function, specs, rebuild, tracing, self._outside, examples)
         finally:
             grad_mode.set(was)
+        if compute is None and not self._on_device and tracing.device != "cpu" and any(isinstance(x, np.ndarray) for x in leaves):
+            raise _OnDevice
         self._laid |= {k for k, _ in traced.laid if k < len(specs)}
         self._compiled.recorded += 1
         return Compiled(traced, time.perf_counter() - start, self.__name__, kinds)

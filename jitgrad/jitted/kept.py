@@ -68,7 +68,7 @@ class Kept(OrderedDict[Any, Any]):
                 f"{name} has been recorded {MOST_STATES} times because what it reads from outside changes ({what} the "
                 "last time), which is slow: pass it as an argument, or make it a tensor, which is read at every call",
                 RuntimeWarning,
-                stacklevel=5,
+                stacklevel=6,
             )
         self.states.append(state)
         return full
@@ -82,7 +82,7 @@ class Kept(OrderedDict[Any, Any]):
                 "the contents of one that it reads other than as an operand (item(), numpy(), grad, NumPy's own functions), "
                 "which is slow: pass it as an argument",
                 RuntimeWarning,
-                stacklevel=5,
+                stacklevel=6,
             )
 
     def tapes(self) -> list[Any]:

@@ -104,7 +104,7 @@ class Paths:
                 "are now recorded and run row by row every time, which is slow: write a loop whose length follows from values "
                 "as jitgrad.while_loop, and a choice as jitgrad.cond or where",
                 RuntimeWarning,
-                stacklevel=6,
+                stacklevel=7,
             )
         return path
 

@@ -23,6 +23,7 @@ from jitgrad.ops import (
     special_functions,
     table,
     trigonometric,
+    windows,
 )
 from jitgrad.ops.table import TABLE, Op, rows
 
@@ -46,4 +47,5 @@ __all__ = [
     "special_functions",
     "table",
     "trigonometric",
+    "windows",
 ]

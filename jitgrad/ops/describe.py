@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import functools
 import inspect
+from collections.abc import Callable
 from inspect import Parameter, Signature
+from typing import Any
 
 from jitgrad.ops.table import Op
 
@@ -27,16 +29,21 @@ def describe(op: Op) -> str:
     return " ".join(filter(None, [what + ".", kinds.get(op.result, ""), grad, names]))
 
 
-@functools.cache
 def signature(op: Op) -> Signature:
     """How a row is called: its inputs by PyTorch's names, then what its parameters are made of."""
-    found = [Parameter(_PYTORCHS.get(name, name), Parameter.POSITIONAL_OR_KEYWORD) for name in op.inputs]
-    if op.prepare is not None:
-        given = list(inspect.signature(op.prepare).parameters.values())
-        found += [parameter.replace(annotation=Parameter.empty) for parameter in given[len(op.inputs) :]]
-    if op.result in ("sum", "floating") and found[-1].kind is Parameter.POSITIONAL_OR_KEYWORD:
-        found.append(Parameter("dtype", Parameter.KEYWORD_ONLY, default=None))
-    if not op.several:
-        return Signature(found)
+    takes_dtype = op.result in ("sum", "floating")
     named = op.named and len(op.outputs) > 1
-    return Signature(found, return_annotation=f"return_types.{op.name}" if named else "tuple[Tensor, ...]")
+    given = (f"return_types.{op.name}" if named else "tuple[Tensor, ...]") if op.several else Signature.empty
+    return _signature(op.inputs, op.prepare, takes_dtype, given)
+
+
+@functools.cache  # most rows have the signature of others, and making one takes long
+def _signature(inputs: tuple[str, ...], prepare: Callable | None, takes_dtype: bool, result: Any) -> Signature:
+    found = [Parameter(_PYTORCHS.get(name, name), Parameter.POSITIONAL_OR_KEYWORD) for name in inputs]
+    if prepare is not None:
+        given = list(inspect.signature(prepare).parameters.values())
+        found += [parameter.replace(annotation=Parameter.empty) for parameter in given[len(inputs) :]]
+    if found[-1].kind is Parameter.POSITIONAL_OR_KEYWORD:
+        further = ("dtype", "out") if takes_dtype else ("out",)
+        found += [Parameter(name, Parameter.KEYWORD_ONLY, default=None) for name in further]
+    return Signature(found, return_annotation=result)

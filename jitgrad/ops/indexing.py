@@ -257,7 +257,7 @@ def _gather_params(x: Any, index: Any, dim: int) -> dict[str, Any]:
     return {"dim": axis(dim, x.ndim)}
 
 
-def _within(index: Any, size: int) -> Any:
+def _within(index: Any, size: int, what: str = "within") -> Any:
     index = np.asarray(index)
     if index.size and not (index.min() >= 0 and index.max() < size):
         bad = int(index[(index < 0) | (index >= size)][0])
@@ -272,11 +272,12 @@ within = Op(
     output="y",
     internal=True,
     checks=lambda row: row.inputs,
-    shape=lambda x, size: Spec(x.shape, np.dtype(np.int32)),
+    shape=lambda x, size, what="": Spec(x.shape, np.dtype(np.int32)),
     samples=lambda: [([NAMES], {"size": 3})],
     oracle="x % size",
 )
-"""Indices of a dimension of that size, as int32; `IndexError` for one that is negative or too large."""
+"""Indices of a dimension of that size, as int32; `IndexError` for one that is negative or too large. `what` is the function that
+was called with them."""
 
 places = Op(
     lambda x, size: np.arange(size, dtype=np.int32),

@@ -16,7 +16,7 @@ from jitgrad.errors import FreedTapeError
 from jitgrad.ops.choosing import where
 from jitgrad.ops.table import OUTPUT, REST, RESULTS, Needs
 from jitgrad.record.apply import grad_mode, item_of, watched
-from jitgrad.tape.device_array import ARRAYS, DeviceArray
+from jitgrad.tape.device_array import ARRAYS, DeviceArray, device_of, refuse_elsewhere
 from jitgrad.tape.handle import Handle, check_guards, tensor
 from jitgrad.tape.row import FREED, ITEM, LEAF, Row, Several, beyond, by_serial
 
@@ -309,6 +309,7 @@ def _extras(row: Row, g: Any, recorded: bool) -> Any:
                 raise RuntimeError(f"a hook changed the shape of a gradient from {list(g.shape)} to {list(shape)}")
             if changed._held.dtype != row.dtype:
                 raise RuntimeError(f"a hook changed the dtype of a gradient from {row.dtype} to {changed._held.dtype}")
+            refuse_elsewhere("what a hook returns", changed, device_of(g))
             g = changed if recorded else changed._value
     if row.extra.get("retain"):
         old = row.extra.get("grad")

@@ -216,7 +216,7 @@ class _Simplifier:
 
     def _checked(self, row: Row, inputs: tuple[Row, ...]) -> Row | None:
         """An index that is known to be in bounds."""
-        return inputs[0] if inputs[0].op is within and inputs[0].params == row.params else None
+        return inputs[0] if inputs[0].op is within and inputs[0].params["size"] == row.params["size"] else None
 
     def _gathered(self, row: Row, inputs: tuple[Row, ...]) -> Row | None:
         """One element along a dimension, of what is computed of one array and what is the same along it: computed of the

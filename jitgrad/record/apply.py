@@ -26,7 +26,7 @@ from jitgrad.record.memory import lie_in_order, look
 from jitgrad.record.precision import half_among, rounded, widened
 from jitgrad.record.promotion import FLOATS, _no_operand, complex_among, of_complex, same_dtype
 from jitgrad.record.trace import Trace, current_trace, grad_mode, leaked
-from jitgrad.tape.device_array import ARRAYS, DeviceArray, device_among, placed_like, refuse_mixed
+from jitgrad.tape.device_array import ARRAYS, DeviceArray, device_among, filled_like, refuse_mixed
 from jitgrad.tape.handle import Handle, keep, make, make_recorded, note_view, own_memory, row_of, tensor
 from jitgrad.tape.row import ITEM, NOTHING, Leaf, Row, Several, constant
 
@@ -107,7 +107,10 @@ def _computed_there(op: Op, operands: Sequence[Any], values: list[Any], params: 
     """What the op gives for values on a device."""
     if not all(v.__class__ is DeviceArray for v in values):  # of these the devices are compared where they compute
         refuse_mixed(op.name, operands)
-    return op(*values, **params)
+    try:
+        return op(*values, **params)
+    except OverflowError as error:
+        raise _not_computed(op, values) from error
 
 
 def _computed(op: Op, values: list[Any], params: dict[str, Any]) -> Any:
@@ -128,10 +131,10 @@ def _computed(op: Op, values: list[Any], params: dict[str, Any]) -> Any:
 
 def _not_computed(op: Op, values: Sequence[Any]) -> Exception:
     """What to say of operands that NumPy does not compute with."""
-    strange = next((v for v in values if not isinstance(v, (np.ndarray, np.generic, bool, int, float))), None)
+    strange = next((v for v in values if not isinstance(v, (*ARRAYS, np.generic, bool, int, float))), None)
     if strange is not None:
         return _no_operand(strange)
-    shown = ", ".join(v.dtype.name if isinstance(v, np.ndarray) else type(v).__name__ for v in values)
+    shown = ", ".join(v.dtype.name if isinstance(v, ARRAYS) else type(v).__name__ for v in values)
     return RuntimeError(f"{op.name} cannot compute with {shown}: a number is beyond the dtype, or is none")
 
 
@@ -362,7 +365,7 @@ def zeros(like: Any, beside: Sequence[Any] = ()) -> Any:
     held, trace = like._held if isinstance(like, Handle) else like, current_trace.get()
     if trace is None:
         there = device_among([held, *[x._held for x in beside if isinstance(x, Handle)]])
-        return tensor(placed_like(there, np.zeros(held.shape, held.dtype)[()]))
+        return tensor(filled_like(there, held.dtype.type(0), held.shape))
     zero = tensor(None, trace.constant(held.dtype.type(0)))
     return apply(expand, (zero,), {"shape": held.shape}) if held.shape else zero
 

@@ -227,6 +227,8 @@ class Trace:
         found = self.captured.get(key)
         if found is None:
             leaf = Leaf(held.shape, held.dtype, False)
+            if self.device == "cpu" and held.__class__ is DeviceArray:  # what arguments that are on no device come to be on
+                self.device = held.device
             self.captured[key] = found = (leaf, handle)
             self.rows.add(leaf)
         return found[0]
@@ -336,6 +338,12 @@ def comes_later(handle: Handle) -> bool:
     """Whether a tensor has no value yet, or may have another when what is being recorded is replayed."""
     trace = current_trace.get() if lifting and handle._value is not None else None
     return handle._value is None or (trace is not None and trace.lifts and trace.comes_from_outside(handle))
+
+
+def is_constant(handle: Handle) -> bool:
+    """Whether a tensor with a value is a constant of what is being recorded, which is wherever that will be computed."""
+    trace = current_trace.get() if lifting and handle._value is not None else None
+    return trace is not None and trace.lifts and not trace.comes_from_outside(handle)
 
 
 def captured_here(handle: Any) -> Any:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -234,6 +234,28 @@ def placed_like(value: Any, array: Any) -> Any:
     return value.compute.from_host(np.asarray(array))
 
 
+def filled_like(value: Any, number: np.generic, shape: tuple[int, ...]) -> Any:
+    """One number, repeated, where `value` is: on its device, without memory of the host, or there."""
+    if value.__class__ is DeviceArray:
+        return value.compute.from_host(np.broadcast_to(number, shape))
+    return np.full(shape, number, number.dtype)[()]
+
+
+def device_of(x: Any) -> str | None:
+    """The name of the device that a tensor or a value is on; None for a tensor without a value, whose trace knows it."""
+    value = x if x.__class__ is DeviceArray else getattr(x, "_value", x)
+    if value is None:
+        return None
+    return value.device if value.__class__ is DeviceArray else "cpu"
+
+
+def refuse_elsewhere(what: str, x: Any, there: str | None) -> None:
+    """`RuntimeError` for a tensor or a value that is not on the device of the tensor that it belongs to."""
+    here = device_of(x)
+    if None not in (here, there) and here != there:
+        raise RuntimeError(f"{what} must be on the device of its tensor, {there!r}, not on {here!r}: bring it there with to()")
+
+
 def refuse_mixed(what: str, operands: Sequence[Any]) -> None:
     """`RuntimeError` for tensors of several devices; one number, repeated or of no dimension, may come from the host, and so may
     the arrays of an index."""
@@ -241,4 +263,9 @@ def refuse_mixed(what: str, operands: Sequence[Any]) -> None:
     devices = {v.device if v.__class__ is DeviceArray else "cpu" for v in held if v is not None and any(v.strides)}
     devices |= {v.device for v in held if v.__class__ is DeviceArray}
     if len(devices) > 1:
-        raise RuntimeError(f"{what}: there are tensors on {' and '.join(sorted(devices))}: bring them to one device with to()")
+        raise mixed(what, devices)
+
+
+def mixed(what: str, devices: Iterable[str]) -> RuntimeError:
+    """What is said of tensors of several devices."""
+    return RuntimeError(f"{what}: there are tensors on {' and '.join(sorted(devices))}: bring them to one device with to()")

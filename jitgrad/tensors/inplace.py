@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from jitgrad import dtypes
-from jitgrad.devices.moving import moved
+from jitgrad.devices.moving import moved_to
 from jitgrad.errors import LeakedTraceError, MutatedArgumentError
 from jitgrad.ops.choosing import alias, cast, clone, detach, where
 from jitgrad.ops.complexes import view_as_complex, view_as_real
@@ -24,8 +24,8 @@ from jitgrad.ops.table import infer
 from jitgrad.record.apply import append, apply, current_trace, grad_mode, lift
 from jitgrad.record.index import Step
 from jitgrad.record.memory import decide, look, views_of
-from jitgrad.record.trace import Trace, captured_here, leaked
-from jitgrad.tape.device_array import ARRAYS, DeviceArray, copy_of, refuse_mixed
+from jitgrad.record.trace import Trace, captured_here, comes_later, leaked
+from jitgrad.tape.device_array import ARRAYS, DeviceArray, copy_of, device_of, mixed, refuse_mixed
 from jitgrad.tape.handle import Handle, make, own_memory, requires
 from jitgrad.tape.row import LEAF, NOTHING, Leaf
 
@@ -62,7 +62,7 @@ def overwrite(target: Any, new: Any, name: str) -> Any:
 
 def rebind(target: Any, source: Any) -> None:
     """Make `target` look at the memory of `source`; what it looked at before, and its views, stay as they are."""
-    _before_change(target)
+    before_change(target)
     storage = own_memory(source)
     for view in [] if target._storage is None else target._storage.living():
         if view._view is not None and view._view[0] is target:
@@ -126,14 +126,15 @@ def assign_masked(target: Any, mask: Any, value: Any) -> None:
     if shape[: mask._value.ndim] != mask._value.shape:
         raise IndexError(f"a mask of shape {list(mask._value.shape)} for a tensor of shape {list(shape)}: they must be equal")
     spread = apply(reshape, (mask,), {"shape": (*mask._value.shape, *[1] * (len(shape) - mask._value.ndim))})
-    overwrite(target, apply(where, (spread, moved(value, target.device), target)), "setitem")
+    overwrite(target, apply(where, (spread, moved_to(value, target), target)), "setitem")
 
 
 def assign(target: Any, steps: Sequence[Step], value: Any) -> None:
     """`target[index] = value` for an index of the given steps."""
     held = target._held
-    if held.__class__ is DeviceArray and value._value is not None and not value._value.ndim:
-        value = moved(value, held.device)
+    if DeviceArray in (held.__class__, value._value.__class__) and not comes_later(value):
+        copied = not value._value.ndim or not any(step.arrays for step in steps)  # as by `copy_`
+        value = moved_to(value, target) if copied else value
     if value._held.dtype != held.dtype:
         value = apply(cast, (value,), {"dtype": held.dtype})
     if held is target._row:
@@ -152,7 +153,7 @@ def assign(target: Any, steps: Sequence[Step], value: Any) -> None:
         overwrite(target, new, "setitem")
         return
     storage = own_memory(target)
-    _before_change(target)
+    before_change(target)
     place = target._value
     writable(place, "setitem")
     if place.__class__ is DeviceArray or steps[-1].arrays:
@@ -223,8 +224,11 @@ def writable(array: np.ndarray, name: str) -> None:
 
 
 def _fitted(target: Any, new: Any, name: str) -> Any:
-    """`new` with the shape and dtype of `target`; `RuntimeError` if that would lose a dimension or a category."""
+    """`new` with the shape and dtype of `target`; `RuntimeError` if it would lose a dimension or a category, or is elsewhere."""
     held, value = target._held, new._held
+    here = device_of(target)
+    if value.__class__ is DeviceArray and here is not None and here != value.device:
+        raise mixed(name, {here, value.device})
     if value.dtype != held.dtype:
         if dtypes.of(value.dtype).category > dtypes.of(held.dtype).category:
             raise RuntimeError(
@@ -246,7 +250,7 @@ def _fitted(target: Any, new: Any, name: str) -> Any:
 
 def _write(target: Any, new: Any, name: str) -> None:
     value = new._value
-    _before_change(target)
+    before_change(target)
     alone = target._storage is None and not (isinstance(value, ARRAYS) and value.base is not None)
     alone = alone and (value.__class__ is DeviceArray) == (target._value.__class__ is DeviceArray)
     if alone and value.strides == target._value.strides:
@@ -259,7 +263,8 @@ def _write(target: Any, new: Any, name: str) -> None:
     target._value[...] = value
 
 
-def _before_change(target: Any) -> None:
+def before_change(target: Any) -> None:
+    """Tell the trace that records, if there is one, of a change in place."""
     trace = current_trace.get()
     if trace is not None:
         trace.before_change(target)
@@ -361,7 +366,8 @@ def _take_into(trace: Trace, root: Any) -> None:
         return
     trace.before_change(root)
     value = copy_of(root._value)
-    same = root._row is None and trace.has_made(root)  # at every call
+    on_device = value.__class__ is DeviceArray
+    same = root._row is None and trace.has_made(root) and not on_device  # at every call
     row = trace.constant(value) if same else trace.capture(make(type(root), value, root._row))
     trace.owned.add(row)
     root._row, root._value, root._storage = row, None, None

@@ -15,7 +15,7 @@ from jitgrad import dtypes
 from jitgrad.autograd import gradients as autograd
 from jitgrad.devices.cuda import placed
 from jitgrad.devices.device import CPU, Device
-from jitgrad.devices.moving import moved
+from jitgrad.devices.moving import made_on, moved_to
 from jitgrad.ops import choosing
 from jitgrad.ops.indexing import getitem
 from jitgrad.ops.shapes import axis
@@ -24,10 +24,10 @@ from jitgrad.record.index import parse, plain
 from jitgrad.record.leaving import is_taken
 from jitgrad.record.memory import decide, of
 from jitgrad.record.quick import quick_one
-from jitgrad.record.trace import current_trace, lifting
+from jitgrad.record.trace import current_trace, is_constant, lifting, made_here
 from jitgrad.record.weak import number
 from jitgrad.tape.accumulate import gradient, set_gradient
-from jitgrad.tape.device_array import ARRAYS, DeviceArray
+from jitgrad.tape.device_array import ARRAYS, DeviceArray, device_of, refuse_elsewhere
 from jitgrad.tape.handle import Handle, make, row_of
 from jitgrad.tape.row import Leaf, Row
 from jitgrad.tape.tape import Tape
@@ -73,10 +73,11 @@ class Tensor(Values):
     @property
     def device(self) -> Device:
         """Where the values are: device(type='cpu'), or a GPU."""
-        if self._value is None:
-            trace = current_trace.get()
-            return CPU if trace is None or trace.device == "cpu" else Device(trace.device)
-        return Device(self._value.device) if self._value.__class__ is DeviceArray else CPU
+        if self._value.__class__ is DeviceArray:
+            return Device(self._value.device)
+        trace = current_trace.get()
+        there = CPU if trace is None or trace.device == "cpu" else Device(trace.device)
+        return there if self._value is None or is_constant(self) else CPU
 
     @property
     def is_cuda(self) -> bool:
@@ -125,8 +126,8 @@ class Tensor(Values):
                 f"grad must have the shape and dtype of its tensor, {list(self.shape)} and "
                 f"{self.dtype.name}, not {list(value.shape)} and {value.dtype.name}"
             )
-        if value is not None and value.device != self.device:
-            raise RuntimeError(f"grad must be on the device of its tensor, {str(self.device)!r}, not on {str(value.device)!r}")
+        if value is not None:
+            refuse_elsewhere("grad", value, device_of(self))
         set_gradient(row_of(self), value)
 
     @grad.deleter
@@ -144,6 +145,7 @@ class Tensor(Values):
             raise TypeError(f"data must be a tensor, not {type(value).__name__}: use fill_() or copy_() to write numbers")
         if self.requires_grad and not value.dtype.has_gradient:
             raise RuntimeError(f"data of a tensor that requires grad must be floating, not {value.dtype.name}")
+        refuse_elsewhere("data", value, device_of(self))
         if self._value is not None and value._value is not None:
             inplace.rebind(self, value)
         else:
@@ -310,7 +312,7 @@ class Tensor(Values):
         return out
 
     def __setitem__(self, index: Any, value: Any) -> None:
-        given = _given(value, self._held.dtype)
+        given = _given(value, self)
         if inplace.is_mask(index) and not given._held.shape:  # of which nobody has to know how many it selects
             inplace.assign_masked(self, index, given)
             return
@@ -334,27 +336,30 @@ class Tensor(Values):
 
     def fill_(self, value: Any) -> Tensor:
         """Fill with one number, in place."""
-        dtype = self._held.dtype
-        value = _given(value, dtype)
+        value = _given(value, self)
         if value._held.shape:
             raise RuntimeError(f"fill_ takes one number, not a tensor of shape {list(value.shape)}: use copy_()")
-        return inplace.overwrite(self, apply(choosing.cast, (value,), {"dtype": dtype}), "fill_")
+        if value._value.__class__ is DeviceArray:
+            value = moved_to(value, self)
+        return inplace.overwrite(self, apply(choosing.cast, (value,), {"dtype": self._held.dtype}), "fill_")
 
     def copy_(self, source: Any, non_blocking: bool = False) -> Tensor:
         """Take the values of `source`, broadcast and converted, in place."""
-        dtype = self._held.dtype
-        given = _given(source, dtype)
-        if isinstance(given, Tensor) and given.device != self.device:
-            given = moved(given, self.device)
-        return inplace.overwrite(self, apply(choosing.cast, (given,), {"dtype": dtype}), "copy_")
+        given = moved_to(_given(source, self), self)
+        return inplace.overwrite(self, apply(choosing.cast, (given,), {"dtype": self._held.dtype}), "copy_")
 
 
 _getitem = quick_one(getitem)
 
 
-def _given(value: Any, dtype: np.dtype) -> Any:
-    """What is to be written into a tensor, as a tensor."""
-    return fitting(value, dtype) if isinstance(value, Handle) else make(Tensor, numbers(value, dtype), None)
+def _given(value: Any, target: Tensor) -> Any:
+    """What is to be written into a tensor, as a tensor; numbers and arrays are on no device, so they come to be on that of it."""
+    dtype = target._held.dtype
+    if isinstance(value, Handle):
+        return fitting(value, dtype)
+    found = numbers(value, dtype)
+    elsewhere = found.ndim and target._value.__class__ is not np.ndarray
+    return made_here(make(Tensor, made_on(found, target.device) if elsewhere else found, None))
 
 
 def _rebuild_on(array: np.ndarray, device: str, requires_grad: bool) -> Tensor:

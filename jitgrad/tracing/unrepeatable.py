@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from jitgrad.base.signals import importing
 from jitgrad.errors import FrozenValueWarning, TracedValueError
 from jitgrad.record.trace import current_trace
 
@@ -190,7 +191,9 @@ def _written_step(source: Any) -> types.FunctionType | None:
 def watching(search: Search) -> Iterator[None]:
     """Raise `TracedValueError`, or warn, where what runs inside, which was searched, does what cannot be repeated."""
     generators = [x for x in search.sources if isinstance(x, types.GeneratorType)]
-    others = [x for x in [*search.sources, np.random.mtrand._rand, random._inst] if not isinstance(x, types.GeneratorType)]
+    with importing("numpy.random"):
+        shared = [np.random.mtrand._rand, random._inst]
+    others = [x for x in [*search.sources, *shared] if not isinstance(x, types.GeneratorType)]
     before = [_position(x) for x in others]
     previous = sys.getprofile()
     free = previous is None or callable(previous)  # a profiler that is no function cannot be put back

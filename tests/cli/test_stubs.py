@@ -22,9 +22,9 @@ def test_the_stubs_are_what_the_table_says(path):
 
 @quick
 def test_signatures_name_the_parameters():
-    assert list(inspect.signature(jg.sum).parameters) == ["input", "dim", "keepdim", "dtype"]
-    assert list(inspect.signature(jg.Tensor.sum).parameters)[1:] == ["dim", "keepdim", "dtype"]
-    assert list(inspect.signature(jg.sin).parameters) == ["input"]
+    assert list(inspect.signature(jg.sum).parameters) == ["input", "dim", "keepdim", "dtype", "out"]
+    assert list(inspect.signature(jg.Tensor.sum).parameters)[1:] == ["dim", "keepdim", "dtype", "out"]
+    assert list(inspect.signature(jg.sin).parameters) == ["input", "out"]
     assert "axis" in inspect.getdoc(jg.sum)
     anonymous = [
         name

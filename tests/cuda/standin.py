@@ -159,10 +159,14 @@ def main() -> int:
     """Pytest on the stand-in, where kernels are compiled too: `python -m tests.cuda.standin tests/cuda/test_ops.py`."""
     from tests.cuda import standin  # whose tables others see, not those of `__main__`
 
-    standin.connect(standin.install())
-    from jitgrad.sweeps.cuda import driver
+    library = standin.install()
+    standin.connect(library)
+    from jitgrad.sweeps.cuda import cublas, driver
 
-    driver.Driver.block, driver.WAVES = 8, 1  # the simulator takes its time
+    blas = cublas.declared(library)  # NVIDIA's wants a real GPU
+    cublas.library = lambda: blas
+
+    driver.Driver.block, driver.Driver.warp, driver.WAVES = 8, 4, 1  # the simulator takes its time
     import pytest
 
     return int(pytest.main(sys.argv[1:]))

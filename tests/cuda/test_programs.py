@@ -277,6 +277,72 @@ out(x.squeeze(), x.T, x.permute(1, 0), x.view(3), x.flatten(), x.reshape(3, 1))
 
 x = T([1.0, 2.0, 3.0, 4.0])
 out(x.split(2), x.chunk(2), x.unbind())
+
+def f(x):
+    v = jg.full((2,), 3.0, device=D)
+    v.copy_(x)
+    w = jg.zeros(2, device=D)
+    w[1:].copy_(v[:1])
+    x = x * 2
+    x.copy_(jg.ones(2, device=D))
+    return v, w, x
+out(*jg.jit(f)(T([1.0, 2.0])), *jg.vmap(f)(T([[1.0, 2.0], [3.0, 4.0]])), *jg.jit(jg.vmap(f))(T([[1.0, 2.0], [3.0, 4.0]])))
+
+def f(x):
+    v = jg.zeros(2, device=D)
+    return v.to(D) + x.to(D) + v.to(x) + x.to(v), str(v.device) == str(x.device)
+out(*f(T([1.0, 2.0])), *jg.jit(f)(T([1.0, 2.0])))
+
+a = np.array([1.0, 2.0, 3.0])
+x = T([0.0, 0.0, 0.0])
+x[:] = [1, 2, 3]
+out(x.clone())
+x[1:] = a[1:] * 2
+x[[0, 2]] = np.ones(2, np.int8)
+out(x.clone())
+x[x > 3] = np.array([7.0])
+x.copy_(x + a)
+out(x, x.copy_(a), x.copy_([3, 2, 1]), x.fill_(np.float64(2)))
+x = T([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]], requires_grad=True)
+y = x * 2
+y[0] = a
+y[:, 0] = [1.0, 2.0]
+y.sum().backward()
+out(y, x.grad)
+def f(x):
+    x = x * 2
+    x[0] = a
+    x[:, 1] = [7.0, 8.0]
+    return x
+out(jg.jit(f)(x.detach()))
+a += 1
+out(jg.jit(f)(x.detach()), jg.vmap(f)(x.detach()[None]))
+
+n = np.array([1.0, 2.0], np.float32)
+x, X = T([3.0, 4.0]), T([[1.0, 2.0], [3.0, 4.0]])
+out(X @ n, n @ X, jg.dot(x, n), jg.outer(n, x), jg.cat([n, x]), jg.stack([x, n]), jg.where(x > 3, n, x), jg.maximum(x, n))
+out(x.masked_fill(np.array([True, False]), 0.0), x.clamp(n, n + 2), np.dot(n, X), np.concatenate([n, x]), jg.isclose(x, n))
+out(np.clip(x, n, n + 1), x.add_(n), jg.mse_loss(x, n), jg.cond(x.sum() > 0, lambda x, n: x * n, lambda x, n: x, x, n))
+
+n = np.array([1.0, 2.0], np.float32)
+x = T([3.0, 4.0])
+def f(x, n):
+    return (x * x * n).sum()
+for g in (jg.grad(f), jg.grad(f, 1), jg.hessian(f), lambda x, n: jg.jvp(f, (x, n), (n, x)), lambda x, n: f(x, n=n)):
+    h = jg.jit(g)
+    out(g(x, n), h(x, n), h(x, n + 1), h(x, T([5.0, 6.0])))
+out(jg.jit(lambda x: jg.grad(f)(x, n))(x))
+g = jg.jit(lambda x, n: x * n if (n > 0).all() else x - n, guard=True)
+out(g(x, n), g(x, -n), g(x, n + 1))
+x.requires_grad_()
+for g in (g, jg.jit(lambda x, n: x * n), jg.jit(lambda x, _: x * n * jg.ones(2))):
+    (g(x, n) + g(x, -n)).sum().backward()
+out(x.grad)
+@jg.custom_vjp
+def c(x, n):
+    return x * n
+c.defvjp(lambda x, n: (c(x, n), n), lambda n, g: (g * n, np.ones(2, np.float32)))
+out(c(x.detach(), n), jg.grad(lambda x: c(x, n).sum())(x.detach()), jg.jit(jg.grad(lambda x: c(x, n).sum()))(x.detach()))
 """
 
 NUMBERS = re.compile(r"-?\d+\.?\d*(?:e-?\d+)?")

@@ -75,6 +75,15 @@ def _sorted(x: Any, dim: int, descending: bool) -> Any:
     return np.take_along_axis(x, order, dim), order
 
 
+def _overlapped(x: Any, length: int, dim: int, step: int, dilation: int) -> Any:
+    """Each element of each window, one at a time."""
+    out = np.zeros((*x.shape[:dim], length, *x.shape[dim + 1 : -1]), x.dtype)
+    for i in range(x.shape[dim]):
+        for k in range(x.shape[-1]):
+            out[(slice(None),) * dim + (i * step + k * dilation,)] += x[(slice(None),) * dim + (i, ..., k)]
+    return out
+
+
 def _padded(x: Any, dim: int, start: int, size: int) -> Any:
     return np.pad(x, [(start, size - start - n) if d == dim else (0, 0) for d, n in enumerate(x.shape)])
 

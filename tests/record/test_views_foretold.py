@@ -14,6 +14,7 @@ import jitgrad as jg
 from jitgrad.ops import Op, rows
 from jitgrad.ops.indexing import getitem
 from jitgrad.ops.movement import expand, flip, narrow, pad, permute, reshape
+from jitgrad.ops.windows import overlapped, windows
 from jitgrad.record import memory
 from jitgrad.record.apply import apply
 from jitgrad.tape.strides import steps_of
@@ -88,6 +89,19 @@ def padded(x: np.ndarray, rng: random.Random) -> dict[str, Any] | None:
     return {"dim": dim, "start": start, "size": start + x.shape[dim] + rng.randrange(2)} if x.ndim else None
 
 
+def slid(x: np.ndarray, rng: random.Random) -> dict[str, Any] | None:
+    fits = [d for d in range(x.ndim) if x.shape[d] > 1]
+    return {"dim": rng.choice(fits), "size": 2, "step": rng.randrange(1, 3), "dilation": 1} if fits else None
+
+
+def laid_over(x: np.ndarray, rng: random.Random) -> dict[str, Any] | None:
+    if x.ndim < 2:
+        return None
+    dim, step, dilation = rng.randrange(x.ndim - 1), rng.randrange(1, 3), rng.randrange(1, 3)
+    length = max((x.shape[dim] - 1) * step + dilation * (x.shape[-1] - 1) + 1, 0)
+    return {"length": length, "dim": dim, "step": step, "dilation": dilation}
+
+
 MOVES: dict[Op, Callable[[np.ndarray, random.Random], dict[str, Any] | None]] = {
     reshape: reshaped,
     narrow: cut,
@@ -95,6 +109,8 @@ MOVES: dict[Op, Callable[[np.ndarray, random.Random], dict[str, Any] | None]] = 
     permute: lambda x, rng: {"dims": tuple(rng.sample(range(x.ndim), x.ndim))},
     expand: lambda x, rng: {"shape": spread(x, rng)[0].shape},
     pad: padded,
+    windows: slid,
+    overlapped: laid_over,
     flip: lambda x, rng: {"dims": tuple(sorted(rng.sample(range(x.ndim), rng.randrange(x.ndim + 1))))},
 }
 

@@ -63,7 +63,7 @@ def _seen(compute: Any, row: Row, operands: Any, results: Any) -> None:
 
 def _look_up(compute: Any, row: Row, operands: Any, results: Any) -> None:
     along, shape = indexed.along_index(row, operands[1:])
-    indexed.look_up(compute, operands[0], along, shape, results[0])
+    indexed.look_up(compute, row.op.name, operands[0], along, shape, results[0])
 
 
 def _gather(compute: Any, row: Row, operands: Any, results: Any) -> None:
@@ -71,11 +71,11 @@ def _gather(compute: Any, row: Row, operands: Any, results: Any) -> None:
     if not x.ndim:
         compute.write(results[0], x)
         return
-    indexed.look_up(compute, x, indexed.along_dim(x, index, row.params["dim"]), index.shape, results[0])
+    indexed.look_up(compute, row.op.name, x, indexed.along_dim(x, index, row.params["dim"]), index.shape, results[0])
 
 
 def _within(compute: Any, row: Row, operands: Any, results: Any) -> None:
-    indexed.within(compute, operands[0], row.params["size"], results[0])
+    indexed.within(compute, row.params.get("what", row.op.name), operands[0], row.params["size"], results[0])
 
 
 def _places(compute: Any, row: Row, operands: Any, results: Any) -> None:
@@ -86,7 +86,7 @@ def _write_at(compute: Any, row: Row, operands: Any, results: Any) -> None:
     """`index_put` and `index_add` with index arrays."""
     along, shape = indexed.along_index(row, operands[2:])
     value = operands[1] if operands[1].shape == shape else expand(operands[1], shape=shape)
-    _put(compute, row, operands[0], indexed.places(compute, along, shape), value, results[0])
+    _put(compute, row, operands[0], indexed.places(compute, row.op.name, along, shape), value, results[0])
 
 
 def _scatter_add(compute: Any, row: Row, operands: Any, results: Any) -> None:
@@ -96,7 +96,7 @@ def _scatter_add(compute: Any, row: Row, operands: Any, results: Any) -> None:
         return
     along = indexed.along_dim(x, index, row.params["dim"])
     part = src if src.shape == index.shape else indexing.getitem(src, index=tuple([slice(n) for n in index.shape]))
-    _put(compute, row, x, indexed.places(compute, along, index.shape), part, results[0])
+    _put(compute, row, x, indexed.places(compute, row.op.name, along, index.shape), part, results[0])
 
 
 def _put(compute: Any, row: Row, x: DeviceArray, places: DeviceArray, value: DeviceArray, out: DeviceArray) -> None:

@@ -99,9 +99,9 @@ class Driver:
 
     def enter(self) -> None:
         """Make the device the one that this thread's calls are about: with several, somebody else may have chosen another."""
+        if _here.driver is not self and not self.is_mine():
+            raise RuntimeError("a forked process cannot use its parent's GPU: start processes with multiprocessing's 'spawn'")
         if self._several or _here.driver is not self:
-            if not self.is_mine():
-                raise RuntimeError("a forked process cannot use its parent's GPU: start processes with multiprocessing's 'spawn'")
             self._device.set_current()
             _here.driver = self
 

@@ -6,6 +6,7 @@ the device gets the `IndexError`.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -19,6 +20,20 @@ from jitgrad.sweeps.plan.indexing import Picked
 from jitgrad.tape.device_array import DeviceArray
 from jitgrad.tape.row import Row
 
+_numbers: dict[str, int] = {}
+_count = itertools.count()
+
+
+def _number(name: str) -> int:
+    """The number that kernels know an operation or a function by."""
+    found = _numbers.get(name)
+    return _numbers.setdefault(name, next(_count)) if found is None else found
+
+
+def operation(number: int) -> str:
+    """The name that goes with a number."""
+    return next(name for name, given in list(_numbers.items()) if given == number)
+
 
 class Along(NamedTuple):
     """How a dimension of what is indexed is gone along: by dimension `kept` of the places, or by an index array that stands along
@@ -31,10 +46,10 @@ class Along(NamedTuple):
 
 
 class Launcher:
-    """Runs texts that are written for one call: arrays go by their names."""
+    """Runs texts that are written for one call, of the operation of that name: arrays go by their names."""
 
-    def __init__(self, compute: Any) -> None:
-        self.compute, self.text = compute, Text(compute.grid.block)
+    def __init__(self, compute: Any, name: str) -> None:
+        self.compute, self.text, self.name = compute, Text(compute.grid.block), name
         self.arrays: dict[str, DeviceArray] = {}
 
     def element(self, name: str, array: DeviceArray, index: Sequence[tuple[str, int]] | None = None, flat: str = "") -> str:
@@ -85,6 +100,7 @@ def _checked(call: Launcher, name: str, read: str, size: int, wraps: bool) -> li
     """Lines for an index that counts from the end if it is negative, and `wraps`; one that is out of bounds is noted."""
     call.arrays["flag"] = call.compute.flag()
     flag, n = call.text.array("flag", "int64"), call.text.size(size)
+    asked = call.text.number("operation", _number(call.name), np.dtype(np.int64))
     lines = [f"{name} = i64({read})"]
     if wraps:
         lines += [f"if {name} < 0:", f"    {name} = i64({name} + {n})"]
@@ -92,8 +108,9 @@ def _checked(call: Launcher, name: str, read: str, size: int, wraps: bool) -> li
         *lines,
         f"if {name} < 0 or {name} >= {n}:",
         f"    {flag}[0] = 1  # in any order",
-        f"    {flag}[1] = {name}  # in any order",
+        f"    {flag}[1] = i64({read})  # in any order",
         f"    {flag}[2] = {n}  # in any order",
+        f"    {flag}[3] = {asked}  # in any order",
         f"    {name} = i64(0)",
         f"{name} = ix({name})",
     ]
@@ -130,26 +147,26 @@ def along_dim(x: DeviceArray, index: DeviceArray, dim: int) -> list[Along]:
     return [Along(n, -1, index, every) if d == dim else Along(n, d) for d, n in enumerate(x.shape)]
 
 
-def look_up(compute: Any, x: DeviceArray, along: Sequence[Along], shape: tuple[int, ...], out: DeviceArray) -> None:
+def look_up(compute: Any, name: str, x: DeviceArray, along: Sequence[Along], shape: tuple[int, ...], out: DeviceArray) -> None:
     """Put the elements at all places into `out`, which is in order."""
-    call = Launcher(compute)
+    call = Launcher(compute, name)
     lines, place = place_lines(call, along, x)
     call.arrays["x"] = x
     memory = call.text.array("x", x.dtype)
     call.over(shape, [*lines, f"{call.element('out', out, flat='i')} = {memory}[{place}]"])
 
 
-def places(compute: Any, along: Sequence[Along], shape: tuple[int, ...]) -> DeviceArray:
+def places(compute: Any, name: str, along: Sequence[Along], shape: tuple[int, ...]) -> DeviceArray:
     """The places themselves, as whole numbers that count through what is indexed in order."""
-    call, out = Launcher(compute), compute.empty(shape, np.dtype(np.int64))
+    call, out = Launcher(compute, name), compute.empty(shape, np.dtype(np.int64))
     lines, place = place_lines(call, along, None)
     call.over(shape, [*lines, f"{call.element('out', out, flat='i')} = {place}"])
     return out
 
 
-def within(compute: Any, x: DeviceArray, size: int, out: DeviceArray) -> None:
+def within(compute: Any, name: str, x: DeviceArray, size: int, out: DeviceArray) -> None:
     """Indices as int32, each looked at."""
-    call = Launcher(compute)
+    call = Launcher(compute, name)
     read = call.element("x", x, [(f"d{d}", s) for d, s in enumerate(x.layout.strides)])
     lines = _checked(call, "at", read, size, wraps=False)
     call.over(x.shape, [*lines, f"{call.element('out', out, flat='i')} = {stored('int32(at)', out.dtype)}"])

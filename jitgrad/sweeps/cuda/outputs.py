@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections import deque
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
 from jitgrad.sweeps.plan.plan import Plan
@@ -42,34 +41,54 @@ def _output_of(row: Row, plan: Plan, leaves: Collection[Row]) -> Output:
     return Output(row, plan.owner(row) if mine else source, not mine)
 
 
-def fresh_arrays(compute: Any, row: Row, spare: int = SPARE_ARRAYS) -> tuple[Callable[[], DeviceArray], deque[DeviceArray]]:
-    """A function that gives an array for a row: one that nobody refers to any more, or a new one; and the arrays that it keeps.
+class Fresh:
+    """Arrays for the outputs of a program: those that nobody refers to any more, or new ones.
 
-    Each is out of the queue while it is looked at, so that two threads cannot find the same one unused. With several streams an
-    array that nobody refers to may still be read by another one: then each is new.
+    Most often a whole set is unused, which is found out at once; else each output is looked for by itself. An array is taken
+    before its references are counted, so that two threads cannot find the same one unused. With several streams an array that
+    nobody refers to may still be read by another one: then each is new.
     """
-    queue: deque[DeviceArray] = deque()
-    shape, dtype, pool, unused = row.shape, row.dtype, compute.pool, _count_of_one()
 
-    def fresh() -> DeviceArray:
-        for _ in range(len(queue) if pool.streams == 1 else 0):
-            try:
-                array = queue.popleft()
-            except IndexError:
-                break
-            queue.append(array)
-            if sys.getrefcount(array) == unused:
+    def __init__(self, compute: Any, rows: Sequence[Row], spare: int = SPARE_ARRAYS) -> None:
+        self._compute, self._pool = compute, compute.pool
+        self._specs = [(row.shape, row.dtype) for row in rows]
+        self._sets: list[list[DeviceArray | None]] = [[None] * len(rows) for _ in range(spare)]
+        self._unused, self._unused_one = _counts_of_unused(len(rows))
+
+    def arrays(self) -> list[DeviceArray]:
+        """One for each output."""
+        if self._pool.streams > 1:
+            return [self._compute.empty(*spec) for spec in self._specs]
+        for kept in self._sets:
+            arrays: Any = kept.copy()
+            if list(map(sys.getrefcount, arrays)) == self._unused:
+                return arrays
+        return [self._one(k) for k in range(len(self._specs))]
+
+    def _one(self, k: int) -> DeviceArray:
+        for kept in self._sets:
+            array = kept[k]
+            if array is not None and sys.getrefcount(array) == self._unused_one:
                 return array
-        array = compute.empty(shape, dtype)
-        if len(queue) < spare:
-            queue.append(array)
+        array = self._compute.empty(*self._specs[k])
+        for kept in self._sets:
+            if kept[k] is None:
+                kept[k] = array
+                break
         return array
 
-    return fresh, queue
+    def release(self) -> None:
+        """Let go of all."""
+        for kept in self._sets:
+            kept[:] = [None] * len(kept)
 
 
-def _count_of_one() -> int:
-    """What `getrefcount` says of an array in a queue that only one variable refers to; it depends on the interpreter."""
-    queue = deque([object()])
-    array = queue[0]
-    return sys.getrefcount(array)
+def _counts_of_unused(n: int) -> tuple[list[int], int]:
+    """What `getrefcount` says in `Fresh` of `n` arrays that are in one set only, of all of them and of one; it depends on the
+    interpreter."""
+    kept = [object() for _ in range(n + 1)]
+    copy = kept.copy()
+    counts = list(map(sys.getrefcount, copy))[:n]
+    del copy
+    one = kept[0]
+    return counts, sys.getrefcount(one)

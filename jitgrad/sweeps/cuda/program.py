@@ -13,7 +13,7 @@ import numpy as np
 from jitgrad.dtypes import HALF
 from jitgrad.sweeps.cuda.emitter import steps_of
 from jitgrad.sweeps.cuda.memory import Memory
-from jitgrad.sweeps.cuda.outputs import SPARE_ARRAYS, Output, fresh_arrays, outputs_of
+from jitgrad.sweeps.cuda.outputs import SPARE_ARRAYS, Fresh, Output, outputs_of
 from jitgrad.sweeps.cuda.replay import Replay
 from jitgrad.sweeps.cuda.text import Launch, Scratch
 from jitgrad.sweeps.plan.recompute import recompute
@@ -75,7 +75,7 @@ class Program:
         self.steps = self._steps()
         self.constants = {row: compute.kept_from_host(np.asarray(row.params["value"])) for row in self._constants()}
         self._spare: dict[Any, list[Workspace]] = defaultdict(list)
-        self._arrays = [fresh_arrays(compute, out.row, spare) for out in self.outputs]
+        self._fresh = Fresh(compute, [out.row for out in self.outputs], spare)
         self._looks_up = any(isinstance(step, Call) and step.row.op.indexed for step in self.steps)
         self.replay = Replay(self) if all(self._repeats(step) for step in self.steps) else None
 
@@ -134,7 +134,7 @@ class Program:
 
     def run(self, *values: Any) -> list[DeviceArray]:
         """The values of the outputs, each in memory of its own."""
-        results = [fresh() for fresh, _ in self._arrays]
+        results = self._fresh.arrays()
         if self._looks_up:
             self.compute.flag()  # which is looked at when values are asked for
         if self.replay is None or not self.replay.run(values, results):
@@ -181,8 +181,7 @@ class Program:
     def release(self) -> None:
         """Give the memory back that is kept for the next run."""
         self._spare.clear()
-        for _, kept in self._arrays:
-            kept.clear()
+        self._fresh.release()
         if self.replay is not None:
             self.replay.release()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any
@@ -14,6 +15,13 @@ MOST_SEEN = 64
 FEWEST = 2
 """Launches from which on a graph is worth it."""
 
+_address = operator.attrgetter("address")
+
+
+def _address_or_bytes(x: Any) -> Any:
+    """A number by its bytes: 0 and -0 are equal, and nan is equal to nothing."""
+    return x.address if x.__class__ is DeviceArray else x.tobytes()
+
 
 class Replay:
     """The graphs of one program, by the addresses and numbers that they were recorded with."""
@@ -21,6 +29,7 @@ class Replay:
     def __init__(self, program: Any) -> None:
         self.program, self.compute = program, program.compute
         self.launches = len(program.steps)
+        self._place = _address_or_bytes if program.on_host else _address
         self._graphs: OrderedDict[tuple, Any] = OrderedDict()
         self._spaces: dict[Any, tuple[Any, list[Any]]] = {}  # that they use, by their queue, and what else must stay
         self._seen: OrderedDict[tuple, None] = OrderedDict()
@@ -28,9 +37,7 @@ class Replay:
     def run(self, values: Sequence[Any], results: Sequence[DeviceArray]) -> bool:
         """Whether there is a graph for these arrays, and it was started; if such arrays come the second time one is made."""
         compute = self.compute
-        # Numbers by their bytes: 0 and -0 are equal, and nan is equal to nothing.
-        given = [x.address if x.__class__ is DeviceArray else x.tobytes() for x in values]
-        key: tuple = (*given, *[x.address for x in results])
+        key: tuple = (*map(self._place, values), *map(_address, results))
         if compute.pool.streams > 1:
             key = (compute.driver.queue(), *key)
         graph = self._graphs.get(key)

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from jitgrad.base.locks import compiling
 from jitgrad.sweeps.cuda.kernel import Kernel
 from jitgrad.sweeps.cuda.simulated_names import namespace
 
@@ -147,7 +148,13 @@ def _within(index: int, array: np.ndarray) -> int:
 
 @lru_cache(4096)
 def made(kernel: Kernel, check: bool) -> Made:
-    """The function of a text, compiled once."""
+    """The function of a text, compiled once. By one thread at a time: in Python 3.11 those that parse at once disturb each
+    other's count of how deep they are, which is a `SystemError`."""
+    with compiling:
+        return _made(kernel, check)
+
+
+def _made(kernel: Kernel, check: bool) -> Made:
     where = f"<kernel {next(_numbers)}>"
     lines = kernel.text.splitlines()
     linecache.cache[where] = (len(kernel.text), None, [line + "\n" for line in lines], where)  # for tracebacks

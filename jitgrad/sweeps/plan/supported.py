@@ -59,6 +59,8 @@ def why_no_kernel(row: Row, target: Target) -> str:
         return why_not_indexed(row) if row.dtype != BOOL else f"no indexing of {row.dtype.name}"
     if row.op.parts is not None:
         return _why_not_parts(row)
+    if row.op.scalar is not None and not target.calls:
+        return "it is @njit code of the user's, which is compiled for the CPU"
     if not row.op.elementwise or row.op.kernel is None:
         return "no kernel expression" if row.op.elementwise else f"{row.op.kind} is left to NumPy"
     if row.inputs[-1].dtype == BOOL and "b" not in row.op.also and not target.bools:

@@ -1,0 +1,43 @@
+"""Why a name of PyTorch's is absent, by what its name tells."""
+
+from __future__ import annotations
+
+import re
+
+PATTERNS: dict[str, str] = {
+    "numbers of a few bits are out of scope": """
+        ^q_ quant ^int_repr ^qscheme fbgemm ^fake_ choose_qparams fused_moving ^dequantize
+    """,
+    "sparse tensors are out of scope": """
+        sparse coalesce _indices ^indices ^values ccol crow ^smm ^hspmm ^saddmm ^sspaddmm ^spmm ^[dh]smm ^dense_dim to_dense
+        to_padded
+    """,
+    "they are for PyTorch's other back ends": """
+        mkldnn cudnn miopen xpu ipu maia mtia vulkan ^is_mps ^is_xla ^is_hpu ^is_meta nested accelerator
+    """,
+    "they are PyTorch's internals, or fused kernels of its own": """
+        ^native_ ^batch_norm_ ^_ convolution$ ^norm_except ^grouped_mm ^scaled_.*mm ^linear_cross
+    """,
+    "they belong to TorchScript, torch.compile and PyTorch's workings": """
+        ^sym_ ^parse_ ^import_ir ^merge_type ^unify_type ^fork$ ^wait$ ^compile ^export script ^typename ^get_file ^classproperty
+        ^thread_safe profiler ^prepare_multi ^init_num ^to_dlpack ^get_device_module
+    """,
+    "they set what is global in PyTorch": """
+        autocast deterministic ^set_flush ^set_warn ^is_warn float32_matmul ^set_default_tensor interop_threads default_device
+        anomaly inference
+    """,
+    "recurrent layers are steps under scan": "^(gru|lstm|rnn)",
+    "dimensions with names were an experiment of PyTorch's": "^names$ ^rename ^align_ ^refine_names ^has_names",
+    "there are no storages: memory is NumPy's": """
+        storage ^data_ptr ^const_data share_memory ^is_shared ^set_$ ^is_set_to record_stream ^map_ ^map2_ ^apply_ ^module_load
+        ^reinforce ^resize ^new$ ^dim_order ^hash_tensor ^name$ ^volatile ^layout
+    """,
+    "withdrawn by PyTorch, or iterative methods that SciPy has": "lobpcg lowrank ^symeig ^solve$ ^lstsq$ ^matrix_rank$",
+}
+"""Regular expressions by the reason."""
+OTHERWISE = "not yet"
+
+
+def why_absent(name: str) -> str:
+    """The reason, or that it is yet to come."""
+    return next((why for why, many in PATTERNS.items() if any(re.search(p, name) for p in many.split())), OTHERWISE)

@@ -1,0 +1,109 @@
+"""Random numbers: their distributions, generators, and what is refused."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import jitgrad as jg
+
+N = 20_000
+
+
+def moments(x):
+    return x.double().mean().item(), x.double().std().item()
+
+
+@pytest.mark.parametrize(
+    ("draw", "mean", "std"),
+    [
+        (lambda x: x.uniform_(1, 3), 2, 2 / 12**0.5),
+        (lambda x: x.normal_(1, 2), 1, 2),
+        (lambda x: x.exponential_(2), 0.5, 0.5),
+        (lambda x: x.geometric_(0.25), 4, 12**0.5),
+        (lambda x: x.log_normal_(0, 0.5), np.exp(0.125), ((np.exp(0.25) - 1) * np.exp(0.25)) ** 0.5),
+        (lambda x: x.bernoulli_(0.3), 0.3, 0.21**0.5),
+        (lambda x: x.random_(2, 6), 3.5, 1.25**0.5),
+        (lambda x: x.random_(4), 1.5, 1.25**0.5),
+        (lambda x: jg.normal(x + 1, 2.0), 1, 2),
+        (lambda x: jg.normal(0.0, x + 2), 0, 2),
+        (lambda x: jg.bernoulli(x + 0.7), 0.7, 0.21**0.5),
+        (lambda x: jg.poisson(x + 3), 3, 3**0.5),
+        (lambda x: jg.binomial(x + 10, x + 0.5), 5, 2.5**0.5),
+    ],
+)
+def test_moments(draw, mean, std):
+    jg.manual_seed(1)
+    x = draw(jg.zeros(N))
+    assert x.dtype == jg.float32
+    got = moments(x)
+    assert got[0] == pytest.approx(mean, abs=6 * std / N**0.5)
+    assert got[1] == pytest.approx(std, rel=0.1)
+
+
+def test_cauchy_by_its_quartiles():
+    jg.manual_seed(1)
+    found = np.quantile(jg.zeros(N).cauchy_(1.0, 2.0).numpy(), [0.25, 0.5, 0.75])
+    np.testing.assert_allclose(found, [-1, 1, 3], atol=0.15)
+
+
+@pytest.mark.parametrize("replacement", [False, True])
+def test_multinomial(replacement):
+    jg.manual_seed(2)
+    weights = jg.tensor([[1.0, 3.0, 0.0, 4.0], [1.0, 0.0, 0.0, 1.0]])
+    first = jg.stack([jg.multinomial(weights, 2, replacement)[:, 0] for _ in range(2000)])
+    assert first.dtype == jg.int64
+    shares = np.stack([np.bincount(first.numpy()[:, k], minlength=4) / 2000 for k in range(2)])
+    np.testing.assert_allclose(shares, (weights / weights.sum(1, keepdim=True)).numpy(), atol=0.05)
+    if not replacement:
+        assert sorted(jg.multinomial(weights[1], 2).tolist()) == [0, 3]
+
+
+def test_randperm():
+    assert sorted(jg.randperm(10).tolist()) == list(range(10))
+    assert jg.randperm(0).shape == (0,)
+    assert jg.randperm(3, dtype=jg.float32).dtype == jg.float32
+
+
+def test_generators_repeat():
+    a, b = jg.Generator().manual_seed(3), jg.Generator().manual_seed(3)
+    assert jg.rand(3, generator=a).tolist() == jg.rand(3, generator=b).tolist()
+    state = a.get_state()
+    again = jg.randn(2, generator=a).tolist()
+    assert jg.randn(2, generator=a.set_state(state)).tolist() == again
+    assert a.initial_seed() == 3
+    jg.manual_seed(4)
+    state = jg.get_rng_state()
+    first = jg.rand(2).tolist()
+    jg.set_rng_state(state)
+    assert jg.rand(2).tolist() == first
+    assert jg.zeros(2).uniform_(generator=np.random.default_rng(0)).shape == (2,)
+
+
+def test_nothing_flows_through_what_is_drawn():
+    mean = jg.ones(3, requires_grad=True)
+    assert not jg.normal(mean, 1.0).requires_grad
+    x = mean * 2
+    x.normal_()
+    x.sum().backward()
+    assert mean.grad.tolist() == [0, 0, 0]
+
+
+def test_what_is_refused():
+    for call, error, text in [
+        (lambda: jg.normal(jg.ones(2), -1.0), RuntimeError, "std must not be negative"),
+        (lambda: jg.normal(0.0, 1.0), TypeError, "a size is needed"),
+        (lambda: jg.bernoulli(jg.tensor([1.5])), RuntimeError, "between 0 and 1"),
+        (lambda: jg.bernoulli(jg.tensor([1])), RuntimeError, r"convert it with .float\(\)"),
+        (lambda: jg.multinomial(jg.ones(3), 4), RuntimeError, "num_samples is 4"),
+        (lambda: jg.multinomial(-jg.ones(3), 1), RuntimeError, "not negative"),
+        (lambda: jg.poisson(jg.tensor([-1.0])), RuntimeError, "must not be negative"),
+        (lambda: jg.zeros(2).exponential_(0.0), RuntimeError, "lambd must be positive"),
+        (lambda: jg.zeros(2).uniform_(2, 1), RuntimeError, "beyond their end"),
+        (lambda: jg.randperm(-1), RuntimeError, "must not be negative"),
+        (lambda: jg.ones(2, requires_grad=True).normal_(), RuntimeError, "a leaf that requires grad"),
+        (lambda: jg.Generator().set_state(jg.zeros(3)), RuntimeError, "no state of a generator"),
+        (lambda: jg.jit(lambda x: x * jg.bernoulli(x))(jg.ones(2)), jg.errors.TracedValueError, "random numbers"),
+    ]:
+        with pytest.raises(error, match=text):
+            call()
