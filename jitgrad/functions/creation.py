@@ -177,9 +177,8 @@ def linspace(start: Any, end: Any, steps: int, *, dtype: Any = None, device: Any
     _possible("linspace", count)
     if count < 0:
         raise RuntimeError(f"linspace: the number of steps cannot be negative, and it is {count}")
-    wanted = (
-        dtypes.default_complex() if dtype is None and (isinstance(low, complex) or isinstance(high, complex)) else _dtype(dtype)
-    )
+    complex_ = dtype is None and (isinstance(low, complex) or isinstance(high, complex))
+    wanted = dtypes.default_complex() if complex_ else _dtype(dtype)
     if count < 2 or made_there(device) is None or wanted.kind == "c":
         return _finish(np.linspace(low, high, count).astype(wanted), requires_grad, device)
     found = _counted(float(low), count, (high - low) / (count - 1), device)

@@ -304,3 +304,27 @@ def test_numbers_under_jit():
         want = np.abs(np.array([1.0, 2.0]) * complex(c) + 1j).sum()
         for _ in range(3):
             assert f(x, c).item() == pytest.approx(want, rel=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["real", "complex"])
+def test_eigenvalues(kind):
+    x = np.array([[4.0, 1.0, -1.0], [0.5, 3.0, 1.0], [-1.0, 2.5, 5.0]]) + (numbers(3, 3) if kind == "complex" else 0)
+    x = np.stack([x, x.T * 2])
+    values, vectors = jg.linalg.eig(jg.tensor(x))
+    np.testing.assert_allclose(x @ vectors.numpy(), vectors.numpy() * values.numpy()[:, None, :], atol=1e-12)
+    np.testing.assert_allclose(np.sort(jg.linalg.eigvals(jg.tensor(x)).numpy()), np.sort(np.linalg.eigvals(x)), atol=1e-12)
+
+    def of_vectors(x):
+        values, vectors = jg.linalg.eig(x)
+        return (vectors.abs() * values.real[..., None, :]).sum(-1)
+
+    assert gradcheck(jg.linalg.eigvals, x)
+    assert gradcheck(of_vectors, x)
+    assert gradgradcheck(of_vectors, x[0])
+    for way in ("jit", "interpreted"):
+        with jg.sweep(way):
+            found = jg.jit(lambda x: (of_vectors(x), jg.linalg.eigvals(x)))(jg.tensor(x))
+            np.testing.assert_allclose(found[0].numpy(), of_vectors(jg.tensor(x)).numpy(), atol=1e-12)
+            np.testing.assert_allclose(found[1].numpy(), values.numpy(), atol=1e-12)
+    with pytest.raises(RuntimeError):
+        jg.linalg.eig(jg.zeros(2, 3))

@@ -87,8 +87,8 @@ class Layouts:
 
 
 def is_view(row: Row) -> bool:
-    """Whether a row is an op that looks at its input in another way, free or not."""
-    return row.op.view and len(row.inputs) == 1
+    """Whether a row is an op that looks at the elements of its input in another way, free or not."""
+    return row.op.view and len(row.inputs) == 1 and row.inputs[0].dtype == row.dtype
 
 
 def _may_be_free(row: Row) -> bool:

@@ -141,8 +141,7 @@ class _Planner:
 
     def _copies(self, row: Row) -> bool:
         """Whether a row is a reshape that has to copy: its input is written out in order."""
-        moves = is_view(row) and row.inputs[0].dtype == row.dtype and row.dtype in self.target.dtypes
-        return moves and not self.layouts.is_free(row) and not is_number(row)
+        return is_view(row) and row.dtype in self.target.dtypes and not self.layouts.is_free(row) and not is_number(row)
 
     def _is_copied(self, row: Row) -> bool:
         """Whether a row is an output in somebody else's memory, and has to be written out for that."""
