@@ -13,7 +13,7 @@ from collections import Counter
 from pathlib import Path
 
 from bench.parity.names import document
-from bench.parity.trials import Outcome, database, tried, tried_errors
+from bench.parity.trials import Outcome, database, together, tried, tried_errors
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "pytorch.md"
 
@@ -37,6 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
         outcomes = [tried_errors(op, options.seconds) for op in operations]
     else:
         outcomes = [tried(op, second=not options.first, most=options.limit, seconds=options.seconds) for op in operations]
+    outcomes = together(outcomes)
     for line in [] if options.quiet else reasons(outcomes):
         print(line)
     print(summary(outcomes, errors=options.errors))

@@ -64,6 +64,18 @@ def database(only: Sequence[str] | None = None) -> list[Any]:
     return usable if only is None else [op for op in usable if op.name in only]
 
 
+def together(outcomes: Sequence[Outcome]) -> list[Outcome]:
+    """Operations that are in the database several times, as one."""
+    found: dict[str, Outcome] = {}
+    for o in outcomes:
+        before = found.get(o.name)
+        if before is not None:
+            reasons = Counter(before.reasons) + Counter(o.reasons)
+            o = Outcome(o.name, o.there, before.good + o.good, before.total + o.total, dict(reasons))
+        found[o.name] = o
+    return list(found.values())
+
+
 def function_of(name: str) -> Callable | None:
     """Our function for the name of an operation; None if there is none."""
     if name in SPECIAL:

@@ -23,6 +23,10 @@ class cummin(NamedTuple):
     values: Tensor
     indices: Tensor
 
+class eig(NamedTuple):
+    eigenvalues: Tensor
+    eigenvectors: Tensor
+
 class eigh(NamedTuple):
     eigenvalues: Tensor
     eigenvectors: Tensor
