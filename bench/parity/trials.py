@@ -76,10 +76,12 @@ def together(outcomes: Sequence[Outcome]) -> list[Outcome]:
     return list(found.values())
 
 
-def function_of(name: str) -> Callable | None:
-    """Our function for the name of an operation; None if there is none."""
-    if name in SPECIAL:
-        return SPECIAL[name]
+def function_of(op: Any) -> Callable | None:
+    """Our function for an operation; None if there is none."""
+    name = op.name
+    for known in (f"{name}.{op.variant_test_name}", name):
+        if known in SPECIAL:
+            return SPECIAL[known]
     found: Any = jg
     for part in name.split("."):
         found = getattr(found, part, None)
@@ -99,13 +101,15 @@ SPECIAL: dict[str, Callable] = {
     "einsum": lambda ops, text, *a: jg.einsum(text, *ops),
     "where": lambda x, c, *a: jg.where(c, x, *a),
     "__getitem__": lambda x, i: x[i],
+    "linalg.pinv.singular": lambda a, b: jg.linalg.pinv(a @ b.mT),
+    "linalg.lstsq.grad_oriented": lambda a, b, driver: jg.linalg.lstsq(a, b, driver=driver)[:2],
 }
-"""Those whose arguments the database has in another order, or that are no functions."""
+"""What the database calls in a way of its own, by name and variant: with arguments in another order, or as no function."""
 
 
 def tried(op: Any, second: bool, most: int, seconds: int) -> Outcome:
     """All samples of an operation."""
-    function, rng = function_of(op.name), np.random.default_rng(0)
+    function, rng = function_of(op), np.random.default_rng(0)
     reasons: Counter[str] = Counter()
     good = total = 0
     torch.manual_seed(0)
@@ -121,7 +125,7 @@ def tried(op: Any, second: bool, most: int, seconds: int) -> Outcome:
 
 def tried_errors(op: Any, seconds: int) -> Outcome:
     """All inputs that an operation has to refuse, by the type of the error."""
-    function = function_of(op.name)
+    function = function_of(op)
     reasons: Counter[str] = Counter()
     good = total = 0
     for case in op.error_inputs("cpu") if op.error_inputs_func is not None else ():

@@ -11,7 +11,7 @@ from jitgrad import dtypes
 from jitgrad.functions import numeric
 from jitgrad.functions.face import face
 from jitgrad.functions.operands import as_tensors, in_dtype_of, operand, taken
-from jitgrad.ops import bessel, choosing, floats, logarithms
+from jitgrad.ops import activations, bessel, choosing, floats, logarithms
 from jitgrad.record.apply import apply
 from jitgrad.record.precision import in_single
 from jitgrad.record.quick import is_operand
@@ -243,3 +243,13 @@ def _mvlgamma(input: Tensor, p: int) -> Tensor:
     for k in range(1, p):
         total = total + (input - 0.5 * k).lgamma()
     return total + p * (p - 1) / 4 * math.log(math.pi)
+
+
+def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
+    """log(1 + exp(beta x)) / beta, exact on both tails; `threshold` is accepted and not needed."""
+    return apply(activations.softplus, (input,)) if beta == 1 else _softplus(input, beta)
+
+
+@in_single
+def _softplus(input: Tensor, beta: float) -> Tensor:
+    return apply(activations.softplus, (input * beta,)) / beta

@@ -12,7 +12,7 @@ from jitgrad.functions.bind import bound
 from jitgrad.functions.face import face
 from jitgrad.functions.operands import accepting_arrays, as_tensors, exact, in_dtype_of, operand, taken
 from jitgrad.functions.shaping import stack, unsqueeze
-from jitgrad.ops import TABLE, activations, arithmetic, choosing, sorting
+from jitgrad.ops import TABLE, arithmetic, choosing, sorting
 from jitgrad.ops.linalg import matmul as matmul_op
 from jitgrad.ops.linalg import transposed
 from jitgrad.ops.movement import expand, reshape
@@ -389,13 +389,3 @@ def logsumexp(input: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
     if not input.dtype.has_gradient:
         input = apply(choosing.cast, (input,), {"dtype": dtypes.default()})
     return _logsumexp(input, dim, keepdim)
-
-
-def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
-    """log(1 + exp(beta x)) / beta, exact on both tails; `threshold` is accepted and not needed."""
-    return apply(activations.softplus, (input,)) if beta == 1 else _softplus(input, beta)
-
-
-@in_single
-def _softplus(input: Tensor, beta: float) -> Tensor:
-    return apply(activations.softplus, (input * beta,)) / beta

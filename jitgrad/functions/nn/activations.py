@@ -9,9 +9,9 @@ from typing import Any
 
 from jitgrad.functions.bind import bound
 from jitgrad.functions.creation import arange, rand
+from jitgrad.functions.elementwise import softplus as _softplus
 from jitgrad.functions.face import face
 from jitgrad.functions.nn.reducing import floating
-from jitgrad.functions.numeric import softplus as _softplus
 from jitgrad.functions.operands import in_dtype_of, taken
 from jitgrad.functions.shaping import chunk, reshape
 from jitgrad.ops import TABLE, choosing

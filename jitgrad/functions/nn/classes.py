@@ -8,10 +8,11 @@ import numpy as np
 
 from jitgrad.functions.bind import bound
 from jitgrad.functions.creation import arange
+from jitgrad.functions.elementwise import softplus
 from jitgrad.functions.face import face
 from jitgrad.functions.indexing import gather
 from jitgrad.functions.nn.reducing import checked, floating, of_one_dtype, reduced, reduction_of
-from jitgrad.functions.numeric import matmul, softplus
+from jitgrad.functions.numeric import matmul
 from jitgrad.functions.operands import in_dtype_of, taken
 from jitgrad.functions.shaping import reshape, unsqueeze
 from jitgrad.ops import TABLE, choosing
