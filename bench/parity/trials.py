@@ -227,8 +227,6 @@ def _derivatives(pairs: list, leaves: list, second: bool, rng: np.random.Generat
     further = [(a, b) for a, b in slopes if a is not None and b is not None and a.requires_grad]
     if not second or not further:
         return ""
-    if not all(mine.requires_grad for _, mine in further):
-        return "second derivative: the first does not require grad"
     for theirs, mine in _gradients(further, leaves, [_drawn(theirs, rng) for theirs, _ in further], False):
         why = _gradient_apart(theirs, mine, SECOND)
         if why:
@@ -245,7 +243,10 @@ def _drawn(like: Any, rng: np.random.Generator) -> Any:
 def _gradients(pairs: list, leaves: list, cotangents: list, recorded: bool) -> list[tuple[Any, Any]]:
     many = {"allow_unused": True, "create_graph": recorded}
     theirs = torch.autograd.grad([a for a, _ in pairs], leaves_of(leaves, 0), cotangents, **many)
-    mine = jg.autograd.grad([b for _, b in pairs], leaves_of(leaves, 1), [ours(c) for c in cotangents], **many)
+    used = [(b, c) for (_, b), c in zip(pairs, cotangents) if b.requires_grad]  # what depends on nothing has the derivative 0
+    mine = [None] * len(leaves)
+    if used:
+        mine = jg.autograd.grad([b for b, _ in used], leaves_of(leaves, 1), [ours(c) for _, c in used], **many)
     return list(zip(theirs, mine))
 
 

@@ -6,9 +6,9 @@ import math
 import warnings
 from typing import Any
 
+from jitgrad.functions.elementwise import softplus
 from jitgrad.functions.face import face
 from jitgrad.functions.nn.reducing import broadcasting, floating, of_one_dtype, of_one_shape, reduced, reduction_of, weighed
-from jitgrad.functions.numeric import softplus
 from jitgrad.functions.operands import in_dtype_of, taken
 from jitgrad.functions.shaping import unsqueeze
 from jitgrad.ops import activations, arithmetic, choosing
