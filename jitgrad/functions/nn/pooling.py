@@ -142,7 +142,7 @@ def _with_border(x: Tensor, facts: tuple[Ints, Ints, Ints, Ints, Ints], value: A
     return bordered(x, border, tuple(ends), value), along
 
 
-def lowest(x: Tensor) -> Any:
+def _lowest(x: Tensor) -> Any:
     return -math.inf if x.dtype.is_floating_point else np.iinfo(x._held.dtype).min
 
 
@@ -159,7 +159,7 @@ def _max_pool(
 ) -> Any:
     x, alone = with_batch(what, input, count)
     facts = _facts(what, count, x, size, stride, padding, dilation, ceil_mode)
-    over, along = _with_border(x, facts, lowest(x))
+    over, along = _with_border(x, facts, _lowest(x))
     values, where = largest(over, along, indices)
     return with_positions(values, where, tuple(x.shape[2:]), indices, alone)
 
