@@ -73,11 +73,11 @@ def _cubic(scale: _Scale) -> Table:
     at = scale.positions()
     first = np.floor(at)
     t = (at - first)[:, None]
-    weights = _keys(np.abs(t + np.array([1, 0, -1, -2], scale.real)), -0.75)
+    weights = _cubic_weight(np.abs(t + np.array([1, 0, -1, -2], scale.real)), -0.75)
     return _within(first[:, None] + np.arange(-1, 3), scale), weights
 
 
-def _keys(x: Any, a: float) -> Any:
+def _cubic_weight(x: Any, a: float) -> Any:
     """The weight of an element that is x >= 0 away, up to 2. Source: Keys, Cubic convolution interpolation, 1981."""
     near = ((a + 2) * x - (a + 3)) * x * x + 1
     far = ((a * x - 5 * a) * x + 8 * a) * x - 4 * a
@@ -109,7 +109,7 @@ _TABLES: dict[str, Callable[[_Scale], Table]] = {
     "trilinear": _linear,
     "bicubic": _cubic,
 }
-_SMOOTHED = {"bilinear": _smoothed(1, lambda x: np.maximum(1 - x, 0)), "bicubic": _smoothed(2, lambda x: _keys(x, -0.5))}
+_SMOOTHED = {"bilinear": _smoothed(1, lambda x: np.maximum(1 - x, 0)), "bicubic": _smoothed(2, lambda x: _cubic_weight(x, -0.5))}
 
 
 def _within(places: np.ndarray, scale: _Scale) -> np.ndarray:
