@@ -133,7 +133,7 @@ def _result(op: Op, operands: list[Any], params: dict[str, Any]) -> Any:
 
 def _fitting(op: Op, operand: Any) -> Any:
     """The operand in the dtype that the row computes in."""
-    if op.result not in ("sum", "floating"):
+    if op.elementwise or op.result not in ("sum", "floating"):
         return operand
     dtype = operand._held.dtype
     if dtypes.has_gradient(dtype):
