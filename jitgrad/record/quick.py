@@ -49,7 +49,7 @@ _PICK: dict[tuple[int, ...], Callable] = {
 }
 
 
-def _quick_dtypes(op: Op) -> frozenset[np.dtype]:
+def _quick_dtypes(op: Op) -> frozenset[Any]:
     """The dtypes of arrays that need no conversion: for comparisons all that they take."""
     return FLOATS if op.result != "bool" else _ANY if op.on_complex else _REAL
 
