@@ -292,4 +292,5 @@ for _name, _attribute in _ATTACHED.items():
 
 _GENERATORS = ("Generator", "get_rng_state", "manual_seed", "set_rng_state")
 CREATION = {name: _public(f) if inspect.isfunction(f) else f for name, f in converting.FUNCTIONS.items()}
-CREATION |= _own(data) | _own(creation) | _own(signal_windows) | {name: getattr(generators, name) for name in _GENERATORS}
+CREATION |= {name: _public(f) for name, f in _own(signal_windows).items()}
+CREATION |= _own(data) | _own(creation) | {name: getattr(generators, name) for name in _GENERATORS}

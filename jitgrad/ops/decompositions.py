@@ -14,8 +14,13 @@ from typing import Any
 
 import numpy as np
 
+from jitgrad.dtypes import real_of
 from jitgrad.ops.arithmetic import exp2
+<<<<<<< HEAD
 from jitgrad.ops.choosing import cast, eq, where, zeros_like
+=======
+from jitgrad.ops.choosing import cast, imag_part, imaginary, is_complex, where
+>>>>>>> g7
 from jitgrad.ops.linalg import WELL_CONDITIONED, adjoint, matmul, solve
 from jitgrad.ops.movement import cat, expand, narrow, pad, reshape
 from jitgrad.ops.shapes import Spec
@@ -140,7 +145,8 @@ eigh = several(
     result="floating",
     symmetric=True,
     checks=lambda row: row.inputs,
-    shape=lambda x, UPLO: [Spec(x.shape[:-1], x.dtype), Spec(x.shape, x.dtype)],
+    on_complex="adjoint",
+    shape=lambda x, UPLO: [Spec(x.shape[:-1], real_of(x.dtype)), Spec(x.shape, x.dtype)],
     vjp=_eigh_vjp,
     samples=lambda: [([SYMMETRIC], {"UPLO": "L"}), ([np.stack([SYMMETRIC, 2 * SYMMETRIC])], {"UPLO": "U"})],
     oracle="np.linalg.eigh((x + np.swapaxes(x, -1, -2)) / 2)",
@@ -162,8 +168,11 @@ def _svd_vjp(g_U: Any, g_S: Any, g_Vh: Any, U: Any, S: Any, Vh: Any) -> Any:
     v = adjoint(vh)
     inner, left, right = None if g_S is None else diagonals(g_S), None, None
     if g_u is not None:
-        x = _over_gaps(matmul(adjoint(u), g_u), s * s)
+        along = matmul(adjoint(u), g_u)
+        x = _over_gaps(along, s * s)
         inner = _total(inner, (x + adjoint(x)) * _row(s))
+        if is_complex(x):  # of vectors that turn, as those of V do the other way
+            inner = _total(inner, imaginary(where(np.eye(k, dtype=bool), imag_part(along), 0) / _row(s)))
         left = g_u / _row(s)
         left = matmul(left - matmul(u, matmul(adjoint(u), left)), vh)
     if g_v is not None:
@@ -179,7 +188,7 @@ def _svd_shapes(x: Any, full_matrices: bool) -> list[Spec]:
     k = min(m, n)
     return [
         _numbers(x, m, m if full_matrices else k),
-        Spec((*x.shape[:-2], k), x.dtype),
+        Spec((*x.shape[:-2], k), real_of(x.dtype)),
         _numbers(x, n if full_matrices else k, n),
     ]
 
@@ -194,6 +203,7 @@ svd = several(
     prepare=_svd_params,
     result="floating",
     checks=lambda row: row.inputs,
+    on_complex="adjoint",
     shape=_svd_shapes,
     vjp=_svd_vjp,
     samples=lambda: [([a], {"full_matrices": False}) for a in (TALL, TALL.T, WELL_CONDITIONED, np.stack([TALL, -3 * TALL]))],
@@ -225,6 +235,8 @@ def qr_vjp(g_q: Any, g_r: Any, q: Any, r: Any) -> Any:
     inner = _total(None if g_r is None else matmul(r, adjoint(g_r)), back)
     below, lower = np.tril(np.ones((k, k), bool), -1), np.tril(np.ones((k, k), bool))
     mirrored = where(lower, inner, 0) + adjoint(where(below, inner, 0))
+    if is_complex(mirrored):  # the diagonal of R is real
+        mirrored = mirrored - imaginary(where(np.eye(k, dtype=bool), imag_part(mirrored), 0))
     return adjoint(solve(r, adjoint(_total(g_q, matmul(q, mirrored)))))
 
 
@@ -257,6 +269,7 @@ qr = several(
     outputs=("Q", "R"),
     prepare=_qr_params,
     result="floating",
+    on_complex="adjoint",
     shape=_qr_shapes,
     vjp=_qr_rule,
     samples=lambda: [([a], {"mode": "reduced"}) for a in (TALL, TALL.T, WELL_CONDITIONED, np.stack([TALL, -3 * TALL]))],

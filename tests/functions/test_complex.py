@@ -328,3 +328,30 @@ def test_eigenvalues(kind):
             np.testing.assert_allclose(found[1].numpy(), values.numpy(), atol=1e-12)
     with pytest.raises(RuntimeError):
         jg.linalg.eig(jg.zeros(2, 3))
+
+
+def of_eigh(x):
+    values, vectors = jg.linalg.eigh(x + x.mH)
+    return (vectors.abs() * values).sum(-1)
+
+
+def of_svd(x):
+    u, s, vh = jg.linalg.svd(x, full_matrices=False)
+    return (u.abs() * s).sum(-1), (u * jg.exp(s)) @ vh
+
+
+def of_qr(x):
+    q, r = jg.linalg.qr(x)
+    return q * 2, r.real
+
+
+@pytest.mark.parametrize("function", [of_eigh, of_svd, of_qr])
+def test_decompositions(function):
+    x = numbers(3, 3) + np.diag([1.0, 2.0, 4.0])
+    assert gradcheck(function, x)
+    assert gradgradcheck(function, x)
+    want = function(jg.tensor(x))
+    with jg.sweep("jit"):
+        for got, y in zip(jg.jit(function)(jg.tensor(x)), want):
+            assert got.dtype == y.dtype
+            np.testing.assert_allclose(got.numpy(), y.numpy(), atol=1e-12)
