@@ -16,11 +16,7 @@ import numpy as np
 
 from jitgrad.dtypes import real_of
 from jitgrad.ops.arithmetic import exp2
-<<<<<<< HEAD
-from jitgrad.ops.choosing import cast, eq, where, zeros_like
-=======
-from jitgrad.ops.choosing import cast, imag_part, imaginary, is_complex, where
->>>>>>> g7
+from jitgrad.ops.choosing import cast, eq, imag_part, imaginary, is_complex, where, zeros_like
 from jitgrad.ops.linalg import WELL_CONDITIONED, adjoint, matmul, solve
 from jitgrad.ops.movement import cat, expand, narrow, pad, reshape
 from jitgrad.ops.shapes import Spec
