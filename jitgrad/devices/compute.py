@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import secrets
 import threading
+import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -19,6 +20,7 @@ from jitgrad import dtypes
 from jitgrad.devices import layouts
 from jitgrad.devices.layouts import Order
 from jitgrad.devices.prepared import Prepared
+from jitgrad.ops.broadcasting import broadcast_shape
 from jitgrad.ops.choosing import cast, where
 from jitgrad.ops.movement import expand, permute
 from jitgrad.ops.shapes import Spec
@@ -46,7 +48,8 @@ class Compute:
     def __init__(self, driver: Any, name: str) -> None:
         self.driver, self.name = driver, name
         self.grid = Grid(driver.block, driver.blocks, driver.warp)
-        self.pool = Pool(driver)
+        self.programs: weakref.WeakSet[Program] = weakref.WeakSet()  # all that are there
+        self.pool = Pool(driver, self._let_go)
         self._programs: OrderedDict[Any, tuple[Program, Order | None]] = OrderedDict()
         self._flag: DeviceArray | None = None
         self._flag_used = False
@@ -55,6 +58,11 @@ class Compute:
         self.seed(secrets.randbits(63))
 
     # Memory.
+
+    def _let_go(self) -> None:
+        """Give up the memory that programs keep for their next runs."""
+        for program in list(self.programs):
+            program.release()
 
     def empty(self, shape: tuple[int, ...], dtype: np.dtype) -> DeviceArray:
         """An array whose values are arbitrary."""
@@ -251,7 +259,7 @@ class Compute:
         leaves = [Leaf(x.shape, x.dtype, False) for x in given]
         rows: list[Row] = list(leaves)
         if op.elementwise:
-            shape = np.broadcast_shapes(*[x.shape for x in given])
+            shape = broadcast_shape(op, [x.shape for x in given])
             rows = [r if r.shape == shape else Row(expand, (r,), {"shape": shape}, shape, r.dtype, False) for r in rows]
         if op.several:
             order = None

@@ -218,8 +218,8 @@ def _in_order(shape: tuple[int, ...]) -> np.ndarray:
 
 
 def copy_of(value: Any) -> Any:
-    """An array with memory of its own, where it is; a number as it is."""
-    return value.copy() if value.__class__ is DeviceArray else np.array(value)[()]
+    """An array with memory of its own, where it is, that lies as it does; a number as it is."""
+    return TABLE["clone"](value) if value.__class__ is DeviceArray else np.array(value)[()]
 
 
 def device_among(values: Sequence[Any]) -> Any:

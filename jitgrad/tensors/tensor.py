@@ -27,7 +27,7 @@ from jitgrad.record.quick import quick_one
 from jitgrad.record.trace import current_trace, is_constant, lifting, made_here
 from jitgrad.record.weak import number
 from jitgrad.tape.accumulate import gradient, set_gradient
-from jitgrad.tape.device_array import ARRAYS, DeviceArray, device_of, refuse_elsewhere
+from jitgrad.tape.device_array import ARRAYS, DeviceArray, copy_of, device_of, refuse_elsewhere
 from jitgrad.tape.handle import Handle, make, row_of
 from jitgrad.tape.row import Leaf, Row
 from jitgrad.tape.tape import Tape
@@ -204,7 +204,7 @@ class Tensor(Values):
         if self._value is None:
             return self.clone()
         value = self._known("deepcopy")
-        copied = _rebuild(value.copy() if isinstance(value, DeviceArray) else np.array(value), self.requires_grad)
+        copied = _rebuild(copy_of(value), self.requires_grad)
         if self.grad is not None:
             copied.grad = copy.deepcopy(self.grad.detach(), memo)
         return copied

@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 import threading
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -38,10 +38,10 @@ class Memory:
 
 
 class Pool:
-    """The buffers of one device, by their size."""
+    """The buffers of one device, by their size. `let_go` is asked, where there is no more, to give up what is kept elsewhere."""
 
-    def __init__(self, driver: Any) -> None:
-        self.driver = driver
+    def __init__(self, driver: Any, let_go: Callable[[], None] = lambda: None) -> None:
+        self.driver, self.let_go = driver, let_go
         self.in_use = self.reserved = self.most_in_use = 0
         self._spare: dict[tuple[Any, int], list[tuple[Any, list[Any]]]] = defaultdict(list)  # with the events to wait for
         self._streams: dict[Any, Any] = {}  # all that ever asked for memory, by their queue
@@ -108,6 +108,7 @@ class Pool:
 
     def empty(self) -> None:
         """Give all buffers that are kept back to the device."""
+        self.let_go()
         with self._lock:
             spare, self._spare = self._spare, defaultdict(list)
             self.driver.synchronize()

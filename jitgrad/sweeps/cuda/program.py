@@ -77,6 +77,7 @@ class Program:
         self._spare: dict[Any, list[Workspace]] = defaultdict(list)
         self._fresh = Fresh(compute, [out.row for out in self.outputs], spare)
         self._looks_up = any(isinstance(step, Call) and step.row.op.indexed for step in self.steps)
+        compute.programs.add(self)
         self.replay = Replay(self) if all(self._repeats(step) for step in self.steps) else None
 
     def _steps(self) -> list[Started | Call]:
