@@ -9,12 +9,20 @@ import numpy as np
 
 from jitgrad import dtypes
 from jitgrad.functions import numeric
+from jitgrad.functions.data import as_tensor
 from jitgrad.functions.face import face
+<<<<<<< HEAD
 from jitgrad.functions.operands import as_tensors, in_dtype_of, operand, taken
 from jitgrad.ops import activations, bessel, choosing, floats, logarithms
+=======
+from jitgrad.functions.operands import in_dtype_of, operand, taken
+from jitgrad.functions.shaping import unsqueeze
+from jitgrad.ops import bessel, choosing, floats, logarithms
+>>>>>>> g1
 from jitgrad.record.apply import apply
 from jitgrad.record.precision import in_single
 from jitgrad.record.quick import is_operand
+from jitgrad.record.trace import made_here
 from jitgrad.record.weak import number
 from jitgrad.tensors.inplace import overwrite
 from jitgrad.tensors.tensor import Tensor
@@ -227,6 +235,9 @@ def angle(input: Tensor) -> Tensor:
     return apply(choosing.where, (x < 0, math.pi, apply(choosing.where, (x.isnan(), x.detach(), flat))))
 
 
+_LARGEST_DIMENSION = 1 << 20
+
+
 @face("special.multigammaln", inplace=True)
 def mvlgamma(input: Tensor, p: int) -> Tensor:
     """The logarithm of the multivariate gamma function of dimension `p` (DLMF 35.3.4)."""
@@ -234,11 +245,14 @@ def mvlgamma(input: Tensor, p: int) -> Tensor:
         raise TypeError(f"mvlgamma: p must be an int, not {type(p).__name__}")
     if p < 1:
         raise RuntimeError(f"mvlgamma: the dimension p must be at least 1, not {p}")
+    if p > _LARGEST_DIMENSION:
+        raise RuntimeError(f"mvlgamma: p is at most {_LARGEST_DIMENSION}, since it takes p times the memory of input, not {p}")
     return _mvlgamma(input, int(p))
 
 
 @in_single
 def _mvlgamma(input: Tensor, p: int) -> Tensor:
+<<<<<<< HEAD
     total = as_tensors([input.lgamma()])[0]
     for k in range(1, p):
         total = total + (input - 0.5 * k).lgamma()
@@ -253,3 +267,8 @@ def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tenso
 @in_single
 def _softplus(input: Tensor, beta: float) -> Tensor:
     return apply(activations.softplus, (input * beta,)) / beta
+=======
+    x = input if input.dtype.is_floating_point else apply(choosing.cast, (input,), {"dtype": dtypes.default()})
+    shifts = made_here(as_tensor(np.arange(p) / 2, dtype=x.dtype))
+    return (unsqueeze(x, -1) - shifts).lgamma().sum(-1) + p * (p - 1) / 4 * math.log(math.pi)
+>>>>>>> g1
