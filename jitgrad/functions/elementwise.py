@@ -11,14 +11,9 @@ from jitgrad import dtypes
 from jitgrad.functions import numeric
 from jitgrad.functions.data import as_tensor
 from jitgrad.functions.face import face
-<<<<<<< HEAD
-from jitgrad.functions.operands import as_tensors, in_dtype_of, operand, taken
-from jitgrad.ops import activations, bessel, choosing, floats, logarithms
-=======
 from jitgrad.functions.operands import in_dtype_of, operand, taken
 from jitgrad.functions.shaping import unsqueeze
-from jitgrad.ops import bessel, choosing, floats, logarithms
->>>>>>> g1
+from jitgrad.ops import activations, bessel, choosing, floats, logarithms
 from jitgrad.record.apply import apply
 from jitgrad.record.precision import in_single
 from jitgrad.record.quick import is_operand
@@ -252,11 +247,9 @@ def mvlgamma(input: Tensor, p: int) -> Tensor:
 
 @in_single
 def _mvlgamma(input: Tensor, p: int) -> Tensor:
-<<<<<<< HEAD
-    total = as_tensors([input.lgamma()])[0]
-    for k in range(1, p):
-        total = total + (input - 0.5 * k).lgamma()
-    return total + p * (p - 1) / 4 * math.log(math.pi)
+    x = input if input.dtype.is_floating_point else apply(choosing.cast, (input,), {"dtype": dtypes.default()})
+    shifts = made_here(as_tensor(np.arange(p) / 2, dtype=x.dtype))
+    return (unsqueeze(x, -1) - shifts).lgamma().sum(-1) + p * (p - 1) / 4 * math.log(math.pi)
 
 
 def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
@@ -267,8 +260,3 @@ def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tenso
 @in_single
 def _softplus(input: Tensor, beta: float) -> Tensor:
     return apply(activations.softplus, (input * beta,)) / beta
-=======
-    x = input if input.dtype.is_floating_point else apply(choosing.cast, (input,), {"dtype": dtypes.default()})
-    shifts = made_here(as_tensor(np.arange(p) / 2, dtype=x.dtype))
-    return (unsqueeze(x, -1) - shifts).lgamma().sum(-1) + p * (p - 1) / 4 * math.log(math.pi)
->>>>>>> g1
