@@ -204,6 +204,6 @@ def test_sweeps_agree_on_special_values(dtype: str) -> None:
     many = []
     for case in cases([(1,)], "elementwise"):
         if legal(Case(case.op, case.params, [converted(x, dtype) for x in case.operands])):
-            operands = [values] if len(case.operands) == 1 else pairs
+            operands = [np.array(a).ravel() for a in np.meshgrid(*[values] * len(case.operands))]
             many.append(Case(case.op, case.params, [pairs[0] > 0, *pairs] if case.op.name == "where" else operands))
     compare_sweeps(many, 1, f"{dtype} special", 64, 1, relative=True)

@@ -35,7 +35,7 @@ SINGULAR: dict[str, tuple[Callable, list, list]] = {
     "norm(0)": (lambda x: x.norm(), [[0.0, 0.0]], [[0.0, 0.0]]),
     "std of equals": (lambda x: x.std(), [[1.0, 1.0]], [[0.0, 0.0]]),
     "binary_cross_entropy": (
-        lambda p, t: jg.binary_cross_entropy(p, t, "none"),
+        lambda p, t: jg.binary_cross_entropy(p, t, reduction="none"),
         [[0.0, 1.0, 0.0, 1.0], [0.0, 1.0, 1.0, 0.0]],
         [[0.0, 0.0, -1e12, 1e12], [100.0, -100.0, 100.0, -100.0]],
     ),
