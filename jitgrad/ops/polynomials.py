@@ -10,6 +10,9 @@ import numpy as np
 from jitgrad.ops.table import Op, register
 from jitgrad.ops.with_scipy import rare, special_function
 
+LARGEST = 1_000_000
+"""The largest degree, which takes SciPy milliseconds for each element."""
+
 
 def _polynomial(name: str, whose: str, *, shift: bool = False, before: int = 0) -> Op:
     """SciPy's polynomial; of 2 x - 1 if `shift`; with `before` times the one of the degree before added.
@@ -20,9 +23,10 @@ def _polynomial(name: str, whose: str, *, shift: bool = False, before: int = 0) 
     def run(x: Any, n: Any) -> Any:
         evaluate: Callable = special_function(name, f"special.{whose}")
         at = 2 * x - 1 if shift else x
-        degree = np.nan_to_num(np.asarray(n)).astype(np.int64)
+        degree = _degree(whose, n)
         value = evaluate(degree, at) + (before * np.where(degree > 0, evaluate(degree - 1, at), 0) if before else 0)
-        return np.where(degree < 0, 0, value).astype(np.result_type(x, n))[()]
+        value = np.where(degree < 0, 0, value)
+        return np.where(np.isfinite(n), value, np.nan).astype(np.result_type(x, n))[()]
 
     kind = whose.rpartition("_")[0].replace("_", " ")
     at = "2 * x - 1" if shift else "x"
@@ -34,6 +38,14 @@ def _polynomial(name: str, whose: str, *, shift: bool = False, before: int = 0) 
         doc=f"The {kind} {whose[-1].upper()} of degree n at x, elementwise. Its values are not differentiable",
         oracle=f"scipy.special.{name}(n.astype(int), {at}){less}",
     )
+
+
+def _degree(whose: str, n: Any) -> np.ndarray:
+    """The degrees as integers, 0 for what is none; SciPy takes as many steps, and cannot be interrupted."""
+    whole = np.where(np.isfinite(n), n, 0)
+    if np.size(whole) and np.max(whole) > LARGEST:
+        raise RuntimeError(f"{whose}: the degree n is at most {LARGEST}, and {np.max(whole):g} is among them")
+    return np.maximum(whole, -1).astype(np.int64)
 
 
 chebyshev_polynomial_t = _polynomial("eval_chebyt", "chebyshev_polynomial_t")

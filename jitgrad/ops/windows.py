@@ -12,8 +12,8 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from jitgrad.ops.choosing import cast, ne
-from jitgrad.ops.indexing import Slot, gather, getitem, index_add, index_put
-from jitgrad.ops.movement import expand, sum
+from jitgrad.ops.indexing import Slot, gather, getitem, index_add, index_put, places
+from jitgrad.ops.movement import expand, reshape, sum
 from jitgrad.ops.shapes import Spec
 from jitgrad.ops.table import Op, linear, register
 
@@ -135,7 +135,7 @@ def _unpool(x: np.ndarray, index: np.ndarray, size: int) -> np.ndarray:
 def _written(x: Any, index: Any, size: int) -> Any:
     """The same as an indexed write."""
     lead = x.shape[:-1]
-    own = [np.arange(n).reshape(-1, *(1,) * (len(lead) - k)) for k, n in enumerate(lead)]
+    own = [reshape(places(index, size=n), shape=(n, *(1,) * (len(lead) - k))) for k, n in enumerate(lead)]
     zeros = np.broadcast_to(np.zeros((), getattr(x, "_held", x).dtype), (*lead, size))
     return index_put(zeros, x, *own, index, index=tuple(map(Slot, range(x.ndim))))
 
