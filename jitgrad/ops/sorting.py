@@ -21,6 +21,8 @@ INDEX = np.dtype(np.int64)
 
 
 def _order(x: Any, dim: int, descending: bool) -> Any:
+    if x.dtype.kind == "V":  # bfloat16, whose nan NumPy does not put last
+        x = x.astype(np.float32)
     if not descending:
         return np.argsort(x, dim, kind="stable")
     return x.shape[dim] - 1 - np.flip(np.argsort(np.flip(x, dim), dim, kind="stable"), dim)
