@@ -127,11 +127,14 @@ def isin(elements: Any, test_elements: Any, *, assume_unique: bool = False, inve
 def _host(x: Tensor, what: str) -> np.ndarray:
     """The values of a tensor, on which the size of a result depends."""
     value = x._known(what)
-    return np.asarray(value.to_host() if value.__class__ is DeviceArray else value)
+    found = np.asarray(value.to_host() if value.__class__ is DeviceArray else value)
+    return found.astype(np.float32) if found.dtype.kind == "V" else found  # bfloat16, whose nan NumPy does not put last
 
 
 def _like(x: Tensor, array: np.ndarray) -> Tensor:
-    """An array on the device of a tensor."""
+    """An array on the device of a tensor; what was widened for NumPy is in the dtype of the tensor again."""
+    if x._held.dtype.kind == "V" and array.dtype == np.float32:
+        array = array.astype(x._held.dtype)
     return (
         wrap(placed_like(x._held, np.ascontiguousarray(array))) if x._held.__class__ is DeviceArray else from_numpy(array).clone()
     )

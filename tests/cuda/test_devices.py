@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -310,3 +311,24 @@ def test_a_tensor_of_outside_is_changed_under_vmap_at_an_index_on_the_device():
 
     got = jg.vmap(put)(jg.ones(2, 2, device="cuda"))
     assert got.tolist() == [[[1.0, 1.0], [0.0, 0.0], [0.0, 0.0]]] * 2
+
+
+def test_shapes_that_do_not_broadcast_are_told_as_on_the_cpu():
+    for call in (lambda x, y: x + y, jg.maximum, lambda x, y: jg.where(x > 0, x, y)):
+        with pytest.raises(RuntimeError, match=r"shapes .*\[2, 3\] and \[2\] do not broadcast"):
+            call(jg.ones(2, 3, device="cuda"), jg.ones(2, device="cuda"))
+
+
+def test_memory_that_idle_programs_keep_is_let_go(monkeypatch, gpu):
+    program = """
+import jitgrad as jg
+f = jg.jit(lambda w: jg.softmax((w * 2).exp().cumsum(0), 0).cumsum(0))
+for n in range(200, 1200, 100):
+    assert f(jg.ones(n, device="cuda")).shape == (n,)
+    assert jg.ones(n, device="cuda").cumsum(0).exp().sum().shape == ()
+jg.cuda.empty_cache()
+print(jg.cuda.memory_allocated() < 6000)
+"""
+    environment = {**os.environ, "JITGRAD_CUDA": "simulate", "JITGRAD_CUDA_MEMORY": "32768"}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True)
+    assert done.stdout == "True\n", done.stderr

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 
@@ -80,3 +82,8 @@ def test_zero_elements_and_one_dimension():
     x = jg.zeros(0, 3, device="cuda").T
     assert (x * 2).shape == (3, 0)
     assert (jg.arange(6.0, device="cuda")[::2] + 1).tolist() == [1.0, 3.0, 5.0]
+
+
+def test_copies_lie_as_what_they_are_of():
+    x = jg.arange(6.0, device="cuda").reshape(2, 3).T
+    assert copy.deepcopy(x).stride() == x.stride() == (1, 3)

@@ -258,3 +258,12 @@ def test_there_is_no_extreme_of_nothing(call):
         for sweep in SWEEPS:
             with jg.sweep(sweep), pytest.raises((IndexError, RuntimeError), match="nothing to reduce"):
                 f(jg.zeros(3, 0, 2) if f is mapped else jg.zeros(0, 2))
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16", "float32"])
+def test_nan_is_last_in_every_dtype(dtype):
+    x = jg.tensor([3.0, float("nan"), 1.0, 2.0], dtype=getattr(jg, dtype))
+    assert str(jg.sort(x).values.tolist()) == "[1.0, 2.0, 3.0, nan]"
+    assert str(jg.sort(x, descending=True).values.tolist()) == "[nan, 3.0, 2.0, 1.0]"
+    assert str(jg.topk(x, 2).values.tolist()) == "[nan, 3.0]"
+    assert str(jg.unique(x).tolist()) == "[1.0, 2.0, 3.0, nan]"
