@@ -23,7 +23,6 @@ from jitgrad.functions import (
     numpy_names,
     shaping,
     signal_windows,
-    turning,
 )
 from jitgrad.functions.bind import bound
 from jitgrad.functions.face import face_of
@@ -227,8 +226,6 @@ _ATTACHED: dict[str, Any] = {
     "__pos__": lambda self: self,
     "T": property(_reversed_dims),
     "mT": property(numeric.matrix_transpose),
-    "mH": property(turning.adjoint),
-    "H": property(turning.hermitian),
 }
 
 

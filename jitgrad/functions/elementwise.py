@@ -218,18 +218,6 @@ def rsub(input: Any, other: Any, *, alpha: Any = 1) -> Tensor:
     return numeric.sub(other, input, alpha=alpha)
 
 
-def isreal(input: Tensor) -> Tensor:
-    """Whether there is no imaginary part: true everywhere."""
-    return apply(choosing.zeros_like, (input.detach(),)) == 0
-
-
-def angle(input: Tensor) -> Tensor:
-    """The angle to the positive half of the real line: pi for numbers below 0, else 0; nan for nan."""
-    x = input if input.dtype.is_floating_point else apply(choosing.cast, (input,), {"dtype": dtypes.default()})
-    flat = apply(choosing.zeros_like, (x,))
-    return apply(choosing.where, (x < 0, math.pi, apply(choosing.where, (x.isnan(), x.detach(), flat))))
-
-
 _LARGEST_DIMENSION = 1 << 20
 
 

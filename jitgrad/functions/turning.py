@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from jitgrad.functions.face import face
-from jitgrad.functions.numeric import matrix_transpose
 from jitgrad.functions.shaping import cat, flip, reshape, squeeze, t, transpose, unsqueeze
 from jitgrad.ops.movement import narrow
 from jitgrad.ops.shapes import axis
@@ -70,19 +69,6 @@ def roll(input: Tensor, shifts: Any, dims: Any = None) -> Tensor:
     for shift, d in zip(many, over):
         out = _rolled(out, shift, axis(d, input.ndim, what="dims"))
     return out.clone() if out is input else out
-
-
-def adjoint(input: Tensor) -> Tensor:
-    """The last two dimensions swapped; of complex tensors the conjugate of that."""
-    return matrix_transpose(input)
-
-
-@face(top=False, method=False)
-def hermitian(input: Tensor) -> Tensor:
-    """The transpose of a matrix; of complex numbers the conjugate of that."""
-    if input.ndim not in (0, 2):
-        raise RuntimeError(f"H is for matrices, and this tensor has {input.ndim} dimensions: mH transposes the last two")
-    return t(input)
 
 
 @face(top=False)

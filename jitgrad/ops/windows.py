@@ -20,25 +20,9 @@ from jitgrad.ops.table import Op, linear, register
 COUNT = np.dtype(np.int32)
 
 
-def windows_of(x: np.ndarray, dim: int, size: int, step: int, dilation: int) -> np.ndarray:
-    """The view, of any array; NumPy does not tell whose memory it is."""
-    shape, strides = _laid(x, dim, size, step, dilation)
-    return as_strided(x, shape, strides, writeable=False)
-
-
 def _windows(x: np.ndarray, dim: int, size: int, step: int, dilation: int) -> np.ndarray:
-    """The view with the array that owns the memory as its base, so that changes in place are seen; of a copy where that cannot
-    be."""
-    root = x if x.base is None else x.base
-    if not isinstance(root, np.ndarray) or not root.flags.c_contiguous:
-        x = root = x.copy()
     shape, strides = _laid(x, dim, size, step, dilation)
-    if 0 in shape:
-        return np.zeros(shape, x.dtype)
-    start = x.__array_interface__["data"][0] - root.__array_interface__["data"][0]
-    found: np.ndarray = np.ndarray(shape, x.dtype, root, start, strides)
-    found.flags.writeable = False  # windows may overlap
-    return found
+    return as_strided(x, shape, strides, writeable=False)  # since windows may overlap
 
 
 def _laid(x: Any, dim: int, size: int, step: int, dilation: int) -> tuple[tuple[int, ...], tuple[int, ...]]:

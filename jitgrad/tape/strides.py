@@ -13,7 +13,6 @@ from jitgrad.ops.complexes import view_as_complex, view_as_real
 from jitgrad.ops.indexing import Slot, getitem, part_at
 from jitgrad.ops.movement import reshape
 from jitgrad.ops.table import Op
-from jitgrad.ops.windows import windows, windows_of
 from jitgrad.tape.row import Row
 
 ANYTHING = np.zeros(1, np.int8)  # one byte an element: strides in bytes are strides in elements
@@ -56,8 +55,6 @@ def part_of(x: np.ndarray, op: Op, params: dict[str, Any]) -> np.ndarray | None:
             return None
     if op is getitem:
         return part_at(x, tuple(0 if isinstance(i, Slot) else i for i in params["index"]))  # whichever: the strides are the same
-    if op is windows:
-        return windows_of(x, **params)
     return x if op is detach else op.run(x, **params)
 
 

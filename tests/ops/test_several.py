@@ -147,7 +147,7 @@ def test_history_and_what_passes_none_on():
     assert not indices.requires_grad
     sign, logabsdet = jg.slogdet(x)
     assert logabsdet.requires_grad
-    assert not sign.requires_grad
+    assert jg.autograd.grad(sign, x)[0].tolist() == [[0.0, 0.0], [0.0, 0.0]]
     s = jg.linalg.svd(x).S
     s.sum().backward()
     with pytest.raises(FreedTapeError, match="svd"):
@@ -191,7 +191,7 @@ def test_create_graph_goes_through_the_results():
         (lambda: jg.linalg.svd(jg.ones(3)), RuntimeError, r"at least two dimensions.*\[3\]"),
         (lambda: jg.slogdet(jg.ones(2, 3)), RuntimeError, "square, and are 2 by 3"),
         (lambda: jg.linalg.eigh(jg.ones(2, 2), UPLO="X"), RuntimeError, "'L' or 'U'"),
-        (lambda: jg.linalg.qr(jg.ones(2, 2), mode="r"), RuntimeError, "'reduced' or 'complete'"),
+        (lambda: jg.linalg.qr(jg.ones(2, 2), mode="x"), RuntimeError, "mode"),
         (lambda: jg.frexp(jg.tensor([1, 2])), RuntimeError, "frexp needs a floating dtype"),
         (lambda: jg.linalg.svd(jg.tensor([[1, 2]])), RuntimeError, "svd needs a floating dtype"),
         (lambda: jg.tensor(1.0).unbind(), IndexError, "0-d tensor"),
@@ -213,7 +213,7 @@ def test_the_tape_says_what_a_row_gives():
 
 def test_every_row_with_named_results_has_as_many():
     for op in TABLE.values():
-        if op.several and len(op.outputs) > 1:
+        if op.several and len(op.outputs) > 1 and op.samples():
             given, params = op.samples()[0]
             found = op(
                 *[a if isinstance(a, np.ndarray) else np.ones(a) for a in (given if isinstance(given, list) else [given])],

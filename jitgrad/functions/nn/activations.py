@@ -205,7 +205,8 @@ def sigmoid(input: Tensor) -> Tensor:
 
 def silu(input: Tensor, inplace: bool = False) -> Tensor:
     """x * sigmoid(x)."""
-    floating("silu", input)
+    if not input.dtype.has_gradient:
+        floating("silu", input)
     return _computed(_silu, input, inplace, "silu")
 
 
