@@ -11,11 +11,13 @@ from jitgrad.kernels.error import ER64, I64
 from jitgrad.kernels.normal import Q64, S64
 from jitgrad.ops import special
 from jitgrad.ops.arithmetic import exp
+from jitgrad.ops.choosing import abs, maximum, minimum, where
 from jitgrad.ops.table import Op, register, unary
 
 _ROOT = math.sqrt(0.5)
 _DENSITY = 1 / math.sqrt(2 * math.pi)
 _FAR = 30.0
+_SERIES = 1e4
 _TAIL = [c * 2 / math.sqrt(math.pi) for c in (105.0, -15.0, 3.0, -1.0)]  # of erfcx'(x) in 1/(2 x^2), DLMF 7.12.1
 
 
@@ -59,6 +61,30 @@ def _log_ndtr(x: Any) -> Any:
     return np.where(z < -1, tail, np.log1p(-special.erfc(_ROOT * z) / 2)).astype(x.dtype)[()]
 
 
+def _ndtri_slope(x: Any, y: Any) -> Any:
+    """One over the density at y: in the tails by x itself, since an error of y grows by y * y in exp(y * y / 2)."""
+    far = abs(y) > 1
+    tail = math.sqrt(math.pi / 2) * erfcx(abs(y) * _ROOT) / where(far, minimum(x, 1 - x), 1)
+    return where(far, tail, (1 / _DENSITY) * exp(0.5 * where(far, 0, y) * where(far, 0, y)))
+
+
+def _rate(x: Any) -> Any:
+    """The density over the distribution function, without overflow on either side; far out by its series (DLMF 7.12.1)."""
+    far = x < -_SERIES
+    out, low, high = where(far, x, -1), maximum(minimum(x, 0), -_SERIES), maximum(x, 0)
+    near = where(x < 0, (2 * _DENSITY) / erfcx(low * -_ROOT), _DENSITY * exp(-0.5 * high * high) / ndtr(high))
+    return where(far, -out - 1 / out, near)
+
+
+def _second_of_erfcx(x: Any, y: Any) -> Any:
+    """Its second derivative: that of the series where the first one is taken of that."""
+    far = x > _FAR
+    z = where(far, x, 1)
+    a, b, c, e = _TAIL
+    w = 0.5 / (z * z)
+    return where(far, (((4 * a * w + 3 * b) * w + 2 * c) * w + e) * (-1 / (z * z * z)), 2 * (erfcx(x) + x * y))
+
+
 def _in_half_square(coefficients: list[float]) -> str:
     """The polynomial in 1 / (2 x^2) with these coefficients, of the highest power first and none constant, as text."""
     text = repr(coefficients[0])
@@ -81,7 +107,7 @@ ndtr = _special(
 ndtri = _special(
     "ndtri(x)",
     _ndtri,
-    d=lambda y: (1 / _DENSITY) * exp(0.5 * y * y),
+    d=lambda x, y: _ndtri_slope(x, y),
     domain=(0.1, 0.9),
     doc="The quantiles of the standard normal distribution, elementwise",
     oracle="scipy.special.ndtri(x)",
@@ -89,7 +115,7 @@ ndtri = _special(
 log_ndtr = _special(
     f"select(x < -1, log(erfcx(x * {-_ROOT!r}) / 2) - x * x / 2, log1p(erfc(x * {_ROOT!r}) / -2))",
     _log_ndtr,
-    d=lambda x: (2 * _DENSITY) / erfcx(x * -_ROOT),
+    d=lambda x: _rate(x),
     doc="The logarithm of the standard normal distribution function, elementwise",
     oracle="scipy.special.log_ndtr(x)",
 )
@@ -103,7 +129,7 @@ erfcx = _special(
 erfcx_slope = _special(
     f"select(x > {_FAR!r}, {_in_half_square(_TAIL)}, 2 * x * erfcx(x) - {2 / math.sqrt(math.pi)!r})",
     _erfcx_slope,
-    d=lambda x, y: 2 * (erfcx(x) + x * y),
+    d=lambda x, y: _second_of_erfcx(x, y),
     internal=True,
     namespace="",
     oracle="2 * x * scipy.special.erfcx(x) - 2 / np.sqrt(np.pi)",

@@ -96,7 +96,9 @@ dimension."""
 
 overlapped = linear(
     _overlapped,
+    kind="scattering",
     internal=True,
+    batch=lambda row, operands, size: row.op(operands[0].value, **{**row.params, "dim": row.params["dim"] + 1}),
     label="fold",
     transpose=lambda g, x_shape, dim, step, dilation: windows(g, dim=dim, size=x_shape[-1], step=step, dilation=dilation),
     lower=lambda x, length, dim, step, dilation: _added_up(x, length, dim, step, dilation),

@@ -81,7 +81,7 @@ def test_what_cannot_be_shared_says_why():
     address = x.__cuda_array_interface__["data"][0]
     for other, error, match in (
         ({"mask": x}, TypeError, "no masks"),
-        ({"typestr": "<c8"}, TypeError, "no dtype"),
+        ({"typestr": "<M8[s]"}, TypeError, "no dtype"),
         ({"data": (address + 2, False)}, BufferError, "multiples of the 4 bytes"),
         ({"strides": (6,), "shape": (2,)}, BufferError, "multiples of the 4 bytes"),
     ):

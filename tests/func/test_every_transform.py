@@ -24,7 +24,9 @@ def examples(case: Case, count: int) -> list[list[np.ndarray]]:
     draw = rng(case)
     many = []
     for x in case.operands:
-        if x.dtype == np.float64:
+        if case.op.name == "cholesky":  # of matrices that are positive definite
+            many.append([x * (1 + k) for k in range(count)])
+        elif x.dtype == np.float64:
             others = [draw.permuted(x.ravel()).reshape(x.shape) for _ in range(count - 1)]
             many.append([x, *[other + draw.uniform(-1e-3, 1e-3, x.shape) for other in others]])
         else:

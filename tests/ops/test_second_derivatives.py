@@ -27,6 +27,8 @@ EXPONENTS = [{"exponent": e} for e in (2, 3, 4, 5, -1, -2, -3, 0.5, -0.5, 1.5, 1
 
 LIMITS: dict[tuple[str, str], tuple[Callable[..., Any], Callable[[float], tuple]]] = {
     ("sigmoid", "x"): (lambda x: x > 0, lambda most: (0.4 * np.log(most**0.4),)),
+    ("erfcx", "x"): (lambda x: x > 1, lambda most: (29.0,)),
+    ("erfcx", "xx"): (lambda x: x > 1, lambda most: (29.0,)),
     ("pow", "xx"): (lambda x, y: np.isinf(x ** (y - 2)), lambda most: (most**-0.6, most**-0.5)),
 }
 """By row and derivative: at which points it need not be the exact one, and one where it is not, by the largest number.
@@ -63,6 +65,36 @@ def unscaled(n: int, order: int, x: Any) -> Any:
 
 def psi(n: int, x: Any) -> Any:
     return mp.psi(n, x if x > 0 else -near(x))
+
+
+def density(x: Any) -> Any:
+    """Of the normal distribution; far out it is beyond numbers."""
+    return mp.exp(-x * x / 2) / mp.sqrt(2 * mp.pi) if abs(x) < 1e4 else mp.mpf(0)
+
+
+def slope_of_erfcx(x: Any, order: int) -> Any:
+    """By the series for large x (DLMF 7.12.1), where the terms of the other form cancel."""
+    if x < -1e3:
+        return mp.inf * (-1) ** order
+    if x > 1e8:
+        return (-1 / x**2, 2 / x**3)[order - 1] / mp.sqrt(mp.pi)
+    scaled, two = mp.exp(x * x) * mp.erfc(x), 2 / mp.sqrt(mp.pi)
+    return 2 * x * scaled - two if order == 1 else (4 * x * x + 2) * scaled - 2 * x * two
+
+
+def slope_of_log_ndtr(x: Any, order: int) -> Any:
+    if x < -1e8:
+        return (-x, mp.mpf(-1))[order - 1]
+    rate = 2 * density(x) / mp.erfc(-x / mp.sqrt(2)) if x > -1e4 else mills(x)
+    return rate if order == 1 else -rate * (x + rate)
+
+
+def mills(x: Any) -> Any:
+    """The density over the distribution function, where both are beyond numbers: a continued fraction (DLMF 7.9.1)."""
+    rest = -x
+    for k in range(40, 0, -1):
+        rest = -x + k / rest
+    return rest
 
 
 floor = stepped(mp.floor)
@@ -113,12 +145,14 @@ NAMES: dict[str, Any] = {
     "erfc": mp.erfc,
     "erfcx": lambda x: mp.exp(x * x) * mp.erfc(x),
     "ndtri": lambda x: mp.sqrt(2) * mp.erfinv(2 * x - 1),
-    "log_ndtr": lambda x: mp.log(mp.erfc(-x / mp.sqrt(2)) / 2),
     "abs": abs,
 }
 CLOSED: dict[str, Callable[..., Any]] = {  # by how many derivatives are taken: differences would take too long
     **{name: lambda x, order, name=name: FUNCTIONS[name][order](x) for name in ("erf", "erfc")},
     "erfinv": lambda x, order: (0, slope_of_erfinv(x), 2 * mp.erfinv(x) * slope_of_erfinv(x) ** 2)[order],
+    "erfcx": lambda x, order: slope_of_erfcx(x, order),
+    "ndtr": lambda x, order: (1, -x)[order - 1] * density(x),
+    "log_ndtr": lambda x, order: slope_of_log_ndtr(x, order),
     "lgamma": lambda x, order: psi(order - 1, x),
     "digamma": lambda x, order: psi(order, x),
     "trigamma": lambda x, order: psi(order + 1, x),

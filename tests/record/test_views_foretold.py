@@ -15,7 +15,7 @@ from jitgrad.ops import Op, rows
 from jitgrad.ops.indexing import getitem
 from jitgrad.ops.movement import expand, flip, narrow, pad, permute, reshape
 from jitgrad.ops.strided import strided, unstrided
-from jitgrad.ops.windows import overlapped, windows
+from jitgrad.ops.windows import windows
 from jitgrad.record import memory
 from jitgrad.record.apply import apply
 from jitgrad.tape.strides import steps_of
@@ -95,14 +95,6 @@ def slid(x: np.ndarray, rng: random.Random) -> dict[str, Any] | None:
     return {"dim": rng.choice(fits), "size": 2, "step": rng.randrange(1, 3), "dilation": 1} if fits else None
 
 
-def laid_over(x: np.ndarray, rng: random.Random) -> dict[str, Any] | None:
-    if x.ndim < 2:
-        return None
-    dim, step, dilation = rng.randrange(x.ndim - 1), rng.randrange(1, 3), rng.randrange(1, 3)
-    length = max((x.shape[dim] - 1) * step + dilation * (x.shape[-1] - 1) + 1, 0)
-    return {"length": length, "dim": dim, "step": step, "dilation": dilation}
-
-
 def seen_through(x: np.ndarray, rng: random.Random) -> dict[str, Any] | None:
     """Windows along a dimension, or the diagonal of two."""
     if not x.ndim or not x.size:
@@ -141,7 +133,6 @@ MOVES: dict[Op, Callable[[np.ndarray, random.Random], dict[str, Any] | None]] = 
     expand: lambda x, rng: {"shape": spread(x, rng)[0].shape},
     pad: padded,
     windows: slid,
-    overlapped: laid_over,
     strided: seen_through,
     unstrided: apart,
     flip: lambda x, rng: {"dims": tuple(sorted(rng.sample(range(x.ndim), rng.randrange(x.ndim + 1))))},

@@ -58,7 +58,7 @@ NUMBERS = [
     (lambda x: math.trunc(x), "jitgrad.trunc"),
     (lambda x: math.isnan(x), "jitgrad.isnan"),
     (lambda x: np.array([x, x]), r"np.array\(\) needs.*jitgrad.stack"),
-    (lambda x: np.hstack([x, x]), "jitgrad.stack"),
+    (lambda x: np.hstack([x, x]), "jitgrad.hstack"),
     (lambda x: np.interp(x, [0, 1], [0, 1]), "np.interp needs"),
     (lambda x: np.linalg.solve(jg.eye(2) * x, [1, 2]), "linalg.solve"),
     (lambda x: np.sort(x), r"jitgrad.sort\(x\).values"),

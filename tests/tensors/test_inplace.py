@@ -84,7 +84,7 @@ def test_every_row_in_place_is_the_row(op: Any) -> None:
     assert getattr(x, op.name + "_")(*rest, **more) is x
     np.testing.assert_array_equal(x.numpy(), wanted.numpy())
     np.testing.assert_array_equal(view.numpy(), wanted.numpy())
-    if op.differentiable and floating:
+    if op.differentiable and floating and not op.holes():
         u, v = leaf(*data), leaf(*data)
         getattr(u * 1, op.name + "_")(*rest, **more).sum().backward()
         getattr(jg, op.name)(v, *rest, **more).sum().backward()
