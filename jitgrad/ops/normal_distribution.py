@@ -18,7 +18,9 @@ _ROOT = math.sqrt(0.5)
 _DENSITY = 1 / math.sqrt(2 * math.pi)
 _FAR = 30.0
 _SERIES = 1e4
-_TAIL = [c * 2 / math.sqrt(math.pi) for c in (105.0, -15.0, 3.0, -1.0)]  # of erfcx'(x) in 1/(2 x^2), DLMF 7.12.1
+_TAIL = [  # of erfcx'(x) in 1/(2 x^2), DLMF 7.12.1
+    c * 2 / math.sqrt(math.pi) for c in (2027025.0, -135135.0, 10395.0, -945.0, 105.0, -15.0, 3.0, -1.0)
+]
 
 
 def _erfcx(x: Any) -> Any:
@@ -80,9 +82,10 @@ def _second_of_erfcx(x: Any, y: Any) -> Any:
     """Its second derivative: that of the series where the first one is taken of that."""
     far = x > _FAR
     z = where(far, x, 1)
-    a, b, c, e = _TAIL
-    w = 0.5 / (z * z)
-    return where(far, (((4 * a * w + 3 * b) * w + 2 * c) * w + e) * (-1 / (z * z * z)), 2 * (erfcx(x) + x * y))
+    w, total = 0.5 / (z * z), 0.0
+    for k, c in enumerate(_TAIL):
+        total = total * w + (len(_TAIL) - k) * c
+    return where(far, total * (-1 / (z * z * z)), 2 * (erfcx(x) + x * y))
 
 
 def _in_half_square(coefficients: list[float]) -> str:

@@ -103,7 +103,7 @@ CURES |= {name: f"use x.{name}()" for name in ("sum", "mean", "std", "var", "nor
 
 _INTS = frozenset({_SIZE, CURES["range"], CURES["arange"], CURES["linspace"]})
 _NUMBERS = frozenset({"math", "np", "numpy", "scipy", "special", "cmath", "linalg"})
-_OTHERS = frozenset({"where", "nonzero", "allclose", "equal", "remainder", "select", "norm", "round"})
+_OTHERS = frozenset({"where", "nonzero", "argwhere", "unique", "allclose", "equal", "remainder", "select", "norm", "round"})
 """Functions that are not what jitgrad calls so, or not with these arguments."""
 _INSIDE = frozenset({"jitgrad", "numpy", "scipy", "statistics", "fractions"})  # who asks for those who called them
 _BRANCHES = ("POP_JUMP", "JUMP_IF", "TO_BOOL", "UNARY_NOT")

@@ -27,8 +27,9 @@ EXPONENTS = [{"exponent": e} for e in (2, 3, 4, 5, -1, -2, -3, 0.5, -0.5, 1.5, 1
 
 LIMITS: dict[tuple[str, str], tuple[Callable[..., Any], Callable[[float], tuple]]] = {
     ("sigmoid", "x"): (lambda x: x > 0, lambda most: (0.4 * np.log(most**0.4),)),
-    ("erfcx", "x"): (lambda x: x > 1, lambda most: (29.0,)),
-    ("erfcx", "xx"): (lambda x: x > 1, lambda most: (29.0,)),
+    ("log_ndtr", "xx"): (lambda x: -45 < x < -1, lambda most: (np.linspace(-42, -20, 399),)),
+    ("erfcx", "x"): (lambda x: 1 < x <= 30, lambda most: (np.linspace(20, 30, 99),)),
+    ("erfcx", "xx"): (lambda x: 1 < x <= 30, lambda most: (np.linspace(20, 30, 99),)),
     ("pow", "xx"): (lambda x, y: np.isinf(x ** (y - 2)), lambda most: (most**-0.6, most**-0.5)),
 }
 """By row and derivative: at which points it need not be the exact one, and one where it is not, by the largest number.
@@ -203,7 +204,7 @@ def points(op: Op, dtype: str) -> list[np.ndarray]:
     x = np.concatenate([10.0**e, rng.uniform(0, 110, 12), rng.uniform(0, 16, 12), 1 - near[:6], 1 + near])
     examples = [example(float(np.finfo(dtype).max)) for (name, _), (_, example) in LIMITS.items() if name == op.name]
     if len(op.inputs) == 1:
-        return [np.concatenate([x, -x, *examples]).astype(dtype)]
+        return [np.concatenate([x, -x, *map(np.ravel, examples)]).astype(dtype)]
     alike, inverse = e + rng.uniform(-3, 3, e.size), np.log10(large / np.abs(e)) - rng.uniform(-0.3, 2, e.size)
     others = [rng.uniform(-large, large, e.size), alike, rng.uniform(-3, 3, e.size), inverse, -e]
     x = np.concatenate([np.tile(10.0**e, len(others)), 1 + near])
