@@ -38,6 +38,10 @@ _REGISTERS = re.compile(r"ptxas info +: Used (\d+) registers")
 _SPILLS = re.compile(r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads")
 
 
+REAL = [d for d in ALL.values() if d.numpy.kind != "c"]
+"""The dtypes that devices compute in."""
+
+
 class Result(NamedTuple):
     """What became of a kernel for one generation; `error` is why there is none."""
 
@@ -57,9 +61,9 @@ def elementwise() -> Iterator[tuple[str, Kernel]]:
             continue
         known = [params for params in (op.samples() if op.samples else [{}]) if isinstance(params, dict)]
         if op is cast:
-            known = [{"dtype": d.numpy} for d in ALL.values()]
+            known = [{"dtype": d.numpy} for d in REAL]
         seen = set()
-        for dtype, params in product(ALL.values(), known or [{}]):
+        for dtype, params in product(REAL, known or [{}]):
             row = _row(op, dtype.numpy, params)
             if row is None or (op is not cast and _is_never_recorded(row)):
                 continue
