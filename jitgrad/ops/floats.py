@@ -44,7 +44,7 @@ nextafter = binary(
 )
 fmax = binary(
     "select((x >= y) | (y != y), x, y)",
-    lambda x, y: np.where((x >= y) | (y != y), x, y)[()],  # np.fmax gives either of two zeros
+    np.fmax,
     vjp=(lambda g, x, y: where(_first(x, y, x >= y), g, 0), lambda g, x, y: where(_first(x, y, x >= y), 0, g)),
     also="i",
     cheap=True,
@@ -52,7 +52,7 @@ fmax = binary(
 )
 fmin = binary(
     "select((x <= y) | (y != y), x, y)",
-    lambda x, y: np.where((x <= y) | (y != y), x, y)[()],
+    np.fmin,
     vjp=(lambda g, x, y: where(_first(x, y, x <= y), g, 0), lambda g, x, y: where(_first(x, y, x <= y), 0, g)),
     also="i",
     cheap=True,

@@ -196,6 +196,10 @@ def test_sweeps_agree_on_second_derivatives() -> None:
     compare_sweeps(SMOOTH, 2, "float64", 256, 8)
 
 
+LOOSE = ("erfcx_slope", "fmax", "fmin")
+"""Two terms that nearly cancel; and of 0 and -0 these give either, as in C."""
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_sweeps_agree_on_special_values(dtype: str) -> None:
     info = np.finfo(dtype)
@@ -203,7 +207,7 @@ def test_sweeps_agree_on_special_values(dtype: str) -> None:
     pairs = [np.array(a).ravel() for a in np.meshgrid(values, values)]
     many = []
     for case in cases([(1,)], "elementwise"):
-        if case.op.name != "erfcx_slope" and legal(Case(case.op, case.params, [converted(x, dtype) for x in case.operands])):
+        if case.op.name not in LOOSE and legal(Case(case.op, case.params, [converted(x, dtype) for x in case.operands])):
             operands = [np.array(a).ravel() for a in np.meshgrid(*[values] * len(case.operands))]
             many.append(Case(case.op, case.params, [pairs[0] > 0, *pairs] if case.op.name == "where" else operands))
     compare_sweeps(many, 1, f"{dtype} special", 64, 1, relative=True)
