@@ -96,6 +96,7 @@ SPECIAL: dict[str, Callable] = {
     "zero_": lambda x: x.clone().zero_(),
     "fill_": lambda x, *a: x.clone().fill_(*a),
     "nn.functional.embedding": lambda w, i, **k: jg.nn.functional.embedding(i, w, **k),
+    "nn.functional.embedding_bag": lambda w, i, *a, **k: jg.nn.functional.embedding_bag(i, w, *a, **k),
     "polygamma": lambda x, n, *a: jg.polygamma(n, x),
     "special.polygamma": lambda x, n, *a: jg.special.polygamma(n, x),
     "einsum": lambda ops, text, *a: jg.einsum(text, *ops),
