@@ -11,8 +11,8 @@ import jitgrad as jg
 
 def ours(x: Any) -> Any:
     """A tensor of PyTorch's as one of jitgrad's, in order as that one; `NotImplementedError` for what has no counterpart."""
-    if x.is_sparse or x.layout != torch.strided:
-        raise NotImplementedError("sparse tensors")
+    if x.is_sparse or x.layout != torch.strided or x.device.type != "cpu":
+        raise NotImplementedError("tensors that are sparse, or not on the CPU")
     plain = x.detach().resolve_conj().resolve_neg()
     if x.dtype == torch.bfloat16:
         return jg.tensor(plain.float().numpy(), dtype=jg.bfloat16)
