@@ -52,7 +52,8 @@ def _own(module: Any) -> dict[str, Callable]:
 def _public(function: Callable, home: str = "") -> Callable:
     """The function, with NumPy's `axis` and `keepdims` accepted if it has a `dim`, arrays and numbers where it takes tensors
     (under `jit` they are tensors, so they are here), and errors told as `told` tells them."""
-    names, kinds = function.__code__.co_varnames, function.__annotations__
+    code, kinds = function.__code__, function.__annotations__
+    names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
     renames = "dim" in names
     count = len(list(itertools.takewhile(lambda name: kinds.get(name) == "Tensor", names[: function.__code__.co_argcount])))
 

@@ -17,6 +17,7 @@ import jitgrad as jg
         lambda **out: jg.sum(jg.ones(4, 2, 3), 0, **out),
         lambda **out: jg.stack([jg.ones(3), jg.zeros(3)], **out),
         lambda **out: jg.where(jg.ones(2, 3) > 0, 1.0, 2.0, **out),
+        lambda **out: jg.gather(jg.ones(2, 3), 1, jg.zeros(2, 3, dtype=jg.int64), **out),
     ],
 )
 def test_out_is_filled_and_returned(call):
