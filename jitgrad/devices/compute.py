@@ -22,7 +22,7 @@ from jitgrad.devices.layouts import Order
 from jitgrad.devices.prepared import Prepared
 from jitgrad.ops.broadcasting import broadcast_shape
 from jitgrad.ops.choosing import cast, where
-from jitgrad.ops.movement import expand, permute
+from jitgrad.ops.movement import back_from, expand, permute
 from jitgrad.ops.shapes import Spec
 from jitgrad.ops.table import Op, infer, infer_several
 from jitgrad.passes.simplify import simplify
@@ -93,7 +93,7 @@ class Compute:
         if out.size:
             self.driver.download(source.buffer.raw, source.offset * source.itemsize, out)
         self.check()
-        return out if order is None else out.transpose(layouts.turned_back(order))
+        return out if order is None else out.transpose(back_from(order))
 
     def write(self, target: DeviceArray, source: Any) -> None:
         """Put values into the memory of an array; they are broadcast and converted."""
@@ -287,10 +287,6 @@ def _ordered(op: Op, rows: Sequence[Row], params: dict[str, Any], spec: Spec, or
 
 def _permuted(row: Row, order: Order) -> Row:
     return Row(permute, (row,), {"dims": order}, tuple([row.shape[d] for d in order]), row.dtype, False)
-
-
-def _kind(x: Any) -> Any:
-    return (x.shape, x.layout.strides, x.dtype) if isinstance(x, DeviceArray) else x.dtype
 
 
 def _number(x: Any) -> Any:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
+from jitgrad.ops.movement import back_from
 from jitgrad.ops.table import Op
 from jitgrad.tape.device_array import DeviceArray
 
@@ -39,14 +40,9 @@ def found_in(array: Any) -> Order | None:
     return tuple(sorted(range(array.ndim), key=lambda d: -abs(steps[d])))
 
 
-def turned_back(order: Order) -> Order:
-    """What brings dimensions in that order back to where they were."""
-    return tuple(sorted(range(len(order)), key=order.__getitem__))
-
-
 def in_that_order(array: DeviceArray, order: Order) -> DeviceArray:
     """An array whose dimensions were taken in an order, seen as they were; it has the memory for itself."""
-    back = turned_back(order)
+    back = back_from(order)
     return DeviceArray(array.compute, array.buffer, array.layout.transpose(back), array.dtype)
 
 

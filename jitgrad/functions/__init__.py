@@ -100,7 +100,7 @@ for _op in TABLE.values():
     if not _op.internal and not _op.variadic:
         _function = bound(_op, accepting_arrays)
         for _name in (f"{_op.namespace}.{_op.name}".lstrip("."), *_op.aliases):
-            _offer(_name, _function if _op.namespace or "." in _name else bound(_op, accepting_arrays))
+            _offer(_name, _function)
 WRITTEN: dict[str, Callable] = {}
 """The functions at the top, or methods, that are written by hand, without what is put around them."""
 

@@ -72,7 +72,8 @@ def _dims(x: Any, *dims: Any) -> dict[str, Any]:
     return {"dims": found}
 
 
-def _inverse(dims: tuple[int, ...]) -> tuple[int, ...]:
+def back_from(dims: Sequence[int]) -> tuple[int, ...]:
+    """The order that brings dimensions in the order `dims` back to where they were."""
     return tuple(dims.index(i) for i in range(len(dims)))
 
 
@@ -133,7 +134,7 @@ reshape = linear(
 )
 permute = linear(
     lambda x, dims: x.transpose(dims),
-    transpose=lambda g, dims: permute(g, dims=_inverse(dims)),
+    transpose=lambda g, dims: permute(g, dims=back_from(dims)),
     view=True,
     prepare=_dims,
     shape=lambda x, dims: Spec(tuple(x.shape[d] for d in dims), x.dtype),

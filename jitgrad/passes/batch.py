@@ -17,7 +17,7 @@ import numpy as np
 from jitgrad.errors import HoleError
 from jitgrad.ops.indexing import Slot, getitem
 from jitgrad.ops.linalg import transposed
-from jitgrad.ops.movement import expand, permute, reshape
+from jitgrad.ops.movement import back_from, expand, permute, reshape
 from jitgrad.ops.table import infer
 from jitgrad.record.apply import apply
 from jitgrad.record.trace import constant_tensor
@@ -212,17 +212,13 @@ def _explicit(index: tuple, ndim: int) -> tuple:
     return (*index[:at], *[slice(None)] * missing, *index[at + 1 :])
 
 
-def _inverse(order: Sequence[int]) -> list[int]:
-    return [list(order).index(d) for d in range(len(order))]
-
-
 def _getitem(row: Row, operands: Operands, size: int) -> Any:
     x, *arrays = operands
     place = _Place(row, arrays, row.inputs[1:], size)
     if isinstance(x, Batch):
         given, index = place.beside()
         out = apply(getitem, (x.value, *given), {"index": index})
-        return _moved(out, _inverse(place.order(out.ndim)))
+        return _moved(out, back_from(place.order(out.ndim)))
     out = apply(getitem, (x, *place.aligned()), {"index": place.index})
     batch = place.start
     return _moved(out, (batch, *[d for d in range(out.ndim) if d != batch]))

@@ -19,7 +19,7 @@ from jitgrad.errors import LeakedTraceError, MutatedArgumentError
 from jitgrad.ops.choosing import alias, cast, clone, detach, where
 from jitgrad.ops.complexes import view_as_complex, view_as_real
 from jitgrad.ops.indexing import filled, getitem, index_add, index_put, put
-from jitgrad.ops.movement import expand, permute, reshape
+from jitgrad.ops.movement import back_from, expand, permute, reshape
 from jitgrad.ops.strided import put_strided, strided
 from jitgrad.ops.table import infer
 from jitgrad.record.apply import append, apply, current_trace, grad_mode, lift
@@ -293,7 +293,7 @@ def _put(root: Any, chain: tuple, new: Any) -> Any:
         return apply(reshape, (inner,), {"shape": tuple(root._held.shape)})
     if op is permute:
         inner = _put(apply(op, (root,), params), rest, new)
-        return apply(permute, (inner,), {"dims": tuple(int(i) for i in np.argsort(params["dims"]))})
+        return apply(permute, (inner,), {"dims": back_from(params["dims"])})
     if op is view_as_real or op is view_as_complex:
         inner = _put(apply(op, (root,), params), rest, new)
         return apply(view_as_complex if op is view_as_real else view_as_real, (inner,))
