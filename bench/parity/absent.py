@@ -41,3 +41,13 @@ OTHERWISE = "not yet"
 def why_absent(name: str) -> str:
     """The reason, or that it is yet to come."""
     return next((why for why, many in PATTERNS.items() if any(re.search(p, name) for p in many.split())), OTHERWISE)
+
+
+WIDER: dict[str, tuple[str, ...]] = {
+    "a number beside a tensor is an operand, as in NumPy": (
+        *("atan2", "copysign", "fmax", "fmin", "fmod", "hypot", "ldexp", "maximum", "minimum"),
+    ),
+    "`out=` may share memory with an operand: what is written there was computed before, as in NumPy": ("cat", "take"),
+    "a dimension that is not there is an IndexError, as it is everywhere else": ("narrow_copy",),
+}
+"""What PyTorch's database wants to be refused, or refused by another type of error, and is not, by the reason."""

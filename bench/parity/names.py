@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 import jitgrad as jg
-from bench.parity.absent import why_absent
+from bench.parity.absent import WIDER, why_absent
 from bench.parity.trials import Outcome
 
 SPACES = {
@@ -29,6 +29,10 @@ which also runs PyTorch's own database of operations against jitgrad: {summary}.
 Those that are here and not whole by that database, with what differs in one of its samples:
 
 {partly}
+
+What PyTorch's database wants to be refused, and is not, on purpose:
+
+{wider}
 """
 
 
@@ -58,7 +62,9 @@ def document(outcomes: Sequence[Outcome]) -> str:
     summary = f"{whole} of {len(outcomes)} operations are whole, {there} are there"
     partly = [_partly(o) for o in outcomes if o.there and not o.whole]
     table = ["| operation | samples right | what differs |", "|---|---|---|", *sorted(partly)] if partly else ["None."]
-    parts = [HEAD.format(version=torch.__version__.partition("+")[0], summary=summary, partly="\n".join(table))]
+    wider = "\n".join(f"- {why}: {_listed(names)}." for why, names in WIDER.items())
+    version = torch.__version__.partition("+")[0]
+    parts = [HEAD.format(version=version, summary=summary, partly="\n".join(table), wider=wider)]
     for title, (theirs, ours) in SPACES.items():
         parts.append(_section(title, public(theirs), ours()))
     return "\n".join(parts)

@@ -33,7 +33,7 @@ from jitgrad.ops.table import Op
 from jitgrad.record.checking import RAW, is_meant, told
 from jitgrad.record.promotion import FLOATS
 from jitgrad.record.quick import is_operand, quick_binary, quick_one, quick_reflected, quick_unary, quick_with_parameters
-from jitgrad.record.weak import are_numbers, number, operate
+from jitgrad.record.weak import are_numbers, number, operate, refuse_numbers
 from jitgrad.tensors.inplace import overwrite
 from jitgrad.tensors.numpy_protocols import FUNCTIONS, NUMPY
 from jitgrad.tensors.out import into
@@ -54,7 +54,7 @@ def _public(function: Callable, home: str = "") -> Callable:
     (under `jit` they are tensors, so they are here), and errors told as `told` tells them."""
     code, kinds = function.__code__, function.__annotations__
     names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
-    renames = "dim" in names
+    renames, exact = "dim" in names, face_of(function, home).exact
     count = len(list(itertools.takewhile(lambda name: kinds.get(name) == "Tensor", names[: function.__code__.co_argcount])))
 
     @functools.wraps(function)
@@ -63,12 +63,14 @@ def _public(function: Callable, home: str = "") -> Callable:
             if "out" in kwargs and "out" not in names:
                 out = kwargs.pop("out")
                 found = call(*args, **kwargs)
-                return found if out is None else into(out, found, function.__name__)
+                return found if out is None else into(out, found, function.__name__, exact)
             if renames:
                 kwargs = {_NUMPYS.get(name, name): value for name, value in kwargs.items()}
         try:
             for x in args[:count]:
-                if x.__class__ is not Tensor:
+                if x.__class__ is not Tensor or (x._value is None and count > 1):
+                    if count > 1:
+                        refuse_numbers(function.__name__, args[:count])
                     args = (*[taken(given, args[:count]) for given in args[:count]], *args[count:])
                     break
             return function(*args, **kwargs)

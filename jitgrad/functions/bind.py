@@ -19,6 +19,7 @@ from jitgrad.ops.table import Op
 from jitgrad.record.apply import apply
 from jitgrad.record.checking import is_meant
 from jitgrad.record.promotion import FLOATS
+from jitgrad.record.weak import refuse_numbers
 from jitgrad.record.quick import SCALARS, _named, ndarray, quick_binary, quick_one, quick_unary
 from jitgrad.tape.handle import Handle
 from jitgrad.tensors.out import into
@@ -46,7 +47,7 @@ def bound(op: Op, accept: Callable = lambda args: args) -> Callable:
         quick = quick_binary(op)
 
         def function(*args: Any, **kwargs: Any) -> Any:
-            if len(args) == 2 and not kwargs and isinstance(args[0], Handle):
+            if len(args) == 2 and not kwargs and isinstance(args[0], Handle) and (args[0]._value is not None or op.alone):
                 out = quick(*args)
                 return out if out is not NotImplemented else apply(op, args)  # which says what is wrong
             return _call(op, args, kwargs, accept)
@@ -89,13 +90,15 @@ def _call(op: Op, args: tuple, kwargs: dict[str, Any], accept: Callable) -> Any:
     if "out" in kwargs:
         out = kwargs.pop("out")
         found = _call(op, args, kwargs, accept)
-        return found if out is None else into(out, found, op.name)
+        return found if out is None else into(out, found, op.name, op.picks)
     n = len(op.inputs)
     if kwargs:
         kwargs = {RENAMED.get(name, name): value for name, value in kwargs.items()}
     operands, rest = list(args[:n]), args[n:]
     while len(operands) < n and op.inputs[len(operands)] in kwargs:
         operands.append(kwargs.pop(op.inputs[len(operands)]))
+    if not op.alone and len(operands) > 1:
+        refuse_numbers(op.name, operands)
     operands = list(accept(operands))
     if len(operands) < n:
         raise TypeError(f"{op.name} takes {n} operand{'s' * (n > 1)} ({', '.join(op.inputs)}), {len(operands)} given")

@@ -84,13 +84,13 @@ def _parts(what: str, x: Any, y: Any) -> tuple[Tensor, Tensor]:
     return x, y
 
 
-@face(method=False)
+@face(exact=True, method=False)
 def complex(real: Any, imag: Any) -> Tensor:
     """The complex numbers with these real and imaginary parts, floating tensors of one dtype."""
     return apply(complexes.complex_, _parts("complex", real, imag))
 
 
-@face(method=False)
+@face(exact=True, method=False)
 def polar(abs: Any, angle: Any) -> Tensor:
     """The complex numbers of these absolute values and angles: `abs * (cos(angle) + 1j * sin(angle))`."""
     size, turn = _parts("polar", abs, angle)

@@ -18,7 +18,7 @@ from jitgrad.record.apply import apply
 from jitgrad.record.precision import in_single
 from jitgrad.record.quick import is_operand
 from jitgrad.record.trace import made_here
-from jitgrad.record.weak import number
+from jitgrad.record.weak import number, refuse_numbers
 from jitgrad.tensors.inplace import overwrite
 from jitgrad.tensors.tensor import Tensor
 
@@ -76,8 +76,7 @@ def ldexp(input: Tensor, other: Tensor) -> Tensor:
 
 def float_power(input: Any, exponent: Any) -> Tensor:
     """`input ** exponent`, computed in float64, which the result has."""
-    if not isinstance(input, Tensor) and not isinstance(exponent, Tensor):
-        input = operand(input)
+    refuse_numbers("float_power", (input, exponent))
     wide = {"dtype": np.dtype(np.float64)}
     base, power = (apply(choosing.cast, (taken(v),), wide) if not _is_number(v) else v for v in (input, exponent))
     return numeric.pow(float(base) if isinstance(base, int) else base, power)
@@ -158,15 +157,17 @@ def _addcdiv(input: Tensor, tensor1: Tensor, tensor2: Tensor, value: Any) -> Ten
 
 
 @face(inplace=True)
-def clamp_min(input: Tensor, min: Any) -> Tensor:
+def clamp_min(input: Any, min: Any) -> Tensor:
     """`input`, but `min` (a number or a tensor) where it is below that; the gradient passes at the bound."""
-    return numeric.clamp(input, min=_bound("clamp_min", min))
+    refuse_numbers("clamp_min", (input,))
+    return numeric.clamp(taken(input), min=_bound("clamp_min", min))
 
 
 @face(inplace=True)
-def clamp_max(input: Tensor, max: Any) -> Tensor:
+def clamp_max(input: Any, max: Any) -> Tensor:
     """`input`, but `max` (a number or a tensor) where it is above that; the gradient passes at the bound."""
-    return numeric.clamp(input, max=_bound("clamp_max", max))
+    refuse_numbers("clamp_max", (input,))
+    return numeric.clamp(taken(input), max=_bound("clamp_max", max))
 
 
 def _bound(name: str, bound: Any) -> Any:
@@ -215,6 +216,7 @@ def positive(input: Tensor) -> Tensor:
 @face(method=False)
 def rsub(input: Any, other: Any, *, alpha: Any = 1) -> Tensor:
     """`other - alpha * input` elementwise."""
+    refuse_numbers("rsub", (input,))
     return numeric.sub(other, input, alpha=alpha)
 
 

@@ -25,6 +25,7 @@ from jitgrad.tensors.given import fitting, numbers
 from jitgrad.tensors.tensor import Tensor, wrap
 
 
+@face(exact=True)
 def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
     """The slices along `dim` that a 1-d integer tensor names."""
     d = axis(dim, input.ndim)
@@ -36,6 +37,7 @@ def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
     return input[(slice(None),) * d + (checked,)] if input.ndim else input.clone()
 
 
+@face(exact=True)
 def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:
     """`input[..., index[i, j, k], ...]`: the elements that `index` names along `dim`, in the shape of `index`."""
     d, checked = check_index("gather", input, dim, index)
@@ -104,6 +106,7 @@ def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
     return apply(where, (mask, fill, input))
 
 
+@face(exact=True)
 def masked_select(input: Tensor, mask: Tensor) -> Tensor:
     """The elements where `mask` (bool) is true, in one dimension; tensor and mask are broadcast against each other."""
     if not is_bool(mask):
@@ -122,6 +125,7 @@ def masked_select(input: Tensor, mask: Tensor) -> Tensor:
     return expand(input, *shape)[mask if tuple(mask.shape) == shape else expand(mask, *shape)]
 
 
+@face(exact=True)
 def take(input: Tensor, index: Tensor) -> Tensor:
     """The elements that `index` names, counted through all in order, in the shape of `index`."""
     if not isinstance(index, Tensor) or index.dtype.name != "int64":
@@ -131,6 +135,7 @@ def take(input: Tensor, index: Tensor) -> Tensor:
     return reshape(reshape(input, -1)[reshape(index, -1)], tuple(index.shape))
 
 
+@face(exact=True)
 def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Tensor:
     """The elements that `indices` names along `dim` for each place along the others, which are broadcast; or of all."""
     if not isinstance(indices, Tensor) or indices.dtype.name != "int64":

@@ -23,7 +23,7 @@ from jitgrad.record.precision import in_single, rounded
 from jitgrad.record.promotion import FLOATS, same_dtype
 from jitgrad.record.quick import SCALARS, quick_one, quick_product, quick_with_parameters
 from jitgrad.record.trace import lifting
-from jitgrad.record.weak import are_numbers, number
+from jitgrad.record.weak import are_numbers, number, refuse_numbers
 from jitgrad.tensors.given import numbers
 from jitgrad.tensors.out import into
 from jitgrad.tensors.tensor import Tensor, wrap
@@ -39,7 +39,10 @@ _reshape = quick_one(reshape)
 _max_along, _min_along = bound(sorting.max_along), bound(sorting.min_along)
 
 
-def _extreme(input: Tensor, all_of: Any, along: Any, pairwise: Any, dim: Any, keepdim: bool, what: str) -> Any:
+def _extreme(input: Any, all_of: Any, along: Any, pairwise: Any, dim: Any, keepdim: bool, what: str) -> Any:
+    if isinstance(dim, Tensor):
+        refuse_numbers(what, (input,))
+    input = taken(input, (dim,))
     if dim is None:
         if keepdim:
             raise TypeError(f"{what} of all elements takes no keepdim: name the dimension, or use a{what}")
@@ -51,12 +54,12 @@ def _extreme(input: Tensor, all_of: Any, along: Any, pairwise: Any, dim: Any, ke
     return along(input, dim, keepdim)
 
 
-def max(input: Tensor, dim: Any = None, keepdim: bool = False, *, other: Any = None) -> Any:
+def max(input: Any, dim: Any = None, keepdim: bool = False, *, other: Any = None) -> Any:
     """The largest element; along `dim` the pair (values, indices); of two tensors the larger one elementwise."""
     return _extreme(input, amax, _max_along, choosing.maximum, dim if other is None else other, keepdim, "max")
 
 
-def min(input: Tensor, dim: Any = None, keepdim: bool = False, *, other: Any = None) -> Any:
+def min(input: Any, dim: Any = None, keepdim: bool = False, *, other: Any = None) -> Any:
     """The smallest element; along `dim` the pair (values, indices); of two tensors the smaller one elementwise."""
     return _extreme(input, amin, _min_along, choosing.minimum, dim if other is None else other, keepdim, "min")
 
@@ -194,6 +197,7 @@ def pow(input: Any, exponent: Any, *, out: Any = None) -> Tensor:
         value = input._value
         if value is not None and value.dtype in FLOATS:  # what most powers are
             return _pow_scalar(input, exponent=exponent)
+    refuse_numbers("pow", (input, exponent))
     input, exponent = accepting_arrays((input, exponent))
     if isinstance(exponent, np.generic):
         exponent = exponent.item()

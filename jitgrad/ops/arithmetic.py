@@ -62,7 +62,7 @@ def _slope_in_both(g: Any, x: Any, y: Any) -> Any:
 
 
 # Python's operators are several times quicker than the ufuncs on NumPy's scalars.
-add = binary("x + y", operator.add, vjp=(lambda g: g, lambda g: g), also="i", cheap=True, on_complex="linear")
+add = binary("x + y", operator.add, vjp=(lambda g: g, lambda g: g), also="i", cheap=True, alone=True, on_complex="linear")
 sub = binary(
     "x - y",
     operator.sub,
@@ -72,6 +72,7 @@ sub = binary(
     bools="none",
     cheap=True,
     on_complex="linear",
+    alone=True,
 )
 mul = binary(
     "x * y",
@@ -81,6 +82,7 @@ mul = binary(
     also="i",
     cheap=True,
     on_complex="holomorphic",
+    alone=True,
 )
 div = binary(
     "x / y",
@@ -90,6 +92,7 @@ div = binary(
     domain=AWAY,
     aliases=("divide", "true_divide"),
     on_complex="holomorphic",
+    alone=True,
 )
 floor_divide = binary(
     "floor_divide(x, y)",
@@ -100,6 +103,7 @@ floor_divide = binary(
     jumps=True,
     also="i",
     bools="beside",
+    alone=True,
 )
 remainder = binary(
     "remainder(x, y)",

@@ -82,6 +82,16 @@ def are_numbers(*operands: Any) -> bool:
     return None not in map(number, operands)
 
 
+def refuse_numbers(name: str, operands: Sequence[Any]) -> None:
+    """TypeError for numbers alone, where PyTorch asks for a tensor among the operands."""
+    if are_numbers(*operands):
+        kinds = ", ".join(x.__class__.__name__ for x in operands)
+        raise TypeError(
+            f"{name} takes a tensor or an array among its operands, and these are numbers alone ({kinds}): make one of them a "
+            "tensor with jg.tensor(), or compute with Python's operators, math, or NumPy's functions of numbers"
+        )
+
+
 def operate(op: Op, operands: Sequence[Any]) -> Any:
     """`apply` for an operator, whose operands may be numbers alone."""
     trace = current_trace.get()

@@ -40,7 +40,15 @@ def numbers(value: Any, dtype: np.dtype) -> Any:
 
 
 def fitting(value: Any, dtype: np.dtype) -> Any:
-    """A tensor that is written into one of `dtype`. TracedValueError for a Python float that comes later, and may not fit."""
+    """A tensor that is written into one of `dtype`, if it is no complex one for real numbers.
+
+    TracedValueError for a Python float that comes later, and may not fit.
+    """
+    if value._held.dtype.kind == "c" != dtype.kind:
+        raise RuntimeError(
+            f"a {dtypes.of(value._held.dtype).name} number does not fit into a tensor of dtype {dtypes.of(dtype).name}: "
+            "take .real of it, or make the tensor complex"
+        )
     if dtype.kind in "iu" and value._value is None and value._row.dtype.kind == "f" and number(value) is not None:
         raise TracedValueError(
             f"a float that is an argument under jit cannot be written into a tensor of {dtype.name}, since it may not fit: "

@@ -14,21 +14,22 @@ from jitgrad.tensors.inplace import before_change, overwrite
 from jitgrad.tensors.tensor import Tensor
 
 
-def into(out: Any, found: Any, name: str) -> Any:
+def into(out: Any, found: Any, name: str, exact: bool = False) -> Any:
     """The results of a function in the tensor, or the tensors, that were given for them.
 
     `TypeError` for anything else, `RuntimeError` where a gradient would flow through `out`, or the dtype has no room for the
-    result. A tensor of another shape takes that of the result, with a warning if it had elements.
+    result, or is another one where `exact` is said. A tensor of another shape takes that of the result, with a warning if it had
+    elements.
     """
     if not isinstance(found, (tuple, list)):
-        return _into(out, found, name)
+        return _into(out, found, name, exact)
     if not isinstance(out, (tuple, list)) or len(out) != len(found):
         raise TypeError(f"{name}: out must be {len(found)} tensors, one for each result, not {_shown(out)}")
-    outs = [_into(one, result, name) for one, result in zip(out, found)]
+    outs = [_into(one, result, name, exact) for one, result in zip(out, found)]
     return found._make(outs) if hasattr(found, "_make") else tuple(outs)
 
 
-def _into(out: Any, found: Any, name: str) -> Any:
+def _into(out: Any, found: Any, name: str, exact: bool) -> Any:
     if not isinstance(out, Tensor):
         raise TypeError(f"{name}: out must be a tensor, not {_shown(out)}")
     if grad_mode.get() and (requires(found) or requires(out)):
@@ -37,6 +38,8 @@ def _into(out: Any, found: Any, name: str) -> Any:
             f"{name}: no gradient flows through out=, and {which} requires grad: leave out= away, or compute under no_grad()"
         )
     have, want = dtypes.of(found._held.dtype), dtypes.of(out._held.dtype)
+    if exact and have != want:
+        raise RuntimeError(f"{name}: out must have the dtype of the result, {have.name}, and it is {want.name}")
     if have.category > want.category:
         raise RuntimeError(f"{name}: the result type {have.name} can't be cast to {want.name}, the dtype of out")
     if tuple(out.shape) == tuple(found.shape):
