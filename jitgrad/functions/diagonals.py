@@ -16,7 +16,7 @@ from jitgrad.ops.shapes import axis
 from jitgrad.ops.strided import put_strided, strided, unstrided
 from jitgrad.record.apply import apply
 from jitgrad.record.trace import made_here
-from jitgrad.tensors.given import fitting, numbers
+from jitgrad.tensors.given import filling
 from jitgrad.tensors.inplace import overwrite
 from jitgrad.tensors.tensor import Tensor
 from jitgrad.tensors.tensor import wrap as wrap_
@@ -154,8 +154,5 @@ def fill_diagonal_(input: Tensor, fill_value: Any, wrap: bool = False) -> Tensor
         raise RuntimeError(f"fill_diagonal_ needs a matrix, or dimensions of one size, not shape {list(shape)}")
     mask = np.zeros(shape, bool)
     np.fill_diagonal(mask, True, wrap)
-    dtype = input._held.dtype
-    value = fitting(fill_value, dtype) if isinstance(fill_value, Tensor) else numbers(fill_value, dtype)
-    if isinstance(value, Tensor):
-        value = apply(cast, (value,), {"dtype": dtype})
+    value = filling(fill_value, input._held.dtype)
     return overwrite(input, apply(where, (made_here(wrap_(mask)), value, input)), "fill_diagonal_")

@@ -21,7 +21,7 @@ from jitgrad.ops.shapes import axis
 from jitgrad.record.apply import apply
 from jitgrad.record.precision import in_single
 from jitgrad.record.trace import made_here
-from jitgrad.tensors.given import fitting, numbers
+from jitgrad.tensors.given import filling
 from jitgrad.tensors.tensor import Tensor, wrap
 
 
@@ -101,9 +101,7 @@ def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
         )
     if isinstance(value, Tensor) and value.ndim:
         raise RuntimeError(f"masked_fill: the value must be one number, not of shape {list(value.shape)}: use where()")
-    dtype = input._held.dtype
-    fill = apply(cast, (fitting(value, dtype),), {"dtype": dtype}) if isinstance(value, Tensor) else numbers(value, dtype)
-    return apply(where, (mask, fill, input))
+    return apply(where, (mask, filling(value, input._held.dtype), input))
 
 
 @face(exact=True)

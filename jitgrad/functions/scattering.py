@@ -19,7 +19,7 @@ from jitgrad.record.apply import apply
 from jitgrad.record.index import parse
 from jitgrad.record.precision import in_single
 from jitgrad.record.trace import comes_later, made_here
-from jitgrad.tensors.given import fitting, numbers
+from jitgrad.tensors.given import filling, numbers
 from jitgrad.tensors.inplace import with_part
 from jitgrad.tensors.tensor import Tensor, wrap
 
@@ -37,7 +37,7 @@ def _one(what: str, value: Any, dtype: np.dtype) -> Tensor:
         return made_here(wrap(numbers(value, dtype)))
     if value.ndim:
         raise RuntimeError(f"{what}: the value must be one number, not of shape {list(value.shape)}")
-    return apply(cast, (fitting(value, dtype),), {"dtype": dtype})
+    return filling(value, dtype)
 
 
 def _sent(what: str, input: Tensor, dim: int, index: Any, src: Tensor) -> tuple[Tensor, int, Tensor, Tensor]:

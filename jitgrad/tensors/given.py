@@ -8,9 +8,12 @@ import numpy as np
 
 from jitgrad import dtypes
 from jitgrad.errors import TracedValueError
+from jitgrad.ops.choosing import cast
+from jitgrad.record.apply import apply
 from jitgrad.record.leaving import refuse_masked
 from jitgrad.record.trace import copied_here
 from jitgrad.record.weak import number
+from jitgrad.tape.handle import Handle
 
 
 def numbers(value: Any, dtype: np.dtype) -> Any:
@@ -40,18 +43,22 @@ def numbers(value: Any, dtype: np.dtype) -> Any:
 
 
 def fitting(value: Any, dtype: np.dtype) -> Any:
-    """A tensor that is written into one of `dtype`, if it is no complex one for real numbers.
-
-    TracedValueError for a Python float that comes later, and may not fit.
-    """
-    if value._held.dtype.kind == "c" != dtype.kind:
-        raise RuntimeError(
-            f"a {dtypes.of(value._held.dtype).name} number does not fit into a tensor of dtype {dtypes.of(dtype).name}: "
-            "take .real of it, or make the tensor complex"
-        )
+    """A tensor that is written into one of `dtype`. TracedValueError for a Python float that comes later, and may not fit."""
     if dtype.kind in "iu" and value._value is None and value._row.dtype.kind == "f" and number(value) is not None:
         raise TracedValueError(
             f"a float that is an argument under jit cannot be written into a tensor of {dtype.name}, since it may not fit: "
             "pass an int, or a tensor"
         )
     return value
+
+
+def filling(value: Any, dtype: np.dtype) -> Any:
+    """One number, or a 0-d tensor of one, that elements are filled with. RuntimeError for a complex one that fills real ones."""
+    if not isinstance(value, Handle):
+        return numbers(value, dtype)
+    if value._held.dtype.kind == "c" != dtype.kind:
+        raise RuntimeError(
+            f"a {dtypes.of(value._held.dtype).name} number does not fit into a tensor of dtype {dtypes.of(dtype).name}: "
+            "take .real of it, or make the tensor complex"
+        )
+    return apply(cast, (fitting(value, dtype),), {"dtype": dtype})

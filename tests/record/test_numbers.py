@@ -38,7 +38,7 @@ OF_ONE = {
     "smooth": lambda c: jg.softplus(c),
     "put together": lambda c: jg.stack([c, 0.3]),
     "of NumPy": lambda c: np.exp(c) * c,
-    "reflected": lambda c: jg.atan2(c, 2.0),
+    "of two of NumPy": lambda c: np.arctan2(c, 2.0),
 }
 
 

@@ -17,7 +17,7 @@ import jitgrad as jg
         lambda **out: jg.sum(jg.ones(4, 2, 3), 0, **out),
         lambda **out: jg.stack([jg.ones(3), jg.zeros(3)], **out),
         lambda **out: jg.where(jg.ones(2, 3) > 0, 1.0, 2.0, **out),
-        lambda **out: jg.gather(jg.ones(2, 3), 1, jg.zeros(2, 3, dtype=jg.int64), **out),
+        lambda **out: jg.logaddexp(jg.ones(2, 3), jg.zeros(3), **out),
     ],
 )
 def test_out_is_filled_and_returned(call):
@@ -57,6 +57,37 @@ def test_what_out_cannot_be():
         jg.sort(x, out=jg.empty(3))
     with pytest.warns(UserWarning, match=r"shape \[2\], takes the shape of the result, \[3\]"):
         assert jg.exp(x, out=jg.ones(2)).shape == (3,)
+
+
+@pytest.mark.parametrize(
+    ("call", "dtypes"),
+    [
+        (lambda x, out: jg.gather(x, 0, jg.zeros(2, dtype=jg.int64), out=out), "float32"),
+        (lambda x, out: jg.take(x, jg.zeros(2, dtype=jg.int64), out=out), "float32"),
+        (lambda x, out: jg.complex(x, x, out=out), "complex64"),
+        (lambda x, out: jg.floor(x, out=out), "float32"),
+        (lambda x, out: jg.aminmax(x, dim=0, out=out), "float32 float32"),
+        (lambda x, out: jg.sort(x, out=out), "float32 int64"),
+    ],
+)
+def test_what_is_picked_has_one_dtype(call, dtypes):
+    def given(names):
+        made = tuple(jg.empty(0, dtype=getattr(jg, name)) for name in names)
+        return made if len(made) > 1 else made[0]
+
+    right = dtypes.split()
+    call(jg.ones(2), given(right))
+    for k in range(len(right)):
+        with pytest.raises(RuntimeError, match="out must have the dtype of the result"):
+            call(jg.ones(2), given([*right[:k], "complex128", *right[k + 1 :]]))
+
+
+def test_elements_that_are_one_place_in_memory_are_not_written():
+    once = np.lib.stride_tricks.as_strided(np.zeros(1, np.float32), (3,), (0,))  # which NumPy lets one write to
+    for write in (lambda x: jg.exp(jg.ones(3), out=x), lambda x: x.add_(1), lambda x: x.__setitem__(0, 1.0)):
+        with pytest.raises(RuntimeError, match="several elements of this tensor are one place in memory"):
+            write(jg.from_numpy(once))
+    assert jg.from_numpy(once[:1]).add_(1).tolist() == [1]
 
 
 def test_out_under_jit():
