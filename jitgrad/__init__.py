@@ -3,30 +3,12 @@
 import importlib
 
 from jitgrad import _checkout  # isort: skip  # first: finds the kernels
-from jitgrad import autograd, cuda, dtypes, errors, func, functions, linalg, ops
+from jitgrad import autograd, cuda, dtypes, errors, functions, ops
 from jitgrad.autograd.modes import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 from jitgrad.base.settings import config
 from jitgrad.base.signals import importing as _importing
 from jitgrad.base.version import VERSION
 from jitgrad.dtypes import get_default_dtype, set_default_dtype
-from jitgrad.func import (
-    custom_jvp,
-    custom_vjp,
-    grad,
-    hessian,
-    hessian_sparsity,
-    hvp,
-    jacfwd,
-    jacobian_sparsity,
-    jacrev,
-    jvp,
-    linearize,
-    value_and_grad,
-    vjp,
-    vmap,
-)
-from jitgrad.jitted.choice import sweep
-from jitgrad.jitted.jit import jit
 from jitgrad.sweeps.program.threads import get_num_threads, set_num_threads
 from jitgrad.tape.tape import Tape
 from jitgrad.tensors.printing import set_printoptions
@@ -38,27 +20,35 @@ __version__ = VERSION
 inf, nan, pi, e = float("inf"), float("nan"), 3.141592653589793, 2.718281828459045
 
 globals().update({name: dtypes.by_name(name) for name in dtypes.names()})
-globals().update(functions.FUNCTIONS | functions.CREATION)
 
-
-# What many programs do without is imported when it is first asked for.
+# Functions are made, and what many programs do without is imported, when they are first asked for.
 _LATER = {
+    "jitgrad.func": (
+        *("custom_jvp", "custom_vjp", "grad", "hessian", "hessian_sparsity", "hvp", "jacfwd", "jacobian_sparsity", "jacrev"),
+        *("jvp", "linearize", "value_and_grad", "vjp", "vmap"),
+    ),
+    "jitgrad.jitted.choice": ("sweep",),
+    "jitgrad.jitted.jit": ("jit",),
     "jitgrad.control": ("cond", "fori_loop", "scan", "switch", "while_loop"),
     "jitgrad.func.elementwise": ("elementwise", "from_njit"),
     "jitgrad.native.loading": ("load_compiled",),
 }
-_MODULES = ("fft", "nn", "special", "testing")
+_MODULES = ("fft", "func", "linalg", "nn", "special", "testing")
 _HOME = {name: module for module, names in _LATER.items() for name in names}
 
 _offered = [name for name, value in globals().items() if name[0] != "_" and not isinstance(value, type(_checkout))]
-__all__ = sorted({*_offered, "autograd", "cuda", "errors", "func", "linalg", "bfloat16", *_MODULES, *_HOME} - {"VERSION"})
+_offered += ["autograd", "cuda", "errors", "bfloat16", *_MODULES, *_HOME]
 
 
 def __dir__() -> list[str]:
-    return [*__all__, "__version__"]
+    return [*__getattr__("__all__"), "__version__"]  # type: ignore[misc]
 
 
 def __getattr__(name: str) -> object:
+    if name in functions.FUNCTIONS.offered:
+        return globals().setdefault(name, functions.FUNCTIONS[name])
+    if name == "__all__":
+        return globals().setdefault(name, sorted({*_offered, *functions.FUNCTIONS} - {"VERSION"}))
     if name == "bfloat16":  # the one dtype that may be missing; the error says which package has it
         return dtypes.by_name(name)
     if name in _HOME:
@@ -68,7 +58,9 @@ def __getattr__(name: str) -> object:
     if name in _MODULES:
         with _importing(f"jitgrad.{name}"):
             return importlib.import_module(f"jitgrad.{name}")
+    if name[:2] != "__" and name in functions.FUNCTIONS:  # a function of a module that is imported now
+        return globals().setdefault(name, functions.FUNCTIONS[name])
     import difflib  # here, since it takes a quarter of the time of importing all the rest
 
-    near = difflib.get_close_matches(name, __all__, 3)
+    near = difflib.get_close_matches(name, __dir__(), 3)
     raise AttributeError(f"jitgrad.{name} is not available{': there is ' + ', '.join(near) if near else ''}", name=name)

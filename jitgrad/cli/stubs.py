@@ -7,15 +7,18 @@ writes.
 from __future__ import annotations
 
 import ast
+import importlib
 import inspect
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from inspect import Parameter
 from pathlib import Path
 from typing import Any
 
 import jitgrad as jg
 from jitgrad import functions, kernels
+from jitgrad.functions.face import Face, face_of
+from jitgrad.functions.homes import HOMES, OTHERWISE
 from jitgrad.kernels import scalar
 from jitgrad.ops import rows
 from jitgrad.tensors.results import WRITTEN
@@ -52,7 +55,8 @@ def stubs() -> dict[Path, str]:
         HERE / "tensors" / "declared.pyi": _methods(),
         HERE / "tensors" / "return_types.pyi": _results(),
         Path(str(kernels.__file__)).with_suffix(".pyi"): _kernels(),
-        **{_file(name): _namespace(name, made) for name, made in functions.NAMESPACES.items()},
+        **{_file(name): _namespace(name, made) for name, made in functions.NAMESPACES.items() if name},
+        HERE / "functions" / "offers.py": _offers(),
     }
 
 
@@ -73,7 +77,7 @@ def _face() -> str:
     imports = [f"from {module} import {name} as {name}" for module, name in handed if not name.startswith("_")]
     imports += [f"from jitgrad import {name} as {name}" for name in vars(jg)["_MODULES"]]
     imports += [_RESULTS, "from jitgrad.dtypes import DType as DType"]
-    made = functions.FUNCTIONS | functions.CREATION
+    made = functions.FUNCTIONS
     numbers = [f"{name}: _float" for name in ("inf", "nan", "pi", "e")]
     dtypes = [f"{name}: DType" for name in sorted({*jg.dtypes.names(), "bfloat16"})]
     return "\n".join(
@@ -101,7 +105,7 @@ _HANDED = {"linalg": "from jitgrad.errors import LinAlgError as LinAlgError"}
 """What a namespace has beside functions."""
 
 
-def _namespace(name: str, made: dict[str, Any]) -> str:
+def _namespace(name: str, made: Mapping[str, Any]) -> str:
     imports = "\n".join(filter(None, [_HANDED.get(name), _IMPORTS]))
     head = _HEAD.format(what=f"What type checkers see of `jitgrad.{name}`.", imports=imports)
     lines = [*head.split("\n"), *[_function(name, f) for name, f in sorted(made.items())], ""]
@@ -110,6 +114,33 @@ def _namespace(name: str, made: dict[str, Any]) -> str:
     if "Callable" in used:
         lines[lines.index(_SEQUENCE)] = f"from collections.abc import {', '.join(sorted({'Callable', 'Sequence'} & used))}"
     return "\n".join([line for line in lines if line.split(" ")[-1] not in unused or not line.startswith("from ")])
+
+
+def _offers() -> str:
+    """What each module of functions offers, from what they state: names alone where nothing is stated."""
+    lines = [
+        '"""What the modules of functions offer. Written by `python -m jitgrad.cli.stubs` from what they say of themselves."""'
+    ]
+    lines += ["", "from jitgrad.functions.face import Face", "", "OFFERS: dict[str, dict[str, Face]] = {"]
+    for home, modules in HOMES.items():
+        for name in modules:
+            module = importlib.import_module(f"jitgrad.functions.{name}")
+            faces = {
+                own: face_of(found, home, OTHERWISE.get(name, Face()))
+                for own, found in vars(module).items()
+                if inspect.isfunction(found) and own[0] != "_" and found.__module__ == module.__name__
+            }
+            usual = face_of(lambda: None, home, OTHERWISE.get(name, Face()))
+            plain = " ".join([own for own, face in faces.items() if face == usual])
+            lines += [f'    "{name}": dict.fromkeys("{plain}".split(), {_facts(usual)}) | {{']
+            lines += [f'        "{own}": {_facts(face)},' for own, face in faces.items() if face != usual]
+            lines += ["    },"]
+    return "\n".join([*lines, "}", ""])
+
+
+def _facts(face: Face) -> str:
+    given = [f"{name}={value}" for name, value in face._asdict().items() if value != Face._field_defaults[name]]
+    return f"Face({', '.join(given)})"
 
 
 def _results() -> str:
@@ -135,6 +166,8 @@ def _kernels() -> str:
 
 def _attached() -> Iterator[tuple[str, Any]]:
     """The methods of `Tensor` that no class says itself, and its properties."""
+    for name in dir(jg.Tensor):
+        getattr(jg.Tensor, name)  # which makes it
     for name, method in vars(jg.Tensor).items():
         made = inspect.isfunction(method) and method.__qualname__.split(".")[0] not in ("Tensor", "Values")
         if made or isinstance(method, property):

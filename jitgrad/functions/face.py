@@ -30,11 +30,8 @@ def face(*aliases: str, **facts: Any) -> Callable[[Callable], Callable]:
     return stated
 
 
-def face_of(function: Callable, home: str = "") -> Face:
-    """What is stated, or what holds for most of a namespace."""
-    found = function.__dict__.get("face", _PLAIN)
+def face_of(function: Callable, home: str = "", otherwise: Face = Face()) -> Face:  # noqa: B008  it cannot be changed
+    """What is stated of a function, or what holds for most of a module, or of a namespace."""
+    found = function.__dict__.get("face", otherwise)
     top, method = (not home if fact is None else fact for fact in (found.top, found.method))
     return found._replace(top=top, method=method)
-
-
-_PLAIN = Face()

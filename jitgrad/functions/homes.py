@@ -1,65 +1,42 @@
 """Where users find the functions that are written by hand: at the top, or in a namespace of PyTorch's."""
 
-from __future__ import annotations
+from jitgrad.functions.face import Face
 
-from types import ModuleType
-
-from jitgrad.functions import (
-    comparing,
-    complexes,
-    copies,
-    diagonals,
-    elementwise,
-    factors,
-    fourier,
-    histograms,
-    indexing,
-    joining,
-    numeric,
-    products,
-    sampling,
-    scans,
-    scattering,
-    searching,
-    shaping,
-    special,
-    spectra,
-    statistics,
-    turning,
-    windows,
-)
-from jitgrad.functions.linear_algebra import factoring, norms, solving
-from jitgrad.functions.nn import (
-    activations,
-    adaptive,
-    attention,
-    classes,
-    convolution,
-    ctc,
-    distances,
-    dropout,
-    embeddings,
-    grids,
-    layers,
-    losses,
-    native,
-    normalization,
-    padding,
-    pooling,
-    resampling,
-)
-
-HOMES: dict[str, tuple[ModuleType, ...]] = {
+HOMES: dict[str, tuple[str, ...]] = {
     "": (
-        *(numeric, shaping, indexing, comparing, complexes, elementwise, scans, statistics, joining, diagonals, scattering),
-        *(searching, histograms, products, factors, sampling, turning, windows, copies, spectra, native),
+        *(
+            "numeric",
+            "shaping",
+            "indexing",
+            "comparing",
+            "complexes",
+            "elementwise",
+            "scans",
+            "statistics",
+            "joining",
+            "diagonals",
+        ),
+        *("scattering", "searching", "histograms", "products", "factors", "sampling", "turning", "windows", "copies", "spectra"),
+        *("creation", "data", "signal_windows", "nn.native"),
     ),
-    "linalg": (solving, factoring, norms),
-    "special": (special,),
-    "fft": (fourier,),
+    "linalg": ("linear_algebra.solving", "linear_algebra.factoring", "linear_algebra.norms"),
+    "special": ("special",),
+    "fft": ("fourier",),
     "nn.functional": (
-        *(activations, losses, classes, ctc, distances, normalization, layers, embeddings, attention, dropout),
-        *(convolution, pooling, adaptive, resampling, grids, padding),
+        *("nn.activations", "nn.losses", "nn.classes", "nn.ctc", "nn.distances", "nn.normalization", "nn.layers"),
+        *("nn.embeddings", "nn.attention", "nn.dropout", "nn.convolution", "nn.pooling", "nn.adaptive", "nn.resampling"),
+        *("nn.grids", "nn.padding"),
     ),
 }
-"""The modules by the namespace that their functions are in, "" for the top."""
+"""The modules of `jitgrad.functions` by the namespace that their functions are in, "" for the top. A module is imported when one
+of its functions is asked for; which ones it has stands in `offers`, which is written from the modules."""
+
+OTHERWISE = {
+    "creation": Face(method=False, bare=True),
+    "data": Face(method=False, bare=True),
+    "signal_windows": Face(method=False),
+}
+"""What holds for the functions of a module where they state nothing: those that make tensors take all as it is given."""
+
+NUMPYS = ("numpy_names", "numpy_complex")
+"""The modules of what NumPy's functions do with tensors, which are imported when one of them is given any."""

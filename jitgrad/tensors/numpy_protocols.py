@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from jitgrad import dtypes
+from jitgrad.base.namespaces import Namespace
 from jitgrad.base.tree import flatten, unflatten
 from jitgrad.ops import TABLE
 from jitgrad.ops.ufuncs import OF_OPERATORS
@@ -32,10 +33,10 @@ _BETWEEN = frozenset({np.floor_divide, np.remainder, *[ufunc for ufunc in OF_OPE
 
 _HOMES = ("numpy", "np."), ("scipy.special", "scipy.special.")  # where ufuncs are found, and how they are named
 
-FUNCTIONS: dict[str, Callable] = {}
+FUNCTIONS = Namespace()
 """Public functions by name, filled by `jitgrad.functions`."""
 
-NUMPY: dict[str, Callable] = {}
+NUMPY = Namespace()
 """NumPy's functions by name, with NumPy's arguments, filled by `jitgrad.functions`; what `np.sum(tensor)` finds."""
 
 
