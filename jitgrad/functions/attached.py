@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable
 from typing import Any
 
-from jitgrad.base.namespaces import Attribute
+from jitgrad.base.namespaces import Attribute, Later
 from jitgrad.functions import complexes, converting, numeric, shaping
 from jitgrad.functions.bind import bound
-from jitgrad.functions.offered import METHODS, WRITTEN, at_top
+from jitgrad.functions.offered import METHODS, WRITTEN, at_top, offer
 from jitgrad.ops import TABLE, arithmetic, choosing
 from jitgrad.ops.table import Op
+from jitgrad.record.checking import checked
 from jitgrad.record.promotion import FLOATS
 from jitgrad.record.quick import is_operand, quick_binary, quick_one, quick_reflected, quick_unary, quick_with_parameters
 from jitgrad.record.weak import are_numbers, number, operate
@@ -169,3 +171,28 @@ for _name, _make in ATTACHED.items():
     setattr(Tensor, _name, Attribute(Tensor, _name, _make))
 for _name, _attribute in (_OTHERS | converting.METHODS | complexes.ATTRIBUTES).items():
     setattr(Tensor, _name, _attribute)
+
+
+# -- methods at the top -----------------------------------------------------------------------------------------------
+
+
+def _function_of(name: str) -> Callable:
+    """A method as a function, whose first operand must be a tensor: what is changed in place cannot be made of an array."""
+    method = getattr(Tensor, name)
+
+    @functools.wraps(method)
+    def function(input: Tensor, *args: Any, **kwargs: Any) -> Any:
+        if not isinstance(input, Tensor):
+            raise TypeError(f"{name} changes its operand, which must be a tensor, not {type(input).__name__}")
+        return method(input, *args, **kwargs)
+
+    function.__dict__["__signature__"] = inspect.signature(method)
+    return checked(function)
+
+
+_OF_ONE = [op for op in TABLE.values() if op.elementwise and op.inplace and len(op.inputs) == 1 and op.prepare is None]
+_IN_PLACE = [name for op in _OF_ONE for name in (op.name, *at_top(op.aliases))]
+_IN_PLACE += "addmv clamp clamp_max clamp_min clip conj_physical detach fill frac gcd".split()
+_IN_PLACE += "index_put lcm ldexp nan_to_num sinc xlogy zero".split()
+for _name in _IN_PLACE:
+    offer(_name + "_", Later(functools.partial(_function_of, _name + "_")))

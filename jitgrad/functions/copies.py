@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from jitgrad.functions import diagonals, joining, shaping, windows
+from jitgrad.functions import complexes, diagonals, joining, shaping, windows
 from jitgrad.functions.face import face
 from jitgrad.functions.positions import along
 from jitgrad.record.apply import copied
@@ -93,6 +93,18 @@ def diagonal_copy(input: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) 
 def unfold_copy(input: Tensor, dimension: int, size: int, step: int) -> Tensor:
     """A copy of the windows along a dimension."""
     return copied(windows.unfold(input, dimension, size, step))
+
+
+@face(method=False)
+def view_as_real_copy(input: Tensor) -> Tensor:
+    """A copy of real and imaginary parts along a new last dimension."""
+    return copied(complexes.view_as_real(input))
+
+
+@face(method=False)
+def view_as_complex_copy(input: Tensor) -> Tensor:
+    """A copy of the complex numbers whose parts stand along the last dimension, of size 2."""
+    return copied(complexes.view_as_complex(input))
 
 
 @face(method=False)

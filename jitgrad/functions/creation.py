@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -33,7 +34,8 @@ def _size(what: str, n: Any) -> int:
         raise TypeError(f"{what}: sizes are ints, not {type(n).__name__}") from None
 
 
-def _shape(what: str, sizes: tuple, size: Any = None) -> tuple[int, ...]:
+def shape_of(what: str, sizes: tuple, size: Any = None) -> tuple[int, ...]:
+    """The shape that sizes say, given one by one or as one sequence."""
     if size is not None:
         sizes = (size,)
     if not sizes:
@@ -55,7 +57,7 @@ def _possible(what: str, count: int) -> None:
 def _one_shape(what: str, size: Any) -> tuple[int, ...]:
     if not isinstance(size, (tuple, list)):
         raise TypeError(f"{what}: size must be a tuple of ints such as (2, 3), not {type(size).__name__}")
-    return _shape(what, (size,))
+    return shape_of(what, (size,))
 
 
 def _finish(array: Any, requires_grad: bool, device: Any = None) -> Tensor:
@@ -95,6 +97,8 @@ def _number(what: str, name: str, value: Any) -> Any:
     """A Python number, from one or from a tensor or NumPy scalar of one element."""
     if isinstance(value, Handle):
         as_data(value, what)
+        if math.prod(value._held.shape) != 1:
+            raise RuntimeError(f"{what}: {name} must be one number, not a tensor of shape {list(value._held.shape)}")
         value = value._known(what).item()  # type: ignore[attr-defined]
     elif isinstance(value, np.generic):
         value = value.item()
@@ -110,17 +114,17 @@ _COMPLEX = ("full", "linspace")
 
 def zeros(*sizes: Any, size: Any = None, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """Zeros of the given sizes, as `zeros(2, 3)` or `zeros((2, 3))`."""
-    return _repeated(_dtype(dtype).type(0), _shape("zeros", sizes, size), requires_grad, device)
+    return _repeated(_dtype(dtype).type(0), shape_of("zeros", sizes, size), requires_grad, device)
 
 
 def ones(*sizes: Any, size: Any = None, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """Ones of the given sizes."""
-    return _repeated(_dtype(dtype).type(1), _shape("ones", sizes, size), requires_grad, device)
+    return _repeated(_dtype(dtype).type(1), shape_of("ones", sizes, size), requires_grad, device)
 
 
 def empty(*sizes: Any, size: Any = None, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """A tensor of the given sizes whose values are arbitrary."""
-    shape, wanted, compute = _shape("empty", sizes, size), _dtype(dtype), made_there(device)
+    shape, wanted, compute = shape_of("empty", sizes, size), _dtype(dtype), made_there(device)
     return _finish(np.empty(shape, wanted) if compute is None else compute.empty(shape, wanted), requires_grad)
 
 
@@ -170,6 +174,21 @@ def arange(
     return _finish(_cast(_counted(low, count, by, device), wanted), requires_grad)
 
 
+def range(
+    start: Any = 0, end: Any = None, step: Any = 1, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
+    """Numbers from `start` up to and with `end`, `step` apart, floats unless a dtype is given. Deprecated: `arange` has no end."""
+    warnings.warn("range is deprecated, as its end is included, unlike Python's: write arange", UserWarning, stacklevel=2)
+    if end is None:
+        start, end = 0, start
+    low, high, by = (_number("range", n, v) for n, v in (("start", start), ("end", end), ("step", step)))
+    if by == 0 or (high - low) * by < 0:
+        raise RuntimeError(f"range from {low} to {high} with step {by} never arrives: the step must point at the end")
+    count = math.floor((high - low) / by) + 1
+    _possible("range", count)
+    return _finish(_cast(_counted(low, count, by, device), _dtype(dtype)), requires_grad)
+
+
 def linspace(start: Any, end: Any, steps: int, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """`steps` numbers from `start` to `end`, both included, evenly spaced."""
     low, high = _number("linspace", "start", start), _number("linspace", "end", end)
@@ -202,7 +221,7 @@ def logspace(
 
 def eye(n: int, m: int | None = None, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """The identity matrix, `n` rows by `m` (or `n`) columns."""
-    rows, columns = _shape("eye", (n, n if m is None else m))
+    rows, columns = shape_of("eye", (n, n if m is None else m))
     out = zeros(rows * columns, dtype=dtype, device=device)
     if rows and columns:
         out._value[: rows * columns : columns + 1] = out._value.dtype.type(1)
@@ -247,7 +266,7 @@ def rand(
     requires_grad: bool = False,
 ) -> Tensor:
     """Random numbers, uniform in [0, 1)."""
-    shape = _shape("rand", sizes, size)
+    shape = shape_of("rand", sizes, size)
     if _is_complex(dtype):
         return _of_parts(rand, shape, generator, dtype, device, requires_grad)
     wanted = _floating("rand", dtype)
@@ -273,7 +292,7 @@ def randn(
     requires_grad: bool = False,
 ) -> Tensor:
     """Random numbers from the standard normal distribution."""
-    shape = _shape("randn", sizes, size)
+    shape = shape_of("randn", sizes, size)
     if _is_complex(dtype):  # of variance 1, half of it for either part
         return _of_parts(randn, shape, generator, dtype, device, requires_grad, math.sqrt(0.5))
     wanted = _floating("randn", dtype)

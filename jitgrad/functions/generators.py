@@ -57,8 +57,9 @@ class Generator:
         return self
 
 
-_shared: list[np.random.Generator] = []
+_shared: list[Generator] = []
 """What draws since `manual_seed` was called, if it was."""
+_unseeded = functools.cache(Generator)
 
 
 def checked_seed(seed: Any) -> int:
@@ -72,9 +73,21 @@ def checked_seed(seed: Any) -> int:
 def manual_seed(seed: int) -> np.random.Generator:
     """Start the random numbers anew from `seed`, those of GPUs too. They are NumPy's PCG64 and not the ones that PyTorch draws; a
     GPU has numbers of its own (Philox), which are the same on every GPU."""
-    _shared[:] = [made_of(checked_seed(seed))]
+    _shared[:] = [Generator().manual_seed(seed)]
     seed_all(int(seed))
-    return _shared[0]
+    return _shared[0].numpy
+
+
+def seed() -> int:
+    """Start the random numbers anew from a number that nobody can foretell; that number."""
+    found = Generator().seed()
+    manual_seed(found)
+    return found
+
+
+def initial_seed() -> int:
+    """What the random numbers were started from."""
+    return _in_use().initial_seed()
 
 
 def get_rng_state() -> Tensor:
@@ -93,14 +106,15 @@ def made_of(*seed: int) -> np.random.Generator:
         return np.random.default_rng(*seed)
 
 
-_unseeded = functools.cache(made_of)
+def _in_use() -> Generator:
+    return _shared[0] if _shared else _unseeded()
 
 
 def in_use(generator: Generator | np.random.Generator | None) -> np.random.Generator:
     """What draws: the generator that is given, or the shared one."""
     if generator is not None:
         return generator.numpy if isinstance(generator, Generator) else generator
-    return _shared[0] if _shared else _unseeded()
+    return _in_use().numpy
 
 
 def drawing(function: Callable) -> Callable:

@@ -17,7 +17,7 @@ HOMES: dict[str, tuple[str, ...]] = {
             "diagonals",
         ),
         *("scattering", "searching", "histograms", "products", "factors", "sampling", "turning", "windows", "copies", "spectra"),
-        *("creation", "data", "signal_windows", "nn.native"),
+        *("creation", "data", "memory", "asking", "signal_windows", "nn.native"),
     ),
     "linalg": ("linear_algebra.solving", "linear_algebra.factoring", "linear_algebra.norms"),
     "special": ("special",),
@@ -34,6 +34,7 @@ of its functions is asked for; which ones it has stands in `offers`, which is wr
 OTHERWISE = {
     "creation": Face(method=False, bare=True),
     "data": Face(method=False, bare=True),
+    "memory": Face(method=False),
     "signal_windows": Face(method=False),
 }
 """What holds for the functions of a module where they state nothing: those that make tensors take all as it is given."""

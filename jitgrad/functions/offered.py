@@ -131,5 +131,5 @@ METHODS |= {name: make for name, make in _ROWS.items() if name not in WRITTEN}
 NUMPY.more = _offer_numpys
 for _name, _made in converting.FUNCTIONS.items():
     offer(_name, Later(functools.partial(public if inspect.isfunction(_made) else _as_it_is, _made)))
-for _name in ("Generator", "get_rng_state", "manual_seed", "set_rng_state"):
+for _name in ("Generator", "get_rng_state", "initial_seed", "manual_seed", "seed", "set_rng_state"):
     offer(_name, functools.partial(getattr, generators, _name))

@@ -156,10 +156,9 @@ OFFERS: dict[str, dict[str, Face]] = {
         "squeeze_": Face(top=False, method=True),
         "unsqueeze_": Face(top=False, method=True),
     },
-    "windows": dict.fromkeys("as_strided as_strided_scatter".split(), Face(top=True, method=True)) | {
+    "windows": dict.fromkeys("as_strided as_strided_ as_strided_scatter".split(), Face(top=True, method=True)) | {
         "unfold": Face(top=False, method=True),
         "storage_offset": Face(top=False, method=True),
-        "as_strided_": Face(top=False, method=True),
     },
     "copies": dict.fromkeys("narrow_copy".split(), Face(top=True, method=True)) | {
         "alias_copy": Face(top=True, method=False),
@@ -175,6 +174,8 @@ OFFERS: dict[str, dict[str, Face]] = {
         "slice_copy": Face(top=True, method=False),
         "diagonal_copy": Face(top=True, method=False),
         "unfold_copy": Face(top=True, method=False),
+        "view_as_real_copy": Face(top=True, method=False),
+        "view_as_complex_copy": Face(top=True, method=False),
         "as_strided_copy": Face(top=True, method=False),
         "unbind_copy": Face(top=True, method=False),
         "split_copy": Face(top=True, method=False),
@@ -182,9 +183,16 @@ OFFERS: dict[str, dict[str, Face]] = {
     },
     "spectra": dict.fromkeys("stft istft".split(), Face(top=True, method=True)) | {
     },
-    "creation": dict.fromkeys("zeros ones empty full scalar_tensor arange linspace logspace eye rand randn randint zeros_like ones_like empty_like rand_like randn_like full_like randint_like".split(), Face(top=True, method=False, bare=True)) | {
+    "creation": dict.fromkeys("shape_of zeros ones empty full scalar_tensor arange range linspace logspace eye rand randn randint zeros_like ones_like empty_like rand_like randn_like full_like randint_like".split(), Face(top=True, method=False, bare=True)) | {
     },
     "data": dict.fromkeys("tensor as_tensor from_numpy from_dlpack".split(), Face(top=True, method=False, bare=True)) | {
+    },
+    "memory": dict.fromkeys("asarray frombuffer from_file empty_strided empty_permuted".split(), Face(top=True, method=False)) | {
+        "new_empty_strided": Face(top=False, method=True),
+    },
+    "asking": dict.fromkeys("get_device is_nonzero is_signed".split(), Face(top=True, method=True)) | {
+        "can_cast": Face(top=True, method=False),
+        "is_distributed": Face(top=True, method=False),
     },
     "signal_windows": dict.fromkeys("hann_window hamming_window blackman_window bartlett_window kaiser_window".split(), Face(top=True, method=False)) | {
     },

@@ -80,6 +80,11 @@ class Tensor(Values):
         return there if self._value is None or is_constant(self) else CPU
 
     @property
+    def is_cpu(self) -> bool:
+        """Whether the values are in the memory of the CPU."""
+        return self.device.type == "cpu"
+
+    @property
     def is_cuda(self) -> bool:
         """Whether the values are on a GPU."""
         return self.device.type == "cuda"
