@@ -16,7 +16,8 @@ PATTERNS: dict[str, str] = {
         mkldnn cudnn miopen xpu ipu maia mtia vulkan ^is_mps ^is_xla ^is_hpu ^is_meta nested accelerator
     """,
     "they are PyTorch's internals, or fused kernels of its own": """
-        ^native_ ^batch_norm_ ^_ convolution$ ^norm_except ^grouped_mm ^scaled_.*mm ^linear_cross
+        ^native_norm$ ^batch_norm_ ^_ ^grouped_mm ^scaled_.*mm ^embedding_bag$ ^embedding_renorm_ ^slice_inverse$ ^output_nr$
+        ^grad_dtype$ ^index$ ^as_subclass$ torch_function ^boolean_dispatch$ ^assert_int_or_pair$ ^Optional$
     """,
     "they belong to TorchScript, torch.compile and PyTorch's workings": """
         ^sym_ ^parse_ ^import_ir ^merge_type ^unify_type ^fork$ ^wait$ ^compile ^export script ^typename ^get_file ^classproperty
@@ -32,7 +33,9 @@ PATTERNS: dict[str, str] = {
         storage ^data_ptr ^const_data share_memory ^is_shared ^set_$ ^is_set_to record_stream ^map_ ^map2_ ^apply_ ^module_load
         ^reinforce ^resize ^new$ ^dim_order ^hash_tensor ^name$ ^volatile ^layout
     """,
-    "withdrawn by PyTorch, or iterative methods that SciPy has": "lobpcg lowrank ^symeig ^solve$ ^lstsq$ ^matrix_rank$",
+    "there is no number of 16 bits for each part of a complex one": "^chalf$",
+    "pickle, and numpy.save, keep tensors": "^save$ ^load$",
+    "withdrawn by PyTorch, or iterative methods that SciPy has": "lobpcg lowrank ^symeig ^solve$ ^lstsq$ ^eig$ ^matrix_rank$",
 }
 """Regular expressions by the reason."""
 OTHERWISE = "not yet"

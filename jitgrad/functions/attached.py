@@ -186,13 +186,15 @@ def _function_of(name: str) -> Callable:
             raise TypeError(f"{name} changes its operand, which must be a tensor, not {type(input).__name__}")
         return method(input, *args, **kwargs)
 
-    function.__dict__["__signature__"] = inspect.signature(method)
+    first = inspect.Parameter("input", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation="Tensor")
+    signature = inspect.signature(method)
+    function.__dict__["__signature__"] = signature.replace(parameters=[first, *[*signature.parameters.values()][1:]])
     return checked(function)
 
 
 _OF_ONE = [op for op in TABLE.values() if op.elementwise and op.inplace and len(op.inputs) == 1 and op.prepare is None]
 _IN_PLACE = [name for op in _OF_ONE for name in (op.name, *at_top(op.aliases))]
-_IN_PLACE += "addmv clamp clamp_max clamp_min clip conj_physical detach fill frac gcd".split()
+_IN_PLACE += "addmv as_strided clamp clamp_max clamp_min clip conj_physical detach fill frac gcd".split()
 _IN_PLACE += "index_put lcm ldexp nan_to_num sinc xlogy zero".split()
 for _name in _IN_PLACE:
     offer(_name + "_", Later(functools.partial(_function_of, _name + "_")))

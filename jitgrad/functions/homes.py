@@ -17,7 +17,7 @@ HOMES: dict[str, tuple[str, ...]] = {
             "diagonals",
         ),
         *("scattering", "searching", "histograms", "products", "factors", "sampling", "turning", "windows", "copies", "spectra"),
-        *("creation", "data", "memory", "asking", "signal_windows", "nn.native"),
+        *("creation", "data", "memory", "asking", "signal_windows", "nn.native", "nn.with_statistics"),
     ),
     "linalg": ("linear_algebra.solving", "linear_algebra.factoring", "linear_algebra.norms"),
     "special": ("special",),

@@ -52,7 +52,7 @@ def frombuffer(buffer: Any, *, dtype: Any, count: int = -1, offset: int = 0, req
     tensor([1, 2], dtype=jitgrad.int16)
     """
     wanted = dtypes.to_numpy(dtype)
-    if not 0 <= offset < max(memoryview(buffer).nbytes, 1):
+    if not 0 <= offset < memoryview(buffer).nbytes:
         raise ValueError(f"frombuffer: offset {offset} is not within the {memoryview(buffer).nbytes} bytes that there are")
     try:
         return _required(data.from_numpy(np.frombuffer(buffer, wanted, count, offset)), requires_grad)

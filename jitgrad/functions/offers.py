@@ -216,6 +216,14 @@ OFFERS: dict[str, dict[str, Face]] = {
         "triplet_margin_loss": Face(top=True, method=False),
         "ctc_loss": Face(top=True, method=False),
     },
+    "nn.with_statistics": dict.fromkeys("".split(), Face(top=True, method=True)) | {
+        "native_layer_norm": Face(top=True, method=False),
+        "native_group_norm": Face(top=True, method=False),
+        "native_batch_norm": Face(top=True, method=False),
+        "native_dropout": Face(top=True, method=False),
+        "convolution": Face(top=True, method=False),
+        "norm_except_dim": Face(top=True, method=False),
+    },
     "linear_algebra.solving": dict.fromkeys("inv inv_ex solve solve_ex solve_triangular lu_solve ldl_solve pinv lstsq tensorinv tensorsolve".split(), Face(top=False, method=False)) | {
         "det": Face(top=True, method=True),
     },

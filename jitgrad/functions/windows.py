@@ -104,6 +104,7 @@ def as_strided(input: Tensor, size: Any, stride: Any, storage_offset: int | None
     )
 
 
+@face(top=False)
 def as_strided_(input: Tensor, size: Any, stride: Any, storage_offset: int | None = None) -> Tensor:
     """`as_strided` in place: this tensor is the view from now on."""
     return become(input, lambda x: as_strided(x, size, stride, storage_offset), "as_strided_")
