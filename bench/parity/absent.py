@@ -1,4 +1,4 @@
-"""Why a name of PyTorch's is absent, by what its name tells."""
+"""Why a name of PyTorch's is absent, by what its name tells; why operations differ; what is wider on purpose."""
 
 from __future__ import annotations
 
@@ -45,6 +45,13 @@ def why_absent(name: str) -> str:
     """The reason, or that it is yet to come."""
     return next((why for why, many in PATTERNS.items() if any(re.search(p, name) for p in many.split())), OTHERWISE)
 
+
+EXPLAINED = {
+    "as_strided_scatter": "PyTorch gives the gradient to the places that were written over, instead of to the others; finite "
+    "differences of its own values agree with the gradient here",
+    "linalg.norm": "at 0 there is no second derivative: PyTorch's is nan, here it is 0, as the first",
+}
+"""Why an operation that is not whole differs, and who is right."""
 
 WIDER: dict[str, tuple[str, ...]] = {
     "a number beside a tensor is an operand, as in NumPy": (

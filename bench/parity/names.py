@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 import jitgrad as jg
-from bench.parity.absent import WIDER, why_absent
+from bench.parity.absent import EXPLAINED, WIDER, why_absent
 from bench.parity.trials import Outcome
 
 SPACES = {
@@ -61,7 +61,7 @@ def document(outcomes: Sequence[Outcome]) -> str:
     whole, there = sum(o.whole for o in outcomes), sum(o.there for o in outcomes)
     summary = f"{whole} of {len(outcomes)} operations are whole, {there} are there"
     partly = [_partly(o) for o in outcomes if o.there and not o.whole]
-    table = ["| operation | samples right | what differs |", "|---|---|---|", *sorted(partly)] if partly else ["None."]
+    table = ["| operation | samples right | what differs | why |", "|---|---|---|---|", *sorted(partly)] if partly else ["None."]
     wider = "\n".join(f"- {why}: {_listed(names)}." for why, names in WIDER.items())
     version = torch.__version__.partition("+")[0]
     parts = [HEAD.format(version=version, summary=summary, partly="\n".join(table), wider=wider)]
@@ -72,7 +72,7 @@ def document(outcomes: Sequence[Outcome]) -> str:
 
 def _partly(outcome: Outcome) -> str:
     why = next(iter(outcome.reasons), "").replace("|", "\\|")
-    return f"| {outcome.name} | {outcome.good} of {outcome.total} | {why} |"
+    return f"| {outcome.name} | {outcome.good} of {outcome.total} | {why} | {EXPLAINED.get(outcome.name, '')} |"
 
 
 def _section(title: str, names: Sequence[str], ours: Any) -> str:
