@@ -33,8 +33,8 @@ CONVERSIONS = (
     *("double", "float", "half", "bfloat16", "chalf", "cfloat", "cdouble"),
     *("bool", "int", "long", "short", "byte", "char"),
 )
-VALUE, FIRST, SECOND, SINGLE = 1e-8, 1e-7, 1e-6, 1e-5
-"""How near values and derivatives have to be, absolutely or relatively; derivatives that single precision comes into are less so."""
+VALUE, FIRST, SECOND, SINGLE = 1e-8, 1e-7, 1e-6, 1e-4
+"""How near values and derivatives have to be, absolutely or relatively; where single precision comes in, less so."""
 
 
 class Outcome(NamedTuple):

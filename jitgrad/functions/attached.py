@@ -194,7 +194,7 @@ def _function_of(name: str) -> Callable:
 
 _OF_ONE = [op for op in TABLE.values() if op.elementwise and op.inplace and len(op.inputs) == 1 and op.prepare is None]
 _IN_PLACE = [name for op in _OF_ONE for name in (op.name, *at_top(op.aliases))]
-_IN_PLACE += "addmv as_strided clamp clamp_max clamp_min clip conj_physical detach fill frac gcd".split()
-_IN_PLACE += "index_put lcm ldexp nan_to_num sinc xlogy zero".split()
+_IN_PLACE += ["addmv", "as_strided", "clamp", "clamp_max", "clamp_min", "clip", "conj_physical", "detach", "fill", "frac", "gcd"]
+_IN_PLACE += ["index_put", "lcm", "ldexp", "nan_to_num", "sinc", "xlogy", "zero"]
 for _name in _IN_PLACE:
     offer(_name + "_", Later(functools.partial(_function_of, _name + "_")))

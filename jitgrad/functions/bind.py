@@ -17,10 +17,10 @@ from jitgrad.ops.describe import signature
 from jitgrad.ops.shapes import Spec
 from jitgrad.ops.table import Op
 from jitgrad.record.apply import apply
-from jitgrad.record.checking import is_meant
+from jitgrad.record.checking import is_meant, not_floating
 from jitgrad.record.promotion import FLOATS
-from jitgrad.record.weak import refuse_numbers
 from jitgrad.record.quick import SCALARS, _named, ndarray, quick_binary, quick_one, quick_unary
+from jitgrad.record.weak import refuse_numbers
 from jitgrad.tape.handle import Handle
 from jitgrad.tensors.out import into
 from jitgrad.tensors.return_types import results_of
@@ -143,6 +143,4 @@ def _fitting(op: Op, operand: Any) -> Any:
         return operand
     if op.result == "sum":  # integers and bools add up in int64
         return operand if dtype == np.int64 else apply(cast, (operand,), {"dtype": np.dtype(np.int64)})
-    raise RuntimeError(
-        f"{op.name} needs a floating dtype, and this tensor is {dtypes.of(dtype).name}: convert with .float() or dtype="
-    )
+    raise not_floating(op.name, dtype, RuntimeError, ".float() or dtype=")

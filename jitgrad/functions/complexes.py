@@ -9,6 +9,7 @@ from jitgrad.functions.operands import taken
 from jitgrad.ops import choosing, complexes
 from jitgrad.ops.linalg import adjoint as adjoint_of
 from jitgrad.record.apply import apply
+from jitgrad.record.checking import floating
 from jitgrad.tensors.tensor import Tensor
 
 
@@ -77,8 +78,7 @@ def _parts(what: str, x: Any, y: Any) -> tuple[Tensor, Tensor]:
     for part in (x, y):
         if not isinstance(part, Tensor):
             raise TypeError(f"{what} takes two tensors, not {type(part).__name__}")
-        if not part.dtype.is_floating_point:
-            raise RuntimeError(f"{what} takes floating tensors, not {part.dtype.name}: convert with .float()")
+        floating(what, part, error=RuntimeError)
     if x._held.dtype != y._held.dtype:
         raise RuntimeError(f"{what}: {x.dtype.name} and {y.dtype.name}: both must have one dtype, convert one with .to(dtype)")
     return x, y

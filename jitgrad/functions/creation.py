@@ -177,7 +177,7 @@ def arange(
 def range(
     start: Any = 0, end: Any = None, step: Any = 1, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
 ) -> Tensor:
-    """Numbers from `start` up to and with `end`, `step` apart, floats unless a dtype is given. Deprecated: `arange` has no end."""
+    """Numbers from `start` up to and with `end`, `step` apart, floats unless a dtype is given. Deprecated, for `arange`."""
     warnings.warn("range is deprecated, as its end is included, unlike Python's: write arange", UserWarning, stacklevel=2)
     if end is None:
         start, end = 0, start

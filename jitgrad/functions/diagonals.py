@@ -10,7 +10,7 @@ from jitgrad import dtypes
 from jitgrad.functions.data import tensor
 from jitgrad.functions.face import face
 from jitgrad.functions.shaping import reshape
-from jitgrad.ops.choosing import cast, where
+from jitgrad.ops.choosing import where
 from jitgrad.ops.movement import sizes as sizes_of
 from jitgrad.ops.shapes import axis
 from jitgrad.ops.strided import put_strided, strided, unstrided

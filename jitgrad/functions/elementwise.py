@@ -11,21 +11,17 @@ from jitgrad import dtypes
 from jitgrad.functions import numeric
 from jitgrad.functions.data import as_tensor
 from jitgrad.functions.face import face
-from jitgrad.functions.operands import in_dtype_of, operand, taken
+from jitgrad.functions.operands import in_dtype_of, taken
 from jitgrad.functions.shaping import unsqueeze
 from jitgrad.ops import activations, bessel, choosing, floats, logarithms
 from jitgrad.record.apply import apply
+from jitgrad.record.checking import floating
 from jitgrad.record.precision import in_single
 from jitgrad.record.quick import is_operand
 from jitgrad.record.trace import made_here
 from jitgrad.record.weak import number, refuse_numbers
 from jitgrad.tensors.inplace import overwrite
 from jitgrad.tensors.tensor import Tensor
-
-
-def _refuse_whole(name: str, input: Tensor) -> None:
-    if not input.dtype.is_floating_point:
-        raise NotImplementedError(f"{name} works on floating tensors, not on {input.dtype.name}: convert with .float()")
 
 
 def _fraction(name: str, what: str, value: Any) -> Any:
@@ -64,7 +60,7 @@ def _sinc(input: Tensor) -> Tensor:
 @face(inplace=True)
 def frac(input: Tensor) -> Tensor:
     """What is left of x without its whole part, with the sign of x."""
-    _refuse_whole("frac", input)
+    floating("frac", input)
     return input - input.trunc()
 
 
@@ -106,7 +102,7 @@ def lerp(input: Tensor, end: Tensor, weight: Any) -> Tensor:
     for name, x in ({"end": end} | ({"weight": weight} if weighed else {})).items():
         if x._held.dtype != input._held.dtype:
             raise RuntimeError(f"lerp: {name} is {x.dtype.name} and input {input.dtype.name}: convert one with .to(dtype)")
-    _refuse_whole("lerp", input)
+    floating("lerp", input)
     return _lerp(input, end, weight)
 
 

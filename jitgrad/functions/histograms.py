@@ -16,6 +16,7 @@ from jitgrad.functions.searching import _searched
 from jitgrad.functions.shaping import reshape, select
 from jitgrad.ops import choosing
 from jitgrad.record.apply import apply
+from jitgrad.record.checking import floating
 from jitgrad.record.precision import in_single
 from jitgrad.tensors.results import named
 from jitgrad.tensors.tensor import Tensor
@@ -24,11 +25,6 @@ COUNT = np.dtype(np.int64)
 
 _HISTOGRAM = named("histogram", "hist", "bin_edges")
 _HISTOGRAMDD = named("histogramdd", "hist", "bin_edges")
-
-
-def _floating(what: str, x: Tensor) -> None:
-    if not x.dtype.is_floating_point:
-        raise NotImplementedError(f"{what} is for floating dtypes, and this tensor is {x.dtype.name}: convert with .float()")
 
 
 def _bins(what: str, bins: Any) -> int:
@@ -44,7 +40,7 @@ def histc(input: Tensor, bins: int = 100, min: float = 0, max: float = 0) -> Ten
 
     Where these are equal they are the smallest and the largest element. The last part contains its end.
     """
-    _floating("histc", input)
+    floating("histc", input)
     bins = _bins("histc", bins)
     if max < min:
         raise RuntimeError(f"histc: max must not be smaller than min, and they are {max} and {min}")
@@ -90,7 +86,7 @@ def histogram(input: Tensor, bins: Any = 100, *, range: Any = None, weight: Tens
     `bins` is a number of parts of equal size, of the whole or of `range`, or a 1-d tensor of edges. Each part contains its lower
     edge, the last one both. With `density` the integral is 1.
     """
-    _floating("histogram", input)
+    floating("histogram", input)
     if weight is not None and tuple(weight.shape) != tuple(input.shape):
         raise RuntimeError(f"histogram: weight must have the shape {list(input.shape)}, and it is {list(weight.shape)}")
     x = reshape(input, (-1, 1))
@@ -106,7 +102,7 @@ def histogramdd(
 
     `bins` is a number of parts for all coordinates, or a list of numbers, or of tensors of edges; `range` lists the ends of all.
     """
-    _floating("histogramdd", input)
+    floating("histogramdd", input)
     if input.ndim < 2:
         raise RuntimeError(f"histogramdd: points need two dimensions or more, and the shape is {list(input.shape)}")
     n = input.shape[-1]

@@ -11,7 +11,7 @@ from jitgrad.functions.numeric import nonzero
 from jitgrad.functions.operands import times
 from jitgrad.functions.positions import check_index, check_positions, is_bool
 from jitgrad.functions.shaping import expand, reshape, stack
-from jitgrad.ops.choosing import cast, lt, ne, where
+from jitgrad.ops.choosing import lt, ne, where
 from jitgrad.ops.indexing import Slot
 from jitgrad.ops.indexing import gather as gather_op
 from jitgrad.ops.indexing import index_add as index_add_op

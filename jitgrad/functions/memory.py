@@ -18,9 +18,7 @@ def _required(made: Tensor, requires_grad: bool) -> Tensor:
     return made if requires_grad is False else made.requires_grad_(requires_grad)
 
 
-def asarray(
-    obj: Any, *, dtype: Any = None, device: Any = None, copy: bool | None = None, requires_grad: bool = False
-) -> Tensor:
+def asarray(obj: Any, *, dtype: Any = None, device: Any = None, copy: bool | None = None, requires_grad: bool = False) -> Tensor:
     """`obj` (a tensor, an array, numbers, a buffer of bytes) as a tensor, which shares its memory where it can.
 
     With `copy=True` it is a copy, with `copy=False` one is refused (ValueError). A tensor that comes without history, as with
@@ -80,7 +78,9 @@ def empty_strided(size: Any, stride: Any, *, dtype: Any = None, device: Any = No
     """
     sizes = creation.shape_of("empty_strided", (size,))
     if len(sizes) != len(stride) or any(step < 0 for step in stride):
-        raise RuntimeError(f"empty_strided: stride={tuple(stride)} must be as many steps of 0 or more as there are sizes, {sizes}")
+        raise RuntimeError(
+            f"empty_strided: stride={tuple(stride)} must be as many steps of 0 or more as there are sizes, {sizes}"
+        )
     length = 0 if 0 in sizes else 1 + sum((n - 1) * step for n, step in zip(sizes, stride))
     flat = creation.empty(length, dtype=dtype, device=device)
     return _required(as_strided(flat, sizes, tuple(stride)).detach(), requires_grad)

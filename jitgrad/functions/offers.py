@@ -156,9 +156,10 @@ OFFERS: dict[str, dict[str, Face]] = {
         "squeeze_": Face(top=False, method=True),
         "unsqueeze_": Face(top=False, method=True),
     },
-    "windows": dict.fromkeys("as_strided as_strided_ as_strided_scatter".split(), Face(top=True, method=True)) | {
+    "windows": dict.fromkeys("as_strided as_strided_scatter".split(), Face(top=True, method=True)) | {
         "unfold": Face(top=False, method=True),
         "storage_offset": Face(top=False, method=True),
+        "as_strided_": Face(top=False, method=True),
     },
     "copies": dict.fromkeys("narrow_copy".split(), Face(top=True, method=True)) | {
         "alias_copy": Face(top=True, method=False),

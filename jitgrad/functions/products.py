@@ -17,6 +17,7 @@ from jitgrad.functions.operands import in_dtype_of
 from jitgrad.functions.shaping import permute, reshape, unsqueeze
 from jitgrad.ops import TABLE
 from jitgrad.ops.shapes import axis
+from jitgrad.record.checking import floating
 from jitgrad.record.precision import in_single
 from jitgrad.tensors.tensor import Tensor
 
@@ -208,8 +209,7 @@ def cdist(x1: Tensor, x2: Tensor, p: float = 2.0, compute_mode: str = "use_mm_fo
     two rows are equal.
     """
     _one_dtype("cdist", x1, x2)
-    if not x1.dtype.is_floating_point:
-        raise RuntimeError(f"cdist needs floating dtypes, and these tensors are {x1.dtype.name}: convert with .float()")
+    floating("cdist", x1, error=RuntimeError)
     for x in (x1, x2):
         if x.ndim < 2:
             raise RuntimeError(f"cdist: rows of at least two dimensions are compared, and a tensor has shape {list(x.shape)}")

@@ -10,7 +10,7 @@ from jitgrad.functions.face import face
 from jitgrad.functions.indexing import scatter_add
 from jitgrad.functions.positions import along, check_index, check_positions, is_bool
 from jitgrad.functions.shaping import broadcast_tensors, expand, reshape
-from jitgrad.ops.choosing import cast, eq, ne, where
+from jitgrad.ops.choosing import eq, ne, where
 from jitgrad.ops.indexing import Slot, open_grid
 from jitgrad.ops.indexing import index_put as put_op
 from jitgrad.ops.scattering import scatter_max, scatter_min, scatter_prod

@@ -16,6 +16,7 @@ from jitgrad.ops import TABLE, choosing, ordering
 from jitgrad.ops.indexing import gather
 from jitgrad.ops.shapes import axis
 from jitgrad.record.apply import apply
+from jitgrad.record.checking import floating
 from jitgrad.record.precision import in_single
 from jitgrad.tensors.tensor import Tensor
 
@@ -44,8 +45,7 @@ def nansum(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any 
 
 def nanmean(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
     """The mean over `dim` (all) of the elements that are not nan; nan where there are none."""
-    if not input.dtype.is_floating_point:
-        raise RuntimeError(f"nanmean needs a floating dtype, and this tensor is {input.dtype.name}: convert with .float()")
+    floating("nanmean", input, error=RuntimeError)
     return _nanmean(input if dtype is None else _cast(input, dtypes.to_numpy(dtype)), dim, keepdim)
 
 

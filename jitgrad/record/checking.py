@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from jitgrad import dtypes
 from jitgrad.record.leaving import MASKED, is_masked
 from jitgrad.tape.handle import Handle
 
@@ -99,6 +100,20 @@ def is_meant(error: BaseException) -> bool:
     if packages[-1] != "jitgrad":
         return False
     return dis.opname[last.tb_frame.f_code.co_code[last.tb_lasti]] in ("RAISE_VARARGS", "RERAISE")
+
+
+def floating(name: str, *tensors: Any, error: type[Exception] = NotImplementedError) -> None:
+    """An error for a tensor whose dtype is no floating one; None may stand for one that is not given."""
+    for x in tensors:
+        if x is not None and not x.dtype.is_floating_point:
+            raise not_floating(name, x.dtype, error)
+
+
+def not_floating(name: str, dtype: Any, error: type[Exception] = NotImplementedError, cure: str = ".float()") -> Exception:
+    """What is said of a dtype where a floating one is needed; the type of the error is the one that PyTorch has there."""
+    return error(
+        f"{name} needs a floating dtype, and this tensor is {dtypes.of(dtypes.to_numpy(dtype)).name}: convert with {cure}"
+    )
 
 
 def _shown(value: Any) -> str:

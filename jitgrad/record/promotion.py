@@ -10,6 +10,7 @@ import numpy as np
 from jitgrad import dtypes
 from jitgrad.dtypes import HALF
 from jitgrad.ops.table import Op
+from jitgrad.record.checking import not_floating
 from jitgrad.record.precision import SINGLE, converted_to, widened
 from jitgrad.record.trace import current_trace
 from jitgrad.tape.device_array import ARRAYS
@@ -47,7 +48,7 @@ def same_dtype(op: Op, operands: Sequence[Any], *, numbers: bool = False) -> tup
     elif op.result == "integer" and dtypes.has_gradient(common):
         raise NotImplementedError(f"{op.name} works on bool and integer tensors, not on {dtypes.of(common).name}")
     elif op.result == "floating" and not dtypes.is_floating(common):
-        raise NotImplementedError(f"{op.name} works on floating tensors, not on {dtypes.of(common).name}: convert with .float()")
+        raise not_floating(op.name, common)
     elif op.bools != "any" and (common == np.bool_ or (op.bools == "none" and any(d == np.bool_ for d, _ in known))):
         raise RuntimeError(f"{op.name} is not for bool tensors: use logical operations, ~ and ^, or convert with .int()")
     half = common if op.single and common in HALF else None

@@ -39,7 +39,11 @@ def test_buffers_and_files(tmp_path):
 
 
 def test_memory_in_the_order_that_is_asked_for():
-    for made in (jg.empty_strided((2, 3), (1, 2)), jg.empty_permuted((2, 3), (1, 0)), jg.ones(1).new_empty_strided((2, 3), (1, 2))):
+    for made in (
+        jg.empty_strided((2, 3), (1, 2)),
+        jg.empty_permuted((2, 3), (1, 0)),
+        jg.ones(1).new_empty_strided((2, 3), (1, 2)),
+    ):
         assert (made.shape, made.stride(), made.dtype) == ((2, 3), (1, 2), jg.float32)
     leaf = jg.empty_strided((2,), (3,), requires_grad=True)
     assert leaf.is_leaf
@@ -56,10 +60,22 @@ def test_memory_in_the_order_that_is_asked_for():
 
 def test_what_is_asked():
     x = jg.tensor([1, 0], dtype=jg.uint8)
-    assert (x.get_device(), x.is_cpu, x.is_signed(), jg.is_signed(x.float()), jg.is_nonzero(x[0])) == (-1, True, False, True, True)
+    assert (x.get_device(), x.is_cpu, x.is_signed(), jg.is_signed(x.float()), jg.is_nonzero(x[0])) == (
+        -1,
+        True,
+        False,
+        True,
+        True,
+    )
     with pytest.raises(RuntimeError):
         x.is_nonzero()
-    casts = [(jg.float64, jg.float32), (jg.float32, jg.int64), (jg.int64, jg.bool), (jg.bool, jg.uint8), (jg.complex64, jg.float64)]
+    casts = [
+        (jg.float64, jg.float32),
+        (jg.float32, jg.int64),
+        (jg.int64, jg.bool),
+        (jg.bool, jg.uint8),
+        (jg.complex64, jg.float64),
+    ]
     assert [jg.can_cast(*pair) for pair in casts] == [True, False, False, True, False]
     with pytest.warns(UserWarning, match="range is deprecated"):
         assert jg.range(1, 2, 0.5).tolist() == [1, 1.5, 2]

@@ -11,6 +11,7 @@ from jitgrad.functions.numeric import where
 from jitgrad.functions.shaping import unsqueeze
 from jitgrad.ops.movement import expand
 from jitgrad.record.apply import apply
+from jitgrad.record.checking import floating
 from jitgrad.record.trace import made_here
 from jitgrad.tensors.tensor import Tensor, wrap
 
@@ -30,8 +31,7 @@ def floats(what: str, *tensors: Any) -> None:
     for x in tensors:
         if not isinstance(x, Tensor):
             raise TypeError(f"linalg.{what} takes tensors, not {type(x).__name__}")
-        if not x.dtype.is_floating_point:
-            raise RuntimeError(f"linalg.{what} needs a floating dtype, and this tensor is {x.dtype.name}: convert with .float()")
+        floating(f"linalg.{what}", x, error=RuntimeError)
     if len({x.dtype.name for x in tensors}) > 1:
         raise RuntimeError(
             f"linalg.{what}: the tensors must have one dtype, and theirs are {', '.join(x.dtype.name for x in tensors)}: convert "

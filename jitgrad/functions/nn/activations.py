@@ -11,12 +11,12 @@ from jitgrad.functions.bind import bound
 from jitgrad.functions.creation import arange, rand
 from jitgrad.functions.elementwise import softplus as _softplus
 from jitgrad.functions.face import face
-from jitgrad.functions.nn.reducing import floating
 from jitgrad.functions.operands import in_dtype_of, taken
 from jitgrad.functions.shaping import chunk, reshape
 from jitgrad.ops import TABLE, choosing
 from jitgrad.ops.shapes import axis
 from jitgrad.record.apply import apply
+from jitgrad.record.checking import floating
 from jitgrad.record.precision import in_single
 from jitgrad.tensors.inplace import overwrite
 from jitgrad.tensors.tensor import Tensor

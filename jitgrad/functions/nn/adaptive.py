@@ -17,6 +17,7 @@ from jitgrad.functions.shaping import cat, expand, reshape, unsqueeze
 from jitgrad.ops.choosing import trunc
 from jitgrad.ops.windows import unpool
 from jitgrad.record.apply import apply
+from jitgrad.record.checking import floating
 from jitgrad.record.precision import in_single
 from jitgrad.tensors.tensor import Tensor
 
@@ -66,8 +67,7 @@ def _enough(what: str, count: int, input: Tensor) -> None:
 
 def _adaptive_avg(what: str, count: int, input: Tensor, output_size: Any) -> Tensor:
     _enough(what, count, input)
-    if not input.dtype.is_floating_point:
-        raise NotImplementedError(f"{what} is for floating dtypes, not {input.dtype.name}: convert with .float()")
+    floating(what, input)
     x, alone = with_batch(what, input, count)
     out = _adaptively_averaged(x, _adaptive(what, count, x, output_size))
     return reshape(out, tuple(out.shape[1:])) if alone else out

@@ -11,12 +11,13 @@ from jitgrad.functions.creation import arange
 from jitgrad.functions.elementwise import softplus
 from jitgrad.functions.face import face
 from jitgrad.functions.indexing import gather
-from jitgrad.functions.nn.reducing import checked, floating, of_one_dtype, reduced, reduction_of
+from jitgrad.functions.nn.reducing import checked, of_one_dtype, reduced, reduction_of
 from jitgrad.functions.numeric import matmul
 from jitgrad.functions.operands import in_dtype_of, taken
 from jitgrad.functions.shaping import reshape, unsqueeze
 from jitgrad.ops import TABLE, choosing
 from jitgrad.record.apply import apply
+from jitgrad.record.checking import floating
 from jitgrad.record.precision import in_single
 from jitgrad.record.trace import comes_later
 from jitgrad.tensors.tensor import Tensor

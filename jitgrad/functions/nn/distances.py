@@ -10,12 +10,13 @@ import numpy as np
 from jitgrad.functions.data import from_numpy
 from jitgrad.functions.face import face
 from jitgrad.functions.indexing import index_select
-from jitgrad.functions.nn.reducing import floating, reduced, reduction_of
+from jitgrad.functions.nn.reducing import reduced, reduction_of
 from jitgrad.functions.operands import in_dtype_of
 from jitgrad.ops import choosing
 from jitgrad.ops.norms import norm
 from jitgrad.ops.shapes import axis
 from jitgrad.record.apply import apply
+from jitgrad.record.checking import floating
 from jitgrad.record.precision import in_single
 from jitgrad.tensors.tensor import Tensor
 

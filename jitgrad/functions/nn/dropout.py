@@ -10,9 +10,9 @@ import math
 import warnings
 
 from jitgrad.functions.creation import rand
-from jitgrad.functions.nn.reducing import floating
 from jitgrad.functions.operands import in_dtype_of
 from jitgrad.functions.shaping import unsqueeze
+from jitgrad.record.checking import floating
 from jitgrad.tensors.inplace import overwrite
 from jitgrad.tensors.tensor import Tensor
 

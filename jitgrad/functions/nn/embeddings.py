@@ -8,7 +8,6 @@ import numpy as np
 
 from jitgrad.functions.creation import arange
 from jitgrad.functions.indexing import index_select
-from jitgrad.functions.nn.reducing import floating
 from jitgrad.functions.numeric import max as max_of
 from jitgrad.functions.operands import in_dtype_of, taken
 from jitgrad.functions.positions import check_positions
@@ -19,6 +18,7 @@ from jitgrad.ops.indexing import index_add as index_add_op
 from jitgrad.ops.norms import norm
 from jitgrad.ops.shapes import Spec
 from jitgrad.record.apply import apply, zeros
+from jitgrad.record.checking import floating
 from jitgrad.record.precision import in_single
 from jitgrad.record.trace import grad_mode
 from jitgrad.tensors.inplace import overwrite

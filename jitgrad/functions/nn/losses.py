@@ -8,11 +8,12 @@ from typing import Any
 
 from jitgrad.functions.elementwise import softplus
 from jitgrad.functions.face import face
-from jitgrad.functions.nn.reducing import broadcasting, floating, of_one_dtype, of_one_shape, reduced, reduction_of, weighed
+from jitgrad.functions.nn.reducing import broadcasting, of_one_dtype, of_one_shape, reduced, reduction_of, weighed
 from jitgrad.functions.operands import in_dtype_of, taken
 from jitgrad.functions.shaping import unsqueeze
 from jitgrad.ops import activations, arithmetic, choosing
 from jitgrad.record.apply import apply
+from jitgrad.record.checking import floating
 from jitgrad.record.precision import in_single
 from jitgrad.tensors.tensor import Tensor
 

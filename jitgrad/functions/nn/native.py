@@ -12,7 +12,8 @@ from jitgrad.functions.nn import ctc, distances, embeddings, losses, normalizati
 from jitgrad.functions.nn import dropout as dropping
 from jitgrad.functions.nn.dropout import _channels
 from jitgrad.functions.nn.losses import _divergence
-from jitgrad.functions.nn.reducing import floating, reduced
+from jitgrad.functions.nn.reducing import reduced
+from jitgrad.record.checking import floating
 from jitgrad.tensors.tensor import Tensor
 
 _REDUCTIONS = ("none", "mean", "sum")

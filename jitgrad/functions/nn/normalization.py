@@ -12,12 +12,13 @@ from jitgrad.dtypes import HALF
 from jitgrad.functions.creation import arange
 from jitgrad.functions.face import face
 from jitgrad.functions.indexing import index_select
-from jitgrad.functions.nn.reducing import floating, of_one_dtype
+from jitgrad.functions.nn.reducing import of_one_dtype
 from jitgrad.functions.operands import in_dtype_of, taken
 from jitgrad.functions.shaping import cat, reshape
 from jitgrad.ops.norms import norm
 from jitgrad.ops.shapes import Spec, axes
 from jitgrad.record.apply import apply, zeros
+from jitgrad.record.checking import floating
 from jitgrad.record.precision import in_single
 from jitgrad.tensors.inplace import overwrite
 from jitgrad.tensors.tensor import Tensor

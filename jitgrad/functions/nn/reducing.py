@@ -31,15 +31,6 @@ def reduction_of(reduction: str, size_average: bool | None, reduce: bool | None)
     return meant
 
 
-def floating(name: str, *tensors: Any) -> None:
-    """NotImplementedError for a tensor of another dtype; None may stand for one that is not given."""
-    for x in tensors:
-        if x is not None and not x.dtype.is_floating_point:
-            raise NotImplementedError(
-                f"{name} needs a floating dtype, and this tensor is {x.dtype.name}: convert it with .float()"
-            )
-
-
 def of_one_dtype(name: str, input: Tensor, **more: Any) -> None:
     """RuntimeError for a tensor that has another dtype than `input`."""
     for key, x in more.items():

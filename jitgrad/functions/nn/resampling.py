@@ -12,6 +12,7 @@ from jitgrad.functions.nn.adaptive import adaptive_avg_pool1d, adaptive_avg_pool
 from jitgrad.functions.nn.spatial import each
 from jitgrad.functions.nn.windows import fixed
 from jitgrad.functions.shaping import reshape, stack
+from jitgrad.record.checking import floating
 from jitgrad.record.precision import in_single
 from jitgrad.tensors.tensor import Tensor
 
@@ -147,8 +148,8 @@ def interpolate(
         raise RuntimeError(f"interpolate: sizes must be positive, and {list(input.shape)} is to become {list(sizes)}")
     if mode == "area":
         return _AREA[count - 1](input, sizes)
-    if not mode.startswith("nearest") and not input.dtype.is_floating_point:
-        raise NotImplementedError(f"interpolate: mode {mode!r} is for floating dtypes, not {input.dtype.name}: use .float()")
+    if not mode.startswith("nearest"):
+        floating(f"interpolate with mode={mode!r}", input)
     return _resized(input, sizes, factors, mode, bool(align_corners), antialias)
 
 

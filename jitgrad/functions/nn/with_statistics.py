@@ -1,4 +1,4 @@
-"""What PyTorch has at the top beneath `torch.nn.functional`: normalizations that give their statistics too, a convolution of any kind."""
+"""What PyTorch has beneath `torch.nn.functional`: normalizations with their statistics, a convolution of any kind."""
 
 from __future__ import annotations
 
@@ -20,9 +20,7 @@ def _statistics(x: Tensor, dims: tuple[int, ...], keepdim: bool, eps: float) -> 
 
 
 @face(method=False)
-def native_layer_norm(
-    input: Tensor, normalized_shape: Any, weight: Any, bias: Any, eps: float
-) -> tuple[Tensor, Tensor, Tensor]:
+def native_layer_norm(input: Tensor, normalized_shape: Any, weight: Any, bias: Any, eps: float) -> tuple[Tensor, Tensor, Tensor]:
     """`nn.functional.layer_norm`, the means, and the reciprocals of the standard deviations."""
     out = normalization.layer_norm(input, normalized_shape, weight, bias, eps)
     dims = tuple(range(input.ndim - len(normalized_shape), input.ndim))
@@ -51,7 +49,7 @@ def native_batch_norm(
     momentum: float,
     eps: float,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """`nn.functional.batch_norm`, and the statistics of the batch; without `training` there are none, and tensors of no elements."""
+    """`nn.functional.batch_norm`, and the statistics of the batch; without `training` these are tensors of no elements."""
     out = normalization.batch_norm(input, running_mean, running_var, weight, bias, training, momentum, eps)
     if not training:
         none = creation.zeros(0, dtype=input.dtype, device=input.device)
