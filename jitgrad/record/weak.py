@@ -66,6 +66,9 @@ _GROWTH = {
 """How large a result can be for operands that are at most so large; elsewhere twice the sum of them."""
 
 
+_PYTHONS = (bool, int, float, complex)
+
+
 def number(x: Any) -> Number | None:
     """What number an operand is, Python's, NumPy's or one of a tape; None if it is none."""
     if isinstance(x, Handle):
@@ -73,7 +76,7 @@ def number(x: Any) -> Number | None:
         return None if trace is None else trace.number(x._row)
     if isinstance(x, np.generic):
         return Number(x.__class__)
-    kind = next((k for k in (bool, int, float, complex) if isinstance(x, k)), None)
+    kind = next((k for k in _PYTHONS if isinstance(x, k)), None)
     return None if kind is None else Number(kind, abs(x) if kind in (bool, int) else 0)
 
 
@@ -83,8 +86,9 @@ def are_numbers(*operands: Any) -> bool:
 
 
 def refuse_numbers(name: str, operands: Sequence[Any]) -> None:
-    """TypeError for numbers alone, where PyTorch asks for a tensor among the operands."""
-    if are_numbers(*operands):
+    """TypeError for Python's numbers alone, where PyTorch asks for a tensor among the operands; a number of NumPy's is one."""
+    found = [number(x) for x in operands]
+    if all(n is not None and n.kind in _PYTHONS for n in found):
         kinds = ", ".join(x.__class__.__name__ for x in operands)
         raise TypeError(
             f"{name} takes a tensor or an array among its operands, and these are numbers alone ({kinds}): make one of them a "

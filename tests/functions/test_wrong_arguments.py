@@ -29,6 +29,7 @@ def test_one_of_two_operands_is_a_tensor(name):
     for call in (function, jg.jit(lambda x, y: function(x, y)), lambda x, y: jg.jit(lambda x: function(x, y))(x)):
         with pytest.raises(TypeError, match="takes a tensor or an array among its operands, and these are numbers alone"):
             call(2.0, 3.0)
+    assert function(np.float64(2), 3.0 if name != "heaviside" else np.float64(3)).shape == ()
     assert function(np.array([2.0]), np.array([3.0])).shape == (1,)
     assert function(jg.tensor([2.0]), jg.tensor(3.0)).shape == (1,)
 

