@@ -144,6 +144,25 @@ def scalar_tensor(s: Any, *, dtype: Any = None, device: Any = None, requires_gra
     return _finish(dtypes.cast_numbers(np.asarray(_number("scalar_tensor", "s", s)), wanted), requires_grad, device)
 
 
+def _limits(what: str, start: Any, end: Any, step: Any) -> tuple[Any, Any, Any]:
+    """Where a range begins (at 0, if one number is given), where it ends, and the step that leads there."""
+    if end is None:
+        start, end = 0, start
+    low, high, by = (_number(what, n, v) for n, v in (("start", start), ("end", end), ("step", step)))
+    if not math.isfinite(low) or not math.isfinite(high):
+        raise RuntimeError(f"{what}: the range from {low} to {high} has no end: both must be finite")
+    if by == 0 or (high - low) * by < 0:
+        raise RuntimeError(f"{what} from {low} to {high} with step {by} never arrives: the step must point at the end")
+    return low, high, by
+
+
+def _steps(what: str, low: Any, by: Any, count: int, dtype: np.dtype, requires_grad: bool, device: Any) -> Tensor:
+    _possible(what, count)
+    if not any(isinstance(n, float) for n in (low, by)) and not all(abs(n) < 1 << 63 for n in (low, low + max(count - 1, 0) * by, by)):
+        raise RuntimeError(f"{what}: from {low} on there are ints beyond int64: write them as floats")
+    return _finish(_cast(_counted(low, count, by, device), dtype), requires_grad)
+
+
 def arange(
     start: Any = 0,
     end: Any = None,
@@ -154,13 +173,7 @@ def arange(
     requires_grad: bool = False,
 ) -> Tensor:
     """Numbers from `start` (0 if only one is given) up to but not including `end`, `step` apart."""
-    if end is None:
-        start, end = 0, start
-    low, high, by = (_number("arange", n, v) for n, v in (("start", start), ("end", end), ("step", step)))
-    if not math.isfinite(low) or not math.isfinite(high):
-        raise RuntimeError(f"arange: the range from {low} to {high} has no end: both must be finite")
-    if by == 0 or (high - low) * by < 0:
-        raise RuntimeError(f"arange from {low} to {high} with step {by} never arrives: the step must point at the end")
+    low, high, by = _limits("arange", start, end, step)
     whole = not any(isinstance(v, float) for v in (low, high, by))
     wanted = (np.dtype(np.int64) if whole else dtypes.default()) if dtype is None else dtypes.to_numpy(dtype)
     if wanted.kind in "iu" and not whole:  # as in PyTorch, where it is steps that are asked for
@@ -168,10 +181,7 @@ def arange(
         if not by:
             raise ValueError(f"arange: a step of {step} is none in {dtypes.of(wanted).name}")
     count = -((low - high) // by) if whole else math.ceil((high - low) / by)
-    _possible("arange", count)
-    if whole and not all(-(1 << 63) <= n < 1 << 63 for n in (low, high, by)):
-        raise RuntimeError(f"arange: from {low} to {high} there are ints beyond int64: write them as floats")
-    return _finish(_cast(_counted(low, count, by, device), wanted), requires_grad)
+    return _steps("arange", low, by, count, wanted, requires_grad, device)
 
 
 def range(
@@ -179,14 +189,8 @@ def range(
 ) -> Tensor:
     """Numbers from `start` up to and with `end`, `step` apart, floats unless a dtype is given. Deprecated, for `arange`."""
     warnings.warn("range is deprecated, as its end is included, unlike Python's: write arange", UserWarning, stacklevel=2)
-    if end is None:
-        start, end = 0, start
-    low, high, by = (_number("range", n, v) for n, v in (("start", start), ("end", end), ("step", step)))
-    if by == 0 or (high - low) * by < 0:
-        raise RuntimeError(f"range from {low} to {high} with step {by} never arrives: the step must point at the end")
-    count = math.floor((high - low) / by) + 1
-    _possible("range", count)
-    return _finish(_cast(_counted(low, count, by, device), _dtype(dtype)), requires_grad)
+    low, high, by = _limits("range", start, end, step)
+    return _steps("range", low, by, math.floor((high - low) / by) + 1, _dtype(dtype), requires_grad, device)
 
 
 def linspace(start: Any, end: Any, steps: int, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:

@@ -73,7 +73,7 @@ class Call(NamedTuple):
 
 def functions() -> dict[str, Callable]:
     """The public functions, by name."""
-    found = {name: value for name, value in vars(jg).items() if callable(value) and name[0] != "_"}
+    found = {name: value for name in jg.__all__ if callable(value := getattr(jg, name))}
     found |= {f"func.{name}": getattr(jg.func, name) for name in jg.func.__all__}
     found |= {f"autograd.{name}": getattr(jg.autograd, name) for name in ("backward", "grad")}
     found |= {f"testing.{name}": getattr(jg.testing, name) for name in ("gradcheck", "gradgradcheck")}
