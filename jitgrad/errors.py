@@ -183,3 +183,16 @@ class LinAlgError(JitgradError, np.linalg.LinAlgError, RuntimeError):
     It is raised when the values are known, so under `jit` from the call, not from the recording.
     Fix: what the message says; `inv_ex`, `solve_ex`, `cholesky_ex` and `lu_factor_ex` give a code for each matrix instead.
     """
+
+
+class OutOfRangeError(JitgradError, IndexError, RuntimeError):
+    """An index names an element that is not there.
+
+    Fails::
+
+        jitgrad.zeros(3).gather(0, jitgrad.tensor([3]))
+
+    PyTorch has an `IndexError` for some functions and a `RuntimeError` for others; this is both, for all, in every sweep.
+    It is raised when the values are known, so under `jit` from the call, not from the recording.
+    Fix: an index from 0 to the size of the dimension, which is not counted itself; `x[index]` counts negative ones from the end.
+    """

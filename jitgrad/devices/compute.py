@@ -20,6 +20,7 @@ from jitgrad import dtypes
 from jitgrad.devices import layouts
 from jitgrad.devices.layouts import Order
 from jitgrad.devices.prepared import Prepared
+from jitgrad.errors import OutOfRangeError
 from jitgrad.ops.broadcasting import broadcast_shape
 from jitgrad.ops.choosing import cast, where
 from jitgrad.ops.movement import back_from, expand, permute
@@ -160,7 +161,7 @@ class Compute:
         if found[0]:
             self.driver.upload(self.flag().buffer.raw, 0, np.zeros(4, np.int64))  # graphs know it by its address
             self._flag_used = False
-            raise IndexError(
+            raise OutOfRangeError(
                 f"{operation(int(found[3]))}: index {found[1]} is out of bounds for a dimension of size {found[2]} "
                 f"(of a tensor on {self.name})"
             )

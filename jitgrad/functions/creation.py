@@ -158,7 +158,8 @@ def _limits(what: str, start: Any, end: Any, step: Any) -> tuple[Any, Any, Any]:
 
 def _steps(what: str, low: Any, by: Any, count: int, dtype: np.dtype, requires_grad: bool, device: Any) -> Tensor:
     _possible(what, count)
-    if not any(isinstance(n, float) for n in (low, by)) and not all(abs(n) < 1 << 63 for n in (low, low + max(count - 1, 0) * by, by)):
+    last = low + max(count - 1, 0) * by
+    if not isinstance(last, float) and not all(-(1 << 63) <= n < 1 << 63 for n in (low, last, by)):
         raise RuntimeError(f"{what}: from {low} on there are ints beyond int64: write them as floats")
     return _finish(_cast(_counted(low, count, by, device), dtype), requires_grad)
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from jitgrad.functions.shaping import reshape
 from jitgrad.ops.choosing import cast
-from jitgrad.ops.indexing import within
+from jitgrad.ops.indexing import refuse_outside, within
 from jitgrad.ops.shapes import axis
 from jitgrad.record.apply import apply
 from jitgrad.record.leaving import refuse_masked
@@ -29,14 +29,8 @@ def check_positions(what: str, index: Any, size: int, dim: int, shape: Any) -> T
         raise RuntimeError(f"{what}: index must be an int64 tensor, not {kind}")
     if (comes_later(index) or index.is_cuda) and size < 1 << 31:
         return apply(within, (index,), {"size": size, "what": what})
-    if index._value is not None and index.numel():
-        low, high = int(index._value.min()), int(index._value.max())
-        if low < 0 or high >= size:
-            error = IndexError if what.startswith("index_") and what != "index_add" else RuntimeError  # as in PyTorch
-            raise error(
-                f"{what}: index {low if low < 0 else high} is out of range for dimension {dim}, which "
-                f"has size {size} (shape {list(shape)}): use 0 to {size - 1}"
-            )
+    if index._value is not None:
+        refuse_outside(np.asarray(index._value), size, what, f"dimension {dim} (shape {list(shape)})")
     return index if index.dtype.name == "int64" else apply(cast, (index,), {"dtype": np.dtype(np.int64)})
 
 

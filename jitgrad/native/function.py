@@ -21,7 +21,7 @@ from jitgrad.base.tree import COMPUTED, flatten, unflatten
 from jitgrad.calls.entry import MISS, write_entry
 from jitgrad.calls.signature import Tree, argument_labels, described, from_plain, plain, result_labels
 from jitgrad.dtypes import of
-from jitgrad.errors import TracedValueError
+from jitgrad.errors import OutOfRangeError, TracedValueError
 from jitgrad.native import artefact
 from jitgrad.native.adapters import adapter
 from jitgrad.native.export import OUT_OF_BOUNDS, OUT_OF_MEMORY, export
@@ -130,7 +130,7 @@ class NativeFunction:
         if status == OUT_OF_MEMORY:
             raise MemoryError(f"there is no memory for what {self.name} needs while it runs")
         if status == OUT_OF_BOUNDS:
-            raise IndexError(f"{self.name} was given, or computed, an index that is out of bounds")
+            raise OutOfRangeError(f"{self.name} was given, or computed, an index that is out of bounds")
         return [array if array.shape else array[()] for array in made]
 
     @lazily

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jitgrad.dtypes import HALF
+from jitgrad.errors import OutOfRangeError
 from jitgrad.ops.choosing import cast, eq, where, zeros_like
 from jitgrad.ops.movement import expand, reshape, sum
 from jitgrad.ops.shapes import Spec, axis
@@ -257,11 +258,16 @@ def _gather_params(x: Any, index: Any, dim: int) -> dict[str, Any]:
     return {"dim": axis(dim, x.ndim)}
 
 
-def _within(index: Any, size: int, what: str = "within") -> Any:
-    index = np.asarray(index)
+def refuse_outside(index: np.ndarray, size: int, what: str, place: str = "a dimension") -> None:
+    """OutOfRangeError for an index that is not from 0 to `size` - 1."""
     if index.size and not (index.min() >= 0 and index.max() < size):
         bad = int(index[(index < 0) | (index >= size)][0])
-        raise IndexError(f"index {bad} is out of bounds for a dimension of size {size}: use 0 to {size - 1}")
+        raise OutOfRangeError(f"{what}: index {bad} is out of range for {place} of size {size}: use 0 to {size - 1}")
+
+
+def _within(index: Any, size: int, what: str = "within") -> Any:
+    index = np.asarray(index)
+    refuse_outside(index, size, what)
     return index.astype(np.int32)
 
 
@@ -276,8 +282,8 @@ within = Op(
     samples=lambda: [([NAMES], {"size": 3})],
     oracle="x % size",
 )
-"""Indices of a dimension of that size, as int32; `IndexError` for one that is negative or too large. `what` is the function that
-was called with them."""
+"""Indices of a dimension of that size, as int32; `OutOfRangeError` for one that is negative or too large. `what` is the function
+that was called with them."""
 
 places = Op(
     lambda x, size: np.arange(size, dtype=np.int32),

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jitgrad.errors import TracedValueError
+from jitgrad.errors import OutOfRangeError, TracedValueError
 from jitgrad.ops.choosing import cast
 from jitgrad.ops.indexing import Slot
 from jitgrad.record.leaving import refuse_masked
@@ -172,7 +172,7 @@ class _Steps:
         size = self.shape[self.axis]
         if not -size <= item < size:
             allowed = f"use {-size} to {size - 1}" if size else "it is empty"
-            raise IndexError(
+            raise OutOfRangeError(
                 f"index {item} is out of range for dimension {self.axis}, which has size {size} (shape "
                 f"{list(self.shape)}): {allowed}"
             )
@@ -200,7 +200,7 @@ class _Steps:
         if not isinstance(item, np.ndarray) or not item.size or (-size <= item.min() and item.max() < size):
             return
         bad = item.min() if item.min() < -size else item.max()
-        raise IndexError(
+        raise OutOfRangeError(
             f"an index array holds {bad}, which is out of range for dimension {self.axis}, which has size "
             f"{size} (shape {list(self.shape)})"
         )

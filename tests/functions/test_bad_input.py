@@ -100,7 +100,7 @@ CASES: dict[str, list[tuple[str, type[Exception], str]]] = {
         ("x.sum((0, 0))", RuntimeError, r"dim=\(0, 0\) names a dimension twice"),
         ("x.sum(1.0)", TypeError, "dim must be an int, not float"),
         ("x.sum(True)", TypeError, "dim must be an int, not bool"),
-        ("x.gather(1, i)", RuntimeError, r"gather: index 5 is out of range for dimension 1.*use 0 to 2"),
+        ("x.gather(1, i)", RuntimeError, r"gather: index 3 is out of range for dimension 1.*use 0 to 2"),
         ("x.gather(1, i[0])", RuntimeError, "index has 1 dimensions and the tensor 2"),
         ("x.gather(1, x)", RuntimeError, "index must be an int64 tensor, not float32"),
         ("x.index_select(0, torch.tensor([-1]))", IndexError, "index_select: index -1 is out of range"),
@@ -362,3 +362,21 @@ def test_own_exceptions_have_a_common_base_and_teach() -> None:
         if error.__doc__.count("\n") > 4:
             assert "Fix:" in error.__doc__
             assert "Fails::" in error.__doc__
+
+
+def test_an_index_that_is_not_there_is_one_error_in_every_sweep() -> None:
+    """PyTorch has a RuntimeError for some functions and an IndexError for others; ours is both."""
+    x, i = jitgrad.tensor([1.0, 2.0, 3.0]), jitgrad.tensor([3])
+    for f in (
+        lambda x, i: x.gather(0, i),
+        lambda x, i: x.index_select(0, i),
+        lambda x, i: jitgrad.nn.functional.embedding(i, x.reshape(3, 1)),
+        lambda x, i: jitgrad.nn.functional.nll_loss(x.reshape(1, 3), i),
+    ):
+        for name in ("interpreted", "numba", "machine", "jit"):
+            with jitgrad.sweep(name), pytest.raises(jitgrad.errors.OutOfRangeError, match="index 3 is out of"):
+                jitgrad.jit(f)(x, i)
+        with pytest.raises(jitgrad.errors.OutOfRangeError, match="index 3 is out of range.*use 0 to 2"):
+            f(x, i)
+    assert issubclass(jitgrad.errors.OutOfRangeError, IndexError)
+    assert issubclass(jitgrad.errors.OutOfRangeError, RuntimeError)

@@ -16,6 +16,7 @@ from jitgrad.functions.numeric import matmul
 from jitgrad.functions.operands import in_dtype_of, taken
 from jitgrad.functions.shaping import reshape, unsqueeze
 from jitgrad.ops import TABLE, choosing
+from jitgrad.ops.indexing import refuse_outside
 from jitgrad.record.apply import apply
 from jitgrad.record.checking import floating
 from jitgrad.record.precision import in_single
@@ -129,12 +130,9 @@ def _known_classes(target: Tensor, ignore_index: int) -> tuple[Tensor, Tensor]:
 
 
 def _check_classes(known: Tensor, count: int) -> None:
-    """IndexError for a class that there is not; where classes are not known yet, a row checks them at every call."""
-    if known.is_cuda or known._value is None or comes_later(known) or not known.numel():
-        return
-    low, high = int(known._value.min()), int(known._value.max())
-    if low < 0 or high >= count:
-        raise IndexError(f"class {low if low < 0 else high} is out of range: there are {count}, 0 to {count - 1}")
+    """OutOfRangeError for a class that there is not; where classes are not known yet, a row checks them at every call."""
+    if not known.is_cuda and known._value is not None and not comes_later(known):
+        refuse_outside(np.asarray(known._value), count, "target", "the classes, a dimension")
 
 
 def _share(like: Tensor, ignored: Tensor, known: Tensor, weight: Any) -> Tensor:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy import int32, int64
 
 from jitgrad.dtypes import EXPORTED
+from jitgrad.errors import OutOfRangeError
 from jitgrad.kernels.launch import njit_namespace
 from jitgrad.kernels.primitives import copysign, floor
 from jitgrad.kernels.scalar import fmod
@@ -68,7 +69,7 @@ def towards_zero_64(x):
 def at(index, size):
     """The index counted from the start, if there is such an element."""
     if index < -size or index >= size:
-        raise IndexError("index " + str(index) + " is out of bounds for a dimension of size " + str(size))
+        raise OutOfRangeError("index " + str(index) + " is out of bounds for a dimension of size " + str(size))
     return index + size if index < 0 else index
 
 
@@ -76,7 +77,7 @@ def at(index, size):
 def below(index, size):
     """The index, if there is such an element from the start."""
     if index < 0 or index >= size:
-        raise IndexError("index " + str(index) + " is out of bounds for a dimension of size " + str(size))
+        raise OutOfRangeError("index " + str(index) + " is out of bounds for a dimension of size " + str(size))
     return index
 
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from jitgrad.base.locks import lazily
 from jitgrad.base.quiet import quietly
+from jitgrad.errors import OutOfRangeError
 from jitgrad.ops.linalg import matmul
 from jitgrad.sweeps.code.compile import Kernel, compile_text, trampolines
 from jitgrad.sweeps.interpreted import run_by, runner_of
@@ -346,7 +347,7 @@ def pool(shape: tuple[int, ...], dtype: np.dtype, queue: deque[np.ndarray]) -> C
 
 def out_of_bounds(flag: np.ndarray) -> None:
     """Raise what the flag of a native step says. Its workspace is not used again."""
-    raise IndexError(f"index {flag[1]} is out of bounds for a dimension of size {flag[2]}")
+    raise OutOfRangeError(f"index {flag[1]} is out of bounds for a dimension of size {flag[2]}")
 
 
 def _is_written_into(step: Interpreted) -> bool:
