@@ -57,7 +57,7 @@ WIDER: dict[str, tuple[str, ...]] = {
     "a number beside a tensor is an operand, as in NumPy": (
         *("atan2", "copysign", "fmax", "fmin", "fmod", "hypot", "ldexp", "maximum", "minimum"),
     ),
-    "`out=` may share memory with an operand: what is written there was computed before, as in NumPy": ("cat", "take"),
+    "`out=` may share memory with an operand: what is written there was computed before, as in NumPy": ("take",),
     "a dimension that is not there is an IndexError, as it is everywhere else": ("narrow_copy",),
 }
 """What PyTorch's database wants to be refused, or refused by another type of error, and is not, by the reason."""

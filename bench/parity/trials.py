@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 import jitgrad as jg
-from bench.parity.conversion import converted, leaves_of, ours, tensors
+from bench.parity.conversion import converted, leaves_of, ours, sharing, tensors
 
 LATER = (
     *("nn.functional.dropout", "nn.functional.alpha_dropout", "nn.functional.feature_", "nn.functional.fractional_"),
@@ -90,6 +90,7 @@ def function_of(op: Any) -> Callable | None:
     return found
 
 
+_DISTANCE = {"distance_function": jg.nn.functional.pairwise_distance}
 SPECIAL: dict[str, Callable] = {
     **{name: lambda x, name=name: getattr(x, name) for name in METHODS},
     **{name: lambda x, *a, name=name, **k: getattr(x, name)(*a, **k) for name in CONVERSIONS},
@@ -102,8 +103,8 @@ SPECIAL: dict[str, Callable] = {
     "einsum": lambda ops, text, *a: jg.einsum(text, *ops),
     "where": lambda x, c, *a: jg.where(c, x, *a),
     "__getitem__": lambda x, i: x[i],
-    "nn.functional.triplet_margin_with_distance_loss": lambda *a, distance_function, **k: (
-        jg.nn.functional.triplet_margin_with_distance_loss(*a, distance_function=jg.nn.functional.pairwise_distance, **k)
+    "nn.functional.triplet_margin_with_distance_loss": lambda *a, **k: jg.nn.functional.triplet_margin_with_distance_loss(
+        *a, **(k | _DISTANCE if "distance_function" in k else k)
     ),
     "linalg.pinv.singular": lambda a, b: jg.linalg.pinv(a @ b.mT),
     "linalg.lstsq.grad_oriented": lambda a, b, driver: jg.linalg.lstsq(a, b, driver=driver)[:2],
@@ -136,14 +137,15 @@ def tried_errors(op: Any, seconds: int) -> Outcome:
         sample = case.sample_input
         given = (sample.input, sample.args, sample.kwargs)
         try:
-            ours = [converted(v, [], copied=False) for v in given]
+            known = sharing(given)
+            mine = [converted(v, [], known) for v in given]
         except (NotImplementedError, AttributeError, ValueError):  # of a sort, a dtype or a size that is not here
             continue
         if _caught(seconds, lambda given=given: _accepted(op.op, *given)) == ACCEPTED:
             continue
         total += 1
         if function is not None:
-            why = _caught(seconds, lambda ours=ours: _accepted(function, *ours))
+            why = _caught(seconds, lambda mine=mine: _accepted(function, *mine))
             right = why.partition(":")[0] in {kind.__name__ for kind in _kinds(case.error_type)}
             reasons.update([] if right else [f"{case.error_type.__name__} is expected: {why}"])
             good += right
