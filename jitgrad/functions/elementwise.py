@@ -13,7 +13,7 @@ from jitgrad.functions.data import as_tensor
 from jitgrad.functions.face import face
 from jitgrad.functions.operands import in_dtype_of, taken
 from jitgrad.functions.shaping import unsqueeze
-from jitgrad.ops import activations, bessel, choosing, floats, logarithms
+from jitgrad.ops import bessel, choosing, floats, logarithms
 from jitgrad.record.apply import apply
 from jitgrad.record.checking import floating
 from jitgrad.record.precision import in_single
@@ -236,13 +236,3 @@ def _mvlgamma(input: Tensor, p: int) -> Tensor:
     x = input if input.dtype.is_floating_point else apply(choosing.cast, (input,), {"dtype": dtypes.default()})
     shifts = made_here(as_tensor(np.arange(p) / 2, dtype=x.dtype))
     return (unsqueeze(x, -1) - shifts).lgamma().sum(-1) + p * (p - 1) / 4 * math.log(math.pi)
-
-
-def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
-    """log(1 + exp(beta x)) / beta, exact on both tails; `threshold` is accepted and not needed."""
-    return apply(activations.softplus, (input,)) if beta == 1 else _softplus(input, beta)
-
-
-@in_single
-def _softplus(input: Tensor, beta: float) -> Tensor:
-    return apply(activations.softplus, (input * beta,)) / beta

@@ -55,7 +55,7 @@ OFFERS: dict[str, dict[str, Face]] = {
         "view_as_real": Face(top=True, method=False),
         "view_as_complex": Face(top=True, method=False),
     },
-    "elementwise": dict.fromkeys("float_power signbit positive softplus".split(), Face(top=True, method=True)) | {
+    "elementwise": dict.fromkeys("float_power signbit positive".split(), Face(top=True, method=True)) | {
         "logit": Face(aliases=('special.logit',), top=True, method=True, inplace=True),
         "sinc": Face(aliases=('special.sinc',), top=True, method=True, inplace=True),
         "frac": Face(top=True, method=True, inplace=True),

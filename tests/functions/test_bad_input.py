@@ -376,7 +376,7 @@ def test_an_index_that_is_not_there_is_one_error_in_every_sweep() -> None:
         for name in ("interpreted", "numba", "machine", "jit"):
             with jitgrad.sweep(name), pytest.raises(jitgrad.errors.OutOfRangeError, match="index 3 is out of"):
                 jitgrad.jit(f)(x, i)
-        with pytest.raises(jitgrad.errors.OutOfRangeError, match="index 3 is out of range.*use 0 to 2"):
+        with pytest.raises(jitgrad.errors.OutOfRangeError, match=r"index 3 is out of range.*use 0 to 2"):
             f(x, i)
     assert issubclass(jitgrad.errors.OutOfRangeError, IndexError)
     assert issubclass(jitgrad.errors.OutOfRangeError, RuntimeError)

@@ -9,7 +9,6 @@ from typing import Any
 
 from jitgrad.functions.bind import bound
 from jitgrad.functions.creation import arange, rand
-from jitgrad.functions.elementwise import softplus as _softplus
 from jitgrad.functions.face import face
 from jitgrad.functions.operands import in_dtype_of, taken
 from jitgrad.functions.shaping import chunk, reshape
@@ -21,7 +20,7 @@ from jitgrad.record.precision import in_single
 from jitgrad.tensors.inplace import overwrite
 from jitgrad.tensors.tensor import Tensor
 
-_relu, _sigmoid, _tanh, _silu = (bound(TABLE[name]) for name in ("relu", "sigmoid", "tanh", "silu"))
+_relu, _sigmoid, _tanh, _silu, _softplus = (bound(TABLE[name]) for name in ("relu", "sigmoid", "tanh", "silu", "softplus"))
 _softmax, _log_softmax = bound(TABLE["softmax"]), bound(TABLE["log_softmax"])
 
 
@@ -321,7 +320,8 @@ def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tenso
 
 @in_single
 def _bounded_softplus(x: Tensor, beta: float, threshold: float) -> Tensor:
-    return apply(choosing.where, (x * beta > threshold, x, _softplus(x, beta)))
+    scaled = x * beta
+    return apply(choosing.where, (scaled > threshold, x, _softplus(scaled) / beta))
 
 
 def glu(input: Tensor, dim: int = -1) -> Tensor:

@@ -8,7 +8,6 @@ import numpy as np
 
 from jitgrad.functions.bind import bound
 from jitgrad.functions.creation import arange
-from jitgrad.functions.elementwise import softplus
 from jitgrad.functions.face import face
 from jitgrad.functions.indexing import gather
 from jitgrad.functions.nn.reducing import checked, of_one_dtype, reduced, reduction_of
@@ -23,7 +22,7 @@ from jitgrad.record.precision import in_single
 from jitgrad.record.trace import comes_later
 from jitgrad.tensors.tensor import Tensor
 
-_log_softmax = bound(TABLE["log_softmax"])
+_log_softmax, _softplus = bound(TABLE["log_softmax"]), bound(TABLE["softplus"])
 
 
 @face(top=True)
@@ -304,5 +303,5 @@ def multilabel_soft_margin_loss(
 
 @in_single
 def _of_each(x: Tensor, t: Tensor, weight: Any) -> Tensor:
-    loss = t * softplus(-x) + (1 - t) * softplus(x)
+    loss = t * _softplus(-x) + (1 - t) * _softplus(x)
     return (loss if weight is None else loss * weight).mean(-1)

@@ -6,16 +6,18 @@ import math
 import warnings
 from typing import Any
 
-from jitgrad.functions.elementwise import softplus
+from jitgrad.functions.bind import bound
 from jitgrad.functions.face import face
 from jitgrad.functions.nn.reducing import broadcasting, of_one_dtype, of_one_shape, reduced, reduction_of, weighed
 from jitgrad.functions.operands import in_dtype_of, taken
 from jitgrad.functions.shaping import unsqueeze
-from jitgrad.ops import activations, arithmetic, choosing
+from jitgrad.ops import TABLE, activations, arithmetic, choosing
 from jitgrad.record.apply import apply
 from jitgrad.record.checking import floating
 from jitgrad.record.precision import in_single
 from jitgrad.tensors.tensor import Tensor
+
+_softplus = bound(TABLE["softplus"])
 
 
 @face(top=True)
@@ -153,7 +155,7 @@ def _scaled_in_single(input: Tensor, target: Tensor, op: Any, weight: Any, reduc
 
 @in_single
 def _with_positive(x: Tensor, t: Tensor, weight: Any, positive: Tensor, reduction: str) -> Tensor:
-    loss = (1 - t) * softplus(x) + positive * t * softplus(-x)
+    loss = (1 - t) * _softplus(x) + positive * t * _softplus(-x)
     return reduced(loss if weight is None else loss * weight, reduction)
 
 
@@ -252,5 +254,5 @@ def soft_margin_loss(
 ) -> Tensor:
     """log(1 + exp(-t x)) for t of 1 and -1."""
     floating("soft_margin_loss", input)
-    loss = in_dtype_of(input, softplus(-target * input))
+    loss = in_dtype_of(input, _softplus(-target * input))
     return reduced(loss, reduction_of(reduction, size_average, reduce))
