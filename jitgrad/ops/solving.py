@@ -11,15 +11,17 @@ from typing import Any
 
 import numpy as np
 
-from jitgrad.errors import LinAlgError
+from jitgrad.ops import elimination
 from jitgrad.ops.choosing import detach, where, zeros_like
-from jitgrad.ops.decompositions import INTEGER, SYMMETRIC, TALL, diagonals, eye, svd
+from jitgrad.ops.decompositions import SYMMETRIC, TALL, diagonals, eye, svd
+from jitgrad.ops.elimination import INTEGER
+from jitgrad.ops.faults import NO_INVERSE, NOT_POSITIVE
 from jitgrad.ops.lapack import has_scipy, lapack
 from jitgrad.ops.linalg import WELL_CONDITIONED, adjoint, matmul, transposed
 from jitgrad.ops.movement import expand, reshape, sum
 from jitgrad.ops.reductions import prod
 from jitgrad.ops.shapes import Spec
-from jitgrad.ops.table import Op, register, several
+from jitgrad.ops.table import Loops, Op, register, several
 
 
 def triangle(n: int, upper: bool, strict: bool = False) -> np.ndarray:
@@ -80,6 +82,7 @@ solve_triangular = Op(
     output="z",
     internal=True,
     result="floating",
+    loops=Loops(elimination.solve_triangular),
     vjp=(_triangular_vjp, lambda g, x, upper, unit: solve_triangular(adjoint(x), g, upper=not upper, unit=unit)),
     shape=lambda x, y, upper, unit: Spec(y.shape, y.dtype),
     samples=lambda: [
@@ -96,7 +99,7 @@ def _inv(x: np.ndarray) -> np.ndarray:
     try:
         return np.linalg.inv(x)
     except np.linalg.LinAlgError:
-        raise LinAlgError("the matrix is singular, and has no inverse: linalg.pinv gives the pseudo-inverse") from None
+        raise NO_INVERSE.raised() from None
 
 
 inv = Op(
@@ -107,6 +110,7 @@ inv = Op(
     internal=True,
     result="floating",
     checks=lambda row: row.inputs,
+    loops=Loops(elimination.inv, elimination.factors_room, NO_INVERSE),
     vjp=(lambda g, z: -matmul(matmul(adjoint(z), g), adjoint(z)),),
     shape=lambda x: Spec(x.shape, x.dtype),
     samples=lambda: [([WELL_CONDITIONED], {}), ([np.stack([WELL_CONDITIONED, -2 * WELL_CONDITIONED])], {})],
@@ -126,6 +130,7 @@ det = Op(
     output="y",
     internal=True,
     result="floating",
+    loops=Loops(elimination.det, elimination.factors_room),
     vjp=(lambda g, x: expand(_scalars(g), shape=tuple(x.shape)) * cofactors(x),),
     shape=lambda x: Spec(x.shape[:-2], x.dtype),
     samples=lambda: [([WELL_CONDITIONED], {}), ([np.stack([WELL_CONDITIONED, -2 * WELL_CONDITIONED])], {})],
@@ -206,6 +211,7 @@ solve_factored = Op(
     internal=True,
     result="floating",
     hint="x",
+    loops=Loops(elimination.solve_factored),
     vjp=(_factor_vjp, lambda g, x: solve_factored(x, g)),
     shape=lambda x, y: Spec(y.shape, y.dtype),
     samples=lambda: [([np.linalg.cholesky(SYMMETRIC), (3, 2)], {})],
@@ -223,12 +229,8 @@ def _cholesky(x: np.ndarray, check: bool) -> tuple[np.ndarray, np.ndarray]:
         for place in np.ndindex(info.shape):
             factor[place], info[place] = _first_minors(x[place])
     if check:
-        place = tuple(np.argwhere(info)[0].tolist())
-        which = f"the matrix at {list(place)}" if place else "the matrix"
-        raise LinAlgError(
-            f"cholesky: {which} is not positive definite: its leading minor of order {info[place]} is not positive. "
-            "cholesky_ex says so in its second result instead"
-        )
+        first = np.flatnonzero(info)[0]
+        raise NOT_POSITIVE.raised(first, info.flat[first])
     return factor, info
 
 
@@ -262,6 +264,7 @@ cholesky = several(
     result="floating",
     symmetric=True,
     checks=lambda row: row.inputs if row.params["check"] else (),
+    loops=Loops(elimination.cholesky, fault=NOT_POSITIVE),
     vjp=_cholesky_vjp,
     shape=lambda x, check: [Spec(x.shape, x.dtype), Spec(x.shape[:-2], INTEGER)],
     samples=lambda: [([SYMMETRIC], {"check": True}), ([np.stack([SYMMETRIC, 2 * SYMMETRIC])], {"check": False})],

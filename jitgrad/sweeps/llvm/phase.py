@@ -17,6 +17,7 @@ from collections import defaultdict
 
 import numpy as np
 
+from jitgrad.ops import rows
 from jitgrad.ops.linalg import matmul
 from jitgrad.sweeps.code.compile import Kernel
 from jitgrad.sweeps.llvm.blocks import Block
@@ -26,6 +27,7 @@ from jitgrad.sweeps.llvm.function import Function, moved
 from jitgrad.sweeps.llvm.indexed import emit_indexed
 from jitgrad.sweeps.llvm.lanes import Lane
 from jitgrad.sweeps.llvm.loops import LoopEmitter
+from jitgrad.sweeps.llvm.matrices import emit_matrices
 from jitgrad.sweeps.llvm.products import emit_product
 from jitgrad.sweeps.llvm.running import emit_running
 from jitgrad.sweeps.plan import chunks
@@ -37,7 +39,11 @@ from jitgrad.sweeps.plan.plan import Nest, Phase, Plan
 from jitgrad.tape.row import CONST, ITEM, Row
 
 BAKED = frozenset({0.0, 1.0, -1.0, 2.0, 0.5, -0.5, -2.0, float("inf"), float("-inf")})
-CALLS = {matmul: emit_product, **dict.fromkeys(RUNNING, emit_running)}
+CALLS = {
+    matmul: emit_product,
+    **dict.fromkeys(RUNNING, emit_running),
+    **{op: emit_matrices for op in rows() if op.loops is not None},
+}
 """What writes a row that is computed in one go; the others are indexed."""
 TILE_BYTES = 96 * 1024
 """What the loops of a nest may leave for each other in one tile: what a second-level cache holds with ease."""
@@ -171,7 +177,7 @@ class Emitter(Function):
         return f"%N{self.count}"
 
     def flag(self) -> str:
-        """The pointer to where an index that is out of bounds is noted: 1, the index and the size."""
+        """The pointer to where a fault is noted: its number, and two facts."""
         self.flagged = True
         return "%flag"
 
