@@ -214,9 +214,7 @@ class _Text:
             self.miss_if(f"{name}.__class__ is not {self.known(kind.type)}")
             return name
         dtype, shape, *device = (np.dtype(kind), ()) if isinstance(kind, type) else kind
-        same = self.known(dtype)  # some functions of NumPy's, such as `tril`, give arrays whose dtype is another object
-        other = f"v{i}.dtype is not {same} and v{i}.dtype != {same}"
-        unlike = f"(v{i}.__class__ is not ndarray or {other} or v{i}.shape != {self.known(shape)})"
+        unlike = f"(v{i}.__class__ is not ndarray or v{i}.dtype is not {self.known(dtype)} or v{i}.shape != {self.known(shape)})"
         if device == [None]:  # an array, where a tensor would have to be on the device
             self.miss_if(f"{name}.__class__ is not ndarray")
         elif device:

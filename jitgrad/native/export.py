@@ -19,8 +19,9 @@ import numpy as np
 
 from jitgrad.dtypes import EXPORTED
 from jitgrad.errors import NotCompilableError
+from jitgrad.sweeps.llvm.matrices import matrices_text
 from jitgrad.sweeps.llvm.phase import Emitter
-from jitgrad.sweeps.llvm.products import product_text
+from jitgrad.sweeps.llvm.products import PRODUCT, product_text
 from jitgrad.sweeps.llvm.wrapped import DATA, Value, Wrapped, wrap
 from jitgrad.sweeps.plan.plan import Plan
 from jitgrad.sweeps.plan.segments import left_to_numpy, whole_plan, why_not_native
@@ -94,7 +95,7 @@ def _exported(label: str, inner: Wrapped, form: str) -> Exported:
         ]
     text -= {f"declare void @{symbol}(ptr)" for symbol in inner.symbols}
     for symbol in inner.symbols:
-        text |= product_text(symbol)
+        text |= (product_text if symbol.startswith(PRODUCT) else matrices_text)(symbol)
     if inner.data:
         text.add(f"@{DATA} = external global i8")
     signature = ", ".join(f"{kind} {name}" for kind, name in zip(kinds, names))

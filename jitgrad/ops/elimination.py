@@ -78,13 +78,11 @@ def substitute_back(x: Any, z: Any) -> None:
 
 
 def exchange(z: Any, k: Any, other: Any) -> None:
-    """Exchange row k for another one, if that comes later."""
-    for i in span(k + 1, z.shape[0]):
-        here = other == i
-        for j in span(0, z.shape[1]):
-            above, below = z[k, j], z[i, j]
-            z[k, j] = select(here, below, above)
-            z[i, j] = select(here, above, below)
+    """Exchange row k for another one, which may be itself."""
+    for j in span(0, z.shape[1]):
+        above, below = z[k, j], z[other, j]
+        z[k, j] = below
+        z[other, j] = above
 
 
 def eliminate(a: Any, pivots: Any, info: Any, best: Any) -> None:

@@ -1,8 +1,9 @@
-"""Rows that say in loops what becomes of one matrix after the other (`ops/elimination`), in machine code.
+"""Rows that say in loops what becomes of one matrix after the other (`ops/elimination`), as one native function for each.
 
 Their functions are run once, on matrices whose elements are instructions. Of a batch W matrices are done side by side, one in each
-lane: they are gathered into memory of their own, element by element, and what comes out is scattered from there. One that is
-alone is read and written where it is.
+lane: they are brought into memory of their own, element by element, and what comes out is taken from there. Where less than W are
+left, the last one is done in several lanes. A matrix that is alone is read and written where it is. Sizes and steps are
+arguments, as those of `products` are.
 """
 
 from __future__ import annotations
@@ -13,9 +14,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from jitgrad.base.locks import once
+from jitgrad.ops import TABLE
 from jitgrad.ops.shapes import Spec
-from jitgrad.sweeps.llvm.function import moved
-from jitgrad.sweeps.llvm.lanes import Lane
+from jitgrad.sweeps.code.compile import Kernel, compile_text
+from jitgrad.sweeps.llvm.function import Function, moved
+from jitgrad.sweeps.llvm.lanes import Lane, side_by_side
 from jitgrad.sweeps.plan.layouts import is_number, place, stand_in
 from jitgrad.sweeps.plan.machine_types import NUMPY, SIZES, kind_of
 from jitgrad.tape.row import Row
@@ -77,20 +81,167 @@ class Matrix:
         self.shape, self.strides, self.kind, self.lanes = shape, strides, kind, lanes
 
     def __getitem__(self, index: Any) -> Value:
-        found = self.f.block.load(self.address(index), self.kind, self.lanes)
+        block, at = self.f.block, self.place(index)
+        if at.lanes == 1:
+            found = block.load(block.address(self.pointer, at, self.kind), self.kind, self.lanes)
+        else:
+            found = block.gather(self.pointer, at + block.iota("i64", self.lanes), self.kind)
         return Value(self.f, found if self.kind[0] == "f" else found.to("i64"))
 
     def __setitem__(self, index: Any, value: Any) -> None:
-        block = self.f.block
+        block, at = self.f.block, self.place(index)
         lane = _lane(self.f, value) if isinstance(value, Value) else block.const(value, self.kind, self.lanes)
-        block.store(lane.to(self.kind).splat(self.lanes), self.address(index))
+        lane = lane.to(self.kind).splat(self.lanes)
+        if at.lanes == 1:
+            block.store(lane, block.address(self.pointer, at, self.kind))
+        else:
+            block.scatter(lane, self.pointer, at + block.iota("i64", self.lanes))
 
-    def address(self, index: Any) -> str:
-        """The pointer to an element."""
+    def place(self, index: Any) -> Lane:
+        """Where an element is in the first lane; or in each, if the indices are different ones."""
         at = self.start
         for i, stride in zip(index if isinstance(index, tuple) else (index,), self.strides):
             at = at + stride * i
-        return self.f.block.address(self.pointer, _lane(self.f, at), self.kind)
+        return _lane(self.f, at)
+
+
+class Sort(NamedTuple):
+    """What there is one native function for."""
+
+    op: str
+    params: tuple[tuple[str, Any], ...]
+    given: int
+    slots: tuple[tuple[str, int], ...]
+    """Of operands and results, then of the room, the type and the number of dimensions."""
+    made: int
+    lanes: int
+    checked: bool
+
+    @property
+    def symbol(self) -> str:
+        words = [f"{name}{int(value)}" for name, value in self.params]
+        return ".".join(["jitgrad.matrices", self.op, *words, f"{self.slots[0][0]}x{self.lanes}{'c' * self.checked}"])
+
+    @property
+    def pointers(self) -> list[str]:
+        return [*[f"s{k}" for k in range(len(self.slots))], *[f"p{k}" for k in range(self.made)], "flag"]
+
+    @property
+    def numbers(self) -> list[str]:
+        found = ["count", "number", "number.step"]
+        for k, (_, rank) in enumerate(self.slots):
+            found += [f"s{k}.step", *[f"s{k}.n{d}" for d in range(rank)], *[f"s{k}.t{d}" for d in range(rank)]]
+        return found
+
+
+_sorts: dict[str, Sort] = {}
+
+
+def matrices_text(symbol: str) -> set[str]:
+    """The function of that name and what it needs, for those who want it in their own machine code."""
+    sort = _sorts[symbol]
+    function = _Loops(sort)
+    return {*function.declares, function.function(symbol, sort.pointers, sort.numbers, sort="internal ")}
+
+
+@once
+def _kernel(sort: Sort) -> Kernel:
+    name = sort.symbol.replace(".", "_")
+    return compile_text(_Loops(sort).define(name, sort.pointers, sort.numbers), name)
+
+
+class _Loops(Function):
+    """The text of the function."""
+
+    def __init__(self, sort: Sort) -> None:
+        super().__init__()
+        self.sort, self.loops = sort, TABLE[sort.op].loops
+        if sort.lanes == 1:
+            self._some([self._number("number")], [[self.block.const(0, "i64")] for _ in sort.slots])
+        else:
+            last = self._number("count") - 1
+            index = self.open("matrices", self._number("count"))
+            lanes = [moved(self.block, index) + k for k in range(sort.lanes)]
+            lanes = [(k < last).select(k, last) for k in lanes]
+            numbers = [moved(self.block, self._number("number")) + k * self._number("number.step") for k in lanes]
+            self._some(numbers, [[k * self._number(f"s{i}.step") for k in lanes] for i in range(sort.made)])
+            self.close("matrices", sort.lanes)
+        self.flush()
+
+    def _number(self, name: str) -> Lane:
+        return self.block.value(f"%{name}", "i64")
+
+    def _some(self, numbers: list[Lane], starts: list[list[Lane]]) -> None:
+        """One matrix of each operand and each result, or those of W lanes; of each lane where they begin."""
+        sort = self.sort
+        side = sort.lanes > 1
+        matrices = [self._matrix(k, packed=side or k >= sort.made) for k in range(len(sort.slots))]
+        if side:
+            for k in range(sort.given):
+                self._move(k, matrices[k], starts[k], out=False)
+        wrong = self.loops.run(*matrices, **dict(sort.params))
+        if side:
+            for k in range(sort.given, sort.made):
+                self._move(k, matrices[k], starts[k], out=True)
+        if sort.checked:
+            self._note(_lane(self, wrong), moved(self.block, numbers[0]))
+
+    def _matrix(self, k: int, packed: bool) -> Matrix:
+        """An operand, a result or room, where it is or, if `packed`, in the memory of the lanes, element by element."""
+        kind, rank = self.sort.slots[k]
+        sizes, steps = (tuple([Value(self, self._number(f"s{k}.{c}{d}")) for d in range(rank)]) for c in "nt")
+        if packed:
+            step, found = Value(self, self.block.const(self.sort.lanes, "i64")), []
+            for size in reversed(sizes):
+                found.append(step)
+                step = step * size
+            steps = tuple(reversed(found))
+        side = packed and k < self.sort.made
+        start = Value(self, self.block.const(0, "i64"))
+        return Matrix(f"%{'p' if side else 's'}{k}", start, sizes, steps, kind, self.sort.lanes)
+
+    def _move(self, k: int, matrix: Matrix, starts: list[Lane], *, out: bool) -> None:
+        """Bring an operand into its room, or a result from there."""
+        kind, rank = self.sort.slots[k]
+        at, indices, names = Value(self, self.block.const(0, "i64")), [], []
+        for d in range(rank):
+            self.count += 1
+            names.append(f"m{self.count}")
+            indices.append(Value(self, self.open(names[-1], self._number(f"s{k}.n{d}"))))
+            at = at + Value(self, self._number(f"s{k}.t{d}")) * indices[-1]
+        block = self.block
+        places = [block.address(f"%s{k}", moved(block, start) + _lane(self, at), kind) for start in starts]
+        if out:
+            room = block.address(matrix.pointer, matrix.place(tuple(indices)), kind)
+            value = block.load(room, kind, self.sort.lanes)
+            for i, pointer in enumerate(places):
+                block.store(value.at(i), pointer)
+        else:
+            matrix[tuple(indices)] = Value(self, side_by_side([block.load(pointer, kind, 1) for pointer in places]))
+        for name in reversed(names):
+            self.close(name)
+
+    def _note(self, wrong: Lane, number: Lane) -> None:
+        """Note the first matrix with which something is wrong, unless there is something in the flag already."""
+        block, lanes = self.block, self.sort.lanes
+        bad = wrong != 0
+        bits = block.emit(f"bitcast {bad} to i{lanes}", f"u{lanes}", 1) if lanes > 1 else bad
+        noted = block.load(block.address("%flag", 0, "i64"), "i64", 1)
+        here = (bits != 0) & (noted == 0)
+        block.lines.append(f"  br i1 {here.name}, label %wrong, label %fine\nwrong:")
+        self.flush()
+        block = self.block
+        order, first = moved(block, wrong), moved(block, number)
+        if lanes > 1:
+            width = f"i{lanes}"
+            block.declares.add(f"declare {width} @llvm.cttz.{width}({width}, i1)")
+            lane = block.emit(f"call {width} @llvm.cttz.{width}({width} {bits.name}, i1 true)", f"u{lanes}", 1).to("u64")
+            order = block.emit(f"extractelement {order}, i64 {lane.name}", "i64", 1)
+            first = first + block.value(lane.name, "i64", 1) * self._number("number.step")
+        for k, value in enumerate((block.const(self.loops.fault.number, "i64"), first, order)):
+            block.store(value, block.address("%flag", k, "i64"))
+        block.lines.append("  br label %fine\nfine:")
+        self.flush()
 
 
 class Slot(NamedTuple):
@@ -102,12 +253,12 @@ class Slot(NamedTuple):
 
 
 def emit_matrices(f: Any, row: Row) -> None:
-    """Append the loops of a row to the text of the `Emitter` `f`."""
+    """Append the calls for a row to the text of the `Emitter` `f`."""
     specs = [Spec(*s) for s in row.op.shape(*row.inputs, **row.params)] if row.op.several else [Spec(row.shape, row.dtype)]
     items = {x.params["k"]: x for x in f.items[row]} if row.op.several else {0: row}
     given = [Slot(*f.operand(x), kind_of(x.dtype)) for x in row.inputs]
     made = [_result(f, items.get(k), spec) for k, spec in enumerate(specs)]
-    _Batch(f, row, given, made).write()
+    _call(f, row, len(given), [*given, *made])
     for k, x in items.items():
         if is_number(x):
             f.keep_number(x, f.block.load(made[k].pointer, kind_of(x.dtype), 1))
@@ -122,116 +273,39 @@ def _result(f: Any, row: Row | None, spec: Spec) -> Slot:
     return Slot(pointer, stand_in(spec.shape), kind_of(spec.dtype))
 
 
-class _Batch:
-    """The loops over all matrices, and what is done for one, or for W."""
-
-    def __init__(self, f: Any, row: Row, given: list[Slot], made: list[Slot]) -> None:
-        self.f, self.row, self.given, self.made = f, row, given, made
-        self.slots = [*given, *made]
-        rank = row.inputs[0].ndim - 2
-        batch = row.inputs[0].shape[:rank]
-        self.shapes = [slot.part.shape[rank:] for slot in self.slots]
-        self.inner = [tuple(0 if n == 1 else s for n, s in zip(x.part.shape, x.part.strides))[rank:] for x in self.slots]
-        self.groups = _merged(batch, [stand_in(batch).strides, *[slot.part.strides[:rank] for slot in self.slots]])
-        self.groups.sort(key=lambda group: group[0])
-        self.lanes = 64 // SIZES[given[0].kind] if self.groups and self.groups[-1][0] >= FEWEST else 1
-        f.count += 1
-        self.name = f"B{f.count}"
-
-    def write(self) -> None:
-        f, one = self.f, self.lanes == 1
-        starts = [f.block.const(0, "i64"), *[moved(f.block, f.size(place(slot.part)[0])) for slot in self.slots]]
-        outer = self.groups if one else self.groups[:-1]
-        for d, (n, steps) in enumerate(outer):
-            index = f.open(f"{self.name}.{d}", f.size(n))
-            starts = self._further(starts, index, steps)
-        if one:
-            self._some(starts, None)
-        else:
-            n, steps = self.groups[-1]
-            index = f.open(f"{self.name}.v", f.size(n))
-            mask = f.block.mask(moved(f.block, f.size(n)) - index, self.lanes)
-            self._some(self._further(starts, index, steps), mask)
-            f.close(f"{self.name}.v", self.lanes)
-        for d in reversed(range(len(outer))):
-            f.close(f"{self.name}.{d}")
-
-    def _further(self, starts: list[Lane], index: Lane, steps: Sequence[int]) -> list[Lane]:
-        return [moved(self.f.block, start) + index * self.f.size(step) for start, step in zip(starts, steps)]
-
-    def _some(self, starts: list[Lane], mask: Lane | None) -> None:
-        """One matrix of each operand and each result, or those of W lanes."""
-        f, loops, params = self.f, self.row.op.loops, self.row.params
-        number, *starts = starts
-        if mask is None:
-            matrices = [
-                self._matrix(slot.pointer, Value(f, start), shape, inner, slot.kind)
-                for slot, start, shape, inner in zip(self.slots, starts, self.shapes, self.inner)
-            ]
-        else:
-            matrices = [self._room(shape, slot.kind) for slot, shape in zip(self.slots, self.shapes)]
-            for k in range(len(self.given)):
-                self._move(k, matrices[k], starts[k], mask, out=False)
-        room = [self._room(shape, kind_of(dtype)) for shape, dtype in loops.room(*self.row.inputs, **params)]
-        wrong = loops.run(*matrices, *room, **params)
-        if mask is not None:
-            for k in range(len(self.given), len(self.slots)):
-                self._move(k, matrices[k], starts[k], mask, out=True)
-        if loops.fault is not None and self.row.op.checks(self.row):
-            self._note(_lane(f, wrong), number, mask)
-
-    def _matrix(self, pointer: str, start: Value, shape: Sequence[int], strides: Sequence[int], kind: str) -> Matrix:
-        sizes, steps = (tuple([Value(self.f, self.f.size(n)) for n in many]) for many in (shape, strides))
-        return Matrix(pointer, start, sizes, steps, kind, self.lanes)
-
-    def _room(self, shape: Sequence[int], kind: str) -> Matrix:
-        """Memory for a matrix in each lane, element by element."""
-        pointer = self.f.temporary(NUMPY[kind], math.prod(shape) * self.lanes)
-        strides = [s * self.lanes for s in stand_in(tuple(shape)).strides]
-        return self._matrix(pointer, Value(self.f, self.f.block.const(0, "i64")), shape, strides, kind)
-
-    def _move(self, k: int, matrix: Matrix, start: Lane, mask: Lane, *, out: bool) -> None:
-        """Gather an operand into its room, or scatter a result from it."""
-        f, slot = self.f, self.slots[k]
-        step = f.size(self.groups[-1][1][1 + k])
-        at, indices, names = Value(f, start), [], []
-        for d, (n, s) in enumerate(zip(self.shapes[k], self.inner[k])):
-            f.count += 1
-            names.append(f"{self.name}.m{f.count}")
-            indices.append(Value(f, f.open(names[-1], f.size(n))))
-            at = at + Value(f, f.size(s)) * indices[d]
-        block, mask = f.block, moved(f.block, mask)
-        places = block.spaced(_lane(f, at), moved(block, step), self.lanes)
-        if out:
-            block.scatter(block.load(matrix.address(tuple(indices)), slot.kind, self.lanes), slot.pointer, places, mask)
-        else:
-            matrix[tuple(indices)] = Value(f, block.gather(slot.pointer, places, slot.kind, mask))
-        for name in reversed(names):
-            f.close(name)
-
-    def _note(self, wrong: Lane, number: Lane, mask: Lane | None) -> None:
-        """Note the first matrix with which something is wrong, unless there is something in the flag already."""
-        f, flag = self.f, self.f.flag()
-        block = f.block
-        bad = wrong != 0 if mask is None else (wrong != 0) & moved(block, mask)
-        bits = block.emit(f"bitcast {bad} to i{self.lanes}", f"u{self.lanes}", 1) if self.lanes > 1 else bad
-        noted = block.load(block.address(flag, 0, "i64"), "i64", 1)
-        here = (bits != 0) & (noted == 0)
-        name = f"{self.name}.wrong"
-        block.lines.append(f"  br i1 {here.name}, label %{name}, label %{name}.done\n{name}:")
-        f.flush()
-        block = f.block
-        order, first = moved(block, wrong), moved(block, number)
-        if self.lanes > 1:
-            width = f"i{self.lanes}"
-            block.declares.add(f"declare {width} @llvm.cttz.{width}({width}, i1)")
-            lane = block.emit(f"call {width} @llvm.cttz.{width}({width} {bits.name}, i1 true)", f"u{self.lanes}", 1).to("u64")
-            order = block.emit(f"extractelement {order}, i64 {lane.name}", "i64", 1)
-            first = first + block.value(lane.name, "i64", 1)
-        for k, value in enumerate((block.const(self.row.op.loops.fault.number, "i64"), first, order)):
-            block.store(value, block.address(flag, k, "i64"))
-        block.lines.append(f"  br label %{name}.done\n{name}.done:")
-        f.flush()
+def _call(f: Any, row: Row, given: int, slots: list[Slot]) -> None:
+    """The loops over what is not done side by side, and the call in them."""
+    rank = row.inputs[0].ndim - 2
+    batch = row.inputs[0].shape[:rank]
+    room = row.op.loops.room(*row.inputs, **row.params)
+    groups = _merged(batch, [stand_in(batch).strides, *[slot.part.strides[:rank] for slot in slots]])
+    groups.sort(key=lambda group: group[0])
+    lanes = 64 // SIZES[slots[0].kind] if groups and groups[-1][0] >= FEWEST else 1
+    count, steps = groups.pop() if lanes > 1 else (1, [0] * (len(slots) + 1))
+    checked = row.op.loops.fault is not None and bool(row.op.checks(row))
+    kinds = [*[(slot.kind, slot.part.ndim - rank) for slot in slots], *[(kind_of(dtype), len(shape)) for shape, dtype in room]]
+    sort = Sort(row.op.name, tuple(row.params.items()), given, tuple(kinds), len(slots), lanes, checked)
+    _sorts[sort.symbol] = sort
+    f.count += 1
+    name = f"B{f.count}"
+    starts = [f.block.const(0, "i64"), *[moved(f.block, f.size(place(slot.part)[0])) for slot in slots]]
+    for d, (n, by) in enumerate(groups):
+        index = f.open(f"{name}.{d}", f.size(n))
+        starts = [moved(f.block, start) + index * f.size(step) for start, step in zip(starts, by)]
+    number, *starts = starts
+    pointers = [f.block.address(slot.pointer, start, slot.kind) for slot, start in zip(slots, starts)]
+    pointers += [f.temporary(dtype, math.prod(shape) * lanes) for shape, dtype in room]
+    sizes = [math.prod(slot.part.shape[rank:]) * lanes if lanes > 1 else 0 for slot in slots]
+    pointers += [f.temporary(NUMPY[slot.kind], size) if size else "null" for slot, size in zip(slots, sizes)]
+    numbers: list[Any] = [count, number, steps[0]]
+    for step, slot in zip(steps[1:], slots):
+        inner = slot.part.shape[rank:]
+        numbers += [step, *inner, *[0 if n == 1 else s for n, s in zip(inner, slot.part.strides[rank:])]]
+    for shape, _ in room:
+        numbers += [0, *shape, *[0] * len(shape)]
+    f.call(sort.symbol, _kernel(sort), [*pointers, f.flag() if checked else "null"], numbers)
+    for d in reversed(range(len(groups))):
+        f.close(f"{name}.{d}")
 
 
 def _merged(batch: Sequence[int], strides: list[Sequence[int]]) -> list[tuple[int, list[int]]]:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -180,6 +181,20 @@ class Emitter(Function):
         """The pointer to where a fault is noted: its number, and two facts."""
         self.flagged = True
         return "%flag"
+
+    def call(self, symbol: str, kernel: Kernel, pointers: Sequence[str], numbers: Sequence[int | Lane]) -> None:
+        """Call a native function of its own, with a table of pointers and numbers on the stack."""
+        self.symbols[symbol] = kernel
+        self.declares.add(f"declare void @{symbol}(ptr)")
+        self.count += 1
+        table = f"%K{self.count}"
+        self.allocas.append(f"  {table} = alloca [{len(pointers) + len(numbers)} x i64]")
+        for i, pointer in enumerate(pointers):
+            self.block.lines.append(f"  store ptr {pointer}, ptr {self.block.address(table, i, 'i64')}")
+        for i, number in enumerate(numbers, len(pointers)):
+            value = number if isinstance(number, Lane) else self.size(number)
+            self.block.store(moved(self.block, value), self.block.address(table, i, "i64"))
+        self.block.lines.append(f"  call void @{symbol}(ptr {table})")
 
     # Single numbers.
 
