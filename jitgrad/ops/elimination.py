@@ -5,7 +5,8 @@ whose elements are instructions, for several matrices side by side, and Numba co
 an element, only `select`, and what a loop carries is in an array; a number is one of one element. The last operands are room to work in. What is returned is 0,
 or says what is wrong with the matrix.
 
-G. Golub and C. Van Loan, "Matrix Computations", 4th edition, 2013, sections 3.1, 3.4 and 4.2.
+G. Golub and C. Van Loan, "Matrix Computations", 4th edition, 2013, sections 3.1, 3.4 and 4.2; of the cofactors: G. Stewart, "On
+the adjugate matrix", Linear Algebra and its Applications 283, 1998.
 """
 
 from __future__ import annotations
@@ -24,7 +25,13 @@ INTEGER = np.dtype(np.int32)
 def factors_room(x: Any, *others: Any, **params: Any) -> list[tuple[tuple[int, ...], np.dtype]]:
     """Room for L and U, pivots, where they end, and the size of a pivot."""
     n = x.shape[-1]
-    return [((n, n), x.dtype), ((n,), INTEGER), ((), INTEGER), ((), x.dtype)]
+    return [((n, n), x.dtype), ((n,), INTEGER), ((1,), INTEGER), ((1,), x.dtype)]
+
+
+def cofactors_room(x: Any) -> list[tuple[tuple[int, ...], np.dtype]]:
+    """Room for L, D and U, for which row and column each pivot came from, and the size of one."""
+    n = x.shape[-1]
+    return [((n, n), x.dtype), ((n,), INTEGER), ((n,), INTEGER), ((1,), x.dtype)]
 
 
 def copy(x: Any, z: Any) -> None:
@@ -55,8 +62,9 @@ def substitute(x: Any, z: Any, upper: bool, unit: bool) -> None:
     for a in span(0, n):
         i = n - 1 - a if upper else a
         if not unit:
+            pivot = x[i, i]
             for c in span(0, z.shape[1]):
-                z[i, c] = z[i, c] / x[i, i]
+                z[i, c] = z[i, c] / pivot
         for b in span(a + 1, n):
             k = n - 1 - b if upper else b
             factor = -x[k, i]
@@ -69,8 +77,9 @@ def substitute_back(x: Any, z: Any) -> None:
     n = x.shape[0]
     for a in span(0, n):
         i = n - 1 - a
+        pivot = x[i, i]
         for c in span(0, z.shape[1]):
-            z[i, c] = z[i, c] / x[i, i]
+            z[i, c] = z[i, c] / pivot
         for k in span(0, i):
             factor = -x[i, k]
             for c in span(0, z.shape[1]):
@@ -83,6 +92,13 @@ def exchange(z: Any, k: Any, other: Any) -> None:
         above, below = z[k, j], z[other, j]
         z[k, j] = below
         z[other, j] = above
+
+
+def exchange_columns(z: Any, k: Any, other: Any) -> None:
+    for i in span(0, z.shape[0]):
+        left, right = z[i, k], z[i, other]
+        z[i, k] = right
+        z[i, other] = left
 
 
 def eliminate(a: Any, pivots: Any, info: Any, best: Any) -> None:
@@ -200,3 +216,62 @@ def cholesky(x: Any, z: Any, info: Any, check: bool) -> Any:
         for j in span(0, i + 1):
             z[i, j] = select((info[0] == 0) | (info[0] > i + 1), z[i, j], 0.0)
     return info[0]
+
+
+def eliminate_wholly(a: Any, rows: Any, columns: Any, best: Any) -> None:
+    """L, D and U with ones on the diagonals of L and U in place, with the largest element of all that is left as the pivot: so
+    L and U are well conditioned, whatever the matrix is, and where a pivot is 0 all that is left is."""
+    n = a.shape[0]
+    for k in span(0, n):
+        rows[k] = k
+        columns[k] = k
+        best[0] = abs(a[k, k])
+        for i in span(k, n):
+            for j in span(k, n):
+                size = abs(a[i, j])
+                larger = size > best[0]
+                rows[k] = select(larger, i, rows[k])
+                columns[k] = select(larger, j, columns[k])
+                best[0] = select(larger, size, best[0])
+        exchange(a, k, rows[k])
+        exchange_columns(a, k, columns[k])
+        pivot = a[k, k]
+        for j in span(k + 1, n):
+            a[k, j] = select(pivot == 0, a[k, j], a[k, j] / pivot)
+        for i in span(k + 1, n):
+            factor = -a[i, k]
+            for j in span(k + 1, n):
+                a[i, j] = fma(factor, a[k, j], a[i, j])
+            a[i, k] = select(pivot == 0, a[i, k], a[i, k] / pivot)
+
+
+def cofactors(x: Any, y: Any, a: Any, rows: Any, columns: Any, best: Any) -> Any:
+    """Those of D are products of all pivots but one, with no division; those of L and U inverses, transposed."""
+    n = x.shape[0]
+    copy(x, a)
+    eliminate_wholly(a, rows, columns, best)
+    identity(y)
+    for k in span(0, n):  # with the transpose of U, whose diagonal is 1
+        for i in span(k + 1, n):
+            factor = -a[k, i]
+            for j in span(0, n):
+                y[i, j] = fma(factor, y[k, j], y[i, j])
+    for i in span(0, n):
+        best[0] = 1.0
+        for k in span(0, n):
+            moved = (rows[k] == k) == (columns[k] == k)
+            pivot = select(i == k, 1.0, a[k, k])
+            best[0] = best[0] * select(moved, pivot, -pivot)
+        for j in span(0, n):
+            y[i, j] = best[0] * y[i, j]
+    for c in span(0, n):  # with the transpose of L
+        k = n - 1 - c
+        for i in span(0, k):
+            factor = -a[k, i]
+            for j in span(0, n):
+                y[i, j] = fma(factor, y[k, j], y[i, j])
+    for c in span(0, n):
+        k = n - 1 - c
+        exchange(y, k, rows[k])
+        exchange_columns(y, k, columns[k])
+    return 0

@@ -97,7 +97,7 @@ lu_factor = several(
     internal=True,
     result="floating",
     checks=lambda row: row.inputs if row.params["check"] else (),
-    loops=Loops(elimination.lu_factor, lambda x, check: [((), x.dtype)], ZERO_PIVOT),
+    loops=Loops(elimination.lu_factor, lambda x, check: [((1,), x.dtype)], ZERO_PIVOT),
     vjp=_lu_vjp,
     shape=lambda x, check: [
         Spec(x.shape, x.dtype),
@@ -123,7 +123,7 @@ zero_pivot = Op(
     output="y",
     internal=True,
     result="integer",
-    loops=Loops(elimination.zero_pivot, lambda x: [*elimination.factors_room(x)[:2], ((), x.dtype)]),
+    loops=Loops(elimination.zero_pivot, lambda x: [*elimination.factors_room(x)[:2], ((1,), x.dtype)]),
     shape=lambda x: Spec(x.shape[:-2], INTEGER),
     samples=lambda: [([WELL_CONDITIONED], {}), ([np.stack([WELL_CONDITIONED, WELL_CONDITIONED[[0, 1, 1]]])], {})],
     oracle=(

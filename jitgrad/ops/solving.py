@@ -186,6 +186,7 @@ cofactors = Op(
     output="y",
     internal=True,
     result="floating",
+    loops=Loops(elimination.cofactors, elimination.cofactors_room),
     vjp=(_cofactors_vjp,),
     shape=lambda x: Spec(x.shape, x.dtype),
     samples=lambda: [([WELL_CONDITIONED], {}), ([np.stack([WELL_CONDITIONED, -2 * WELL_CONDITIONED])], {})],
