@@ -245,6 +245,35 @@ def eliminate_wholly(a: Any, rows: Any, columns: Any, best: Any) -> None:
             a[i, k] = select(pivot == 0, a[i, k], a[i, k] / pivot)
 
 
+def cholesky_pullback(x: Any, y: Any, z: Any) -> Any:
+    """What `cholesky` does, from behind: I. Murray, "Differentiation of the Cholesky decomposition", 2016, section 3."""
+    n = x.shape[0]
+    for i in span(0, n):
+        for j in span(0, i + 1):
+            z[i, j] = y[i, j]
+    for c in span(0, n):
+        j = n - 1 - c
+        root = x[j, j]
+        for i in span(j + 1, n):
+            z[i, j] = z[i, j] / root
+            z[j, j] = fma(-z[i, j], x[i, j], z[j, j])
+        z[j, j] = z[j, j] / root
+        for i in span(j, n):
+            factor = -z[i, j]
+            for k in span(0, j):
+                z[i, k] = fma(factor, x[j, k], z[i, k])
+        for i in span(j + 1, n):
+            factor = -z[i, j]
+            for k in span(0, j):
+                z[j, k] = fma(factor, x[i, k], z[j, k])
+    for i in span(0, n):  # both triangles say the same, though one is read
+        for j in span(0, i + 1):
+            half = z[i, j] / 2.0
+            z[i, j] = half
+            z[j, i] = half
+    return 0
+
+
 def cofactors(x: Any, y: Any, a: Any, rows: Any, columns: Any, best: Any) -> Any:
     """Those of D are products of all pivots but one, with no division; those of L and U inverses, transposed."""
     n = x.shape[0]

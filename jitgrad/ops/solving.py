@@ -16,7 +16,7 @@ from jitgrad.ops.choosing import detach, where, zeros_like
 from jitgrad.ops.decompositions import SYMMETRIC, TALL, diagonals, eye, svd
 from jitgrad.ops.elimination import INTEGER
 from jitgrad.ops.faults import NO_INVERSE, NOT_POSITIVE
-from jitgrad.ops.lapack import has_scipy, lapack
+from jitgrad.ops.lapack import blas, has_scipy, lapack
 from jitgrad.ops.linalg import WELL_CONDITIONED, adjoint, matmul, transposed
 from jitgrad.ops.movement import expand, reshape, sum
 from jitgrad.ops.reductions import prod
@@ -48,16 +48,17 @@ def _solve_triangular(x: np.ndarray, y: np.ndarray, upper: bool, unit: bool) -> 
 
 
 def _by_lapack(x: np.ndarray, y: np.ndarray, upper: bool, unit: bool) -> np.ndarray:
-    """Matrices whose rows lie in memory in order are read as their transposes, so that they need no copy."""
-    trtrs, z = lapack("trtrs", x, "solving triangular systems"), np.empty(y.shape, y.dtype)
+    """As z^T x^T = y^T, whose matrices lie in memory as BLAS has them, and so do those of x and x^T."""
+    trsm, z = blas("trsm", x, "solving triangular systems"), np.array(y, order="C")
     for place in np.ndindex(x.shape[:-2]):
-        turned = x[place].flags.c_contiguous
-        given = x[place].T if turned else x[place]
-        z[place], info = trtrs(given, y[place], lower=upper == turned, trans=int(turned), unitdiag=int(unit))
-        if info > 0:
+        if not unit and not np.diagonal(x[place]).all():
             whole, rows = (x[place], y[place]) if upper else (x[place][::-1, ::-1], y[place][::-1])
             found = _substituted(np.triu(whole), rows)
             z[place] = found if upper else found[::-1]
+            continue
+        turned = x[place].flags.f_contiguous
+        given = x[place] if turned else x[place].T
+        trsm(1, given, z[place].T, side=1, lower=upper != turned, trans_a=int(turned), diag=int(unit), overwrite_b=1)
     return z
 
 
@@ -196,11 +197,20 @@ cofactors = Op(
 
 
 def _solve_factored(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    if x.shape[-1] > SMALL and has_scipy():
+        potrs, z = lapack("potrs", x, "solving with Cholesky factors"), np.empty(y.shape, y.dtype)
+        for place in np.ndindex(x.shape[:-2]):
+            turned = x[place].flags.c_contiguous
+            z[place] = potrs(x[place].T if turned else x[place], y[place], lower=int(not turned))[0]
+        return z
     return _solve_triangular(np.swapaxes(x, -1, -2), _solve_triangular(x, y, False, False), True, False)
 
 
 def _factor_vjp(g: Any, x: Any, z: Any) -> Any:
-    found = -matmul(solve_factored(x, g), adjoint(z))
+    back = solve_factored(x, g)
+    if 3 * z.shape[-1] < x.shape[-1]:  # of low rank
+        return -(matmul(back, matmul(adjoint(z), x)) + matmul(z, matmul(adjoint(back), x)))
+    found = -matmul(back, adjoint(z))
     return matmul(found + adjoint(found), x)
 
 
@@ -224,7 +234,7 @@ of x x^T, as PyTorch's is; so it is no function of a free x."""
 def _cholesky(x: np.ndarray, check: bool) -> tuple[np.ndarray, np.ndarray]:
     info = np.zeros(x.shape[:-2], INTEGER)
     try:
-        return np.linalg.cholesky(x), info
+        return (_factors(x) if x.shape[-1] > SMALL and has_scipy() else np.linalg.cholesky(x)), info
     except np.linalg.LinAlgError:
         factor = np.zeros_like(x)
         for place in np.ndindex(info.shape):
@@ -233,6 +243,15 @@ def _cholesky(x: np.ndarray, check: bool) -> tuple[np.ndarray, np.ndarray]:
         first = np.flatnonzero(info)[0]
         raise NOT_POSITIVE.raised(first, info.flat[first])
     return factor, info
+
+
+def _factors(x: np.ndarray) -> np.ndarray:
+    """By LAPACK in the memory of the result, whose transpose it reads."""
+    potrf, found = lapack("potrf", x, "the Cholesky factorisation"), np.array(x, order="C")
+    for place in np.ndindex(x.shape[:-2]):
+        if potrf(found[place].T, lower=0, overwrite_a=1)[1]:
+            raise np.linalg.LinAlgError
+    return found
 
 
 def _first_minors(x: np.ndarray) -> tuple[np.ndarray, int]:
@@ -246,15 +265,71 @@ def _first_minors(x: np.ndarray) -> tuple[np.ndarray, int]:
     return factor, 0
 
 
-def _cholesky_vjp(g_L: Any, L: Any) -> Any:
-    if g_L is None:
-        return None
-    n, back = L.shape[-1], adjoint(L)
-    inner = matmul(back, g_L)
+def _cholesky_pullback(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    found = np.tril(y)
+    for place in np.ndindex(x.shape[:-2]) if x.shape[-1] > SMALL else [...]:
+        _pull_back_blocks(x[place], found[place])
+    found += np.swapaxes(found, -1, -2).copy()
+    found /= 2
+    return found
+
+
+def _pull_back_blocks(x: np.ndarray, g: np.ndarray) -> None:
+    """From the last block of columns to the first, in place; below it, and to the left of it, by products of matrices."""
+    n = x.shape[-1]
+    for j in reversed(range(0, n, SMALL)):
+        k = min(j + SMALL, n)
+        diagonal, g_diagonal = x[..., j:k, j:k], g[..., j:k, j:k]
+        before, under, g_under = x[..., j:k, :j], x[..., k:, :j], g[..., k:, j:k]
+        if k < n:
+            g_under[...] = _right_solved(g_under, diagonal)
+            g[..., k:, :j] -= g_under @ before
+            g_diagonal -= np.tril(np.swapaxes(g_under, -1, -2) @ x[..., k:, j:k])
+        inner = np.tril(np.swapaxes(diagonal, -1, -2) @ g_diagonal)
+        inner += np.swapaxes(np.tril(inner, -1), -1, -2)  # of which the half belongs to each triangle
+        half = np.swapaxes(_right_solved(inner, diagonal), -1, -2)
+        both = _right_solved(half, diagonal)
+        g_diagonal[...] = np.tril(both)
+        if j:
+            g[..., j:k, :j] -= np.swapaxes(g_under, -1, -2) @ under + both @ before
+        lines = np.arange(k - j)
+        g_diagonal[..., lines, lines] /= 2
+
+
+def _right_solved(y: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """The z with z x = y for lower triangles x."""
+    return np.swapaxes(_solve_triangular(np.swapaxes(x, -1, -2), np.swapaxes(y, -1, -2), True, False), -1, -2)
+
+
+def _cholesky_pullback_by_rows(x: Any, y: Any) -> Any:
+    n = x.shape[-1]
+    below = triangle(n, False)
+    back = adjoint(where(below, x, 0))
+    inner = matmul(back, where(below, y, 0))
     inner = where(triangle(n, False, True), inner, where(eye(n), inner / 2, 0))
     half = solve_triangular(back, inner, upper=True, unit=False)
     found = adjoint(solve_triangular(back, adjoint(half), upper=True, unit=False))
-    return (found + adjoint(found)) / 2  # both triangles say the same, though one is read
+    return (found + adjoint(found)) / 2
+
+
+cholesky_pullback = Op(
+    _cholesky_pullback,
+    kind="linalg",
+    inputs=("x", "y"),
+    output="z",
+    internal=True,
+    result="floating",
+    lower=_cholesky_pullback_by_rows,
+    loops=Loops(elimination.cholesky_pullback),
+    shape=lambda x, y: Spec(x.shape, x.dtype),
+    samples=lambda: [([np.linalg.cholesky(SYMMETRIC), (3, 3)], {}), ([np.linalg.cholesky([SYMMETRIC, 2 * SYMMETRIC]), (2, 3, 3)], {})],
+    oracle="_pulled_back(x, y)",
+)
+"""The symmetric cotangent of x x^T for the cotangent y of lower triangles x: of both the lower triangle is read."""
+
+
+def _cholesky_vjp(g_L: Any, L: Any) -> Any:
+    return None if g_L is None else cholesky_pullback(L, g_L)
 
 
 cholesky = several(
