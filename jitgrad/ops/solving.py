@@ -266,39 +266,20 @@ def _first_minors(x: np.ndarray) -> tuple[np.ndarray, int]:
 
 
 def _cholesky_pullback(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    found = np.tril(y)
-    for place in np.ndindex(x.shape[:-2]) if x.shape[-1] > SMALL else [...]:
-        _pull_back_blocks(x[place], found[place])
-    found += np.swapaxes(found, -1, -2).copy()
+    if x.shape[-1] <= SMALL or not has_scipy():
+        return _cholesky_pullback_by_rows(x, y)
+    trmm, trsm = (blas(name, x, "the derivative of Cholesky factors") for name in ("trmm", "trsm"))
+    found, above = np.array(y, order="C"), triangle(x.shape[-1], True, True)
+    for place in np.ndindex(x.shape[:-2]):
+        turned, inner = np.ascontiguousarray(x[place]).T, found[place]  # as BLAS has them: x is an upper triangle
+        trmm(1, turned, inner.T, side=1, trans_a=1, overwrite_b=1)
+        np.copyto(inner, 0, where=above)
+        inner.flat[:: len(inner) + 1] /= 2
+        trsm(1, turned, inner.T, side=1, trans_a=1, overwrite_b=1)
+        trsm(1, turned, inner.T, overwrite_b=1)
+    found = found + np.swapaxes(found, -1, -2)
     found /= 2
     return found
-
-
-def _pull_back_blocks(x: np.ndarray, g: np.ndarray) -> None:
-    """From the last block of columns to the first, in place; below it, and to the left of it, by products of matrices."""
-    n = x.shape[-1]
-    for j in reversed(range(0, n, SMALL)):
-        k = min(j + SMALL, n)
-        diagonal, g_diagonal = x[..., j:k, j:k], g[..., j:k, j:k]
-        before, under, g_under = x[..., j:k, :j], x[..., k:, :j], g[..., k:, j:k]
-        if k < n:
-            g_under[...] = _right_solved(g_under, diagonal)
-            g[..., k:, :j] -= g_under @ before
-            g_diagonal -= np.tril(np.swapaxes(g_under, -1, -2) @ x[..., k:, j:k])
-        inner = np.tril(np.swapaxes(diagonal, -1, -2) @ g_diagonal)
-        inner += np.swapaxes(np.tril(inner, -1), -1, -2)  # of which the half belongs to each triangle
-        half = np.swapaxes(_right_solved(inner, diagonal), -1, -2)
-        both = _right_solved(half, diagonal)
-        g_diagonal[...] = np.tril(both)
-        if j:
-            g[..., j:k, :j] -= np.swapaxes(g_under, -1, -2) @ under + both @ before
-        lines = np.arange(k - j)
-        g_diagonal[..., lines, lines] /= 2
-
-
-def _right_solved(y: np.ndarray, x: np.ndarray) -> np.ndarray:
-    """The z with z x = y for lower triangles x."""
-    return np.swapaxes(_solve_triangular(np.swapaxes(x, -1, -2), np.swapaxes(y, -1, -2), True, False), -1, -2)
 
 
 def _cholesky_pullback_by_rows(x: Any, y: Any) -> Any:
