@@ -2,8 +2,8 @@
 
 Each function is for one matrix, and is what it says in Python, on arrays. Machine code is written by running it once on matrices
 whose elements are instructions, for several matrices side by side, and Numba compiles it as it stands. So there is no branch on
-an element, only `select`, and what a loop carries is in an array; a number is one of one element. The last operands are room to work in. What is returned is 0,
-or says what is wrong with the matrix.
+an element, only `select`; what a loop carries is in an array, and a number is an array of one element. The last operands are
+room to work in. What is returned is 0, or says what is wrong with the matrix.
 
 G. Golub and C. Van Loan, "Matrix Computations", 4th edition, 2013, sections 3.1, 3.4 and 4.2; of the cofactors: G. Stewart, "On
 the adjugate matrix", Linear Algebra and its Applications 283, 1998.

@@ -40,5 +40,7 @@ NO_INVERSE = Fault(
     "the matrix is singular, and has no inverse: linalg.pinv gives the pseudo-inverse",
     "a singular matrix, which has no inverse",
 )
-ZERO_PIVOT = Fault(6, LinAlgError, "lu: pivot {1} of a matrix is 0, so that the matrix is singular", "a singular matrix to factor")
+ZERO_PIVOT = Fault(
+    6, LinAlgError, "lu: pivot {1} of a matrix is 0, so that the matrix is singular", "a singular matrix to factor"
+)
 FAULTS = {fault.number: fault for fault in (OUT_OF_BOUNDS, NOT_POSITIVE, NO_SOLUTION, NO_INVERSE, ZERO_PIVOT)}

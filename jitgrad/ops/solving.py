@@ -303,7 +303,10 @@ cholesky_pullback = Op(
     lower=_cholesky_pullback_by_rows,
     loops=Loops(elimination.cholesky_pullback),
     shape=lambda x, y: Spec(x.shape, x.dtype),
-    samples=lambda: [([np.linalg.cholesky(SYMMETRIC), (3, 3)], {}), ([np.linalg.cholesky([SYMMETRIC, 2 * SYMMETRIC]), (2, 3, 3)], {})],
+    samples=lambda: [
+        ([np.linalg.cholesky(SYMMETRIC), (3, 3)], {}),
+        ([np.linalg.cholesky([SYMMETRIC, 2 * SYMMETRIC]), (2, 3, 3)], {}),
+    ],
     oracle="_pulled_back(x, y)",
 )
 """The symmetric cotangent of x x^T for the cotangent y of lower triangles x: of both the lower triangle is read."""

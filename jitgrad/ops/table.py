@@ -136,7 +136,9 @@ class Op:
         self.kernel = kernel
         self.fold: Any = fold
         self.loops: Any = loops  # how small matrices are done there
-        self.native = kernel is not None or fold is not None or loops is not None  # it is computed there; else there is what `lower` says
+        self.native = (
+            kernel is not None or fold is not None or loops is not None
+        )  # it is computed there; else there is what `lower` says
         self.lower = lower
         self.numpy = numpy  # NumPy is quicker than what it lowers to, which is for where there is no NumPy
         self.also = also  # the kinds of dtypes, by NumPy's letters, that the kernel is right for beside floats

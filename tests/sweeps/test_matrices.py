@@ -78,7 +78,12 @@ def test_derivatives(name):
         return (jg.sin(out) * out).sum()
 
     with jg.sweep("jit"):
-        for d in (jg.grad(f, (0, 1, 2)), jg.jacfwd(f, (0, 1, 2)), jg.vmap(jg.grad(f, (0, 1, 2))), jg.grad(lambda *x: jg.grad(f)(*x).sum(), 1)):
+        for d in (
+            jg.grad(f, (0, 1, 2)),
+            jg.jacfwd(f, (0, 1, 2)),
+            jg.vmap(jg.grad(f, (0, 1, 2))),
+            jg.grad(lambda *x: jg.grad(f)(*x).sum(), 1),
+        ):
             same(jg.jit(d)(*args), d(*args), 1e-8)
 
 
@@ -117,7 +122,7 @@ def test_what_is_wrong_is_said_as_in_eager_code(sweep):
         (lambda x: jg.linalg.solve(x, x), singular[10]),
     ):
         if f is jg.linalg.lu_factor:
-            f = lambda x: jg.linalg.lu_factor_ex(x, check_errors=True)  # noqa: E731
+            f = lambda x: jg.linalg.lu_factor_ex(x, check_errors=True)
         with jg.sweep(sweep):
             g = jg.jit(f)
             for _ in range(2):
@@ -134,7 +139,7 @@ def test_values_that_are_not_finite(batch):
             with jg.sweep("jit"):
                 same(jg.jit(f)(x), f(x), 1e-12)
     zero = jg.tensor([[1.0, 2.0], [0.0, 0.0]], dtype=jg.float64)
-    f = lambda x: jg.linalg.solve_triangular(x, x + 1, upper=True)  # noqa: E731
+    f = lambda x: jg.linalg.solve_triangular(x, x + 1, upper=True)
     same(jg.jit(f)(zero), f(zero), 1e-12)
 
 

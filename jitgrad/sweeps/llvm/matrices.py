@@ -1,15 +1,15 @@
 """Rows that say in loops what becomes of one matrix after the other (`ops/elimination`), as one native function for each.
 
-Their functions are run once, on matrices whose elements are instructions. Of a batch W matrices are done side by side, one in each
-lane: they are brought into memory of their own, element by element, and what comes out is taken from there. Where less than W are
-left, the last one is done in several lanes. A matrix that is alone is read and written where it is. Sizes and steps are
+Their functions are run once, on matrices whose elements are instructions. Of a batch W matrices are done side by side, one in
+each lane: they are brought into memory of their own, element by element, and what comes out is taken from there. Where less than
+W are left, the last one is done in several lanes. A matrix that is alone is read and written where it is. Sizes and steps are
 arguments, as those of `products` are.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,92 +17,17 @@ import numpy as np
 from jitgrad.base.locks import once
 from jitgrad.ops import TABLE
 from jitgrad.ops.shapes import Spec
+from jitgrad.ops.table import infer_several
 from jitgrad.sweeps.code.compile import Kernel, compile_text
 from jitgrad.sweeps.llvm.function import Function, moved
 from jitgrad.sweeps.llvm.lanes import Lane, side_by_side
+from jitgrad.sweeps.llvm.written import Matrix, Value, lane_of
 from jitgrad.sweeps.plan.layouts import is_number, place, stand_in
 from jitgrad.sweeps.plan.machine_types import NUMPY, SIZES, kind_of
 from jitgrad.tape.row import Row
 
 FEWEST = 4
 """Matrices that are worth being done side by side."""
-
-
-class Value:
-    """A number in each lane, or the index of a loop: what is computed from it is written where the function then stands."""
-
-    __slots__ = ("f", "lane")
-
-    def __init__(self, f: Any, lane: Lane) -> None:
-        self.f, self.lane = f, lane
-
-    @property
-    def type(self) -> str:
-        return self.lane.type
-
-    def span(self, first: Any) -> Iterator[Value]:
-        """The indices from the first on up to this one: a loop, whose body is written meanwhile."""
-        f = self.f
-        f.count += 1
-        name = f"M{f.count}"
-        yield Value(f, f.open(name, _lane(f, self), start=_lane(f, first)))
-        f.close(name)
-
-
-def _lane(f: Any, value: Any) -> Any:
-    """A value as one of the block that is being written; numbers as they are, but for indices."""
-    if isinstance(value, Value):
-        return moved(f.block, value.lane)
-    return f.block.const(value, "i64") if isinstance(value, int) and not isinstance(value, bool) else value
-
-
-def _written(name: str) -> Callable:
-    def method(self: Value, *others: Any) -> Value:
-        given = [_lane(self.f, x) if isinstance(x, Value) else x for x in others]
-        return Value(self.f, getattr(_lane(self.f, self), name)(*given))
-
-    return method
-
-
-_ARITHMETIC = ("add", "sub", "mul", "truediv", "radd", "rsub", "rmul", "rtruediv", "and", "or", "xor", "lshift", "rshift")
-for _name in (*_ARITHMETIC, "neg", "abs", "invert", "lt", "le", "gt", "ge", "eq", "ne"):
-    setattr(Value, f"__{_name}__", _written(f"__{_name}__"))
-for _name in ("select", "fma", "sqrt", "to", "bits", "float_of", "isnan", "copysign", "floor", "rint"):
-    setattr(Value, _name, _written(_name))
-
-
-class Matrix:
-    """A matrix, vector or number in memory, of which there are so many side by side; integers are i64 while one computes."""
-
-    def __init__(
-        self, pointer: str, start: Value, shape: tuple[Value, ...], strides: tuple[Value, ...], kind: str, lanes: int
-    ) -> None:
-        self.f, self.pointer, self.start = start.f, pointer, start
-        self.shape, self.strides, self.kind, self.lanes = shape, strides, kind, lanes
-
-    def __getitem__(self, index: Any) -> Value:
-        block, at = self.f.block, self.place(index)
-        if at.lanes == 1:
-            found = block.load(block.address(self.pointer, at, self.kind), self.kind, self.lanes)
-        else:
-            found = block.gather(self.pointer, at + block.iota("i64", self.lanes), self.kind)
-        return Value(self.f, found if self.kind[0] == "f" else found.to("i64"))
-
-    def __setitem__(self, index: Any, value: Any) -> None:
-        block, at = self.f.block, self.place(index)
-        lane = _lane(self.f, value) if isinstance(value, Value) else block.const(value, self.kind, self.lanes)
-        lane = lane.to(self.kind).splat(self.lanes)
-        if at.lanes == 1:
-            block.store(lane, block.address(self.pointer, at, self.kind))
-        else:
-            block.scatter(lane, self.pointer, at + block.iota("i64", self.lanes))
-
-    def place(self, index: Any) -> Lane:
-        """Where an element is in the first lane; or in each, if the indices are different ones."""
-        at = self.start
-        for i, stride in zip(index if isinstance(index, tuple) else (index,), self.strides):
-            at = at + stride * i
-        return _lane(self.f, at)
 
 
 class Sort(NamedTuple):
@@ -184,14 +109,15 @@ class _Loops(Function):
             for k in range(sort.given, sort.made):
                 self._move(k, matrices[k], starts[k], out=True)
         if sort.checked:
-            self._note(_lane(self, wrong), moved(self.block, numbers[0]))
+            self._note(lane_of(self, wrong), moved(self.block, numbers[0]))
 
     def _matrix(self, k: int, packed: bool) -> Matrix:
         """An operand, a result or room, where it is or, if `packed`, in the memory of the lanes, element by element."""
         kind, rank = self.sort.slots[k]
         sizes, steps = (tuple([Value(self, self._number(f"s{k}.{c}{d}")) for d in range(rank)]) for c in "nt")
         if packed:
-            step, found = Value(self, self.block.const(self.sort.lanes, "i64")), []
+            step: Any = Value(self, self.block.const(self.sort.lanes, "i64"))
+            found: list[Any] = []
             for size in reversed(sizes):
                 found.append(step)
                 step = step * size
@@ -203,14 +129,16 @@ class _Loops(Function):
     def _move(self, k: int, matrix: Matrix, starts: list[Lane], *, out: bool) -> None:
         """Bring an operand into its room, or a result from there."""
         kind, rank = self.sort.slots[k]
-        at, indices, names = Value(self, self.block.const(0, "i64")), [], []
+        at: Any = Value(self, self.block.const(0, "i64"))
+        indices: list[Any] = []
+        names = []
         for d in range(rank):
             self.count += 1
             names.append(f"m{self.count}")
             indices.append(Value(self, self.open(names[-1], self._number(f"s{k}.n{d}"))))
-            at = at + Value(self, self._number(f"s{k}.t{d}")) * indices[-1]
+            at = at + indices[-1] * Value(self, self._number(f"s{k}.t{d}"))
         block = self.block
-        places = [block.address(f"%s{k}", moved(block, start) + _lane(self, at), kind) for start in starts]
+        places = [block.address(f"%s{k}", moved(block, start) + lane_of(self, at), kind) for start in starts]
         if out:
             room = block.address(matrix.pointer, matrix.place(tuple(indices)), kind)
             value = block.load(room, kind, self.sort.lanes)
@@ -254,9 +182,10 @@ class Slot(NamedTuple):
 
 def emit_matrices(f: Any, row: Row) -> None:
     """Append the calls for a row to the text of the `Emitter` `f`."""
-    specs = [Spec(*s) for s in row.op.shape(*row.inputs, **row.params)] if row.op.several else [Spec(row.shape, row.dtype)]
+    inputs = list(row.inputs)
+    specs = infer_several(row.op, inputs, row.params) if row.op.several else (Spec(row.shape, row.dtype),)
     items = {x.params["k"]: x for x in f.items[row]} if row.op.several else {0: row}
-    given = [Slot(*f.operand(x), kind_of(x.dtype)) for x in row.inputs]
+    given = [Slot(pointer, part, kind_of(x.dtype)) for x in inputs for pointer, part in [f.operand(x)]]
     made = [_result(f, items.get(k), spec) for k, spec in enumerate(specs)]
     _call(f, row, len(given), [*given, *made])
     for k, x in items.items():

@@ -8,6 +8,7 @@ import numpy as np
 
 from jitgrad.ops.arithmetic import add, mul
 from jitgrad.ops.shapes import Spec
+from jitgrad.ops.table import infer_several
 from jitgrad.sweeps.plan.folds import RUNNING
 from jitgrad.sweeps.plan.indexing import Picked
 from jitgrad.sweeps.plan.layouts import contiguous, is_number, place
@@ -60,7 +61,7 @@ def write_running(w: Any, row: Row) -> None:
 def write_matrices(w: Any, row: Row) -> None:
     """The call of what becomes of a matrix (`ops/elimination`), for one after the other."""
     loops, several = row.op.loops, row.op.several
-    specs = [Spec(*s) for s in row.op.shape(*row.inputs, **row.params)] if several else [Spec(row.shape, row.dtype)]
+    specs = infer_several(row.op, list(row.inputs), row.params) if several else (Spec(row.shape, row.dtype),)
     items = {x.params["k"]: x for x in w.phase.native_rows() if x.inputs[:1] == (row,)} if several else {0: row}
     room = loops.room(*row.inputs, **row.params)
     given, rank, me = [operand(w, x) for x in row.inputs], row.inputs[0].ndim - 2, w.names[row]

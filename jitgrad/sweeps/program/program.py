@@ -143,7 +143,9 @@ class Program:
         sizes = np.array(emitter.sizes or [0], np.int64)
         loops = phase.loops()
         rows = phase.native_rows()
-        longest = max([math.prod(loop.space) for loop in loops] + [work(x) for x in rows if x.op.holds_tapes or x.op.loops], default=0)
+        longest = max(
+            [math.prod(loop.space) for loop in loops] + [work(x) for x in rows if x.op.holds_tapes or x.op.loops], default=0
+        )
         more = (len(rows), len(loops), longest, emitter.chunks, emitter.flagged, kernel.text)  # one text for all
         return Native(kernel, arrays, constants, sizes, emitter.temporaries, *more)
 
