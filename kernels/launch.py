@@ -170,6 +170,8 @@ def _register_primitives() -> None:  # noqa: PLR0915
 
     instruction(primitives.isnan, lambda x: types.boolean(x) if x in integers else None, isnan)
 
+    overload(primitives.span, jit_options=options)(lambda first, end: lambda first, end: range(first, end))
+
     def convert(context: Any, builder: Any, result: Any, args: Any, values: Any) -> Any:
         (value,), (old,) = values, args
         if isinstance(old, types.Float) and isinstance(result, types.Integer):

@@ -96,6 +96,11 @@ def copysign(x: Any, sign: Any) -> Any:
     return x.copysign(sign)
 
 
+def span(first: Any, end: Any) -> Any:
+    """The whole numbers from the first up to the end, without it: `range`, or a loop that is written."""
+    return end.span(first) if hasattr(end, "span") else range(first, end)
+
+
 @primitive
 def to_f32(x: Any) -> Any:
     return x.to("f32")

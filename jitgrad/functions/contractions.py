@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+import operator
 import string
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -30,7 +31,9 @@ Term = tuple[Any, ...]
 Terms = tuple[Term, ...]
 Shapes = tuple[tuple[int, ...], ...]
 Step = tuple[int, Callable, Any]
-"""An operand by its place, a function that gives what it becomes, and the other argument of that, for `matmul` a place."""
+"""An operand by its place, a function that gives what it becomes, and the other argument of that, for products a place."""
+_PRODUCTS = (matmul, operator.mul)
+"""Where nothing is summed over, elements are multiplied: products of matrices with an inner dimension of 1 are slow."""
 
 
 def summed_products(equation: Any, operands: Sequence[Any]) -> Tensor:
@@ -51,7 +54,7 @@ def summed_products(equation: Any, operands: Sequence[Any]) -> Tensor:
             raise TypeError(f"einsum takes tensors, not {type(x).__name__}")
     steps, last = _planned(tuple([x._held.shape for x in tensors]), terms, result)
     for slot, step, argument in steps:
-        tensors[slot] = matmul(tensors[slot], tensors[argument]) if step is matmul else step(tensors[slot], argument)
+        tensors[slot] = step(tensors[slot], tensors[argument] if step in _PRODUCTS else argument)
     return tensors[last]
 
 
@@ -204,7 +207,7 @@ class Plan:
         rows, columns, n = x[b : b + len(left)], y[b + len(inner) :], math.prod(y[b : b + len(inner)])
         self.reshape(one, (*x[:b], math.prod(rows), n))
         self.reshape(two, (*y[:b], n, math.prod(columns)))
-        self.steps.append((one, matmul, two))
+        self.steps.append((one, matmul if inner else operator.mul, two))
         lead = np.broadcast_shapes(x[:b], y[:b])
         self.shapes[one] = (*lead, math.prod(rows), math.prod(columns))
         self.reshape(one, (*lead, *rows, *columns))

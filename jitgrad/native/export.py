@@ -3,8 +3,8 @@
     int32_t NAME(double w, const double *x, …, double *value, double *gradient, …);
 
 A 0-d input is passed by value, any other as a pointer to its elements in C order; a result is always written through a
-pointer, and must not overlap an input. The function returns 0, 1 if there was no memory for temporaries, or 2 if an
-index was out of bounds.
+pointer, and must not overlap an input. The function returns 0, 1 if there was no memory for temporaries, or the
+number of the fault if something is wrong with values (`ops/faults`).
 The name ends in a hash of the text, the constants and the form of arguments and results: the same name means the same
 function in any process.
 """
@@ -19,8 +19,9 @@ import numpy as np
 
 from jitgrad.dtypes import EXPORTED
 from jitgrad.errors import NotCompilableError
+from jitgrad.sweeps.llvm.matrices import matrices_text
 from jitgrad.sweeps.llvm.phase import Emitter
-from jitgrad.sweeps.llvm.products import product_text
+from jitgrad.sweeps.llvm.products import PRODUCT, product_text
 from jitgrad.sweeps.llvm.wrapped import DATA, Value, Wrapped, wrap
 from jitgrad.sweeps.plan.plan import Plan
 from jitgrad.sweeps.plan.segments import left_to_numpy, whole_plan, why_not_native
@@ -28,7 +29,7 @@ from jitgrad.sweeps.plan.supported import ALONE
 from jitgrad.tape.row import ITEM, Row
 from jitgrad.tape.tape import Tape, short_type
 
-OUT_OF_MEMORY, OUT_OF_BOUNDS = 1, 2
+OUT_OF_MEMORY = 1
 MOST_ROWS = 10_000
 """Rows beyond which no native function is made: the time that it takes grows with their square."""
 
@@ -89,12 +90,11 @@ def _exported(label: str, inner: Wrapped, form: str) -> Exported:
         status = "%status"
         lines += [
             "  %bad = load i64, ptr %flag",
-            "  %wrong = icmp ne i64 %bad, 0",
-            f"  %status = select i1 %wrong, i32 {OUT_OF_BOUNDS}, i32 0",
+            "  %status = trunc i64 %bad to i32",
         ]
     text -= {f"declare void @{symbol}(ptr)" for symbol in inner.symbols}
     for symbol in inner.symbols:
-        text |= product_text(symbol)
+        text |= (product_text if symbol.startswith(PRODUCT) else matrices_text)(symbol)
     if inner.data:
         text.add(f"@{DATA} = external global i8")
     signature = ", ".join(f"{kind} {name}" for kind, name in zip(kinds, names))

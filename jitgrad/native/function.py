@@ -21,11 +21,12 @@ from jitgrad.base.tree import COMPUTED, flatten, unflatten
 from jitgrad.calls.entry import MISS, write_entry
 from jitgrad.calls.signature import Tree, argument_labels, described, from_plain, plain, result_labels
 from jitgrad.dtypes import of
-from jitgrad.errors import OutOfRangeError, TracedValueError
+from jitgrad.errors import TracedValueError
 from jitgrad.native import artefact
 from jitgrad.native.adapters import adapter
-from jitgrad.native.export import OUT_OF_BOUNDS, OUT_OF_MEMORY, export
+from jitgrad.native.export import OUT_OF_MEMORY, export
 from jitgrad.native.inlining import inlinable
+from jitgrad.ops.faults import FAULTS
 from jitgrad.record.apply import grad_mode
 from jitgrad.record.leaving import refuse_masked
 from jitgrad.sweeps.code import compile as native
@@ -129,8 +130,8 @@ class NativeFunction:
         status = function(*[address(v) if v.shape else v.item() for v in held], *map(address, made))
         if status == OUT_OF_MEMORY:
             raise MemoryError(f"there is no memory for what {self.name} needs while it runs")
-        if status == OUT_OF_BOUNDS:
-            raise OutOfRangeError(f"{self.name} was given, or computed, an index that is out of bounds")
+        if status:
+            raise FAULTS[status].error(f"{self.name} was given, or computed, {FAULTS[status].what}")
         return [array if array.shape else array[()] for array in made]
 
     @lazily
@@ -214,7 +215,8 @@ class NativeFunction:
             f"   const {_c_name(v)} *{n}: {_sizes(v)}" if v.shape else f"   {_c_name(v)} {n}" for n, v in self.arguments.values()
         ]
         lines += [f"   {_c_name(v)} *{n}: result, {_sizes(v)}" for n, v in self.results.values()]
-        lines += ["", "   Returns 0, 1 without memory, 2 if an index is out of bounds. Any number of threads may be inside. */"]
+        faults = "".join(f", {fault.number} for {fault.what}" for fault in FAULTS.values())
+        lines += ["", f"   Returns 0, 1 without memory{faults}.", "   Any number of threads may be inside. */"]
         return "\n".join([*lines, "#include <stdbool.h>", "#include <stdint.h>", "", self.prototype() + ";"]) + "\n"
 
     def low_level_callable(self, use: str = "integrate") -> Any:

@@ -23,6 +23,7 @@ from numba.extending import intrinsic, overload
 from numba.np import arrayobj
 from numba.np.numpy_support import from_dtype
 
+from jitgrad.ops.faults import FAULTS
 from jitgrad.sweeps.code.compile import FIND, is_published
 from jitgrad.sweeps.llvm.wrapped import Value
 
@@ -86,7 +87,10 @@ class _Implementation:
                 self.lines.append(f"o{i} = np.empty({v.shape}, dtype{i})")
         self.lines.append(f"status, numbers = invoke({_tuple(self.passed)}, {_tuple(made)})")
         self.lines.append("if status == 1:\n        raise MemoryError('no memory for what a native function needs')")
-        self.lines.append("if status == 2:\n        raise IndexError('an index in a native function is out of bounds')")
+        for number, fault in FAULTS.items():
+            self.names[fault.error.__name__] = fault.error
+            text = f"a native function was given, or computed, {fault.what}"
+            self.lines.append(f"if status == {number}:\n        raise {fault.error.__name__}({text!r})")
         self.lines.append(f"return {self._result()}")
         name = f"body_{self.native.symbol}"
         text = f"def {name}({parameters}):\n" + "".join(f"    {line}\n" for line in self.lines)

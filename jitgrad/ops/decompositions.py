@@ -15,14 +15,14 @@ from typing import Any
 import numpy as np
 
 from jitgrad.dtypes import real_of
+from jitgrad.ops import elimination
 from jitgrad.ops.arithmetic import exp2
 from jitgrad.ops.choosing import cast, eq, imag_part, imaginary, is_complex, where, zeros_like
+from jitgrad.ops.elimination import INTEGER
 from jitgrad.ops.linalg import WELL_CONDITIONED, adjoint, matmul, solve
 from jitgrad.ops.movement import cat, expand, narrow, pad, reshape
 from jitgrad.ops.shapes import Spec
-from jitgrad.ops.table import register, several
-
-INTEGER = np.dtype(np.int32)
+from jitgrad.ops.table import Loops, register, several
 
 
 def eye(n: int) -> np.ndarray:
@@ -105,6 +105,7 @@ slogdet = several(
     outputs=("sign", "logabsdet"),
     prepare=_square,
     result="floating",
+    loops=Loops(elimination.slogdet, elimination.factors_room),
     shape=lambda x: [Spec(x.shape[:-2], x.dtype)] * 2,
     vjp=_slogdet_vjp,
     samples=lambda: [([WELL_CONDITIONED], {}), ([np.stack([WELL_CONDITIONED, -WELL_CONDITIONED])], {})],

@@ -10,15 +10,17 @@ from typing import Any
 
 import numpy as np
 
-from jitgrad.errors import LinAlgError
+from jitgrad.ops import elimination
 from jitgrad.ops.choosing import cast, eq, where
-from jitgrad.ops.decompositions import INTEGER, columns, rows
+from jitgrad.ops.decompositions import columns, rows
+from jitgrad.ops.elimination import INTEGER
+from jitgrad.ops.faults import ZERO_PIVOT
 from jitgrad.ops.lapack import lapack, scipys
 from jitgrad.ops.linalg import WELL_CONDITIONED, adjoint, matmul
 from jitgrad.ops.movement import cat, expand, reshape
 from jitgrad.ops.shapes import Spec
 from jitgrad.ops.solving import solve_triangular, triangle
-from jitgrad.ops.table import Op, register, several
+from jitgrad.ops.table import Loops, Op, register, several
 
 
 def _lu_factor(x: np.ndarray, check: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -29,7 +31,8 @@ def _lu_factor(x: np.ndarray, check: bool) -> tuple[np.ndarray, np.ndarray, np.n
         for place in np.ndindex(info.shape):
             factors[place], pivots[place], info[place] = getrf(x[place])
     if check and info.any():
-        raise LinAlgError(f"lu: pivot {info[info > 0][0]} of a matrix is 0, so that the matrix is singular")
+        first = np.flatnonzero(info)[0]
+        raise ZERO_PIVOT.raised(first, info.flat[first])
     return factors, pivots + INTEGER.type(1), info  # pivots count from 1, as those of LAPACK and PyTorch do
 
 
@@ -94,6 +97,7 @@ lu_factor = several(
     internal=True,
     result="floating",
     checks=lambda row: row.inputs if row.params["check"] else (),
+    loops=Loops(elimination.lu_factor, lambda x, check: [((1,), x.dtype)], ZERO_PIVOT),
     vjp=_lu_vjp,
     shape=lambda x, check: [
         Spec(x.shape, x.dtype),
@@ -119,6 +123,7 @@ zero_pivot = Op(
     output="y",
     internal=True,
     result="integer",
+    loops=Loops(elimination.zero_pivot, lambda x: [*elimination.factors_room(x)[:2], ((1,), x.dtype)]),
     shape=lambda x: Spec(x.shape[:-2], INTEGER),
     samples=lambda: [([WELL_CONDITIONED], {}), ([np.stack([WELL_CONDITIONED, WELL_CONDITIONED[[0, 1, 1]]])], {})],
     oracle=(

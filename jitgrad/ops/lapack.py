@@ -23,6 +23,11 @@ def lapack(name: str, x: np.ndarray, what: str) -> Any:
     return scipys("get_lapack_funcs", what)((name,), (x,))[0]
 
 
+def blas(name: str, x: np.ndarray, what: str) -> Any:
+    """A function of BLAS that NumPy has not, for the dtype of `x`."""
+    return scipys("get_blas_funcs", what)((name,), (x,))[0]
+
+
 @functools.cache
 def has_scipy() -> bool:
     """Whether SciPy is installed."""

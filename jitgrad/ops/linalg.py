@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from jitgrad.errors import LinAlgError
+from jitgrad.ops import elimination
 from jitgrad.ops.choosing import conj, is_complex
+from jitgrad.ops.faults import NO_SOLUTION
 from jitgrad.ops.movement import expand, permute, sum
-from jitgrad.ops.table import Op, register
+from jitgrad.ops.table import Loops, Op, register
 
 
 def transposed(x: Any) -> Any:
@@ -56,7 +57,7 @@ def _solve(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     try:
         return np.linalg.solve(x, y)
     except np.linalg.LinAlgError:
-        raise LinAlgError("the matrix is singular, so that the system has no single solution: linalg.lstsq finds one") from None
+        raise NO_SOLUTION.raised() from None
 
 
 solve = Op(
@@ -67,6 +68,7 @@ solve = Op(
     internal=True,
     result="floating",
     checks=lambda row: row.inputs,
+    loops=Loops(elimination.solve, elimination.factors_room, NO_SOLUTION),
     on_complex="adjoint",
     vjp=(
         lambda g, x, z: -matmul(solve(adjoint(x), g), adjoint(z)),

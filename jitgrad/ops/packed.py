@@ -11,7 +11,8 @@ import numpy as np
 
 from jitgrad.errors import LinAlgError
 from jitgrad.ops.choosing import eq, logical_and, where, zeros_like
-from jitgrad.ops.decompositions import INTEGER, SYMMETRIC, columns, eye, matrix_params, qr_vjp, rows
+from jitgrad.ops.decompositions import SYMMETRIC, columns, eye, matrix_params, qr_vjp, rows
+from jitgrad.ops.elimination import INTEGER
 from jitgrad.ops.factoring import LU_SAMPLES, product_vjp
 from jitgrad.ops.lapack import lapack
 from jitgrad.ops.linalg import adjoint, matmul

@@ -17,6 +17,8 @@ import copy
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+from jitgrad.ops.faults import Fault
+
 OUTPUT, REST, RESULTS = -1, -2, -3
 """Slots beside the inputs: the result; all inputs from the starred one on; the first of several results, the next ones below."""
 
@@ -97,6 +99,14 @@ class Needs(NamedTuple):
     plain: bool = False  # the rules need saved values and parameters, and nothing else
     quick: tuple[tuple[int, Callable, tuple[int, ...], int, tuple[str, ...]], ...] = ()
     # calls as (input, function, picks, their number or -1 if there are parameters, names of the parameters)
+
+
+class Loops(NamedTuple):
+    """How an operation on matrices is computed in loops, one matrix after the other (see `elimination`)."""
+
+    run: Callable  # of one matrix of each operand and each result, room to work in, and parameters; it says what is wrong
+    room: Callable = lambda *xs, **params: ()  # the shapes and dtypes of that room
+    fault: Fault | None = None  # what it means if something is wrong; None where that is a result like any other
 
 
 class Fold(NamedTuple):

@@ -11,15 +11,17 @@ from typing import Any
 
 import numpy as np
 
-from jitgrad.errors import LinAlgError
+from jitgrad.ops import elimination
 from jitgrad.ops.choosing import detach, where, zeros_like
-from jitgrad.ops.decompositions import INTEGER, SYMMETRIC, TALL, diagonals, eye, svd
-from jitgrad.ops.lapack import has_scipy, lapack
+from jitgrad.ops.decompositions import SYMMETRIC, TALL, diagonals, eye, svd
+from jitgrad.ops.elimination import INTEGER
+from jitgrad.ops.faults import NO_INVERSE, NOT_POSITIVE
+from jitgrad.ops.lapack import blas, has_scipy, lapack
 from jitgrad.ops.linalg import WELL_CONDITIONED, adjoint, matmul, transposed
 from jitgrad.ops.movement import expand, reshape, sum
 from jitgrad.ops.reductions import prod
 from jitgrad.ops.shapes import Spec
-from jitgrad.ops.table import Op, register, several
+from jitgrad.ops.table import Loops, Op, register, several
 
 
 def triangle(n: int, upper: bool, strict: bool = False) -> np.ndarray:
@@ -46,16 +48,17 @@ def _solve_triangular(x: np.ndarray, y: np.ndarray, upper: bool, unit: bool) -> 
 
 
 def _by_lapack(x: np.ndarray, y: np.ndarray, upper: bool, unit: bool) -> np.ndarray:
-    """Matrices whose rows lie in memory in order are read as their transposes, so that they need no copy."""
-    trtrs, z = lapack("trtrs", x, "solving triangular systems"), np.empty(y.shape, y.dtype)
+    """As z^T x^T = y^T, whose matrices lie in memory as BLAS has them, and so do those of x and x^T."""
+    trsm, z = blas("trsm", x, "solving triangular systems"), np.array(y, order="C")
     for place in np.ndindex(x.shape[:-2]):
-        turned = x[place].flags.c_contiguous
-        given = x[place].T if turned else x[place]
-        z[place], info = trtrs(given, y[place], lower=upper == turned, trans=int(turned), unitdiag=int(unit))
-        if info > 0:
+        if not unit and not np.diagonal(x[place]).all():
             whole, rows = (x[place], y[place]) if upper else (x[place][::-1, ::-1], y[place][::-1])
             found = _substituted(np.triu(whole), rows)
             z[place] = found if upper else found[::-1]
+            continue
+        turned = x[place].flags.f_contiguous
+        given = x[place] if turned else x[place].T
+        trsm(1, given, z[place].T, side=1, lower=upper != turned, trans_a=int(turned), diag=int(unit), overwrite_b=1)
     return z
 
 
@@ -80,6 +83,7 @@ solve_triangular = Op(
     output="z",
     internal=True,
     result="floating",
+    loops=Loops(elimination.solve_triangular),
     vjp=(_triangular_vjp, lambda g, x, upper, unit: solve_triangular(adjoint(x), g, upper=not upper, unit=unit)),
     shape=lambda x, y, upper, unit: Spec(y.shape, y.dtype),
     samples=lambda: [
@@ -96,7 +100,7 @@ def _inv(x: np.ndarray) -> np.ndarray:
     try:
         return np.linalg.inv(x)
     except np.linalg.LinAlgError:
-        raise LinAlgError("the matrix is singular, and has no inverse: linalg.pinv gives the pseudo-inverse") from None
+        raise NO_INVERSE.raised() from None
 
 
 inv = Op(
@@ -107,6 +111,7 @@ inv = Op(
     internal=True,
     result="floating",
     checks=lambda row: row.inputs,
+    loops=Loops(elimination.inv, elimination.factors_room, NO_INVERSE),
     vjp=(lambda g, z: -matmul(matmul(adjoint(z), g), adjoint(z)),),
     shape=lambda x: Spec(x.shape, x.dtype),
     samples=lambda: [([WELL_CONDITIONED], {}), ([np.stack([WELL_CONDITIONED, -2 * WELL_CONDITIONED])], {})],
@@ -126,6 +131,7 @@ det = Op(
     output="y",
     internal=True,
     result="floating",
+    loops=Loops(elimination.det, elimination.factors_room),
     vjp=(lambda g, x: expand(_scalars(g), shape=tuple(x.shape)) * cofactors(x),),
     shape=lambda x: Spec(x.shape[:-2], x.dtype),
     samples=lambda: [([WELL_CONDITIONED], {}), ([np.stack([WELL_CONDITIONED, -2 * WELL_CONDITIONED])], {})],
@@ -181,6 +187,7 @@ cofactors = Op(
     output="y",
     internal=True,
     result="floating",
+    loops=Loops(elimination.cofactors, elimination.cofactors_room),
     vjp=(_cofactors_vjp,),
     shape=lambda x: Spec(x.shape, x.dtype),
     samples=lambda: [([WELL_CONDITIONED], {}), ([np.stack([WELL_CONDITIONED, -2 * WELL_CONDITIONED])], {})],
@@ -190,11 +197,20 @@ cofactors = Op(
 
 
 def _solve_factored(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    if x.shape[-1] > SMALL and has_scipy():
+        potrs, z = lapack("potrs", x, "solving with Cholesky factors"), np.empty(y.shape, y.dtype)
+        for place in np.ndindex(x.shape[:-2]):
+            turned = x[place].flags.c_contiguous
+            z[place] = potrs(x[place].T if turned else x[place], y[place], lower=int(not turned))[0]
+        return z
     return _solve_triangular(np.swapaxes(x, -1, -2), _solve_triangular(x, y, False, False), True, False)
 
 
 def _factor_vjp(g: Any, x: Any, z: Any) -> Any:
-    found = -matmul(solve_factored(x, g), adjoint(z))
+    back = solve_factored(x, g)
+    if 3 * z.shape[-1] < x.shape[-1]:  # of low rank
+        return -(matmul(back, matmul(adjoint(z), x)) + matmul(z, matmul(adjoint(back), x)))
+    found = -matmul(back, adjoint(z))
     return matmul(found + adjoint(found), x)
 
 
@@ -206,6 +222,7 @@ solve_factored = Op(
     internal=True,
     result="floating",
     hint="x",
+    loops=Loops(elimination.solve_factored),
     vjp=(_factor_vjp, lambda g, x: solve_factored(x, g)),
     shape=lambda x, y: Spec(y.shape, y.dtype),
     samples=lambda: [([np.linalg.cholesky(SYMMETRIC), (3, 2)], {})],
@@ -217,19 +234,24 @@ of x x^T, as PyTorch's is; so it is no function of a free x."""
 def _cholesky(x: np.ndarray, check: bool) -> tuple[np.ndarray, np.ndarray]:
     info = np.zeros(x.shape[:-2], INTEGER)
     try:
-        return np.linalg.cholesky(x), info
+        return (_factors(x) if x.shape[-1] > SMALL and has_scipy() else np.linalg.cholesky(x)), info
     except np.linalg.LinAlgError:
         factor = np.zeros_like(x)
         for place in np.ndindex(info.shape):
             factor[place], info[place] = _first_minors(x[place])
     if check:
-        place = tuple(np.argwhere(info)[0].tolist())
-        which = f"the matrix at {list(place)}" if place else "the matrix"
-        raise LinAlgError(
-            f"cholesky: {which} is not positive definite: its leading minor of order {info[place]} is not positive. "
-            "cholesky_ex says so in its second result instead"
-        )
+        first = np.flatnonzero(info)[0]
+        raise NOT_POSITIVE.raised(first, info.flat[first])
     return factor, info
+
+
+def _factors(x: np.ndarray) -> np.ndarray:
+    """By LAPACK in the memory of the result, whose transpose it reads."""
+    potrf, found = lapack("potrf", x, "the Cholesky factorisation"), np.array(x, order="C")
+    for place in np.ndindex(x.shape[:-2]):
+        if potrf(found[place].T, lower=0, overwrite_a=1)[1]:
+            raise np.linalg.LinAlgError
+    return found
 
 
 def _first_minors(x: np.ndarray) -> tuple[np.ndarray, int]:
@@ -243,15 +265,55 @@ def _first_minors(x: np.ndarray) -> tuple[np.ndarray, int]:
     return factor, 0
 
 
-def _cholesky_vjp(g_L: Any, L: Any) -> Any:
-    if g_L is None:
-        return None
-    n, back = L.shape[-1], adjoint(L)
-    inner = matmul(back, g_L)
+def _cholesky_pullback(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    if x.shape[-1] <= SMALL or not has_scipy():
+        return _cholesky_pullback_by_rows(x, y)
+    trmm, trsm = (blas(name, x, "the derivative of Cholesky factors") for name in ("trmm", "trsm"))
+    found, above = np.array(y, order="C"), triangle(x.shape[-1], True, True)
+    for place in np.ndindex(x.shape[:-2]):
+        turned, inner = np.ascontiguousarray(x[place]).T, found[place]  # as BLAS has them: x is an upper triangle
+        trmm(1, turned, inner.T, side=1, trans_a=1, overwrite_b=1)
+        np.copyto(inner, 0, where=above)
+        inner.flat[:: len(inner) + 1] /= 2
+        trsm(1, turned, inner.T, side=1, trans_a=1, overwrite_b=1)
+        trsm(1, turned, inner.T, overwrite_b=1)
+    found = found + np.swapaxes(found, -1, -2)
+    found /= 2
+    return found
+
+
+def _cholesky_pullback_by_rows(x: Any, y: Any) -> Any:
+    n = x.shape[-1]
+    below = triangle(n, False)
+    back = adjoint(where(below, x, 0))
+    inner = matmul(back, where(below, y, 0))
     inner = where(triangle(n, False, True), inner, where(eye(n), inner / 2, 0))
     half = solve_triangular(back, inner, upper=True, unit=False)
     found = adjoint(solve_triangular(back, adjoint(half), upper=True, unit=False))
-    return (found + adjoint(found)) / 2  # both triangles say the same, though one is read
+    return (found + adjoint(found)) / 2
+
+
+cholesky_pullback = Op(
+    _cholesky_pullback,
+    kind="linalg",
+    inputs=("x", "y"),
+    output="z",
+    internal=True,
+    result="floating",
+    lower=_cholesky_pullback_by_rows,
+    loops=Loops(elimination.cholesky_pullback),
+    shape=lambda x, y: Spec(x.shape, x.dtype),
+    samples=lambda: [
+        ([np.linalg.cholesky(SYMMETRIC), (3, 3)], {}),
+        ([np.linalg.cholesky([SYMMETRIC, 2 * SYMMETRIC]), (2, 3, 3)], {}),
+    ],
+    oracle="_pulled_back(x, y)",
+)
+"""The symmetric cotangent of x x^T for the cotangent y of lower triangles x: of both the lower triangle is read."""
+
+
+def _cholesky_vjp(g_L: Any, L: Any) -> Any:
+    return None if g_L is None else cholesky_pullback(L, g_L)
 
 
 cholesky = several(
@@ -262,6 +324,7 @@ cholesky = several(
     result="floating",
     symmetric=True,
     checks=lambda row: row.inputs if row.params["check"] else (),
+    loops=Loops(elimination.cholesky, fault=NOT_POSITIVE),
     vjp=_cholesky_vjp,
     shape=lambda x, check: [Spec(x.shape, x.dtype), Spec(x.shape[:-2], INTEGER)],
     samples=lambda: [([SYMMETRIC], {"check": True}), ([np.stack([SYMMETRIC, 2 * SYMMETRIC])], {"check": False})],

@@ -121,6 +121,14 @@ def _modes(x: Any, dim: int, keepdim: bool) -> Any:
     return found if keepdim else [v.squeeze(dim) for v in found]
 
 
+def _pulled_back(x: Any, y: Any) -> Any:
+    """The symmetric cotangent of what has the Cholesky factor x with the cotangent y, by inverses."""
+    inverse, inner = np.linalg.inv(np.tril(x)), np.swapaxes(np.tril(x), -1, -2) @ np.tril(y)
+    half = np.tril(inner) - np.tril(np.triu(inner)) / 2
+    found = np.swapaxes(inverse, -1, -2) @ half @ inverse
+    return (found + np.swapaxes(found, -1, -2)) / 2
+
+
 def _running_places(extreme: Any, x: Any, dim: int) -> Any:
     """Where the extremes of the first ones are, the last of equal ones."""
     lines = np.moveaxis(x, dim, -1)

@@ -66,6 +66,8 @@ def _operand(f: Any, x: Row) -> str:
 
 def work(row: Row) -> float:
     """How many elements a row computes, about; for a loop, all of its steps together."""
+    if row.op.loops is not None:
+        return math.prod(row.inputs[0].shape) * row.inputs[0].shape[-1]
     if not row.op.holds_tapes:
         return math.prod(row.shape)
     once = [sum(work(x) for x in tape.rows) for tape in tapes_of(row)]

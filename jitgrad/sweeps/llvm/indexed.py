@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from jitgrad.ops.faults import OUT_OF_BOUNDS
 from jitgrad.sweeps.llvm.function import moved
 from jitgrad.sweeps.llvm.lanes import Lane
 from jitgrad.sweeps.plan.indexing import Picked
@@ -126,7 +127,7 @@ def _checked(f: Any, index: Lane, size: int, from_end: bool = True) -> Lane:
     name, flag = f"B{f.count}", f.flag()
     f.block.lines.append(f"  br i1 {bad.name}, label %{name}.bad, label %{name}.fine\n{name}.bad:")
     f.flush()
-    for k, value in enumerate((f.block.const(1, "i64"), index, f.size(size))):
+    for k, value in enumerate((f.block.const(OUT_OF_BOUNDS.number, "i64"), index, f.size(size))):
         f.block.store(moved(f.block, value), f.block.address(flag, k, "i64"))
     f.block.lines.append(f"  br label %{name}.fine\n{name}.fine:")
     f.flush()

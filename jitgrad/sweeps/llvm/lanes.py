@@ -313,11 +313,7 @@ class Lane:
             return x.to("f64").libm(name, *(y.to("f64") for y in rest)).to(x.type)
         if x.lanes == 1:
             return x.block.call(name, "f64", 1, x, *rest)
-        lanes = [x.at(k).libm(name, *(y.at(k) for y in rest)) for k in range(x.lanes)]
-        result = Lane(x.block, "poison", "f64", x.lanes)
-        for k, lane in enumerate(lanes):
-            result = x.block.emit(f"insertelement {result}, {lane}, i32 {k}", "f64", x.lanes)
-        return result
+        return side_by_side([x.at(k).libm(name, *(y.at(k) for y in rest)) for k in range(x.lanes)])
 
     def rarely(self, where: Lane, name: str, fast: Lane) -> Lane:
         """libm(name) of this value in the lanes where `where` is true, else `fast`; what is true nowhere costs a test.
@@ -358,6 +354,15 @@ class Lane:
             value = combine(value.part(0, half), value.part(half, half))
         rest = self.lanes - (1 << self.lanes.bit_length() - 1)
         return combine(value, self.part(self.lanes - rest, rest).reduce(combine)) if rest else value
+
+
+def side_by_side(numbers: list[Lane]) -> Lane:
+    """Numbers as the lanes of one value."""
+    block, lanes = numbers[0].block, len(numbers)
+    result = Lane(block, "poison", numbers[0].type, lanes)
+    for k, number in enumerate(numbers):
+        result = block.emit(f"insertelement {result}, {number}, i32 {k}", number.type, lanes)
+    return result
 
 
 def level(values: list[Lane]) -> list[Lane]:

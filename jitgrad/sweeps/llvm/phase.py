@@ -14,9 +14,11 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
+from collections.abc import Sequence
 
 import numpy as np
 
+from jitgrad.ops import rows
 from jitgrad.ops.linalg import matmul
 from jitgrad.sweeps.code.compile import Kernel
 from jitgrad.sweeps.llvm.blocks import Block
@@ -26,6 +28,7 @@ from jitgrad.sweeps.llvm.function import Function, moved
 from jitgrad.sweeps.llvm.indexed import emit_indexed
 from jitgrad.sweeps.llvm.lanes import Lane
 from jitgrad.sweeps.llvm.loops import LoopEmitter
+from jitgrad.sweeps.llvm.matrices import emit_matrices
 from jitgrad.sweeps.llvm.products import emit_product
 from jitgrad.sweeps.llvm.running import emit_running
 from jitgrad.sweeps.plan import chunks
@@ -37,7 +40,11 @@ from jitgrad.sweeps.plan.plan import Nest, Phase, Plan
 from jitgrad.tape.row import CONST, ITEM, Row
 
 BAKED = frozenset({0.0, 1.0, -1.0, 2.0, 0.5, -0.5, -2.0, float("inf"), float("-inf")})
-CALLS = {matmul: emit_product, **dict.fromkeys(RUNNING, emit_running)}
+CALLS = {
+    matmul: emit_product,
+    **dict.fromkeys(RUNNING, emit_running),
+    **{op: emit_matrices for op in rows() if op.loops is not None},
+}
 """What writes a row that is computed in one go; the others are indexed."""
 TILE_BYTES = 96 * 1024
 """What the loops of a nest may leave for each other in one tile: what a second-level cache holds with ease."""
@@ -171,9 +178,23 @@ class Emitter(Function):
         return f"%N{self.count}"
 
     def flag(self) -> str:
-        """The pointer to where an index that is out of bounds is noted: 1, the index and the size."""
+        """The pointer to where a fault is noted: its number, and two facts."""
         self.flagged = True
         return "%flag"
+
+    def call(self, symbol: str, kernel: Kernel, pointers: Sequence[str], numbers: Sequence[int | Lane]) -> None:
+        """Call a native function of its own, with a table of pointers and numbers on the stack."""
+        self.symbols[symbol] = kernel
+        self.declares.add(f"declare void @{symbol}(ptr)")
+        self.count += 1
+        table = f"%K{self.count}"
+        self.allocas.append(f"  {table} = alloca [{len(pointers) + len(numbers)} x i64]")
+        for i, pointer in enumerate(pointers):
+            self.block.lines.append(f"  store ptr {pointer}, ptr {self.block.address(table, i, 'i64')}")
+        for i, number in enumerate(numbers, len(pointers)):
+            value = number if isinstance(number, Lane) else self.size(number)
+            self.block.store(moved(self.block, value), self.block.address(table, i, "i64"))
+        self.block.lines.append(f"  call void @{symbol}(ptr {table})")
 
     # Single numbers.
 

@@ -31,12 +31,13 @@ NUMBERS = ("m", "n", "k", "x_m", "x_k", "y_k", "y_n", "z_m", "z_n", "packs", "do
 """What the table of the function holds: sizes, steps, and whether (0 or 1) each of its three loops is to run."""
 
 
+PRODUCT = "jitgrad.product."
+"""How the name of the function of a dtype begins."""
+
+
 def emit_product(f: Any, row: Row) -> None:
     """Append the calls for a row `matmul`, one for each pair of matrices, to the text of the `Emitter` `f`."""
     kind = kind_of(row.dtype)
-    symbol = f"jitgrad.product.{kind}"
-    f.symbols[symbol] = _kernel(kind)
-    f.declares.add(f"declare void @{symbol}(ptr)")
     (x, x_part), (y, y_part) = (f.operand(i) for i in row.inputs)
     z_part = f.plan.layouts.view(row)[1]
     if row.shape[-1] == 1:  # one column: the transpose of one row
@@ -51,13 +52,8 @@ def emit_product(f: Any, row: Row) -> None:
     for d, size in enumerate(row.shape[:-2]):
         index = f.open(f"{name}.b{d}", f.size(size))
         at = [moved(f.block, o) + index * f.size(part.strides[d]) for o, part in zip(at, parts)]
-    f.allocas.append(f"  %{name} = alloca [{len(POINTERS) + len(NUMBERS)} x i64]")
     entries = [f.block.address(p, o, kind) for p, o in zip(pointers, at)] + [packed]
-    for i, entry in enumerate(entries):
-        f.block.lines.append(f"  store ptr {entry}, ptr {f.block.address(f'%{name}', i, 'i64')}")
-    for i, number in enumerate(_numbers(*parts), len(entries)):
-        f.block.store(moved(f.block, f.size(number)), f.block.address(f"%{name}", i, "i64"))
-    f.block.lines.append(f"  call void @{symbol}(ptr %{name})")
+    f.call(PRODUCT + kind, _kernel(kind), entries, _numbers(*parts))
     for d in reversed(range(row.ndim - 2)):
         f.close(f"{name}.b{d}")
 

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 
 from jitgrad.ops.arithmetic import add, mul
+from jitgrad.ops.shapes import Spec
+from jitgrad.ops.table import infer_several
 from jitgrad.sweeps.plan.folds import RUNNING
 from jitgrad.sweeps.plan.indexing import Picked
 from jitgrad.sweeps.plan.layouts import contiguous, is_number, place
@@ -54,6 +56,36 @@ def write_running(w: Any, row: Row) -> None:
         f"{pad}    total {_JOINED[fold.join]} {source}[{index}]",
         f"{pad}    {result}[{index}] = {kind}(total)  # {row.op.name}  {short_type(row)}",
     ]
+
+
+def write_matrices(w: Any, row: Row) -> None:
+    """The call of what becomes of a matrix (`ops/elimination`), for one after the other."""
+    loops, several = row.op.loops, row.op.several
+    specs = infer_several(row.op, list(row.inputs), row.params) if several else (Spec(row.shape, row.dtype),)
+    items = {x.params["k"]: x for x in w.phase.native_rows() if x.inputs[:1] == (row,)} if several else {0: row}
+    room = loops.room(*row.inputs, **row.params)
+    given, rank, me = [operand(w, x) for x in row.inputs], row.inputs[0].ndim - 2, w.names[row]
+    batch = row.inputs[0].shape[:rank]
+    made = [f"{me}_{k}" if k not in items or is_number(items[k]) else w._array(items[k]) for k in range(len(specs))]
+    for name, (shape, dtype) in [*zip(made, specs), *((f"{me}_room{i}", spec) for i, spec in enumerate(room))]:
+        if name.startswith(f"{me}_"):
+            w.lines.append(f"    {name} = np.empty({shape or (1,)}, np.{dtype.name})")
+    w._open(batch)
+    here, pad = f"[{''.join(f'd{d}, ' for d in range(rank))}...]" if rank else "", "    " * (rank + 1)
+    parts = [f"{name}{here}" for name in given]
+    for name, spec in zip(made, specs):  # a number for each matrix is an array of one element
+        parts.append(f"{name if spec.shape != batch else f'{name}.reshape({(*batch, 1)})'}{here}")
+    params = [f"{name}={value}" for name, value in row.params.items()]
+    call = f"{loops.run.__name__}({', '.join([*parts, *[f'{me}_room{i}' for i in range(len(room))], *params])})"
+    checked = loops.fault is not None and row.op.checks(row)
+    w.lines.append(f"{pad}{'wrong = ' if checked else ''}{call}  # {short_type(row.inputs[0])}")
+    if checked:
+        number = " + ".join(["0", *[f"d{d} * {s}" for d, s in enumerate(contiguous(batch))]])
+        text = loops.fault.text.format(f'" + str({number}) + "', '" + str(wrong) + "')
+        w.lines += [f"{pad}if wrong != 0:", f'{pad}    raise {loops.fault.error.__name__}("{text}")']
+    for k, item in items.items():
+        if is_number(item):
+            w.lines.append(f"    {w.names[item]} = {made[k]}.reshape(-1)[0]")
 
 
 def write_indexed(w: Any, row: Row) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -10,10 +11,11 @@ import numpy as np
 from numpy import int32, int64
 
 from jitgrad.dtypes import EXPORTED
-from jitgrad.errors import OutOfRangeError
-from jitgrad.kernels.launch import njit_namespace
+from jitgrad.errors import LinAlgError, OutOfRangeError
+from jitgrad.kernels.launch import _functions, njit_namespace
 from jitgrad.kernels.primitives import copysign, floor
 from jitgrad.kernels.scalar import fmod
+from jitgrad.ops import elimination
 
 
 @numba.njit(error_model="numpy")
@@ -85,6 +87,15 @@ def below(index, size):
 def namespace() -> dict[str, Any]:
     """What the source needs to run: `exec(source, dict(namespace()))`."""
     own: tuple[Any, ...] = (remainder, floor_divide, whole_remainder, whole_quotient, towards_zero_32, towards_zero_64, at, below)
+    matrices = _functions(elimination)
+    for function in matrices.values():
+        numba.extending.overload(function, strict=False, jit_options={"error_model": "numpy"})(_itself(function))
+    own += tuple([numba.njit(error_model="numpy")(function) for function in matrices.values()])
     casts = {n: getattr(np, n) for n in EXPORTED if n != "bool"}
     names = {"np": np, "njit": numba.njit, "boolean": numba.boolean} | {f.__name__: f for f in own}
-    return names | casts | njit_namespace()
+    return names | casts | njit_namespace() | {"LinAlgError": LinAlgError}
+
+
+def _itself(function: Callable) -> Callable:
+    """The typing of a function that Numba compiles as it stands, whatever it is given."""
+    return lambda *types: function

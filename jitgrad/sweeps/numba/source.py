@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from jitgrad.sweeps.numba.control import write_control, write_indexed, write_running
+from jitgrad.sweeps.numba.control import write_control, write_indexed, write_matrices, write_running
 from jitgrad.sweeps.numba.expressions import converted, expression, number, written
 from jitgrad.sweeps.plan.folds import RUNNING, held_as, neutral
 from jitgrad.sweeps.plan.indexing import is_indexed
@@ -52,6 +52,8 @@ class PhaseWriter:
                     write_indexed(self, row)
                 elif row.op in RUNNING:
                     write_running(self, row)
+                elif row.op.loops is not None:
+                    write_matrices(self, row)
                 elif row.op is not ITEM:
                     self._product(row)
         self.returned = [row for row in self.phase.native_rows() if is_number(row) and row in self.plan.stored]

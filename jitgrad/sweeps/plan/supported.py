@@ -25,6 +25,8 @@ class Target(NamedTuple):
     dtypes: frozenset[np.dtype] = NATIVE_DTYPES
     largest_product: float = 1 << 17
     """Multiplications up to which a product of matrices is done by our own loops, which need no call; then by BLAS."""
+    largest_matrix: float = 16
+    """Up to which dimension matrices are factored by our own loops, which need no call; then by LAPACK."""
     calls: bool = True
     """Whether what is computed in one go, from memory, is part of the code; else something else runs such rows between."""
     bools: bool = False
@@ -32,7 +34,7 @@ class Target(NamedTuple):
 
 
 MACHINE_CODE = Target()
-ALONE = Target(largest_product=math.inf)
+ALONE = Target(largest_product=math.inf, largest_matrix=math.inf)
 """Machine code that nothing else stands by."""
 WITHOUT_HALVES = Target(dtypes=NATIVE_DTYPES - {np.dtype("float16")})
 """What Numba compiles, which has no float16."""
@@ -42,6 +44,8 @@ GPU = Target(frozenset(d.numpy for d in ALL.values() if not d.is_complex), calls
 
 def why_no_kernel(row: Row, target: Target) -> str:
     """Why NumPy runs a row ("" if the target can)."""
+    if row.op.loops is not None:
+        return _why_not_loops(row, target)
     if row.op.several:
         return f"{row.op.kind} is left to NumPy"
     if not target.calls and (row.op is matmul or row.op in RUNNING or is_indexed(row)):
@@ -75,8 +79,21 @@ def _takes_whole_numbers(row: Row) -> bool:
 
 def is_call(row: Row) -> bool:
     """Whether machine code computes a row in one go, from memory: a product, a running sum, a result of a loop, an element at an
-    index."""
-    return row.op in (matmul, ITEM) or row.op in RUNNING or is_indexed(row)
+    index, what becomes of matrices."""
+    return row.op in (matmul, ITEM) or row.op in RUNNING or row.op.loops is not None or is_indexed(row)
+
+
+def _why_not_loops(row: Row, target: Target) -> str:
+    if not target.calls:
+        return f"{row.op.kind} is left to NumPy"
+    for x in row.inputs:
+        if x.dtype.name not in ("float32", "float64"):
+            return f"no matrices of {x.dtype.name}"
+        if 0 in x.shape:
+            return "nothing to compute"
+        if max(x.shape[-2:]) > target.largest_matrix:
+            return "matrices of this size are left to LAPACK"
+    return ""
 
 
 def _why_not_product(row: Row, largest: float) -> str:

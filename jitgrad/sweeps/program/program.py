@@ -15,7 +15,7 @@ import numpy as np
 
 from jitgrad.base.locks import lazily
 from jitgrad.base.quiet import quietly
-from jitgrad.errors import OutOfRangeError
+from jitgrad.ops.faults import FAULTS
 from jitgrad.ops.linalg import matmul
 from jitgrad.sweeps.code.compile import Kernel, compile_text, trampolines
 from jitgrad.sweeps.interpreted import run_by, runner_of
@@ -143,7 +143,9 @@ class Program:
         sizes = np.array(emitter.sizes or [0], np.int64)
         loops = phase.loops()
         rows = phase.native_rows()
-        longest = max([math.prod(loop.space) for loop in loops] + [work(x) for x in rows if x.op.holds_tapes], default=0)
+        longest = max(
+            [math.prod(loop.space) for loop in loops] + [work(x) for x in rows if x.op.holds_tapes or x.op.loops], default=0
+        )
         more = (len(rows), len(loops), longest, emitter.chunks, emitter.flagged, kernel.text)  # one text for all
         return Native(kernel, arrays, constants, sizes, emitter.temporaries, *more)
 
@@ -214,7 +216,7 @@ class Program:
             call = "call_nogil" if step.longest >= LONG else "call"
             lines.append(f"    {call}(address{i}, {arrays}*tail{i})")
         if step.flagged:
-            lines += [f"    if tail{i}[-1][0]:", f"        out_of_bounds(tail{i}[-1])"]
+            lines += [f"    if tail{i}[-1][0]:", f"        fault(tail{i}[-1])"]
         return lines
 
     def _numpy_lines(self, i: int, step: Interpreted, known: set[Row]) -> list[str]:
@@ -258,7 +260,7 @@ class Program:
             "call": trampolines().call,
             "call_nogil": trampolines().call_nogil,
             "run_chunks": run_chunks,
-            "out_of_bounds": out_of_bounds,
+            "fault": fault,
         }
         names |= {f"d_{d.name}": d for d in {dtype for s in self.steps if isinstance(s, Native) for _, _, dtype, _ in s.arrays}}
         names |= {f"v{self._place(row)}": value for row, value in self.constants.items()}
@@ -345,9 +347,10 @@ def pool(shape: tuple[int, ...], dtype: np.dtype, queue: deque[np.ndarray]) -> C
     return fresh
 
 
-def out_of_bounds(flag: np.ndarray) -> None:
+def fault(flag: np.ndarray) -> None:
     """Raise what the flag of a native step says. Its workspace is not used again."""
-    raise OutOfRangeError(f"index {flag[1]} is out of bounds for a dimension of size {flag[2]}")
+    number, *facts = flag.tolist()
+    raise FAULTS[number].raised(*facts)
 
 
 def _is_written_into(step: Interpreted) -> bool:

@@ -34,7 +34,7 @@ class Native(NamedTuple):
     loops: int
     longest: float  # elements of its largest loop
     chunks: int  # how many pieces several threads may share; 0 if it is run as a whole
-    flagged: bool  # whether its table ends with a flag, for an index that is out of bounds
+    flagged: bool  # whether its table ends with a flag, for what may be wrong with values
     text: str
 
 
