@@ -69,7 +69,7 @@ def elementwise(size: int, dtype: str) -> Iterator[Case]:
     """The rows of the table, on their domains, and functions that are written in several."""
     rng = np.random.default_rng(3)
     rows: dict[str, Any] = {name: op.domain or ((0.2, 0.8),) for name, op in TABLE.items() if op.elementwise and not op.internal}
-    rows |= {name: ((-3.0, 3.0),) for name in ACTIVATIONS} | {name: ((1.1, 1.8),) * n for name, n in WRITTEN.items()}
+    rows |= dict.fromkeys(ACTIVATIONS, ((-3.0, 3.0),)) | {name: ((1.1, 1.8),) * n for name, n in WRITTEN.items()}
     rows["where"] = ((-3.0, 3.0),) * 3
     for name, domain in rows.items():
         behind = (5,) if POLYNOMIAL in name else BEHIND.get(name, ())

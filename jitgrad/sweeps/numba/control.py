@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from jitgrad.ops.arithmetic import add, mul
+from jitgrad.ops.indexing import within
 from jitgrad.sweeps.plan.folds import RUNNING
-from jitgrad.sweeps.plan.indexing import Picked
+from jitgrad.sweeps.plan.indexing import Picked, value_of
 from jitgrad.sweeps.plan.layouts import contiguous, is_number, place
 from jitgrad.sweeps.plan.segments import whole_plan
 from jitgrad.tape.row import CONST, Row
@@ -58,13 +59,13 @@ def write_running(w: Any, row: Row) -> None:
 
 def write_indexed(w: Any, row: Row) -> None:
     """The loops of a row with index arrays."""
-    if "index" not in row.params:
+    if row.op is within:
         _write_within(w, row)
         return
     picked = Picked(row)
     whole = operand(w, row.inputs[0])
     arrays = [operand(w, a) for _, a in picked.slots]
-    value = operand(w, row.inputs[1]) if row.op.writes else None
+    value = operand(w, value_of(row)) if row.op.writes else None
     result = w.names[row] if is_number(row) else w._array(row)
     if row.op.writes and result != whole:
         w.lines.append(f"    {result}[...] = {whole}")
@@ -72,7 +73,7 @@ def write_indexed(w: Any, row: Row) -> None:
     w._open(picked.shape)
     here = [f"d{d}" for d in range(len(picked.shape))]
     inside: list[str] = [""] * row.inputs[0].ndim
-    for d, k in picked.kept:
+    for d, k in (*picked.kept, *picked.walked):
         inside[d] = here[k]
     for (d, a), name in zip(picked.slots, arrays):
         block = here[picked.block_at[0] : picked.block_at[0] + len(picked.block)] if picked.block else []
