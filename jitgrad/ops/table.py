@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from jitgrad.errors import HoleError
-from jitgrad.ops.rules import NOT_DIFFERENTIABLE, OUTPUT, REST, RESULTS, Fold, Hole, Needs, Rule, todo  # noqa: F401  all by one name
+from jitgrad.ops.rules import NOT_DIFFERENTIABLE, OUTPUT, REST, RESULTS, Fold, Hole, Needs, Rule, Running, todo  # noqa: F401  all by one name
 from jitgrad.ops.shapes import Spec
 from jitgrad.ops.ufuncs import ufunc_of
 
@@ -66,6 +66,7 @@ class Op:
         internal: bool = False,
         hint: str = "",
         fold: Fold | None = None,
+        running: Running | None = None,
         accumulate: Callable | None = None,
         pullback: Callable | None = None,
         pushforward: Callable | None = None,
@@ -134,6 +135,7 @@ class Op:
         # What becomes of it in machine code.
         self.kernel = kernel
         self.fold: Any = fold
+        self.running: Any = running
         self.native = kernel is not None or fold is not None  # it is computed there; else there is what `lower` says
         self.lower = lower
         self.numpy = numpy  # NumPy is quicker than what it lowers to, which is for where there is no NumPy

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
+from collections.abc import Callable
 
 import numpy as np
 
@@ -30,15 +31,12 @@ from jitgrad.sweeps.llvm.products import emit_product
 from jitgrad.sweeps.llvm.running import emit_running
 from jitgrad.sweeps.plan import chunks
 from jitgrad.sweeps.plan.chunks import chunk_size
-from jitgrad.sweeps.plan.folds import RUNNING
 from jitgrad.sweeps.plan.layouts import Access, contiguous, is_number, place, space, stand_in
 from jitgrad.sweeps.plan.machine_types import kind_of, word_of
 from jitgrad.sweeps.plan.plan import Nest, Phase, Plan
 from jitgrad.tape.row import CONST, ITEM, Row
 
 BAKED = frozenset({0.0, 1.0, -1.0, 2.0, 0.5, -0.5, -2.0, float("inf"), float("-inf")})
-CALLS = {matmul: emit_product, **dict.fromkeys(RUNNING, emit_running)}
-"""What writes a row that is computed in one go; the others are indexed."""
 TILE_BYTES = 96 * 1024
 """What the loops of a nest may leave for each other in one tile: what a second-level cache holds with ease."""
 
@@ -72,7 +70,7 @@ class Emitter(Function):
                 self._chunked(nest) if phase.chunked else self._nest(nest)
             for row in level.products:
                 if row.op is not ITEM:
-                    (emit_control if row.op.holds_tapes else CALLS.get(row.op, emit_indexed))(self, row)
+                    _emitter_of(row)(self, row)
         self.flush()
 
     def text(self, name: str) -> str:
@@ -250,6 +248,13 @@ class Emitter(Function):
         for r in work.reductions:
             r.join_chunks(self.size(self.chunks))
         self.close("finish")
+
+
+def _emitter_of(row: Row) -> Callable[[Emitter, Row], None]:
+    """What writes a row that is computed in one go."""
+    if row.op.holds_tapes:
+        return emit_control
+    return emit_product if row.op is matmul else emit_running if row.op.running is not None else emit_indexed
 
 
 class NestEmitter:
