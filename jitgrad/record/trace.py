@@ -282,7 +282,7 @@ class Trace:
     def capture_array(self, array: Any) -> Leaf:
         """The leaf that stands for an array of the caller, which may change between calls."""
         held = array if array.__class__ is DeviceArray else np.asarray(array)
-        _, handle = self.arrays.setdefault(id(array), (array, make(Handle, held, None)))
+        _, handle = self.arrays.setdefault(id(array), (array, tensor(held)))
         own_memory(handle).exported = -1  # the caller can write to it
         return self.capture(handle)
 
