@@ -49,9 +49,10 @@ def emit_indexed(f: Any, row: Row) -> None:
         for d in [d for d, k in picked.walked if k == b]:
             here = moved(f.block, here) + step * f.size(whole.strides[d])
     for (d, a), start, (p, _) in zip(picked.slots, starts, indices):
-        word = kind_of(a.dtype)
-        found = f.block.load(f.block.address(p, moved(f.block, start), word), word, 1).to("i64")
-        index = _checked(f, found, whole.shape[d])
+        word, source = kind_of(a.dtype), f.plan.layouts.access(a).source
+        index = f.block.load(f.block.address(p, moved(f.block, start), word), word, 1).to("i64")
+        if source.op is not within or source.params["size"] > whole.shape[d]:
+            index = _checked(f, index, whole.shape[d])
         here, there = moved(f.block, here) + index * f.size(whole.strides[d]), moved(f.block, there)
     steps = [(whole.shape[d], whole.strides[d], part.strides[k]) for d, k in picked.kept if whole.shape[d] != 1]
     _over(f, name, steps, here, there, _body(f, row, kind, pointer, other))
