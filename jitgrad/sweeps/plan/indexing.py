@@ -52,13 +52,14 @@ class Picked:
 
     def __init__(self, row: Row) -> None:
         self.walked: list[tuple[int, int]] = []
+        self.kept: list[tuple[int, int]] = []  # for each dimension that is kept, where it stands in what is picked
         if row.op in ALONG:
             self._along(arrays_of(row)[0], row.params["dim"])
         else:
             self._by_index(row)
 
     def _along(self, index: Row, dim: int) -> None:
-        self.slots, self.kept = [(dim, index)], []
+        self.slots = [(dim, index)]
         self.block = self.shape = index.shape
         self.block_at = list(range(index.ndim))
         self.walked = [(d, d) for d in self.block_at if d != dim]
@@ -78,7 +79,6 @@ class Picked:
         before = 0 if apart else slots[0]
         rank = len(self.block)
         self.block_at = list(range(before, before + rank))
-        # for each dimension that is kept, where it stands in what is picked
         self.kept = [(d, k if k < before else k + rank) for k, d in enumerate(kept)]
         shape = [whole.shape[d] for d in kept]
         self.shape = (*shape[:before], *self.block, *shape[before:])

@@ -87,7 +87,7 @@ def _why_not_product(row: Row, largest: float) -> str:
 
 
 def _why_not_running(row: Row) -> str:
-    if BOOL in (row.dtype, *[x.dtype for x in row.inputs]):
+    if row.dtype == BOOL or (len(row.op.running.start) > 1 and row.inputs[0].dtype == BOOL):
         return "no running result of bool"
     return "no running result of one number" if is_number(row) else ""
 
