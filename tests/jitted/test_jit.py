@@ -10,7 +10,6 @@ import pytest
 
 import jitgrad as jg
 from jitgrad.base.tree import flatten
-from jitgrad.calls.entry import MISS
 from jitgrad.ops.indexing import getitem, index_add, index_put
 from jitgrad.sweeps.numba.names import namespace
 from jitgrad.sweeps.program.steps import (
@@ -271,10 +270,10 @@ def test_one_entry_is_written_for_tensors_and_whatever_else_holds_the_same(name,
             assert f(jg.tensor(x, requires_grad=True), numbers[0]).requires_grad
 
 
-def test_arrays_that_a_function_makes_by_numpy_do_not_keep_its_entry_from_being_used():
-    f = jg.jit(lambda x: x * np.arange(3.0))
-    x = jg.tensor([1.0, 2.0, 3.0], dtype=jg.float64)
-    for _ in range(8):  # meanwhile it is recorded again, to see whether it comes out the same
-        f(x)
-    used = sum(entry((x,)) is not MISS for entry in f._entries for _ in range(8))
-    assert used >= 4
+def test_arrays_that_a_function_makes_by_numpy_do_not_keep_its_entry_from_being_used(monkeypatch):
+    f, slow = jg.jit(lambda x: x * np.arange(3.0)), []
+    general = type(f)._call
+    monkeypatch.setattr(type(f), "_call", lambda *args: slow.append(1) or general(*args))
+    for _ in range(100):  # now and then it is recorded again, to see whether it comes out the same
+        f(jg.tensor([1.0, 2.0, 3.0]))
+    assert len(slow) < 20
