@@ -39,7 +39,7 @@ from jitgrad.ops import (
     strided,
     table,
     trigonometric,
-    windows,
+    unpooling,
 )
 from jitgrad.ops.table import TABLE, Op, rows
 
@@ -79,5 +79,5 @@ __all__ = [
     "strided",
     "table",
     "trigonometric",
-    "windows",
+    "unpooling",
 ]

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
-from jitgrad.ops.windows import count_of
+from jitgrad.ops.strided import count_of
 
 COLUMNS = 1024
 """Windows to go into one product, if one sample has fewer."""

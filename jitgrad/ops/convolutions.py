@@ -19,8 +19,8 @@ from jitgrad.ops.indexing import getitem, index_put
 from jitgrad.ops.linalg import matmul, transposed
 from jitgrad.ops.movement import expand, permute, reshape
 from jitgrad.ops.shapes import Spec
+from jitgrad.ops.strided import overlapped, sliding, strided
 from jitgrad.ops.table import Op, register
-from jitgrad.ops.windows import overlapped, windows
 
 _WHOLE = (slice(None), slice(None))
 
@@ -33,7 +33,7 @@ def _columns(x: Any, sizes: Ints, how: Sliding) -> Any:
         zeros = np.broadcast_to(np.zeros((), getattr(x, "_held", x).dtype), (samples, channels, *how.bordered(lengths)))
         x = index_put(zeros, x, index=(*_WHOLE, *how.inside(lengths), Ellipsis))
     for k, (n, s, d) in enumerate(zip(sizes, how.step, how.dilation)):
-        x = windows(x, dim=2 + k, size=n, step=s, dilation=d)
+        x = strided(x, **sliding(tuple(x.shape), 2 + k, n, s, d))
     x = permute(x, dims=(1, *range(2 + count, 2 + 2 * count), 0, *range(2, 2 + count)))
     places = math.prod(x.shape[2 + count :])
     return reshape(x, shape=(how.groups, channels // how.groups * math.prod(sizes), samples * places))

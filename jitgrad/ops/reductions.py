@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from jitgrad.ops.arithmetic import exp, log, log1p, mul, pow_scalar
+from jitgrad.ops.arithmetic import add, exp, log, log1p, mul, pow_scalar
 from jitgrad.ops.choosing import abs, cast, eq, logical_or, maximum, minimum, ne, real_part, where, zeros_like
 from jitgrad.ops.indexing import places
 from jitgrad.ops.movement import SAMPLES, cat, count, expand, flip, narrow, over_dims, reduced, reshape, spread, sum
 from jitgrad.ops.shapes import Spec, axes, axis, reduced_shape
 from jitgrad.ops.sums import running, summed
-from jitgrad.ops.table import Fold, reduction, register
+from jitgrad.ops.table import Fold, Running, reduction, register
 
 COUNT = np.dtype(np.int64)
 ALONG = [((3, 4), {"dim": 1}), ((3, 4), {"dim": 0})]
@@ -311,6 +311,7 @@ def _flipped(x: Any, dim: int) -> Any:
 
 cumsum = reduction(
     running,
+    running=Running((0,), (add,), wide=True),
     inplace=True,
     prepare=_along,
     exact=True,

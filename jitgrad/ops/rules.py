@@ -115,3 +115,15 @@ class Fold(NamedTuple):
     join: Any  # the row of what makes one of two parts
     neutral: float  # what changes nothing; infinite for integers too, which means the largest and smallest of their dtype
     wide: bool  # whether parts of floats are held as float64
+
+
+class Running(NamedTuple):
+    """How a row makes each element along a dimension of what is carried to it and of the elements of its inputs there.
+
+    Each of the `steps` is a row of what is carried, then the inputs, then the place along the dimension, as far as it asks for
+    them; it makes what is carried on. The last of these is the result, and the others are of the dtype of the inputs.
+    """
+
+    start: tuple[float, ...]  # what is carried to the first element; infinite as in `Fold`
+    steps: tuple[Any, ...]
+    wide: bool

@@ -16,10 +16,11 @@ from jitgrad.ops.activations import softplus
 from jitgrad.ops.arithmetic import exp, mul
 from jitgrad.ops.choosing import abs, cast, clone, eq, ge, le, logical_and, logical_or, ne, where
 from jitgrad.ops.indexing import gather, places
-from jitgrad.ops.movement import cat, expand, flip, narrow, pad, permute, reshape
+from jitgrad.ops.movement import cat, expand, flip, narrow, pad, reshape
 from jitgrad.ops.reductions import ALONG, COUNT
+from jitgrad.ops.scattering import batched_along
 from jitgrad.ops.shapes import Spec, axis
-from jitgrad.ops.table import Op, composite, reduction, register
+from jitgrad.ops.table import Op, Running, composite, reduction, register
 
 
 def _along(x: Any, dim: int) -> dict[str, Any]:
@@ -59,42 +60,47 @@ TAME = 1e-290, 1e290
 """Between which numbers products are divided by."""
 
 
-def _recurrence(x: Any, y: Any) -> Any:
+def _recurrence(x: Any, y: Any, dim: int) -> Any:
     """By running sums of what is divided by running products, where these and those are far from 0 and from infinity."""
-    if x.shape[-1] < 2 or not x.size:
+    if x.shape[dim] < 2 or not x.size:
         return np.array(y)
     held = np.dtype(np.float64)
     factors = x.astype(held)
-    factors[..., 0] = 1
-    products = np.multiply.accumulate(factors, axis=-1)
+    factors[(slice(None),) * dim + (0,)] = 1
+    products = np.multiply.accumulate(factors, axis=dim)
     size = np.abs(products)
     if size.min() > TAME[0] and size.max() < TAME[1]:
-        found = products * np.add.accumulate(y.astype(held, copy=False) / products, axis=-1)
+        found = products * np.add.accumulate(y.astype(held, copy=False) / products, axis=dim)
         if np.isfinite(found).all():
             return found.astype(y.dtype, copy=False)
-    return _joined_recurrence(x, y)
+    return _joined_recurrence(x, y, dim)
 
 
-def _joined_recurrence(x: Any, y: Any) -> Any:
-    return _doubling(lambda a, b, c, d: (a * c, c * b + d), (x, y), len(x.shape) - 1)[1]
+def _joined_recurrence(x: Any, y: Any, dim: int) -> Any:
+    return _doubling(lambda a, b, c, d: (a * c, c * b + d), (x, y), dim)[1]
 
 
-def _next(x: Any) -> Any:
+def _next(x: Any, dim: int) -> Any:
     """The elements moved one place to the front, and 0 behind."""
-    n, last = x.shape[-1], len(x.shape) - 1
-    return pad(narrow(x, dim=last, start=1, length=n - 1), dim=last, start=0, size=n) if n else x
+    n = x.shape[dim]
+    return pad(narrow(x, dim=dim, start=1, length=n - 1), dim=dim, start=0, size=n) if n else x
 
 
-def _before(x: Any) -> Any:
+def _before(x: Any, dim: int) -> Any:
     """The elements moved one place to the back, and 0 in front."""
-    n, last = x.shape[-1], len(x.shape) - 1
-    return pad(narrow(x, dim=last, start=0, length=n - 1), dim=last, start=1, size=n) if n else x
+    n = x.shape[dim]
+    return pad(narrow(x, dim=dim, start=0, length=n - 1), dim=dim, start=1, size=n) if n else x
 
 
-def _from_behind(x: Any, y: Any) -> Any:
-    """z[k] = y[k] + x[k] * z[k + 1] along the last dimension, for the last k without the product."""
-    last = (len(x.shape) - 1,)
-    return flip(recurrence(flip(x, dims=last), flip(y, dims=last)), dims=last)
+def _from_behind(x: Any, y: Any, dim: int) -> Any:
+    """z[k] = y[k] + x[k] * z[k + 1] along a dimension, for the last k without the product."""
+    dims = (dim,)
+    return flip(recurrence(flip(x, dims=dims), flip(y, dims=dims), dim=dim), dims=dims)
+
+
+def _step(kernel: str, *inputs: str) -> Op:
+    """What is carried on from one element to the next: a kernel alone, since NumPy does not go step by step."""
+    return Op(_step, kind="elementwise", inputs=inputs, kernel=kernel, internal=True)
 
 
 recurrence = Op(
@@ -104,35 +110,36 @@ recurrence = Op(
     output="z",
     result="floating",
     internal=True,
+    running=Running((0,), (_step("select(k == 0, y, z * x + y)", "z", "x", "y", "k"),), wide=True),
     lower=_joined_recurrence,
     numpy=True,
-    shape=lambda x, y: Spec(y.shape, y.dtype),
-    vjp=(lambda g, x, z: _from_behind(_next(x), g) * _before(z), lambda g, x: _from_behind(_next(x), g)),
-    samples=lambda: [([(2, 5), (2, 5)], {}), ([np.array([2.0, 0.0, -1.0, 0.5]), (4,)], {})],
-    oracle="np.stack([z := y[..., k] + (x[..., k] * z if k else 0) for k in range(y.shape[-1])], -1)",
+    batch=batched_along,
+    shape=lambda x, y, dim: Spec(y.shape, y.dtype),
+    vjp=(
+        lambda g, x, z, dim: _from_behind(_next(x, dim), g, dim) * _before(z, dim),
+        lambda g, x, dim: _from_behind(_next(x, dim), g, dim),
+    ),
+    samples=lambda: [
+        ([(2, 5), (2, 5)], {"dim": 1}),
+        ([(3, 2), (3, 2)], {"dim": 0}),
+        ([np.array([2.0, 0.0, -1.0, 0.5]), (4,)], {"dim": 0}),
+    ],
+    oracle="np.stack([z := y.take(k, dim) + (x.take(k, dim) * z if k else 0) for k in range(y.shape[dim])], dim)",
 )
-"""z[k] = y[k] + x[k] * z[k - 1] along the last dimension, for k = 0 without the product."""
-
-
-def _lined(x: Any, dim: int) -> Any:
-    """A dimension moved to the end, or from there to its place: the same for both is an exchange."""
-    dims = list(range(len(x.shape)))
-    dims[dim], dims[-1] = dims[-1], dims[dim]
-    return x if dim == len(dims) - 1 else permute(x, dims=tuple(dims))
+"""z[k] = y[k] + x[k] * z[k - 1] along a dimension, for k = 0 without the product."""
 
 
 def _cumprod_vjp(g: Any, x: Any, y: Any, dim: int) -> Any:
     """What comes before each factor times the sum of what comes after it, by a recurrence: no factor is divided by."""
     if not x.shape:
         return g
-    g, x, y = (_lined(v, dim) for v in (g, x, y))
-    n = x.shape[-1]
-    before = where(np.arange(n) == 0, 1, _before(y))
-    return _lined(before * _from_behind(_next(x), g), dim)
+    first = np.arange(x.shape[dim]).reshape(-1, *(1,) * (len(x.shape) - 1 - dim)) == 0
+    return where(first, 1, _before(y, dim)) * _from_behind(_next(x, dim), g, dim)
 
 
 cumprod = reduction(
     _accumulated(np.multiply),
+    running=Running((1,), (mul,), wide=True),
     lower=_scanned(mul),
     numpy=True,
     vjp=_cumprod_vjp,
@@ -163,13 +170,12 @@ def _logcumsumexp_vjp(g: Any, x: Any, y: Any, dim: int) -> Any:
     """Each element has a share in all sums from its own on, which is its share there times the ratios of the sums that follow."""
     if not x.shape:
         return g
-    g, x, y = (_lined(v, dim) for v in (g, x, y))
-    n, last = x.shape[-1], len(x.shape) - 1
+    n = x.shape[dim]
     if not n:
-        return _lined(g, dim)
-    first, later = (narrow(y, dim=last, start=k, length=n - 1) for k in (0, 1))
-    ratios = pad(exp(_less(first, later)), dim=last, start=0, size=n)
-    return _lined(exp(_less(x, y)) * _from_behind(ratios, g), dim)
+        return g
+    first, later = (narrow(y, dim=dim, start=k, length=n - 1) for k in (0, 1))
+    ratios = pad(exp(_less(first, later)), dim=dim, start=0, size=n)
+    return exp(_less(x, y)) * _from_behind(ratios, g, dim)
 
 
 logcumsumexp = reduction(
@@ -220,9 +226,12 @@ def _last(at_least: Any) -> Callable:
     return lower
 
 
-def _place_row(extreme: Any, at_least: Any, oracle: str) -> Op:
+def _place_row(extreme: Any, at_least: Any, sign: str, oracle: str) -> Op:
+    wins = f"((x {sign} best) & (best == best)) | (x != x)"
+    steps = (_step(f"select({wins}, x, best)", "best", "at", "x"), _step(f"select({wins}, k, at)", "best", "at", "x", "k"))
     return reduction(
         _lasts(extreme),
+        running=Running((-math.inf if sign == ">=" else math.inf, 0), steps, wide=False),
         lower=_last(at_least),
         numpy=True,
         exact=True,
@@ -234,8 +243,8 @@ def _place_row(extreme: Any, at_least: Any, oracle: str) -> Op:
     )
 
 
-cummax_places = _place_row(np.maximum, ge, "_running_places(np.max, x, dim)")
-cummin_places = _place_row(np.minimum, le, "_running_places(np.min, x, dim)")
+cummax_places = _place_row(np.maximum, ge, ">=", "_running_places(np.max, x, dim)")
+cummin_places = _place_row(np.minimum, le, "<=", "_running_places(np.min, x, dim)")
 
 
 def _running_extreme(row: Op, what: str, name: str) -> Op:

@@ -23,7 +23,7 @@ def _sent(fold: np.ufunc) -> Callable:
     return run
 
 
-def _batched(row: Any, operands: Any, size: int) -> Any:
+def batched_along(row: Any, operands: Any, size: int) -> Any:
     """Every operand gets the batch as a further dimension in front."""
     many = [x.value if hasattr(x, "value") else expand(x, shape=(size, *x.shape)) for x in operands]
     return row.op(*many, dim=row.params["dim"] + 1)
@@ -39,7 +39,7 @@ def _scatter(fold: np.ufunc, vjp: tuple[Callable, None, Callable], whole: str) -
         exact=True,
         doc="What elements that are sent to places make of what is there",
         vjp=vjp,
-        batch=_batched,
+        batch=batched_along,
         shape=lambda x, index, src, dim: Spec(x.shape, x.dtype),
         samples=lambda: [([(3, 4), PLACES, (2, 3)], {"dim": 1}), ([(3, 4), PLACES, (2, 3)], {"dim": 0})],
         oracle=(

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from jitgrad.errors import HoleError
-from jitgrad.ops.rules import NOT_DIFFERENTIABLE, OUTPUT, REST, RESULTS, Fold, Hole, Loops, Needs, Rule, todo  # noqa: F401  all by one name
+from jitgrad.ops.rules import NOT_DIFFERENTIABLE, OUTPUT, REST, RESULTS, Fold, Hole, Loops, Needs, Rule, Running, todo  # noqa: F401
 from jitgrad.ops.shapes import Spec
 from jitgrad.ops.ufuncs import ufunc_of
 
@@ -67,6 +67,7 @@ class Op:
         hint: str = "",
         fold: Fold | None = None,
         loops: Loops | None = None,
+        running: Running | None = None,
         accumulate: Callable | None = None,
         pullback: Callable | None = None,
         pushforward: Callable | None = None,
@@ -140,10 +141,10 @@ class Op:
         # What becomes of it in machine code.
         self.kernel = kernel
         self.fold: Any = fold
+        self.running: Any = running
         self.loops: Any = loops  # how small matrices are done there
-        self.native = (
-            kernel is not None or fold is not None or loops is not None
-        )  # it is computed there; else there is what `lower` says
+        # whether it is computed there; else there is what `lower` says
+        self.native = kernel is not None or fold is not None or loops is not None
         self.lower = lower
         self.numpy = numpy  # NumPy is quicker than what it lowers to, which is for where there is no NumPy
         self.also = also  # the kinds of dtypes, by NumPy's letters, that the kernel is right for beside floats

@@ -268,3 +268,12 @@ def test_one_entry_is_written_for_tensors_and_whatever_else_holds_the_same(name,
                         np.testing.assert_allclose(f(array, number).numpy(), want, rtol=1e-14)
             assert len(written) == 1
             assert f(jg.tensor(x, requires_grad=True), numbers[0]).requires_grad
+
+
+def test_arrays_that_a_function_makes_by_numpy_do_not_keep_its_entry_from_being_used(monkeypatch):
+    f, slow = jg.jit(lambda x: x * np.arange(3.0)), []
+    general = type(f)._call
+    monkeypatch.setattr(type(f), "_call", lambda *args: slow.append(1) or general(*args))
+    for _ in range(100):  # now and then it is recorded again, to see whether it comes out the same
+        f(jg.tensor([1.0, 2.0, 3.0]))
+    assert len(slow) < 20

@@ -15,7 +15,6 @@ from jitgrad.ops import Op, rows
 from jitgrad.ops.indexing import getitem
 from jitgrad.ops.movement import expand, flip, narrow, pad, permute, reshape
 from jitgrad.ops.strided import strided, unstrided
-from jitgrad.ops.windows import windows
 from jitgrad.record import memory
 from jitgrad.record.apply import apply
 from jitgrad.tape.strides import steps_of
@@ -90,11 +89,6 @@ def padded(x: np.ndarray, rng: random.Random) -> dict[str, Any] | None:
     return {"dim": dim, "start": start, "size": start + x.shape[dim] + rng.randrange(2)} if x.ndim else None
 
 
-def slid(x: np.ndarray, rng: random.Random) -> dict[str, Any] | None:
-    fits = [d for d in range(x.ndim) if x.shape[d] > 1]
-    return {"dim": rng.choice(fits), "size": 2, "step": rng.randrange(1, 3), "dilation": 1} if fits else None
-
-
 def seen_through(x: np.ndarray, rng: random.Random) -> dict[str, Any] | None:
     """Windows along a dimension, or the diagonal of two."""
     if not x.ndim or not x.size:
@@ -132,7 +126,6 @@ MOVES: dict[Op, Callable[[np.ndarray, random.Random], dict[str, Any] | None]] = 
     permute: lambda x, rng: {"dims": tuple(rng.sample(range(x.ndim), x.ndim))},
     expand: lambda x, rng: {"shape": spread(x, rng)[0].shape},
     pad: padded,
-    windows: slid,
     strided: seen_through,
     unstrided: apart,
     flip: lambda x, rng: {"dims": tuple(sorted(rng.sample(range(x.ndim), rng.randrange(x.ndim + 1))))},

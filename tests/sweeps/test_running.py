@@ -114,3 +114,38 @@ def test_an_index_into_one_element_is_still_checked():
     for _ in range(2):
         with pytest.raises((IndexError, RuntimeError)):
             pick(jg.tensor([3.0]), jg.tensor([1]))
+
+
+@pytest.mark.parametrize("dtype", ["float16", *FLOATS, "int32", "int64"])
+@pytest.mark.parametrize("op", [jg.cummax, jg.cummin])
+def test_extremes_so_far_and_where_they_are(op, dtype):
+    many = np.round(array((9, 20), dtype, 3).astype("float64"))  # with equal ones
+    if "float" in dtype:
+        many[3, 4], many[5, 0], many[7, 1:3] = np.nan, np.inf, -np.inf
+    x = jg.tensor(many.astype(dtype))
+    for d in (0, 1):
+        for k in (0, 1):
+            for name in ("jit", "numba"):
+                with jg.sweep(name):
+                    f = jg.jit(lambda x, d=d, k=k: op(x, d)[k])
+                    np.testing.assert_array_equal(f(x).numpy(), op(x, d)[k].numpy())
+        f = jg.jit(lambda x, d=d: op(x, d)[1])
+        f(x)
+        assert "NumPy" not in f.report()
+
+
+@pytest.mark.parametrize("op", [jg.cumprod, jg.logcumsumexp])
+def test_derivatives_of_scans_are_machine_code(op):
+    """They are linear recurrences, also where factors are zero or infinite: the first element has no product."""
+    many = array((6, 19), seed=4)
+    many[2, 3] = many[0, 0] = 0
+    x, w = jg.tensor(many), jg.tensor(array((6, 19), seed=5))
+    for d in (0, 1):
+        f = jg.grad(lambda x, d=d: (op(x, d) * w).sum())
+        check(f, x)
+        for name in ("jit", "numba"):
+            with jg.sweep(name):
+                np.testing.assert_allclose(jg.jit(f)(x).numpy(), f(x).numpy(), rtol=1e-9, atol=1e-12)
+    f = jg.jit(jg.grad(lambda x: (jg.cumprod(x, 0) * w).sum()))
+    f(x)
+    assert "NumPy" not in f.report()

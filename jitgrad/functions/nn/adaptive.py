@@ -15,7 +15,7 @@ from jitgrad.functions.operands import taken
 from jitgrad.functions.positions import check_positions
 from jitgrad.functions.shaping import cat, expand, reshape, unsqueeze
 from jitgrad.ops.choosing import trunc
-from jitgrad.ops.windows import unpool
+from jitgrad.ops.unpooling import unpool
 from jitgrad.record.apply import apply
 from jitgrad.record.checking import floating
 from jitgrad.record.precision import in_single

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
+
+import numpy as np
 
 from jitgrad.functions.face import face
 from jitgrad.functions.nn.spatial import Ints, at_least, bordered, each, with_batch
+from jitgrad.functions.nn.windows import MOST_STEPS
 from jitgrad.functions.operands import taken
 from jitgrad.functions.shaping import permute, reshape
 from jitgrad.ops.convolution_blocks import Sliding
 from jitgrad.ops.convolutions import correlate, spread
+from jitgrad.ops.indexing import getitem
 from jitgrad.record.apply import apply
 from jitgrad.record.precision import in_single
 from jitgrad.tensors.tensor import Tensor
+
+FEW_FILTERS = 4
+"""So many filters for a channel of its own at most are applied element by element."""
 
 
 @face(top=True)
@@ -169,8 +177,30 @@ def _padding(what: str, count: int, padding: Any, sizes: Ints, steps: Ints, dila
 
 @in_single
 def _correlated(x: Tensor, weight: Tensor, bias: Any, how: Sliding) -> Tensor:
-    out = apply(correlate, (x, weight), {"how": how})
+    filters, each, *sizes = weight.shape
+    apart = each == 1 and how.groups > 1 and filters // how.groups <= FEW_FILTERS and math.prod(sizes) <= MOST_STEPS
+    out = _by_channel(x, weight, how) if apart else apply(correlate, (x, weight), {"how": how})
     return out if bias is None else out + _beside_filters(bias, out)
+
+
+def _by_channel(x: Tensor, weight: Tensor, how: Sliding) -> Tensor:
+    """Filters of one channel each: the first elements of all windows times those of the filters, plus the second ones, and so on,
+    in loops over whole images, since products of such small matrices would be slow."""
+    filters, _, *sizes = weight.shape
+    x = bordered(x, *(tuple(ends) for ends in zip(*how.border)))
+    (samples, channels, *lengths), count = x.shape, len(sizes)
+    places = how._replace(border=((0, 0),) * count).places(lengths, sizes)
+    x = reshape(x, (samples, channels, 1, *lengths))
+    w = reshape(weight, (channels, filters // channels, *sizes))
+    out = None
+    for at in np.ndindex(*sizes):
+        starts = [k * d for k, d in zip(at, how.dilation)]
+        part = [slice(b, b + (n - 1) * s + 1, s) for b, n, s in zip(starts, places, how.step)]
+        seen = apply(getitem, (x,), {"index": (*(slice(None),) * 3, *part, Ellipsis)})
+        factor = apply(getitem, (w,), {"index": (slice(None), slice(None), *at, Ellipsis)})
+        term = seen * reshape(factor, (*factor.shape, *(1,) * count))
+        out = term if out is None else out + term
+    return reshape(out, (samples, filters, *places))
 
 
 def _beside_filters(bias: Any, out: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ import numpy as np
 from jitgrad.functions.face import face
 from jitgrad.functions.nn.spatial import Ints, at_least, bordered, each, laid_over, windowed, with_batch
 from jitgrad.functions.shaping import cat, permute, reshape
-from jitgrad.ops.windows import count_of
+from jitgrad.ops.strided import count_of
 from jitgrad.tensors.tensor import Tensor
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from jitgrad.errors import TracedValueError
 from jitgrad.functions.shaping import reshape
 from jitgrad.ops.indexing import getitem, index_put
-from jitgrad.ops.windows import overlapped, windows
+from jitgrad.ops.strided import overlapped, sliding, strided
 from jitgrad.record.apply import apply
 from jitgrad.tensors.tensor import Tensor
 
@@ -43,7 +43,7 @@ def windowed(x: Tensor, sizes: Ints, steps: Ints, dilations: Ints) -> Tensor:
     """The windows over the last dimensions, as a view: (..., counts, sizes)."""
     first = x.ndim - len(sizes)
     for k, facts in enumerate(zip(sizes, steps, dilations)):
-        x = apply(windows, (x,), {"dim": first + k, **dict(zip(("size", "step", "dilation"), facts))})
+        x = apply(strided, (x,), sliding(tuple(x.shape), first + k, *facts))
     return x
 
 

@@ -16,7 +16,7 @@ from jitgrad.functions.numeric import _max_along, div
 from jitgrad.functions.shaping import expand, reshape, squeeze, unsqueeze
 from jitgrad.ops import choosing
 from jitgrad.ops.indexing import getitem
-from jitgrad.ops.windows import windows
+from jitgrad.ops.strided import sliding, strided
 from jitgrad.record.apply import apply
 from jitgrad.record.trace import made_here
 from jitgrad.tape.device_array import placed_like
@@ -55,7 +55,7 @@ class Along(NamedTuple):
     def all(self, x: Tensor) -> Tensor:
         """All windows, their elements in a new last dimension."""
         if self.places is None:
-            return apply(windows, (x,), {"dim": self.dim, "size": self.size, "step": self.step, "dilation": self.dilation})
+            return apply(strided, (x,), sliding(tuple(x.shape), self.dim, self.size, self.step, self.dilation))
         picked = x[(*(slice(None),) * self.dim, self.places)]
         order = [d for d in range(picked.ndim) if d != self.dim + 1]
         return picked.permute(*order, self.dim + 1)

@@ -55,7 +55,7 @@ class Accumulator:
             self.f.register(self.register, self.held, self.lanes)
 
     def _start(self, block: Block, lanes: int) -> Lane:
-        return block.const(neutral(self.row.op.fold, self.held), self.held, lanes)
+        return block.const(neutral(self.row.op.fold.neutral, self.held), self.held, lanes)
 
     def _clear(self) -> None:
         self.f.block.store(self._start(self.f.block, self.lanes), self.register)
@@ -103,7 +103,7 @@ class Accumulator:
         """As many lanes as the register has."""
         if mask is not None:
             value = primitives.select(
-                mask, value, value.block.const(neutral(self.row.op.fold, value.type), value.type, value.lanes)
+                mask, value, value.block.const(neutral(self.row.op.fold.neutral, value.type), value.type, value.lanes)
             )
         while value.lanes > self.lanes:
             half = value.lanes // 2

@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 
 from jitgrad.ops.faults import OUT_OF_BOUNDS
+from jitgrad.ops.indexing import within
 from jitgrad.sweeps.llvm.function import moved
 from jitgrad.sweeps.llvm.lanes import Lane
-from jitgrad.sweeps.plan.indexing import Picked
+from jitgrad.sweeps.plan.indexing import Picked, value_of
 from jitgrad.sweeps.plan.layouts import is_number, place, stand_in
 from jitgrad.sweeps.plan.machine_types import kind_of
 from jitgrad.tape.row import Row
@@ -22,7 +23,7 @@ from jitgrad.tape.row import Row
 
 def emit_indexed(f: Any, row: Row) -> None:
     """Append the loops of a row with index arrays to the text of the `Emitter` `f`."""
-    if "index" not in row.params:
+    if row.op is within:
         _emit_within(f, row)
         return
     picked, kind = Picked(row), kind_of(row.dtype)
@@ -31,7 +32,7 @@ def emit_indexed(f: Any, row: Row) -> None:
         one = is_number(row)
         other, part = (f.stack(row) if one else f.array(row, written=True)), stand_in(row.shape)
     else:
-        other, part = f.operand(row.inputs[1])
+        other, part = f.operand(value_of(row))
         pointer, whole = f.array(row, written=True), stand_in(row.shape)
         source = f.plan.layouts.view(row.inputs[0])[0]
         if is_number(source) or f.array(source) != pointer:
@@ -46,10 +47,13 @@ def emit_indexed(f: Any, row: Row) -> None:
         step = f.open(f"{name}.b{b}", f.size(n))
         there = moved(f.block, there) + step * f.size(part.strides[picked.block_at[b]])
         starts = [moved(f.block, s) + step * f.size(where.strides[b]) for s, (_, where) in zip(starts, indices)]
+        for d in [d for d, k in picked.walked if k == b]:
+            here = moved(f.block, here) + step * f.size(whole.strides[d])
     for (d, a), start, (p, _) in zip(picked.slots, starts, indices):
-        word = kind_of(a.dtype)
-        found = f.block.load(f.block.address(p, moved(f.block, start), word), word, 1).to("i64")
-        index = _checked(f, found, whole.shape[d])
+        word, source = kind_of(a.dtype), f.plan.layouts.access(a).source
+        index = f.block.load(f.block.address(p, moved(f.block, start), word), word, 1).to("i64")
+        if source.op is not within or source.params["size"] > whole.shape[d]:
+            index = _checked(f, index, whole.shape[d])
         here, there = moved(f.block, here) + index * f.size(whole.strides[d]), moved(f.block, there)
     steps = [(whole.shape[d], whole.strides[d], part.strides[k]) for d, k in picked.kept if whole.shape[d] != 1]
     _over(f, name, steps, here, there, _body(f, row, kind, pointer, other))

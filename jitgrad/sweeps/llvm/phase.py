@@ -14,11 +14,10 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from jitgrad.ops import rows
 from jitgrad.ops.linalg import matmul
 from jitgrad.sweeps.code.compile import Kernel
 from jitgrad.sweeps.llvm.blocks import Block
@@ -33,19 +32,12 @@ from jitgrad.sweeps.llvm.products import emit_product
 from jitgrad.sweeps.llvm.running import emit_running
 from jitgrad.sweeps.plan import chunks
 from jitgrad.sweeps.plan.chunks import chunk_size
-from jitgrad.sweeps.plan.folds import RUNNING
 from jitgrad.sweeps.plan.layouts import Access, contiguous, is_number, place, space, stand_in
 from jitgrad.sweeps.plan.machine_types import kind_of, word_of
 from jitgrad.sweeps.plan.plan import Nest, Phase, Plan
 from jitgrad.tape.row import CONST, ITEM, Row
 
 BAKED = frozenset({0.0, 1.0, -1.0, 2.0, 0.5, -0.5, -2.0, float("inf"), float("-inf")})
-CALLS = {
-    matmul: emit_product,
-    **dict.fromkeys(RUNNING, emit_running),
-    **{op: emit_matrices for op in rows() if op.loops is not None},
-}
-"""What writes a row that is computed in one go; the others are indexed."""
 TILE_BYTES = 96 * 1024
 """What the loops of a nest may leave for each other in one tile: what a second-level cache holds with ease."""
 
@@ -79,7 +71,7 @@ class Emitter(Function):
                 self._chunked(nest) if phase.chunked else self._nest(nest)
             for row in level.products:
                 if row.op is not ITEM:
-                    (emit_control if row.op.holds_tapes else CALLS.get(row.op, emit_indexed))(self, row)
+                    _emitter_of(row)(self, row)
         self.flush()
 
     def text(self, name: str) -> str:
@@ -271,6 +263,15 @@ class Emitter(Function):
         for r in work.reductions:
             r.join_chunks(self.size(self.chunks))
         self.close("finish")
+
+
+def _emitter_of(row: Row) -> Callable[[Emitter, Row], None]:
+    """What writes a row that is computed in one go."""
+    if row.op.holds_tapes:
+        return emit_control
+    if row.op.loops is not None:
+        return emit_matrices
+    return emit_product if row.op is matmul else emit_running if row.op.running is not None else emit_indexed
 
 
 class NestEmitter:

@@ -192,7 +192,7 @@ def _fold(f: Handler, kind: Fold) -> None:
     out, join = kind_of(kind.result), partial(joined, kind.op.fold)
     held, lanes = held_as(kind.op.fold, out), _lanes(out, kind.operand)
     source, result, size = f.pointer(3), f.pointer(2), f.word(6)
-    nothing = f.entry.const(neutral(kind.op.fold, held), held, lanes)
+    nothing = f.entry.const(neutral(kind.op.fold.neutral, held), held, lanes)
     f.register("%parts", held, lanes)
     r = f.open("r", f.word(7))
     f.block.store(nothing, "%parts")

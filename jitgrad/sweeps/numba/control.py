@@ -6,12 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from jitgrad.ops.arithmetic import add, mul
+from jitgrad.ops.indexing import within
 from jitgrad.ops.shapes import Spec
 from jitgrad.ops.table import infer_several
-from jitgrad.sweeps.plan.folds import RUNNING
-from jitgrad.sweeps.plan.indexing import Picked
+from jitgrad.sweeps.numba.expressions import converted, expression, number
+from jitgrad.sweeps.plan.folds import carried_as, neutral
+from jitgrad.sweeps.plan.indexing import Picked, value_of
 from jitgrad.sweeps.plan.layouts import contiguous, is_number, place
+from jitgrad.sweeps.plan.machine_types import NUMPY, kind_of
 from jitgrad.sweeps.plan.segments import whole_plan
 from jitgrad.tape.row import CONST, Row
 from jitgrad.tape.tape import Tape, short_type
@@ -39,22 +41,22 @@ def operand(w: Any, x: Row) -> str:
     return copy
 
 
-_JOINED = {add: "+=", mul: "*="}
-
-
 def write_running(w: Any, row: Row) -> None:
-    """Running sums or products along a dimension, inside of the loops over all others."""
-    along = row.params["dim"]
-    source, result, kind = operand(w, row.inputs[0]), w._array(row), row.dtype.name
+    """Running results along a dimension, inside of the loops over all others."""
+    along, running, held = row.params["dim"], row.op.running, [NUMPY[type] for type in carried_as(row)]
+    sources, result = [operand(w, x) for x in row.inputs], w._array(row)
     others = [d for d in range(row.ndim) if d != along]
     w.lines += [f"{'    ' * (i + 1)}for d{d} in range({row.shape[d]}):" for i, d in enumerate(others)]
-    fold = RUNNING[row.op]
     pad, index = "    " * (len(others) + 1), ", ".join(f"d{d}" for d in range(row.ndim))
+    carried = [f"carried{j}" for j in range(len(held))]
+    values = [*carried, *[converted(f"{source}[{index}]", held[0]) for source in sources], f"d{along}"]
+    steps = [expression(Row(step, (), {}, (), dtype, False), values) for step, dtype in zip(running.steps, held)]
+    starts = [converted(number(neutral(start, kind_of(dtype)), dtype), dtype) for start, dtype in zip(running.start, held)]
     w.lines += [
-        f"{pad}total = {'float64' if row.dtype.kind == 'f' else kind}({int(fold.neutral)})",
+        *[f"{pad}{name} = {start}" for name, start in zip(carried, starts)],
         f"{pad}for d{along} in range({row.shape[along]}):",
-        f"{pad}    total {_JOINED[fold.join]} {source}[{index}]",
-        f"{pad}    {result}[{index}] = {kind}(total)  # {row.op.name}  {short_type(row)}",
+        f"{pad}    {', '.join(carried)} = {', '.join(steps)}",
+        f"{pad}    {result}[{index}] = {converted(carried[-1], row.dtype)}  # {row.op.name}  {short_type(row)}",
     ]
 
 
@@ -90,13 +92,13 @@ def write_matrices(w: Any, row: Row) -> None:
 
 def write_indexed(w: Any, row: Row) -> None:
     """The loops of a row with index arrays."""
-    if "index" not in row.params:
+    if row.op is within:
         _write_within(w, row)
         return
     picked = Picked(row)
     whole = operand(w, row.inputs[0])
     arrays = [operand(w, a) for _, a in picked.slots]
-    value = operand(w, row.inputs[1]) if row.op.writes else None
+    value = operand(w, value_of(row)) if row.op.writes else None
     result = w.names[row] if is_number(row) else w._array(row)
     if row.op.writes and result != whole:
         w.lines.append(f"    {result}[...] = {whole}")
@@ -104,7 +106,7 @@ def write_indexed(w: Any, row: Row) -> None:
     w._open(picked.shape)
     here = [f"d{d}" for d in range(len(picked.shape))]
     inside: list[str] = [""] * row.inputs[0].ndim
-    for d, k in picked.kept:
+    for d, k in (*picked.kept, *picked.walked):
         inside[d] = here[k]
     for (d, a), name in zip(picked.slots, arrays):
         block = here[picked.block_at[0] : picked.block_at[0] + len(picked.block)] if picked.block else []

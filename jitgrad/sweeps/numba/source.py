@@ -11,7 +11,7 @@ from typing import Any
 
 from jitgrad.sweeps.numba.control import write_control, write_indexed, write_matrices, write_running
 from jitgrad.sweeps.numba.expressions import converted, expression, number, written
-from jitgrad.sweeps.plan.folds import RUNNING, held_as, neutral
+from jitgrad.sweeps.plan.folds import held_as, neutral
 from jitgrad.sweeps.plan.indexing import is_indexed
 from jitgrad.sweeps.plan.layouts import Access, contiguous, is_number, place, reduced_strides
 from jitgrad.sweeps.plan.machine_types import NUMPY, kind_of
@@ -50,7 +50,7 @@ class PhaseWriter:
                     write_control(self, row)
                 elif is_indexed(row):
                     write_indexed(self, row)
-                elif row.op in RUNNING:
+                elif row.op.running is not None:
                     write_running(self, row)
                 elif row.op.loops is not None:
                     write_matrices(self, row)
@@ -67,7 +67,7 @@ class PhaseWriter:
         reductions = [row for row in loop.items if isinstance(row, Row) and row.op.fold is not None]
         for row in reductions:
             held = held_as(row.op.fold, kind_of(row.dtype))
-            nothing = neutral(row.op.fold, held)
+            nothing = neutral(row.op.fold.neutral, held)
             start = number(nothing, NUMPY[held])
             name = f"sum_{self.names[row]}"
             self.lines.append(

@@ -4,42 +4,67 @@ from __future__ import annotations
 
 import numpy as np
 
-from jitgrad.ops.indexing import Slot
+from jitgrad.ops.indexing import Slot, gather, scatter_add, within
 from jitgrad.sweeps.plan.layouts import is_number
 from jitgrad.tape.row import Row
 
 INDEX_DTYPES = frozenset(map(np.dtype, ("int32", "int64")))
+ALONG = frozenset((gather, scatter_add))
+"""What has one index array that stands along one dimension, while the others go their own way."""
 
 
 def is_indexed(row: Row) -> bool:
     """Whether a row reads or writes with index arrays, or checks one."""
-    return row.op.indexed and row.op.lower is None and bool(row.op.checks(row))
+    return row.op.indexed and bool(row.op.checks(row))
 
 
 def arrays_of(row: Row) -> tuple[Row, ...]:
     return row.op.checks(row)
 
 
+def value_of(row: Row) -> Row:
+    """What a row writes."""
+    return row.inputs[row.op.inputs.index(row.op.writes)]
+
+
 def why_not_indexed(row: Row) -> str:
     """Why machine code cannot do a row with index arrays, or ""."""
     if any(a.dtype not in INDEX_DTYPES for a in arrays_of(row)):
         return "indices that are neither int32 nor int64 are left to NumPy"
-    if "index" not in row.params:
+    if row.op is within:
         return "nothing to index" if 0 in row.shape else ""
-    if not all(isinstance(i, Slot) or i is Ellipsis or i == slice(None) for i in row.params["index"]):
+    if not all(isinstance(i, Slot) or i is Ellipsis or i == slice(None) for i in row.params.get("index", ())):
         return "an index that mixes arrays with other items is left to NumPy"
-    if 0 in row.inputs[0].shape or 0 in row.shape:
+    if 0 in row.inputs[0].shape or 0 in row.shape or (row.op in ALONG and not row.ndim):
         return "nothing to index"
     if not row.op.writes:
         return ""
-    alike = row.inputs[1].shape == Picked(row).shape and row.inputs[1].dtype == row.dtype
-    return "" if alike and not is_number(row) else "the value is broadcast"
+    value, picked = value_of(row), Picked(row)
+    alike = value.shape == picked.shape or (row.op in ALONG and value.ndim == len(picked.shape))
+    return "" if alike and value.dtype == row.dtype and not is_number(row) else "the value is broadcast"
 
 
 class Picked:
-    """How the dimensions of what an index picks come about: those of the index arrays together, and those kept whole."""
+    """How the dimensions of what an index picks come about: those of the index arrays together, and those kept whole.
+
+    Along `walked` dimensions of what is indexed one goes as along the index arrays, one place for each of theirs.
+    """
 
     def __init__(self, row: Row) -> None:
+        self.walked: list[tuple[int, int]] = []
+        self.kept: list[tuple[int, int]] = []  # for each dimension that is kept, where it stands in what is picked
+        if row.op in ALONG:
+            self._along(arrays_of(row)[0], row.params["dim"])
+        else:
+            self._by_index(row)
+
+    def _along(self, index: Row, dim: int) -> None:
+        self.slots = [(dim, index)]
+        self.block = self.shape = index.shape
+        self.block_at = list(range(index.ndim))
+        self.walked = [(d, d) for d in self.block_at if d != dim]
+
+    def _by_index(self, row: Row) -> None:
         whole, index = row.inputs[0], row.params["index"]
         if Ellipsis in index:
             at = index.index(Ellipsis)
@@ -54,7 +79,6 @@ class Picked:
         before = 0 if apart else slots[0]
         rank = len(self.block)
         self.block_at = list(range(before, before + rank))
-        # for each dimension that is kept, where it stands in what is picked
         self.kept = [(d, k if k < before else k + rank) for k, d in enumerate(kept)]
         shape = [whole.shape[d] for d in kept]
         self.shape = (*shape[:before], *self.block, *shape[before:])

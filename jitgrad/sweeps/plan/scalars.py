@@ -18,7 +18,7 @@ from jitgrad.ops.indexing import getitem, index_add, index_put, within
 from jitgrad.ops.linalg import matmul
 from jitgrad.ops.movement import reshape, sum
 from jitgrad.ops.table import Op
-from jitgrad.sweeps.plan.folds import RUNNING, held_as
+from jitgrad.sweeps.plan.folds import held_as
 from jitgrad.sweeps.plan.indexing import arrays_of, is_indexed
 from jitgrad.sweeps.plan.layouts import contiguous
 from jitgrad.sweeps.plan.machine_types import NUMPY, kind_of
@@ -87,7 +87,7 @@ class _Writer:
             return [self._new(op, parts, row.params, row.dtype) for parts in zip(*map(self.of, row.inputs))]
         if op.fold is not None:
             return self._folded(row)
-        if op in RUNNING:
+        if op.running is not None:
             return self._running(row)
         if op is matmul:
             return self._product(row)
@@ -127,17 +127,19 @@ class _Writer:
 
     def _running(self, row: Row) -> list[Row]:
         """Element after element; an element that has gone before is one step back along the dimension."""
-        step = contiguous(row.shape)[row.params["dim"]]
+        step, (join, *more) = contiguous(row.shape)[row.params["dim"]], row.op.running.steps
+        if more or len(join.inputs) != 2:
+            raise _TooLarge
         found: list[Row] = []
         for k, x in enumerate(self.of(row.inputs[0])):
             x, first = self._as(x, self._wide(row)), k // step % row.shape[row.params["dim"]] == 0
-            found.append(x if first else self._new(RUNNING[row.op].join, (found[k - step], x), NOTHING, x.dtype))
+            found.append(x if first else self._new(join, (found[k - step], x), NOTHING, x.dtype))
         return [self._as(x, row.dtype) for x in found]
 
     @staticmethod
     def _wide(row: Row) -> np.dtype:
         """The dtype of what is added up or multiplied, as in loops."""
-        return NUMPY[held_as(row.op.fold or RUNNING.get(row.op, sum.fold), kind_of(row.dtype))]
+        return NUMPY[held_as(row.op.fold or row.op.running or sum.fold, kind_of(row.dtype))]
 
     def _fold(self, op: Op, many: list[Row], wide: np.dtype, dtype: np.dtype) -> Row:
         if not many:

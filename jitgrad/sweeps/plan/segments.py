@@ -241,7 +241,7 @@ class _Planner:
                 # These come last in a level, so what its numbers and nests compute is there.
                 level = max(level, self.place[source].level + is_call(source))
             self._note_read(self.layouts.access(x), row, None)
-        if is_indexed(row) and row.op.parts is not None:
+        if is_indexed(row) and row.op.writes:
             self._move_in(row)
         self.place[row] = Place(level)
         if is_call(row) and not is_number(row):

@@ -9,7 +9,6 @@ import numpy as np
 
 from jitgrad.dtypes import ALL, is_floating
 from jitgrad.ops.linalg import matmul
-from jitgrad.sweeps.plan.folds import RUNNING
 from jitgrad.sweeps.plan.indexing import is_indexed, why_not_indexed
 from jitgrad.sweeps.plan.layouts import is_number, stand_in
 from jitgrad.tape.row import ITEM, Row
@@ -48,7 +47,7 @@ def why_no_kernel(row: Row, target: Target) -> str:
         return _why_not_loops(row, target)
     if row.op.several:
         return f"{row.op.kind} is left to NumPy"
-    if not target.calls and (row.op is matmul or row.op in RUNNING or is_indexed(row)):
+    if not target.calls and (row.op is matmul or row.op.running is not None or is_indexed(row)):
         return "it has a kernel of its own"
     for dtype in (row.dtype, *(x.dtype for x in row.inputs)):
         if dtype is not None and dtype not in target.dtypes:
@@ -57,8 +56,8 @@ def why_no_kernel(row: Row, target: Target) -> str:
         return "" if row.dtype != BOOL or target.bools else f"no kernel for {row.dtype.name}"
     if row.op is matmul:
         return _why_not_product(row, target.largest_product)
-    if row.op in RUNNING:
-        return "" if not is_number(row) else "no running result of one number"
+    if row.op.running is not None:
+        return _why_not_running(row)
     if is_indexed(row):
         return why_not_indexed(row) if row.dtype != BOOL else f"no indexing of {row.dtype.name}"
     if row.op.parts is not None:
@@ -80,7 +79,7 @@ def _takes_whole_numbers(row: Row) -> bool:
 def is_call(row: Row) -> bool:
     """Whether machine code computes a row in one go, from memory: a product, a running sum, a result of a loop, an element at an
     index, what becomes of matrices."""
-    return row.op in (matmul, ITEM) or row.op in RUNNING or row.op.loops is not None or is_indexed(row)
+    return row.op in (matmul, ITEM) or row.op.running is not None or row.op.loops is not None or is_indexed(row)
 
 
 def _why_not_loops(row: Row, target: Target) -> str:
@@ -102,6 +101,12 @@ def _why_not_product(row: Row, largest: float) -> str:
     if math.prod(row.shape) * row.inputs[0].shape[-1] > largest:
         return "a product of this size is left to BLAS"
     return "" if math.prod(row.shape) > 1 else "a product of one element"
+
+
+def _why_not_running(row: Row) -> str:
+    if row.dtype == BOOL or (len(row.op.running.start) > 1 and row.inputs[0].dtype == BOOL):
+        return "no running result of bool"
+    return "no running result of one number" if is_number(row) else ""
 
 
 def _why_not_parts(row: Row) -> str:
