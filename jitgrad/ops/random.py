@@ -6,11 +6,16 @@ All other distributions are made of these, in recorded operations.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from jitgrad.base.signals import importing
+from jitgrad.dtypes import of
 from jitgrad.kernels.random import MULTIPLIERS, ROUNDS, STEPS
+from jitgrad.ops.choosing import floor
 from jitgrad.ops.table import Op, register
 
 _LOW, _HALF = np.uint64(0xFFFFFFFF), np.uint64(32)
@@ -89,5 +94,62 @@ random_below = _drawn(
     oracle="random_below(key, counter, span)",
 )
 
+
+def _by_numpy(draw: Callable, *inputs: str, **more: Any) -> Op:
+    """A row of whole numbers, as floats, that NumPy draws: by one generator, which starts from the first of uniform numbers."""
+
+    def run(u: Any, *operands: Any) -> Any:
+        u, *operands = (np.asarray(x, np.float64) for x in (u, *operands))
+        shape = np.broadcast_shapes(u.shape, *(x.shape for x in operands))
+        if not math.prod(shape):
+            return np.empty(shape)
+        with importing("numpy.random"):  # here, since it takes as long as a quarter of all the rest
+            from numpy.random import Generator, Philox
+
+        source = Generator(Philox(key=int(u.flat[0] * 2.0**53)))
+        return np.asarray(draw(source, *(np.broadcast_to(x, shape) for x in operands)), np.float64)[()]
+
+    return Op(
+        run,
+        kind="elementwise",
+        inputs=("u", *inputs),
+        output="k",
+        result="float",
+        internal=True,
+        domain=((0.0, 1.0), *((0.0, 1.0),) * len(inputs)),
+        **more,
+    )
+
+
+poisson_ = _by_numpy(
+    lambda source, rate: source.poisson(rate),
+    "rate",
+    doc="How many events there are where a rate is expected",
+    oracle="poisson(u, rate)",
+)
+binomial_ = _by_numpy(
+    lambda source, count, p: source.binomial(count.astype(np.int64), p),
+    "count",
+    "p",
+    doc="How many of count trials succeed with probability p",
+    oracle="binomial(u, count, p)",
+)
+
+DIGITS = {"float32": 24, "float16": 11, "bfloat16": 8}
+"""How many binary digits a dtype has, where these are fewer than those of a number that is drawn."""
+
+
+def _rounded_down(key: Any, counter: Any, dtype: np.dtype) -> Any:
+    """Uniform numbers in the steps of a dtype, so that none of them becomes 1 there."""
+    drawn, digits = random_uniform(key, counter), DIGITS.get(of(dtype).name)
+    return drawn if digits is None else floor(drawn * 2.0**digits) * 2.0**-digits
+
+
+MAKE: dict[str, Callable] = {
+    "uniform": _rounded_down,
+    "normal": lambda key, counter, dtype: random_normal(key, counter),
+    "integers": lambda key, counter, dtype, low, span: random_below(key, counter, span) + low,
+}
+"""Numbers for a dtype, from keys and counters, by their sort: in float64 or int64, as they are before they are converted."""
 
 register(globals())
