@@ -58,20 +58,23 @@ def _loop(what: str, dtype: np.dtype) -> tuple[Write, np.dtype]:
         raise TypeError(f"random {what} numbers are not one loop over one array")
     reads_first = step.arrays[0][1] is None
     space = Workspace.of(program)
-    cells = dict(zip(program.cells, space))
-    at = [program.cells["i64"][row] for row in numbers]
+    held = list(space[: len(program.cells)])
+    ours = list(program.cells).index("i64")
+    given_at = [program.cells["i64"][row] for row in numbers]
     call, call_nogil = trampolines().call, trampolines().call_nogil
     address, constants, places = step.kernel.address, step.constants, np.arange(CHUNK)
+    cells: list[int] = held[ours].tolist()
 
     def write(given: Sequence[int], out: np.ndarray, _kept: object = step.kernel) -> None:
-        now = cells["i64"].copy()
-        now[at] = given
-        tail = [now if kind == "i64" else held for kind, held in cells.items()]
+        filled = cells.copy()
+        for place, number in zip(given_at, given):
+            filled[place] = number
+        tail = held.copy()
+        tail[ours] = now = np.array(filled)
         for begin in range(0, out.size, CHUNK):
-            part = out[begin : begin + CHUNK]
+            part = out if out.size <= CHUNK else out[begin : begin + CHUNK]
             arrays = (places, part) if reads_first else (part, places)
-            size = np.array([part.size])
-            (call if part.size < LONG else call_nogil)(address, *arrays, *tail, constants, size)
-            now[at[1]] += CHUNK
+            (call if part.size < LONG else call_nogil)(address, *arrays, *tail, constants, np.array([part.size]))
+            now[given_at[1]] += CHUNK
 
     return write, out._row.dtype

@@ -12,7 +12,7 @@ import numpy as np
 
 from jitgrad.devices.moving import made_there, places
 from jitgrad.eager.draws import written
-from jitgrad.functions.generators import drawing_of
+from jitgrad.functions.generators import drawing_of, signed
 from jitgrad.ops.choosing import cast
 from jitgrad.ops.movement import reshape
 from jitgrad.ops.random import MAKE
@@ -30,7 +30,7 @@ def drawn(what: str, shape: tuple[int, ...], dtype: np.dtype, generator: Any, de
         return trace.draw(lambda ahead: drawn(what, (*ahead, *shape), dtype, generator, device, *bounds))
     count = math.prod(shape)
     seed, start = source.ahead(count)
-    numbers = [n if isinstance(n, Handle) else _signed(n) for n in (seed, start, *bounds)]
+    numbers = [n if isinstance(n, Handle) else signed(n) for n in (seed, start, *bounds)]
     if trace is None and made_there(device) is None:
         flat = written(what, dtype, numbers, count)
         return wrap(flat.reshape(shape) if shape else flat[0])
@@ -38,8 +38,3 @@ def drawn(what: str, shape: tuple[int, ...], dtype: np.dtype, generator: Any, de
     counters = start + apply(reshape, (made_here(wrap(places(count, device))),), {"shape": shape})
     found = MAKE[what](key, counters, dtype, *limits)
     return found if found._held.dtype == dtype else apply(cast, (found,), {"dtype": dtype})
-
-
-def _signed(n: int) -> int:
-    """The int of 64 bits with a sign that has the bits of one without."""
-    return (n + 2**63) % 2**64 - 2**63

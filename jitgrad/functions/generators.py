@@ -13,11 +13,16 @@ from jitgrad.devices.moving import place_of
 from jitgrad.errors import LEAKED, LeakedTraceError, TracedValueError
 from jitgrad.ops.choosing import cast
 from jitgrad.record.apply import apply
-from jitgrad.record.trace import current_trace
+from jitgrad.record.trace import current_trace, made_here
 from jitgrad.tape.handle import Handle
 from jitgrad.tensors.tensor import Tensor, wrap
 
 _ALL = 2**64
+
+
+def signed(n: int) -> int:
+    """The int of 64 bits with a sign that has the bits of one without."""
+    return (n + 2**63) % _ALL - 2**63
 
 
 class Generator:
@@ -84,6 +89,28 @@ class Generator:
         other = Generator(self.device)
         other._state = self._started()
         return other
+
+    @classmethod
+    def at(cls, state: tuple[Any, Any]) -> Generator:
+        """A generator of the function that is recorded, whose seed and count are tensors."""
+        made = cls()
+        made._state = state
+        return made
+
+    @property
+    def state(self) -> tuple[Any, Any]:
+        """The seed, and how many numbers were drawn of it: ints of 64 bits without a sign, or what stands for them on a tape."""
+        return self._started()
+
+    def operands(self) -> tuple[Tensor, Tensor]:
+        """The state as tensors."""
+        seed, count = (x if isinstance(x, Handle) else made_here(wrap(np.int64(signed(x)))) for x in self._started())
+        return seed, count
+
+    def go_on(self, state: tuple[Any, Any]) -> None:
+        """Go on from a state of ints or tensors."""
+        seed, count = (int(x._value) % _ALL if isinstance(x, Handle) and x._value is not None else x for x in state)
+        self._state = (seed, count)
 
     def _started(self) -> tuple[Any, Any]:
         if self._state is None:
@@ -179,8 +206,9 @@ def drawing_of(generator: Any, device: Any) -> Generator:
     if generator is None:
         return shared(device)
     if not isinstance(generator, Generator):
+        kind = type(generator)
         raise TypeError(
-            f"generator must be a jitgrad.Generator, not {type(generator).__name__}: make one of a seed, as in "
+            f"generator must be a jitgrad.Generator, not a {kind.__module__}.{kind.__qualname__}: make one of a seed, as in "
             "jitgrad.Generator().manual_seed(seed)"
         )
     if generator._trace is not None and current_trace.get() is None:
