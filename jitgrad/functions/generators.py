@@ -93,9 +93,7 @@ class Generator:
     @classmethod
     def at(cls, state: tuple[Any, Any]) -> Generator:
         """A generator of the function that is recorded, whose seed and count are tensors."""
-        made = cls()
-        made._state = state
-        return made
+        return cls().go_on(state)
 
     @property
     def state(self) -> tuple[Any, Any]:
@@ -104,13 +102,15 @@ class Generator:
 
     def operands(self) -> tuple[Tensor, Tensor]:
         """The state as tensors."""
+        self._refuse_outside()
         seed, count = (x if isinstance(x, Handle) else made_here(wrap(np.int64(signed(x)))) for x in self._started())
         return seed, count
 
-    def go_on(self, state: tuple[Any, Any]) -> None:
+    def go_on(self, state: tuple[Any, Any]) -> Generator:
         """Go on from a state of ints or tensors."""
         seed, count = (int(x._value) % _ALL if isinstance(x, Handle) and x._value is not None else x for x in state)
         self._state = (seed, count)
+        return self
 
     def _started(self) -> tuple[Any, Any]:
         if self._state is None:
@@ -120,8 +120,8 @@ class Generator:
     def _refuse_outside(self) -> None:
         if self._trace is not current_trace.get():
             raise TracedValueError(
-                "a generator from outside is started anew in a function that is recorded; that would happen once, and not at "
-                "every call: pass it as an argument, or make one inside of a seed, as in Generator().manual_seed(seed)"
+                "a generator from outside would go on, or start anew, once while a function is recorded, and not at every call or "
+                "for every example: pass it as an argument, or make one inside of a seed, as in Generator().manual_seed(seed)"
             )
 
     def ahead(self, count: int) -> tuple[Any, Any]:
