@@ -77,13 +77,13 @@ random_uniform = _drawn(
     _uniform,
     kernel="random_uniform(key, counter)",
     doc="Uniform from 0 up to 1: a multiple of 2**-53, in float64",
-    oracle="random_uniform(key, counter)",
+    oracle="of_ints(_uniform, key, counter)",
 )
 random_normal = _drawn(
     _normal,
     kernel="random_normal(key, counter)",
     doc="Of the standard normal distribution, in float64",
-    oracle="random_normal(key, counter)",
+    oracle="of_ints(_normal, key, counter)",
 )
 random_below = _drawn(
     _below,
@@ -91,7 +91,7 @@ random_below = _drawn(
     kernel="random_below(key, counter, span)",
     also="i",
     doc="An integer of 64 bits from 0 on and below span, without a sign, where 0 stands for 2**64",
-    oracle="random_below(key, counter, span)",
+    oracle="of_ints(_below, key, counter, span)",
 )
 
 
@@ -99,15 +99,16 @@ def _by_numpy(draw: Callable, *inputs: str, **more: Any) -> Op:
     """A row of whole numbers, as floats, that NumPy draws: by one generator, which starts from the first of uniform numbers."""
 
     def run(u: Any, *operands: Any) -> Any:
+        dtype = np.asarray(u).dtype
         u, *operands = (np.asarray(x, np.float64) for x in (u, *operands))
         shape = np.broadcast_shapes(u.shape, *(x.shape for x in operands))
         if not math.prod(shape):
-            return np.empty(shape)
+            return np.empty(shape, dtype)
         with importing("numpy.random"):  # here, since it takes as long as a quarter of all the rest
             from numpy.random import Generator, Philox
 
         source = Generator(Philox(key=int(u.flat[0] * 2.0**53)))
-        return np.asarray(draw(source, *(np.broadcast_to(x, shape) for x in operands)), np.float64)[()]
+        return np.asarray(draw(source, *(np.broadcast_to(x, shape) for x in operands)), dtype)[()]
 
     return Op(
         run,
@@ -125,14 +126,14 @@ poisson_ = _by_numpy(
     lambda source, rate: source.poisson(rate),
     "rate",
     doc="How many events there are where a rate is expected",
-    oracle="poisson(u, rate)",
+    oracle="by_numpy('poisson', u, rate)",
 )
 binomial_ = _by_numpy(
     lambda source, count, p: source.binomial(count.astype(np.int64), p),
     "count",
     "p",
     doc="How many of count trials succeed with probability p",
-    oracle="binomial(u, count, p)",
+    oracle="by_numpy('binomial', u, count.astype(int), p)",
 )
 
 DIGITS = {"float32": 24, "float16": 11, "bfloat16": 8}

@@ -276,9 +276,9 @@ class Trace:
         """Random numbers of a generator that is not this trace's: none. `function` draws them for the trace around this one, as
         often as a shape says."""
         raise TracedValueError(
-            "random numbers drawn inside a function under jit, or in the body of a loop, would be drawn once and then "
-            "repeated at every call: pass a jitgrad.Generator as an argument, or among what the loop carries, and "
-            "generator= to what draws, or draw them outside and pass them as an argument"
+            "random numbers drawn inside a function under jit would be drawn once and then repeated at every call, as those in "
+            "the body of a loop at every step: pass a jitgrad.Generator as an argument, or in the carry of the loop, and "
+            "generator= to what draws; or draw them outside and pass them as an argument"
         )
 
     def capture_array(self, array: Any) -> Leaf:
