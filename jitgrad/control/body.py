@@ -49,7 +49,7 @@ class Control(Op):
 
 
 class Tree(NamedTuple):
-    """Nested tensors: the tensors, and the structure with the leaves that are none. A generator of random numbers is its state."""
+    """Nested tensors: the tensors, and the structure with the leaves that are none. A generator stands for its state."""
 
     tensors: list[Any]
     structure: Any

@@ -288,7 +288,7 @@ for _named in (_where, _polygamma_method):
 for _name, _attribute in _ATTACHED.items():
     setattr(Tensor, _name, _attribute)
 
-_GENERATORS = ("Generator", "get_rng_state", "manual_seed", "set_rng_state")
+_GENERATORS = ("Generator", "get_rng_state", "initial_seed", "manual_seed", "seed", "set_rng_state")
 CREATION = {name: _public(f) if inspect.isfunction(f) else f for name, f in converting.FUNCTIONS.items()}
 CREATION |= {name: _public(f) for name, f in _own(signal_windows).items()}
 CREATION |= _own(data) | _own(creation) | {name: getattr(generators, name) for name in _GENERATORS}

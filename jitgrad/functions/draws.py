@@ -18,7 +18,6 @@ from jitgrad.ops.movement import reshape
 from jitgrad.ops.random import MAKE
 from jitgrad.record.apply import apply
 from jitgrad.record.trace import current_trace, made_here
-from jitgrad.tape.handle import Handle
 from jitgrad.tensors.tensor import Tensor, wrap
 
 
@@ -30,11 +29,11 @@ def drawn(what: str, shape: tuple[int, ...], dtype: np.dtype, generator: Any, de
         return trace.draw(lambda ahead: drawn(what, (*ahead, *shape), dtype, generator, device, *bounds))
     count = math.prod(shape)
     seed, start = source.ahead(count)
-    numbers = [n if isinstance(n, Handle) else signed(n) for n in (seed, start, *bounds)]
+    numbers: list[Any] = [signed(n) if isinstance(n, int) else n for n in (seed, start, *bounds)]
     if trace is None and made_there(device) is None:
         flat = written(what, dtype, numbers, count)
         return wrap(flat.reshape(shape) if shape else flat[0])
-    key, start, *limits = (n if isinstance(n, Handle) else made_here(wrap(np.int64(n))) for n in numbers)
+    key, start, *limits = (made_here(wrap(np.int64(n))) if isinstance(n, int) else n for n in numbers)
     counters = start + apply(reshape, (made_here(wrap(places(count, device))),), {"shape": shape})
     found = MAKE[what](key, counters, dtype, *limits)
     return found if found._held.dtype == dtype else apply(cast, (found,), {"dtype": dtype})

@@ -103,8 +103,8 @@ class Generator:
     def operands(self) -> tuple[Tensor, Tensor]:
         """The state as tensors."""
         self._refuse_outside()
-        seed, count = (x if isinstance(x, Handle) else made_here(wrap(np.int64(signed(x)))) for x in self._started())
-        return seed, count
+        seed, count = self._started()
+        return _operand(seed), _operand(count)
 
     def go_on(self, state: tuple[Any, Any]) -> Generator:
         """Go on from a state of ints or tensors."""
@@ -120,16 +120,20 @@ class Generator:
     def _refuse_outside(self) -> None:
         if self._trace is not current_trace.get():
             raise TracedValueError(
-                "a generator from outside would go on, or start anew, once while a function is recorded, and not at every call or "
-                "for every example: pass it as an argument, or make one inside of a seed, as in Generator().manual_seed(seed)"
+                "a generator from outside would go on, or start anew, once while a function is recorded, and not at every call "
+                "or for every example: pass it as an argument, or make one of a seed inside: Generator().manual_seed(seed)"
             )
 
     def ahead(self, count: int) -> tuple[Any, Any]:
         """The seed, and what was drawn before, of the next numbers, which are `count`."""
         with locks.streams:
             seed, start = self._started()
-            self._state = (seed, start + count if isinstance(start, Handle) else (start + count) % _ALL)
+            self._state = (seed, (start + count) % _ALL if isinstance(start, int) else start + count)
         return seed, start
+
+
+def _operand(n: Any) -> Tensor:
+    return made_here(wrap(np.int64(signed(n)))) if isinstance(n, int) else n
 
 
 _shared: dict[str, Generator] = {}
@@ -168,6 +172,13 @@ def manual_seed(seed: int) -> Generator:
     for generator in _shared.values():
         generator.manual_seed(seed)
     _seeds[:] = [started.initial_seed()]
+    return started
+
+
+def seed() -> int:
+    """Start the random numbers anew, on all devices, from a number that nobody can foretell; that number."""
+    started = shared().seed()
+    manual_seed(started)
     return started
 
 

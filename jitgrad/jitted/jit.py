@@ -261,7 +261,7 @@ class Jitted:
             compiled, _, _, kinds, structure = self._find(args, {}, fixed=True)
         except HasGenerators:
             raise NotCompilableError(
-                f"{self.__name__} takes a generator, which is an object of Python: let it take a seed, an integer tensor, and draw "
+                f"{self.__name__} takes a generator, which is an object of Python: let it take a seed, an integer, and draw "
                 "with generator=jitgrad.Generator().manual_seed(seed)"
             ) from None
         if compiled.compute is not None:

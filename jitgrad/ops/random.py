@@ -25,7 +25,7 @@ def _words(key: Any, counter: Any) -> list[Any]:
     """The four words of Philox4x32-10, as its kernel computes them, in uint64."""
     k, n = (np.atleast_1d(np.asarray(x, np.int64)).view(np.uint64) for x in (key, counter))
     first, second = map(np.uint64, MULTIPLIERS)
-    a, b, c, d = n & _LOW, n >> _HALF, np.uint64(0), np.uint64(0)
+    a, b, c, d = n & _LOW, n >> _HALF, n ^ n, n ^ n
     keys = [k & _LOW, k >> _HALF]
     for _ in range(ROUNDS):
         p, q = a * first, c * second
@@ -98,10 +98,10 @@ random_below = _drawn(
 def _by_numpy(draw: Callable, *inputs: str, **more: Any) -> Op:
     """A row of whole numbers, as floats, that NumPy draws: by one generator, which starts from the first of uniform numbers."""
 
-    def run(u: Any, *operands: Any) -> Any:
-        dtype = np.asarray(u).dtype
-        u, *operands = (np.asarray(x, np.float64) for x in (u, *operands))
-        shape = np.broadcast_shapes(u.shape, *(x.shape for x in operands))
+    def run(*given: Any) -> Any:
+        dtype = np.asarray(given[0]).dtype
+        u, *operands = [np.asarray(x, np.float64) for x in given]
+        shape = np.broadcast_shapes(u.shape, *[x.shape for x in operands])
         if not math.prod(shape):
             return np.empty(shape, dtype)
         with importing("numpy.random"):  # here, since it takes as long as a quarter of all the rest

@@ -26,8 +26,11 @@ def test_they_are_those_of_the_cpu():
     jg.manual_seed(SEED)
     there, here = drawn("cuda"), drawn("cpu")
     for x, y in zip(there, here):
-        assert x.is_cuda and x.dtype is y.dtype
-        np.testing.assert_allclose(x.double().cpu().numpy(), y.double().numpy(), rtol=1e-6 if x.dtype is not jg.bfloat16 else 1e-2)
+        assert x.is_cuda
+        assert x.dtype is y.dtype
+        np.testing.assert_allclose(
+            x.double().cpu().numpy(), y.double().numpy(), rtol=1e-6 if x.dtype is not jg.bfloat16 else 1e-2
+        )
     jg.manual_seed(SEED)
     assert [x.tolist() for x in drawn("cuda")] == [x.tolist() for x in there]
 
