@@ -39,11 +39,11 @@ def scan(
     """`carry, y = f(carry, x)` for each element x along the first dimension of `xs`: the last carry, and the ys stacked.
 
     `init` is the first carry, nested tensors and numbers whose shapes and dtypes `f` must keep; `xs` may be nested, or None
-    with the number of steps in `length`. A `Generator` in the carry goes on from step to step, and comes out.
-    With `reverse` the elements are taken from the last to the first; ys[i] still
-    belongs to xs[i]. Under `jit` and `vmap` the loop is one row of the tape, whose machine code loops; in eager code it is a
-    Python loop. The reverse sweep keeps the carry of every step; with `checkpoint=k` only that of every k-th step, and computes
-    those between again. `unroll` steps are written out at a time (True: all).
+    with the number of steps in `length`. A `Generator` in the carry goes on from step to step, and comes out. With `reverse` the
+    elements are taken from the last to the first; ys[i] still belongs to xs[i]. Under `jit` and `vmap` the loop is one row of the
+    tape, whose machine code loops; in eager code it is a Python loop. The reverse sweep keeps the carry of every step; with
+    `checkpoint=k` only that of every k-th step, and computes those between again. `unroll` steps are written out at a time (True:
+    all).
 
     Raises `TypeError` if `f` does not return a pair or changes the nesting, a shape or a dtype of the carry; `ValueError` if
     there is no length, or the lengths differ.

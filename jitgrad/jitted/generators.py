@@ -9,8 +9,11 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from jitgrad.base.tree import flatten, unflatten
 from jitgrad.functions.generators import Generator
+from jitgrad.tensors.tensor import Tensor
 
 
 class Place:
@@ -22,13 +25,22 @@ def _place(k: int) -> Place:
     return Place()
 
 
+_PLAIN = frozenset({Generator, Tensor, np.ndarray, int, float})
+"""Arguments that hold no others."""
+
+
 def taken_out(args: tuple, kwargs: dict) -> tuple[list[Generator], tuple, dict]:
     """The generators among nested arguments, each once, and the arguments with places for them."""
-    leaves: list[Any] = []
-    structure = flatten((args, kwargs), leaves)
-    found = list({id(x): x for x in leaves if isinstance(x, Generator)}.values())
-    numbers = {id(x): k for k, x in enumerate(found)}
-    return found, *unflatten(structure, iter([_place(numbers[id(x)]) if id(x) in numbers else x for x in leaves]))
+    flat = not kwargs and _PLAIN.issuperset([x.__class__ for x in args])
+    leaves: list[Any] = list(args) if flat else []
+    structure = None if flat else flatten((args, kwargs), leaves)
+    found: list[Generator] = []
+    for i, leaf in enumerate(leaves):
+        if isinstance(leaf, Generator):
+            if leaf not in found:
+                found.append(leaf)
+            leaves[i] = _place(found.index(leaf))
+    return found, *((tuple(leaves), kwargs) if flat else unflatten(structure, iter(leaves)))
 
 
 def of_states(function: Callable) -> Callable:

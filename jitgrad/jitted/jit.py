@@ -19,6 +19,7 @@ from jitgrad.calls.ints import ChangingInts
 from jitgrad.calls.kinds import HasGenerators, compute_among, hashable, is_itself_alone, kinds_of, plainly_checked, spec_of
 from jitgrad.calls.options import with_options
 from jitgrad.errors import NotCompilableError, StaticArgumentError
+from jitgrad.functions.generators import Generator
 from jitgrad.jitted.choice import chosen_sweep
 from jitgrad.jitted.compiled import Compiled
 from jitgrad.jitted.generators import called, of_states, taken_out
@@ -71,6 +72,8 @@ class Jitted:
     def _call(self, args: tuple, kwargs: dict) -> Any:
         if current_trace.get() is not None:  # inside another trace this function is simply part of it
             return self._function(*args, **kwargs)
+        if "_drawing" in vars(self) and any(isinstance(x, Generator) for x in args):  # which `_find` would find out anew
+            return called(self._drawing, args, kwargs)
         if self._outside.changed():
             self._entries = []
         try:
