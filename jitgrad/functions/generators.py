@@ -217,10 +217,10 @@ def drawing_of(generator: Any, device: Any) -> Generator:
     if generator is None:
         return shared(device)
     if not isinstance(generator, Generator):
-        kind = type(generator)
+        kind = type(generator).__name__
         raise TypeError(
-            f"generator must be a jitgrad.Generator, not a {kind.__module__}.{kind.__qualname__}: make one of a seed, as in "
-            "jitgrad.Generator().manual_seed(seed)"
+            f"generator must be a jitgrad.Generator, not {'one of another library' if kind == 'Generator' else kind}: make one "
+            "of a seed, as in jitgrad.Generator().manual_seed(seed)"
         )
     if generator._trace is not None and current_trace.get() is None:
         raise LeakedTraceError(f"a generator that was made in {LEAKED}")

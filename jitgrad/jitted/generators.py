@@ -11,18 +11,19 @@ from typing import Any
 
 import numpy as np
 
-from jitgrad.base.tree import flatten, unflatten
+from jitgrad.base.tree import flatten, tree_map, unflatten
 from jitgrad.functions.generators import Generator
 from jitgrad.tensors.tensor import Tensor
 
 
 class Place:
-    """Stands among arguments for a generator: by its number, the same object in all calls."""
+    """Stands among arguments and results for a generator, by its number."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
 
 
-@functools.cache
-def _place(k: int) -> Place:
-    return Place()
+_place = functools.cache(Place)  # the same object in all calls
 
 
 _PLAIN = frozenset({Generator, Tensor, np.ndarray, int, float})
@@ -44,17 +45,18 @@ def taken_out(args: tuple, kwargs: dict) -> tuple[list[Generator], tuple, dict]:
 
 
 def of_states(function: Callable) -> Callable:
-    """The function of states and arguments with places: the pair of its result and the new states."""
+    """The function of states and arguments with places: its result, whether that has places too, and the new states."""
 
     @functools.wraps(function)
-    def call(states: list[tuple], args: tuple, kwargs: dict) -> tuple[Any, list[tuple]]:
+    def call(states: list[tuple], args: tuple, kwargs: dict) -> tuple[Any, bool, list[tuple]]:
         made = [Generator.at(state) for state in states]
-        places = {_place(k): generator for k, generator in enumerate(made)}
+        args, kwargs = _filled((args, kwargs), made)
+        result = function(*args, **kwargs)
+        numbers = {generator: _place(k) for k, generator in enumerate(made)}
+        placed = tree_map(lambda leaf: numbers.get(leaf, leaf) if isinstance(leaf, Generator) else leaf, result)
         leaves: list[Any] = []
-        structure = flatten((args, kwargs), leaves)
-        given = iter([places[x] if isinstance(x, Place) else x for x in leaves])
-        args, kwargs = unflatten(structure, given)
-        return function(*args, **kwargs), [generator.state for generator in made]
+        flatten(placed, leaves)
+        return placed, any(isinstance(leaf, Place) for leaf in leaves), [generator.state for generator in made]
 
     return call
 
@@ -62,7 +64,12 @@ def of_states(function: Callable) -> Callable:
 def called(jitted: Callable, args: tuple, kwargs: dict) -> Any:
     """The result of `jit(of_states(function))` for such arguments; the generators go on."""
     generators, args, kwargs = taken_out(args, kwargs)
-    result, states = jitted([generator.operands() for generator in generators], args, kwargs)
+    result, has_places, states = jitted([generator.operands() for generator in generators], args, kwargs)
     for generator, state in zip(generators, states):
         generator.go_on(state)
-    return result
+    return _filled(result, generators) if has_places else result
+
+
+def _filled(tree: Any, generators: list[Generator]) -> Any:
+    """The tree with the generators at their places."""
+    return tree_map(lambda leaf: generators[leaf.number] if isinstance(leaf, Place) else leaf, tree)
