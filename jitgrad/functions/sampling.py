@@ -16,7 +16,7 @@ from jitgrad.functions.creation import rand, randint, randn
 from jitgrad.functions.draws import drawn
 from jitgrad.functions.face import face
 from jitgrad.functions.operands import in_dtype_of
-from jitgrad.ops.random import binomial_, poisson_
+from jitgrad.ops import counts
 from jitgrad.record.apply import apply
 from jitgrad.tensors.inplace import overwrite
 from jitgrad.tensors.tensor import Tensor
@@ -76,20 +76,20 @@ def multinomial(input: Tensor, num_samples: int, replacement: bool = False, *, g
 
 @face(method=False)
 def poisson(input: Tensor, generator: Any = None) -> Tensor:
-    """How many events there are where `input` are expected, in its dtype; as NumPy draws them from a uniform number."""
+    """How many events there are where `input` are expected, in its dtype (W. Hörmann, 1993)."""
     _on_the_host("poisson", input)
     _refuse("poisson: what is expected must not be negative", input, lambda x: ~(x >= 0))
-    return in_dtype_of(input, apply(poisson_, (_seeds(input, generator), _fixed(input).double())))
+    return in_dtype_of(input, apply(counts.poisson, (_seeds(input, generator), _fixed(input).double())))
 
 
 @face(method=False)
 def binomial(count: Tensor, prob: Tensor, generator: Any = None) -> Tensor:
-    """How many of `count` trials succeed that do with a probability, in the dtype of `count`; drawn as in `poisson`."""
+    """How many of `count` trials succeed that do with a probability, in the dtype of `count` (W. Hörmann, 1993)."""
     _on_the_host("binomial", count)
     _refuse("binomial: the number of trials must not be negative", count, lambda x: ~(x >= 0))
     _refuse("binomial: probabilities lie between 0 and 1", prob, lambda x: ~((x >= 0) & (x <= 1)))
     operands = (_seeds(count + _fixed(prob), generator), _fixed(count).double(), _fixed(prob).double())
-    return in_dtype_of(count, apply(binomial_, operands))
+    return in_dtype_of(count, apply(counts.binomial, operands))
 
 
 @face(method=False)
@@ -204,5 +204,5 @@ def _on_the_host(name: str, input: Tensor) -> None:
 
 
 def _seeds(like: Tensor, generator: Any) -> Tensor:
-    """Uniform numbers, of which NumPy goes on."""
+    """Uniform numbers, each of which decides how many there are at its place."""
     return drawn("uniform", tuple(like.shape), np.dtype(np.float64), generator, like.device)

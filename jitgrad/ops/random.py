@@ -6,13 +6,11 @@ All other distributions are made of these, in recorded operations.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from jitgrad.base.signals import importing
 from jitgrad.dtypes import of
 from jitgrad.kernels.random import MULTIPLIERS, ROUNDS, STEPS
 from jitgrad.ops.choosing import floor
@@ -94,47 +92,6 @@ random_below = _drawn(
     oracle="of_ints(_below, key, counter, span)",
 )
 
-
-def _by_numpy(draw: Callable, *inputs: str, **more: Any) -> Op:
-    """A row of whole numbers, as floats, that NumPy draws: by one generator, which starts from the first of uniform numbers."""
-
-    def run(*given: Any) -> Any:
-        dtype = np.asarray(given[0]).dtype
-        u, *operands = [np.asarray(x, np.float64) for x in given]
-        shape = np.broadcast_shapes(u.shape, *[x.shape for x in operands])
-        if not math.prod(shape):
-            return np.empty(shape, dtype)
-        with importing("numpy.random"):  # here, since it takes as long as a quarter of all the rest
-            from numpy.random import Generator, Philox
-
-        source = Generator(Philox(key=int(u.flat[0] * 2.0**53)))
-        return np.asarray(draw(source, *(np.broadcast_to(x, shape) for x in operands)), dtype)[()]
-
-    return Op(
-        run,
-        kind="elementwise",
-        inputs=("u", *inputs),
-        output="k",
-        result="float",
-        internal=True,
-        domain=((0.0, 1.0), *((0.0, 1.0),) * len(inputs)),
-        **more,
-    )
-
-
-poisson_ = _by_numpy(
-    lambda source, rate: source.poisson(rate),
-    "rate",
-    doc="How many events there are where a rate is expected",
-    oracle="by_numpy('poisson', u, rate)",
-)
-binomial_ = _by_numpy(
-    lambda source, count, p: source.binomial(count.astype(np.int64), p),
-    "count",
-    "p",
-    doc="How many of count trials succeed with probability p",
-    oracle="by_numpy('binomial', u, count.astype(int), p)",
-)
 
 DIGITS = {"float32": 24, "float16": 11, "bfloat16": 8}
 """How many binary digits a dtype has, where these are fewer than those of a number that is drawn."""

@@ -184,6 +184,17 @@ def test_seeds_as_arguments():
     assert jg.jit(jg.vmap(of_seed, (None, 0)))(x, jg.arange(4)).tolist() == want
 
 
+def test_counts_are_those_of_each_example():
+    def f(rate, seed):
+        generator = jg.Generator().manual_seed(seed)
+        return jg.poisson(rate, generator=generator) + jg.binomial(rate.round(), rate / 99, generator=generator)
+
+    rates = jg.tensor([1.0, 20.0, 50.0])
+    want = [f(rates, seed).tolist() for seed in range(4)]
+    assert jg.vmap(f, (None, 0))(rates, jg.arange(4)).tolist() == want
+    assert jg.jit(jg.vmap(f, (None, 0)))(rates, jg.arange(4)).tolist() == want
+
+
 def test_native_functions_draw_in_loops():
     def path(x, seed):
         def step(carry, _):

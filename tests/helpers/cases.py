@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
-import scipy.special  # noqa: F401
+import scipy.special
+import scipy.stats
 from scipy.special import iv, ive  # noqa: F401  oracles name these
 
 import jitgrad as jg
@@ -205,11 +206,15 @@ def of_ints(function: Any, *operands: Any) -> Any:
     return np.vectorize(lambda *given: function(*map(int, given)), otypes=[float if function is not _below else int])(*operands)
 
 
-def by_numpy(draw: str, u: Any, *operands: Any) -> Any:
-    """What NumPy draws of a distribution, going on from the first of uniform numbers."""
-    shape = np.broadcast_shapes(*(np.shape(x) for x in (u, *operands)))
-    source = np.random.Generator(np.random.Philox(key=int(u.flat[0] * 2.0**53) if u.size else 0))
-    return np.asarray(getattr(source, draw)(*[np.broadcast_to(x, shape) for x in operands]), np.float64)
+def of_key(u: Any) -> Any:
+    """The first of the uniform numbers whose key is one."""
+    return of_ints(_uniform, np.asarray(u, np.float64) * 2.0**53, np.zeros(np.shape(u)))
+
+
+def binomial_of(u: Any, count: Any, p: Any) -> Any:
+    """The quantile, of failures where these are rarer."""
+    rare = scipy.stats.binom.ppf(u, count, np.minimum(p, 1 - p))
+    return np.where(p > 0.5, count - rare, rare)
 
 
 VECTORS = {("eigh", 1), ("svd", 0), ("svd", 2)}
