@@ -11,6 +11,7 @@ from typing import Any
 
 from jitgrad.devices import cuda as devices
 from jitgrad.devices.device import Device
+from jitgrad.functions.generators import shared
 
 __all__ = [
     *("Event", "Stream", "current_stream", "default_stream", "stream"),
@@ -141,9 +142,10 @@ def empty_cache() -> None:
 def manual_seed(seed: int) -> None:
     """Start the random numbers of the GPU that is in use anew, if there is one; those of the CPU go by `jitgrad.manual_seed`."""
     if is_available():
-        _compute().seed(int(seed))
+        shared("cuda").manual_seed(seed)
 
 
 def manual_seed_all(seed: int) -> None:
     """Start the random numbers of all GPUs anew."""
-    devices.seed_all(int(seed))
+    for index in range(device_count()):
+        shared(f"cuda:{index}").manual_seed(seed)

@@ -51,7 +51,7 @@ def register() -> None:
     _register_primitives()
     options: Any = {"error_model": "numpy", "forceinline": True}
     floats: dict[str, Any] = {"f32": types.float32, "f64": types.float64}
-    float64 = np.float64
+    float64, int64 = np.float64, np.int64
 
     def by_itself(function: Callable[..., Any], wanted: Any = None) -> None:
         def typing(*args: Any) -> Any:
@@ -61,6 +61,11 @@ def register() -> None:
         overload(function, strict=False, jit_options=options)(typing)
 
     def by_type(kernels: dict[str, Callable[..., Any]]) -> Callable[..., Any]:
+        whole = kernels.get("i64")
+        if whole is not None:
+            two, three = (lambda x, y: whole(int64(x), int64(y))), (lambda x, y, z: whole(int64(x), int64(y), int64(z)))
+            return lambda *args: three if len(args) == 3 else two
+
         def typing(*args: Any) -> Any:
             name = "f32" if all(a == floats["f32"] for a in args) else "f64"
             kernel = kernels[name]
@@ -151,6 +156,7 @@ def _register_primitives() -> None:  # noqa: PLR0915
         return x(x, k) if x in integers and isinstance(k, types.Integer) else None
 
     instruction(primitives.with_bits, typed_bits, with_bits)
+    overload(primitives.low_product, jit_options=options)(lambda x, y: lambda x, y: (x & 0xFFFFFFFF) * (y & 0xFFFFFFFF))
 
     def select(context: Any, builder: Any, result: Any, args: Any, values: Any) -> Any:
         a, b = (context.cast(builder, value, arg, result) for value, arg in zip(values[1:], args[1:]))

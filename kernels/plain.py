@@ -131,6 +131,10 @@ def to_i64(x: Any) -> Any:
     return to(x, "i64")
 
 
+def low_product(x: Any, y: Any) -> Any:
+    return np.uint64((int(x) & 0xFFFFFFFF) * (int(y) & 0xFFFFFFFF)).view(np.int64)
+
+
 def rare_sin(c: Any, x: Any, fast: Any) -> Any:
     return libm("sin", x) if c else fast
 
@@ -159,7 +163,7 @@ def libm(name: str, *xs: Any) -> Any:
 
 
 def typed(xs: tuple[Any, ...]) -> tuple[str, tuple[Any, ...]]:
-    """What a kernel takes: float32, or float64 for all that is not; and how it is called by that type."""
+    """What a kernel of floats takes: float32, or float64 for all that is not; and how it is called by that type."""
     single = all(dtype_of(x) == np.float32 for x in xs)
     dtype = np.float32 if single else np.float64
     return "f32" if single else "f64", tuple([dtype(x) for x in xs])

@@ -124,6 +124,12 @@ def to_i64(x: Any) -> Any:
 
 
 @primitive
+def low_product(x: Any, y: Any) -> Any:
+    """The product, in 64 bits, of the lower halves of two integers of 64 bits, which have no sign."""
+    return (x & 0xFFFFFFFF) * (y & 0xFFFFFFFF)
+
+
+@primitive
 def rare_sin(c: Any, x: Any, fast: Any) -> Any:
     """The C library's sin(x) where c is true, else `fast`; costs a test where c is true nowhere."""
     return x.rarely(c, "sin", fast)

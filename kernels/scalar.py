@@ -36,30 +36,34 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from jitgrad.kernels import bessel, error, exponential, gamma, logarithm, normal, plain, power, trigonometric
-from jitgrad.kernels.primitives import NUMBERS, primitive
+from jitgrad.kernels import bessel, error, exponential, gamma, logarithm, normal, plain, power, random, trigonometric
+from jitgrad.kernels.primitives import NUMBERS, primitive, to_i64
 
-FAMILIES = (exponential, logarithm, trigonometric, power, error, normal, gamma, bessel)
+FAMILIES = (exponential, logarithm, trigonometric, power, error, normal, gamma, bessel, random)
 KERNELS: dict[str, dict[str, Callable[..., Any]]] = {
     name: kernels for family in FAMILIES for name, kernels in family.KERNELS.items()
 }
-"""By name and by the type of the arguments."""
+"""By name and by the type of the arguments; what takes whole numbers takes those of 64 bits alone."""
 
 
 def _by_type(name: str) -> Callable[..., Any]:
+    whole = KERNELS[name].get("i64")
+
     def kernel(*xs: Any) -> Any:
+        if whole is not None:
+            return whole(*map(to_i64, xs))
         if isinstance(xs[0], NUMBERS):
             type, xs = plain.typed(xs)
             return KERNELS[name][type](*xs)
         return KERNELS[name][xs[0].type](*xs)
 
     kernel.__name__ = kernel.__qualname__ = name
-    kernel.__doc__ = f"`{name}` of a number, float32 or float64: for `@njit` code, where it is inlined."
+    kernel.__doc__ = f"`{name}` of a number, {'whole' if whole else 'float32 or float64'}: for `@njit` code, where it is inlined."
     return kernel
 
 
 GENERIC: dict[str, Callable[..., Any]] = {name: _by_type(name) for name in KERNELS}
-"""By name: the kernel for whichever type the arguments have, float32 or float64."""
+"""By name: the kernel for whichever type the arguments have."""
 
 
 @primitive

@@ -64,6 +64,12 @@ def test_the_way_of_a_call_is_as_it_is_described():
     assert found.failed == 0
 
 
+def test_the_page_on_random_numbers_is_true():
+    found = doctest.testfile(str(ROOT / "docs/random.md"), module_relative=False, encoding="utf-8")
+    assert found.attempted > 15
+    assert found.failed == 0
+
+
 def test_files_named_on_that_way_exist():
     text = (ROOT / "docs/how-it-works.md").read_text(encoding="utf-8")
     named = re.findall(r"`((?:[a-z]+/)+[a-z_]*(?:\.py)?)`", text)

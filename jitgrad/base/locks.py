@@ -24,6 +24,8 @@ structures = threading.RLock()
 """Held while it is looked up what is known of a reverse sweep."""
 jobs = threading.RLock()
 """Held while jobs are put into the background, or taken from there."""
+streams = threading.RLock()
+"""Held while a generator of random numbers goes on: no two threads draw the same ones."""
 compiling = threading.RLock()
 """One compilation at a time; whatever there must be only one of is made meanwhile."""
 imports = threading.RLock()
@@ -34,7 +36,7 @@ disk = threading.RLock()
 workers = threading.RLock()
 """Held while work is given to the threads that share the chunks of large nests."""
 
-_in_order: list[AbstractContextManager[object]] = [gradients, paths, structures, jobs, compiling, imports, disk, workers]
+_in_order: list[AbstractContextManager[object]] = [gradients, paths, structures, jobs, streams, compiling, imports, disk, workers]
 _taken: list[AbstractContextManager[object]] = []
 
 

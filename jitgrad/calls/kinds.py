@@ -16,6 +16,7 @@ import numpy as np
 from jitgrad import dtypes
 from jitgrad.base.tree import exact, flatten, unflatten
 from jitgrad.errors import LeakedTraceError
+from jitgrad.functions.generators import Generator
 from jitgrad.functions.operands import tensor_beside
 from jitgrad.record.leaving import refuse_masked
 from jitgrad.record.trace import Number
@@ -28,6 +29,10 @@ _SCALAR_TYPES = frozenset(d.numpy.type for d in dtypes.ALL.values() if d.machine
 
 INT_BOUND = 1 << 31
 """Ints that change are inputs if they are smaller than this, so that there is room for sums and products of them."""
+
+
+class HasGenerators(Exception):
+    """Among arguments is a generator of random numbers, whose state is what goes in."""
 
 
 class Scalar:
@@ -84,6 +89,8 @@ def kind_of(leaf: Any, tensors: list[Tensor], changes: bool = False) -> Any:
         if changes:
             tensors.append(make(Tensor, np.int64(leaf), None))
             return int
+        if isinstance(leaf, Generator):
+            raise HasGenerators
         if not isinstance(leaf, np.ndarray):
             plain = leaf.__class__ in _PLAIN or leaf.__class__.__eq__ is object.__eq__
             return (leaf.__class__, leaf) if plain else (leaf.__class__, leaf, exact(leaf))

@@ -10,6 +10,7 @@ import numpy as np
 from jitgrad import dtypes
 from jitgrad.base.tree import COMPUTED, flatten, shown, unflatten
 from jitgrad.functions.data import as_tensor
+from jitgrad.functions.generators import Generator
 from jitgrad.ops.choosing import cast
 from jitgrad.ops.shapes import Spec
 from jitgrad.ops.table import Op
@@ -48,13 +49,14 @@ class Control(Op):
 
 
 class Tree(NamedTuple):
-    """Nested tensors: the tensors, and the structure with the leaves that are none."""
+    """Nested tensors: the tensors, and the structure with the leaves that are none. A generator stands for its state."""
 
     tensors: list[Any]
     structure: Any
-    others: tuple[Any, ...]  # what stands at each leaf, COMPUTED for tensors
+    others: tuple[Any, ...]  # what stands at each leaf, COMPUTED for tensors, `Generator` for generators
     numbers: tuple[Number | None, ...]  # of the tensors that were Python numbers, whose dtype adapts, what numbers
     given: list[Any]  # what the tensors were made of
+    generators: list[Generator]
 
     @classmethod
     def of(cls, tree: Any, what: str) -> Tree:
@@ -62,14 +64,27 @@ class Tree(NamedTuple):
         leaves: list[Any] = []
         structure = flatten(tree, leaves)
         refuse_keys(structure)
-        given = [leaf for leaf in leaves if leaf is not None]
-        others = tuple(leaf if leaf is None else COMPUTED for leaf in leaves)
-        return cls([as_operand(leaf, what) for leaf in given], structure, others, tuple(map(_number, given)), given)
+        others = tuple(x if x is None else Generator if isinstance(x, Generator) else COMPUTED for x in leaves)
+        generators = [leaf for leaf in leaves if isinstance(leaf, Generator)]
+        given = [x for leaf in leaves if leaf is not None for x in (leaf.operands() if isinstance(leaf, Generator) else (leaf,))]
+        tensors = [as_operand(leaf, what) for leaf in given]
+        return cls(tensors, structure, others, tuple(map(_number, given)), given, generators)
 
     def filled(self, tensors: Tensors) -> Any:
         """The same tree of other tensors."""
-        given = iter(tensors)
-        return unflatten(self.structure, iter([next(given) if leaf is COMPUTED else leaf for leaf in self.others]))
+        return self._filled(tensors, [Generator() for _ in self.generators])
+
+    def ended(self, tensors: Tensors) -> Any:
+        """The same tree of other tensors, with the same generators, which go on."""
+        return self._filled(tensors, self.generators)
+
+    def _filled(self, tensors: Tensors, generators: list[Generator]) -> Any:
+        given, sources = iter(tensors), iter(generators)
+        leaves = [
+            next(given) if leaf is COMPUTED else leaf if leaf is None else next(sources).go_on((next(given), next(given)))
+            for leaf in self.others
+        ]
+        return unflatten(self.structure, iter(leaves))
 
     def placed(self, beside: Tensors) -> Tree:
         """The numbers and arrays in it as tensors on the device of the tensors in it, or else of those `beside` it."""

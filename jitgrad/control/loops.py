@@ -39,10 +39,11 @@ def scan(
     """`carry, y = f(carry, x)` for each element x along the first dimension of `xs`: the last carry, and the ys stacked.
 
     `init` is the first carry, nested tensors and numbers whose shapes and dtypes `f` must keep; `xs` may be nested, or None
-    with the number of steps in `length`. With `reverse` the elements are taken from the last to the first; ys[i] still
-    belongs to xs[i]. Under `jit` and `vmap` the loop is one row of the tape, whose machine code loops; in eager code it is a
-    Python loop. The reverse sweep keeps the carry of every step; with `checkpoint=k` only that of every k-th step, and computes
-    those between again. `unroll` steps are written out at a time (True: all).
+    with the number of steps in `length`. A `Generator` in the carry goes on from step to step, and comes out. With `reverse` the
+    elements are taken from the last to the first; ys[i] still belongs to xs[i]. Under `jit` and `vmap` the loop is one row of the
+    tape, whose machine code loops; in eager code it is a Python loop. The reverse sweep keeps the carry of every step; with
+    `checkpoint=k` only that of every k-th step, and computes those between again. `unroll` steps are written out at a time (True:
+    all).
 
     Raises `TypeError` if `f` does not return a pair or changes the nesting, a shape or a dtype of the carry; `ValueError` if
     there is no length, or the lengths differ.
@@ -66,7 +67,7 @@ def scan(
             final, ys = _in_blocks(inner, carry.tensors, over.tensors, n, checkpoint or several, reverse)
         else:
             final, ys = step.recorded(carry.tensors, over.tensors, n, reverse)
-        return carry.filled(final), step.results.filled(ys)
+        return carry.ended(final), step.results.ended(ys)
 
     return adapting(Tree.of(init, "init"), run, over.tensors)
 
@@ -256,9 +257,9 @@ def _while(cond_fun: Callable, body_fun: Callable, carry: Tree, max_steps: int |
         if not i and any(carry.numbers):  # only a trace can say what steps would return for these
             with suppress(TracedValueError):  # of one that goes by values there is none, in no other way to run either
                 body(step, specs, carry.tensors)
-        return carry.filled(own(state))
+        return carry.ended(own(state))
     question = body(lambda given: [asks(given)], specs, carry.tensors)
-    return carry.filled(record(body(step, specs, carry.tensors), carry.tensors, [], length=max_steps, cond=question).carry)
+    return carry.ended(record(body(step, specs, carry.tensors), carry.tensors, [], length=max_steps, cond=question).carry)
 
 
 def truth(found: Any, what: str) -> Tensor:

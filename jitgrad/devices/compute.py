@@ -7,8 +7,6 @@ sizes, so that a new shape needs no compiling.
 from __future__ import annotations
 
 import math
-import secrets
-import threading
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -30,7 +28,7 @@ from jitgrad.passes.simplify import simplify
 from jitgrad.sweeps.cuda.calls import run_of
 from jitgrad.sweeps.cuda.copies import copy_launch
 from jitgrad.sweeps.cuda.indexed import operation
-from jitgrad.sweeps.cuda.library import product, random
+from jitgrad.sweeps.cuda.library import product
 from jitgrad.sweeps.cuda.library.launches import Operand, Scratch
 from jitgrad.sweeps.cuda.memory import Pool
 from jitgrad.sweeps.cuda.outputs import SPARE_ARRAYS
@@ -55,8 +53,6 @@ class Compute:
         self._flag: DeviceArray | None = None
         self._flag_used = False
         self._counted: dict[int, DeviceArray] = {}
-        self._lock = threading.Lock()
-        self.seed(secrets.randbits(63))
 
     # Memory.
 
@@ -114,22 +110,6 @@ class Compute:
             return
         kernel, grid, arguments = copy_launch(target, source, self.grid)
         self.driver.launch(self.driver.load(kernel), grid, arguments)
-
-    def seed(self, seed: int) -> None:
-        """Start the random numbers of this device anew."""
-        self._seed, self._drawn = int(seed) % 2**64, 0
-
-    def random(self, draw: str, shape: tuple[int, ...], dtype: np.dtype, *bounds: int) -> DeviceArray:
-        """Random numbers of this device's own: "uniform" ones, "normal" ones, or "integers" between bounds.
-
-        They follow from the seed and from how many were drawn before (Philox, see `library.random`)."""
-        out = self.empty(shape, dtype)
-        name, n = dtype.name, out.size
-        with self._lock:
-            start, self._drawn = self._drawn, self._drawn + random.counters(name, n)
-        work = getattr(random, draw)(name, n, *bounds, self._seed, start, self.grid.block)
-        self.launches(work, [out])
-        return out
 
     def synchronize(self) -> None:
         """Wait for everything that was asked for; `IndexError` for an index that was out of bounds on the way."""

@@ -21,7 +21,6 @@ from jitgrad.tape.device_array import DeviceArray
 _current = threading.local()
 _lock = threading.Lock()
 _made: dict[int, Any] = {}
-_seed: int | None = None
 
 
 def simulated() -> bool:
@@ -64,8 +63,6 @@ def compute_of(device: Any) -> Any:
         found = _made.get(index)
         if found is None:
             found = _made[index] = _make(index)
-            if _seed is not None:
-                found.seed(_seed)
     return found
 
 
@@ -95,14 +92,6 @@ def placed(value: Any, device: Any) -> Any:
     if value.__class__ is DeviceArray:
         value = value.to_host()
     return value[()] if compute is None else like_host(compute, np.asarray(value))
-
-
-def seed_all(seed: int) -> None:
-    """Start the random numbers of all GPUs anew, also of those that are not used yet."""
-    global _seed
-    _seed = seed
-    for compute in in_use():
-        compute.seed(seed)
 
 
 def in_use() -> list[Any]:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from jitgrad.devices.cuda import compute_of, placed
 from jitgrad.devices.device import CPU, Device
 from jitgrad.errors import TracedValueError
+from jitgrad.ops.reductions import cumsum
 from jitgrad.ops.shapes import Spec
 from jitgrad.ops.table import Op
 from jitgrad.record.apply import apply
@@ -74,6 +77,15 @@ def made_on(value: Any, device: Any) -> Any:
 def made_there(device: Any) -> Any:
     """What computes where a new tensor is made from the start; None where that is the host, as in `made_on`."""
     return None if device is None or _stays(device) else compute_of(device)
+
+
+def places(count: int, device: Any) -> Any:
+    """The ints from 0 on, where new tensors are made, in int64."""
+    compute = made_there(device)
+    if compute is None:
+        return np.arange(count)
+    ones = compute.from_host(np.broadcast_to(np.int64(1), (count,)))
+    return cumsum(ones, dim=0) - 1 if count else ones
 
 
 def _stays(device: Any) -> bool:

@@ -14,7 +14,7 @@ from jitgrad.calls.kinds import argument, arguments
 from jitgrad.calls.options import with_options
 from jitgrad.errors import LEAKED, LeakedTraceError, TracedValueError
 from jitgrad.functions.data import as_tensor
-from jitgrad.functions.shaping import cat, movedim, stack
+from jitgrad.functions.shaping import cat, movedim
 from jitgrad.ops.movement import narrow
 from jitgrad.passes.batch import Batch, replay, spread
 from jitgrad.record.apply import apply, copied, current_trace, grad_mode
@@ -88,7 +88,7 @@ class BatchTrace(InnerTrace):
         self.randomness = randomness
         self.drawn: dict[Row, Batch] = {}
 
-    def draw(self, function: Callable[[], Any]) -> Any:
+    def draw(self, function: Callable[[tuple[int, ...]], Any]) -> Any:
         """Random numbers for one example: those of all are drawn outside of this trace, or one for all."""
         if self.randomness == "error":
             raise TracedValueError(
@@ -99,8 +99,8 @@ class BatchTrace(InnerTrace):
         try:
             current_trace.set(self.outer)
             if self.randomness == "same":
-                return function()
-            many = Batch(stack([function() for _ in range(max(self.size, 1))]))
+                return function(())
+            many = Batch(function((self.size,)))
         finally:
             current_trace.set(was)
         held = many.value._held

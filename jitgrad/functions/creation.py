@@ -11,14 +11,15 @@ from typing import Any
 import numpy as np
 
 from jitgrad import dtypes
-from jitgrad.devices.cuda import compute_of
-from jitgrad.devices.moving import made_on, made_there
+from jitgrad.devices.moving import made_on, made_there, places
 from jitgrad.errors import TracedValueError
-from jitgrad.functions.generators import Generator, drawing, in_use
+from jitgrad.functions.draws import drawn
+from jitgrad.functions.generators import Generator
 from jitgrad.functions.operands import taken
 from jitgrad.ops.choosing import cast
+from jitgrad.ops.complexes import view_as_complex
 from jitgrad.ops.movement import MOST_ELEMENTS
-from jitgrad.ops.reductions import cumsum
+from jitgrad.record.apply import apply
 from jitgrad.record.leaving import as_data, refuse_masked
 from jitgrad.record.trace import made_here
 from jitgrad.tape.handle import Handle
@@ -76,13 +77,11 @@ def _repeated(number: Any, shape: tuple[int, ...], requires_grad: bool, device: 
 
 def _counted(start: Any, count: int, step: Any, device: Any) -> Any:
     """start + k * step for k from 0 on, as ints of int64 or as float64, where they are asked for."""
-    compute = made_there(device)
-    if compute is None:
+    if made_there(device) is None:
         return start + np.arange(count) * step
-    ones = compute.from_host(np.broadcast_to(np.int64(1), (count,)))
-    places = cumsum(ones, dim=0) - 1 if count else ones
     whole = not isinstance(start, float) and not isinstance(step, float)
-    return (places if whole else cast(places, dtype=np.dtype(np.float64))) * step + start
+    found = places(count, device)
+    return (found if whole else cast(found, dtype=np.dtype(np.float64))) * step + start
 
 
 def _cast(x: Any, dtype: np.dtype) -> Any:
@@ -236,11 +235,6 @@ def eye(n: int, m: int | None = None, *, dtype: Any = None, device: Any = None, 
 # Random numbers.
 
 
-def _gpu(device: Any, generator: Any) -> Any:
-    """What draws random numbers on a GPU; None where a generator of NumPy's does."""
-    return None if device is None or generator is not None else compute_of(device)
-
-
 def _floating(what: str, dtype: Any) -> np.dtype:
     wanted = _dtype(dtype)
     if not dtypes.is_floating(wanted):
@@ -248,76 +242,74 @@ def _floating(what: str, dtype: Any) -> np.dtype:
     return wanted
 
 
-def _is_complex(dtype: Any) -> bool:
-    return dtype is not None and dtypes.to_numpy(dtype).kind == "c"
-
-
-def _of_parts(
-    draw: Callable, shape: tuple[int, ...], generator: Any, dtype: Any, device: Any, requires_grad: bool, factor: float = 1.0
+def _of_floats(
+    what: str, name: str, shape: tuple[int, ...], generator: Any, dtype: Any, device: Any, requires_grad: bool, part: float
 ) -> Tensor:
-    """Random complex numbers, of which both parts are drawn alike."""
-    wanted = dtypes.to_numpy(dtype)
-    parts = draw((*shape, 2), generator=generator, dtype=dtypes.of(dtypes.real_of(wanted)))
-    return _finish((parts._value * parts._value.dtype.type(factor)).view(wanted)[..., 0], requires_grad, device)
+    """Random floats of a sort, or complex numbers, both parts of which are such, times `part`."""
+    if dtype is not None and dtypes.is_complex(dtypes.to_numpy(dtype)):
+        parts = drawn(what, (*shape, 2), dtypes.real_of(dtypes.to_numpy(dtype)), generator, device)
+        found = apply(view_as_complex, (parts * part,))
+    else:
+        found = drawn(what, shape, _floating(name, dtype), generator, device)
+    return found if requires_grad is False else found.requires_grad_(requires_grad)
 
 
-@drawing
 def rand(
     *sizes: Any,
     size: Any = None,
-    generator: Generator | np.random.Generator | None = None,
+    generator: Generator | None = None,
     dtype: Any = None,
     device: Any = None,
     requires_grad: bool = False,
 ) -> Tensor:
-    """Random numbers, uniform in [0, 1)."""
-    shape = shape_of("rand", sizes, size)
-    if _is_complex(dtype):
-        return _of_parts(rand, shape, generator, dtype, device, requires_grad)
-    wanted = _floating("rand", dtype)
-    if (there := _gpu(device, generator)) is not None:
-        return _finish(there.random("uniform", shape, wanted), requires_grad)
-    # What would be rounded up to 1 in a shorter dtype is drawn in steps of that dtype.
-    steps = float(2 ** min(53, _digits(wanted)))
-    drawn = np.floor(np.asarray(in_use(generator).random(shape)) * steps) / steps
-    return _finish(np.asarray(drawn).astype(wanted), requires_grad, device)
+    """Random numbers, uniform in [0, 1), of the given sizes; complex ones have two such parts.
+
+    They follow from the seed of the generator, else that of `manual_seed`, and from how many were drawn before.
+    `NotImplementedError` for a dtype of integers, `TracedValueError` under `jit` without a generator.
+
+    >>> import jitgrad
+    >>> jitgrad.rand(2, 3, generator=jitgrad.Generator().manual_seed(0)).shape
+    jitgrad.Size([2, 3])
+    """
+    return _of_floats("uniform", "rand", shape_of("rand", sizes, size), generator, dtype, device, requires_grad, 1.0)
 
 
-def _digits(dtype: np.dtype) -> int:
-    return {"float16": 11, "bfloat16": 8, "float32": 24}.get(dtypes.of(dtype).name, 53)
-
-
-@drawing
 def randn(
     *sizes: Any,
     size: Any = None,
-    generator: Generator | np.random.Generator | None = None,
+    generator: Generator | None = None,
     dtype: Any = None,
     device: Any = None,
     requires_grad: bool = False,
 ) -> Tensor:
-    """Random numbers from the standard normal distribution."""
+    """Random numbers of the standard normal distribution, of the given sizes (G. Box and M. Muller, 1958). Complex ones have
+    variance 1, half of it for either part. Generators and errors are as in `rand`.
+
+    >>> import jitgrad
+    >>> jitgrad.randn(3, generator=jitgrad.Generator().manual_seed(0)).dtype
+    jitgrad.float32
+    """
     shape = shape_of("randn", sizes, size)
-    if _is_complex(dtype):  # of variance 1, half of it for either part
-        return _of_parts(randn, shape, generator, dtype, device, requires_grad, math.sqrt(0.5))
-    wanted = _floating("randn", dtype)
-    if (there := _gpu(device, generator)) is not None:
-        return _finish(there.random("normal", shape, wanted), requires_grad)
-    return _finish(np.asarray(in_use(generator).standard_normal(shape)).astype(wanted), requires_grad, device)
+    return _of_floats("normal", "randn", shape, generator, dtype, device, requires_grad, math.sqrt(0.5))
 
 
-@drawing
 def randint(
     low: Any = 0,
     high: Any = None,
     size: Any = None,
     *,
-    generator: Generator | np.random.Generator | None = None,
+    generator: Generator | None = None,
     dtype: Any = None,
     device: Any = None,
     requires_grad: bool = False,
 ) -> Tensor:
-    """Random integers from `low` (0 if only one bound is given) up to but not including `high`."""
+    """Random integers from `low` (0 if only one bound is given) up to but not including `high`, in int64 unless `dtype` says
+    otherwise. `RuntimeError` where there are none, or the dtype has not all of them. Generators are as in `rand`.
+
+    >>> import jitgrad
+    >>> jitgrad.randint(3, 4, (2,))
+    tensor([3, 3])
+    """
     if isinstance(high, (tuple, list)) and size is None:
         high, size = None, high
     if high is None:
@@ -326,13 +318,11 @@ def randint(
     if low >= high:
         raise RuntimeError(f"randint: low={low} must be less than high={high}")
     wanted = np.dtype(np.int64) if dtype is None else dtypes.to_numpy(dtype)
-    if wanted.kind in "iu" and not np.iinfo(wanted).min <= low <= high - 1 <= np.iinfo(wanted).max:
-        raise RuntimeError(f"randint: numbers from {low} to {high - 1} do not fit into {dtypes.of(wanted).name}")
-    shape = _one_shape("randint", size)
-    if (there := _gpu(device, generator)) is not None:
-        return _finish(there.random("integers", shape, wanted, low, high), requires_grad)
-    drawn = in_use(generator).integers(low, high, shape)
-    return _finish(np.asarray(drawn).astype(wanted), requires_grad, device)
+    held = np.iinfo(wanted if wanted.kind in "iu" else np.int64)
+    if not held.min <= low <= high - 1 <= held.max:
+        raise RuntimeError(f"randint: numbers from {low} to {high - 1} do not fit into {dtypes.of(np.dtype(held.dtype)).name}")
+    found = drawn("integers", _one_shape("randint", size), wanted, generator, device, low, (high - low) % 2**64)
+    return found if requires_grad is False else found.requires_grad_(requires_grad)
 
 
 # Shape and dtype from another tensor.
@@ -346,20 +336,32 @@ def _template(what: str, input: Any, dtype: Any, device: Any) -> tuple[tuple[int
     return tuple(input.shape), input.dtype if dtype is None else dtype, input.device if device is None else device
 
 
-def _like(make: Callable) -> Callable:
+def _like(make: Callable, random: bool = False) -> Callable:
     name = make.__name__ + "_like"
 
-    def function(input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    def plain(input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
         shape, dtype, device = _template(name, input, dtype, device)
         return make(shape, dtype=dtype, device=device, requires_grad=requires_grad)
 
+    def drawing(
+        input: Tensor,
+        *,
+        generator: Generator | None = None,
+        dtype: Any = None,
+        device: Any = None,
+        requires_grad: bool = False,
+    ) -> Tensor:
+        shape, dtype, device = _template(name, input, dtype, device)
+        return make(shape, generator=generator, dtype=dtype, device=device, requires_grad=requires_grad)
+
+    function = drawing if random else plain
     function.__name__ = function.__qualname__ = name
     function.__doc__ = f"`{make.__name__}` with the shape, and unless given the dtype, of `input`."
     return function
 
 
 zeros_like, ones_like, empty_like = _like(zeros), _like(ones), _like(empty)
-rand_like, randn_like = _like(rand), _like(randn)
+rand_like, randn_like = _like(rand, random=True), _like(randn, random=True)
 
 
 def full_like(input: Tensor, fill_value: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
@@ -369,9 +371,16 @@ def full_like(input: Tensor, fill_value: Any, *, dtype: Any = None, device: Any 
 
 
 def randint_like(
-    input: Tensor, low: int, high: Any = None, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+    input: Tensor,
+    low: int,
+    high: Any = None,
+    *,
+    generator: Generator | None = None,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
 ) -> Tensor:
     """`randint` with the shape, and unless given the dtype, of `input`."""
     low, high = (0, low) if high is None else (low, high)
     shape, dtype, device = _template("randint_like", input, dtype, device)
-    return randint(low, high, shape, dtype=dtype, device=device, requires_grad=requires_grad)
+    return randint(low, high, shape, generator=generator, dtype=dtype, device=device, requires_grad=requires_grad)

@@ -1,6 +1,7 @@
-"""Random numbers of given distributions. No gradient flows through what is drawn, as in PyTorch.
+"""Random numbers of given distributions, functions of uniform and normal ones. No gradient flows through what is drawn, as in
+PyTorch: where one should, say what it is made of, as in `mean + std * randn_like(mean)`.
 
-Most are functions of uniform or normal numbers, which every device draws; those that count events are drawn by NumPy.
+All take a `generator`, and are drawn under `jit` if that is an argument of the function: see `Generator`.
 """
 
 from __future__ import annotations
@@ -12,11 +13,13 @@ import numpy as np
 
 from jitgrad import dtypes
 from jitgrad.functions.creation import rand, randint, randn
+from jitgrad.functions.draws import drawn
 from jitgrad.functions.face import face
-from jitgrad.functions.generators import drawing, in_use
 from jitgrad.functions.operands import in_dtype_of
+from jitgrad.ops import counts
+from jitgrad.record.apply import apply
 from jitgrad.tensors.inplace import overwrite
-from jitgrad.tensors.tensor import Tensor, wrap
+from jitgrad.tensors.tensor import Tensor
 
 
 @face(method=False)
@@ -73,25 +76,30 @@ def multinomial(input: Tensor, num_samples: int, replacement: bool = False, *, g
 
 @face(method=False)
 def poisson(input: Tensor, generator: Any = None) -> Tensor:
-    """How many events there are where `input` are expected, in its dtype."""
-    return _counted("poisson", input, generator, lambda draw, rate: draw.poisson(rate))
+    """How many events there are where `input` are expected, in its dtype (W. Hörmann, 1993)."""
+    _on_the_host("poisson", input)
+    _refuse("poisson: what is expected must not be negative", input, lambda x: ~(x >= 0))
+    return in_dtype_of(input, apply(counts.poisson, (_seeds(input, generator), _fixed(input).double())))
 
 
 @face(method=False)
 def binomial(count: Tensor, prob: Tensor, generator: Any = None) -> Tensor:
-    """How many of `count` trials succeed that do with a probability, in the dtype of `count`."""
-    many = np.asarray(prob.detach().numpy())
-    return _counted("binomial", count, generator, lambda draw, count: draw.binomial(count.astype(np.int64), many))
+    """How many of `count` trials succeed that do with a probability, in the dtype of `count` (W. Hörmann, 1993)."""
+    _on_the_host("binomial", count)
+    _refuse("binomial: the number of trials must not be negative", count, lambda x: ~(x >= 0))
+    _refuse("binomial: probabilities lie between 0 and 1", prob, lambda x: ~((x >= 0) & (x <= 1)))
+    operands = (_seeds(count + _fixed(prob), generator), _fixed(count).double(), _fixed(prob).double())
+    return in_dtype_of(count, apply(counts.binomial, operands))
 
 
 @face(method=False)
-@drawing
 def randperm(n: int, *, generator: Any = None, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
-    """The numbers from 0 to n - 1 in random order."""
+    """The numbers from 0 to n - 1 in random order: that of as many integers of 64 bits."""
     if n < 0:
         raise RuntimeError(f"randperm: n must not be negative, and is {n}")
-    drawn = in_use(generator).permutation(n).astype(np.int64 if dtype is None else dtypes.to_numpy(dtype))
-    return wrap(drawn).to(device or "cpu").requires_grad_(requires_grad)
+    keys = drawn("integers", (n,), np.dtype(np.int64), generator, device, 0, 0)
+    found = keys.argsort().to(dtypes.by_name("int64") if dtype is None else dtypes.of(dtypes.to_numpy(dtype)))
+    return found if requires_grad is False else found.requires_grad_(requires_grad)
 
 
 # In place: each fills the tensor.
@@ -190,14 +198,11 @@ def _refuse(message: str, x: Any, wrong: Any) -> None:
         raise RuntimeError(message)
 
 
-@drawing
-def _drawn_by_numpy(draw: Any, generator: Any) -> Tensor:
-    return wrap(draw(in_use(generator)))
-
-
-def _counted(name: str, input: Tensor, generator: Any, draw: Any) -> Tensor:
+def _on_the_host(name: str, input: Tensor) -> None:
     if input.is_cuda:
         raise NotImplementedError(f"{name} draws on the CPU alone: call cpu() first, and bring the result back with to()")
-    values = np.asarray(input.detach().numpy())
-    _refuse(f"{name}: what is expected must not be negative", input, lambda x: ~(x >= 0))
-    return in_dtype_of(input, _drawn_by_numpy(lambda generator: np.asarray(draw(generator, values)), generator))
+
+
+def _seeds(like: Tensor, generator: Any) -> Tensor:
+    """Uniform numbers, each of which decides how many there are at its place."""
+    return drawn("uniform", tuple(like.shape), np.dtype(np.float64), generator, like.device)

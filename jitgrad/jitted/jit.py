@@ -10,16 +10,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from jitgrad.base.locks import lazily
 from jitgrad.base.signals import importing
 from jitgrad.base.tree import COMPUTED, flatten, unflatten
 from jitgrad.calls.entry import MISS, write_entry
 from jitgrad.calls.fresh import fresh
 from jitgrad.calls.ints import ChangingInts
-from jitgrad.calls.kinds import compute_among, hashable, is_itself_alone, kinds_of, plainly_checked, spec_of
+from jitgrad.calls.kinds import HasGenerators, compute_among, hashable, is_itself_alone, kinds_of, plainly_checked, spec_of
 from jitgrad.calls.options import with_options
 from jitgrad.errors import NotCompilableError, StaticArgumentError
+from jitgrad.functions.generators import Generator
 from jitgrad.jitted.choice import chosen_sweep
 from jitgrad.jitted.compiled import Compiled
+from jitgrad.jitted.generators import called, of_states, taken_out
 from jitgrad.jitted.kept import Kept
 from jitgrad.jitted.paths import Paths, replayed
 from jitgrad.jitted.recorded_call import recorded_call
@@ -69,9 +72,14 @@ class Jitted:
     def _call(self, args: tuple, kwargs: dict) -> Any:
         if current_trace.get() is not None:  # inside another trace this function is simply part of it
             return self._function(*args, **kwargs)
+        if "_drawing" in vars(self) and any(isinstance(x, Generator) for x in args):  # which `_find` would find out anew
+            return called(self._drawing, args, kwargs)
         if self._outside.changed():
             self._entries = []
-        compiled, values, tensors, kinds, structure = self._find(args, kwargs)
+        try:
+            compiled, values, tensors, kinds, structure = self._find(args, kwargs)
+        except HasGenerators:
+            return called(self._drawing, args, kwargs)
         handles = [*tensors, *compiled.captured]
         if not compiled.kept:
             return _assembled(compiled, replayed(compiled, compiled.brought(handles)))
@@ -113,6 +121,19 @@ class Jitted:
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         return self if instance is None else functools.partial(self, instance)
+
+    @lazily
+    def _drawing(self) -> Jitted:
+        """This function for arguments with generators among them: compiled, it is one of their states."""
+        return Jitted(of_states(self._function), self._guard)
+
+    def _found(self, args: tuple, kwargs: dict) -> tuple[Compiled, Any, list[Tensor], list[Any], Any]:
+        """`_find`, also for arguments with generators among them."""
+        try:
+            return self._find(args, kwargs)
+        except HasGenerators:
+            generators, args, kwargs = taken_out(args, kwargs)
+            return self._drawing._find(([generator.operands() for generator in generators], args, kwargs), {})
 
     def _find(self, args: tuple, kwargs: dict, fixed: bool = False) -> tuple[Compiled, Any, list[Tensor], list[Any], Any]:
         """The tape for these arguments, the values of its outputs if they are known, and what the arguments are. Ints are
@@ -239,7 +260,13 @@ class Jitted:
         with importing("jitgrad.native.function"):
             from jitgrad.native.function import compile_tape
 
-        compiled, _, _, kinds, structure = self._find(args, {}, fixed=True)
+        try:
+            compiled, _, _, kinds, structure = self._find(args, {}, fixed=True)
+        except HasGenerators:
+            raise NotCompilableError(
+                f"{self.__name__} takes a generator, which is an object of Python: let it take a seed, an integer, and draw "
+                "with generator=jitgrad.Generator().manual_seed(seed)"
+            ) from None
         if compiled.compute is not None:
             raise NotCompilableError(
                 f"{self.__name__} would be compiled for the CPU, and its tensors are on {compiled.compute.name}: pass example "
@@ -259,7 +286,7 @@ class Jitted:
 
     def tape(self, *args: Any, **kwargs: Any) -> Tape:
         """The tape that these arguments are recorded on."""
-        return self._find(args, kwargs)[0].tape
+        return self._found(args, kwargs)[0].tape
 
     def report(self) -> str:
         """Which rows run how, what was compiled and how long it took, for every kind of arguments of which the tape is kept.
@@ -267,15 +294,17 @@ class Jitted:
         Those are the ones used last, at most `jitgrad.config.tapes`."""
         from jitgrad.sweeps.report import describe
 
-        if not self._compiled:
+        drawing = vars(self).get("_drawing")
+        kept = [*self._compiled.tapes(), *(drawing._compiled.tapes() if drawing else ())]
+        if not kept:
             return f"{self.__name__}: not called yet"
-        found = [describe(self.__name__, compiled) for compiled in self._compiled.tapes()]
+        found = [describe(self.__name__, compiled) for compiled in kept]
         return "\n\n".join([*found, self._compiled.summary(self.__name__)] if len(found) > 1 else found)
 
     def source(self, *args: Any, **kwargs: Any) -> str:
         """What is compiled as readable Python for `@njit`, rows as comments: what the sweep "numba" runs. Of tensors on a GPU the
         kernels."""
-        compiled, _, tensors, *_ = self._find(args, kwargs)
+        compiled, _, tensors, *_ = self._found(args, kwargs)
         return compiled.source([x._value for x in [*tensors, *compiled.captured]])
 
 

@@ -272,11 +272,13 @@ class Trace:
         """Rows that become outputs of the tape after those of the function."""
         return []
 
-    def draw(self, function: Callable[[], Any]) -> Any:
-        """What a function that draws random numbers gives while this trace records: nothing good."""
+    def draw(self, function: Callable[[tuple[int, ...]], Any]) -> Any:
+        """Random numbers of a generator that is not this trace's: none. `function` draws them for the trace around this one, as
+        often as a shape says."""
         raise TracedValueError(
-            "random numbers drawn inside a function under jit would be drawn once and then "
-            "repeated at every call: draw them outside and pass them as an argument"
+            "random numbers drawn inside a function under jit would be drawn once and then repeated at every call, as those in "
+            "the body of a loop at every step: pass a jitgrad.Generator as an argument, or in the carry of the loop, and "
+            "generator= to what draws; or draw them outside and pass them as an argument"
         )
 
     def capture_array(self, array: Any) -> Leaf:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 _DRAWN = (
     "random numbers drawn inside a function under jit would be drawn once and then repeated at every call: draw them "
-    "outside and pass them as an argument"
+    "outside and pass them as an argument, or draw jitgrad's, with a generator that is an argument"
 )
 _ADVANCED = (
     "an iterator from outside that a function under jit advances would be advanced once, while it is recorded, and not "

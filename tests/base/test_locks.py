@@ -70,15 +70,15 @@ def test_lazily_gives_what_was_stored_first():
 
 def test_all_locks_are_reentrant_and_held_at_a_fork():
     names = [name for name, value in vars(locks).items() if type(value) is type(threading.RLock())]
-    assert sorted(names) == ["compiling", "disk", "gradients", "imports", "jobs", "paths", "structures", "workers"]
+    assert sorted(names) == ["compiling", "disk", "gradients", "imports", "jobs", "paths", "streams", "structures", "workers"]
     locks._before_fork()
     free = [getattr(locks, name).acquire(blocking=False) for name in names]
     others = in_threads(lambda: [getattr(locks, name).acquire(blocking=False) for name in names], 1)
     for name in names:
         getattr(locks, name).release()
     locks._after_fork()
-    assert free == [True] * 8
-    assert others == [[False] * 8]
+    assert free == [True] * 9
+    assert others == [[False] * 9]
     assert in_threads(lambda: [getattr(locks, n).acquire(blocking=False) and getattr(locks, n).release() for n in names], 1)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ml_dtypes
 import numpy as np
 
-from jitgrad.sweeps.cuda.library import product, random, running, scatter, sorting
+from jitgrad.sweeps.cuda.library import product, running, scatter, sorting
 from jitgrad.sweeps.cuda.library.launches import Operand, Scratch
 from jitgrad.sweeps.cuda.simulator import run
 
@@ -66,6 +66,4 @@ def every_kernel(block):
     launches += [running.cumsum(d, 3, n, 1, block) for d in every[:-1] for n in (8, 20, long)]
     launches += [sorting.sort(d, 1, n, down, block) for d in every for n in (9, long) for down in (False, True)]
     launches += [work(d, long, 9, block) for d in every for work in (scatter.index_add, scatter.index_put)]
-    launches += [draw(d, 9, 0, 0, block) for d in FLOATS for draw in (random.uniform, random.normal)]
-    launches += [random.integers(d, 9, 0, 2, 0, 0, block) for d in every[4:]]
     return list(dict.fromkeys(made for several in launches for made, _, _ in several))

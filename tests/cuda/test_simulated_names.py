@@ -76,7 +76,7 @@ def test_half_precision():
 def test_mathematics_is_the_op_table_s(dtype):
     """One number at a time, of the type of the argument, and near what the kernels give."""
     names = namespace()
-    for name in scalar.GENERIC:
+    for name in [name for name, kernels in scalar.KERNELS.items() if "f32" in kernels]:
         two = name in ("atan2", "hypot", "pow")
         for at in [1.25] if name == "acosh" else [0.25, 0.75]:
             xs = [dtype(at), dtype(1.5)] if two else [dtype(at)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import scipy.stats
 
 import jitgrad as jg
 
@@ -39,6 +40,36 @@ def test_moments(draw, mean, std):
     got = moments(x)
     assert got[0] == pytest.approx(mean, abs=6 * std / N**0.5)
     assert got[1] == pytest.approx(std, rel=0.1)
+
+
+def distance(x, cdf):
+    """Kolmogorov's and Smirnov's, times the root of the number of draws."""
+    places = np.unique(x)
+    return abs(np.searchsorted(np.sort(x), places, side="right") / x.size - cdf(places)).max() * x.size**0.5
+
+
+@pytest.mark.parametrize("rate", [0.5, 9.9, 10.0, 30.0, 1e6])
+def test_poisson_s_distribution(rate):
+    jg.manual_seed(1)
+    x = jg.poisson(jg.full((N,), rate, dtype=jg.float64)).numpy()
+    assert distance(x, scipy.stats.poisson(rate).cdf) < 1.95
+
+
+@pytest.mark.parametrize(
+    ("count", "p"), [(10, 0.3), (10, 0.8), (100, 0.3), (100, 0.99), (1000, 0.5), (10**6, 0.7), (10**9, 1e-9)]
+)
+def test_the_binomial_distribution(count, p):
+    jg.manual_seed(1)
+    x = jg.binomial(jg.full((N,), float(count), dtype=jg.float64), jg.tensor(p, dtype=jg.float64)).numpy()
+    assert distance(x, scipy.stats.binom(count, p).cdf) < 1.95
+
+
+def test_counts_at_the_ends():
+    nan, inf = float("nan"), float("inf")
+    assert jg.poisson(jg.zeros(3)).tolist() == [0, 0, 0]
+    assert jg.binomial(jg.tensor([0.0, 5.0, 5.0]), jg.tensor([0.5, 0.0, 1.0])).tolist() == [0, 0, 5]
+    assert jg.poisson(jg.zeros(0)).shape == (0,)
+    assert jg.ops.counts.poisson(jg.rand(2), jg.tensor([nan, inf])).isnan().all()
 
 
 def test_cauchy_by_its_quartiles():
@@ -77,7 +108,6 @@ def test_generators_repeat():
     first = jg.rand(2).tolist()
     jg.set_rng_state(state)
     assert jg.rand(2).tolist() == first
-    assert jg.zeros(2).uniform_(generator=np.random.default_rng(0)).shape == (2,)
 
 
 def test_nothing_flows_through_what_is_drawn():

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
-import scipy.special  # noqa: F401
+import scipy.special
+import scipy.stats
 from scipy.special import iv, ive  # noqa: F401  oracles name these
 
 import jitgrad as jg
@@ -25,6 +26,7 @@ NOT_DIFFERENTIABLE = {
     "bitwise_not",
     "bitwise_or",
     "bitwise_right_shift",
+    "binomial",
     "bitwise_xor",
     "chebyshev_polynomial_t",
     "chebyshev_polynomial_u",
@@ -57,6 +59,10 @@ NOT_DIFFERENTIABLE = {
     "ne",
     "permutation",
     "places",
+    "poisson",
+    "random_below",
+    "random_normal",
+    "random_uniform",
     "shifted_chebyshev_polynomial_t",
     "shifted_chebyshev_polynomial_u",
     "shifted_chebyshev_polynomial_v",
@@ -173,6 +179,50 @@ def _correlated_weights(y: Any, x: Any, sizes: Any, how: Any) -> Any:
 
 def _padded(x: Any, dim: int, start: int, size: int) -> Any:
     return np.pad(x, [(start, size - start - n) if d == dim else (0, 0) for d, n in enumerate(x.shape)])
+
+
+def philox(key: int, counter: int) -> list[int]:
+    """The four words of Philox4x32-10 that belong to a counter, with Python's ints."""
+    words, keys = [counter % 2**32, counter >> 32 & 0xFFFFFFFF, 0, 0], [key % 2**32, key >> 32 & 0xFFFFFFFF]
+    for _ in range(10):
+        first, second = words[0] * 0xD2511F53, words[2] * 0xCD9E8D57
+        words = [second >> 32 ^ words[1] ^ keys[0], second % 2**32, first >> 32 ^ words[3] ^ keys[1], first % 2**32]
+        keys = [(keys[0] + 0x9E3779B9) % 2**32, (keys[1] + 0xBB67AE85) % 2**32]
+    return words
+
+
+def _uniform(key: int, counter: int) -> float:
+    a, b, _, _ = philox(key, counter)
+    return (a << 32 | b) // 2**11 / 2**53
+
+
+def _normal(key: int, counter: int) -> float:
+    """Of a radius and an angle: the cosine of any angle is as the sine of one between -pi/2 and pi/2."""
+    a, b, c, d = philox(key, counter)
+    u, v = (((high << 32 | low) // 2**12 + 0.5) / 2**52 for high, low in ((a, b), (c, d)))
+    return math.sqrt(-2 * math.log(u)) * math.sin(math.pi * (v - 2**-53 - 0.5))
+
+
+def _below(key: int, counter: int, span: int) -> int:
+    a, b, _, _ = philox(key, counter)
+    found = (a << 32 | b) * (span % 2**64 or 2**64) >> 64
+    return found - 2**64 * (found >= 2**63)
+
+
+def of_ints(function: Any, *operands: Any) -> Any:
+    """A function of Python's ints, of each element."""
+    return np.vectorize(lambda *given: function(*map(int, given)), otypes=[float if function is not _below else int])(*operands)
+
+
+def of_key(u: Any) -> Any:
+    """The first of the uniform numbers whose key is one."""
+    return of_ints(_uniform, np.asarray(u, np.float64) * 2.0**53, np.zeros(np.shape(u)))
+
+
+def binomial_of(u: Any, count: Any, p: Any) -> Any:
+    """The quantile, of failures where these are rarer."""
+    rare = scipy.stats.binom.ppf(u, count, np.minimum(p, 1 - p))
+    return np.where(p > 0.5, count - rare, rare)
 
 
 VECTORS = {("eigh", 1), ("svd", 0), ("svd", 2)}

@@ -89,7 +89,7 @@ def test_empty_and_random() -> None:
     assert jg.rand_like(first[0]).shape == (4,)
     assert jg.randn_like(first[0], dtype=jg.float64).dtype is jg.float64
     assert jg.randint_like(first[0], 5).dtype is jg.float32
-    assert jg.rand(2, generator=np.random.default_rng(0), requires_grad=True).requires_grad
+    assert jg.rand(2, generator=jg.Generator().manual_seed(0), requires_grad=True).requires_grad
 
 
 PROMOTED = """

@@ -130,21 +130,29 @@ def prelu(input: Tensor, weight: Tensor) -> Tensor:
 
 
 @face(top=True)
-def rrelu(input: Tensor, lower: float = 1 / 8, upper: float = 1 / 3, training: bool = False, inplace: bool = False) -> Tensor:
+def rrelu(
+    input: Tensor,
+    lower: float = 1 / 8,
+    upper: float = 1 / 3,
+    training: bool = False,
+    inplace: bool = False,
+    *,
+    generator: Any = None,
+) -> Tensor:
     """x where it is positive, slope * x elsewhere: slopes drawn between the bounds while training, else their mean."""
     floating("rrelu", input)
     if not lower <= upper or not math.isfinite(lower) or not math.isfinite(upper):
         raise RuntimeError(f"rrelu: the slopes are between lower={lower} and upper={upper}, which must not be less")
     slope: Any = (lower + upper) / 2
     if training:
-        slope = rand(tuple(input.shape), dtype=input.dtype, device=input.device) * (upper - lower) + lower
+        slope = rand(tuple(input.shape), generator=generator, dtype=input.dtype, device=input.device) * (upper - lower) + lower
     return _computed(lambda x: _leaky(x, slope), input, inplace, "rrelu")
 
 
 @face(top=True)
-def rrelu_(input: Tensor, lower: float = 1 / 8, upper: float = 1 / 3, training: bool = False) -> Tensor:
+def rrelu_(input: Tensor, lower: float = 1 / 8, upper: float = 1 / 3, training: bool = False, *, generator: Any = None) -> Tensor:
     """`rrelu` in place."""
-    return rrelu(input, lower, upper, training, True)
+    return rrelu(input, lower, upper, training, True, generator=generator)
 
 
 def hardsigmoid(input: Tensor, inplace: bool = False) -> Tensor:
@@ -370,11 +378,13 @@ def log_softmax(input: Tensor, dim: Any = None, _stacklevel: int = 3, dtype: Any
     return _along(_log_softmax, "log_softmax", input, dim, _stacklevel, dtype)
 
 
-def gumbel_softmax(logits: Tensor, tau: float = 1, hard: bool = False, eps: float = 1e-10, dim: int = -1) -> Tensor:
+def gumbel_softmax(
+    logits: Tensor, tau: float = 1, hard: bool = False, eps: float = 1e-10, dim: int = -1, *, generator: Any = None
+) -> Tensor:
     """A random sample of the relaxed categorical distribution (Jang et al., 2016); with `hard` one of 0s and a 1, whose
     gradient is that of the relaxed one. `eps` is not needed."""
     floating("gumbel_softmax", logits)
-    u = rand(tuple(logits.shape), dtype=logits.dtype, device=logits.device)
+    u = rand(tuple(logits.shape), generator=generator, dtype=logits.dtype, device=logits.device)
     noise = -(-(-u).log1p()).log()
     soft = _softmax((logits + noise) / tau, dim)
     if not hard:

@@ -138,7 +138,8 @@ def _primitives() -> dict[str, Callable[..., Any]]:
 def namespace() -> dict[str, Any]:
     """The global names of the texts of kernels: `exec(text, dict(namespace()))`."""
     typed = {f"{name}_{type}": kernel for name, kernels in scalar.KERNELS.items() for type, kernel in kernels.items()}
-    means = {name: _meaning(name) if name in TABLE else kernel for name, kernel in scalar.GENERIC.items()}
+    of_floats = {name for name, kernels in scalar.KERNELS.items() if "f32" in kernels}
+    means = {name: _meaning(name) if name in TABLE and name in of_floats else k for name, k in scalar.GENERIC.items()}
     own = (from_bf16, to_bf16, bfloat16, float16, select, floor_divide, towards_zero_32, towards_zero_64)
     return {
         "np": np,

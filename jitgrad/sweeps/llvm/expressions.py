@@ -27,29 +27,29 @@ def _kernel(name: str) -> Callable:
     kernel = scalar.GENERIC[name]
 
     def apply(*given: Lane) -> Lane:
-        values = level(list(given))
+        values = level([x.to("i64") for x in given] if "i64" in scalar.KERNELS[name] else list(given))
         x = values[0]
         written = x.block.declares.kernels
         key = (name, x.type, x.lanes)
         if written[key] < MOST_WRITTEN_OUT:
             written[key] += 1
             return kernel(*values)
-        symbol, text = _function(*key, len(values))
+        symbol, text, type = _function(*key, len(values))
         x.block.declares |= text
-        return x.block.emit(f"call {spelled(x.type, x.lanes)} @{symbol}({', '.join(map(str, values))})", x.type, x.lanes)
+        return x.block.emit(f"call {spelled(type, x.lanes)} @{symbol}({', '.join(map(str, values))})", type, x.lanes)
 
     return apply
 
 
 @cache
-def _function(name: str, type: str, lanes: int, count: int) -> tuple[str, frozenset[str]]:
-    """A kernel as an LLVM function on that many lanes: its name, and the text that a module with it needs."""
-    block, word = Instructions(), spelled(type, lanes)
+def _function(name: str, type: str, lanes: int, count: int) -> tuple[str, frozenset[str], str]:
+    """A kernel as an LLVM function on that many lanes: its name, the text that a module with it needs, and the type it gives."""
+    block = Instructions()
     arguments = [block.value(f"%x{i}", type, lanes) for i in range(count)]
     result = scalar.GENERIC[name](*arguments)
     symbol = f"{name}.v{lanes}{type}"
-    head = f"define internal {word} @{symbol}({', '.join(map(str, arguments))}) noinline"
-    return symbol, frozenset({*block.declares, f"{head} {{\n{block}\n  ret {result}\n}}"})
+    head = f"define internal {spelled(result.type, lanes)} @{symbol}({', '.join(map(str, arguments))}) noinline"
+    return symbol, frozenset({*block.declares, f"{head} {{\n{block}\n  ret {result}\n}}"}), result.type
 
 
 def _rounding(name: str) -> Callable:

@@ -1,1 +1,1 @@
-"""Kernels that are written by hand: products, running sums, sorting, adding at computed places, random numbers."""
+"""Kernels that are written by hand: products, running sums, sorting, adding at computed places."""
