@@ -19,8 +19,6 @@ from jitgrad.functions import (
     data,
     generators,
     numeric,
-    numpy_complex,
-    numpy_names,
     shaping,
     signal_windows,
 )
@@ -35,7 +33,7 @@ from jitgrad.record.promotion import FLOATS
 from jitgrad.record.quick import is_operand, quick_binary, quick_one, quick_reflected, quick_unary, quick_with_parameters
 from jitgrad.record.weak import are_numbers, number, operate
 from jitgrad.tensors.inplace import overwrite
-from jitgrad.tensors.numpy_protocols import FUNCTIONS, NUMPY
+from jitgrad.tensors.numpy_protocols import FUNCTIONS
 from jitgrad.tensors.out import into
 from jitgrad.tensors.tensor import Tensor
 
@@ -124,7 +122,6 @@ for _home, _modules in HOMES.items():
     for _module in _modules:
         for _name, _function in _own(_module).items():
             _offer_written(_home, _name, _function)
-NUMPY |= numpy_names.NUMPY | numpy_complex.NUMPY
 
 _METHODS |= {name: function for name, function in FUNCTIONS.items() if name not in WRITTEN and face_of(function).method}
 for _name, _function in _METHODS.items():
