@@ -7,8 +7,8 @@ from typing import Any
 
 from jitgrad.ops.arithmetic import exp, xlogy
 from jitgrad.ops.choosing import sign
-from jitgrad.ops.special_functions import digamma
 from jitgrad.ops.logarithms import xlog1py
+from jitgrad.ops.special_functions import digamma
 from jitgrad.ops.table import Op, register, todo
 from jitgrad.ops.with_scipy import by_scipy, rare
 

@@ -50,7 +50,9 @@ def _table() -> Any:
 def _named(function: Callable) -> tuple[str, Callable | None]:
     """How NumPy's function is called, "np.linalg.norm", and what it does with tensors."""
     if isinstance(function, np.ufunc):
-        homes = [short for module, short in _HOMES.items() if getattr(sys.modules.get(module), function.__name__, None) is function]
+        homes = [
+            short for module, short in _HOMES.items() if getattr(sys.modules.get(module), function.__name__, None) is function
+        ]
         name = f"{homes[0] if homes else ''}{function.__name__.lstrip('_')}"
         known = bool(homes)
     else:
@@ -127,9 +129,8 @@ def _kept_apart(where: Any, x: Any) -> Any:
 
 def written(out: Any, found: Any, name: str) -> Any:
     """A result in the tensor that was given for it, as NumPy writes it: of that shape, in that dtype, in place."""
-    shape = tuple(found.shape)
-    if tuple(out.shape) != shape and np.broadcast_shapes(tuple(out.shape), shape) != tuple(out.shape):
-        raise ValueError(f"np.{name}: out has shape {tuple(out.shape)}, and the result {shape}")
+    if any(n not in (1, m) for n, m in zip(found.shape[::-1], out.shape[::-1])) or found.ndim > out.ndim:
+        raise ValueError(f"np.{name}: out has shape {tuple(out.shape)}, and the result {tuple(found.shape)}")
     if not np.can_cast(found._held.dtype, out._held.dtype, "same_kind"):
         raise TypeError(f"np.{name}: a result in {found.dtype.name} cannot be written to out, which is {out.dtype.name}")
     return out.copy_(found)
@@ -188,6 +189,8 @@ def _has_floats(kind: Any) -> bool:
 def array_function(self: Any, function: Callable, types: Any, args: Any, kwargs: Any) -> Any:
     """`np.function(tensor)`: as a recorded operation if there is one that takes these arguments, else as NumPy's own."""
     name, found = _named(function)
+    if function in _CONVERSIONS and all(x._value is not None and not x.requires_grad for x in args if isinstance(x, Handle)):  # type: ignore[attr-defined]
+        return _run(name, function, args, kwargs)[0]
     fitted = None if found is None else _arranged(function, found, args, kwargs)
     if fitted is not None:
         given, named, out = fitted
@@ -200,6 +203,10 @@ def array_function(self: Any, function: Callable, types: Any, args: Any, kwargs:
         if result is not NotImplemented:
             return result if kwargs else made_of_numbers(function, result, args)
     return _plain(name, found is not None, function, args, kwargs)
+
+
+_CONVERSIONS = frozenset({np.atleast_1d, np.atleast_2d, np.atleast_3d})
+"""What makes arrays of whatever there is, as `np.asarray` does: SciPy's solvers call these on what functions return."""
 
 
 @functools.cache
@@ -251,14 +258,20 @@ def _takes_any(function: Callable) -> bool:
 
 
 def _plain(name: str, is_operation: bool, call: Callable, args: Any, kwargs: Any) -> Any:
-    """What is no operation of jitgrad runs as NumPy's own, on the arrays of tensors that no gradient can be asked of.
+    """What is no operation of jitgrad runs as NumPy's own, and the arrays that it makes come back as tensors."""
+    made, leaves = _run(f"{name} with {', '.join(kwargs)}" if is_operation and kwargs else name, call, args, kwargs)
+    kind = next(type(x) for x in leaves if isinstance(x, Handle))
+    return _as_tensors(made, [x for x in leaves if isinstance(x, np.ndarray)], kind)
+
+
+def _run(what: str, call: Callable, args: Any, kwargs: Any) -> tuple[Any, list[Any]]:
+    """A call of NumPy's own, on the arrays of tensors that no gradient can be asked of; its result, and what it was given.
 
     Tensors that require grad are refused, since their gradient would end there, and those without a value as well.
     """
     leaves: list[Any] = []
     structure = flatten((args, kwargs), leaves)
     tensors = [x for x in leaves if isinstance(x, Handle)]
-    what = f"{name} with {', '.join(kwargs)}" if is_operation and kwargs else name
     if any(x._value is None for x in tensors):
         tensors[[x._value is None for x in tensors].index(True)]._concrete(what)  # type: ignore[attr-defined]
     if any(x.requires_grad for x in tensors):  # type: ignore[attr-defined]
@@ -269,9 +282,7 @@ def _plain(name: str, is_operation: bool, call: Callable, args: Any, kwargs: Any
         )
     given = iter([x.numpy() if isinstance(x, Handle) else x for x in leaves])  # type: ignore[attr-defined]
     plain_args, plain_kwargs = unflatten(structure, given)
-    made = call(*plain_args, **plain_kwargs)
-    kept = [x for x in leaves if isinstance(x, np.ndarray)]
-    return _as_tensors(made, kept, type(tensors[0]))
+    return call(*plain_args, **plain_kwargs), leaves
 
 
 def _as_tensors(made: Any, kept: list, kind: Any) -> Any:

@@ -9,7 +9,7 @@ import pytest
 import scipy.special
 
 import jitgrad as jg
-from tests.functions.numpy_calls import CALLS
+from tests.helpers.numpy_calls import CALLS
 
 RNG = np.random.default_rng(3)
 M = np.array([[2.0, 0.3, -0.4], [0.5, 1.7, 0.2], [-0.3, 0.6, 2.4]])
@@ -28,7 +28,9 @@ ARRAYS = {
     "k": np.array([[1, 0, 2], [3, 1, 1]]),
 }
 WITHOUT_GRADIENT = re.compile(r"eval_(chebyt|legendre)")
-NEEDS_VALUES = re.compile(r"np\.(where\(b\)|nonzero|flatnonzero|argwhere|unique|bincount|trim_zeros|allclose|array_equ|extract|digitize)")
+NEEDS_VALUES = re.compile(
+    r"np\.(where\(b\)|nonzero|flatnonzero|argwhere|unique|bincount|trim_zeros|allclose|array_equ|extract|digitize|linalg.lstsq)"
+)
 
 
 def results(found) -> list:
@@ -85,7 +87,8 @@ def test_it_is_numpys(call):
     for given in (tensors, {name: x.detach() for name, x in tensors.items()}):
         found = called(call, given)
         for part, other in zip(*([x if isinstance(x, (tuple, list)) else [x] for x in (found, want)]), strict=True):
-            assert isinstance(part, jg.Tensor) == isinstance(other, (np.ndarray, np.generic)) or "indices_from" in call
+            is_array = "indices_from" in call or ("atleast" in call and given is not tensors)
+            assert isinstance(part, jg.Tensor) == isinstance(other, (np.ndarray, np.generic)) or is_array
         if isinstance(want, tuple):
             assert getattr(found, "_fields", None) == getattr(want, "_fields", None)
         for got, wanted in zip(results(found), results(want), strict=True):
@@ -97,7 +100,7 @@ def test_it_is_numpys(call):
 @pytest.mark.parametrize("call", [call for _, call in EVERY])
 def test_gradients(call):
     names = variables(call)
-    if total(call, ARRAYS) is None or WITHOUT_GRADIENT.search(call) or not names:
+    if total(call, ARRAYS) is None or "float32" in call or WITHOUT_GRADIENT.search(call) or not names:
         return
     tensors = {name: jg.tensor(array) for name, array in ARRAYS.items()}
     f = lambda *given: total(call, tensors | dict(zip(names, given)))
@@ -109,6 +112,8 @@ def test_gradients(call):
     eager = [np.zeros(x.shape) if g is None else g.numpy() for g, x in zip(eager, given)]
     for name, got in zip(names, eager):
         wanted = slopes(call, name)
+        if name == "s":  # of which one triangle is read, and the gradient is symmetric
+            got, wanted = got + got.T, wanted + wanted.T
         np.testing.assert_allclose(got[np.isfinite(wanted)], wanted[np.isfinite(wanted)], rtol=2e-5, atol=2e-7)
     if NEEDS_VALUES.search(call):
         return

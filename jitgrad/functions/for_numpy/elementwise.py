@@ -140,7 +140,9 @@ def _interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None, perio
         at = numeric.clamp(searching.searchsorted(xp, x, right=True), 1, n - 1)
         low, high, start, end = xp[at - 1], xp[at], fp[at - 1], fp[at]
         inner = start + (end - start) / (high - low) * (x - low)
-    found = numeric.where(x < xp[0], fp[0] if left is None else left, numeric.where(x > xp[-1], fp[-1] if right is None else right, inner))
+    found = numeric.where(
+        x < xp[0], fp[0] if left is None else left, numeric.where(x > xp[-1], fp[-1] if right is None else right, inner)
+    )
     return numeric.where(x == xp[-1], fp[-1], found)
 
 
@@ -183,10 +185,9 @@ def _full_like(a: Any, fill_value: Any, dtype: Any = None, *, shape: Any = None)
     return creation.full(given, fill_value, dtype=wanted)
 
 
-for _name, _fill in (("zeros_like", 0), ("ones_like", 1), ("empty_like", 0)):
-    named(_name)(lambda a, dtype=None, *, shape=None, fill=_fill: _full_like(a, fill, dtype, shape=shape))
-
-
+named("zeros_like")(lambda a, dtype=None, *, shape=None: _full_like(a, 0, dtype, shape=shape))
+named("ones_like")(lambda a, dtype=None, *, shape=None: _full_like(a, 1, dtype, shape=shape))
+named("empty_like")(lambda prototype, /, dtype=None, *, shape=None: _full_like(prototype, 0, dtype, shape=shape))
 named("copy")(lambda a: tensor_of(a).clone())
 
 
@@ -208,7 +209,9 @@ def _linspace(
 
 
 @named("logspace")
-def _logspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, base: Any = 10.0, dtype: Any = None, axis: int = 0) -> Any:
+def _logspace(
+    start: Any, stop: Any, num: int = 50, endpoint: bool = True, base: Any = 10.0, dtype: Any = None, axis: int = 0
+) -> Any:
     found = numeric.pow(base, _linspace(start, stop, num, endpoint, axis=axis))
     return found if dtype is None else cast(found, dtype)
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
-from jitgrad.functions import joining, shaping
+from jitgrad.functions import shaping
 from jitgrad.functions.for_numpy.naming import cast, named, same_dtype, tensor_of
 from jitgrad.tensors.tensor import Tensor
 
@@ -48,7 +48,11 @@ def _along(name: str, raised: Callable, axis_of: Callable) -> None:
 
 _along("vstack", shaping.atleast_2d, lambda first: 0)
 _along("hstack", shaping.atleast_1d, lambda first: int(first.ndim != 1))
-_along("dstack", shaping.atleast_3d, lambda first: 2)
+
+
+@named("dstack")
+def _dstack(tup: Any) -> Tensor:
+    return _concatenate([shaping.atleast_3d(x) for x in _several(tup, None)], 2)
 
 
 @named("column_stack")

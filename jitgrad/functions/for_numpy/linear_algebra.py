@@ -14,11 +14,12 @@ from jitgrad.functions import complexes, shaping
 from jitgrad.functions.contractions import product_of
 from jitgrad.functions.for_numpy.naming import ROW, axes_of, fractional, named, over, same_dtype
 from jitgrad.functions.linear_algebra import factoring, norms, solving
+from jitgrad.record.trace import comes_later
 from jitgrad.tensors.tensor import Tensor
 
 
 def _of(name: str, count: int = 1) -> Callable:
-    """A decorator: NumPy's function of that name, of `count` tensors of one floating dtype; what does not fit is a LinAlgError."""
+    """A decorator: NumPy's function of that name, of `count` tensors of one floating dtype; mistakes are a LinAlgError."""
 
     def decorate(function: Callable) -> Callable:
         names = [*inspect.signature(function).parameters][:count]
@@ -67,7 +68,7 @@ def _eig(a: Tensor) -> Any:
 
 def _real(values: Tensor) -> Tensor:
     """What is complex only as it might have been: NumPy looks."""
-    parts = complexes.imag(values).detach()._known("np.linalg.eig")
+    parts = complexes.imag(values).detach()._known("np.linalg.eig")  # type: ignore[attr-defined]
     return complexes.real(values) if not np.any(parts) else values
 
 
@@ -82,11 +83,18 @@ def _solve(a: Tensor, b: Tensor) -> Tensor:
 
 
 @_of("lstsq", 2)
-def _lstsq(a: Tensor, b: Tensor, rcond: Any = None) -> tuple[Tensor, ...]:
+def _lstsq(a: Tensor, b: Tensor, rcond: Any = None) -> Any:
+    if comes_later(a):
+        return NotImplemented
     least = np.finfo(a._held.dtype).eps if rcond == -1 else rcond
     found = solving.lstsq(a, b, least, driver="gelsd")
     residuals = found.residuals
-    return found.solution, residuals if not residuals.numel() or residuals.ndim else residuals.reshape(1), found.rank, found.singular_values
+    return (
+        found.solution,
+        residuals if not residuals.numel() or residuals.ndim else residuals.reshape(1),
+        found.rank,
+        found.singular_values,
+    )
 
 
 @_of("pinv")
@@ -106,7 +114,7 @@ def _svd(a: Tensor, full_matrices: bool = True, compute_uv: bool = True, hermiti
 def _qr(a: Tensor, mode: str = "reduced") -> Any:
     if mode not in ("reduced", "complete", "r"):
         return NotImplemented
-    q, r = ROW["qr"](a, mode)
+    q, r = ROW["qr"](a, "reduced" if mode == "r" else mode)  # the derivative by R takes Q
     return r if mode == "r" else _results("qr")(q, r)
 
 
@@ -135,7 +143,7 @@ def _multi_dot(arrays: Any) -> Tensor:
 def _norm(x: Any, ord: Any = None, axis: Any = None, keepdims: Any = False) -> Any:
     x = fractional(x)
     axes = axes_of(x, axis)
-    if (axis is not None or ord is not None) and len(axes) not in (1, 2) or (isinstance(ord, str) and len(axes) == 1):
+    if ((axis is not None or ord is not None) and len(axes) not in (1, 2)) or (isinstance(ord, str) and len(axes) == 1):
         raise ValueError(f"np.linalg.norm: {ord!r} over axis={axis} is no norm of shape {tuple(x.shape)}")
     if ord is None or (len(axes) == 2 and ord in ("fro", "f")):
         return over(lambda x, dim, keepdim: ROW["norm"](x, 2, dim, keepdim), x, axis, keepdims)
@@ -144,6 +152,8 @@ def _norm(x: Any, ord: Any = None, axis: Any = None, keepdims: Any = False) -> A
         return over(lambda x, dim, keepdim: ROW["norm"](x, p, dim, keepdim), x, axis, keepdims)
     if x.dtype.is_complex:
         return NotImplemented
+    if not x.numel() and ord in (1, 2, math.inf, "nuc"):
+        return over(ROW["sum"], x, axes, keepdims)
     try:
         return norms.matrix_norm(x, ord, axes, bool(keepdims))
     except RuntimeError as error:

@@ -25,7 +25,6 @@ NOT_GIVEN = np._NoValue  # type: ignore[attr-defined]
 """NumPy's default for what may be anything."""
 
 
-
 class _Rows(dict[str, Callable]):
     """The rows as functions of any operands, bound once they are needed."""
 

@@ -194,7 +194,6 @@ def _slid(x: Tensor, y: Tensor) -> Tensor:
     return numeric.matmul(unfold(padded, 0, m, 1), y)
 
 
-
 # Polynomials.
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
 from jitgrad import dtypes
-from jitgrad.functions import joining, numeric, shaping, statistics
+from jitgrad.functions import joining, shaping, statistics
 from jitgrad.functions.for_numpy.naming import (
     NOT_GIVEN,
     NUMPY,
@@ -40,7 +40,12 @@ def chosen(where: Any, x: Tensor, other: Any) -> Tensor:
 
 def _count(where: Any, x: Tensor, axis: Any, keepdims: Any) -> Tensor:
     """How many elements are chosen."""
-    return over(ROW["sum"], apply(choosing.cast, (chosen(where, cast(x, np.bool_) | True, False),), {"dtype": x._held.dtype}), axis, keepdims)
+    return over(
+        ROW["sum"],
+        apply(choosing.cast, (chosen(where, cast(x, np.bool_) | True, False),), {"dtype": x._held.dtype}),
+        axis,
+        keepdims,
+    )
 
 
 def _total(name: str, join: Callable, neutral: int) -> None:
@@ -151,16 +156,18 @@ def _deviation(name: str) -> None:
         x = fractional(a) if dtype is None else cast(tensor_of(a), dtype)
         less = correction if given else ddof
         if mean is not NOT_GIVEN or (where is not True and where is not NOT_GIVEN):
-            return _spread(x, axis, keepdims, where, mean, less, ROW["sqrt"] if name == "std" else lambda x: x)
+            return _spread(x, axis, keepdims, where, mean, less, name == "std")
         return over(lambda x, dim, keepdim: ROW[name](x, dim, correction=less, keepdim=keepdim), x, axis, keepdims)
 
 
-def _spread(x: Tensor, axis: Any, keepdims: Any, where: Any, mean: Any, less: float, root: Callable) -> Tensor:
-    """The variance of the elements that are chosen, about a mean that may be given, and what is to be made of it."""
+def _spread(x: Tensor, axis: Any, keepdims: Any, where: Any, mean: Any, less: float, is_root: bool) -> Tensor:
+    """The variance of the elements that are chosen, about a mean that may be given, or its root."""
     center = _mean(x, axis, keepdims=True, where=where) if mean is NOT_GIVEN else mean
-    apart = chosen(where, x - center, 0)
-    squares = over(ROW["sum"], ROW["square"](ROW["abs"](apart)), axis, keepdims)
-    return root(squares / ROW["relu"](_count(where, x, axis, keepdims) - less))
+    sizes = ROW["abs"](chosen(where, x - center, 0))
+    count = ROW["relu"](_count(where, x, axis, keepdims) - less)
+    if is_root:
+        return over(lambda x, dim, keepdim: ROW["norm"](x, 2, dim, keepdim), sizes, axis, keepdims) / ROW["sqrt"](count)
+    return over(ROW["sum"], ROW["square"](sizes), axis, keepdims) / count
 
 
 _deviation("std")
@@ -214,7 +221,9 @@ def _average(a: Any, axis: Any = None, weights: Any = None, returned: bool = Fal
         if x.shape != w.shape:
             axes = axes_of(x, axis)
             if axis is None or tuple(w.shape) != tuple([x.shape[d] for d in axes]):
-                raise ValueError(f"np.average: weights of shape {tuple(w.shape)} are not those of axis={axis} of {tuple(x.shape)}")
+                raise ValueError(
+                    f"np.average: weights of shape {tuple(w.shape)} are not those of axis={axis} of {tuple(x.shape)}"
+                )
             order = sorted(range(len(axes)), key=lambda k: axes[k])
             w = shaping.permute(w, tuple(order)) if len(axes) > 1 else w
             w = shaping.expand(shaping.reshape(w, [n if d in axes else 1 for d, n in enumerate(x.shape)]), tuple(x.shape))
@@ -281,7 +290,17 @@ def _nan_moment(name: str) -> None:
     else:
 
         @named(f"nan{name}")
-        def spread(a: Any, axis: Any = None, dtype: Any = None, *, ddof: float = 0, keepdims: Any = False, where: Any = True, mean: Any = NOT_GIVEN, correction: Any = NOT_GIVEN) -> Tensor:
+        def spread(
+            a: Any,
+            axis: Any = None,
+            dtype: Any = None,
+            *,
+            ddof: float = 0,
+            keepdims: Any = False,
+            where: Any = True,
+            mean: Any = NOT_GIVEN,
+            correction: Any = NOT_GIVEN,
+        ) -> Tensor:
             return moment(a, axis, dtype, where, ddof=ddof, keepdims=keepdims, mean=mean, correction=correction)
 
 
@@ -309,9 +328,8 @@ def _quantile(name: str, of: Callable, scale: float) -> None:
 for _nan, _of in (("", statistics.quantile), ("nan", statistics.nanquantile)):
     _quantile(f"{_nan}quantile", _of, 1)
     _quantile(f"{_nan}percentile", _of, 100)
-    named(f"{_nan}median")(
-        lambda a, axis=None, *, keepdims=False, name=f"{_nan}quantile": NUMPY[name](a, 0.5, axis, keepdims=keepdims)
-    )
+named("median")(lambda a, axis=None, *, keepdims=False: NUMPY["quantile"](a, 0.5, axis, keepdims=keepdims))
+named("nanmedian")(lambda a, axis=None, *, keepdims=False: NUMPY["nanquantile"](a, 0.5, axis, keepdims=keepdims))
 
 
 # Covariances.

@@ -104,7 +104,7 @@ def _unique_all(
 ) -> Any:
     """The elements stand where NumPy finds the first of each, and the derivative goes there."""
     x = tensor_of(ar)
-    array = x.detach()._known("np.unique()")
+    array = x.detach()._known("np.unique")
     found = np.unique(array, True, return_inverse, return_counts, axis, equal_nan=equal_nan, sorted=sorted)
     firsts = found[1]
     picked = shaping.reshape(x, (-1,))[firsts] if axis is None else _take(x, firsts, axis)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
 
 from jitgrad.functions import elementwise
 from jitgrad.functions.for_numpy.naming import ROW, named, same_dtype
@@ -12,7 +11,10 @@ from jitgrad.tensors.tensor import Tensor
 
 _ROWS = {
     **{name: name for name in ("erf", "erfc", "erfcx", "erfinv", "i0", "i0e", "i1", "i1e", "entr", "ndtr", "ndtri", "log_ndtr")},
-    **{name: name for name in ("zeta", "xlogy", "xlog1py", "exp2", "expm1", "log1p", "cbrt", "gamma", "rgamma", "beta", "betaln", "betainc")},
+    **{
+        name: name
+        for name in ("zeta", "xlogy", "xlog1py", "exp2", "expm1", "log1p", "cbrt", "gamma", "rgamma", "beta", "betaln", "betainc")
+    },
     **{f"{kind}{order}": f"bessel_{kind}{order}" for kind in "jy" for order in (0, 1)},
     **{f"k{order}": f"modified_bessel_k{order}" for order in (0, 1)},
     **{f"k{order}e": f"scaled_modified_bessel_k{order}" for order in (0, 1)},
@@ -65,13 +67,17 @@ _COMPOSED: dict[str, Callable] = {
     "erfcinv": lambda x: ROW["ndtri"](x / 2) * -math.sqrt(0.5),
     "gammasgn": _signs,
     "exp10": lambda x: 10.0**x,
-    "rel_entr": lambda x, y: ROW["where"]((x > 0) & (y > 0), x * ROW["log"](x / y), ROW["where"]((x == 0) & (y >= 0), 0.0, math.inf)),
+    "rel_entr": lambda x, y: ROW["where"](
+        (x > 0) & (y > 0), x * ROW["log"](x / y), ROW["where"]((x == 0) & (y >= 0), 0.0, math.inf)
+    ),
     "sindg": lambda x: ROW["sin"](x * _TURN),
     "cosdg": lambda x: ROW["cos"](x * _TURN),
     "tandg": lambda x: ROW["tan"](x * _TURN),
     "huber": lambda delta, r: ROW["where"](abs(r) <= delta, r * r / 2, delta * (abs(r) - delta / 2)),
     "pseudo_huber": lambda delta, r: delta * delta * (ROW["hypot"](r / delta, r * 0 + 1) - 1),
-    "boxcox": lambda x, power: ROW["where"](power == 0, ROW["log"](x), ROW["expm1"](power * ROW["log"](x)) / ROW["where"](power == 0, 1.0, power)),
+    "boxcox": lambda x, power: ROW["where"](
+        power == 0, ROW["log"](x), ROW["expm1"](power * ROW["log"](x)) / ROW["where"](power == 0, 1.0, power)
+    ),
 }
 """Those that are several rows."""
 for _name, _call in _COMPOSED.items():

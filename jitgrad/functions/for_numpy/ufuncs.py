@@ -10,12 +10,23 @@ from typing import Any
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
-from jitgrad import dtypes
 from jitgrad.functions import elementwise, indexing, scattering, shaping
-from jitgrad.functions.for_numpy.naming import NOT_GIVEN, NUMPY, ROW, at_the_end, axes_of, cast, named, over, same_dtype, tensor_of, with_axes
+from jitgrad.functions.for_numpy.naming import (
+    NOT_GIVEN,
+    NUMPY,
+    ROW,
+    at_the_end,
+    axes_of,
+    cast,
+    named,
+    over,
+    same_dtype,
+    tensor_of,
+    with_axes,
+)
 from jitgrad.functions.for_numpy.reductions import chosen
-from jitgrad.record.weak import of_numpy
 from jitgrad.ops import TABLE
+from jitgrad.record.weak import of_numpy
 from jitgrad.tensors.tensor import Tensor
 
 # Ufuncs of several rows.
@@ -23,7 +34,9 @@ from jitgrad.tensors.tensor import Tensor
 
 @named("reciprocal")
 def _reciprocal(x: Any, /) -> Any:
-    return of_numpy(np.reciprocal, TABLE["reciprocal"], (x,)) if dtypes.has_gradient(x._held.dtype) else NotImplemented
+    if x.dtype.has_gradient:
+        return of_numpy(np.reciprocal, TABLE["reciprocal"], (x,))
+    return NotImplemented if x.dtype.name == "bool" else ROW["where"](x * x == 1, x, x * 0)
 
 
 named("divmod")(lambda x1, x2, /: (np.floor_divide(x1, x2), np.remainder(x1, x2)))
@@ -83,7 +96,13 @@ def _of_two(ufunc: np.ufunc, method: str) -> None:
 
 
 def reduce(
-    ufunc: np.ufunc, array: Any, axis: Any = 0, dtype: Any = None, keepdims: Any = False, initial: Any = NOT_GIVEN, where: Any = True
+    ufunc: np.ufunc,
+    array: Any,
+    axis: Any = 0,
+    dtype: Any = None,
+    keepdims: Any = False,
+    initial: Any = NOT_GIVEN,
+    where: Any = True,
 ) -> Any:
     """One element of all along axes, joined from the first on."""
     _of_two(ufunc, "reduce")
