@@ -81,13 +81,11 @@ def _called(ufunc: Any, inputs: tuple) -> Any:
     """The result as a tensor; NotImplemented if there is no such operation."""
     op = UFUNCS.get(ufunc)
     function = None if op is not None else _named(ufunc)[1]
-    if op is None and function is None:
-        return NotImplemented
-    if any(isinstance(x, (list, tuple)) for x in inputs):
+    if ufunc is not np.matmul and any(isinstance(x, (list, tuple)) for x in inputs):
         inputs = tuple([_table().tensor_of(x, *inputs) if isinstance(x, (list, tuple)) else x for x in inputs])
-    if function is not None:
-        return function(*inputs)
-    return of_numpy(ufunc, op, _fitting(ufunc, inputs))
+    if op is not None:
+        return of_numpy(ufunc, op, _fitting(ufunc, inputs))
+    return NotImplemented if function is None else function(*inputs)
 
 
 def _with_arguments(ufunc: Any, inputs: tuple, kwargs: dict[str, Any]) -> Any:
@@ -248,7 +246,7 @@ def _arranged(function: Callable, found: Callable, args: tuple, kwargs: dict[str
         value = given.arguments.pop(name)
         if value is not default and (isinstance(value, (Handle, np.ndarray)) or value != default):
             return None
-    ours = inspect.BoundArguments(_signature(found), given.arguments)  # type: ignore[arg-type]
+    ours = inspect.BoundArguments(_signature(found), given.arguments)
     return ours.args, ours.kwargs, out
 
 
@@ -289,7 +287,7 @@ def _as_tensors(made: Any, kept: list, kind: Any) -> Any:
     """The arrays that a function made, as tensors; one that it was given is that array."""
     if isinstance(made, (np.ndarray, np.generic)):
         is_array = any(made is x for x in kept) or not dtypes.is_known(made.dtype)
-        return made if is_array else make(kind, made if made.ndim else made[()], None)
+        return made if is_array else make(kind, np.asarray(made)[()], None)
     if isinstance(made, (tuple, list)):
         parts = [_as_tensors(x, kept, kind) for x in made]
         return type(made)(*parts) if hasattr(made, "_fields") else type(made)(parts)

@@ -12,7 +12,7 @@ import numpy as np
 
 from jitgrad.functions import complexes, shaping
 from jitgrad.functions.contractions import product_of
-from jitgrad.functions.for_numpy.naming import ROW, axes_of, fractional, named, over, same_dtype
+from jitgrad.functions.for_numpy.naming import NOT_GIVEN, ROW, axes_of, fractional, named, over, same_dtype
 from jitgrad.functions.linear_algebra import factoring, norms, solving
 from jitgrad.record.trace import comes_later
 from jitgrad.tensors.tensor import Tensor
@@ -68,7 +68,7 @@ def _eig(a: Tensor) -> Any:
 
 def _real(values: Tensor) -> Tensor:
     """What is complex only as it might have been: NumPy looks."""
-    parts = complexes.imag(values).detach()._known("np.linalg.eig")  # type: ignore[attr-defined]
+    parts = complexes.imag(values).detach()._known("np.linalg.eig")
     return complexes.real(values) if not np.any(parts) else values
 
 
@@ -98,8 +98,8 @@ def _lstsq(a: Tensor, b: Tensor, rcond: Any = None) -> Any:
 
 
 @_of("pinv")
-def _pinv(a: Tensor, rcond: Any = None, hermitian: bool = False, *, rtol: Any = np._NoValue) -> Tensor:  # type: ignore[attr-defined]
-    given = rtol if rtol is not np._NoValue else 1e-15 if rcond is None else rcond  # type: ignore[attr-defined]
+def _pinv(a: Tensor, rcond: Any = None, hermitian: bool = False, *, rtol: Any = NOT_GIVEN) -> Tensor:
+    given = rtol if rtol is not NOT_GIVEN else 1e-15 if rcond is None else rcond
     return solving.pinv(a, hermitian=hermitian, rtol=given)
 
 

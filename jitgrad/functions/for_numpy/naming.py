@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -21,7 +22,7 @@ from jitgrad.tensors.tensor import Tensor
 NUMPY: dict[str, Callable] = {}
 """What NumPy's functions do with tensors: "sum", "linalg.norm", "special.erf" (SciPy's)."""
 
-NOT_GIVEN = np._NoValue  # type: ignore[attr-defined]
+NOT_GIVEN = np._NoValue
 """NumPy's default for what may be anything."""
 
 
@@ -77,9 +78,7 @@ def fractional(a: Any) -> Tensor:
 def same_dtype(*operands: Any, floats: bool = False) -> list[Tensor]:
     """The operands as tensors of the dtype that NumPy promotes them to, a floating one if that is asked for."""
     many = [tensor_of(x, *operands) for x in operands]
-    common = many[0]._held.dtype if many else None
-    for x in many[1:]:
-        common = dtypes.promote(common, x._held.dtype)
+    common = functools.reduce(dtypes.promote, [x._held.dtype for x in many]) if many else np.dtype(np.float64)
     if floats and not dtypes.has_gradient(common):
         common = np.dtype(np.float64)
     return [cast(x, common) for x in many]

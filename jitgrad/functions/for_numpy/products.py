@@ -10,7 +10,7 @@ from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
 from jitgrad.functions import factors, numeric, products, scans, shaping
 from jitgrad.functions.contractions import crossed, summed_products
-from jitgrad.functions.for_numpy.naming import NUMPY, ROW, axes_of, cast, fractional, named, same_dtype, tensor_of
+from jitgrad.functions.for_numpy.naming import NOT_GIVEN, NUMPY, ROW, axes_of, cast, fractional, named, same_dtype, tensor_of
 from jitgrad.functions.nn.convolution import conv1d
 from jitgrad.functions.windows import unfold
 from jitgrad.ops import arithmetic, choosing
@@ -23,13 +23,16 @@ def _shapes_fit(what: str, fits: bool, x: Tensor, y: Tensor) -> None:
         raise ValueError(f"np.{what}: shapes {tuple(x.shape)} and {tuple(y.shape)} do not fit")
 
 
-@named("matmul", "linalg.matmul")
+named("matmul")(lambda x1, x2, /: numeric.matmul(x1, x2))  # what `array @ tensor` comes as, and means what `tensor @ array` does
+
+
+@named("linalg.matmul")
 def _matmul(x1: Any, x2: Any, /) -> Tensor:
     x, y = same_dtype(x1, x2)
     try:
         return numeric.matmul(x, y)
     except RuntimeError as error:
-        raise ValueError(f"np.{error}") from None
+        raise ValueError(f"np.linalg.{error}") from None
 
 
 @named("dot")
@@ -114,7 +117,8 @@ def _cross(a: Any, b: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1, ax
     x, y = (shaping.movedim(v, normalize_axis_index(d, v.ndim), -1) for v, d in zip(same_dtype(a, b), (axisa, axisb)))
     if x.shape[-1] != 3 or y.shape[-1] != 3:
         raise ValueError(f"np.cross: vectors have 3 components, and the shapes are {tuple(x.shape)} and {tuple(y.shape)}")
-    found = crossed("cross", *shaping.broadcast_tensors(x, y), -1)
+    x, y = shaping.broadcast_tensors(x, y)
+    found = crossed("cross", x, y, -1)
     return shaping.movedim(found, -1, axisc) if found.ndim > 1 else found
 
 
@@ -244,13 +248,13 @@ def _polyder(p: Any, m: int = 1) -> Tensor:
 
 
 @named("diff")
-def _diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = np._NoValue, append: Any = np._NoValue) -> Tensor:  # type: ignore[attr-defined]
+def _diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = NOT_GIVEN, append: Any = NOT_GIVEN) -> Tensor:
     x = tensor_of(a)
     if n < 0 or not x.ndim:
         raise ValueError(f"np.diff: the order must not be negative, nor the array without axes: n={n}, shape {tuple(x.shape)}")
     d = normalize_axis_index(axis, x.ndim)
-    around = [v if v is np._NoValue else _as_end(v, x, d) for v in (prepend, append)]  # type: ignore[attr-defined]
-    parts = [v for v in (around[0], x, around[1]) if v is not np._NoValue]  # type: ignore[attr-defined]
+    around = [v if v is NOT_GIVEN else _as_end(v, x, d) for v in (prepend, append)]
+    parts = [v for v in (around[0], x, around[1]) if v is not NOT_GIVEN]
     return scans.diff(shaping.cat(same_dtype(*parts), d) if len(parts) > 1 else x, n, d)
 
 

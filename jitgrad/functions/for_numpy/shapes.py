@@ -10,7 +10,7 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
 from jitgrad.functions import diagonals, joining, shaping, turning
-from jitgrad.functions.for_numpy.naming import NUMPY, ROW, cast, named, same_dtype, tensor_of
+from jitgrad.functions.for_numpy.naming import NUMPY, ROW, cast, has_tensors, named, same_dtype, tensor_of
 from jitgrad.functions.operands import operand
 from jitgrad.tensors.tensor import Tensor
 
@@ -273,17 +273,13 @@ def _pad(array: Any, pad_width: Any, mode: Any = "constant", **kwargs: Any) -> A
     if not x.numel():
         return tensor_of(np.pad(np.empty(tuple(x.shape), x._held.dtype), pad_width, **kwargs))
     inside = shaping.reshape(x, (-1,))[np.maximum(places, 0)]
-    if has_values(values):
+    border = values
+    if not has_tensors(values):
         border = np.pad(np.zeros(tuple(x.shape), x._held.dtype), pad_width, constant_values=values)
-    else:
-        border = values
+    elif not isinstance(values, Tensor):
+        return NotImplemented
     x, border = same_dtype(inside, cast(tensor_of(border, x), x._held.dtype))
     return ROW["where"](tensor_of(places >= 0), x, border)
-
-
-def has_values(x: Any) -> bool:
-    """Whether it is Python's and NumPy's, and no tensor."""
-    return not isinstance(x, Tensor) and not (isinstance(x, (tuple, list)) and any(isinstance(v, Tensor) for v in x))
 
 
 # Others like it, and what it is.

@@ -105,7 +105,9 @@ def _unique_all(
     """The elements stand where NumPy finds the first of each, and the derivative goes there."""
     x = tensor_of(ar)
     array = x.detach()._known("np.unique")
-    found = np.unique(array, True, return_inverse, return_counts, axis, equal_nan=equal_nan, sorted=sorted)
+    more: Any = {"return_index": True, "return_inverse": return_inverse, "return_counts": return_counts}
+    more |= {"axis": axis, "equal_nan": equal_nan, "sorted": sorted}
+    found: Any = np.unique(array, **more)
     firsts = found[1]
     picked = shaping.reshape(x, (-1,))[firsts] if axis is None else _take(x, firsts, axis)
     rest = [tensor_of(v) for v in found[1 if return_index else 2 :]]

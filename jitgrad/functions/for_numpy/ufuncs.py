@@ -175,7 +175,7 @@ def at(ufunc: np.ufunc, a: Tensor, indices: Any, b: Any = None, /) -> None:
     if ufunc.nout != 1 or ufunc.nin != (1 if b is None else 2):
         raise ValueError(f"np.{ufunc.__name__}.at takes {ufunc.nin - 1} operands beside the tensor and its indices")
     places = np.arange(a.numel()).reshape(tuple(a.shape))[_known_index(indices)]
-    given = () if b is None else (shaping.reshape(NUMPY["broadcast_to"](b, places.shape), (-1,)),)
+    given: tuple[Tensor, ...] = () if b is None else (shaping.reshape(NUMPY["broadcast_to"](b, places.shape), (-1,)),)
     places = places.reshape(-1)
     flat = shaping.reshape(a, (-1,))
     if ufunc is np.add:
