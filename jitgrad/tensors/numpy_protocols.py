@@ -11,6 +11,7 @@ from __future__ import annotations
 import functools
 import importlib
 import inspect
+import re
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -194,14 +195,22 @@ def array_function(self: Any, function: Callable, types: Any, args: Any, kwargs:
         given, named, out = fitted
         try:
             result = found(*given, **named)  # type: ignore[misc]
-            if out is not None and result is not NotImplemented:
-                result = written(out, result, function.__name__)
         except RAW as error:
             raise told(function, error, args, kwargs, name) from (None if is_meant(error) else error)
+        except RuntimeError as error:
+            if type(error) is not RuntimeError:
+                raise
+            kind = np.linalg.LinAlgError if ".linalg." in name else ValueError
+            raise kind(f"{name}: {_PREFIX.sub('', str(error))}") from None
+        if result is not NotImplemented and out is not None:
+            return written(out, result, function.__name__)
         if result is not NotImplemented:
             return result if kwargs else made_of_numbers(function, result, args)
     return _plain(name, found is not None, function, args, kwargs)
 
+
+_PREFIX = re.compile(r"^[\w.]+: ")
+"""The name that an error begins with."""
 
 _CONVERSIONS = frozenset({np.atleast_1d, np.atleast_2d, np.atleast_3d})
 """What makes arrays of whatever there is, as `np.asarray` does: SciPy's solvers call these on what functions return."""

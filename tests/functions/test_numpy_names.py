@@ -3,6 +3,7 @@
 import functools
 import inspect
 import itertools
+import re
 import warnings
 
 import numpy as np
@@ -187,6 +188,45 @@ def test_ufuncs_change_tensors_at_places():
         assert jg.autograd.grad(y.sum(), x)[0].shape == (3,)
     with pytest.raises(ValueError, match="reduce only supported for binary"):
         np.exp.reduce(y)
+
+
+CHANGES = {
+    "copyto": lambda x: np.copyto(x, [-3.0, -4.0, -5.0], where=[True, False, True]),
+    "copyto of one": lambda x: np.copyto(x, -3),
+    "putmask": lambda x: np.putmask(x, x > 4, 9.0),
+    "fill_diagonal": lambda x: np.fill_diagonal(x, 7.0),
+    "put_along_axis": lambda x: np.put_along_axis(x, np.array([[0], [2], [1]]), 8.0, 1),
+}
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("name", CHANGES)
+def test_changes_in_place_are_recorded(name):
+    array = np.arange(9.0).reshape(3, 3)
+    x = jg.tensor(array, requires_grad=True)
+    y = x * 1
+    CHANGES[name](y)
+    before = array.copy()
+    CHANGES[name](array)
+    assert y.tolist() == array.tolist()
+    y.sum().backward()
+    assert x.grad.tolist() == (array == before).astype(float).tolist()
+
+
+@pytest.mark.quick
+def test_mistakes_are_numpys_errors():
+    x = jg.ones(2, 3, requires_grad=True)
+    for call, kind, text in (
+        (lambda: np.linalg.inv(x), np.linalg.LinAlgError, "np.linalg.inv: the matrices must be square"),
+        (lambda: np.linalg.inv(x[:, :2]), np.linalg.LinAlgError, "the matrix is singular"),
+        (lambda: np.reshape(x, (4, 2)), ValueError, "np.reshape: "),
+        (lambda: np.repeat(x, [1, 2], 1), ValueError, "np.repeat: "),
+        (lambda: np.sum(x, axis=5), np.exceptions.AxisError, "axis 5"),
+        (lambda: np.concatenate([x, x[0]]), ValueError, "np.concatenate: all must have"),
+        (lambda: np.max(x, where=x > 0), ValueError, "give initial="),
+    ):
+        with pytest.raises(kind, match=re.escape(text)):
+            call()
 
 
 @pytest.mark.quick

@@ -64,8 +64,8 @@ np.nan_to_num(n) | np.nan_to_num(n, nan=2.0) | np.unwrap(v * 9) | np.interp(u, v
 np.isclose(x, y) | np.allclose(x, x) | np.isin(k, [1, 2]) | np.isposinf(x) | np.isneginf(x) | np.isreal(x) | np.iscomplex(x)
 np.iscomplexobj(x) | np.isrealobj(x) | np.full_like(x, 2.0) | np.zeros_like(x) | np.ones_like(x, int) | np.full_like(x, v[0])
 np.copy(x) | np.linspace(v[0], v[1], 4) | np.linspace(v, w, 3, axis=1) | np.linspace(v, w, 3, endpoint=False)
-np.logspace(v[0], v[1], 3) | np.geomspace(p[0], p[1], 4) | np.array_equal(x, x) | np.array_equiv(v, v[None])
-np.piecewise(x, [x < 0.5, x > 1], [lambda z: z * z, lambda z: 2 * z, 1.0])
+np.logspace(v[0], v[1], 3) | np.geomspace(p[0], p[1], 4) | np.astype(x, np.float64) | np.array_equal(x, x)
+np.array_equiv(v, v[None]) | np.piecewise(x, [x < 0.5, x > 1], [lambda z: z * z, lambda z: 2 * z, 1.0])
 """
 
 SORTING = """

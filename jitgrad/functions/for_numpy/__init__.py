@@ -9,6 +9,7 @@ rows that there are; `tensors.numpy_protocols` is what calls it, and loads it wh
 from __future__ import annotations
 
 from jitgrad.functions.for_numpy import (  # noqa: F401  each fills the table
+    changing,
     elementwise,
     fourier,
     joining,

@@ -188,6 +188,7 @@ def _full_like(a: Any, fill_value: Any, dtype: Any = None, *, shape: Any = None)
 named("zeros_like")(lambda a, dtype=None, *, shape=None: _full_like(a, 0, dtype, shape=shape))
 named("ones_like")(lambda a, dtype=None, *, shape=None: _full_like(a, 1, dtype, shape=shape))
 named("empty_like")(lambda prototype, /, dtype=None, *, shape=None: _full_like(prototype, 0, dtype, shape=shape))
+named("astype")(lambda x, dtype, /, *, copy=True: cast(tensor_of(x), dtype) if not copy else cast(tensor_of(x), dtype).clone())
 named("copy")(lambda a: tensor_of(a).clone())
 
 

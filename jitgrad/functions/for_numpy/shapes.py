@@ -37,11 +37,8 @@ def _reshape(a: Any, /, shape: Any, order: str = "C", *, copy: bool | None = Non
     x = tensor_of(a)
     if order not in ("C", "F"):
         return NotImplemented
-    try:
-        sizes = tuple(shape) if isinstance(shape, (tuple, list)) else (shape,)
-        found = shaping.reshape(x, sizes) if order == "C" else shaping.reshape(x.T, sizes[::-1]).T
-    except RuntimeError as error:
-        raise ValueError(f"np.reshape: {error}") from None
+    sizes = tuple(shape) if isinstance(shape, (tuple, list)) else (shape,)
+    found = shaping.reshape(x, sizes) if order == "C" else shaping.reshape(x.T, sizes[::-1]).T
     return found.clone() if copy else found
 
 
@@ -162,10 +159,7 @@ def _repeat(a: Any, repeats: Any, axis: int | None = None) -> Tensor:
     counts = repeats if isinstance(repeats, (int, Tensor)) else np.asarray(repeats)
     if isinstance(counts, np.ndarray):
         counts = int(counts.reshape(())) if counts.size == 1 else operand(counts.astype(np.int64))
-    try:
-        return joining.repeat_interleave(shaping.reshape(x, (-1,)) if axis is None else x, counts, axis or 0)
-    except RuntimeError as error:
-        raise ValueError(f"np.repeat: {error}") from None
+    return joining.repeat_interleave(shaping.reshape(x, (-1,)) if axis is None else x, counts, axis or 0)
 
 
 def _raised(name: str, call: Callable) -> None:
