@@ -47,7 +47,7 @@ def _table() -> Any:
     return importlib.import_module("jitgrad.functions.for_numpy")
 
 
-@functools.cache
+@functools.lru_cache(maxsize=1024)
 def _named(function: Callable) -> tuple[str, Callable | None]:
     """How NumPy's function is called, "np.linalg.norm", and what it does with tensors."""
     if isinstance(function, np.ufunc):

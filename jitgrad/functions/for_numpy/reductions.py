@@ -34,6 +34,8 @@ def chosen(where: Any, x: Tensor, other: Any) -> Tensor:
     """The elements that `where` chooses, and others in the place of the rest."""
     if where is True or where is NOT_GIVEN:
         return x
+    if x.dtype.name == "bool" and not isinstance(other, Tensor):
+        other = bool(other)
     mask, x = shaping.broadcast_tensors(cast(tensor_of(where, x), np.bool_), x)
     return apply(choosing.where, (mask, x, other))
 
@@ -164,7 +166,7 @@ def _spread(x: Tensor, axis: Any, keepdims: Any, where: Any, mean: Any, less: fl
     """The variance of the elements that are chosen, about a mean that may be given, or its root."""
     center = _mean(x, axis, keepdims=True, where=where) if mean is NOT_GIVEN else mean
     sizes = ROW["abs"](chosen(where, x - center, 0))
-    count = ROW["relu"](_count(where, x, axis, keepdims) - less)
+    count = ROW["relu"](_count(where, sizes, axis, keepdims) - less)
     if is_root:
         return over(lambda x, dim, keepdim: ROW["norm"](x, 2, dim, keepdim), sizes, axis, keepdims) / ROW["sqrt"](count)
     return over(ROW["sum"], ROW["square"](sizes), axis, keepdims) / count
@@ -317,10 +319,11 @@ def _quantile(name: str, of: Callable, scale: float) -> None:
         if weights is not None or method not in ("linear", "lower", "higher", "midpoint", "nearest"):
             return NotImplemented
         x = fractional(a)
-        q = q / scale if isinstance(q, (int, float)) else cast(tensor_of(q, x), x._held.dtype) / scale
+        wide = cast(x, np.float32) if x.itemsize < 4 else x
+        q = q / scale if isinstance(q, (int, float)) else cast(tensor_of(q, x), wide._held.dtype) / scale
         several = tuple(q.shape) if isinstance(q, Tensor) else ()
         flat = shaping.reshape(q, (-1,)) if len(several) > 1 else q
-        found = of(at_the_end(x, axis), flat, -1, interpolation=method)
+        found = cast(of(at_the_end(wide, axis), flat, -1, interpolation=method), x._held.dtype)
         found = shaping.reshape(found, (*several, *found.shape[1:])) if len(several) > 1 else found
         return with_axes(found, x.shape, axis, keepdims)
 
