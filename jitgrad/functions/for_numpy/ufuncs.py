@@ -90,6 +90,10 @@ ACCUMULATED: dict[Any, Callable] = {
 """The same from the first element on to each."""
 
 
+IN_ORDER = frozenset({np.subtract, np.divide, np.power, np.floor_divide, np.remainder, np.fmod})
+"""What does not give the same in another order."""
+
+
 def _of_two(ufunc: np.ufunc, method: str) -> None:
     if ufunc.nin != 2 or ufunc.nout != 1:
         raise ValueError(f"np.{ufunc.__name__}.{method}: only ufuncs of two operands and one result can do this")
@@ -107,12 +111,12 @@ def reduce(
     """One element of all along axes, joined from the first on."""
     _of_two(ufunc, "reduce")
     x = tensor_of(array)
-    if ufunc in REDUCED:
-        function = NUMPY[REDUCED[ufunc]]
-        more = {"dtype": dtype} if ufunc in (np.add, np.multiply) else {}
-        more |= {} if ufunc in (np.logical_and, np.logical_or) else {"initial": initial}
-        return function(x, axis, keepdims=keepdims, where=where, **more)
+    if ufunc in (np.add, np.multiply):
+        return NUMPY[REDUCED[ufunc]](x, axis, dtype, keepdims=keepdims, initial=initial, where=where)
     x = x if dtype is None else cast(x, dtype)
+    if ufunc in REDUCED:
+        more = {} if ufunc in (np.logical_and, np.logical_or) else {"initial": initial}
+        return NUMPY[REDUCED[ufunc]](x, axis, keepdims=keepdims, where=where, **more)
     if where is not True:
         if ufunc.identity is None:
             raise ValueError(f"np.{ufunc.__name__}.reduce has no neutral element for those that where= leaves out")
@@ -121,7 +125,7 @@ def reduce(
         return x
     if ufunc is np.logaddexp and initial is NOT_GIVEN and x.dtype.has_gradient:
         return over(ROW["logsumexp"], x, axis, keepdims)
-    if not ufunc.identity and initial is NOT_GIVEN and len(axes_of(x, axis)) > 1 and ufunc in (np.subtract, np.divide, np.power):
+    if ufunc in IN_ORDER and len(axes_of(x, axis)) > 1:
         raise ValueError(f"np.{ufunc.__name__}.reduce: the order matters, so it goes along one axis")
     lines = at_the_end(x, axis)
     many = list(NUMPY["unstack"](lines, axis=-1))
