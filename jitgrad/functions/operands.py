@@ -50,7 +50,12 @@ def array_beside(x: Any, other: Any) -> Any:
     """A list of numbers as an array, in the dtype of the tensor beside it if that has room for them."""
     if not isinstance(x, (list, tuple)) or not isinstance(other, Tensor):
         return x
-    array, dtype = np.asarray(x), other._held.dtype
+    try:
+        array, dtype = np.asarray(x), other._held.dtype
+    except ValueError:  # lists of several lengths
+        return x
+    if array.dtype.kind not in "biufc":
+        return x
     return array.astype(dtype) if np.can_cast(array.dtype, dtype, "same_kind") else array
 
 
