@@ -45,7 +45,7 @@ def __dir__() -> list[str]:
 
 
 def __getattr__(name: str) -> object:
-    if name in functions.FUNCTIONS.offered:
+    if name in functions.FUNCTIONS:
         return globals().setdefault(name, functions.FUNCTIONS[name])
     if name == "__all__":
         return globals().setdefault(name, sorted({*_offered, *functions.FUNCTIONS} - {"VERSION"}))
@@ -58,8 +58,6 @@ def __getattr__(name: str) -> object:
     if name in _MODULES:
         with _importing(f"jitgrad.{name}"):
             return importlib.import_module(f"jitgrad.{name}")
-    if name[:2] != "__" and name in functions.FUNCTIONS:  # a function of a module that is imported now
-        return globals().setdefault(name, functions.FUNCTIONS[name])
     import difflib  # here, since it takes a quarter of the time of importing all the rest
 
     near = difflib.get_close_matches(name, __dir__(), 3)

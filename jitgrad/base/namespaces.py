@@ -36,22 +36,19 @@ class Attribute:
 
 
 class Namespace(Mapping[str, Any]):
-    """Public functions by name. Those of modules that are seldom needed are `offered` by `more`, which is called when a name is
-    not known yet, or all are asked for."""
+    """Public functions by name; what makes one is `offered`."""
 
-    def __init__(self, more: Callable[[], object] = lambda: None) -> None:
+    def __init__(self) -> None:
         self.offered: dict[str, Callable[[], Any]] = {}
-        self.more = more
 
     def __getitem__(self, name: str) -> Any:
-        if name not in self.offered:
-            self.more()
         return self.offered[name]()
 
+    def __contains__(self, name: object) -> bool:
+        return name in self.offered
+
     def __iter__(self) -> Iterator[str]:
-        self.more()
         return iter(self.offered)
 
     def __len__(self) -> int:
-        self.more()
         return len(self.offered)

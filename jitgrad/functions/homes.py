@@ -38,6 +38,3 @@ OTHERWISE = {
     "signal_windows": Face(method=False),
 }
 """What holds for the functions of a module where they state nothing: those that make tensors take all as it is given."""
-
-NUMPYS = ("numpy_names", "numpy_complex")
-"""The modules of what NumPy's functions do with tensors, which are imported when one of them is given any."""

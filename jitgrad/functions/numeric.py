@@ -10,7 +10,7 @@ from jitgrad import dtypes
 from jitgrad.dtypes import HALF
 from jitgrad.functions.bind import bound
 from jitgrad.functions.face import face
-from jitgrad.functions.operands import accepting_arrays, as_tensors, exact, in_dtype_of, operand, taken
+from jitgrad.functions.operands import accepting_arrays, array_beside, as_tensors, exact, in_dtype_of, operand, taken
 from jitgrad.functions.shaping import stack, unsqueeze
 from jitgrad.ops import TABLE, arithmetic, choosing, sorting
 from jitgrad.ops.linalg import matmul as matmul_op
@@ -94,6 +94,7 @@ def matmul(input: Tensor, other: Tensor, *, out: Any = None) -> Tensor:
         plain = not lifting and x.__class__ is y.__class__ is np.ndarray and 0 < x.ndim <= 2 and 0 < y.ndim <= 2
         if plain and x.shape[-1] == y.shape[0] and x.dtype is y.dtype and x.dtype in FLOATS:  # what most products are
             return quick_product(input, other)
+    input, other = array_beside(input, other), array_beside(other, input)
     for x in (input, other):
         if not isinstance(x, (Tensor, np.ndarray)):
             raise TypeError(f"matmul takes tensors, not {type(x).__name__}")

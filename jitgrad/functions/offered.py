@@ -12,20 +12,19 @@ import itertools
 from collections.abc import Callable
 from typing import Any
 
-from jitgrad.base.locks import once
 from jitgrad.base.namespaces import Later, Namespace
 from jitgrad.base.signals import importing
 from jitgrad.eager import operations as large  # noqa: F401  it says how hot rows run, which the functions take over
 from jitgrad.functions import converting, generators
 from jitgrad.functions.bind import bound
 from jitgrad.functions.face import Face, face_of
-from jitgrad.functions.homes import HOMES, NUMPYS
+from jitgrad.functions.homes import HOMES
 from jitgrad.functions.offers import OFFERS
 from jitgrad.functions.operands import accepting_arrays, taken
 from jitgrad.ops import TABLE
 from jitgrad.record.checking import RAW, is_meant, told
 from jitgrad.record.weak import refuse_numbers
-from jitgrad.tensors.numpy_protocols import FUNCTIONS, NUMPY
+from jitgrad.tensors.numpy_protocols import FUNCTIONS, TABLE_OF_NUMPY
 from jitgrad.tensors.out import into
 from jitgrad.tensors.tensor import Tensor
 
@@ -101,13 +100,6 @@ def _offer_written(home: str, module: str, name: str, fact: Face) -> None:
             METHODS[each] = make
 
 
-@once
-def _offer_numpys() -> None:
-    """What NumPy's functions do with tensors."""
-    for module in map(_imported, NUMPYS):
-        NUMPY.offered.update({name: functools.partial(_as_it_is, found) for name, found in module.NUMPY.items()})
-
-
 def _imported(name: str) -> Any:
     with importing(whole := f"jitgrad.functions.{name}"):
         return importlib.import_module(whole)
@@ -127,8 +119,8 @@ for _home, _modules in HOMES.items():
     for _module in _modules:
         for _name, _fact in OFFERS.get(_module, {}).items():
             _offer_written(_home, _module, _name, _fact)
+TABLE_OF_NUMPY.make = functools.partial(_imported, "for_numpy")
 METHODS |= {name: make for name, make in _ROWS.items() if name not in WRITTEN}
-NUMPY.more = _offer_numpys
 for _name, _made in converting.FUNCTIONS.items():
     offer(_name, Later(functools.partial(public if inspect.isfunction(_made) else _as_it_is, _made)))
 for _name in ("Generator", "get_rng_state", "initial_seed", "manual_seed", "seed", "set_rng_state"):

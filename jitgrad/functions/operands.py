@@ -46,6 +46,19 @@ def tensor_beside(array: np.ndarray, others: Sequence[Any]) -> Tensor:
     return make(Tensor, None, lift(trace, array)) if trace is not None and trace.lifts else moved(made, there)
 
 
+def array_beside(x: Any, other: Any) -> Any:
+    """A list of numbers as an array, in the dtype of the tensor beside it if that has room for them."""
+    if not isinstance(x, (list, tuple)) or not isinstance(other, Tensor):
+        return x
+    try:
+        array, dtype = np.asarray(x), other._held.dtype
+    except ValueError:  # lists of several lengths
+        return x
+    if array.dtype.kind not in "biufc":
+        return x
+    return array.astype(dtype) if np.can_cast(array.dtype, dtype, "same_kind") else array
+
+
 def as_tensors(operands: Sequence[Any], beside: Sequence[Any] = ()) -> list[Tensor]:
     """Operands as tensors: numbers adapt to the tensors among them and beside them, and are as exact as they are without."""
     common = dtypes.result_type(ranks([*operands, *filter(is_operand, beside)]))

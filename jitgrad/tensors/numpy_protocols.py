@@ -1,13 +1,16 @@
 """NumPy's protocols: `np.sin(tensor)` and `array * tensor` record like `tensor.sin()` and `tensor * array`.
 
-The rule: what jitgrad has as an operation is that operation, and gives a tensor. Every other function of NumPy (or one with
-arguments that the operation lacks: `where=`, `out=`) runs as NumPy's own and gives what NumPy gives, on tensors that have a
-value and do not require grad; with others it is a `TypeError`.
+The rule: NumPy's functions give tensors of tensors, and mean what they mean to NumPy. Those that jitgrad has (see
+`functions.for_numpy`) are recorded. Every other one, or one with arguments that are not had here, runs as NumPy's own on tensors
+that have a value and do not require grad, and what arrays it makes come back as tensors; with others it is a `TypeError`.
+Changes of arrays (`out=`, `array += tensor`) are NumPy's, changes of tensors are recorded as `copy_` is.
 """
 
 from __future__ import annotations
 
+import functools
 import inspect
+import re
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -15,57 +18,135 @@ from typing import Any
 import numpy as np
 
 from jitgrad import dtypes
-from jitgrad.base.namespaces import Namespace
+from jitgrad.base.namespaces import Later, Namespace
 from jitgrad.base.tree import flatten, unflatten
 from jitgrad.ops import TABLE
 from jitgrad.ops.ufuncs import OF_OPERATORS
 from jitgrad.record.apply import apply
 from jitgrad.record.checking import RAW, is_meant, told
 from jitgrad.record.weak import are_numbers, made_of_numbers, number, of_numpy
-from jitgrad.tape.handle import Handle
+from jitgrad.tape.handle import Handle, make
 
-UFUNCS: dict[Any, Any] = {np.reciprocal: TABLE["reciprocal"]}
-for _op in TABLE.values():
-    if _op.elementwise and _op.ufunc is not None:
-        UFUNCS[_op.ufunc] = _op
+UFUNCS: dict[Any, Any] = {op.ufunc: op for op in TABLE.values() if op.elementwise and op.ufunc is not None}
+"""The ufuncs that are rows."""
 
 _BETWEEN = frozenset({np.floor_divide, np.remainder, *[ufunc for ufunc in OF_OPERATORS.values() if ufunc.nin == 2]})
 
-_HOMES = ("numpy", "np."), ("scipy.special", "scipy.special.")  # where ufuncs are found, and how they are named
+_HOMES = {"numpy": "np.", "scipy.special": "scipy.special.", "scipy.special._ufuncs": "scipy.special."}
+"""Where ufuncs are found, and how they are named."""
 
 FUNCTIONS = Namespace()
 """Public functions by name, filled by `jitgrad.functions`."""
 
-NUMPY = Namespace()
-"""NumPy's functions by name, with NumPy's arguments, filled by `jitgrad.functions`; what `np.sum(tensor)` finds."""
-
-
-def _reciprocal(x: Any) -> Any:
-    return of_numpy(np.reciprocal, TABLE["reciprocal"], (x,)) if dtypes.has_gradient(x._held.dtype) else NotImplemented
-
-
-_COMPOSED: dict[Any, Callable] = {
-    np.matmul: lambda *inputs: FUNCTIONS["matmul"](*inputs),
-    np.reciprocal: _reciprocal,
-    np.divmod: lambda *inputs: (np.floor_divide(*inputs), np.remainder(*inputs)),
-}
-"""Functions that are no one row; NotImplemented is what is left to NumPy itself."""
+TABLE_OF_NUMPY = Later(lambda: None)
+"""Gives the module of NumPy's functions by name, with NumPy's arguments, as `np.sum(tensor)` finds them, and of the methods of
+ufuncs; `jitgrad.functions` says how it is imported, when one of them is given a tensor first."""
 
 _COMPARISONS = frozenset({np.equal, np.not_equal, np.less, np.less_equal, np.greater, np.greater_equal})
 
 
+@functools.lru_cache(maxsize=1024)
+def _named(function: Callable) -> tuple[str, Callable | None]:
+    """How NumPy's function is called, "np.linalg.norm", and what it does with tensors."""
+    if isinstance(function, np.ufunc):
+        homes = [
+            short for module, short in _HOMES.items() if getattr(sys.modules.get(module), function.__name__, None) is function
+        ]
+        name = f"{homes[0] if homes else ''}{function.__name__.lstrip('_')}"
+        known = bool(homes)
+    else:
+        name = f"{function.__module__.replace('numpy', 'np', 1)}.{function.__name__}"
+        known = name.startswith("np.")
+    return name, TABLE_OF_NUMPY().NUMPY.get(name.removeprefix("np.").removeprefix("scipy.")) if known else None
+
+
+# Ufuncs.
+
+
 def array_ufunc(self: Any, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
-    """`ufunc(*inputs)`: as a recorded operation where the op table has it, else as NumPy's own; see `_plain`."""
+    """`ufunc(*inputs)`: as a recorded operation where there is one, else as NumPy's own; see `_plain`."""
     if ufunc in _COMPARISONS:  # `np.float64(0.1) < tensor` comes as an array, and means what `tensor > np.float64(0.1)` does
         inputs = tuple([x[()] if x.__class__ is np.ndarray and not x.ndim else x for x in inputs])
-    known = method == "__call__" and (ufunc in UFUNCS or ufunc in _COMPOSED)
-    if known and not kwargs:
-        out = _COMPOSED[ufunc](*inputs) if ufunc in _COMPOSED else of_numpy(ufunc, UFUNCS[ufunc], _fitting(ufunc, inputs))
-        if out is not NotImplemented:
-            return out
-    home = next((short for module, short in _HOMES if getattr(sys.modules.get(module), ufunc.__name__, None) is ufunc), "")
-    name = f"{home}{ufunc.__name__}{'' if method == '__call__' else '.' + method}"
-    return _plain(name, known, getattr(ufunc, method), inputs, kwargs)
+    if method != "__call__":
+        return _method(ufunc, method, inputs, kwargs)
+    found = _called(ufunc, inputs) if not kwargs else _with_arguments(ufunc, inputs, dict(kwargs))
+    if found is not NotImplemented:
+        return found
+    name, known = _named(ufunc)
+    return _plain(name, known is not None or ufunc in UFUNCS, ufunc, inputs, kwargs)
+
+
+def _called(ufunc: Any, inputs: tuple) -> Any:
+    """The result as a tensor; NotImplemented if there is no such operation."""
+    op = UFUNCS.get(ufunc)
+    function = None if op is not None else _named(ufunc)[1]
+    if ufunc is not np.matmul and any(isinstance(x, (list, tuple)) for x in inputs):
+        inputs = tuple([TABLE_OF_NUMPY().tensor_of(x, *inputs) if isinstance(x, (list, tuple)) else x for x in inputs])
+    if op is not None:
+        return of_numpy(ufunc, op, _fitting(ufunc, inputs))
+    return NotImplemented if function is None else function(*inputs)
+
+
+def _with_arguments(ufunc: Any, inputs: tuple, kwargs: dict[str, Any]) -> Any:
+    """The same with `out`, `where` and `dtype`; NotImplemented for others, and where an array is to be written into."""
+    out, where, dtype = kwargs.pop("out", None), kwargs.pop("where", True), kwargs.pop("dtype", None)
+    kwargs = {name: value for name, value in kwargs.items() if _LEFT_ALONE.get(name, value) != value or name not in _LEFT_ALONE}
+    outs = (out if isinstance(out, tuple) else (out,)) if out is not None else (None,) * ufunc.nout
+    if kwargs or any(isinstance(x, np.ndarray) for x in outs):
+        return NotImplemented
+    if not any(isinstance(x, Handle) for x in inputs):
+        inputs = (TABLE_OF_NUMPY().tensor_of(inputs[0]), *inputs[1:])
+    if dtype is not None:
+        wanted = ufunc.resolve_dtypes(
+            (*map(_kind, inputs), *[None] * ufunc.nout),
+            signature=(*[None] * ufunc.nin, *[dtypes.to_numpy(dtype)] * ufunc.nout),
+            casting="same_kind",
+        )
+        inputs = tuple([TABLE_OF_NUMPY().cast(TABLE_OF_NUMPY().tensor_of(x, *inputs), kind) for x, kind in zip(inputs, wanted)])
+    if where is not True:
+        inputs = tuple([_kept_apart(where, x) if isinstance(x, Handle) else x for x in inputs])
+    found = _called(ufunc, inputs)
+    if found is NotImplemented:
+        return found
+    several = found if isinstance(found, tuple) else (found,)
+    if where is not True:
+        several = tuple([TABLE_OF_NUMPY().chosen(where, x, 0 if one is None else one) for x, one in zip(several, outs)])
+    several = tuple([x if one is None else written(one, x, ufunc.__name__) for x, one in zip(several, outs)])
+    return several if isinstance(found, tuple) else several[0]
+
+
+_LEFT_ALONE = {"casting": "same_kind", "order": "K", "subok": True}
+"""Arguments of ufuncs that change nothing."""
+
+
+def _kept_apart(where: Any, x: Any) -> Any:
+    """An operand, of which no derivative is asked where the result is not used: it may be infinite there."""
+    return TABLE_OF_NUMPY().chosen(where, x, x.detach()) if dtypes.has_gradient(x._held.dtype) else x
+
+
+def written(out: Any, found: Any, name: str) -> Any:
+    """A result in the tensor that was given for it, as NumPy writes it: of that shape, in that dtype, in place."""
+    if any(n not in (1, m) for n, m in zip(found.shape[::-1], out.shape[::-1])) or found.ndim > out.ndim:
+        raise ValueError(f"np.{name}: out has shape {tuple(out.shape)}, and the result {tuple(found.shape)}")
+    if not np.can_cast(found._held.dtype, out._held.dtype, "same_kind"):
+        raise TypeError(f"np.{name}: a result in {found.dtype.name} cannot be written to out, which is {out.dtype.name}")
+    return out.copy_(found)
+
+
+def _method(ufunc: Any, method: str, inputs: tuple, kwargs: dict[str, Any]) -> Any:
+    """`ufunc.reduce(tensor)` and the like."""
+    name, known = _named(ufunc)
+    name = f"{name}.{method}"
+    is_operation = known is not None or ufunc in UFUNCS
+    outs = kwargs.get("out") or ()
+    changes_array = (method == "at" and not isinstance(inputs[0], Handle)) or any(isinstance(x, np.ndarray) for x in outs)
+    if not is_operation or changes_array or method not in TABLE_OF_NUMPY().METHODS:
+        return _plain(name, False, getattr(ufunc, method), inputs, kwargs)
+    out = kwargs.pop("out", (None,))
+    found = TABLE_OF_NUMPY().METHODS[method](ufunc, *inputs, **kwargs)
+    if found is NotImplemented:
+        return _plain(name, False, getattr(ufunc, method), inputs, kwargs)
+    return found if out[0] is None else written(out[0], found, name)
 
 
 def _fitting(ufunc: Any, inputs: tuple) -> tuple:
@@ -99,43 +180,103 @@ def _has_floats(kind: Any) -> bool:
     return isinstance(kind, np.dtype) and dtypes.is_known(kind) and dtypes.has_gradient(kind)
 
 
+# Functions.
+
+
 def array_function(self: Any, function: Callable, types: Any, args: Any, kwargs: Any) -> Any:
     """`np.function(tensor)`: as a recorded operation if there is one that takes these arguments, else as NumPy's own."""
-    found = NUMPY.get(function.__name__)
-    if kwargs and found is not None:
-        kwargs = {key: value for key, value in kwargs.items() if key != "out" or value is not None}
-    if found is not None and _PARAMETERS[found].issuperset(kwargs):
+    name, found = _named(function)
+    if function in _CONVERSIONS and all(x._value is not None and not x.requires_grad for x in args if isinstance(x, Handle)):  # type: ignore[attr-defined]
+        return _run(name, function, args, kwargs)[0]
+    fitted = None if found is None else _arranged(function, found, args, kwargs)
+    if fitted is not None:
+        given, named, out = fitted
         try:
-            out = found(*args, **kwargs)
+            result = found(*given, **named)  # type: ignore[misc]
         except RAW as error:
-            name = f"np.{function.__name__}"
             raise told(function, error, args, kwargs, name) from (None if is_meant(error) else error)
-        if out is not NotImplemented:
-            return out if kwargs else made_of_numbers(function, out, args)
-    name = f"{function.__module__.replace('numpy', 'np', 1)}.{function.__name__}"
+        except RuntimeError as error:
+            if type(error) is not RuntimeError:
+                raise
+            kind = np.linalg.LinAlgError if ".linalg." in name else ValueError
+            raise kind(f"{name}: {_PREFIX.sub('', str(error))}") from None
+        if result is not NotImplemented and out is not None:
+            return written(out, result, function.__name__)
+        if result is not NotImplemented:
+            return result if kwargs else made_of_numbers(function, result, args)
     return _plain(name, found is not None, function, args, kwargs)
 
 
-class _Parameters(dict[Callable, frozenset[str]]):
-    """The names of the parameters of a function, looked up once."""
+_PREFIX = re.compile(r"^[\w.]+: ")
+"""The name that an error begins with."""
 
-    def __missing__(self, function: Callable) -> frozenset[str]:
-        found = self[function] = frozenset(inspect.signature(function).parameters)
-        return found
+_CONVERSIONS = frozenset({np.atleast_1d, np.atleast_2d, np.atleast_3d})
+"""What makes arrays of whatever there is, as `np.asarray` does: SciPy's solvers call these on what functions return."""
 
 
-_PARAMETERS = _Parameters()
+@functools.cache
+def _signature(function: Callable) -> inspect.Signature:
+    return inspect.signature(function)
+
+
+@functools.cache
+def _names(function: Callable) -> tuple[int, frozenset[str]]:
+    """How many arguments a function takes by position, and all their names."""
+    parameters = _signature(function).parameters.values()
+    positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    variadic = any(p.kind is p.VAR_POSITIONAL for p in parameters)
+    return sys.maxsize if variadic else len(positional), frozenset(p.name for p in parameters)
+
+
+def _arranged(function: Callable, found: Callable, args: tuple, kwargs: dict[str, Any]) -> tuple | None:
+    """Positional and named arguments for what stands for NumPy's function, and the tensor that the result is for; None if
+    there are some that it does not take, or an array is to be written into."""
+    count, names = _names(found)
+    open_ended = _takes_any(found)
+    if len(args) <= count and (open_ended or names.issuperset(kwargs)):
+        return args, kwargs, None
+    wanted = _signature(function)
+    try:
+        given = wanted.bind(*args, **kwargs)
+    except TypeError:
+        return args, kwargs, None  # which the function says in its words
+    out = given.arguments.pop("out", None)
+    if out is not None and not isinstance(out, Handle):
+        return None
+    if any(p.kind is p.VAR_POSITIONAL for p in wanted.parameters.values()):
+        more = given.arguments.pop("kwargs", {}) | {k: v for k, v in given.arguments.items() if k in kwargs}
+        out = more.pop("out", out)
+        more = {k: v for k, v in more.items() if k in names}
+        return (args, more, out) if set(kwargs) - {"out"} <= set(more) else None
+    for name in [name for name in given.arguments if name not in names]:
+        default = wanted.parameters[name].default
+        value = given.arguments.pop(name)
+        if value is not default and (isinstance(value, (Handle, np.ndarray)) or value != default):
+            return None
+    ours = inspect.BoundArguments(_signature(found), given.arguments)
+    return ours.args, ours.kwargs, out
+
+
+@functools.cache
+def _takes_any(function: Callable) -> bool:
+    return any(p.kind is p.VAR_KEYWORD for p in _signature(function).parameters.values())
 
 
 def _plain(name: str, is_operation: bool, call: Callable, args: Any, kwargs: Any) -> Any:
-    """What is no operation of jitgrad runs as NumPy's own, on the arrays of tensors that no gradient can be asked of.
+    """What is no operation of jitgrad runs as NumPy's own, and the arrays that it makes come back as tensors."""
+    made, leaves = _run(f"{name} with {', '.join(kwargs)}" if is_operation and kwargs else name, call, args, kwargs)
+    kind = next(type(x) for x in leaves if isinstance(x, Handle))
+    return _as_tensors(made, [x for x in leaves if isinstance(x, np.ndarray)], kind)
+
+
+def _run(what: str, call: Callable, args: Any, kwargs: Any) -> tuple[Any, list[Any]]:
+    """A call of NumPy's own, on the arrays of tensors that no gradient can be asked of; its result, and what it was given.
 
     Tensors that require grad are refused, since their gradient would end there, and those without a value as well.
     """
     leaves: list[Any] = []
     structure = flatten((args, kwargs), leaves)
     tensors = [x for x in leaves if isinstance(x, Handle)]
-    what = f"{name} with {', '.join(kwargs)}" if is_operation and kwargs else name
     if any(x._value is None for x in tensors):
         tensors[[x._value is None for x in tensors].index(True)]._concrete(what)  # type: ignore[attr-defined]
     if any(x.requires_grad for x in tensors):  # type: ignore[attr-defined]
@@ -145,8 +286,19 @@ def _plain(name: str, is_operation: bool, call: Callable, args: Any, kwargs: Any
             "or jitgrad.from_njit; where it is a constant of the computation, pass tensor.detach()"
         )
     given = iter([x.numpy() if isinstance(x, Handle) else x for x in leaves])  # type: ignore[attr-defined]
-    args, kwargs = unflatten(structure, given)
-    return call(*args, **kwargs)
+    plain_args, plain_kwargs = unflatten(structure, given)
+    return call(*plain_args, **plain_kwargs), leaves
+
+
+def _as_tensors(made: Any, kept: list, kind: Any) -> Any:
+    """The arrays that a function made, as tensors; one that it was given is that array."""
+    if isinstance(made, (np.ndarray, np.generic)):
+        is_array = any(made is x for x in kept) or not dtypes.is_known(made.dtype)
+        return made if is_array else make(kind, np.asarray(made)[()], None)
+    if isinstance(made, (tuple, list)):
+        parts = [_as_tensors(x, kept, kind) for x in made]
+        return type(made)(*parts) if hasattr(made, "_fields") else type(made)(parts)
+    return made
 
 
 def numba_type(tensor: Any) -> Any:

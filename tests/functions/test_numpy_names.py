@@ -1,13 +1,17 @@
 """NumPy's functions of tensors are NumPy's: the same values and shapes as of arrays, or an error where it has one."""
 
 import functools
+import inspect
 import itertools
+import re
 import warnings
 
 import numpy as np
 import pytest
+import scipy.special
 
 import jitgrad as jg
+from jitgrad.functions.for_numpy import NUMPY
 from jitgrad.tensors.numpy_protocols import UFUNCS
 
 SHAPES = [(), (3,), (0,), (1,), (2, 3), (3, 1), (2, 0), (1, 3, 2)]
@@ -143,15 +147,100 @@ def test_a_reciprocal_of_integers_and_a_number_beside_them():
 
 
 @pytest.mark.quick
-@pytest.mark.parametrize("what", ["out", "where", "initial", "order"])
-def test_arguments_without_an_operation_are_for_numpy_itself(what):
-    call = np.reshape if what == "order" else np.sum
-    value = {"out": np.zeros(()), "where": np.array([True, False]), "initial": 1.0, "order": "F"}[what]
-    args = [(x, 2) if what == "order" else (x,) for x in (np.ones(2), jg.ones(2), jg.ones(2, requires_grad=True))]
-    want = np.array(call(*args[0], **{what: value}))
-    assert np.asarray(call(*args[1], **{what: value})).tolist() == want.tolist()
-    with pytest.raises(TypeError, match=f"np.{call.__name__} with {what} is not an operation of jitgrad"):
-        call(*args[2], **{what: value})
+def test_what_out_takes_is_written_there():
+    x = jg.tensor([0.5, -1.0, 2.0], dtype=jg.float64, requires_grad=True)
+    for call, want in ((np.exp, np.exp), (np.cumsum, np.cumsum), (lambda x, out: np.clip(x, 0, 1, out), lambda x: x.clip(0, 1))):
+        out = jg.zeros(3, dtype=jg.float64)
+        assert call(x, out=out) is out
+        np.testing.assert_allclose(out.detach().numpy(), want(x.detach().numpy()))
+        assert out.requires_grad
+    with pytest.raises(ValueError, match=r"np.exp: out has shape \(2,\)"):
+        np.exp(x, out=jg.zeros(2))
+    with pytest.raises(TypeError, match="float64 cannot be written to out, which is int64"):
+        np.exp(x, out=jg.zeros(3, dtype=jg.int64))
+    with pytest.raises(TypeError, match=r"np\.sum with out is not an operation"):
+        np.sum(x, out=np.zeros(()))
+
+
+@pytest.mark.quick
+def test_where_keeps_infinite_slopes_out():
+    for wrapped in (lambda f: f, jg.jit):
+        f = wrapped(jg.grad(lambda x: np.log(x, where=x > 0, out=np.zeros_like(x)).sum()))
+        assert f(jg.tensor([-1.0, 0.0, 2.0])).tolist() == [0.0, 0.0, 0.5]
+
+
+@pytest.mark.quick
+def test_ufuncs_change_tensors_at_places():
+    at, twice = np.array([0, 2, 0]), np.array([1.0, 2.0, 3.0])
+    for ufunc, given in (
+        (np.add, [twice]),
+        (np.multiply, [twice]),
+        (np.subtract, [2.0]),
+        (np.negative, []),
+        (np.maximum, [twice]),
+    ):
+        array = np.array([0.5, 1.0, 1.5])
+        ufunc.at(array, at, *given)
+        x = jg.tensor([0.5, 1.0, 1.5], dtype=jg.float64, requires_grad=True)
+        y = x * 1
+        ufunc.at(y, at, *given)
+        assert y.tolist() == array.tolist()
+        assert jg.autograd.grad(y.sum(), x)[0].shape == (3,)
+    with pytest.raises(ValueError, match="reduce only supported for binary"):
+        np.exp.reduce(y)
+
+
+CHANGES = {
+    "copyto": lambda x: np.copyto(x, [-3.0, -4.0, -5.0], where=[True, False, True]),
+    "copyto of one": lambda x: np.copyto(x, -3),
+    "putmask": lambda x: np.putmask(x, x > 4, 9.0),
+    "fill_diagonal": lambda x: np.fill_diagonal(x, 7.0),
+    "put_along_axis": lambda x: np.put_along_axis(x, np.array([[0], [2], [1]]), 8.0, 1),
+}
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("name", CHANGES)
+def test_changes_in_place_are_recorded(name):
+    array = np.arange(9.0).reshape(3, 3)
+    x = jg.tensor(array, requires_grad=True)
+    y = x * 1
+    CHANGES[name](y)
+    before = array.copy()
+    CHANGES[name](array)
+    assert y.tolist() == array.tolist()
+    y.sum().backward()
+    assert x.grad.tolist() == (array == before).astype(float).tolist()
+
+
+@pytest.mark.quick
+def test_mistakes_are_numpys_errors():
+    x = jg.ones(2, 3, requires_grad=True)
+    for call, kind, text in (
+        (lambda: np.linalg.inv(x), np.linalg.LinAlgError, "np.linalg.inv: the matrices must be square"),
+        (lambda: np.linalg.inv(x[:, :2]), np.linalg.LinAlgError, "the matrix is singular"),
+        (lambda: np.reshape(x, (4, 2)), ValueError, "np.reshape: "),
+        (lambda: np.repeat(x, [1, 2], 1), ValueError, "np.repeat: "),
+        (lambda: np.sum(x, axis=5), np.exceptions.AxisError, "axis 5"),
+        (lambda: np.concatenate([x, x[0]]), ValueError, "np.concatenate: all must have"),
+        (lambda: np.max(x, where=x > 0), ValueError, "give initial="),
+    ):
+        with pytest.raises(kind, match=re.escape(text)):
+            call()
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("name", sorted(NUMPY))
+def test_arguments_are_named_and_placed_as_numpys(name):
+    """So that what is given by position is what it is to NumPy; others than these are left to NumPy itself."""
+    home, _, short = name.rpartition(".")
+    function = getattr({"": np, "linalg": np.linalg, "fft": np.fft, "special": scipy.special}[home], short)
+    if isinstance(function, np.ufunc) or home == "special" or name == "einsum":
+        return
+    theirs, ours = (list(inspect.signature(f).parameters.values()) for f in (function, NUMPY[name]))
+    assert {p.name for p in ours if p.kind is not p.VAR_KEYWORD} <= {p.name for p in theirs}
+    places = [[p.name for p in ps if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)] for ps in (ours, theirs)]
+    assert places[0] == places[1][: len(places[0])]
 
 
 @pytest.mark.quick

@@ -145,14 +145,14 @@ def test_errors_do_not_recommend_what_loses_the_gradient():
     for call in (lambda: np.array([w[0], w[1]]), lambda: np.asarray(w), lambda: w.numpy()):
         with pytest.raises(RuntimeError, match=r"stack\(\[x, y\]\)"):
             call()
-    for call in (lambda x: np.interp(x[0], [0, 1], [0, 1]), np.add.reduce, np.cumprod, lambda x: np.vander([x[0], x[1]], 2)):
+    for call in (np.spacing, np.histogram, lambda x: np.vander([x[0], x[1]], 2)):
         with pytest.raises((TypeError, RuntimeError), match="gradient") as told:
             call(w)
         assert "numpy()" not in str(told.value)
         with pytest.raises(TypeError) as told:
             jg.jit(call)(X)
         assert "detach" not in str(told.value)
-    assert np.cumprod(w.detach()).tolist() == [1, 2]
+    assert np.spacing(w.detach()).tolist() == np.spacing(np.float32([1, 2])).tolist()
 
 
 MASKED = np.ma.array(X, mask=[False, True])

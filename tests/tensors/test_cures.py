@@ -58,11 +58,10 @@ NUMBERS = [
     (lambda x: math.trunc(x), "jitgrad.trunc"),
     (lambda x: math.isnan(x), "jitgrad.isnan"),
     (lambda x: np.array([x, x]), r"np.array\(\) needs.*jitgrad.stack"),
-    (lambda x: np.hstack([x, x]), "jitgrad.hstack"),
-    (lambda x: np.interp(x, [0, 1], [0, 1]), "np.interp needs"),
-    (lambda x: np.linalg.solve(jg.eye(2) * x, [1, 2]), "linalg.solve"),
-    (lambda x: np.sort(x), r"jitgrad.sort\(x\).values"),
-    (lambda x: np.partition(x, 0), "np.partition needs.*NumPy's own"),
+    (lambda x: np.interp(x, [0, 1], [0, 1], period=2), "np.interp with period needs"),
+    (lambda x: np.linalg.eig(jg.eye(2) * x), r"np.linalg.eig needs.*jitgrad.linalg.eig"),
+    (lambda x: np.histogram(x), "np.histogram needs"),
+    (lambda x: np.i0(x) + np.spacing(x), "np.spacing needs.*NumPy's own"),
     (lambda x: np.float64(x), "jitgrad.float64"),
     (lambda x: max(x, 0), r"max\(\) needs.*jitgrad.maximum"),
     (lambda x: min(x, 0), "jitgrad.minimum"),
@@ -164,24 +163,8 @@ def test_decorators_with_options():
 
 M, A, B = np.array([[1.0, 2.0], [3.0, 5.0]]), np.array([1.0, -2.0, 4.0]), np.array([3.0, 7.0, 2.0])
 FOLLOWED = [
-    *[
-        (getattr(np, name).outer, pair)
-        for name in ("add", "subtract", "multiply", "divide", "greater", "less")
-        for pair in ((A, B), (M, A), (A, M))
-    ],
-    (np.outer, (A, B)),
-    (np.outer, (M, A)),
-    (np.linalg.outer, (A, B)),
-    (lambda x, n: np.repeat(x, n), (A, 2)),
-    (lambda x, n: np.repeat(x, n), (M, 3)),
-    (lambda x, n: np.tile(x, n), (A, 2)),
-    (lambda x, n: np.tile(x, n), (M, 2)),
     (lambda a, b: np.r_[a, b], (A, B)),
     (lambda a, b: np.c_[a, b], (A, B)),
-    (np.reciprocal, (np.array([1, -1, 2, -3]),)),
-    (lambda x: np.fix(x), (A / 3,)),
-    (lambda x: np.i0(x), (A,)),
-    (lambda x: np.matrix_transpose(x), (M,)),
     (lambda a, b: math.fmod(a, b), (7.5, -2.0)),
     (lambda a, b: math.remainder(a, b), (7.5, 2.0)),
     (lambda x: math.degrees(x), (0.3,)),
@@ -200,11 +183,3 @@ def test_cures_when_followed_give_the_same(function, given):
     found = eval(written, {"jitgrad": jg, "math": math, **names})
     found = found(*tensors) if callable(found) else found
     np.testing.assert_allclose(found.numpy(), function(*given), rtol=1e-6)
-
-
-def test_cures_for_norms_of_matrices():
-    x = jg.tensor(M)
-    for p in (1, np.inf, "fro"):
-        assert jg.linalg.norm(x, p).item() == pytest.approx(np.linalg.norm(M, p))
-    with pytest.raises(TracedValueError, match=r"jitgrad\.linalg\.norm"):
-        jg.jit(lambda x: np.linalg.norm(x, 2))(x)

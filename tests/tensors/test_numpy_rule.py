@@ -13,42 +13,18 @@ pytestmark = pytest.mark.quick
 MATRIX, VECTOR = np.array([[4.0, 1.0], [1.0, 3.0]]), np.array([1.0, 2.0])
 
 PLAIN = [
-    lambda m, v: np.atleast_1d(v.sum()),
-    lambda m, v: np.atleast_2d(v),
-    lambda m, v: np.copy(v),
-    lambda m, v: np.linalg.solve(m, v),
-    lambda m, v: np.linalg.cholesky(m),
-    lambda m, v: np.linalg.norm(m, 2),
-    lambda m, v: np.linalg.eigvalsh(m),
-    lambda m, v: np.sum(v, where=v > 1),
-    lambda m, v: np.sum(v, initial=3.0),
-    lambda m, v: np.add.reduce(v),
-    lambda m, v: np.multiply.outer(v, v),
-    lambda m, v: np.interp(v[0], [0, 3], [0, 6]),
-    lambda m, v: np.sort(v),
+    lambda m, v: np.spacing(v),
+    lambda m, v: np.interp(v[0], [0, 3], [0, 6], period=4),
+    lambda m, v: np.histogram(v, 2),
+    lambda m, v: np.quantile(v, 0.3, method="weibull"),
+    lambda m, v: np.ravel(m, "K"),
+    lambda m, v: np.unique_counts(v),
+    lambda m, v: np.linalg.qr(m, "raw"),
+    lambda m, v: np.add.reduce(v, out=np.zeros(())),
     lambda m, v: np.add(v, v, out=np.zeros(2)),
-    lambda m, v: np.add(v, 1, dtype=np.float64),
-    lambda m, v: np.vdot(v, v),
-    lambda m, v: np.block([[m, m]]),
-    lambda m, v: np.array_equal(v, v),
-    lambda m, v: np.hstack([v, v]),
-    lambda m, v: np.diag(v),
-    lambda m, v: np.column_stack([v, v]),
-    lambda m, v: np.meshgrid(v, v)[0],
-    lambda m, v: np.tensordot(m, m),
-    lambda m, v: np.einsum("ij,j", m, v),
-    lambda m, v: np.append(v, 1.0),
+    lambda m, v: np.sum(v, out=np.zeros(())),
     lambda m, v: np.result_type(v, np.float32),
-    lambda m, v: np.iscomplexobj(v),
-    lambda m, v: np.isrealobj(v),
-    lambda m, v: np.convolve(v, v),
-    lambda m, v: np.unique(v),
-    lambda m, v: np.histogram(v, 2)[0],
-    lambda m, v: np.cov(m),
-    lambda m, v: np.gradient(v),
-    lambda m, v: np.trapezoid(v),
-    lambda m, v: np.percentile(v, 50),
-    lambda m, v: np.frexp(v)[0],
+    lambda m, v: np.array2string(v),
 ]
 OPERATIONS = [
     lambda m, v: np.isfinite(v),
@@ -74,9 +50,19 @@ def tensors():
 @pytest.mark.parametrize("f", PLAIN)
 def test_what_is_no_operation_gives_what_numpy_gives(f):
     found, want = f(*tensors()), f(MATRIX, VECTOR)
-    assert not isinstance(found, jg.Tensor)
-    assert type(found) is type(want)
-    np.testing.assert_array_equal(np.asarray(found), np.asarray(want))
+    assert getattr(found, "_fields", None) == getattr(want, "_fields", None)
+    for got, wanted in zip(*([x if isinstance(x, tuple) else (x,) for x in (found, want)]), strict=True):
+        if isinstance(got, jg.Tensor):
+            assert got._held.dtype == wanted.dtype
+        np.testing.assert_array_equal(np.asarray(got), np.asarray(wanted))
+
+
+def test_arrays_that_it_makes_are_tensors_and_those_it_was_given_stay():
+    out, total = np.zeros(2), np.zeros(())
+    assert all(isinstance(x, jg.Tensor) for x in (*PLAIN[2](*tensors()), PLAIN[0](*tensors())))
+    assert np.add(tensors()[1], 1, out=out) is out
+    assert np.add.reduce(tensors()[1], out=total) is total
+    assert (out.tolist(), total.item()) == ([2.0, 3.0], 3.0)
 
 
 @pytest.mark.parametrize("f", OPERATIONS)
@@ -88,26 +74,27 @@ def test_what_is_an_operation_gives_a_tensor(f):
 
 
 def test_where_a_gradient_would_end_it_is_an_error():
-    m, v = (x.requires_grad_() for x in tensors())
+    _, v = (x.requires_grad_() for x in tensors())
     for f, name in (
-        (lambda: np.linalg.solve(m, v), "np.linalg.solve is not"),
-        (lambda: np.sort(v), "np.sort is not"),
-        (lambda: np.sum(v, where=np.array([True, False])), "np.sum with where is not"),
-        (lambda: np.add.reduce(v), "np.add.reduce is"),
+        (lambda: np.spacing(v), "np.spacing is not"),
+        (lambda: np.histogram(v), "np.histogram is not"),
+        (lambda: np.sum(v, out=np.zeros(())), "np.sum with out is not"),
+        (lambda: np.add.reduce(v, out=np.zeros(())), "np.add.reduce is"),
+        (lambda: np.add.at(np.zeros(2), [0, 1], v), "np.add.at is"),
         (lambda: np.add(v, 1, out=np.zeros(2)), "np.add with out is not"),
-        (lambda: np.hstack([np.ones(2), v]), "np.hstack is not"),
+        (lambda: np.quantile(v, 0.3, method="weibull"), "np.quantile with method is not"),
     ):
         with pytest.raises(TypeError, match=name + ".*no gradient flows.*detach"):
             f()
 
 
 def test_without_values_it_is_an_error():
-    for f in PLAIN[3:12]:
+    for f in PLAIN[:10]:
         with pytest.raises(TracedValueError):
             jg.jit(f)(*tensors())
-    for read in (np.sort, np.unique):
+    for read in (np.unique, np.histogram):
         with pytest.raises(TracedValueError, match=f"np.{read.__name__} needs the value"):
-            jg.vmap(lambda v, read=read: jg.as_tensor(read(v)))(jg.ones(2, 2))
+            jg.vmap(lambda v, read=read: read(v))(jg.ones(2, 2))
 
 
 def test_arrays_that_numpy_returns_share_memory_as_numpy_does():

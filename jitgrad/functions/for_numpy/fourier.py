@@ -6,60 +6,56 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 from jitgrad.functions import complexes, fourier
-from jitgrad.functions.operands import operand
+from jitgrad.functions.for_numpy.naming import fractional, named, tensor_of
 from jitgrad.ops import choosing
 from jitgrad.ops.complexes import angle
 from jitgrad.record.apply import apply
 from jitgrad.tensors.tensor import Tensor
 
 
-def _tensor(a: Any) -> Tensor:
-    """A tensor of floats or complex numbers, as NumPy takes whole ones in float64."""
-    x = a if isinstance(a, Tensor) else operand(a)
-    return x if x.dtype.has_gradient else apply(choosing.cast, (x,), {"dtype": np.dtype(np.float64)})
-
-
 def _along_one(transform: Callable) -> Callable:
     def function(a: Any, n: Any = None, axis: int = -1, norm: Any = None) -> Tensor:
-        return transform(_tensor(a), n, axis, norm)
+        return transform(fractional(a), n, axis, norm)
 
     return function
 
 
 def _along_two(transform: Callable) -> Callable:
     def function(a: Any, s: Any = None, axes: Any = (-2, -1), norm: Any = None) -> Tensor:
-        return transform(_tensor(a), s, axes, norm)
+        return transform(fractional(a), s, axes, norm)
 
     return function
 
 
 def _along_many(transform: Callable) -> Callable:
     def function(a: Any, s: Any = None, axes: Any = None, norm: Any = None) -> Tensor:
-        return transform(_tensor(a), s, axes, norm)
+        return transform(fractional(a), s, axes, norm)
 
     return function
 
 
 def _shift(transform: Callable) -> Callable:
     def function(x: Any, axes: Any = None) -> Tensor:
-        return transform(x if isinstance(x, Tensor) else operand(x), axes)
+        return transform(tensor_of(x), axes)
 
     return function
 
 
+@named("real")
 def _real(val: Any) -> Tensor:
-    return complexes.real(val)
+    return complexes.real(tensor_of(val))
 
 
+@named("imag")
 def _imag(val: Any) -> Tensor:
-    return complexes.imag(val) if val.dtype.is_complex else apply(choosing.zeros_like, (val,))
+    x = tensor_of(val)
+    return complexes.imag(x) if x.dtype.is_complex else apply(choosing.zeros_like, (x,))
 
 
+@named("angle")
 def _angle(z: Any, deg: bool = False) -> Tensor:
-    turn = apply(angle, (_tensor(z),))
+    turn = apply(angle, (fractional(z),))
     return turn * (180 / math.pi) if deg else turn
 
 
@@ -69,5 +65,6 @@ _KINDS = {
     _along_many: ("fftn", "ifftn", "rfftn", "irfftn"),
     _shift: ("fftshift", "ifftshift"),
 }
-NUMPY: dict[str, Callable] = {name: kind(getattr(fourier, name)) for kind, names in _KINDS.items() for name in names}
-NUMPY |= {"real": _real, "imag": _imag, "angle": _angle}
+for _kind, _names in _KINDS.items():
+    for _name in _names:
+        named(f"fft.{_name}")(_kind(getattr(fourier, _name)))

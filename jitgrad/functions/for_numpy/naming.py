@@ -1,0 +1,117 @@
+"""What the functions of this folder have in common: their table, and operands as NumPy takes them."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.lib.array_utils import normalize_axis_tuple
+
+from jitgrad import dtypes
+from jitgrad.functions import shaping
+from jitgrad.functions.bind import bound
+from jitgrad.functions.operands import operand
+from jitgrad.ops import TABLE, choosing
+from jitgrad.record.apply import apply
+from jitgrad.tape.handle import Handle
+from jitgrad.tensors.tensor import Tensor
+
+NUMPY: dict[str, Callable] = {}
+"""What NumPy's functions do with tensors: "sum", "linalg.norm", "special.erf" (SciPy's)."""
+
+NOT_GIVEN = np._NoValue
+"""NumPy's default for what may be anything."""
+
+
+class _Rows(dict[str, Callable]):
+    """The rows as functions of any operands, bound once they are needed."""
+
+    def __missing__(self, name: str) -> Callable:
+        found = self[name] = bound(TABLE[name])
+        return found
+
+
+ROW = _Rows()
+
+
+def named(*names: str) -> Callable:
+    """A decorator: the function is what NumPy's functions of these names do with tensors."""
+
+    def decorate(function: Callable) -> Callable:
+        NUMPY.update(dict.fromkeys(names, function))
+        return function
+
+    return decorate
+
+
+def tensor_of(x: Any, *beside: Any) -> Tensor:
+    """An operand as a tensor: lists are arrays, as they are to NumPy, or stacks where they hold tensors."""
+    if isinstance(x, Tensor):
+        return x
+    if isinstance(x, (list, tuple)):
+        if any(isinstance(each, (Tensor, list, tuple)) for each in x) and has_tensors(x):
+            return shaping.stack(same_dtype(*x))
+        x = np.asarray(x)
+    return operand(x, beside)
+
+
+def has_tensors(x: Any) -> bool:
+    """Whether there is a tensor in nested lists."""
+    return isinstance(x, Handle) or (isinstance(x, (list, tuple)) and any(map(has_tensors, x)))
+
+
+def cast(x: Tensor, dtype: Any) -> Tensor:
+    """The tensor in a dtype."""
+    wanted = dtypes.to_numpy(dtype)
+    return x if x._held.dtype == wanted else apply(choosing.cast, (x,), {"dtype": wanted})
+
+
+def fractional(a: Any) -> Tensor:
+    """A tensor of floats: NumPy takes means, sizes and the like of integers and bools in float64."""
+    x = tensor_of(a)
+    return x if x.dtype.has_gradient else cast(x, np.float64)
+
+
+def same_dtype(*operands: Any, floats: bool = False) -> list[Tensor]:
+    """The operands as tensors of the dtype that NumPy promotes them to, a floating one if that is asked for."""
+    many = [tensor_of(x, *operands) for x in operands]
+    common = functools.reduce(dtypes.promote, [x._held.dtype for x in many]) if many else np.dtype(np.float64)
+    if floats and not dtypes.has_gradient(common):
+        common = np.dtype(np.float64)
+    return [cast(x, common) for x in many]
+
+
+def axes_of(x: Any, axis: Any) -> tuple[int, ...]:
+    """The axes that NumPy's `axis` means, all for None."""
+    return tuple(range(x.ndim)) if axis is None else normalize_axis_tuple(axis, x.ndim)
+
+
+def over(reduce: Callable, a: Any, axis: Any, keepdims: Any, strict: bool = True) -> Tensor:
+    """`reduce(x, dim, keepdims)` over the axes that NumPy's `axis` means; over none of them, every element is by itself.
+    Unless it is `strict` a number has an axis 0."""
+    x = tensor_of(a)
+    if axis is not None and (strict or x.ndim or type(axis) is not int or axis not in (0, -1)):
+        axis = normalize_axis_tuple(axis, x.ndim)
+        if not axis:
+            return reduce(shaping.unsqueeze(x, -1), -1, False)
+    return reduce(x, axis, keepdims is not NOT_GIVEN and bool(keepdims))
+
+
+def at_the_end(x: Tensor, axis: Any) -> Tensor:
+    """The axes as one, the last."""
+    axes = axes_of(x, axis)
+    rest = [d for d in range(x.ndim) if d not in axes]
+    moved = shaping.permute(x, (*rest, *axes)) if x.ndim else x
+    return shaping.reshape(moved, (*[x.shape[d] for d in rest], math.prod([x.shape[d] for d in axes])))
+
+
+def with_axes(reduced: Tensor, shape: Sequence[int], axis: Any, keepdims: Any) -> Tensor:
+    """A result over the last axis, which were several, with these of size 1 if `keepdims`."""
+    if keepdims is NOT_GIVEN or not keepdims:
+        return reduced
+    axes = range(len(shape)) if axis is None else normalize_axis_tuple(axis, len(shape))
+    lead = tuple(reduced.shape[: reduced.ndim - (len(shape) - len(axes))])  # several quantiles stand in front
+    return shaping.reshape(reduced, (*lead, *[1 if d in axes else n for d, n in enumerate(shape)]))
