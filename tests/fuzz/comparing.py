@@ -18,7 +18,7 @@ KNOWN = ("detach", "'int' object has no attribute", "'float' object has no attri
 """Errors that are right: of a change through a detached view, which the tape would not see, and of branches that eager code
 does not take; and of what is 0 in machine code, as the README says."""
 
-EPS = {"float64": 2.0**-52, "float32": 2.0**-23, "float16": 2.0**-10, "bfloat16": 2.0**-7}
+EPS = {"float64": 2.0**-52, "float32": 2.0**-23, "float16": 2.0**-10, "bfloat16": 2.0**-7, "complex128": 2.0**-52, "complex64": 2.0**-23}
 
 
 class Disagreement(NamedTuple):
@@ -137,8 +137,8 @@ def _spread(program: Program) -> Outcome | None:
     base = outcome(backward, program)
     if not isinstance(base, Outcome):
         return None
-    size = {"float64": "1e-13", "float32": "3e-7", "float16": "2e-3", "bfloat16": "1e-2"}
-    floating = re.compile(r"^(jg\.tensor\(.*dtype=jg\.(float\d+|bfloat16)\).*)$")
+    size = {"float64": "1e-13", "float32": "3e-7", "float16": "2e-3", "bfloat16": "1e-2", "complex64": "3e-7", "complex128": "1e-13"}
+    floating = re.compile(r"^(jg\.tensor\(.*dtype=jg\.(float\d+|bfloat16|complex\d+)\).*)$")
     worst: Outcome | None = None
     for sign in "+-":
         scaled = lambda m, sign=sign: f"({m[1]} * (1 {sign} {size[m[2]]})).to(jg.{m[2]})"
@@ -147,7 +147,7 @@ def _spread(program: Program) -> Outcome | None:
         if not isinstance(other, Outcome) or [r[1].shape for r in other.results] != [r[1].shape for r in base.results]:
             return None
         with np.errstate(all="ignore"):
-            gap = lambda a, b: (a[0], np.abs(np.asarray(a[1], float) - np.asarray(b[1], float)))
+            gap = lambda a, b: (a[0], np.abs(np.multiply(a[1], 1.0) - np.multiply(b[1], 1.0)))
             results = [gap(a, b) for a, b in zip(base.results, other.results)]
             gradients = {i: gap(g, other.gradients[i]) for i, g in (base.gradients or {}).items()}  # type: ignore[index]
             if worst is not None:
