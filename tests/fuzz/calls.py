@@ -92,7 +92,7 @@ def of_row(rng: random.Random, pick: Callable[[], str], scope: dict[str, Any], o
     else:
         operands = [_operand(pick(), op, wanted) for wanted in given]
     place = f"[{rng.choice(op.outputs and range(len(op.outputs)))}]" if op.several else ""
-    if op.internal or op.prepare is None and params:
+    if op.internal or (op.prepare is None and params):
         return f"row_{op.name}_{at}({', '.join(operands)}){place}"
     home = f"{op.namespace}." if op.namespace else ""
     further = [f"{k}={v!r}" if v != np.inf else f"{k}=np.inf" for k, v in params.items()]
@@ -180,8 +180,38 @@ VALUES: dict[str, list[str]] = {
 """Texts for parameters that are no tensors, by name."""
 INTEGERS = ("index", "indices", "pivots", "repeats", "input_lengths", "target_lengths", "LU_pivots")
 """Parameters that are tensors of small integers."""
-TENSORS = ("other", "target", "weight", "source", "src", "value", "bias", "B", "y", "vec", "vec2", "mat2", "theta", "grid", "values")
-TENSORS += ("running_mean", "running_var", "attn_mask", "mask", "end", "max", "min", "var", "input2", "input3", "mat1", "vec1", "mat")
+TENSORS = (
+    "other",
+    "target",
+    "weight",
+    "source",
+    "src",
+    "value",
+    "bias",
+    "B",
+    "y",
+    "vec",
+    "vec2",
+    "mat2",
+    "theta",
+    "grid",
+    "values",
+)
+TENSORS += (
+    "running_mean",
+    "running_var",
+    "attn_mask",
+    "mask",
+    "end",
+    "max",
+    "min",
+    "var",
+    "input2",
+    "input3",
+    "mat1",
+    "vec1",
+    "mat",
+)
 TENSORS += ("x2", "tensor2", "batch1", "batch2", "key", "positive", "negative", "exponent", "boundaries", "elements", "x")
 DTYPES = ("dtype", "device", "out", "generator", "requires_grad", "driver", "layout", "memory_format", "names")
 
@@ -230,7 +260,7 @@ def _argument(
         if name == "tensors" or said == "Sequence[Tensor]":
             many = [tensor() for _ in range(rng.randint(1, 3))]
             return ", ".join(many) if parameter.kind is Parameter.VAR_POSITIONAL else f"[{', '.join(many)}]"
-        if name in INTEGERS or name in ("target", "index") and rng.random() < 0.5:
+        if name in INTEGERS or (name in ("target", "index") and rng.random() < 0.5):
             return f"jg.zeros({shape[0] if shape and rng.random() < 0.5 else (2,)}, dtype=jg.int64)"
         return tensor() if not (name == "value" and rng.random() < 0.5) else "0.5"
     if name in INTEGERS:
