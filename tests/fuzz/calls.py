@@ -18,7 +18,21 @@ from jitgrad.ops import TABLE, Op, rows
 
 NAMESPACES = {"": jg, "linalg.": jg.linalg, "fft.": jg.fft, "special.": jg.special, "nn.functional.": jg.nn.functional}
 RANDOM = {"bernoulli", "binomial", "multinomial", "normal", "poisson", "rrelu", "gumbel_softmax", "empty_like"}
-"""What gives something else each time, beside what says so by its name."""
+RANDOM_PARTS = ("rand", "rng", "fractional", "dropout")
+"""What gives something else each time, and what names of such functions have in them."""
+OF_VALUES = {
+    "nonzero",
+    "argwhere",
+    "unique",
+    "unique_consecutive",
+    "masked_select",
+    "bincount",
+    "equal",
+    "allclose",
+    "is_nonzero",
+}
+OF_VALUES |= {"histogramdd"}
+"""What has another shape, or is none, for other values: it cannot be recorded."""
 FIRST = ("input", "x", "x1", "A", "input1", "tensors", "tensor1", "operands", "query", "anchor", "tensor", "*tensors")
 
 
@@ -135,7 +149,7 @@ def _functions() -> dict[str, inspect.Signature]:
             function = getattr(namespace, name)
             if name.startswith("_") or isinstance(function, type) or not callable(function):
                 continue
-            if name.endswith("_") or name in RANDOM or "rand" in name or "rng" in name or "dropout" in name:
+            if name.endswith("_") or name in RANDOM | OF_VALUES or any(part in name for part in RANDOM_PARTS):
                 continue
             parameters = [*inspect.signature(function).parameters.values()]
             if parameters and ("Tensor" in str(parameters[0].annotation) or parameters[0].name in FIRST):
