@@ -276,6 +276,8 @@ def _argument(
             return ", ".join(many) if parameter.kind is Parameter.VAR_POSITIONAL else f"[{', '.join(many)}]"
         if name in INTEGERS or (name in ("target", "index") and rng.random() < 0.5):
             return f"jg.zeros({shape[0] if shape and rng.random() < 0.5 else (2,)}, dtype=jg.int64)"
+        if name in ("boundaries", "sorted_sequence"):
+            return f"{tensor()}.sort()[0]"
         return tensor() if not (name == "value" and rng.random() < 0.5) else "0.5"
     if name in INTEGERS:
         return rng.choice(["jg.tensor([0, 1])", "jg.tensor([1, 0, 1])", f"jg.zeros({shape[0]}, dtype=jg.int64)"])
