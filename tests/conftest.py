@@ -14,6 +14,17 @@ from jitgrad.jitted.rerecording import Recheck
 from jitgrad.sweeps.numba.names import namespace
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config):
+    """All tests are shared between processes, one for each core; a few are quicker in one. `-n` says otherwise."""
+    option = config.option
+    if hasattr(config, "workerinput"):  # this is one of them
+        return
+    everything = config.args_source is config.ArgsSource.TESTPATHS and not (option.markexpr or option.keyword or option.lf)
+    if everything and config.pluginmanager.hasplugin("xdist") and option.numprocesses is None and option.dist == "no":
+        option.numprocesses, option.dist = "auto", "worksteal"  # neighbours stay together, and share what a module makes once
+
+
 @pytest.fixture(autouse=True)
 def nothing_in_the_background():
     """What a test has had compiled in the background is ready before the next one begins, some of which count things."""

@@ -350,7 +350,8 @@ def _identity(value: Any) -> tuple[int, ...]:
 
 def _is_public(function: types.FunctionType) -> bool:
     """Whether a library offers a function at its top: then it was not made for the user, and holds nothing of theirs."""
-    return getattr(sys.modules.get(package_of(function.__module__)), function.__name__, None) is function
+    there = getattr(sys.modules.get(package_of(function.__module__)), "__dict__", {})  # what is lazy is there once it is used
+    return there.get(function.__name__) is function
 
 
 def _is_plainly_read(found: Any) -> bool:

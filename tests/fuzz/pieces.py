@@ -8,8 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from tests.fuzz import calls
+
 HALVES = ("float16", "bfloat16")
 FLOATS = ("float64", "float64", "float64", "float32", "float32", *HALVES)
+COMPLEX = ("complex128", "complex64")
 INTEGERS = ("int64", "int32", "uint8")
 SHAPES = [
     (),
@@ -41,6 +44,8 @@ def numbers(rng: random.Random, shape: tuple[int, ...], dtype: str) -> str:
         pick: Callable[[], Any] = lambda: rng.random() < 0.5
     elif dtype.startswith("float") or dtype == "bfloat16":
         pick = lambda: rng.choice([0.0, 1.0, -1.0, 0.5, rng.randint(-40, 40) / 16, rng.randint(1, 30) / 8])
+    elif dtype in COMPLEX:
+        pick = lambda: complex(rng.randint(-40, 40) / 16, rng.choice([0.0, rng.randint(-40, 40) / 16]))
     else:
         pick = lambda: rng.randint(0 if dtype == "uint8" else -3, 4)
 
@@ -52,7 +57,7 @@ def numbers(rng: random.Random, shape: tuple[int, ...], dtype: str) -> str:
 
 def argument(rng: random.Random) -> str:
     """The text of one argument: mostly tensors, of all dtypes and layouts."""
-    kind = rng.choices(["tensor", "integers", "array", "float", "int"], [70, 12, 8, 6, 4])[0]
+    kind = rng.choices(["tensor", "integers", "array", "float", "int", "complex"], [70, 12, 8, 6, 4, 4])[0]
     if kind == "float":
         return rng.choice(["0.75", "-1.5", "2.0", "1e-3"])
     if kind == "int":
@@ -62,7 +67,7 @@ def argument(rng: random.Random) -> str:
         dtype = rng.choice(["float64", "float64", "float32", "int64"])
         text = f"np.array({numbers(rng, shape, dtype)}, dtype=np.{dtype}).reshape({shape})"
         return text + rng.choice(["", "", ".T", "[::2]" if shape else "", "[..., ::-1].copy()" if shape else ""])
-    dtype = rng.choice(FLOATS) if kind == "tensor" else rng.choice([*INTEGERS, "bool"])
+    dtype = rng.choice({"tensor": FLOATS, "complex": COMPLEX}.get(kind, (*INTEGERS, "bool")))
     made = lambda shape: f"jg.tensor({numbers(rng, shape, dtype)}, dtype=jg.{dtype}).reshape({shape})"
     layout = rng.choices(["plain", "turned", "stepped", "moved", "spread"], [60, 15, 10, 10, 5])[0]
     if layout == "turned" and len(shape) > 1:
@@ -78,32 +83,6 @@ def argument(rng: random.Random) -> str:
 
 # -- lines ------------------------------------------------------------------------------------------------------------
 
-UNARY = [
-    "sin",
-    "tanh",
-    "sigmoid",
-    "abs",
-    "relu",
-    "neg",
-    "square",
-    "exp",
-    "cos",
-    "atan",
-    "softplus",
-    "silu",
-    "floor",
-    "sign",
-    "clone",
-    "erf",
-    "reciprocal",
-    "round",
-    "log1p",
-    "sqrt",
-    "detach",
-    "rsqrt",
-    "log",
-    "expm1",
-]
 BINARY = [
     "{a} + {b}",
     "{a} - {b}",
@@ -141,8 +120,6 @@ SCALED = [
     "{n} ** {a}",
 ]
 CASTS = [".double()", ".float()", ".half()", ".to(jg.bfloat16)", ".long()", ".int()", ".bool()", ".to({a}.dtype)"]
-REDUCTIONS = ["sum", "mean", "amax", "amin", "prod", "logsumexp", "var", "std", "norm", "all", "any", "argmax"]
-ALONG = ["softmax", "log_softmax", "cumsum"]
 IN_PLACE = [
     "{a}.mul_({n})",
     "{a}.add_({b})",
@@ -161,6 +138,20 @@ IN_PLACE = [
     "{a}.pow_(2)",
     "{a}.masked_fill_({b} > 0, {n})",
     "{a} -= {n}",
+]
+COMPLEX_LINES = [
+    "jg.complex({a}, {b})",
+    "{a}.real",
+    "jg.view_as_real({a} * 1j)",
+    "{a}.conj()",
+    "{a} * 1j + {b}",
+    "jg.polar({a}, {b})",
+    "{a}.imag",
+    "jg.view_as_complex(fit({a}, (2, 3, 2)))",
+    "jg.linalg.eigvals(well({a}, (3, 3)))",
+    "{a}.abs()",
+    "{a}.angle()",
+    "{a}.sgn()",
 ]
 LOOPS = [
     "jg.fori_loop(0, {k}, lambda i, c: c.sin() + i * 0.5, {a})",
@@ -255,6 +246,26 @@ def movement(rng: random.Random, shape: tuple[int, ...]) -> str:
     )
 
 
+LINES = {
+    "row": 22,
+    "function": 22,
+    "binary": 12,
+    "scaled": 7,
+    "cast": 4,
+    "move": 10,
+    "index": 8,
+    "set": 12,
+    "in_place": 9,
+    "join": 6,
+    "matmul": 4,
+    "loop": 7,
+    "made": 3,
+    "complex": 3,
+}
+"""The kinds of lines, and how often they come."""
+MADE_OF = {"binary": BINARY, "scaled": SCALED, "cast": ["{a}" + c for c in CASTS], "complex": COMPLEX_LINES}
+
+
 def line(rng: random.Random, scope: dict[str, Any], names: list[str], new: str) -> str:
     """One line that may or may not run."""
     weights = [len(names) + 2 * i for i in range(len(names))]
@@ -263,33 +274,11 @@ def line(rng: random.Random, scope: dict[str, Any], names: list[str], new: str) 
     shape = tuple(getattr(scope[a], "shape", ()))
     dim = rng.choice([*range(-len(shape), len(shape)), 0])
     fill = {"a": a, "b": b, "n": rng.choice(["0.5", "2", "-1.0", "1.5", "3"]), "k": rng.randint(0, 3)}
-    kind = rng.choices(
-        [
-            "unary",
-            "binary",
-            "scaled",
-            "cast",
-            "reduce",
-            "along",
-            "move",
-            "index",
-            "set",
-            "in_place",
-            "join",
-            "matmul",
-            "loop",
-            "made",
-        ],
-        [10, 14, 8, 4, 8, 4, 14, 8, 12, 9, 7, 4, 7, 3],
-    )[0]
-    if kind == "unary":
-        text = f"{new} = {a}.{rng.choice(UNARY)}()"
-    elif kind == "reduce":
-        inside = rng.choice(["", f"{dim}", f"{dim}", f"{dim}, keepdim=True"])
-        text = f"{new} = {a}.{rng.choice(REDUCTIONS)}({inside or ('0' if rng.random() < 0.1 else '')})"
-        text = text.replace("logsumexp()", f"logsumexp({dim})")
-    elif kind == "along":
-        text = f"{new} = {a}.{rng.choice(ALONG)}({dim})"
+    kind = rng.choices([*LINES], [*LINES.values()])[0]
+    if kind == "row":
+        text = f"{new} = {calls.of_row(rng, some, scope)}"
+    elif kind == "function":
+        text = f"{new} = {calls.of_function(rng, some, scope)}"
     elif kind == "move":
         text = f"{new} = {a}{movement(rng, shape)}"
     elif kind == "index":
@@ -337,5 +326,5 @@ def line(rng: random.Random, scope: dict[str, Any], names: list[str], new: str) 
         text = f"{new} = {rng.choice(LOOPS)}"
         text = f"{FILLED}\n{text}" if "filled(" in text else text
     else:
-        text = f"{new} = " + rng.choice({"binary": BINARY, "scaled": SCALED, "cast": ["{a}" + c for c in CASTS]}[kind])
-    return text.format(**fill) if kind not in ("index",) else text
+        text = f"{new} = " + rng.choice(MADE_OF[kind])
+    return text.format(**fill) if kind not in ("index", "row", "function") else text

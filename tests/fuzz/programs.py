@@ -14,6 +14,7 @@ import numpy as np
 
 import jitgrad as jg
 from jitgrad.tape.handle import own_memory
+from tests.fuzz.calls import meanings
 from tests.fuzz.pieces import HALVES, argument, line
 
 
@@ -36,7 +37,7 @@ class Program(NamedTuple):
         return f"def f({', '.join(self.names)}):\n" + "\n".join(f"    {line}" for line in body.splitlines())
 
     def function(self, library: Any = jg) -> Callable[..., Any]:
-        scope: dict[str, Any] = {"jg": library, "np": np}
+        scope = meanings(self.text, library)
         exec(self.text, scope)
         return scope["f"]
 
@@ -77,15 +78,16 @@ def _generated(rng: random.Random, longest: int) -> Program | None:
         return None
     values = [jg.from_numpy(v) if isinstance(v, np.ndarray) else v for v in program.values()]
     before = [_state(value) for value in values]
-    scope: dict[str, Any] = {"jg": jg, "np": np, **dict(zip(program.names, values))}
+    scope = meanings("") | dict(zip(program.names, values))
     names, lines = list(program.names), []
     raises = None
     for i in range(rng.randint(1, longest)):
         new = f"v{i}"
         text = line(rng, scope, names, new)
         try:
+            scope |= meanings(text)
             exec(text, scope)
-        except (AttributeError, ArithmeticError, *EXPECTED) as error:  # Python's numbers have no methods, and errors of their own
+        except (AttributeError, ArithmeticError, AssertionError, *EXPECTED) as error:  # some are those of Python's numbers
             if i > 1 and isinstance(error, EXPECTED) and all(isinstance(v, jg.Tensor) for v in values) and rng.random() < 0.02:
                 raises = type(error).__name__
                 lines.append(text)

@@ -54,7 +54,8 @@ def plain(value: Any) -> tuple[str, np.ndarray]:
 
 
 def is_float(value: Any) -> bool:
-    return isinstance(value, float) or "float" in str(getattr(value, "dtype", ""))
+    """Whether it has a gradient: floats, and complex numbers."""
+    return isinstance(value, float) or any(kind in str(getattr(value, "dtype", "")) for kind in ("float", "complex"))
 
 
 def weighted(library: Any, results: tuple) -> Any:
@@ -64,7 +65,8 @@ def weighted(library: Any, results: tuple) -> Any:
         if is_float(result):
             n = int(np.prod(tuple(result.shape)))
             weights = library.linspace(0.5, 1.5, n, dtype=library.float64).reshape(tuple(result.shape))
-            total = total + (result.double() * weights).sum()
+            for part in (result.real, 0.75 * result.imag) if result.is_complex() else (result,):
+                total = total + (part.double() * weights).sum()
     return total
 
 

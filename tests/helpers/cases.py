@@ -76,10 +76,20 @@ NOT_DIFFERENTIABLE = {
 DTYPES = ("float16", "float32", "float64", "bfloat16", "int32", "int64", "uint8", "bool")
 
 
-COMPILED_DTYPES = tuple(d for d in DTYPES if d != "bfloat16")
-
-
 LAYOUTS = ("contiguous", "transposed", "strided", "0-d", "empty", "one", "broadcast")
+
+
+COMPILED = {
+    "float64": LAYOUTS,
+    "float32": ("contiguous", "strided", "0-d", "broadcast"),
+    "float16": ("contiguous", "0-d", "broadcast"),
+    "int64": ("contiguous", "transposed", "0-d", "empty"),
+    "int32": ("contiguous", "strided", "broadcast"),
+    "uint8": ("contiguous", "one"),
+    "bool": ("contiguous", "0-d", "strided"),
+}
+"""The layouts in which each dtype is compiled: all of both, but not each with each, since loops go through memory as numbers of
+that size do, whatever they are."""
 
 
 ULPS = {"float16": 1e-3, "bfloat16": 1e-2, "float32": 1.2e-7, "float64": 2.3e-16}

@@ -45,22 +45,36 @@ def test_derivatives_are_the_limits_of_differences(name, array):
     jg.testing.gradgradcheck(FUNCTIONS[name], [array])
 
 
-@pytest.mark.parametrize("name", FUNCTIONS)
+TRANSFORMS = {
+    "value": lambda f: f,
+    "grad": jg.grad,
+    "jacfwd": jg.jacfwd,
+    "hessian": jg.hessian,
+    "grad of each": lambda f: lambda x: jg.vmap(jg.grad(f))(jg.stack([x, x * 2.5, x - 0.25])),
+}
+
+
+@pytest.mark.parametrize("transform", TRANSFORMS)
 @pytest.mark.parametrize("sweep", SWEEPS)
-def test_sweeps_and_transforms_agree(name, sweep):
-    x, f = jg.tensor(TALL), FUNCTIONS[name]
-    g = loss(f)
+def test_sweeps_and_transforms_agree(transform, sweep):
+    x, losses = jg.tensor(TALL), {name: loss(f) for name, f in FUNCTIONS.items()}
+
+    def every(x):
+        return {name: TRANSFORMS[transform](f)(x) for name, f in losses.items()}
+
+    wanted, compiled = every(x), jg.jit(every)
     with jg.sweep(sweep):
-        for transform in (lambda h: h, jg.grad, jg.jacfwd, jg.hessian, lambda h: jg.vmap(jg.grad(h))):
-            at = jg.stack([x, x * 2.5, x - 0.25]) if transform not in (jg.grad, jg.jacfwd, jg.hessian) else x
-            if transform(g) is g:
-                at = x
-            want, compiled = transform(g)(at), jg.jit(transform(g))
-            for _ in range(2):
-                np.testing.assert_allclose(compiled(at).numpy(), want.numpy(), rtol=1e-9, atol=1e-9)
-        np.testing.assert_allclose(jg.grad(jg.jit(g))(x).numpy(), jg.grad(g)(x).numpy(), rtol=1e-9, atol=1e-9)
-        tangent = jg.jvp(g, (x,), (jg.ones_like(x),))[1]
-        assert tangent.item() == pytest.approx(jg.grad(g)(x).sum().item(), rel=1e-9)
+        for found in (compiled(x), compiled(x)):
+            for name, want in wanted.items():
+                np.testing.assert_allclose(found[name].numpy(), want.numpy(), rtol=1e-9, atol=1e-9, err_msg=name)
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_gradients_of_what_is_compiled_and_forward_mode(name):
+    x, f = jg.tensor(TALL), loss(FUNCTIONS[name])
+    np.testing.assert_allclose(jg.grad(jg.jit(f))(x).numpy(), jg.grad(f)(x).numpy(), rtol=1e-9, atol=1e-9)
+    tangent = jg.jvp(f, (x,), (jg.ones_like(x),))[1]
+    assert tangent.item() == pytest.approx(jg.grad(f)(x).sum().item(), rel=1e-9)
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)

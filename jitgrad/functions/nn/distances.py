@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from jitgrad.functions.data import from_numpy
+from jitgrad.functions.data import tensor
 from jitgrad.functions.face import face
 from jitgrad.functions.indexing import index_select
 from jitgrad.functions.nn.reducing import reduced, reduction_of
@@ -76,7 +76,7 @@ def pdist(input: Tensor, p: float = 2.0) -> Tensor:
 
 @in_single
 def _pairs(x: Tensor, p: float) -> Tensor:
-    first, second = (from_numpy(places).to(x.device) for places in np.triu_indices(x.shape[0], 1))
+    first, second = (tensor(places, device=x.device) for places in np.triu_indices(x.shape[0], 1))
     return _norm(index_select(x, 0, first) - index_select(x, 0, second), p, -1)
 
 
