@@ -10,8 +10,8 @@ import pytest
 
 from jitgrad.kernels import random, scalar
 from jitgrad.ops import TABLE
-from tests.helpers.cases import philox
 from tests.helpers.lanes import compiled
+from tests.helpers.oracles import philox
 
 RESULTS = {"random_uniform": "f64", "random_normal": "f64", "random_below": "i64"}
 KEYS = [0, 1, -1, 2**32, -(2**63), 0x0123456789ABCDEF]
