@@ -9,7 +9,7 @@ import pytest
 
 import jitgrad as jg
 from jitgrad.errors import LeakedTraceError, NotCompilableError, TracedValueError
-from tests.helpers.cases import philox
+from tests.helpers.oracles import philox
 from tests.helpers.sweeps import SWEEPS
 
 
