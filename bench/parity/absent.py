@@ -21,7 +21,7 @@ PATTERNS: dict[str, str] = {
     """,
     "they belong to TorchScript, torch.compile and PyTorch's workings": """
         ^sym_ ^parse_ ^import_ir ^merge_type ^unify_type ^fork$ ^wait$ ^compile ^export script ^typename ^get_file ^classproperty
-        ^thread_safe profiler ^prepare_multi ^init_num ^to_dlpack ^get_device_module
+        ^is_distributed$ ^thread_safe profiler ^prepare_multi ^init_num ^to_dlpack ^get_device_module
     """,
     "they set what is global in PyTorch": """
         autocast deterministic ^set_flush ^set_warn ^is_warn float32_matmul ^set_default_tensor interop_threads default_device
