@@ -1,0 +1,24 @@
+"""Optimizers by the names of `torch.optim`, as objects that change parameters in place, and in `functional` as pure functions."""
+
+from jitgrad.optim import functional
+from jitgrad.optim.adam import Adam, AdamW
+from jitgrad.optim.moments import Adamax, NAdam, RAdam
+from jitgrad.optim.optimizer import Optimizer
+from jitgrad.optim.rprop import Rprop
+from jitgrad.optim.sgd import SGD
+from jitgrad.optim.squares import Adadelta, Adagrad, RMSprop
+
+__all__ = [
+    "SGD",
+    "Adadelta",
+    "Adagrad",
+    "Adam",
+    "AdamW",
+    "Adamax",
+    "NAdam",
+    "Optimizer",
+    "RAdam",
+    "RMSprop",
+    "Rprop",
+    "functional",
+]
