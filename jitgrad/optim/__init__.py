@@ -2,6 +2,7 @@
 
 from jitgrad.optim import functional
 from jitgrad.optim.adam import Adam, AdamW
+from jitgrad.optim.lbfgs import LBFGS
 from jitgrad.optim.moments import Adamax, NAdam, RAdam
 from jitgrad.optim.optimizer import Optimizer
 from jitgrad.optim.rprop import Rprop
@@ -9,6 +10,7 @@ from jitgrad.optim.sgd import SGD
 from jitgrad.optim.squares import Adadelta, Adagrad, RMSprop
 
 __all__ = [
+    "LBFGS",
     "SGD",
     "Adadelta",
     "Adagrad",

@@ -183,6 +183,6 @@ def _brought(name: str, value: Any, p: Tensor) -> Any:
         if not isinstance(leaf, (Tensor, np.ndarray, np.generic)) and name != "step":
             return copy.deepcopy(leaf)
         found = as_tensor(leaf).detach().clone()
-        return found if name == "step" or not p.dtype.has_gradient else found.to(p.device, p.dtype)
+        return found if name == "step" or not p.dtype.is_floating_point else found.to(p.device, p.dtype)
 
     return tree_map(one, value)

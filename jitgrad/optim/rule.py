@@ -146,18 +146,19 @@ def step_of(update: Callable) -> Any:
 
 def begun(start: Callable, p: Tensor, hyper: dict[str, Any]) -> State:
     """The state that a parameter begins with; that of a complex one is complex."""
-    parts = _real(p)
+    parts = real_of(p)
     found = start(parts, hyper)
     return {name: _as(p, x) if x.shape == parts.shape else x for name, x in found.items()} if p.dtype.is_complex else found
 
 
 def _moved(update: Callable, p: Tensor, g: Tensor, state: State, hyper: dict[str, Any]) -> tuple[Tensor, State]:
     """The update of one parameter: the parts of a complex one are updated as two, and every dtype stays as it was."""
-    new, found = update(_real(p), _real(g), {name: _real(value) for name, value in state.items()}, **hyper)
+    new, found = update(real_of(p), real_of(g), {name: real_of(value) for name, value in state.items()}, **hyper)
     return _as(p, new), {name: _as(state[name], value) for name, value in found.items()}
 
 
-def _real(x: Any) -> Any:
+def real_of(x: Any) -> Any:
+    """A complex tensor seen as its parts, along a last dimension; whatever else there is as it is."""
     return view_as_real(x) if isinstance(x, Tensor) and x.dtype.is_complex else x
 
 

@@ -20,7 +20,7 @@ _MAXIMIZED = [{"maximize": True}]
 _BETAS = [{"betas": (0.5, 0.9), "eps": 1e-3, "lr": 0.05}]
 OPTIONS: dict[str, list[dict[str, Any]]] = {
     "SGD": [
-        {"lr": 0.05, **more}
+        {"lr": 0.02, **more}
         for more in (
             {},
             {"momentum": 0.9},
@@ -63,9 +63,12 @@ def loss_of(xp: Any, params: list[Any]) -> Any:
     w, b, c = params
     x = xp.tensor([[1.0, -0.5, 0.25], [0.3, 0.8, -1.2], [-0.6, 0.4, 2.0]], dtype=w.dtype)
     y = x @ w.T + b
-    return ((y * y.conj()).real.mean() - 1) ** 2 + (y.real * 2).sin().sum() + (y.imag.sum() if y.is_complex() else 0) * 0.1 + (
-        (c - 3) * (c - 3).conj()
-    ).real
+    return (
+        ((y * y.conj()).real.mean() - 1) ** 2
+        + (y.real * 2).sin().sum()
+        + (y.imag.sum() if y.is_complex() else 0) * 0.1
+        + ((c - 3) * (c - 3).conj()).real
+    )
 
 
 def minimized(xp: Any, name: str, options: dict[str, Any], dtype: str) -> tuple[list[Any], Any]:
@@ -93,9 +96,6 @@ def flat(params: list[Any]) -> list[float]:
 if __name__ == "__main__":
     import torch
 
-    recorded = {
-        f"{name} {i} {dtype}": flat(minimized(torch, name, OPTIONS[name][i], dtype)[0])
-        for name, i, dtype in CASES
-    }
+    recorded = {f"{name} {i} {dtype}": flat(minimized(torch, name, OPTIONS[name][i], dtype)[0]) for name, i, dtype in CASES}
     RECORDED.write_text(json.dumps({"optimizers": recorded}, indent=0), encoding="utf-8")
     print(f"wrote {RECORDED}")
