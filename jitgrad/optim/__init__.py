@@ -1,6 +1,6 @@
 """Optimizers by the names of `torch.optim`, as objects that change parameters in place, and in `functional` as pure functions."""
 
-from jitgrad.optim import functional
+from jitgrad.optim import functional, lr_scheduler
 from jitgrad.optim.adam import Adam, AdamW
 from jitgrad.optim.lbfgs import LBFGS
 from jitgrad.optim.moments import Adamax, NAdam, RAdam
@@ -23,4 +23,5 @@ __all__ = [
     "RMSprop",
     "Rprop",
     "functional",
+    "lr_scheduler",
 ]

@@ -59,9 +59,9 @@ def adam(
 ) -> Functional:
     """Adam: m ← β₁ m + (1 − β₁) g, v ← β₂ v + (1 − β₂) g², p ← p − lr m̂ / (√v̂ + eps), where m̂ = m / (1 − β₁ᵗ), v̂ = v / (1 − β₂ᵗ).
 
-    With `amsgrad` v̂ is the largest v so far. `weight_decay` adds its multiple of p to g first, or takes lr times it off p where it
-    is decoupled. Kingma & Ba, "Adam: a method for stochastic optimization" (2015); Reddi, Kale & Kumar, "On the convergence of Adam
-    and beyond" (2018). `ValueError` for numbers out of their ranges.
+    With `amsgrad` v̂ is the largest v so far. `weight_decay` adds its multiple of p to g first, or where it is decoupled takes lr
+    times it off p. Kingma & Ba, "Adam: a method for stochastic optimization" (2015); Reddi, Kale & Kumar, "On the convergence of
+    Adam and beyond" (2018). `ValueError` for numbers out of their ranges.
 
     >>> import jitgrad
     >>> opt = jitgrad.optim.functional.adam(lr=0.1)

@@ -93,9 +93,77 @@ def flat(params: list[Any]) -> list[float]:
     return [float(part) for x in found for part in ((x.real, x.imag) if np.iscomplexobj(found) else (x,))]
 
 
+def _chained(lr_scheduler: Any, optimizer: Any) -> Any:
+    parts = [lr_scheduler.ConstantLR(optimizer, 0.1, 3), lr_scheduler.ExponentialLR(optimizer, 0.9)]
+    return lr_scheduler.ChainedScheduler(parts)
+
+
+def _sequential(lr_scheduler: Any, optimizer: Any) -> Any:
+    parts = [
+        lr_scheduler.LinearLR(optimizer, 0.25, total_iters=3),
+        lr_scheduler.CosineAnnealingLR(optimizer, 4),
+        lr_scheduler.StepLR(optimizer, 2),
+    ]
+    return lr_scheduler.SequentialLR(optimizer, parts, [3, 8])
+
+
+SCHEDULES: dict[str, tuple[Any, ...]] = {
+    "LambdaLR": ({"lr_lambda": lambda n: 0.95**n}, {"lr_lambda": [lambda n: 1 / (n + 1), lambda n: 2.0 - n]}),
+    "MultiplicativeLR": ({"lr_lambda": lambda n: 1 + 0.1 * n},),
+    "StepLR": ({"step_size": 3}, {"step_size": 2, "gamma": 0.5}),
+    "MultiStepLR": ({"milestones": [2, 5, 5, 9], "gamma": 0.5},),
+    "ConstantLR": ({}, {"factor": 0.5, "total_iters": 2}),
+    "LinearLR": ({}, {"start_factor": 0.9, "end_factor": 0.1, "total_iters": 7}),
+    "ExponentialLR": ({"gamma": 0.8},),
+    "PolynomialLR": ({}, {"total_iters": 8, "power": 2.0}),
+    "CosineAnnealingLR": ({"T_max": 4}, {"T_max": 20, "eta_min": 0.01}),
+    "CosineAnnealingWarmRestarts": ({"T_0": 3}, {"T_0": 2, "T_mult": 2, "eta_min": 0.01}),
+    "CyclicLR": (
+        {"base_lr": 0.01, "max_lr": 0.1, "step_size_up": 3},
+        {"base_lr": [0.01, 0.02], "max_lr": [0.1, 0.3], "step_size_up": 2, "step_size_down": 3, "mode": "triangular2"},
+        {"base_lr": 0.01, "max_lr": 0.1, "step_size_up": 4, "mode": "exp_range", "gamma": 0.9, "cycle_momentum": False},
+        {"base_lr": 0.01, "max_lr": 0.1, "step_size_up": 2, "scale_fn": lambda n: 0.5**n, "scale_mode": "iterations"},
+    ),
+    "OneCycleLR": (
+        {"max_lr": 0.1, "total_steps": 15},
+        {"max_lr": [0.1, 0.2], "epochs": 3, "steps_per_epoch": 5, "anneal_strategy": "linear", "three_phase": True},
+        {"max_lr": 0.1, "total_steps": 14, "pct_start": 0.5, "div_factor": 10, "cycle_momentum": False},
+    ),
+    "ReduceLROnPlateau": (
+        {"patience": 1},
+        {"patience": 0, "factor": 0.5, "mode": "max", "threshold_mode": "abs", "cooldown": 2, "min_lr": 0.2},
+        {"patience": 1, "threshold": 0.2},
+    ),
+    "ChainedScheduler": (_chained,),
+    "SequentialLR": (_sequential,),
+}
+SCHEDULE_CASES = [(name, i) for name, options in SCHEDULES.items() for i in range(len(options))]
+EPOCHS = 14
+
+
+def scheduled(xp: Any, name: str, i: int) -> tuple[Any, Any]:
+    """An optimizer of two groups, and a schedule of it."""
+    params = [xp.tensor(np.ones(2)).requires_grad_() for _ in range(2)]
+    optimizer = xp.optim.SGD([{"params": params[0]}, {"params": params[1], "lr": 0.1}], lr=0.5, momentum=0.9)
+    options, made = SCHEDULES[name][i], xp.optim.lr_scheduler
+    return optimizer, options(made, optimizer) if callable(options) else getattr(made, name)(optimizer, **options)
+
+
+def rates(optimizer: Any, scheduler: Any, epochs: int = EPOCHS) -> list[list[float]]:
+    """Rates and momenta after each step."""
+    found = []
+    for epoch in range(epochs):
+        optimizer.step()
+        found.append([group[name] for group in optimizer.param_groups for name in ("lr", "momentum")])
+        measured = (1 / (1 + epoch // 4),) if type(scheduler).__name__ == "ReduceLROnPlateau" else ()
+        scheduler.step(*measured)
+    return found
+
+
 if __name__ == "__main__":
     import torch
 
-    recorded = {f"{name} {i} {dtype}": flat(minimized(torch, name, OPTIONS[name][i], dtype)[0]) for name, i, dtype in CASES}
-    RECORDED.write_text(json.dumps({"optimizers": recorded}, indent=0), encoding="utf-8")
+    optimizers = {f"{name} {i} {dtype}": flat(minimized(torch, name, OPTIONS[name][i], dtype)[0]) for name, i, dtype in CASES}
+    schedules = {f"{name} {i}": rates(*scheduled(torch, name, i)) for name, i in SCHEDULE_CASES}
+    RECORDED.write_text(json.dumps({"optimizers": optimizers, "schedules": schedules}), encoding="utf-8")
     print(f"wrote {RECORDED}")
