@@ -59,9 +59,7 @@ def clip_grads_with_norm_(parameters: Any, max_norm: float, total_norm: Tensor, 
 
 
 @checked
-def get_total_norm(
-    tensors: Any, norm_type: float = 2.0, error_if_nonfinite: bool = False, foreach: bool | None = None
-) -> Tensor:
+def get_total_norm(tensors: Any, norm_type: float = 2.0, error_if_nonfinite: bool = False, foreach: bool | None = None) -> Tensor:
     """The norm of all elements of some tensors together, as `clip_grad_norm_` takes it; 0 of none."""
     given = _listed(tensors)
     if not given:
@@ -70,8 +68,8 @@ def get_total_norm(
         total = _norm(_values(given), repr(float(norm_type)))
     if error_if_nonfinite and not math.isfinite(float(total)):
         raise RuntimeError(
-            f"the norm of order {float(norm_type)} of the gradients is {float(total)}, by which nothing can be scaled: to have them "
-            "scaled all the same say error_if_nonfinite=False"
+            f"the norm of order {float(norm_type)} of the gradients is {float(total)}, by which nothing can be scaled: to have "
+            "them scaled all the same say error_if_nonfinite=False"
         )
     return total
 

@@ -6,6 +6,7 @@ from jitgrad.optim.lbfgs import LBFGS
 from jitgrad.optim.moments import Adamax, NAdam, RAdam
 from jitgrad.optim.optimizer import Optimizer
 from jitgrad.optim.rprop import Rprop
+from jitgrad.optim.scipy_minimize import minimize
 from jitgrad.optim.sgd import SGD
 from jitgrad.optim.squares import Adadelta, Adagrad, RMSprop
 
@@ -24,4 +25,5 @@ __all__ = [
     "Rprop",
     "functional",
     "lr_scheduler",
+    "minimize",
 ]
