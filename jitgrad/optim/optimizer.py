@@ -176,6 +176,10 @@ def _refuse_bad(params: list[Any]) -> None:
         warnings.warn("a group of parameters has one of them twice, which would be changed twice in a step", stacklevel=4)
 
 
+_NUMBERS = ("step", "mu_product")
+"""What states hold that is of no dtype of a parameter."""
+
+
 def _brought(name: str, value: Any, p: Tensor) -> Any:
     """A value of a state as the optimizer of `p` keeps it, a copy."""
 
@@ -183,6 +187,6 @@ def _brought(name: str, value: Any, p: Tensor) -> Any:
         if not isinstance(leaf, (Tensor, np.ndarray, np.generic)) and name != "step":
             return copy.deepcopy(leaf)
         found = as_tensor(leaf).detach().clone()
-        return found if name == "step" or not p.dtype.is_floating_point else found.to(p.device, p.dtype)
+        return found if name in _NUMBERS or not p.dtype.is_floating_point else found.to(p.device, p.dtype)
 
     return tree_map(one, value)

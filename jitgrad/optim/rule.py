@@ -73,9 +73,10 @@ class Functional:
         for name, value in hyper.items():
             refuse(name, value)
         self.start, self.rule, self.hyper = start, update, hyper
+        self.name = update.__name__.lstrip("_")
 
     def __repr__(self) -> str:
-        return f"{self.rule.__name__}({', '.join([f'{name}={value!r}' for name, value in self.hyper.items()])})"
+        return f"{self.name}({', '.join([f'{name}={value!r}' for name, value in self.hyper.items()])})"
 
     def init(self, params: Any) -> list[State]:
         """The state that the parameters begin with."""
@@ -97,7 +98,7 @@ class Functional:
         if len(state) != len(leaves):
             raise ValueError(f"the state is of {len(state)} parameters, and there are {len(leaves)}: make one with init(params)")
         if unknown := changes.keys() - self.hyper.keys():
-            raise TypeError(f"{self.rule.__name__} has no hyperparameter {min(unknown)}: it has {', '.join(self.hyper)}")
+            raise TypeError(f"{self.name} has no hyperparameter {min(unknown)}: it has {', '.join(self.hyper)}")
         moved = [i for i, g in enumerate(given) if g is not None]
         parts = [[each[i] for i in moved] for each in (leaves, given, state)]
         news, states = step_of(self.rule)(*parts, plain(self.hyper | changes))
@@ -140,7 +141,7 @@ def step_of(update: Callable) -> Any:
         done = [_moved(update, p, g, state, rest) for p, g, state in zip(params, grads, states)]
         return [p for p, _ in done], [state for _, state in done]
 
-    step.__name__ = step.__qualname__ = update.__name__
+    step.__name__ = step.__qualname__ = update.__name__.lstrip("_")
     return jit(step)
 
 

@@ -107,7 +107,7 @@ def _second_order(of_vector: Callable, name: str, start: np.ndarray, args: tuple
     if name == "trust-constr":
         pattern = hessian_sparsity(of_vector, start, *args)
         if pattern.nnz <= SPARSE * start.size**2:
-            return {"hess": jit(hessian(of_vector, sparsity=pattern))}
+            return {"hess": hessian(jit(of_vector), sparsity=pattern)}
     product = jit(lambda x, v, *args: hvp(lambda at: of_vector(at, *args), (x,), (v,)))
     return {"hessp": lambda x, v, *args: product(x, v, *args).numpy()}
 
