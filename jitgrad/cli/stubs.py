@@ -119,10 +119,11 @@ def _namespace(name: str, made: Mapping[str, Any]) -> str:
 
 def _optimizers() -> str:
     """The classes that take the arguments of a functional form say so; the others are as they are written."""
-    taken = {name: found for name in optim.__all__ if hasattr(found := getattr(optim, name), "functional")}
+    names = vars(optim)["__all__"]
+    taken = {name: found for name in names if hasattr(found := getattr(optim, name), "functional")}
     lines = ['"""What type checkers see of `jitgrad.optim`. Written by `python -m jitgrad.cli.stubs`."""', ""]
     lines += ["from builtins import bool as _bool", "from builtins import float as _float", "from typing import Any", ""]
-    modules = {name: getattr(getattr(optim, name), "__module__", optim.__name__) for name in optim.__all__ if name not in taken}
+    modules = {name: getattr(getattr(optim, name), "__module__", optim.__name__) for name in names if name not in taken}
     lines += sorted([f"from {module} import {name} as {name}" for name, module in modules.items()])
     lines += ["from jitgrad.optim.compiled import Compiled as _Compiled", ""]
     for name, found in taken.items():

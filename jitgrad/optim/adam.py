@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, ClassVar
 
 from jitgrad.functions.creation import zeros_like
 from jitgrad.optim.compiled import Compiled
@@ -107,7 +108,7 @@ class Adam(Compiled):
     tensor([-0.3359,  0.5370], requires_grad=True)
     """
 
-    functional = staticmethod(adam)
+    functional: ClassVar[Callable[..., Functional]] = staticmethod(adam)
 
 
 class AdamW(Adam):

@@ -59,10 +59,10 @@ def _zoomed(
     low, high = (a, b) if a.value <= b.value else (b, a)
     stuck = False
     for made in range(calls, calls + most):
-        ends = sorted((low.t, high.t))
-        if (ends[1] - ends[0]) * reach < tolerance:
+        first, last = min(low.t, high.t), max(low.t, high.t)
+        if (last - first) * reach < tolerance:
             return low, made
-        t, stuck = _within(cubic_minimum(low, high, *ends), *ends, stuck)
+        t, stuck = _within(cubic_minimum(low, high, first, last), first, last, stuck)
         here = at(t)
         if _too_high(here, start) or here.value >= low.value:
             low, high = (low, here) if low.value <= here.value else (here, low)
