@@ -55,7 +55,7 @@ class Optimizer:
         """Add parameters, with values of their own for any of `defaults`; errors are as those of the class."""
         if not isinstance(param_group, dict):
             raise TypeError(f"a group of parameters is a dict with 'params', not {type(param_group).__name__}")
-        group = dict(param_group)
+        group = param_group  # the very one, as in PyTorch, so that its owner may change it
         group |= _listed(group["params"])
         for name, value in self.defaults.items():
             if group.setdefault(name, value) is REQUIRED:
