@@ -40,6 +40,7 @@ GOALS = (
     Goal("network 64×784→128→10, beside the better", "mlp 64x784-128-10", JIT, (TORCH, JAX), 0.9),
     Goal("network 256×1024→1024→10, beside the better", "mlp 256x1024-1024-10", JIT, (TORCH, JAX), 1.0),
     Goal("logistic regression, 569 × 30, beside jax.jit", "logistic 569x30", JIT, (JAX,), 0.3),
+    Goal("training on digits with Adam under jit, beside torch eager", "digits 20x64-64", JIT, (TORCH,), 0.5),
     Goal("Black–Scholes, 1e6 options, beside jax.jit", "black-scholes 1e6", JIT, (JAX,), 0.7),
     Goal("Black–Scholes, 1e6 options, beside C by hand", "black-scholes 1e6", JIT, (C,), 1.2),
     Goal("Rosenbrock, n = 1e5, beside jax.jit", "rosenbrock 1e5", JIT, (JAX,), 0.5),

@@ -18,6 +18,7 @@ from jitgrad import functions as functions
 from jitgrad import linalg as linalg
 from jitgrad import nn as nn
 from jitgrad import ops as ops
+from jitgrad import optim as optim
 from jitgrad import special as special
 from jitgrad import testing as testing
 from jitgrad.autograd.modes import enable_grad as enable_grad

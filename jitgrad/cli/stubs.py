@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import jitgrad as jg
-from jitgrad import functions, kernels
+from jitgrad import functions, kernels, optim
 from jitgrad.functions.face import Face, face_of
 from jitgrad.functions.homes import HOMES, OTHERWISE
 from jitgrad.kernels import scalar
@@ -56,6 +56,7 @@ def stubs() -> dict[Path, str]:
         HERE / "tensors" / "return_types.pyi": _results(),
         Path(str(kernels.__file__)).with_suffix(".pyi"): _kernels(),
         **{_file(name): _namespace(name, made) for name, made in functions.NAMESPACES.items() if name},
+        HERE / "optim" / "__init__.pyi": _optimizers(),
         HERE / "functions" / "offers.py": _offers(),
     }
 
@@ -114,6 +115,25 @@ def _namespace(name: str, made: Mapping[str, Any]) -> str:
     if "Callable" in used:
         lines[lines.index(_SEQUENCE)] = f"from collections.abc import {', '.join(sorted({'Callable', 'Sequence'} & used))}"
     return "\n".join([line for line in lines if line.split(" ")[-1] not in unused or not line.startswith("from ")])
+
+
+def _optimizers() -> str:
+    """The classes that take the arguments of a functional form say so; the others are as they are written."""
+    names = vars(optim)["__all__"]
+    taken = {name: found for name in names if hasattr(found := getattr(optim, name), "functional")}
+    lines = ['"""What type checkers see of `jitgrad.optim`. Written by `python -m jitgrad.cli.stubs`."""', ""]
+    lines += ["from builtins import bool as _bool", "from builtins import float as _float", "from typing import Any", ""]
+    modules = {name: getattr(getattr(optim, name), "__module__", optim.__name__) for name in names if name not in taken}
+    lines += sorted([f"from {module} import {name} as {name}" for name, module in modules.items()])
+    lines += ["from jitgrad.optim.compiled import Compiled as _Compiled", ""]
+    for name, found in taken.items():
+        base = found.__mro__[1].__name__
+        own = list(inspect.signature(found).parameters.values())[1:]
+        keywords = [p for p in own if p.kind is Parameter.KEYWORD_ONLY]
+        texts = ["self", "params: Any", *map(_parameter, own[: len(own) - len(keywords)]), "*", *map(_parameter, keywords)]
+        lines += [f"class {name}({base if base in taken else f'_{base}'}):"]
+        lines += [f"    def __init__({', '.join(texts)}) -> None: ...", ""]
+    return "\n".join(lines)
 
 
 def _offers() -> str:

@@ -83,11 +83,12 @@ class Jitted:
         handles = [*tensors, *compiled.captured]
         if not compiled.kept:
             return _assembled(compiled, replayed(compiled, compiled.brought(handles)))
-        if grad_mode.get() and any(requires(h) for h in handles):
+        recorded = any(requires(h) for h in handles)  # which no entry takes, whether the grad mode is on or not
+        if recorded and grad_mode.get():
             return _assembled(compiled, recorded_call(self, compiled, compiled.brought(handles), values))
         name = chosen_sweep.get()
         run = compiled.runner(name)
-        if not kwargs and all(plainly_checked(k) or is_itself_alone(k) for k in kinds):
+        if not kwargs and not recorded and all(plainly_checked(k) or is_itself_alone(k) for k in kinds):
             captured = list(zip(compiled.captured, compiled.captured_kinds))
             results = (compiled.traced.structure, compiled.traced.outputs)
             direct = compiled.direct(run, [kind for kind in kinds if spec_of(kind) is not None])

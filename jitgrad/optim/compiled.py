@@ -1,0 +1,62 @@
+"""Optimizers that follow a rule: all of the mathematics is the rule's, and what is here holds for each of them."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+from jitgrad.autograd.modes import enable_grad, no_grad
+from jitgrad.optim.optimizer import Optimizer
+from jitgrad.optim.rule import Functional, begun, plain, step_of
+from jitgrad.tensors.inplace import overwrite
+from jitgrad.tensors.tensor import wrap
+
+_HOW = {"foreach": None, "capturable": False, "differentiable": False, "fused": None}
+"""How PyTorch is to compute, in what order of loops; it is taken and kept for programs that say it, and changes nothing here."""
+
+
+class Compiled(Optimizer):
+    """An optimizer by the rule of `functional`, whose hyperparameters it takes: the update of a group is one compiled call."""
+
+    functional: ClassVar[Callable[..., Functional]]
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        own = inspect.signature(cls.functional).parameters.values()
+        first = inspect.Parameter("params", inspect.Parameter.POSITIONAL_OR_KEYWORD)
+        how = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default) for name, default in _HOW.items()]
+        cls.__signature__ = inspect.Signature([first, *own, *how])  # type: ignore[attr-defined]
+
+    def __init__(self, params: Any, *args: Any, **kwargs: Any) -> None:
+        how = {name: kwargs.pop(name, default) for name, default in _HOW.items()}
+        if how["differentiable"]:
+            raise NotImplementedError(
+                f"{type(self).__name__} changes parameters in place, and nothing can be differentiated through that: use "
+                f"jitgrad.optim.functional.{self.functional.__name__}, which gives new ones"
+            )
+        made = self.functional(*args, **kwargs)
+        self.start, self.rule, self.names = made.start, made.rule, tuple(made.hyper)
+        super().__init__(params, made.hyper | how)
+
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        loss = None
+        if closure is not None:
+            with enable_grad():
+                loss = closure()
+        with no_grad():
+            for group in self.param_groups:
+                self._change(group)
+        return loss
+
+    def _change(self, group: dict[str, Any]) -> None:
+        moved = [p for p in group["params"] if p.grad is not None]
+        if not moved:
+            return
+        hyper = {name: group[name] for name in self.names}
+        states = [self.state[p] or begun(self.start, p.detach(), hyper) for p in moved]
+        values = [wrap(p._value) for p in moved]
+        news, states = step_of(self.rule)(values, [wrap(p.grad._value) for p in moved], states, plain(hyper))
+        for p, new, state in zip(moved, news, states):
+            overwrite(p, new, "step")
+            self.state[p].update(state)

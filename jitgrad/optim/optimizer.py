@@ -1,0 +1,192 @@
+"""Optimizers as objects, as in `torch.optim`: parameters in groups, their states, and `step()`, which changes them in place."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import warnings
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+
+from jitgrad.autograd.gradients import HookHandle
+from jitgrad.base.tree import tree_map
+from jitgrad.functions.data import as_tensor
+from jitgrad.optim.rule import refuse
+from jitgrad.tensors.tensor import Tensor
+
+
+class Optimizer:
+    """What all optimizers share; derive from it, with a `step` of your own, for one that is not here.
+
+    `params` are tensors that require grad, or dicts, one for each group of parameters, which may give values of their own for
+    what is in `defaults`; pairs (name, tensor) too. `param_groups` are the groups, as dicts whose entries may be changed between
+    steps; `state` holds what an algorithm remembers, a dict for each parameter. Raises `TypeError` for what are no tensors,
+    `ValueError` for no parameters, for parameters that are no leaves, that are in several groups, or lack a value.
+    """
+
+    param_groups: list[dict[str, Any]]
+    state: dict[Tensor, dict[str, Any]]
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "step" in vars(cls):
+            cls.step = _hooked(cls.step)  # type: ignore[method-assign]
+
+    def __init__(self, params: Any, defaults: dict[str, Any]) -> None:
+        self.defaults = defaults
+        self.state = defaultdict(dict)
+        self.param_groups = []
+        self.steps = 0
+        """How many steps were taken, for what must know whether there was one."""
+        self._before: dict[int, Callable] = {}
+        self._after: dict[int, Callable] = {}
+        if isinstance(params, (Tensor, np.ndarray)):
+            raise TypeError("an optimizer takes a list of parameters, or of groups: for one tensor write [tensor]")
+        groups = list(params)
+        if not groups:
+            raise ValueError("an optimizer was given no parameters: the list is empty, or an iterator that was used up before")
+        for group in groups if isinstance(groups[0], dict) else [{"params": groups}]:
+            self.add_param_group(group)
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Add parameters, with values of their own for any of `defaults`; errors are as those of the class."""
+        if not isinstance(param_group, dict):
+            raise TypeError(f"a group of parameters is a dict with 'params', not {type(param_group).__name__}")
+        group = param_group  # the very one, as in PyTorch, so that its owner may change it
+        group |= _listed(group["params"])
+        for name, value in self.defaults.items():
+            if group.setdefault(name, value) is REQUIRED:
+                raise ValueError(f"a group of parameters has no value for {name}, which has none by default: give it one")
+            refuse(name, group[name])
+        _refuse_bad(group["params"])
+        if {id(p) for p in group["params"]} & {id(p) for other in self.param_groups for p in other["params"]}:
+            raise ValueError("a parameter is in more than one group, and would be changed twice: leave it in one")
+        if self.param_groups and ("param_names" in group) != ("param_names" in self.param_groups[0]):
+            raise ValueError("parameters of all groups must have names, or of none")
+        self.param_groups.append(group)
+
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Change the parameters. A `closure` computes the loss anew, with gradients, and its result is returned."""
+        raise NotImplementedError(f"{type(self).__name__} has no step: derive from Optimizer and write one")
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget the gradients of all parameters, or with `set_to_none=False` fill them with zeros in place."""
+        for p in [p for group in self.param_groups for p in group["params"]]:
+            if p.grad is not None and not set_to_none:
+                p.grad.detach_().zero_()
+            elif set_to_none:
+                p.grad = None
+
+    def register_step_pre_hook(self, hook: Callable[..., Any]) -> HookHandle:
+        """Call `hook(optimizer, args, kwargs)` before each step; it may return other `(args, kwargs)`."""
+        return HookHandle(self._before, hook)
+
+    def register_step_post_hook(self, hook: Callable[..., Any]) -> HookHandle:
+        """Call `hook(optimizer, args, kwargs)` after each step."""
+        return HookHandle(self._after, hook)
+
+    def state_dict(self) -> dict[str, Any]:
+        """State and groups in PyTorch's form, with numbers for the parameters; tensors in it are those of this optimizer."""
+        number = {id(p): i for i, p in enumerate([p for group in self.param_groups for p in group["params"]])}
+        groups = [group | {"params": [number[id(p)] for p in group["params"]]} for group in self.param_groups]
+        return {"state": {number.get(id(p), p): state for p, state in self.state.items()}, "param_groups": groups}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take state and hyperparameters of a `state_dict()`, of PyTorch too once its tensors are arrays; all is copied.
+
+        State gets the dtype of its parameter. `ValueError` if groups, or numbers of parameters in them, are others.
+        """
+        groups, mine = copy.deepcopy(state_dict["param_groups"]), self.param_groups
+        if [len(group["params"]) for group in groups] != [len(group["params"]) for group in mine]:
+            raise ValueError(
+                f"the state is of groups of {[len(group['params']) for group in groups]} parameters, and this optimizer has "
+                f"groups of {[len(group['params']) for group in mine]}"
+            )
+        pairs = zip([i for group in groups for i in group["params"]], [p for group in mine for p in group["params"]])
+        by_number = dict(pairs)
+        state: dict[Any, Any] = defaultdict(dict)
+        for key, held in state_dict["state"].items():
+            p = by_number.get(key, key)
+            state[p] = {name: _brought(name, value, p) for name, value in held.items()} if isinstance(p, Tensor) else held
+        names = [{"param_names": group["param_names"]} if "param_names" in group else {} for group in mine]
+        self.state = state
+        self.param_groups = [{**new, "params": old["params"], **own} for new, old, own in zip(groups, mine, names)]
+
+    def __repr__(self) -> str:
+        lines = [f"{type(self).__name__} ("]
+        for i, group in enumerate(self.param_groups):
+            lines += [f"Parameter Group {i}", *[f"    {name}: {group[name]}" for name in sorted(group) if name != "params"]]
+        return "\n".join([*lines, ")"])
+
+
+REQUIRED: Any = object()
+"""Stands in `defaults` for what every group must give."""
+
+
+def _hooked(step: Callable) -> Callable:
+    """A method `step` with the hooks around it."""
+
+    @functools.wraps(step)
+    def call(self: Optimizer, *args: Any, **kwargs: Any) -> Any:
+        for hook in list(self._before.values()):
+            changed = hook(self, args, kwargs)
+            if changed is not None:
+                if not isinstance(changed, tuple) or len(changed) != 2:
+                    raise RuntimeError(f"a hook before a step returns None or (args, kwargs), not {changed!r}")
+                args, kwargs = changed
+        result = step(self, *args, **kwargs)
+        self.steps += 1
+        for hook in list(self._after.values()):
+            hook(self, args, kwargs)
+        return result
+
+    return call
+
+
+def _listed(params: Any) -> dict[str, Any]:
+    """The entries of a group for its parameters: a list of them, and their names if they are given as pairs."""
+    if isinstance(params, (set, frozenset)):
+        raise TypeError("parameters must stand in an order that is the same in every run: give a list, not a set")
+    found = [params] if isinstance(params, Tensor) else list(params) if isinstance(params, Iterable) else [params]
+    named = [isinstance(each, tuple) and len(each) == 2 and isinstance(each[0], str) for each in found]
+    if any(named) and not all(named):
+        raise ValueError("either all parameters of a group are pairs of name and tensor, or none is")
+    return (
+        {"params": [p for _, p in found], "param_names": [name for name, _ in found]}
+        if found and all(named)
+        else {"params": found}
+    )
+
+
+def _refuse_bad(params: list[Any]) -> None:
+    for p in params:
+        if not isinstance(p, Tensor):
+            raise TypeError(
+                f"an optimizer changes tensors, and it was given {type(p).__name__}: make jitgrad.tensor(..., requires_grad=True)"
+            )
+        if not p.is_leaf:
+            raise ValueError(
+                f"an optimizer changes leaves, and a tensor of shape {list(p.shape)} is the result of {p._row.op.name}: give "
+                "it the tensors that that was computed from, or detach().requires_grad_()"
+            )
+    if len({id(p) for p in params}) != len(params):
+        warnings.warn("a group of parameters has one of them twice, which would be changed twice in a step", stacklevel=4)
+
+
+_NUMBERS = ("step", "mu_product")
+"""What states hold that is of no dtype of a parameter."""
+
+
+def _brought(name: str, value: Any, p: Tensor) -> Any:
+    """A value of a state as the optimizer of `p` keeps it, a copy."""
+
+    def one(leaf: Any) -> Any:
+        if not isinstance(leaf, (Tensor, np.ndarray, np.generic)) and name != "step":
+            return copy.deepcopy(leaf)
+        found = as_tensor(leaf).detach().clone()
+        return found if name in _NUMBERS or not p.dtype.is_floating_point else found.to(p.device, p.dtype)
+
+    return tree_map(one, value)

@@ -1,0 +1,127 @@
+"""Optimizers as pure functions: under every sweep and transform, in loops, and beside the objects."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import jitgrad as jg
+from jitgrad.optim import functional
+from tests.helpers.optimizers import OPTIONS, STEPS, flat, loss_of, minimized, start
+from tests.helpers.sweeps import SWEEPS
+
+NAMES = [name for name in OPTIONS if name != "LBFGS"]
+
+
+def made(name, i=1):
+    return getattr(functional, name.lower())(**OPTIONS[name][i])
+
+
+def trained(opt, params, state, steps=STEPS):
+    def body(i, carried):
+        params, state = carried
+        return opt.update(jg.grad(lambda params: loss_of(jg, params))(params), state, params)[::1]
+
+    return jg.fori_loop(0, steps, body, (params, state))
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_loop_compiled_whole_goes_where_the_objects_go(name, dtype):
+    opt, params = made(name), [jg.tensor(a) for a in start(dtype)]
+    found, state = jg.jit(lambda params: trained(opt, params, opt.init(params)))(params)
+    right, optimizer = minimized(jg, name, OPTIONS[name][1], dtype)
+    tolerance = 2e-5 if dtype == "float32" else 1e-11
+    np.testing.assert_allclose(flat(found), flat(right), rtol=tolerance, atol=tolerance)
+    for held, p in zip(state, right):
+        assert held.keys() == optimizer.state[p].keys()
+
+
+@pytest.mark.parametrize("sweep", SWEEPS)
+@pytest.mark.parametrize("name", NAMES)
+def test_sweeps_agree(name, sweep):
+    params = [jg.tensor(a) for a in start("float64")]
+    for i in range(len(OPTIONS[name])):
+        opt, found = made(name, i), []
+        for way in (sweep, "interpreted"):
+            with jg.sweep(way):
+                now, state = params, opt.init(params)
+                for k in range(3):
+                    now, state = opt.update([(p - k).cos() for p in now], state, now)
+            found.append(flat(now))
+        np.testing.assert_allclose(*found, rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_many_trainings_at_once(name):
+    opt = made(name)
+    starts = jg.tensor(np.linspace(-1, 2, 6).reshape(3, 2))
+
+    def train(w, lr):
+        state = opt.init(w)
+        for _ in range(3):
+            w, state = opt.update(w.cos(), state, w, lr=lr)
+        return w
+
+    rates = jg.tensor([0.1, 0.2, 0.3], dtype=jg.float64)
+    found = jg.vmap(train)(starts, rates)
+    np.testing.assert_allclose(found, [train(w, lr) for w, lr in zip(starts, rates)], rtol=1e-12)
+    np.testing.assert_allclose(jg.jit(jg.vmap(train))(starts, rates), found, rtol=1e-12)
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "Rprop"])  # whose steps have no slope
+def test_training_is_differentiable_in_the_rate_and_the_start(name):
+    opt = made(name)
+
+    def after(lr, w):
+        state = opt.init(w)
+        for _ in range(3):
+            w, state = opt.update((w * 2).cos(), state, w, lr=lr)
+        return (w * w).sum()
+
+    args = jg.tensor(0.05, dtype=jg.float64), jg.tensor([0.3, -0.8], dtype=jg.float64)
+    assert jg.testing.gradcheck(after, tuple(x.clone().requires_grad_() for x in args))
+    eager, jitted = jg.grad(after, (0, 1))(*args), jg.jit(jg.grad(after, (0, 1)))(*args)
+    for a, b in zip(eager, jitted):
+        np.testing.assert_allclose(a, b, rtol=1e-11)
+
+
+def test_parameters_of_any_form():
+    opt = functional.sgd(0.5)
+    params = {"a": (np.ones(2), 2.0), "b": [jg.ones(1)]}
+    assert opt.init(params) == [{}, {}, {}]
+    grads = {"a": (np.ones(2), None), "b": [jg.ones(1)]}
+    new, state = opt.update(grads, opt.init(params), params)
+    assert (new["a"][0].tolist(), new["a"][1], new["b"][0].tolist()) == ([0.5, 0.5], 2.0, [0.5])
+    assert state == [{}, {}, {}]
+
+
+def test_a_scan_over_batches():
+    opt = functional.adam(0.1)
+    xs = jg.tensor(np.linspace(0, 1, 12).reshape(4, 3))
+
+    def step(carried, x):
+        w, state = carried
+        value, g = jg.value_and_grad(lambda w: ((w * x).sum() - 1) ** 2)(w)
+        return opt.update(g, state, w), value
+
+    w = jg.zeros(3, dtype=jg.float64)
+    (found, _), values = jg.jit(lambda w: jg.scan(step, (w, opt.init(w)), xs))(w)
+    state, right = opt.init(w), []
+    for x in xs:
+        ((w, state), value) = step((w, state), x)
+        right.append(value.item())
+    np.testing.assert_allclose(found, w, rtol=1e-12)
+    np.testing.assert_allclose(values, right, rtol=1e-12)
+
+
+def test_what_does_not_fit_is_refused():
+    opt, w = functional.adam(), jg.ones(2)
+    with pytest.raises(ValueError, match="must be alike"):
+        opt.update([w], opt.init(w), w)
+    with pytest.raises(ValueError, match="state is of 0 parameters"):
+        opt.update(w, [], w)
+    with pytest.raises(TypeError, match="no hyperparameter rate: it has lr, betas"):
+        opt.update(w, opt.init(w), w, rate=1)
+    with pytest.raises(ValueError, match="lr must be"):
+        functional.adam(-1.0)
