@@ -9,7 +9,9 @@ from __future__ import annotations
 import ast
 import importlib
 import inspect
+import os
 import re
+import sys
 from collections.abc import Iterator, Mapping
 from inspect import Parameter
 from pathlib import Path
@@ -24,6 +26,7 @@ from jitgrad.ops import rows
 from jitgrad.tensors.results import WRITTEN
 
 HERE = Path(jg.__file__).parent
+OFFERS = HERE / "functions" / "offers.py"
 _HEAD = '''"""{what} Written by `python -m jitgrad.cli.stubs`."""
 
 from builtins import bool as _bool
@@ -57,7 +60,7 @@ def stubs() -> dict[Path, str]:
         Path(str(kernels.__file__)).with_suffix(".pyi"): _kernels(),
         **{_file(name): _namespace(name, made) for name, made in functions.NAMESPACES.items() if name},
         HERE / "optim" / "__init__.pyi": _optimizers(),
-        HERE / "functions" / "offers.py": _offers(),
+        OFFERS: _offers(),
     }
 
 
@@ -244,6 +247,9 @@ def _type(annotation: Any, otherwise: str) -> str:
 
 
 if __name__ == "__main__":
+    if OFFERS.read_text(encoding="utf-8") != _offers():  # what is imported, and by what names, follows from it
+        OFFERS.write_text(_offers(), encoding="utf-8")
+        os.execv(sys.executable, [sys.executable, "-m", "jitgrad.cli.stubs"])
     for file, text in stubs().items():
         file.write_text(text, encoding="utf-8")
         print(f"wrote {file}")
