@@ -49,7 +49,7 @@ CONVOLUTIONS = [
 TRANSPOSES = {F.conv1d: F.conv_transpose1d, F.conv2d: F.conv_transpose2d, F.conv3d: F.conv_transpose3d}
 
 
-@pytest.mark.parametrize("case", CONVOLUTIONS, ids=str)
+@pytest.mark.parametrize("case", CONVOLUTIONS, ids=lambda case: "-".join([case[0].__name__, *map(str, case[1:])]))
 def test_convolutions_are_sums_of_products(case: Any) -> None:
     f, shape, filters, step, border, dilation, groups = case
     x, w, b = draw(*shape), draw(*filters), draw(filters[0])
@@ -60,7 +60,7 @@ def test_convolutions_are_sums_of_products(case: Any) -> None:
     same(f(jg.tensor(x[0]), jg.tensor(w), None, step, border, dilation, groups), (want - b.reshape(-1, *(1,) * (x.ndim - 2)))[0])
 
 
-@pytest.mark.parametrize("case", CONVOLUTIONS, ids=str)
+@pytest.mark.parametrize("case", CONVOLUTIONS, ids=lambda case: "-".join([case[0].__name__, *map(str, case[1:])]))
 def test_transposed_convolutions_are_adjoint(case: Any) -> None:
     """<conv(x), y> = <x, transpose(y)>; the length that a stride leaves open is the output padding."""
     f, shape, filters, step, border, dilation, groups = case
