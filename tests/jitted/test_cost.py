@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import jitgrad as jg
+import jitgrad.jitted.jit as jit_module
 from jitgrad.tape.row import Row, reachable
 
 
@@ -115,3 +116,16 @@ def test_a_long_chain_needs_no_recursion():
     assert x.grad.item() == 1
     del y
     assert rows_alive() < before + 10_000
+
+
+def test_no_entry_is_written_again_and_again_for_arguments_that_require_grad(monkeypatch):
+    written = []
+    write = jit_module.write_entry
+    monkeypatch.setattr(jit_module, "write_entry", lambda *args, **kwargs: written.append(1) or write(*args, **kwargs))
+    f, x = jg.jit(lambda x: x * 2), jg.ones(3, requires_grad=True)
+    with jg.no_grad():
+        for _ in range(3):
+            assert f(x).tolist() == [2.0, 2.0, 2.0]
+    assert not written
+    f(x.detach())
+    assert written
