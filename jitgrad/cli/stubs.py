@@ -169,7 +169,7 @@ def _attached() -> Iterator[tuple[str, Any]]:
     for name in dir(jg.Tensor):
         getattr(jg.Tensor, name)  # which makes it
     for name, method in vars(jg.Tensor).items():
-        made = inspect.isfunction(method) and method.__qualname__.split(".")[0] not in ("Tensor", "Values")
+        made = inspect.isfunction(method) and method.__qualname__.split(".")[0] not in ("Tensor", "Differentiable", "Values")
         if made or isinstance(method, property):
             yield name, method
 

@@ -18,16 +18,18 @@ from jitgrad.ops.broadcasting import broadcast_shape, shape_error
 from jitgrad.ops.choosing import alias, cast, clone, detach, where
 from jitgrad.ops.movement import expand
 from jitgrad.ops.shapes import Spec
-from jitgrad.ops.table import Op, infer, infer_several
+from jitgrad.ops.table import REST, Op, infer, infer_several
 from jitgrad.record.checking import is_meant
 from jitgrad.record.index import ndim_of
 from jitgrad.record.leaving import refuse_masked
 from jitgrad.record.memory import lie_in_order, look
 from jitgrad.record.precision import half_among, rounded, widened
 from jitgrad.record.promotion import FLOATS, _no_operand, complex_among, of_complex, same_dtype
-from jitgrad.record.trace import Trace, current_trace, grad_mode, leaked
+from jitgrad.record.trace import Trace, current_trace, grad_mode, leaked, lifting
+from jitgrad.tape import origins
 from jitgrad.tape.device_array import ARRAYS, DeviceArray, device_among, filled_like, refuse_mixed
 from jitgrad.tape.handle import Handle, keep, make, make_recorded, note_view, own_memory, row_of, tensor
+from jitgrad.tape.packing import pack_saved, packing
 from jitgrad.tape.row import ITEM, NOTHING, Leaf, Row, Several, constant
 
 
@@ -159,6 +161,8 @@ def recorded_several(
     needs = op.needs(tuple([r.requires for r in rows]))
     saved, guards = keep(op, needs.slots, operands, values, outs)
     row = Several(op, rows, params, tuple([Spec(v.shape, v.dtype) for v in found]), True, needs, saved, guards)
+    if lifting:
+        _look_at(row, operands)
     for k, out in enumerate(outs):
         item = row.item(k)
         out._row = item if item.requires else None
@@ -191,7 +195,18 @@ def recorded(cls: type, op: Op, operands: Sequence[Any], values: list, params: d
     out = make_recorded(cls, value, op, tuple(rows), params, shape, dtype, needs, ())
     if needs.slots:
         out._row.saved, out._row.guards = keep(op, needs.slots, operands, values, out)
+    if lifting:
+        _look_at(out._row, operands)
     return out
+
+
+def _look_at(row: Row, operands: Sequence[Any]) -> None:
+    """Show a row that was just recorded to those who watch."""
+    if origins.noting:
+        origins.note(row)
+    if packing.get() is not None and row.saved:
+        slots: Any = row.needs.slots  # type: ignore[union-attr]
+        pack_saved(row, [slot != REST and (slot < 0 or isinstance(operands[slot], Handle)) for slot in slots])
 
 
 def _record(self: Handle, op: Op, operands: Sequence[Any], params: dict[str, Any]) -> Any:

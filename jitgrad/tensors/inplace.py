@@ -25,10 +25,10 @@ from jitgrad.ops.table import infer
 from jitgrad.record.apply import append, apply, current_trace, grad_mode, lift
 from jitgrad.record.index import Step
 from jitgrad.record.memory import decide, look, views_of
-from jitgrad.record.trace import Trace, captured_here, comes_later, leaked
+from jitgrad.record.trace import Trace, comes_later, leaked
 from jitgrad.tape.device_array import ARRAYS, DeviceArray, copy_of, device_of, mixed, refuse_mixed
 from jitgrad.tape.handle import Handle, make, own_memory, requires
-from jitgrad.tape.row import LEAF, NOTHING, Leaf
+from jitgrad.tape.row import LEAF, NOTHING
 
 _GIVEN = (LEAF, alias)
 """Rows of what a gradient is asked for, leaves and the arguments of a function whose derivative is taken."""
@@ -61,33 +61,16 @@ def overwrite(target: Any, new: Any, name: str) -> Any:
     return target
 
 
-def rebind(target: Any, source: Any) -> None:
-    """Make `target` look at the memory of `source`; what it looked at before, and its views, stay as they are."""
-    before_change(target)
-    storage = own_memory(source)
-    for view in [] if target._storage is None else target._storage.living():
-        if view._view is not None and view._view[0] is target:
-            view._view = None
-    held = target._held
-    target._value, target._storage, target._view = source._value, storage, None
-    storage.look(target)
-    if target._row is not None and (held.shape, held.dtype) != (source._held.shape, source._held.dtype):
-        target._row = Leaf(target._value.shape, target._value.dtype, requires(target), weakref.ref(target))
+def version(handle: Any) -> int:
+    """How many times the memory of a tensor was changed in place: while it had no storage that counts, and since."""
+    root = handle if handle._view.__class__ is not tuple else handle._view[0]
+    storage = handle._storage
+    return root.__dict__.get("_changes", 0) + (0 if storage is None else storage.version)
 
 
-def rebind_traced(target: Any, source: Any) -> None:
-    """`rebind` while a trace records: from now on `target` is a detached view of `source`."""
-    trace = current_trace.get()
-    if trace is None or target._value is not None or (target._row.op is LEAF and target._row not in trace.owned):
-        raise MutatedArgumentError(
-            "data: a function under jit or vmap changes a tensor that its caller holds: return the new value instead"
-        )
-    before = make(type(target), None, target._row)
-    for view in views_of(trace, target):
-        view._view = (before, view._view[1])
-    seen = detached(captured_here(source))
-    target._row, target._view = seen._row, seen._view
-    trace.views.append(weakref.ref(target))
+def changed_unseen(handle: Any) -> None:
+    """Count a change of a tensor that has no storage to count it."""
+    handle.__dict__["_changes"] = handle.__dict__.get("_changes", 0) + 1
 
 
 def _root_of(target: Any) -> Any:
@@ -255,6 +238,7 @@ def _write(target: Any, new: Any, name: str) -> None:
     alone = target._storage is None and not (isinstance(value, ARRAYS) and value.base is not None)
     alone = alone and (value.__class__ is DeviceArray) == (target._value.__class__ is DeviceArray)
     if alone and value.strides == target._value.strides:
+        changed_unseen(target)
         target._value = value  # nobody else sees this memory, so the new array can simply take its place
         target._storage = new._storage  # and what the tape keeps of it is guarded there
         return
@@ -275,7 +259,7 @@ def _keep_old_values(target: Any, new: Any) -> None:
     """Copy what the row of `new` saved of the old value, which is about to be overwritten."""
     row = new._row
     while row is not None and row.saved is not None:
-        if row.guards is not None:
+        if row.guards is not None and any(row.guards):
             mine = target._storage
             fresh = [v.copy() if g is not None and g[0] is mine else v for v, g in zip(row.saved, row.guards)]
             guards = tuple(None if g is not None and g[0] is mine else g for g in row.guards)
@@ -389,6 +373,8 @@ def detached(handle: Handle) -> Any:
     out = make(type(handle), handle._value, None)
     out._storage = storage
     storage.look(out)
+    if "_changes" in handle.__dict__:
+        out.__dict__["_changes"] = handle.__dict__["_changes"]
     trace = current_trace.get()
     if trace is not None and trace.has_made(handle):
         trace.note_made(out)

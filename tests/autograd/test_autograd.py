@@ -190,8 +190,10 @@ def test_hooks() -> None:
 def test_retained_gradients() -> None:
     x = leaf(1, 2)
     y = x * 2
-    assert y.grad is None
+    with pytest.warns(UserWarning, match="retain_grad"):
+        assert y.grad is None
     y.retain_grad()
+    assert y.grad is None
     assert y.retains_grad
     y.register_hook(lambda g: g + 1)
     for _ in range(2):
