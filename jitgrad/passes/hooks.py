@@ -92,9 +92,7 @@ def through_hooks(sweep: Any, row: Row, g: Any) -> None:
     if not after and sweep.check is None:
         sweep.step(row, g)
         return
-    parts = sweep.apart(row, g)
-    if sweep.check is not None:
-        sweep.check(row, parts)
+    parts = sweep.apart(row, g) if sweep.check is None else sweep.check(sweep, row, g)
     for hook in after:
         given = tuple([_as_handle(sweep, part) for part in parts])
         changed = _called(sweep, functools.partial(hook, given), g, row)

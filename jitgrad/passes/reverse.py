@@ -69,7 +69,7 @@ def reverse(
                 arrived[row] = own
         if row.inputs:
             needs = row.needs
-            if special:
+            if special and row.op is not ITEM:
                 through_hooks(sweep, row, g)
             elif not recorded and needs is not None and needs.plain:
                 sweep.plainly(row, needs, g)
@@ -113,7 +113,7 @@ class Sweep:
         self.cotangents: dict[Row, Any] = {}
         self.given: Callable[[Row], Sequence[Any]] | None = None
         self.owned: set[Row] = set()  # rows whose accumulator is an array that nobody else sees
-        self.check = origins.check  # what looks at what rows pass on, if anything does
+        self.check = origins.check  # what goes through rows where that is watched
 
     def add(self, row: Row, g: Any, fresh: bool) -> None:
         """Add `g` to the cotangent of `row`."""
@@ -267,6 +267,8 @@ class Sweep:
         """What `row` saved: arrays, or tensors that know the rows they came from."""
         if self.given is not None:
             return self.given(row)
+        if row.needs is not None and not row.needs.slots:
+            return ()
         if row.saved is FREED:
             raise FreedTapeError(
                 f"the values saved for {row.op.name} were freed by an earlier reverse sweep: call "

@@ -12,8 +12,8 @@ from jitgrad.tape.row import Row
 noting = False
 """Whether rows note where they come from."""
 
-check: Callable[[Any, Row, list[Any]], None] | None = None
-"""What looks at the parts that each row passes on in a reverse sweep: `check(sweep, row, parts)`."""
+check: Callable[[Any, Row, Any], list[Any]] | None = None
+"""What goes through rows, if a reverse sweep is to be watched: `check(sweep, row, cotangent)` is what a row passes on."""
 
 
 def note(row: Row) -> None:
