@@ -6,11 +6,11 @@ import functools
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from jitgrad.func.function_context import NO_TENSOR, FunctionCtx, cotangents_of, filled, ran, tangents_of
 from jitgrad.base.tree import flatten
 from jitgrad.errors import MutatedArgumentError
 from jitgrad.func.custom import Custom
 from jitgrad.func.custom_call import _Call
+from jitgrad.func.function_context import NO_TENSOR, FunctionCtx, cotangents_of, filled, ran, tangents_of
 from jitgrad.functions.shaping import movedim
 from jitgrad.ops.shapes import Spec
 from jitgrad.passes.batch import Batch, spread
