@@ -33,7 +33,7 @@ _LATER = {
     "jitgrad.func.elementwise": ("elementwise", "from_njit"),
     "jitgrad.native.loading": ("load_compiled",),
 }
-_MODULES = ("fft", "func", "linalg", "nn", "special", "testing")
+_MODULES = ("fft", "func", "linalg", "nn", "special", "testing", "utils")
 _HOME = {name: module for module, names in _LATER.items() for name in names}
 
 _offered = [name for name, value in globals().items() if name[0] != "_" and not isinstance(value, type(_checkout))]

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from jitgrad.autograd.nodes import GradientEdge, Node, get_gradient_edge
 from jitgrad.autograd.removal import HookHandle
 from jitgrad.passes.hooks import TENSOR, SweepHook
 from jitgrad.record.trace import Watcher, lifting
@@ -16,8 +17,15 @@ from jitgrad.tape.handle import Handle, own_memory, row_of
 from jitgrad.tape.packing import Packing, packing
 
 __all__ = [
-    *("GradientEdge", "Node", "allow_mutation_on_saved_tensors", "disable_saved_tensors_hooks", "get_gradient_edge"),
-    *("increment_version", "register_multi_grad_hook", "save_on_cpu", "saved_tensors_hooks"),
+    "GradientEdge",
+    "Node",
+    "allow_mutation_on_saved_tensors",
+    "disable_saved_tensors_hooks",
+    "get_gradient_edge",
+    "increment_version",
+    "register_multi_grad_hook",
+    "save_on_cpu",
+    "saved_tensors_hooks",
 ]
 
 

@@ -12,7 +12,7 @@ from jitgrad.record.apply import grad_mode
 from jitgrad.record.trace import grad_enabled
 
 dual_numbers: ContextVar[bool] = ContextVar("dual_numbers", default=False)
-"""Whether tensors carry tangents (see `forward_ad`), which follow from what is recorded: then all is, as no mode stops tangents."""
+"""Whether tensors carry tangents (see `forward_ad`): these follow from what is recorded, so all is, as no mode stops tangents."""
 
 
 class _Mode:
