@@ -125,6 +125,7 @@ def _without_values(tensors: Sequence[Any]) -> bool:
 
 
 def _several(x: Any) -> list[Any]:
+    x = list(x.values()) if isinstance(x, dict) else x
     return list(x) if isinstance(x, (tuple, list)) and not isinstance(x, GradientEdge) else [x]
 
 
@@ -143,6 +144,7 @@ def backward(
     grad_tensors: Any = None,
     retain_graph: bool | None = None,
     create_graph: bool = False,
+    grad_variables: Any = None,
     inputs: Any = None,
 ) -> None:
     """Add the gradient of `tensors` to the `.grad` of every leaf they came from (or of `inputs` alone).
@@ -157,6 +159,10 @@ def backward(
     >>> x.grad
     tensor(6.)
     """
+    if grad_variables is not None:
+        if grad_tensors is not None:
+            raise RuntimeError("grad_variables is another name for grad_tensors: give one of them")
+        grad_tensors = grad_variables
     given = grad_tensors is not None
     if inputs is None and not create_graph and isinstance(tensors, Handle) and (not given or isinstance(grad_tensors, Handle)):
         _backward_of_one(tensors, grad_tensors, retain_graph)
@@ -231,14 +237,16 @@ def grad(
     grad_outputs: Any = None,
     retain_graph: bool | None = None,
     create_graph: bool = False,
+    only_inputs: bool = True,
     allow_unused: bool | None = None,
     is_grads_batched: bool = False,
     materialize_grads: bool = False,
-) -> tuple[Any, ...]:
+) -> Any:
     """The gradients of `outputs` in `inputs`, returned and not accumulated; arguments as in `torch.autograd.grad`.
 
     With `is_grads_batched` each of `grad_outputs` holds many cotangents along its dimension 0, and so do the results: one
-    batched sweep serves all. Outputs and inputs may be places in the graph as well (`graph.get_gradient_edge`).
+    batched sweep serves all. A mapping of inputs gives a mapping of gradients. Outputs and inputs may be places in the graph
+    as well (`graph.get_gradient_edge`). `only_inputs` is accepted.
 
     Raises `RuntimeError` if an input was not used to compute the outputs, unless `allow_unused`, which gives None, or
     `materialize_grads`, which gives zeros; `ValueError` for `materialize_grads` with `allow_unused=False`.
@@ -249,6 +257,9 @@ def grad(
     >>> jitgrad.autograd.grad(g, x)
     (tensor(18.),)
     """
+    if isinstance(inputs, dict):
+        options = (retain_graph, create_graph, only_inputs, allow_unused, is_grads_batched, materialize_grads)
+        return dict(zip(inputs, grad(outputs, list(inputs.values()), grad_outputs, *options)))
     if materialize_grads and allow_unused is False:
         raise ValueError("materialize_grads=True gives zeros for inputs that were not used: leave allow_unused out, or say True")
     outs, ins = _ends(outputs), _ends(inputs)
@@ -256,8 +267,8 @@ def grad(
     ends = {_wanted(i, x) for i, x in enumerate(ins)}
     retain = create_graph if retain_graph is None else retain_graph
     if is_grads_batched:
-        options = (retain, create_graph, allow_unused, False, materialize_grads)
-        return _batched(lambda given: grad(outs, ins, given, *options), gradients, create_graph)
+        kept = (retain, create_graph, only_inputs, allow_unused, False, materialize_grads)
+        return _batched(lambda given: grad(outs, ins, given, *kept), gradients, create_graph)
     found = run(outs, gradients, ends, create_graph=create_graph, retain=retain)
     results = []
     for i, x in enumerate(ins):

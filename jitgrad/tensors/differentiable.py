@@ -99,7 +99,7 @@ class Differentiable(Values):
 
     def backward(self, gradient: Any = None, retain_graph: Any = None, create_graph: bool = False, inputs: Any = None) -> None:
         """Add the gradient of this tensor to `.grad` of the leaves; see `jitgrad.autograd.backward`."""
-        autograd.backward(self, gradient, retain_graph, create_graph, inputs)
+        autograd.backward(self, gradient, retain_graph, create_graph, inputs=inputs)
 
     def requires_grad_(self, requires_grad: bool = True) -> Any:
         """Switch recording on or off for this leaf, and return it.
