@@ -73,6 +73,7 @@ def _recorded(ctx: FunctionCtx, args: Sequence[Any], outs: Sequence[Any]) -> lis
     return made
 
 
+_signature = functools.cache(inspect.signature)
 _NOTHING_KEPT = Needs((), ())
 
 
@@ -108,16 +109,11 @@ def _pullback(sweep: Any, row: Several, g: dict[int, Any], values: Any) -> list[
     """The cotangents of the tensors among the arguments of a call."""
     ctx: FunctionCtx = row.params["node"]
     held: list[Any] = [None] * ctx._count
-    wanted = [False] * ctx._count
     for place, x in zip(ctx._places, row.inputs):
-        held[place], wanted[place] = x, x in sweep.needed
-    before, ctx.needs_input_grad = ctx.needs_input_grad, tuple(wanted)
-    try:
-        gs = [_handle(g.get(k)) for k in range(len(row.results))]
-        found = in_mode(sweep.recorded, lambda: cotangents_of(ctx, filled(ctx, gs, row.results), held))
-    finally:
-        ctx.needs_input_grad = before
-    parts = [found[place] if wanted[place] else None for place in ctx._places]
+        held[place] = x
+    gs = [_handle(g.get(k)) for k in range(len(row.results))]
+    found = in_mode(sweep.recorded, lambda: cotangents_of(ctx, filled(ctx, gs, row.results), held))
+    parts = [found[place] if x in sweep.needed else None for place, x in zip(ctx._places, row.inputs)]
     return [p if p is None or sweep.recorded else p._value for p in parts]
 
 
@@ -275,12 +271,11 @@ class Function(metaclass=FunctionMeta):
     @classmethod
     def apply(cls, *args: Any, **kwargs: Any) -> Any:
         """Run the operation, and record it if a gradient may be wanted."""
-        if cls.has_setup():
-            given = inspect.signature(cls.forward).bind(*args, **kwargs)
+        if kwargs or cls.has_setup():  # rules are about the places of arguments
+            context = () if cls.has_setup() else (None,)
+            given = _signature(cls.forward).bind(*context, *args, **kwargs)
             given.apply_defaults()
-            args = given.args
-        elif kwargs:
-            raise TypeError(f"{cls.__name__}.apply() takes no keyword arguments, but with a setup_context")
+            args = given.args[len(context) :]
         if any(isinstance(x, Handle) and x._value is None for x in args):
             return applied(cls, args)
         ctx, output = ran(cls, args)

@@ -36,9 +36,9 @@ class saved_tensors_hooks:
     whenever a sweep needs them. A tensor that `pack` returns as it is stays guarded against changes in place.
 
     >>> import jitgrad
-    >>> with jitgrad.autograd.graph.saved_tensors_hooks(lambda x: x.numpy() * 1, jitgrad.from_numpy):
-    ...     y = jitgrad.tensor(2.0, requires_grad=True) ** 3
-    >>> y.backward()
+    >>> with jitgrad.autograd.graph.saved_tensors_hooks(lambda x: x.numpy().copy(), jitgrad.from_numpy):
+    ...     y = jitgrad.ones(2, requires_grad=True) ** 3
+    >>> y.sum().backward()
     """
 
     def __init__(self, pack_hook: Callable[[Any], Any], unpack_hook: Callable[[Any], Any]) -> None:

@@ -25,7 +25,7 @@ NO_TENSOR = Spec((0,), np.dtype(bool))
 class FunctionCtx(Node):
     """What `forward` (or `setup_context`), `backward` and `jvp` share. It takes attributes, for what is no tensor.
 
-    `needs_input_grad` says of each argument whether a gradient is wanted, in `backward` of this sweep.
+    `needs_input_grad` says of each argument whether it requires grad.
     """
 
     _function: Any
@@ -151,7 +151,7 @@ def _fitting(ctx: FunctionCtx, i: int, g: Any, held: Any) -> Any:
     if held is None:
         raise RuntimeError(f"{what} a {type(g).__name__}, and that argument is no tensor: it must be None")
     if not isinstance(g, Handle):
-        raise TypeError(f"{what} a {type(g).__name__}: it must be a tensor or None")
+        raise RuntimeError(f"{what} a {type(g).__name__}: it must be a tensor or None")
     shape, given = tuple(held.shape), tuple(g._held.shape)
     if given != shape:
         if len(given) < len(shape) or not _broadcasts(shape, given):

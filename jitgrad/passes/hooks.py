@@ -117,8 +117,8 @@ def after_leaf(row: Row, g: Any, recorded: bool) -> None:
     """Call the hooks that come after a gradient was added to a leaf."""
     owner = row.owner() if row.owner is not None else None  # type: ignore[attr-defined]
     for hook in of(row, ACCUMULATED):
-        if owner is not None and hook(owner) is not None:
-            raise RuntimeError("a hook after the accumulation of a gradient returns nothing: change the grad of its argument")
+        if owner is not None:
+            hook(owner)
     for hook in of(row, AFTER):
         if hook((), (g if recorded else tensor(g),)) is not None:
             raise RuntimeError("a hook of the node that accumulates a gradient has nothing to replace: it must return None")

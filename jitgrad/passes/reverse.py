@@ -57,12 +57,14 @@ def reverse(
         g = take(row, None)
         if g is None:
             continue
-        special = checked or row.extra is not None
+        special, before = checked or row.extra is not None, g
         if special:
             g = with_tensor_hooks(sweep, row, g)
         if row.op is LEAF or (wanted is not None and row in wanted):
-            fresh = recorded or not isinstance(g, ARRAYS) or (row in sweep.owned and g.flags.c_contiguous)
-            own = g if fresh else g.copy()  # in order
+            goes_on = special and any(x in sweep.needed for x in row.inputs)
+            own = before if goes_on else g  # as in PyTorch, where what goes on is taken before hooks
+            fresh = recorded or not isinstance(own, ARRAYS) or (row in sweep.owned and own.flags.c_contiguous)
+            own = own if fresh else own.copy()  # in order
             if row.op is LEAF and hooked and arrive is not None:
                 arrive(sweep, row, own)
             else:
