@@ -27,6 +27,8 @@ _LATER = {
         *("custom_jvp", "custom_vjp", "grad", "hessian", "hessian_sparsity", "hvp", "jacfwd", "jacobian_sparsity", "jacrev"),
         *("jvp", "linearize", "value_and_grad", "vjp", "vmap"),
     ),
+    "jitgrad.autograd.modes": ("inference_mode", "is_inference", "is_inference_mode_enabled"),
+    "jitgrad.autograd.anomaly": ("is_anomaly_check_nan_enabled", "is_anomaly_enabled"),
     "jitgrad.jitted.choice": ("sweep",),
     "jitgrad.jitted.jit": ("jit",),
     "jitgrad.control": ("cond", "fori_loop", "scan", "switch", "while_loop"),

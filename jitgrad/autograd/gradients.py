@@ -212,7 +212,8 @@ def _backward(tensors: Any, grad_tensors: Any, retain_graph: bool | None, create
     found = run(outputs, gradients, ends, create_graph=create_graph, retain=retain, arrive=arrive)
     with accumulating:
         for row, g in found.items():
-            _add(row, g, create_graph)
+            if not (row.extra and row.extra.get("retain")):  # the sweep has kept it already
+                _add(row, g, create_graph)
 
 
 def _add(row: Row, g: Any, create_graph: bool) -> None:

@@ -155,6 +155,11 @@ def is_inference_mode_enabled() -> bool:
     return _inference.get()
 
 
+def is_inference(input: Any) -> bool:
+    """Whether a tensor can take part in inference alone: none is such."""
+    return input.is_inference()
+
+
 class set_multithreading_enabled:
     """Accepted, as in PyTorch: a reverse sweep runs in the thread that asks for it, whether this is on or off."""
 

@@ -190,7 +190,7 @@ _VARIANTS: dict[str, Callable[[Row], str]] = {
     "sub": _from_number("RsubBackward1"),
     "pow": lambda row: _from_number("PowBackward2")(row) or "PowBackward1",
     "getitem": _of_index,
-    "index_put": lambda row: "CopySlices",
+    "index_put": lambda row: "IndexPutBackward0" if len(row.inputs) > 2 else "CopySlices",
     "matmul": lambda row: "BmmBackward0" if len(row.shape) > 2 else "",
 }
 """PyTorch's names for what is one row here, by its parameters and operands."""
