@@ -13,8 +13,9 @@ import numpy as np
 
 from jitgrad.autograd.modes import dual_numbers
 from jitgrad.functions.shaping import view_as
+from jitgrad.ops.choosing import cast
 from jitgrad.passes.forward import forget, forward
-from jitgrad.record.apply import grad_mode, watched
+from jitgrad.record.apply import apply, grad_mode, watched
 from jitgrad.tape.handle import Handle, requires
 from jitgrad.tape.handle import tensor as made
 from jitgrad.tape.row import Row, beyond
@@ -84,7 +85,7 @@ class dual_level:
 def make_dual(tensor: Any, tangent: Any, *, level: int | None = None) -> Any:
     """A tensor of the same values in the same memory that carries a tangent.
 
-    `RuntimeError` if there is no dual level, or shapes or dtypes differ; `ValueError` for a tensor that is not floating.
+    `RuntimeError` if there is no dual level, or shapes differ; `ValueError` for a tensor that is not floating.
     """
     current = _current.get()
     if current is None or level not in (None, 0):
@@ -94,12 +95,10 @@ def make_dual(tensor: Any, tangent: Any, *, level: int | None = None) -> Any:
             raise TypeError(f"make_dual takes tensors, not {type(x).__name__}")
         if x._held.dtype.kind not in "fcV":
             raise ValueError(f"make_dual takes floating tensors, and this one is {x._held.dtype.name}")
-    held, given = tensor._held, tangent._held
-    if tuple(held.shape) != tuple(given.shape) or held.dtype != given.dtype:
-        raise RuntimeError(
-            f"the tangent is {given.dtype.name}{list(given.shape)}, and its primal {held.dtype.name}{list(held.shape)}: they "
-            "must be equal"
-        )
+    if tuple(tensor.shape) != tuple(tangent.shape):
+        raise RuntimeError(f"the tangent has shape {list(tangent.shape)}, and its primal {list(tensor.shape)}: they must be equal")
+    if tangent._held.dtype != tensor._held.dtype:
+        tangent = apply(cast, (tangent,), {"dtype": tensor._held.dtype})
     leaf = watched(tensor)
     current.tangents[leaf._row], current.primals[leaf._row] = tangent, tensor
     out = view_as(leaf, leaf)

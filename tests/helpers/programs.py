@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 HERE = Path(__file__).parents[1] / "autograd" / "programs"
-BUILTINS = (ArithmeticError, AssertionError, AttributeError, LookupError, NotImplementedError, RuntimeError, TypeError, ValueError, Warning)
+BUILTINS = (ArithmeticError, AttributeError, LookupError, NotImplementedError, RuntimeError, TypeError, ValueError, AssertionError)
 """The types of errors that are told apart, a type before those that it derives from."""
 
 _NUMBER = re.compile(r"-?\d+\.\d*(?:e[+-]?\d+)?")
