@@ -96,7 +96,9 @@ def make_dual(tensor: Any, tangent: Any, *, level: int | None = None) -> Any:
         if x._held.dtype.kind not in "fcV":
             raise ValueError(f"make_dual takes floating tensors, and this one is {x._held.dtype.name}")
     if tuple(tensor.shape) != tuple(tangent.shape):
-        raise RuntimeError(f"the tangent has shape {list(tangent.shape)}, and its primal {list(tensor.shape)}: they must be equal")
+        raise RuntimeError(
+            f"the tangent has shape {list(tangent.shape)}, and its primal {list(tensor.shape)}: they must be equal"
+        )
     if tangent._held.dtype != tensor._held.dtype:
         tangent = apply(cast, (tangent,), {"dtype": tensor._held.dtype})
     leaf = watched(tensor)

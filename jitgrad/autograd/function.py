@@ -15,10 +15,9 @@ from jitgrad.func.function_context import NO_TENSOR, FunctionCtx, cotangents_of,
 from jitgrad.func.recorded_function import VmapInfo, applied
 from jitgrad.ops.shapes import Spec
 from jitgrad.ops.table import Needs, Op
-from jitgrad.record.apply import grad_mode
+from jitgrad.record.apply import grad_mode, show
 from jitgrad.record.trace import lifting
 from jitgrad.tape.handle import Handle, keep, make, own_memory, requires, row_of, tensor
-from jitgrad.tape.packing import pack_saved, packing
 from jitgrad.tape.row import NOTHING, Row, Several
 from jitgrad.tensors import inplace
 
@@ -55,8 +54,8 @@ def _recorded(ctx: FunctionCtx, args: Sequence[Any], outs: Sequence[Any]) -> lis
     row = Several(op, tuple([row_of(x) for x in xs]), {"node": ctx}, specs, True, _NOTHING_KEPT)
     kept = ctx._to_save
     row.saved, row.guards = keep(op, range(len(kept)), kept, [None if x is None else x._value for x in kept], None)
-    if lifting and packing.get() is not None:
-        pack_saved(row, [x is not None for x in kept])
+    if lifting:
+        show(row, [x is not None for x in kept])
     ctx._sources = [_source(x, args, outs) for x in kept]
     made, seen = [], []
     for k, x in enumerate(outs):
@@ -69,7 +68,7 @@ def _recorded(ctx: FunctionCtx, args: Sequence[Any], outs: Sequence[Any]) -> lis
         else:
             made.append(_with_row(x, item, again=_among(x, args) or _among(x, seen) or requires(x)))
         seen.append(x)
-    ctx.recorded_as(row)
+    ctx.recorded_as(row, lambda x: _source(x, args, outs))
     return made
 
 
@@ -112,6 +111,7 @@ def _pullback(sweep: Any, row: Several, g: dict[int, Any], values: Any) -> list[
     for place, x in zip(ctx._places, row.inputs):
         held[place] = x
     gs = [_handle(g.get(k)) for k in range(len(row.results))]
+    ctx._history = sweep.history
     found = in_mode(sweep.recorded, lambda: cotangents_of(ctx, filled(ctx, gs, row.results), held))
     parts = [found[place] if x in sweep.needed else None for place, x in zip(ctx._places, row.inputs)]
     return [p if p is None or sweep.recorded else p._value for p in parts]
@@ -124,6 +124,7 @@ def _pushforward(sweep: Any, row: Several, ts: Sequence[Any]) -> dict[int, Any]:
     given: list[Any] = [None] * ctx._count
     for place, x, t in zip(ctx._places, row.inputs, ts):
         held[place], given[place] = x, _handle(t)
+    ctx._history = sweep.history
     found = in_mode(sweep.recorded, lambda: tangents_of(ctx, filled(ctx, given, held), row.results))
     return {k: t if sweep.recorded else t._value for k, t in enumerate(found) if t is not None}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -35,6 +35,8 @@ class FunctionCtx(Node):
         self.needs_input_grad = tuple([isinstance(x, Handle) and x._row is not None and x._row.requires for x in args])
         self._to_save: tuple[Any, ...] = ()
         self._to_push: tuple[Any, ...] | None = None
+        self._pushed: tuple[Any, ...] = ()  # of the same, once there is a row, the values, the sources, and no guards
+        self._history: Any = None  # of the sweep that runs
         self._pushing = False
         self._dirty: tuple[Any, ...] = ()
         self._constant: tuple[Any, ...] = ()
@@ -71,11 +73,12 @@ class FunctionCtx(Node):
     @property
     def saved_tensors(self) -> tuple[Any, ...]:
         """What was saved, for `backward` or `jvp`."""
-        if self._pushing and self._to_push is not None:
-            return self._to_push
+        pushing = self._pushing and self._to_push is not None
         if self._at is None:
-            return self._to_save
+            return self._to_push if pushing else self._to_save  # type: ignore[return-value]
         row: Any = self._row
+        if pushing:
+            return tuple([self._restored(row, *facts) for facts in zip(*self._pushed)])
         if row.saved is FREED:
             raise FreedTapeError(
                 f"what {self.name()} saved was freed by an earlier reverse sweep: call backward(retain_graph=True) the first time"
@@ -83,7 +86,17 @@ class FunctionCtx(Node):
         if row.guards is not None:
             check_guards(row)
         values, guards = unpacked(row.saved or ()), row.guards or (None,) * len(self._sources)
-        return tuple([_restored(row, *facts) for facts in zip(values, self._sources, guards)])
+        return tuple([self._restored(row, *facts) for facts in zip(values, self._sources, guards)])
+
+    def _restored(self, row: Several, value: Any, source: Any, guard: Any) -> Any:
+        """What was saved, as a tensor; a constant, if nobody differentiates in what it comes from."""
+        if value is None:
+            return None
+        behind = row if isinstance(source, int) else source
+        known = behind is not None and (self._history is None or behind in self._history)
+        out = tensor(value, None if not known else item_of(row, source) if isinstance(source, int) else source)
+        out._storage = None if guard is None else guard[0]
+        return out
 
     # As a node.
 
@@ -99,9 +112,12 @@ class FunctionCtx(Node):
         """The nodes of the tensors among the arguments."""
         return tuple([edge_of(x) for x in self._inputs])
 
-    def recorded_as(self, row: Several) -> None:
-        """Note the row of the call."""
+    def recorded_as(self, row: Several, source_of: Callable[[Any], Any]) -> None:
+        """Note the row of the call, and where what was saved for `jvp` comes from: a tensor would hold the row."""
         self._at, self._inputs = weakref.ref(row), row.inputs
+        if self._to_push is not None:
+            kept, self._to_push = self._to_push, ()
+            self._pushed = ([None if x is None else x._value for x in kept], list(map(source_of, kept)), [None] * len(kept))
         self._to_save = self._dirty = self._constant = ()
 
 
@@ -110,14 +126,6 @@ def _tensors(name: str, given: tuple[Any, ...]) -> tuple[Any, ...]:
         if x is not None and not isinstance(x, Handle):
             raise TypeError(f"{name} keeps tensors, and argument {i} is {type(x).__name__}: keep it as an attribute of ctx")
     return given
-
-
-def _restored(row: Several, value: Any, source: Any, guard: Any) -> Any:
-    if value is None:
-        return None
-    out = tensor(value, item_of(row, source) if isinstance(source, int) else source)
-    out._storage = None if guard is None else guard[0]
-    return out
 
 
 def filled(ctx: FunctionCtx, parts: Sequence[Any], like: Sequence[Any]) -> list[Any]:

@@ -165,12 +165,16 @@ def recorded(cls: type, op: Op, operands: Sequence[Any], values: list, params: d
 
 
 def _look_at(row: Row, operands: Sequence[Any]) -> None:
-    """Show a row that was just recorded to those who watch."""
+    slots: Any = row.needs.slots  # type: ignore[union-attr]
+    show(row, [slot != REST and (slot < 0 or isinstance(operands[slot], Handle)) for slot in slots])
+
+
+def show(row: Row, tensors: Sequence[bool]) -> None:
+    """Show a row that was just recorded to those who watch; `tensors` says which of what it saved are values of such."""
     if origins.noting:
         origins.note(row)
     if packing.get() is not None and row.saved:
-        slots: Any = row.needs.slots  # type: ignore[union-attr]
-        pack_saved(row, [slot != REST and (slot < 0 or isinstance(operands[slot], Handle)) for slot in slots])
+        pack_saved(row, tensors)
 
 
 def _record(self: Handle, op: Op, operands: Sequence[Any], params: dict[str, Any]) -> Any:

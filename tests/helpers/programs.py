@@ -18,7 +18,16 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 HERE = Path(__file__).parents[1] / "autograd" / "programs"
-BUILTINS = (ArithmeticError, AttributeError, LookupError, NotImplementedError, RuntimeError, TypeError, ValueError, AssertionError)
+BUILTINS = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    NotImplementedError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    AssertionError,
+)
 """The types of errors that are told apart, a type before those that it derives from."""
 
 _NUMBER = re.compile(r"-?\d+\.\d*(?:e[+-]?\d+)?")
@@ -57,7 +66,7 @@ def outcome(program: Program, torch: Any) -> str:
 
 
 def _kinds(error: Exception) -> list[type]:
-    """The types that an error is known by: `NotImplementedError` is a RuntimeError in Python, and so is what PyTorch raises of it."""
+    """The types that an error is known by; `NotImplementedError` is a RuntimeError."""
     return [kind for kind in BUILTINS if isinstance(error, kind) and kind is not NotImplementedError] or [Exception]
 
 
@@ -66,7 +75,9 @@ def alike(a: str, b: str) -> bool:
     a, b = (re.sub(r"<(\w+) object at \w+>", r"<\1>", text) for text in (a, b))
     if _NUMBER.sub("#", a) != _NUMBER.sub("#", b):
         return False
-    return all(math.isclose(float(x), float(y), rel_tol=1e-4, abs_tol=2e-4) for x, y in zip(_NUMBER.findall(a), _NUMBER.findall(b)))
+    return all(
+        math.isclose(float(x), float(y), rel_tol=1e-4, abs_tol=2e-4) for x, y in zip(_NUMBER.findall(a), _NUMBER.findall(b))
+    )
 
 
 def recorded() -> dict[str, dict[str, str]]:
