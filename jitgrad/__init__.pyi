@@ -20,8 +20,14 @@ from jitgrad import nn as nn
 from jitgrad import ops as ops
 from jitgrad import special as special
 from jitgrad import testing as testing
+from jitgrad import utils as utils
+from jitgrad.autograd.anomaly import is_anomaly_check_nan_enabled as is_anomaly_check_nan_enabled
+from jitgrad.autograd.anomaly import is_anomaly_enabled as is_anomaly_enabled
 from jitgrad.autograd.modes import enable_grad as enable_grad
+from jitgrad.autograd.modes import inference_mode as inference_mode
 from jitgrad.autograd.modes import is_grad_enabled as is_grad_enabled
+from jitgrad.autograd.modes import is_inference as is_inference
+from jitgrad.autograd.modes import is_inference_mode_enabled as is_inference_mode_enabled
 from jitgrad.autograd.modes import no_grad as no_grad
 from jitgrad.autograd.modes import set_grad_enabled as set_grad_enabled
 from jitgrad.base.settings import config as config

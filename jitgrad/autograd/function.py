@@ -57,7 +57,8 @@ def _recorded(ctx: FunctionCtx, args: Sequence[Any], outs: Sequence[Any]) -> lis
     if lifting:
         show(row, [x is not None for x in kept])
     ctx._sources = [_source(x, args, outs) for x in kept]
-    made, seen = [], []
+    made: list[Any] = []
+    seen: list[Any] = []
     for k, x in enumerate(outs):
         item = row.item(k)
         if not isinstance(x, Handle) or not item.requires or _among(x, ctx._constant):
@@ -183,7 +184,7 @@ class FunctionMeta(type):
             inputs=("*xs",),
             several=True,
             pullback=_pullback,
-            pushforward=_pushforward if bases and cls.pushes() else None,
+            pushforward=_pushforward if bases and cls.pushes() else None,  # type: ignore[attr-defined],
         )
         cls._op.name = name
 

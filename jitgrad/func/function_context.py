@@ -101,7 +101,7 @@ class FunctionCtx(Node):
     # As a node.
 
     @property
-    def _row(self) -> Any:
+    def _row(self) -> Any:  # type: ignore[override]
         row = None if self._at is None else self._at()
         if row is None:
             raise RuntimeError(f"the graph that {self.name()} belonged to is gone: keep a result of the call")
@@ -151,19 +151,20 @@ def cotangents_of(ctx: FunctionCtx, gs: Sequence[Any], like: Sequence[Any]) -> l
     return [_fitting(ctx, i, g, held) for i, (g, held) in enumerate(zip(found, like))]
 
 
-def _fitting(ctx: FunctionCtx, i: int, g: Any, held: Any) -> Any:
+def _fitting(ctx: FunctionCtx, i: int, given: Any, held: Any) -> Any:
     """A cotangent in the shape and dtype of its argument."""
     what = f"backward of {ctx._function.__name__} returned for argument {i}"
-    if g is None:
+    if given is None:
         return None
     if held is None:
-        raise RuntimeError(f"{what} a {type(g).__name__}, and that argument is no tensor: it must be None")
-    if not isinstance(g, Handle):
-        raise RuntimeError(f"{what} a {type(g).__name__}: it must be a tensor or None")
-    shape, given = tuple(held.shape), tuple(g._held.shape)
-    if given != shape:
-        if len(given) < len(shape) or not _broadcasts(shape, given):
-            raise RuntimeError(f"{what} a gradient of shape {list(given)}, and it has {list(shape)}: they must be equal")
+        raise RuntimeError(f"{what} a {type(given).__name__}, and that argument is no tensor: it must be None")
+    if not isinstance(given, Handle):
+        raise RuntimeError(f"{what} a {type(given).__name__}: it must be a tensor or None")
+    g: Any = given
+    shape, found = tuple(held.shape), tuple(g._held.shape)
+    if found != shape:
+        if not _broadcasts(shape, found):
+            raise RuntimeError(f"{what} a gradient of shape {list(found)}, and it has {list(shape)}: they must be equal")
         g = sum_to_size(g, shape)
     if g._held.dtype == held.dtype:
         return g

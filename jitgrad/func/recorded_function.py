@@ -17,6 +17,7 @@ from jitgrad.passes.batch import Batch, spread
 from jitgrad.record.apply import grad_mode
 from jitgrad.tape.handle import Handle
 from jitgrad.tensors import inplace
+from jitgrad.tensors.tensor import Tensor
 
 
 class VmapInfo(NamedTuple):
@@ -48,10 +49,10 @@ class Recorded(Custom):
 
     def _run(self, *args: Any) -> Any:
         """The results of `forward`; those without a gradient are cut off."""
-        ctx, output, args = self._ran(args)
+        ctx, output, used = self._ran(args)
         outs = list(output) if isinstance(output, tuple) else [output]
         self.dirty = [
-            (k, i) for k, x in enumerate(outs) for i, y in enumerate(args) if x is y and any(x is d for d in ctx._dirty)
+            (k, i) for k, x in enumerate(outs) for i, y in enumerate(used) if x is y and any(x is d for d in ctx._dirty)
         ]
         outs = [x.detach() if any(x is c for c in ctx._constant) else x for x in outs]
         return tuple(outs) if isinstance(output, tuple) else outs[0]
@@ -61,7 +62,7 @@ class Recorded(Custom):
         try:
             ctx, output = ran(self.cls, args)
         except MutatedArgumentError:
-            args = [x.clone() if isinstance(x, Handle) else x for x in args]
+            args = [x.clone() if isinstance(x, Tensor) else x for x in args]
             ctx, output = ran(self.cls, args)
         return ctx, output, args
 
@@ -76,7 +77,7 @@ class Recorded(Custom):
             ctx._to_save = _retied(cls, ctx._to_save, args, used, outs)
             if ctx._to_push is not None:
                 ctx._to_push = _retied(cls, ctx._to_push, args, used, outs)
-            ctx.needs_input_grad = tuple([isinstance(x, Handle) and x.dtype.has_gradient for x in args])
+            ctx.needs_input_grad = tuple([isinstance(x, Tensor) and x.dtype.has_gradient for x in args])
             return ctx, list(args), outs
 
         def pull(xs: Sequence[Any], gs: Sequence[Any]) -> list[Any]:
@@ -103,7 +104,7 @@ class Recorded(Custom):
 
 
 def _spec(x: Any) -> Any:
-    return Spec(tuple(x.shape), x._held.dtype) if isinstance(x, Handle) else NO_TENSOR
+    return Spec(tuple(x._held.shape), x._held.dtype) if isinstance(x, Handle) else NO_TENSOR
 
 
 def _retied(cls: Any, kept: Sequence[Any], args: Sequence[Any], used: Sequence[Any], outs: Sequence[Any]) -> tuple[Any, ...]:
