@@ -184,7 +184,7 @@ class FunctionMeta(type):
             inputs=("*xs",),
             several=True,
             pullback=_pullback,
-            pushforward=_pushforward if bases and cls.pushes() else None,  # type: ignore[attr-defined],
+            pushforward=_pushforward if bases and cls.pushes() else None,  # type: ignore[attr-defined]
         )
         cls._op.name = name
 
