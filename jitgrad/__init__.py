@@ -27,13 +27,15 @@ _LATER = {
         *("custom_jvp", "custom_vjp", "grad", "hessian", "hessian_sparsity", "hvp", "jacfwd", "jacobian_sparsity", "jacrev"),
         *("jvp", "linearize", "value_and_grad", "vjp", "vmap"),
     ),
+    "jitgrad.autograd.modes": ("inference_mode", "is_inference", "is_inference_mode_enabled"),
+    "jitgrad.autograd.anomaly": ("is_anomaly_check_nan_enabled", "is_anomaly_enabled"),
     "jitgrad.jitted.choice": ("sweep",),
     "jitgrad.jitted.jit": ("jit",),
     "jitgrad.control": ("cond", "fori_loop", "scan", "switch", "while_loop"),
     "jitgrad.func.elementwise": ("elementwise", "from_njit"),
     "jitgrad.native.loading": ("load_compiled",),
 }
-_MODULES = ("fft", "func", "linalg", "nn", "optim", "special", "testing")
+_MODULES = ("fft", "func", "linalg", "nn", "optim", "special", "testing", "utils")
 _HOME = {name: module for module, names in _LATER.items() for name in names}
 
 _offered = [name for name, value in globals().items() if name[0] != "_" and not isinstance(value, type(_checkout))]

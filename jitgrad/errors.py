@@ -173,6 +173,18 @@ class DamagedFileError(JitgradError, ValueError):
     """
 
 
+class GradcheckError(JitgradError, RuntimeError, AssertionError):
+    """`gradcheck` found a derivative that is not what differences of values say.
+
+    Fails::
+
+        jitgrad.testing.gradcheck(lambda x: x.detach() * x, jitgrad.ones(2, dtype=jitgrad.float64))
+
+    The sweep takes the first factor for a constant, and the function does not.
+    Fix: the derivative, where the message says; or looser `atol` and `rtol`, where the function is steep.
+    """
+
+
 class LinAlgError(JitgradError, np.linalg.LinAlgError, RuntimeError):
     """A matrix has not what was asked of it: it is singular, say, or not positive definite.
 

@@ -10,8 +10,12 @@ import numpy as np
 
 from jitgrad.autograd.gradients import grad
 from jitgrad.dtypes import has_gradient, of
+from jitgrad.errors import GradcheckError
+from jitgrad.func.tangents import jvp as pushed
+from jitgrad.func.vectorized import vmap
 from jitgrad.functions.complexes import view_as_complex, view_as_real
 from jitgrad.functions.data import as_tensor, tensor
+from jitgrad.functions.shaping import stack
 from jitgrad.record.checking import checked
 from jitgrad.tensors.tensor import Tensor
 
@@ -20,21 +24,37 @@ __all__ = ["gradcheck", "gradgradcheck", "jvp"]
 
 @checked
 def gradcheck(
-    function: Callable,
+    func: Callable,
     inputs: Any,
     *,
     eps: float = 1e-6,
     atol: float = 1e-5,
     rtol: float = 1e-3,
+    raise_exception: bool = True,
+    nondet_tol: float = 0.0,
+    check_undefined_grad: bool = True,
+    check_grad_dtypes: bool = False,
+    check_batched_grad: bool = False,
+    check_batched_forward_grad: bool = False,
+    check_forward_ad: bool = False,
+    check_backward_ad: bool = True,
+    fast_mode: bool = False,
+    masked: bool | None = None,
     projections: int | None = None,
 ) -> bool:
-    """Compare the gradients of `function` with central differences in float64; True, or an AssertionError saying where.
+    """Compare the gradients of `func` with central differences in float64; True, or a GradcheckError saying where.
 
-    `inputs` is a tensor, array or number, or a sequence of them. Each floating one is differentiated and must be
-    float64, or complex128, which is taken for its real and imaginary parts, as complex results are; the others are
-    handed on. `function` returns a tensor or several. Every element of the Jacobian is compared, or only `projections`
-    random combinations of its rows and columns, which is enough to notice an error and takes two calls each. Also
-    checked: inputs are not written to, gradients have their shape and dtype, and a second sweep gives the same bits.
+    `inputs` is a tensor, array or number, or a sequence of them. If tensors among them require grad, these are differentiated,
+    else each floating one. Such must be float64, or complex128, which is taken for its real and imaginary parts, as complex
+    results are; the others are handed on. `func` returns a tensor or several. Every element of the Jacobian is compared, or
+    only `projections` random combinations of its rows and columns (one in `fast_mode`), which is enough to notice an error
+    and takes two calls each. Also checked: inputs are not written to, gradients have their shape and dtype, and a second
+    sweep gives the same but for `nondet_tol`.
+
+    `check_forward_ad` compares tangents, too, `check_batched_grad` and `check_batched_forward_grad` what `vmap` makes of both
+    sweeps; without `check_backward_ad` the reverse one is left out. Without `raise_exception` an error is False. Outputs are
+    differentiated one by one and dtypes compared in any case, so `check_undefined_grad` and `check_grad_dtypes` are accepted
+    and make no difference, nor does `masked`.
 
     Raises `TypeError` for an input that is not float64, or if there is nothing to differentiate.
 
@@ -45,9 +65,10 @@ def gradcheck(
     >>> jitgrad.testing.gradcheck(lambda x: x.detach() * x, x)
     Traceback (most recent call last):
         ...
-    AssertionError: gradcheck: the derivative of output 0 [0] in input 0 [0] is 0.5 by the reverse sweep and 1 by ...
+    jitgrad.errors.GradcheckError: gradcheck: the derivative of output 0 [0] in input 0 [0] is 0.5 by the reverse sweep and 1 ...
     """
-    values, function = _in_parts(_values(inputs), _computing_there(function, inputs))
+    function, given = _of_differentiated(func, inputs)
+    values, function = _in_parts(_values(given), _computing_there(function, given))
     wanted = [i for i, v in enumerate(values) if has_gradient(v.dtype)]
     for i in wanted:
         if values[i].dtype != np.float64:
@@ -55,27 +76,52 @@ def gradcheck(
     tensors, outs = _call(function, values)
     if not wanted or not outs:
         raise TypeError(f"there is no floating {'output' if wanted else 'input'} to differentiate")
-    _check_unwritten(tensors, values, "function")
-    vectors = _units if projections is None else _random(projections, np.random.default_rng(0))
-    _Problem(function, values, wanted, tensors, outs, (eps, atol, rtol)).compare_all(vectors)
-    _check_unwritten(tensors, values, "reverse sweep")
+    count = 1 if fast_mode and projections is None else projections
+    vectors = _units if count is None else _random(count, np.random.default_rng(0))
+    problem = _Problem(function, values, wanted, tensors, outs, (eps, atol, rtol), nondet_tol)
+    try:
+        _check_unwritten(tensors, values, "function")
+        problem.compare_all(
+            vectors, [by for by, asked in (("reverse", check_backward_ad), ("forward", check_forward_ad)) if asked]
+        )
+        if check_batched_grad:
+            problem.compare_batched(problem.reverse_batched, "reverse")
+        if check_batched_forward_grad:
+            problem.compare_batched(problem.forward_batched, "forward")
+        _check_unwritten(tensors, values, "reverse sweep")
+    except GradcheckError:
+        if raise_exception:
+            raise
+        return False
     return True
 
 
 @checked
-def gradgradcheck(function: Callable, inputs: Any, grad_outputs: Any = None, **options: Any) -> bool:
-    """`gradcheck` of the gradient of `function`, in its inputs and in the cotangents that the sweep starts from.
+def gradgradcheck(
+    func: Callable,
+    inputs: Any,
+    grad_outputs: Any = None,
+    *,
+    gen_non_contig_grad_outputs: bool = False,
+    check_fwd_over_rev: bool = False,
+    check_rev_over_rev: bool = True,
+    **options: Any,
+) -> bool:
+    """`gradcheck` of the gradient of `func`, in its inputs and in the cotangents that the sweep starts from.
 
-    The cotangents are `grad_outputs`, or random. Options are those of `gradcheck`.
+    The cotangents are `grad_outputs`, or random, with `gen_non_contig_grad_outputs` such that do not lie in order. By
+    `check_rev_over_rev` it is a reverse sweep that is checked, by `check_fwd_over_rev` a forward one. Other options are those of
+    `gradcheck`.
 
     >>> import jitgrad.testing
     >>> jitgrad.testing.gradgradcheck(lambda x: x.tanh(), jitgrad.tensor([0.5, -1.5], dtype=jitgrad.float64))
     True
     """
-    values, function = _in_parts(_values(inputs), _computing_there(function, inputs))
+    function, given = _of_differentiated(func, inputs)
+    values, function = _in_parts(_values(given), _computing_there(function, given))
     outs = _call(function, values)[1]
     if not any(out.requires_grad for out in outs):
-        raise AssertionError("gradgradcheck: no output of the function depends on an input in a differentiable way")
+        raise GradcheckError("gradgradcheck: no output of the function depends on an input in a differentiable way")
     if grad_outputs is None:
         grad_outputs = [np.random.default_rng(0).uniform(0.5, 1.5, tuple(out.shape)) for out in outs]
     count = len(values)
@@ -83,11 +129,18 @@ def gradgradcheck(function: Callable, inputs: Any, grad_outputs: Any = None, **o
     def first(*args: Any) -> list[Tensor]:
         xs = [x for x in args[:count] if x.requires_grad]
         outs = _floating(function(*args[:count]))
-        pairs = [(out, g) for out, g in zip(outs, args[count:]) if out.requires_grad]
+        given = [_spread(g) if gen_non_contig_grad_outputs else g for g in args[count:]]
+        pairs = [(out, g) for out, g in zip(outs, given) if out.requires_grad]
         grads = grad([out for out, _ in pairs], xs, [g for _, g in pairs], create_graph=True, allow_unused=True)
         return [g for g in grads if g is not None]
 
-    return gradcheck(first, [*values, *_values(grad_outputs)], **options)
+    ways = {"check_forward_ad": check_fwd_over_rev, "check_backward_ad": check_rev_over_rev}
+    return gradcheck(first, [*values, *_values(grad_outputs)], **ways, **options)
+
+
+def _spread(g: Any) -> Any:
+    """The same values, every second place in memory."""
+    return g if not g.ndim else stack([g, g], -1)[..., 0]
 
 
 def jvp(function: Callable, primals: Any, tangents: Any) -> tuple[Any, Any]:
@@ -131,15 +184,56 @@ class _Problem:
     tensors: list[Tensor]
     outs: list[Tensor]
     bounds: tuple[float, float, float]
+    nondet_tol: float = 0.0
 
-    def compare_all(self, vectors: Callable[[tuple], Iterable[tuple[str, np.ndarray]]]) -> None:
+    def compare_all(self, vectors: Callable[[tuple], Iterable[tuple[str, np.ndarray]]], ways: Sequence[str]) -> None:
         """Compare u^T J v, for the `vectors` u of the outputs and v of the inputs, with differences along v."""
         steps = [(i, e, v, self.difference(i, v)) for i in self.wanted for e, v in vectors(self.values[i].shape)]
-        for k, out in enumerate(self.outs):
+        for k, out in enumerate(self.outs if "reverse" in ways else ()):
             for place, u in vectors(tuple(out.shape)):
                 found = self.reverse(k, u.astype(out._held.dtype))
                 for i, e, v, rough in steps:
-                    self.compare(_dot(v, found[i]), _dot(u, rough[k]), f"output {k} {place} in input {i} {e}")
+                    self.compare(_dot(v, found[i]), _dot(u, rough[k]), f"output {k} {place} in input {i} {e}", "reverse")
+        for i, e, v, rough in steps if "forward" in ways else ():
+            for k, change in enumerate(self.forward(i, v)):
+                for place, u in vectors(change.shape):
+                    self.compare(_dot(u, change), _dot(u, rough[k]), f"output {k} {place} in input {i} {e}", "forward")
+
+    def compare_batched(self, sweep: Callable, which: str) -> None:
+        """Compare the results of two sweeps with those of a batched one."""
+        for many, each in sweep(np.random.default_rng(0)):
+            self.compare(float(np.abs(many - each).max(initial=0.0)) + 1, 1.0, "a batch (the largest difference)", which)
+
+    def reverse_batched(self, rng: np.random.Generator) -> Iterable[tuple[np.ndarray, np.ndarray]]:
+        """For each output and input what a batched reverse sweep gives, and what two sweeps give."""
+        ends = [self.tensors[i] for i in self.wanted]
+        for out in self.outs:
+            if out.requires_grad:
+                us = tensor(rng.standard_normal((2, *out.shape))).to(out.dtype)
+                many = grad(out, ends, us, retain_graph=True, is_grads_batched=True, materialize_grads=True)
+                each = zip(*[grad(out, ends, u, retain_graph=True, materialize_grads=True) for u in us])
+                yield from [(_array(a), np.stack([_array(x) for x in b])) for a, b in zip(many, each)]
+
+    def forward_batched(self, rng: np.random.Generator) -> Iterable[tuple[np.ndarray, np.ndarray]]:
+        """For each input and output what a batched forward sweep gives, and what two sweeps give."""
+        for i in self.wanted:
+            vs = tensor(rng.standard_normal((2, *self.values[i].shape)))
+            many = vmap(lambda v, i=i: tuple(self.pushed(i, v)))(vs)
+            each = zip(*[self.pushed(i, v) for v in vs])
+            yield from [(_array(a), np.stack([_array(x) for x in b])) for a, b in zip(many, each)]
+
+    def pushed(self, i: int, v: Tensor) -> list[Tensor]:
+        """The tangents of the outputs for the tangent `v` of input `i`."""
+        xs = _leaves(self.values)
+
+        def moving(x: Tensor) -> tuple[Tensor, ...]:
+            return tuple(_floating(self.function(*[*xs[:i], x, *xs[i + 1 :]])))
+
+        return list(pushed(moving, (xs[i],), (v,))[1])
+
+    def forward(self, i: int, step: np.ndarray) -> list[np.ndarray]:
+        """The same as arrays."""
+        return [_array(change).astype(np.float64) for change in self.pushed(i, tensor(step))]
 
     def reverse(self, k: int, cotangent: np.ndarray) -> dict[int, np.ndarray]:
         """The gradients of <cotangent, output k>, after checking what can be said of any gradient."""
@@ -154,9 +248,10 @@ class _Problem:
             value, zero = g.detach().numpy(), found[i]
             if value.shape != zero.shape or value.dtype != zero.dtype:
                 have, want = (f"{a.dtype}{list(a.shape)}" for a in (value, zero))
-                raise AssertionError(f"gradcheck: the gradient in input {i} is {have}, the input is {want}")
-            if not _same_bits(value, same.detach().numpy()):
-                raise AssertionError(f"gradcheck: two sweeps give different gradients in input {i}: {value} and {same}")
+                raise GradcheckError(f"gradcheck: the gradient in input {i} is {have}, the input is {want}")
+            other = _array(same)
+            if not _same_bits(value, other) and not np.allclose(value, other, 0.0, self.nondet_tol, equal_nan=True):
+                raise GradcheckError(f"gradcheck: two sweeps give different gradients in input {i}: {value} and {same}")
             found[i] = np.array(value)
         return found
 
@@ -168,12 +263,12 @@ class _Problem:
             sides.append([out.detach().numpy().astype(np.float64) for out in _call(self.function, moved)[1]])
         return [(high - low) / (2 * eps) for high, low in zip(*sides)]
 
-    def compare(self, exact: float, rough: float, what: str) -> None:
+    def compare(self, exact: float, rough: float, what: str, which: str) -> None:
         """Raise if the two differ by more than is allowed, or one is nan."""
         _, atol, rtol = self.bounds
         if not abs(exact - rough) <= atol + rtol * abs(rough):
-            raise AssertionError(
-                f"gradcheck: the derivative of {what} is {exact:.10g} by the reverse sweep and {rough:.10g} by central "
+            raise GradcheckError(
+                f"gradcheck: the derivative of {what} is {exact:.10g} by the {which} sweep and {rough:.10g} by central "
                 f"differences, off by {abs(exact - rough):.3g}; allowed are {atol:g} + {rtol:g} of the latter"
             )
 
@@ -192,6 +287,29 @@ def _random(count: int, rng: np.random.Generator) -> Callable:
 def _dot(u: np.ndarray, x: np.ndarray) -> float:
     """The inner product, in which nan counts only where it is asked for."""
     return float(np.sum(np.multiply(u, x, where=u != 0, out=np.zeros(u.shape))))
+
+
+def _of_differentiated(function: Callable, inputs: Any) -> tuple[Callable, list[Any]]:
+    """The function of those inputs that are tensors, arrays or numbers; if some require grad, the other tensors are constants."""
+    given = list(_several(inputs))
+    some = any(isinstance(x, Tensor) and x.requires_grad for x in given)
+    ours = [
+        isinstance(x, (Tensor, np.ndarray, np.generic, float, complex))
+        and not (some and not (isinstance(x, Tensor) and x.requires_grad))
+        for x in given
+    ]
+    if all(ours):
+        return function, given
+
+    def of_ours(*xs: Any) -> Any:
+        left = iter(xs)
+        return function(*[next(left) if mine else x for x, mine in zip(given, ours)])
+
+    return of_ours, [x for x, mine in zip(given, ours) if mine]
+
+
+def _array(x: Tensor) -> np.ndarray:
+    return x.detach().cpu().numpy()
 
 
 def _values(inputs: Any) -> list[np.ndarray]:
@@ -243,7 +361,7 @@ def _several(x: Any) -> Sequence[Any]:
 def _check_unwritten(tensors: list[Tensor], values: list[np.ndarray], who: str) -> None:
     for i, (x, old) in enumerate(zip(tensors, values)):
         if not _same_bits(x._value, old):
-            raise AssertionError(f"gradcheck: the {who} wrote to input {i}, which holds {x._value} and was {old}")
+            raise GradcheckError(f"gradcheck: the {who} wrote to input {i}, which holds {x._value} and was {old}")
 
 
 def _same_bits(a: np.ndarray, b: np.ndarray) -> bool:

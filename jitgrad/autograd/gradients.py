@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -9,13 +10,17 @@ from typing import Any
 
 import numpy as np
 
+from jitgrad.autograd.nodes import GradientEdge, row_at
+from jitgrad.base.signals import importing
 from jitgrad.devices.moving import beside
 from jitgrad.eager.backward import entries, look_up, note, seeded
 from jitgrad.errors import TracedValueError
 from jitgrad.ops.choosing import cast, detach
+from jitgrad.passes.hooks import after_leaf, prepared
 from jitgrad.passes.reverse import reverse
 from jitgrad.record.apply import apply, grad_mode
 from jitgrad.record.leaving import refuse_masked
+from jitgrad.tape import origins
 from jitgrad.tape.accumulate import accumulating, add_tensor, add_value
 from jitgrad.tape.device_array import DeviceArray, filled_like, placed_like
 from jitgrad.tape.handle import Handle, requires, tensor
@@ -86,7 +91,13 @@ def _cotangents(outputs: Sequence[Any], gradients: Sequence[Any], recorded: bool
 
 
 def run(
-    outputs: Sequence[Any], gradients: Sequence[Any], wanted: set[Row] | None, *, create_graph: bool, retain: bool
+    outputs: Sequence[Any],
+    gradients: Sequence[Any],
+    wanted: set[Row] | None,
+    *,
+    create_graph: bool,
+    retain: bool,
+    arrive: Callable | None = None,
 ) -> dict[Row, Any]:
     """A reverse sweep from tensors: recorded if asked for, or if they are traced."""
     if not outputs:
@@ -103,7 +114,7 @@ def run(
             grad_mode.set(True)
         seeds = _cotangents(outputs, gradients, recorded)
         with np.errstate(all="ignore"):
-            return reverse(seeds, wanted, recorded=recorded, retain=retain)
+            return reverse(seeds, wanted, recorded=recorded, retain=retain, arrive=arrive)
     finally:
         grad_mode.set(was)
 
@@ -114,7 +125,18 @@ def _without_values(tensors: Sequence[Any]) -> bool:
 
 
 def _several(x: Any) -> list[Any]:
-    return list(x) if isinstance(x, (tuple, list)) else [x]
+    x = list(x.values()) if isinstance(x, dict) else x
+    return list(x) if isinstance(x, (tuple, list)) and not isinstance(x, GradientEdge) else [x]
+
+
+def _ends(given: Any) -> list[Any]:
+    """Tensors, or places in the graph, as tensors: for a place stands one whose value does not matter."""
+    return [_at(x) if isinstance(x, GradientEdge) else x for x in _several(given)]
+
+
+def _at(edge: GradientEdge) -> Any:
+    row = row_at(edge)
+    return tensor(np.broadcast_to(np.zeros((), row.dtype), row.shape), row)
 
 
 def backward(
@@ -122,6 +144,7 @@ def backward(
     grad_tensors: Any = None,
     retain_graph: bool | None = None,
     create_graph: bool = False,
+    grad_variables: Any = None,
     inputs: Any = None,
 ) -> None:
     """Add the gradient of `tensors` to the `.grad` of every leaf they came from (or of `inputs` alone).
@@ -136,6 +159,10 @@ def backward(
     >>> x.grad
     tensor(6.)
     """
+    if grad_variables is not None:
+        if grad_tensors is not None:
+            raise RuntimeError("grad_variables is another name for grad_tensors: give one of them")
+        grad_tensors = grad_variables
     given = grad_tensors is not None
     if inputs is None and not create_graph and isinstance(tensors, Handle) and (not given or isinstance(grad_tensors, Handle)):
         _backward_of_one(tensors, grad_tensors, retain_graph)
@@ -148,7 +175,8 @@ def _backward_of_one(output: Any, gradient: Any, retain: bool | None) -> None:
     row = output._row
     seed = None if gradient is None else gradient._value
     on_host = output._value is not None and DeviceArray not in (output._value.__class__, seed.__class__)
-    if row is None or not row.requires or not on_host or (gradient is not None and seed is None):
+    usual = on_host and row is not None and row.requires and (gradient is None or seed is not None) and origins.check is None
+    if not usual:
         return _backward(output, gradient, retain, False, None)
     found = (entries if seed is None else seeded).get(row.op)
     if found is not None:
@@ -165,22 +193,35 @@ def _backward_of_one(output: Any, gradient: Any, retain: bool | None) -> None:
 
 
 def _backward(tensors: Any, grad_tensors: Any, retain_graph: bool | None, create_graph: bool, inputs: Any) -> None:
-    outputs = _several(tensors)
+    outputs = _ends(tensors)
     gradients = _several(grad_tensors) if grad_tensors is not None else [None] * len(outputs)
-    ends = None if inputs is None else {_wanted(i, x) for i, x in enumerate(_several(inputs))}
+    ends = None if inputs is None else {_wanted(i, x) for i, x in enumerate(_ends(inputs))}
     retain = create_graph if retain_graph is None else retain_graph
     if _without_values(gradients):
         raise TracedValueError(
             "backward() adds to the grad of tensors, and under jit and vmap there are no values to add: use "
             "autograd.grad(), which returns them"
         )
-    found = run(outputs, gradients, ends, create_graph=create_graph, retain=retain)
+
+    def arrive(sweep: Any, row: Row, g: Any) -> None:
+        g = prepared(sweep, row, g)
+        with accumulating:
+            _add(row, g, create_graph)
+        after_leaf(row, g, create_graph)
+
+    found = run(outputs, gradients, ends, create_graph=create_graph, retain=retain, arrive=arrive)
     with accumulating:
         for row, g in found.items():
-            if create_graph:
-                add_tensor(row, g if isinstance(g, Handle) else tensor(g))
-            else:
-                add_value(row, g._value if isinstance(g, Handle) else g)
+            if not (row.extra and row.extra.get("retain")):  # the sweep has kept it already
+                _add(row, g, create_graph)
+
+
+def _add(row: Row, g: Any, create_graph: bool) -> None:
+    """Add to the gradient of a row, by the thread that holds the lock."""
+    if create_graph:
+        add_tensor(row, g if isinstance(g, Handle) else tensor(g))
+    else:
+        add_value(row, g._value if isinstance(g, Handle) else g)
 
 
 def _wanted(i: int, x: Any) -> Row:
@@ -197,13 +238,19 @@ def grad(
     grad_outputs: Any = None,
     retain_graph: bool | None = None,
     create_graph: bool = False,
-    allow_unused: bool = False,
+    only_inputs: bool = True,
+    allow_unused: bool | None = None,
+    is_grads_batched: bool = False,
     materialize_grads: bool = False,
-) -> tuple[Any, ...]:
+) -> Any:
     """The gradients of `outputs` in `inputs`, returned and not accumulated; arguments as in `torch.autograd.grad`.
 
+    With `is_grads_batched` each of `grad_outputs` holds many cotangents along its dimension 0, and so do the results: one
+    batched sweep serves all. A mapping of inputs gives a mapping of gradients. Outputs and inputs may be places in the graph
+    as well (`graph.get_gradient_edge`). `only_inputs` is accepted.
+
     Raises `RuntimeError` if an input was not used to compute the outputs, unless `allow_unused`, which gives None, or
-    `materialize_grads`, which gives zeros.
+    `materialize_grads`, which gives zeros; `ValueError` for `materialize_grads` with `allow_unused=False`.
 
     >>> import jitgrad
     >>> x = jitgrad.tensor(3.0, requires_grad=True)
@@ -211,10 +258,18 @@ def grad(
     >>> jitgrad.autograd.grad(g, x)
     (tensor(18.),)
     """
-    outs, ins = _several(outputs), _several(inputs)
+    if isinstance(inputs, dict):
+        options = (retain_graph, create_graph, only_inputs, allow_unused, is_grads_batched, materialize_grads)
+        return dict(zip(inputs, grad(outputs, list(inputs.values()), grad_outputs, *options)))
+    if materialize_grads and allow_unused is False:
+        raise ValueError("materialize_grads=True gives zeros for inputs that were not used: leave allow_unused out, or say True")
+    outs, ins = _ends(outputs), _ends(inputs)
     gradients = _several(grad_outputs) if grad_outputs is not None else [None] * len(outs)
     ends = {_wanted(i, x) for i, x in enumerate(ins)}
     retain = create_graph if retain_graph is None else retain_graph
+    if is_grads_batched:
+        kept = (retain, create_graph, only_inputs, allow_unused, False, materialize_grads)
+        return _batched(lambda given: grad(outs, ins, given, *kept), gradients, create_graph)
     found = run(outs, gradients, ends, create_graph=create_graph, retain=retain)
     results = []
     for i, x in enumerate(ins):
@@ -229,17 +284,15 @@ def grad(
     return tuple(results)
 
 
-class HookHandle:
-    """What `register_hook` returns: `remove()` takes the hook away."""
+def _batched(sweep: Callable, gradients: Sequence[Any], create_graph: bool) -> tuple[Any, ...]:
+    """The results of many sweeps, one for each of the cotangents that stand along dimension 0 of what is given."""
+    with importing("jitgrad.func.vectorized"):  # by name, since it stands above: it is made of what is here
+        vmap = importlib.import_module("jitgrad.func.vectorized").vmap
+    many = [i for i, g in enumerate(gradients) if g is not None]
 
-    def __init__(self, hooks: dict[int, Callable], hook: Callable) -> None:
-        self._hooks = hooks
-        self._key = max(hooks, default=0) + 1
-        hooks[self._key] = hook
+    def one(*given: Any) -> tuple[Any, ...]:
+        found = dict(zip(many, given))
+        return sweep([found.get(i) for i in range(len(gradients))])
 
-    def remove(self) -> None:
-        """Do not call the hook any more."""
-        self._hooks.pop(self._key, None)
-
-
-# Grad mode.
+    results = vmap(one)(*[gradients[i] for i in many])
+    return tuple([g if g is None or create_graph else apply(detach, (g,)) for g in results])

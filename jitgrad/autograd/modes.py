@@ -5,31 +5,41 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Generator
+from contextvars import ContextVar
 from typing import Any
 
 from jitgrad.record.apply import grad_mode
 from jitgrad.record.trace import grad_enabled
 
+dual_numbers: ContextVar[bool] = ContextVar("dual_numbers", default=False)
+"""Whether tensors carry tangents (see `forward_ad`): these follow from what is recorded, so all is, as no mode stops tangents."""
+
 
 class _Mode:
     """A grad mode as context manager and decorator."""
 
-    mode = True
+    mode: Any = True
 
     def __init__(self) -> None:
-        self._before: list[bool] = []
+        self._before: list[Any] = []
+
+    def _now(self) -> Any:
+        return grad_mode.get()
+
+    def _set(self, mode: Any) -> None:
+        grad_mode.set(mode or dual_numbers.get())
 
     def __enter__(self) -> None:
-        was = grad_mode.get()
+        was = self._now()
         try:
             self._before.append(was)
-            grad_mode.set(self.mode)
+            self._set(self.mode)
         except BaseException:  # an interrupt, after which the block is not entered
-            grad_mode.set(was)
+            self._set(was)
             raise
 
     def __exit__(self, *_: object) -> None:
-        grad_mode.set(self._before.pop())
+        self._set(self._before.pop())
 
     def __call__(self, function: Callable) -> Callable:
         if inspect.isgeneratorfunction(function):
@@ -40,19 +50,23 @@ class _Mode:
 
             @functools.wraps(function)
             async def awaited(*args: Any, **kwargs: Any) -> Any:
-                with _Set(self.mode):
+                was = self._now()
+                try:
+                    self._set(self.mode)
                     return await function(*args, **kwargs)
+                finally:
+                    self._set(was)
 
             return awaited
 
         @functools.wraps(function)
         def within(*args: Any, **kwargs: Any) -> Any:
-            was = grad_mode.get()
+            was = self._now()
             try:
-                grad_mode.set(self.mode)
+                self._set(self.mode)
                 return function(*args, **kwargs)
             finally:
-                grad_mode.set(was)
+                self._set(was)
 
         return within
 
@@ -60,24 +74,18 @@ class _Mode:
         """The same generator, with the mode on while it runs and off while its caller does."""
         answer, failed = None, None
         while True:
-            was = grad_mode.get()
+            was = self._now()
             try:
-                grad_mode.set(self.mode)
+                self._set(self.mode)
                 item = generator.send(answer) if failed is None else generator.throw(failed)
             except StopIteration as stop:
                 return stop.value
             finally:
-                grad_mode.set(was)
+                self._set(was)
             try:
                 answer, failed = (yield item), None
             except BaseException as error:
                 answer, failed = None, error
-
-
-class _Set(_Mode):
-    def __init__(self, mode: bool) -> None:
-        super().__init__()
-        self.mode = mode
 
 
 class no_grad(_Mode):
@@ -100,8 +108,8 @@ class set_grad_enabled(_Mode):
 
     def __init__(self, mode: bool) -> None:
         self.mode = bool(mode)
-        self._before = [grad_mode.get()]
-        grad_mode.set(self.mode)
+        self._before = [self._now()]
+        self._set(self.mode)
 
     def __enter__(self) -> None:
         pass
@@ -109,6 +117,60 @@ class set_grad_enabled(_Mode):
     def __call__(self, function: Callable) -> Callable:
         self.__exit__()  # as a decorator it is about the function alone
         return super().__call__(function)
+
+
+class inference_mode(_Mode):
+    """Nothing inside is recorded, as under `no_grad`; `inference_mode(False)` switches recording on. Used in the same ways.
+
+    What is made inside are tensors like any others, which may be used and changed later, where PyTorch refuses some of that.
+
+    >>> import jitgrad
+    >>> x = jitgrad.ones(2, requires_grad=True)
+    >>> with jitgrad.inference_mode():
+    ...     y = x * 2
+    >>> y.requires_grad
+    False
+    """
+
+    def __new__(cls, mode: Any = True) -> Any:
+        return cls()(mode) if callable(mode) else super().__new__(cls)
+
+    def __init__(self, mode: bool = True) -> None:
+        super().__init__()
+        self.mode = (not mode, bool(mode))
+
+    def _now(self) -> Any:
+        return grad_mode.get(), _inference.get()
+
+    def _set(self, mode: Any) -> None:
+        grad_mode.set(mode[0] or dual_numbers.get())
+        _inference.set(mode[1])
+
+
+_inference: ContextVar[bool] = ContextVar("inference", default=False)
+
+
+def is_inference_mode_enabled() -> bool:
+    """Whether this thread is within `inference_mode`."""
+    return _inference.get()
+
+
+def is_inference(input: Any) -> bool:
+    """Whether a tensor can take part in inference alone: none is such."""
+    return input.is_inference()
+
+
+class set_multithreading_enabled:
+    """Accepted, as in PyTorch: a reverse sweep runs in the thread that asks for it, whether this is on or off."""
+
+    def __init__(self, mode: bool) -> None:
+        self.mode = bool(mode)
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *_: object) -> None:
+        pass
 
 
 def is_grad_enabled() -> bool:

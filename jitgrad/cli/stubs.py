@@ -23,6 +23,7 @@ from jitgrad.functions.face import Face, face_of
 from jitgrad.functions.homes import HOMES, OTHERWISE
 from jitgrad.kernels import scalar
 from jitgrad.ops import rows
+from jitgrad.tensors.differentiable import Differentiable
 from jitgrad.tensors.results import WRITTEN
 
 HERE = Path(jg.__file__).parent
@@ -191,8 +192,8 @@ def _attached() -> Iterator[tuple[str, Any]]:
     """The methods of `Tensor` that no class says itself, and its properties."""
     for name in dir(jg.Tensor):
         getattr(jg.Tensor, name)  # which makes it
-    for name, method in vars(jg.Tensor).items():
-        made = inspect.isfunction(method) and method.__qualname__.split(".")[0] not in ("Tensor", "Values")
+    for name, method in (vars(Differentiable) | vars(jg.Tensor)).items():
+        made = inspect.isfunction(method) and method.__qualname__.split(".")[0] not in ("Tensor", "Differentiable", "Values")
         if made or isinstance(method, property):
             yield name, method
 

@@ -43,6 +43,10 @@ class Custom:
             raise TypeError(f"{self.__name__}: tensors are given by position, and one of {', '.join(given.kwargs)} holds one")  # type: ignore[attr-defined]
         return given.args, given.kwargs
 
+    def batching(self, call: _Call) -> Callable | None:
+        """How a row of the call runs for many examples (as `Op.batch`), where that does not follow from its tape."""
+        return None
+
     def rules(self, call: _Call) -> tuple[Callable, Callable | None]:
         """`pull(xs, gs)`, and `push(xs, ts)` or None if it follows from that, of the cotangents and tangents of the floating
         results."""
@@ -83,6 +87,10 @@ class custom_vjp(Custom):
     def defvjp(self, forward: Callable, backward: Callable) -> None:
         """Set the rules."""
         self._forward, self._backward = forward, backward
+
+    def batching(self, call: _Call) -> Callable | None:
+        """How a row of the call runs for many examples (as `Op.batch`), where that does not follow from its tape."""
+        return None
 
     def rules(self, call: _Call) -> tuple[Callable, Callable | None]:
         forward, backward = self._forward, self._backward
@@ -127,6 +135,10 @@ class custom_jvp(Custom):
         """Set the rule."""
         self._rule = rule
         return rule
+
+    def batching(self, call: _Call) -> Callable | None:
+        """How a row of the call runs for many examples (as `Op.batch`), where that does not follow from its tape."""
+        return None
 
     def rules(self, call: _Call) -> tuple[Callable, Callable | None]:
         rule = self._rule

@@ -199,7 +199,9 @@ class _Call:
 
     def _op(self, tape: Tape | None) -> Op:
         pull, push = self.custom.rules(self)
-        return _op(getattr(self.custom, "__name__", "custom"), tape, len(self.xs), pull, push)
+        op = _op(getattr(self.custom, "__name__", "custom"), tape, len(self.xs), pull, push)
+        op.batch = self.custom.batching(self) or op.batch
+        return op
 
 
 def _as_cotangent(g: Any, x: Tensor) -> Any:

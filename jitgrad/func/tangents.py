@@ -18,7 +18,7 @@ def jvp(function: Callable, primals: Sequence[Any], tangents: Sequence[Any], *, 
 
     `primals` and `tangents` are tuples of arguments, nested and shaped alike. One forward sweep, whatever the size of the
     inputs and outputs. With `has_aux` the result is `(value, change, aux)`.
-    Raises `TypeError` or `ValueError` if the tangents do not fit, `TypeError` for what cannot be differentiated.
+    Raises `RuntimeError` if the tangents do not fit, `TypeError` for what cannot be differentiated.
 
     >>> import jitgrad
     >>> jitgrad.jvp(lambda x: x ** 3, (jitgrad.tensor(2.0),), (jitgrad.tensor(1.0),))
@@ -74,7 +74,7 @@ def _pushed(point: Point, given: Any) -> Any:
     structures = [flatten(t, leaves) for t in _arguments("tangents", given)]
     if structures != point.structures:
         have, want = ", ".join(map(shown, structures)), ", ".join(map(shown, point.structures))
-        raise ValueError(f"tangents are nested as ({have}) and primals as ({want}): they must be alike")
+        raise RuntimeError(f"tangents are nested as ({have}) and primals as ({want}): they must be alike")
     tangents = [_tangent(i, t, x) for i, (t, x) in enumerate(zip(leaves, point.inputs))]
     return unflatten(point.structure, iter(point.push(tangents)))
 
@@ -85,5 +85,5 @@ def _tangent(i: int, t: Any, x: Tensor) -> Tensor | None:
         return None
     t = beside(f"tangent {i}", as_seed(t, x), x)
     if tuple(t.shape) != tuple(x.shape):
-        raise ValueError(f"tangent {i} has shape {list(t.shape)}, and its primal has {list(x.shape)}: they must be equal")
+        raise RuntimeError(f"tangent {i} has shape {list(t.shape)}, and its primal has {list(x.shape)}: they must be equal")
     return t if t.dtype is x.dtype else cast(t, dtype=x._held.dtype)

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from jitgrad.autograd.gradients import HookHandle
+from jitgrad.autograd.removal import HookHandle, listed
 from jitgrad.base.tree import tree_map
 from jitgrad.functions.data import as_tensor
 from jitgrad.optim.rule import refuse
@@ -82,11 +82,11 @@ class Optimizer:
 
     def register_step_pre_hook(self, hook: Callable[..., Any]) -> HookHandle:
         """Call `hook(optimizer, args, kwargs)` before each step; it may return other `(args, kwargs)`."""
-        return HookHandle(self._before, hook)
+        return listed(self._before, hook)
 
     def register_step_post_hook(self, hook: Callable[..., Any]) -> HookHandle:
         """Call `hook(optimizer, args, kwargs)` after each step."""
-        return HookHandle(self._after, hook)
+        return listed(self._after, hook)
 
     def state_dict(self) -> dict[str, Any]:
         """State and groups in PyTorch's form, with numbers for the parameters; tensors in it are those of this optimizer."""

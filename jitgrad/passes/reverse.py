@@ -15,9 +15,12 @@ import numpy as np
 from jitgrad.errors import FreedTapeError
 from jitgrad.ops.choosing import where
 from jitgrad.ops.table import OUTPUT, REST, RESULTS, Needs
+from jitgrad.passes.hooks import hooked, leaves_at_once, through_hooks, with_tensor_hooks
 from jitgrad.record.apply import grad_mode, item_of, watched
-from jitgrad.tape.device_array import ARRAYS, DeviceArray, device_of, refuse_elsewhere
+from jitgrad.tape import origins
+from jitgrad.tape.device_array import ARRAYS, DeviceArray
 from jitgrad.tape.handle import Handle, check_guards, tensor
+from jitgrad.tape.packing import unpacked
 from jitgrad.tape.row import FREED, ITEM, LEAF, Row, Several, beyond, by_serial
 
 ndarray = np.ndarray
@@ -31,15 +34,20 @@ def reverse(
     retain: bool,
     values: Callable[[Row], Sequence[Any]] | None = None,
     history: Collection[Row] | None = None,
+    arrive: Callable[[Sweep, Row, Any], None] | None = None,
 ) -> dict[Row, Any]:
     """Carry the cotangents in `seeds` backwards; return those that arrive at `wanted`, or at the leaves if it is None.
 
     Cotangents are arrays, or tensors if the sweep is `recorded`. Unless `retain`, values saved in the
     rows are dropped as the sweep passes. `values` gives what a row saved, if that is not to be found in the row. A
-    recorded sweep takes saved values of rows that are not in `history` for constants, if that is given.
+    recorded sweep takes saved values of rows that are not in `history` for constants, if that is given. Where leaves have hooks,
+    `arrive` gets their cotangents as soon as they are whole.
     """
     order = _needed(seeds, wanted)
+    if hooked:
+        order = leaves_at_once(order)
     sweep = Sweep(recorded, set(order), history)
+    checked = sweep.check is not None
     sweep.given = values
     for row, g in seeds.items():
         sweep.add(row, g, False)
@@ -49,19 +57,26 @@ def reverse(
         g = take(row, None)
         if g is None:
             continue
-        if row.extra is not None:
-            g = _extras(row, g, recorded)
+        special, before = checked or row.extra is not None, g
+        if special:
+            g = with_tensor_hooks(sweep, row, g)
         if row.op is LEAF or (wanted is not None and row in wanted):
-            fresh = recorded or not isinstance(g, ARRAYS) or (row in sweep.owned and g.flags.c_contiguous)
-            arrived[row] = g if fresh else g.copy()  # in order
+            goes_on = special and any(x in sweep.needed for x in row.inputs)
+            own = before if goes_on else g  # as in PyTorch, where what goes on is taken before hooks
+            fresh = recorded or not isinstance(own, ARRAYS) or (row in sweep.owned and own.flags.c_contiguous)
+            own = own if fresh else own.copy()  # in order
+            if row.op is LEAF and hooked and arrive is not None:
+                arrive(sweep, row, own)
+            else:
+                arrived[row] = own
         if row.inputs:
             needs = row.needs
-            if not recorded and needs is not None and needs.plain:
+            if special and row.op is not ITEM:
+                through_hooks(sweep, row, g)
+            elif not recorded and needs is not None and needs.plain:
                 sweep.plainly(row, needs, g)
-            elif recorded and values is None and row.saved is None and row.op.elementwise:
-                sweep.traced(row, g)
             else:
-                sweep.through(row, g)
+                sweep.step(row, g)
             if not retain and row.saved:
                 row.saved = FREED
         sweep.owned.discard(row)
@@ -100,6 +115,7 @@ class Sweep:
         self.cotangents: dict[Row, Any] = {}
         self.given: Callable[[Row], Sequence[Any]] | None = None
         self.owned: set[Row] = set()  # rows whose accumulator is an array that nobody else sees
+        self.check = origins.check  # what goes through rows where that is watched
 
     def add(self, row: Row, g: Any, fresh: bool) -> None:
         """Add `g` to the cotangent of `row`."""
@@ -114,6 +130,23 @@ class Sweep:
             self.cotangents[row] = total = old + g
             if not self.recorded and isinstance(total, ARRAYS):
                 self.owned.add(row)
+
+    def step(self, row: Row, g: Any) -> None:
+        """Apply the rules of `row` to its cotangent, by the quickest way that there is for it."""
+        needs = row.needs
+        if not self.recorded and needs is not None and needs.plain:
+            self.plainly(row, needs, g)
+        elif self.recorded and self.given is None and row.saved is None and row.op.elementwise:
+            self.traced(row, g)
+        else:
+            self.through(row, g)
+
+    def apart(self, row: Row, g: Any) -> list[Any]:
+        """What the rules of `row` give for each of its inputs, None where nothing goes on."""
+        inner = _Apart(self.recorded, self.needed, self.history)
+        inner.given = self.given
+        inner.through(row, g)
+        return [inner.parts[x].pop(0) if inner.parts.get(x) else None for x in row.inputs]
 
     def through(self, row: Row, g: Any) -> None:
         """Apply the rules of `row` to its cotangent."""
@@ -236,17 +269,21 @@ class Sweep:
         """What `row` saved: arrays, or tensors that know the rows they came from."""
         if self.given is not None:
             return self.given(row)
+        if row.needs is not None and not row.needs.slots:
+            return ()
         if row.saved is FREED:
             raise FreedTapeError(
                 f"the values saved for {row.op.name} were freed by an earlier reverse sweep: call "
                 "backward(retain_graph=True) the first time, or compute the result again"
             )
+        saved = row.saved
         if row.guards is not None:
             check_guards(row)
+            saved = unpacked(saved)
         if not self.recorded:
-            return row.saved or ()
+            return saved or ()
         needs = self.needs(row)
-        values = row.saved if row.saved is not None else (None,) * len(needs.slots)
+        values = saved if saved is not None else (None,) * len(needs.slots)
         guards = row.guards or (None,) * len(needs.slots)
         return [self._tensor(row, slot, v, guard) for slot, v, guard in zip(needs.slots, values, guards)]
 
@@ -263,6 +300,21 @@ class Sweep:
         if guard is not None:
             handle._storage = guard[0]
         return handle
+
+
+class _Apart(Sweep):
+    """A sweep through one row, of which each part that it passes on is kept apart."""
+
+    def __init__(self, recorded: bool, needed: set[Row], history: Collection[Row] | None) -> None:
+        super().__init__(recorded, needed, history)
+        self.parts: dict[Row, list[Any]] = {}
+
+    def add(self, row: Row, g: Any, fresh: bool) -> None:
+        self.parts.setdefault(row, []).append(g)
+
+    def _accumulator(self, row: Row) -> np.ndarray:
+        self.add(row, zero := np.zeros(row.shape, row.dtype), True)
+        return zero
 
 
 def scaled(g: Any, partial: Any) -> Any:
@@ -290,29 +342,3 @@ def through_lower(sweep: Sweep, row: Row, g: Any, values: Sequence[Any]) -> list
     history = beyond([out._row], wanted) if sweep.recorded else None
     found = reverse({out._row: g}, wanted, recorded=sweep.recorded, retain=sweep.recorded, history=history)
     return [found.get(end) for end in ends]
-
-
-def _extras(row: Row, g: Any, recorded: bool) -> Any:
-    """Run the hooks of a row and keep its gradient if asked to."""
-    for hook in list(row.extra.get("hooks", {}).values()):
-        handle = g if recorded else tensor(g)
-        was = grad_mode.get()
-        try:
-            grad_mode.set(recorded)
-            changed = hook(handle)
-        finally:
-            grad_mode.set(was)
-        if changed is not None:
-            if not isinstance(changed, Handle):
-                raise TypeError(f"a hook must return a tensor or None, not {type(changed).__name__}")
-            if (shape := tuple(getattr(changed, "shape", ()))) != tuple(g.shape):
-                raise RuntimeError(f"a hook changed the shape of a gradient from {list(g.shape)} to {list(shape)}")
-            if changed._held.dtype != row.dtype:
-                raise RuntimeError(f"a hook changed the dtype of a gradient from {row.dtype} to {changed._held.dtype}")
-            refuse_elsewhere("what a hook returns", changed, device_of(g))
-            g = changed if recorded else changed._value
-    if row.extra.get("retain"):
-        old = row.extra.get("grad")
-        kept = g if recorded else tensor(g.copy() if isinstance(g, ARRAYS) else g)
-        row.extra["grad"] = kept if old is None else old + kept
-    return g

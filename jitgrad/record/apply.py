@@ -12,22 +12,23 @@ from typing import Any
 import numpy as np
 
 from jitgrad import dtypes
-from jitgrad.base.quiet import again, quiet
 from jitgrad.errors import LeakedTraceError
-from jitgrad.ops.broadcasting import broadcast_shape, shape_error
+from jitgrad.ops.broadcasting import broadcast_shape
 from jitgrad.ops.choosing import alias, cast, clone, detach, where
 from jitgrad.ops.movement import expand
 from jitgrad.ops.shapes import Spec
-from jitgrad.ops.table import Op, infer, infer_several
-from jitgrad.record.checking import is_meant
+from jitgrad.ops.table import REST, Op, infer, infer_several
+from jitgrad.record.computed import computed, computed_there
 from jitgrad.record.index import ndim_of
 from jitgrad.record.leaving import refuse_masked
 from jitgrad.record.memory import lie_in_order, look
 from jitgrad.record.precision import half_among, rounded, widened
-from jitgrad.record.promotion import FLOATS, _no_operand, complex_among, of_complex, same_dtype
-from jitgrad.record.trace import Trace, current_trace, grad_mode, leaked
-from jitgrad.tape.device_array import ARRAYS, DeviceArray, device_among, filled_like, refuse_mixed
+from jitgrad.record.promotion import FLOATS, complex_among, of_complex, same_dtype
+from jitgrad.record.trace import Trace, current_trace, grad_mode, leaked, lifting
+from jitgrad.tape import origins
+from jitgrad.tape.device_array import ARRAYS, DeviceArray, device_among, filled_like
 from jitgrad.tape.handle import Handle, keep, make, make_recorded, note_view, own_memory, row_of, tensor
+from jitgrad.tape.packing import pack_saved, packing
 from jitgrad.tape.row import ITEM, NOTHING, Leaf, Row, Several, constant
 
 
@@ -88,7 +89,7 @@ def apply(op: Op, operands: Sequence[Any], params: dict[str, Any] = NOTHING) -> 
     if looks and not isinstance(values[0], ARRAYS):
         own_memory(operands[0])
         values[0] = operands[0]._value
-    value = _computed_there(op, operands, values, params) if on_device else _computed(op, values, params)
+    value = computed_there(op, operands, values, params) if on_device or lifting else computed(op, values, params)
     record = recorded_several if op.several else recorded
     if wanted and op.differentiable and grad_mode.get():
         out = record(cls, op, operands, values, params, value)
@@ -101,41 +102,6 @@ def apply(op: Op, operands: Sequence[Any], params: dict[str, Any] = NOTHING) -> 
         for made in out if op.several else (out,):
             note(made)
     return out
-
-
-def _computed_there(op: Op, operands: Sequence[Any], values: list[Any], params: dict[str, Any]) -> Any:
-    """What the op gives for values on a device."""
-    if not all(v.__class__ is DeviceArray for v in values):  # of these the devices are compared where they compute
-        refuse_mixed(op.name, operands)
-    try:
-        return op(*values, **params)
-    except OverflowError as error:
-        raise _not_computed(op, values) from error
-
-
-def _computed(op: Op, values: list[Any], params: dict[str, Any]) -> Any:
-    """What the op gives for values, by NumPy without its warnings."""
-    try:
-        return quiet.run(op.run if op.kernel or op.hot_run is None else op.hot_run, *values, **params)
-    except ValueError as error:
-        if op.of_user or isinstance(error, np.linalg.LinAlgError):  # the user's own, or about values
-            raise
-        raise shape_error(op, values, error) from error
-    except RuntimeError:
-        return again(op.run, *values, **params)
-    except (TypeError, OverflowError, AttributeError) as error:
-        if is_meant(error) or op.of_user:
-            raise
-        raise _not_computed(op, values) from error
-
-
-def _not_computed(op: Op, values: Sequence[Any]) -> Exception:
-    """What to say of operands that NumPy does not compute with."""
-    strange = next((v for v in values if not isinstance(v, (*ARRAYS, np.generic, bool, int, float))), None)
-    if strange is not None:
-        return _no_operand(strange)
-    shown = ", ".join(v.dtype.name if isinstance(v, ARRAYS) else type(v).__name__ for v in values)
-    return RuntimeError(f"{op.name} cannot compute with {shown}: a number is beyond the dtype, or is none")
 
 
 def _uniform(op: Op, values: Sequence[Any]) -> bool:
@@ -159,6 +125,8 @@ def recorded_several(
     needs = op.needs(tuple([r.requires for r in rows]))
     saved, guards = keep(op, needs.slots, operands, values, outs)
     row = Several(op, rows, params, tuple([Spec(v.shape, v.dtype) for v in found]), True, needs, saved, guards)
+    if lifting:
+        _look_at(row, operands)
     for k, out in enumerate(outs):
         item = row.item(k)
         out._row = item if item.requires else None
@@ -191,7 +159,22 @@ def recorded(cls: type, op: Op, operands: Sequence[Any], values: list, params: d
     out = make_recorded(cls, value, op, tuple(rows), params, shape, dtype, needs, ())
     if needs.slots:
         out._row.saved, out._row.guards = keep(op, needs.slots, operands, values, out)
+    if lifting:
+        _look_at(out._row, operands)
     return out
+
+
+def _look_at(row: Row, operands: Sequence[Any]) -> None:
+    slots: Any = row.needs.slots  # type: ignore[union-attr]
+    show(row, [slot != REST and (slot < 0 or isinstance(operands[slot], Handle)) for slot in slots])
+
+
+def show(row: Row, tensors: Sequence[bool]) -> None:
+    """Show a row that was just recorded to those who watch; `tensors` says which of what it saved are values of such."""
+    if origins.noting:
+        origins.note(row)
+    if packing.get() is not None and row.saved:
+        pack_saved(row, tensors)
 
 
 def _record(self: Handle, op: Op, operands: Sequence[Any], params: dict[str, Any]) -> Any:

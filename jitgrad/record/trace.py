@@ -19,8 +19,14 @@ from jitgrad.tape.row import CONST, LEAF, Leaf, Row, constant, reachable
 T = TypeVar("T")
 grad_mode: ContextVar[bool] = ContextVar("grad_mode", default=True)
 current_trace: ContextVar[Trace | None] = ContextVar("current_trace", default=None)
-lifting: list[Trace] = []
-"""The traces, of any thread, that `lifts` is true of: while there is one, no operation may take a short cut past them."""
+lifting: list[Any] = []
+"""The traces, of any thread, that `lifts` is true of, and each `Watcher`: no operation may take a short cut past them."""
+
+
+class Watcher:
+    """Stands for somebody who looks at rows as they are recorded by eager code, or at what they save."""
+
+    rows = ()
 
 
 def grad_enabled(_: str = "") -> bool:
@@ -33,7 +39,7 @@ def _after_fork() -> None:
     """In the child those of other threads are over."""
     here = current_trace.get()
     ours = [] if here is None else [here, *here.around()]
-    lifting[:] = [trace for trace in lifting if trace in ours]
+    lifting[:] = [one for one in lifting if one in ours or isinstance(one, Watcher)]
 
 
 if hasattr(os, "register_at_fork"):

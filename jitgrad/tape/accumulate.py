@@ -5,6 +5,8 @@ from __future__ import annotations
 import operator
 from typing import Any
 
+import numpy as np
+
 from jitgrad.base.locks import gradients as accumulating
 from jitgrad.base.quiet import quietly
 from jitgrad.tape.device_array import ARRAYS
@@ -20,7 +22,7 @@ def add_value(row: Row, value: Any) -> None:
     The caller holds the lock `accumulating`. A signal handler may add something between any two calls here, so what was
     found is looked at again where it is replaced: no handler runs between a comparison and an assignment.
     """
-    fresh = tensor(value)
+    fresh = tensor(value if getattr(value, "ndim", 0) < 2 else _laid_as_its_leaf(row, value))
     while True:
         old = row.grad if isinstance(row, Leaf) else gradient(row)
         if old is None:
@@ -37,6 +39,19 @@ def add_value(row: Row, value: Any) -> None:
         if old._value is held:
             old._value = total
             return
+
+
+def _laid_as_its_leaf(row: Row, value: Any) -> Any:
+    """The array with its elements in memory as those of the leaf, if these are all that is there, in whatever order."""
+    owner = row.owner() if isinstance(row, Leaf) and row.grad is None and row.owner is not None else None
+    held = None if owner is None else owner._value
+    if not isinstance(held, np.ndarray) or held.strides == value.strides:
+        return value
+    like = np.empty_like(held, dtype=value.dtype)
+    if like.strides != held.strides or like.shape != value.shape:
+        return value
+    like[...] = value
+    return like
 
 
 def add_tensor(row: Row, value: Any) -> None:

@@ -9,10 +9,12 @@ import numpy as np
 from jitgrad import dtypes
 from jitgrad.errors import TracedValueError
 from jitgrad.ops.choosing import cast
+from jitgrad.ops.movement import expand
 from jitgrad.record.apply import apply
 from jitgrad.record.leaving import refuse_masked
 from jitgrad.record.trace import copied_here
 from jitgrad.record.weak import number
+from jitgrad.tape.device_array import DeviceArray, device_of, mixed
 from jitgrad.tape.handle import Handle
 
 
@@ -62,3 +64,38 @@ def filling(value: Any, dtype: np.dtype) -> Any:
             "take .real of it, or make the tensor complex"
         )
     return apply(cast, (fitting(value, dtype),), {"dtype": dtype})
+
+
+def writable(array: np.ndarray, name: str) -> None:
+    """`RuntimeError` for memory that is read-only or in which elements lie on top of each other."""
+    strides = array.strides
+    if not array.flags.writeable or (0 in strides and any(n > 1 and not s for n, s in zip(array.shape, strides))):
+        raise RuntimeError(
+            f"{name}: several elements of this tensor are one place in memory (it was expanded), or its "
+            "memory is read-only: clone() it first"
+        )
+
+
+def fitted(target: Any, new: Any, name: str) -> Any:
+    """`new` with the shape and dtype of `target`; `RuntimeError` if it would lose a dimension or a category, or is elsewhere."""
+    held, value = target._held, new._held
+    here = device_of(target)
+    if value.__class__ is DeviceArray and here is not None and here != value.device:
+        raise mixed(name, {here, value.device})
+    if value.dtype != held.dtype:
+        if dtypes.of(value.dtype).category > dtypes.of(held.dtype).category:
+            raise RuntimeError(
+                f"{name}: a {dtypes.of(value.dtype).name} result cannot be stored in a "
+                f"{dtypes.of(held.dtype).name} tensor in place"
+            )
+        new = apply(cast, (new,), {"dtype": held.dtype})
+    if tuple(value.shape) == tuple(held.shape):
+        return new
+    try:
+        np.broadcast_to(np.zeros(value.shape, np.int8), held.shape)
+    except ValueError:
+        raise RuntimeError(
+            f"{name}: the result has shape {list(value.shape)} and cannot be stored in place in a "
+            f"tensor of shape {list(held.shape)}"
+        ) from None
+    return apply(expand, (new,), {"shape": tuple(held.shape)})

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 
-from jitgrad import dtypes
 from jitgrad.devices.moving import moved_to
 from jitgrad.errors import LeakedTraceError, MutatedArgumentError
 from jitgrad.ops.choosing import alias, cast, clone, detach, where
@@ -25,10 +24,12 @@ from jitgrad.ops.table import infer
 from jitgrad.record.apply import append, apply, current_trace, grad_mode, lift
 from jitgrad.record.index import Step
 from jitgrad.record.memory import decide, look, views_of
-from jitgrad.record.trace import Trace, captured_here, comes_later, leaked
-from jitgrad.tape.device_array import ARRAYS, DeviceArray, copy_of, device_of, mixed, refuse_mixed
+from jitgrad.record.trace import Trace, comes_later, leaked
+from jitgrad.tape.device_array import ARRAYS, DeviceArray, copy_of, refuse_mixed
 from jitgrad.tape.handle import Handle, make, own_memory, requires
-from jitgrad.tape.row import LEAF, NOTHING, Leaf
+from jitgrad.tape.row import LEAF, NOTHING, Row
+from jitgrad.tensors.given import fitted, writable
+from jitgrad.tensors.spoiled import spoiled
 
 _GIVEN = (LEAF, alias)
 """Rows of what a gradient is asked for, leaves and the arguments of a function whose derivative is taken."""
@@ -40,13 +41,10 @@ def overwrite(target: Any, new: Any, name: str) -> Any:
         decide(target)
     root = _root_of(target)
     tracking = grad_mode.get() and (requires(target) or requires(new))
-    if tracking and root._row is not None and root._row.op in _GIVEN and root._row.requires:
-        what = "a view of a leaf" if root is not target else "a leaf"
-        raise RuntimeError(
-            f"{name}: {what} that requires grad cannot be changed in place: do it under no_grad(), or compute a new tensor"
-        )
+    if tracking:
+        _refuse_leaf(target, root, name)
     _refuse_unrecorded(target, root, name)
-    new = _fitted(target, new, name)
+    new = fitted(target, new, name)
     if target._value is None or new._value is None:
         return _overwrite_traced(target, root, new, name)
     if tracking:
@@ -61,33 +59,24 @@ def overwrite(target: Any, new: Any, name: str) -> Any:
     return target
 
 
-def rebind(target: Any, source: Any) -> None:
-    """Make `target` look at the memory of `source`; what it looked at before, and its views, stay as they are."""
-    before_change(target)
-    storage = own_memory(source)
-    for view in [] if target._storage is None else target._storage.living():
-        if view._view is not None and view._view[0] is target:
-            view._view = None
-    held = target._held
-    target._value, target._storage, target._view = source._value, storage, None
-    storage.look(target)
-    if target._row is not None and (held.shape, held.dtype) != (source._held.shape, source._held.dtype):
-        target._row = Leaf(target._value.shape, target._value.dtype, requires(target), weakref.ref(target))
+def version(handle: Any) -> int:
+    """How many times the memory of a tensor was changed in place: while it had no storage that counts, and since."""
+    root = handle if handle._view.__class__ is not tuple else handle._view[0]
+    storage = handle._storage
+    return root.__dict__.get("_changes", 0) + (0 if storage is None else storage.version)
 
 
-def rebind_traced(target: Any, source: Any) -> None:
-    """`rebind` while a trace records: from now on `target` is a detached view of `source`."""
-    trace = current_trace.get()
-    if trace is None or target._value is not None or (target._row.op is LEAF and target._row not in trace.owned):
-        raise MutatedArgumentError(
-            "data: a function under jit or vmap changes a tensor that its caller holds: return the new value instead"
+def changed_unseen(handle: Any) -> None:
+    """Count a change of a tensor that has no storage to count it."""
+    handle.__dict__["_changes"] = handle.__dict__.get("_changes", 0) + 1
+
+
+def _refuse_leaf(target: Any, root: Any, name: str) -> None:
+    if root._row is not None and root._row.op in _GIVEN and root._row.requires:
+        what = "a view of a leaf" if root is not target else "a leaf"
+        raise RuntimeError(
+            f"{name}: {what} that requires grad cannot be changed in place: do it under no_grad(), or compute a new tensor"
         )
-    before = make(type(target), None, target._row)
-    for view in views_of(trace, target):
-        view._view = (before, view._view[1])
-    seen = detached(captured_here(source))
-    target._row, target._view = seen._row, seen._view
-    trace.views.append(weakref.ref(target))
 
 
 def _root_of(target: Any) -> Any:
@@ -215,47 +204,13 @@ def _misfit(value: Any, shape: list[int]) -> RuntimeError:
     )
 
 
-def writable(array: np.ndarray, name: str) -> None:
-    """`RuntimeError` for memory that is read-only or in which elements lie on top of each other."""
-    strides = array.strides
-    if not array.flags.writeable or (0 in strides and any(n > 1 and not s for n, s in zip(array.shape, strides))):
-        raise RuntimeError(
-            f"{name}: several elements of this tensor are one place in memory (it was expanded), or its "
-            "memory is read-only: clone() it first"
-        )
-
-
-def _fitted(target: Any, new: Any, name: str) -> Any:
-    """`new` with the shape and dtype of `target`; `RuntimeError` if it would lose a dimension or a category, or is elsewhere."""
-    held, value = target._held, new._held
-    here = device_of(target)
-    if value.__class__ is DeviceArray and here is not None and here != value.device:
-        raise mixed(name, {here, value.device})
-    if value.dtype != held.dtype:
-        if dtypes.of(value.dtype).category > dtypes.of(held.dtype).category:
-            raise RuntimeError(
-                f"{name}: a {dtypes.of(value.dtype).name} result cannot be stored in a "
-                f"{dtypes.of(held.dtype).name} tensor in place"
-            )
-        new = apply(cast, (new,), {"dtype": held.dtype})
-    if tuple(value.shape) == tuple(held.shape):
-        return new
-    try:
-        np.broadcast_to(np.zeros(value.shape, np.int8), held.shape)
-    except ValueError:
-        raise RuntimeError(
-            f"{name}: the result has shape {list(value.shape)} and cannot be stored in place in a "
-            f"tensor of shape {list(held.shape)}"
-        ) from None
-    return apply(expand, (new,), {"shape": tuple(held.shape)})
-
-
 def _write(target: Any, new: Any, name: str) -> None:
     value = new._value
     before_change(target)
     alone = target._storage is None and not (isinstance(value, ARRAYS) and value.base is not None)
     alone = alone and (value.__class__ is DeviceArray) == (target._value.__class__ is DeviceArray)
     if alone and value.strides == target._value.strides:
+        changed_unseen(target)
         target._value = value  # nobody else sees this memory, so the new array can simply take its place
         target._storage = new._storage  # and what the tape keeps of it is guarded there
         return
@@ -276,7 +231,7 @@ def _keep_old_values(target: Any, new: Any) -> None:
     """Copy what the row of `new` saved of the old value, which is about to be overwritten."""
     row = new._row
     while row is not None and row.saved is not None:
-        if row.guards is not None:
+        if row.guards is not None and any(row.guards):
             mine = target._storage
             fresh = [v.copy() if g is not None and g[0] is mine else v for v, g in zip(row.saved, row.guards)]
             guards = tuple(None if g is not None and g[0] is mine else g for g in row.guards)
@@ -302,6 +257,11 @@ def _put(root: Any, chain: tuple, new: Any) -> Any:
         raise RuntimeError(
             "under jit a detached tensor cannot be changed in place, which would change the tensor that it "
             "came from behind the tape's back: clone() it first"
+        )
+    if op.kind == "custom":
+        raise RuntimeError(
+            f"the result of {op.name} is in the memory of one of its arguments, and cannot be changed in place, of which "
+            "the rules of that function know nothing: clone() it first"
         )
     if op is expand:
         raise RuntimeError("an expanded tensor cannot be changed in place: clone() it first")
@@ -331,7 +291,8 @@ def _look_again(root: Any) -> None:
         return
     for view in storage.living():
         if view._view is not None and view._view[0] is root:
-            _becomes(view, _seen(root, view._view[1]))
+            own = any(op.kind == "custom" for op, _, _ in view._view[1])
+            _becomes(view, spoiled(view._row) if own else _seen(root, view._view[1]))
 
 
 def _overwrite_traced(target: Any, root: Any, new: Any, name: str) -> Any:
@@ -380,6 +341,17 @@ def _take_into(trace: Trace, root: Any) -> None:
         trace.views.append(weakref.ref(view))
 
 
+def came_to_be(target: Any, row: Row, name: str) -> None:
+    """A tensor whose memory was changed is what `row` says from now on, and those that look at that memory are told."""
+    root = _root_of(target)
+    _refuse_leaf(target, root, name)
+    changed_root = make(type(target), target._value, row)
+    if root is not target:
+        changed_root = _put(root, target._view[1], changed_root)
+    _becomes(root, changed_root._row)
+    _look_again(root)
+
+
 def detached(handle: Handle) -> Any:
     """A tensor that shares the memory of `handle` and has no history."""
     if handle._value is None:
@@ -390,6 +362,8 @@ def detached(handle: Handle) -> Any:
     out = make(type(handle), handle._value, None)
     out._storage = storage
     storage.look(out)
+    if "_changes" in handle.__dict__:
+        out.__dict__["_changes"] = handle.__dict__["_changes"]
     trace = current_trace.get()
     if trace is not None and trace.has_made(handle):
         trace.note_made(out)

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import copy
 import math
-import sys
-import weakref
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from jitgrad import dtypes
-from jitgrad.autograd import gradients as autograd
 from jitgrad.devices.cuda import placed
 from jitgrad.devices.device import CPU, Device
 from jitgrad.devices.moving import made_on, moved_to
@@ -22,22 +18,19 @@ from jitgrad.ops.shapes import axis
 from jitgrad.record.apply import apply
 from jitgrad.record.index import parse, plain
 from jitgrad.record.leaving import is_taken
-from jitgrad.record.memory import decide, of
+from jitgrad.record.memory import of
 from jitgrad.record.quick import quick_one
 from jitgrad.record.trace import current_trace, is_constant, lifting, made_here
 from jitgrad.record.weak import number
-from jitgrad.tape.accumulate import gradient, set_gradient
 from jitgrad.tape.device_array import ARRAYS, DeviceArray, copy_of, device_of, refuse_elsewhere
-from jitgrad.tape.handle import Handle, make, row_of
-from jitgrad.tape.row import Leaf, Row
-from jitgrad.tape.tape import Tape
-from jitgrad.tensors import inplace
+from jitgrad.tape.handle import Handle, make
+from jitgrad.tensors import inplace, rebinding
+from jitgrad.tensors.differentiable import Differentiable
 from jitgrad.tensors.given import fitting, numbers
 from jitgrad.tensors.size import Size
-from jitgrad.tensors.values import Values
 
 
-class Tensor(Values):
+class Tensor(Differentiable):
     """An n-dimensional array that remembers how it was computed. Make one with `jitgrad.tensor(data)`.
 
     >>> import jitgrad
@@ -47,7 +40,7 @@ class Tensor(Values):
     tensor([2., 4.])
     """
 
-    __slots__ = ()
+    __slots__ = ("__dict__",)  # for attributes of the user's
     __array_priority__ = 1000
 
     def __init__(self, *_: Any, **__: Any) -> None:
@@ -90,56 +83,6 @@ class Tensor(Values):
         return self.device.type == "cuda"
 
     @property
-    def requires_grad(self) -> bool:
-        """Whether operations on this tensor are recorded."""
-        requires = self._row is not None and self._row.requires
-        if lifting:
-            self._note("requires_grad", requires)
-        return requires
-
-    @requires_grad.setter
-    def requires_grad(self, value: bool) -> None:
-        self.requires_grad_(value)
-
-    @property
-    def is_leaf(self) -> bool:
-        """Whether this tensor was made by the user and not by a recorded operation."""
-        return self.grad_fn is None
-
-    @property
-    def grad_fn(self) -> Row | None:
-        """The row that this tensor was computed by, or None for a leaf."""
-        row = self._row
-        return row if row is not None and row.requires and not isinstance(row, Leaf) else None
-
-    @property
-    def grad(self) -> Tensor | None:
-        """The gradient accumulated by `backward()`, or None."""
-        found = None if self._row is None else gradient(self._row)
-        if lifting:
-            self._note("grad", found)
-        return found
-
-    @grad.setter
-    def grad(self, value: Any) -> None:
-        if value is not None and not isinstance(value, Tensor):
-            raise TypeError(f"grad must be None or a tensor, not {type(value).__name__}")
-        if value is self:
-            raise RuntimeError("a tensor cannot be its own gradient: assign a clone()")
-        if value is not None and (tuple(value.shape) != tuple(self.shape) or value.dtype is not self.dtype):
-            raise RuntimeError(
-                f"grad must have the shape and dtype of its tensor, {list(self.shape)} and "
-                f"{self.dtype.name}, not {list(value.shape)} and {value.dtype.name}"
-            )
-        if value is not None:
-            refuse_elsewhere("grad", value, device_of(self))
-        set_gradient(row_of(self), value)
-
-    @grad.deleter
-    def grad(self) -> None:
-        self.grad = None
-
-    @property
     def data(self) -> Tensor:
         """The same values in the same memory, without history."""
         return inplace.detached(self)
@@ -152,9 +95,9 @@ class Tensor(Values):
             raise RuntimeError(f"data of a tensor that requires grad must be floating, not {value.dtype.name}")
         refuse_elsewhere("data", value, device_of(self))
         if self._value is not None and value._value is not None:
-            inplace.rebind(self, value)
+            rebinding.rebind(self, value)
         else:
-            inplace.rebind_traced(self, value)
+            rebinding.rebind_traced(self, value)
 
     @property
     def itemsize(self) -> int:
@@ -210,6 +153,7 @@ class Tensor(Values):
             return self.clone()
         value = self._known("deepcopy")
         copied = _rebuild(copy_of(value), self.requires_grad)
+        copied.__dict__.update(copy.deepcopy(self.__dict__, memo))
         if self.grad is not None:
             copied.grad = copy.deepcopy(self.grad.detach(), memo)
         return copied
@@ -228,81 +172,6 @@ class Tensor(Values):
         if isinstance(value, DeviceArray):
             return _rebuild_on, (value.to_host(), value.device, self.requires_grad)
         return _rebuild, (np.array(value), self.requires_grad)
-
-    # Gradients.
-
-    def backward(self, gradient: Any = None, retain_graph: Any = None, create_graph: bool = False, inputs: Any = None) -> None:
-        """Add the gradient of this tensor to `.grad` of the leaves; see `jitgrad.autograd.backward`."""
-        autograd.backward(self, gradient, retain_graph, create_graph, inputs)
-
-    def requires_grad_(self, requires_grad: bool = True) -> Tensor:
-        """Switch recording on or off for this leaf, and return it.
-
-        RuntimeError for dtypes that are not floating, and for switching off what is the result of recorded operations.
-        """
-        if not isinstance(requires_grad, (bool, np.bool_)):
-            raise TypeError(f"requires_grad must be True or False, not {type(requires_grad).__name__}")
-        if requires_grad and not self.dtype.has_gradient:
-            raise RuntimeError(
-                f"only floating tensors can require grad, and this one is {self.dtype.name}: convert with .float() first"
-            )
-        if not requires_grad and self.grad_fn is not None:
-            raise RuntimeError("only a leaf can be told not to require grad: use detach() for a tensor without history")
-        row = self._row
-        if row is None:
-            held = self._held
-            self._row = Leaf(held.shape, held.dtype, requires_grad, weakref.ref(self))
-        elif isinstance(row, Leaf):
-            row.requires = requires_grad
-        return self
-
-    def retain_grad(self) -> None:
-        """Keep the gradient of this tensor in `.grad`, though it is not a leaf."""
-        if not self.requires_grad:
-            raise RuntimeError("retain_grad() is for tensors that require grad")
-        if not self.is_leaf:
-            self._row.extra = (self._row.extra or {}) | {"retain": True}
-
-    @property
-    def retains_grad(self) -> bool:
-        """Whether `retain_grad()` was called on this tensor, which is not a leaf."""
-        return self.grad_fn is not None and bool(self._row.extra and self._row.extra.get("retain"))
-
-    def register_hook(self, hook: Callable[[Any], Any]) -> autograd.HookHandle:
-        """Call `hook(gradient)` when the gradient of this tensor is known; what it returns (or None) replaces it."""
-        if not self.requires_grad:
-            raise RuntimeError("hooks can be registered on tensors that require grad")
-        if not callable(hook):
-            raise TypeError(f"a hook is a function of the gradient, not {type(hook).__name__}")
-        extra = self._row.extra = self._row.extra or {}
-        return autograd.HookHandle(extra.setdefault("hooks", {}), hook)
-
-    def detach(self) -> Tensor:
-        """The same values in the same memory, without history."""
-        return inplace.detached(self)
-
-    def detach_(self) -> Tensor:
-        """Forget the history of this tensor; RuntimeError for a view, whose base would keep it."""
-        if self._value is None:
-            decide(self)
-        if self._view is not None:
-            raise RuntimeError("detach_() of a view would leave the tensor that it looks into as it is: use detach()")
-        if isinstance(self._row, Leaf):
-            self._row.requires = False
-        elif self._row is not None:
-            self._row = None if self._value is not None else apply(choosing.detach, (self,))._row
-        return self
-
-    def clone(self) -> Tensor:
-        """A copy with memory of its own; gradients flow through."""
-        return apply(choosing.clone, (self,))
-
-    def tape(self) -> Tape:
-        """The tape that led to this tensor; `print` it. Leaves are named after the variables of the caller."""
-        frame = sys._getframe(1)
-        names = {**frame.f_globals, **frame.f_locals}
-        found = {v._row: k for k, v in names.items() if isinstance(v, Tensor) and v._row is not None and k[0] != "_"}
-        return Tape([], [row_of(self)], {row: name for row, name in found.items() if isinstance(row, Leaf)})
 
     # Parts of it.
 
@@ -330,11 +199,14 @@ class Tensor(Values):
         value, row, storage = self._value, self._row, self._storage
         if (row is None or not row.requires) and self._view is None and current_trace.get() is None:  # what gradients are
             if storage is None and isinstance(value, np.generic):
+                inplace.changed_unseen(self)
                 self._value = value.__class__(0)
                 return self
             if isinstance(value, ARRAYS) and value.flags.writeable:
                 if storage is not None:
                     storage.version += 1
+                else:
+                    inplace.changed_unseen(self)
                 value.fill(0)
                 return self
         return inplace.overwrite(self, apply(choosing.zeros_like, (self,)), "zero_")

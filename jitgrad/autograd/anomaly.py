@@ -1,0 +1,102 @@
+"""`detect_anomaly`: where nan comes up in a reverse sweep, or an error, it says which operation it was and who called that."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+
+from jitgrad.autograd.nodes import node_of
+from jitgrad.record.trace import Watcher, lifting
+from jitgrad.tape import origins
+from jitgrad.tape.device_array import DeviceArray
+from jitgrad.tape.handle import Handle
+from jitgrad.tape.row import Row
+
+_watcher = Watcher()
+
+
+def _apart(sweep: Any, row: Row, g: Any) -> list[Any]:
+    """What a row passes on; an error gets a warning that says where the row comes from."""
+    try:
+        found: list[Any] = sweep.apart(row, g)
+    except Exception:
+        warnings.warn(f"an error came up in the reverse sweep of {node_of(row).name()}{_where(row)}", stacklevel=2)
+        raise
+    return found
+
+
+def _checked(sweep: Any, row: Row, g: Any) -> list[Any]:
+    """The same; RuntimeError if there is nan in it."""
+    parts = _apart(sweep, row, g)
+    for i, part in enumerate(parts):
+        value = part._value if isinstance(part, Handle) else part
+        value = value.to_host() if isinstance(value, DeviceArray) else value
+        if value is not None and np.asarray(value).dtype.kind in "fc" and bool(np.isnan(value).any()):
+            raise RuntimeError(f"{node_of(row).name()} gives nan for the gradient of its operand {i}{_where(row)}")
+    return parts
+
+
+def _where(row: Row) -> str:
+    lines = origins.of(row)
+    return f", which was computed here:\n{lines}" if lines else ": switch detect_anomaly on before it is computed, to see where"
+
+
+class set_detect_anomaly:
+    """Switch the search for anomalies on or off, from here on or until the end of a `with` block; it is that of all threads.
+
+    While it is on, operations note the lines that called them, and a reverse sweep raises `RuntimeError` at the first nan that
+    a rule gives (if `check_nan`), with the operation and these lines. Errors that come up in the sweep get a warning with
+    them. All is slower meanwhile.
+    """
+
+    def __init__(self, mode: bool, check_nan: bool = True) -> None:
+        self._before = (origins.noting, origins.check)
+        _set(bool(mode), (_checked if check_nan else _apart) if mode else None)
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *_: object) -> None:
+        _set(*self._before)
+
+
+class detect_anomaly:
+    """Within the block, search for anomalies: see `set_detect_anomaly`.
+
+    >>> import jitgrad
+    >>> x = jitgrad.tensor(0.0, requires_grad=True)
+    >>> with jitgrad.autograd.detect_anomaly():
+    ...     y = (x.sqrt() * 0).backward()
+    Traceback (most recent call last):
+        ...
+    RuntimeError: SqrtBackward0 gives nan for the gradient of its operand 0, which was computed here:
+    ...
+    """
+
+    def __init__(self, check_nan: bool = True) -> None:
+        self._check_nan = check_nan
+        self._modes: list[set_detect_anomaly] = []
+
+    def __enter__(self) -> None:
+        self._modes.append(set_detect_anomaly(True, self._check_nan))
+
+    def __exit__(self, *_: object) -> None:
+        self._modes.pop().__exit__()
+
+
+def is_anomaly_enabled() -> bool:
+    """Whether anomalies are searched for."""
+    return origins.noting
+
+
+def is_anomaly_check_nan_enabled() -> bool:
+    """Whether nan is one."""
+    return origins.check is _checked
+
+
+def _set(noting: bool, check: Any) -> None:
+    if noting != origins.noting:
+        (lifting.append if noting else lifting.remove)(_watcher)
+    origins.noting, origins.check = noting, check

@@ -1,0 +1,5 @@
+"""PyTorch's `utils`: so far `checkpoint`."""
+
+from jitgrad.utils import checkpoint
+
+__all__ = ["checkpoint"]

@@ -1,0 +1,99 @@
+"""Checkpoints: what they keep, what they run again, and under jit."""
+
+import functools
+import weakref
+from typing import Any
+
+import numpy as np
+import pytest
+
+import jitgrad as jg
+from jitgrad.errors import OverwrittenError
+from jitgrad.ops.choosing import again
+from jitgrad.utils.checkpoint import CheckpointPolicy, checkpoint, create_selective_checkpoint_contexts
+from tests.helpers.sweeps import SWEEPS
+
+X, W = jg.arange(4.0).reshape(2, 2) / 5, jg.tensor([[0.3, -0.2], [0.1, 0.4]])
+
+
+def test_nothing_between_is_kept() -> None:
+    kept: list[Any] = []
+
+    def f(x: Any) -> Any:
+        y = x.exp()
+        kept.append(weakref.ref(y._value))
+        return y.sin()
+
+    x = X.clone().requires_grad_()
+    y = f(x)
+    assert kept.pop()() is not None
+    y = checkpoint(f, x)
+    assert kept.pop()() is None
+    y.sum().backward()
+    np.testing.assert_allclose(x.grad.numpy(), np.cos(np.exp(X.numpy())) * np.exp(X.numpy()), rtol=1e-6)
+
+
+def test_policies() -> None:
+    ran: list[tuple[bool, str]] = []
+
+    def policy(ctx: Any, op: Any, *tensors: Any) -> CheckpointPolicy:
+        ran.append((ctx.is_recompute, op.name))
+        return CheckpointPolicy.MUST_SAVE if op.name == "matmul" else CheckpointPolicy.PREFER_RECOMPUTE
+
+    computed: list[str] = []
+
+    def f(x: Any, w: Any) -> Any:
+        y = x @ w
+        computed.append(str(y._value[0, 0]))
+        return y.tanh().exp()
+
+    x, w = X.clone().requires_grad_(), W.clone().requires_grad_()
+    f(x, w).sum().backward()
+    wanted, x.grad, w.grad = (x.grad, w.grad), None, None
+    for contexts in (policy, ["matmul"], [jg.matmul]):
+        checkpoint(f, x, w, context_fn=functools.partial(create_selective_checkpoint_contexts, contexts)).sum().backward()
+        for found, right in zip((x.grad, w.grad), wanted):
+            np.testing.assert_allclose(found.numpy(), right.numpy(), rtol=1e-6)
+        x.grad = w.grad = None
+    assert ran == [(False, name) for name in ("matmul", "tanh", "exp")] + [(True, name) for name in ("matmul", "tanh", "exp")]
+    with pytest.raises(TypeError, match="a policy is a function or a list"):
+        create_selective_checkpoint_contexts(3)
+
+
+def test_changed_arguments() -> None:
+    x = X.clone().requires_grad_() * 1
+    y = checkpoint(lambda x: x.exp(), x)
+    x.mul_(2)
+    with pytest.raises(OverwrittenError, match="checkpoint was changed in place"):
+        y.sum().backward()
+
+
+def loss(w: Any, x: Any, checkpointed: bool) -> Any:
+    """Three layers, whose weights come from outside of what is checkpointed."""
+    layer = lambda h: (h @ w).tanh() * h.sum()
+    for _ in range(3):
+        x = checkpoint(layer, x) if checkpointed else layer(x)
+    return (x * x).sum()
+
+
+@pytest.mark.parametrize("sweep", SWEEPS)
+def test_recomputing_under_jit(sweep: str) -> None:
+    plain, other = (jg.value_and_grad(lambda w, x, c=c: loss(w, x, c), (0, 1)) for c in (False, True))
+    value, grads = plain(W, X)
+    with jg.sweep(sweep):
+        for f in (other, jg.jit(other)):
+            found, given = f(W, X)
+            np.testing.assert_allclose(found.numpy(), value.numpy(), rtol=1e-5)
+            for a, b in zip(given, grads):
+                np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=1e-4)
+    assert [row.op for row in jg.jit(other).tape(W, X).rows].count(again) == 6  # three layers, two operands
+
+
+def test_transforms_of_checkpoints() -> None:
+    twice = lambda c: jg.grad(lambda w: (jg.grad(lambda w: loss(w, X, c))(w) ** 2).sum())
+    right = twice(False)(W)
+    for f in (twice(True), jg.jit(twice(True))):
+        np.testing.assert_allclose(f(W).numpy(), right.numpy(), rtol=1e-3)
+    many = jg.stack([W, 2 * W])
+    rows = jg.vmap(jg.grad(lambda w: loss(w, X, False)))(many)
+    np.testing.assert_allclose(jg.vmap(jg.grad(lambda w: loss(w, X, True)))(many).numpy(), rows.numpy(), rtol=1e-4)
