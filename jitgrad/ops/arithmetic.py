@@ -58,7 +58,8 @@ def _slope_in_both(g: Any, x: Any, y: Any) -> Any:
     """g times the derivative of x ** y in x and y, without x ** y, which may be 0 or infinite where that is not."""
     none = _no_log(x, y)
     x = where(none, 1, x)
-    return where(none, 0, g * (x ** (y - 1) * (1 + xlogy(y, x))))
+    exponent = y * log(x) if is_complex(x) or is_complex(y) else xlogy(y, x)
+    return where(none, 0, g * (x ** (y - 1) * (1 + exponent)))
 
 
 # Python's operators are several times quicker than the ufuncs on NumPy's scalars.

@@ -203,7 +203,7 @@ def cholesky(x: Any, z: Any, info: Any, check: bool) -> Any:
             z[i, j] = 0.0
     info[0] = 0
     for j in span(0, n):
-        info[0] = select((info[0] == 0) & (z[j, j] <= 0), j + 1, info[0])
+        info[0] = select(info[0] == 0, select(z[j, j] > 0, 0, j + 1), info[0])  # nan is not positive
         root = sqrt(z[j, j])
         z[j, j] = root
         for i in span(j + 1, n):

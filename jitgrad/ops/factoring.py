@@ -110,7 +110,7 @@ lu_factor = several(
 
 
 def _zero_pivot(x: np.ndarray) -> np.ndarray:
-    info = (np.linalg.slogdet(x)[0] == 0).astype(INTEGER)
+    info = np.asarray(np.linalg.slogdet(x)[0] == 0).astype(INTEGER)
     for place in map(tuple, np.argwhere(info)):
         info[place] = lapack("getrf", x, "the place of the pivot that is 0")(x[place])[2]
     return info

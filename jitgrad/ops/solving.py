@@ -42,6 +42,8 @@ def _solve_triangular(x: np.ndarray, y: np.ndarray, upper: bool, unit: bool) -> 
         x, y = x[..., ::-1, ::-1], y[..., ::-1, :]
     try:
         z = np.linalg.solve(x, y)
+        if not np.isfinite(z).all():  # which elimination spreads over all of it
+            z = _substituted(x, y)
     except np.linalg.LinAlgError:
         z = _substituted(x, y)
     return z if upper else np.ascontiguousarray(z[..., ::-1, :])
@@ -51,19 +53,21 @@ def _by_lapack(x: np.ndarray, y: np.ndarray, upper: bool, unit: bool) -> np.ndar
     """As z^T x^T = y^T, whose matrices lie in memory as BLAS has them, and so do those of x and x^T."""
     trsm, z = blas("trsm", x, "solving triangular systems"), np.array(y, order="C")
     for place in np.ndindex(x.shape[:-2]):
-        if not unit and not np.diagonal(x[place]).all():
-            whole, rows = (x[place], y[place]) if upper else (x[place][::-1, ::-1], y[place][::-1])
-            found = _substituted(np.triu(whole), rows)
-            z[place] = found if upper else found[::-1]
-            continue
-        turned = x[place].flags.f_contiguous
-        given = x[place] if turned else x[place].T
-        trsm(1, given, z[place].T, side=1, lower=upper != turned, trans_a=int(turned), diag=int(unit), overwrite_b=1)
+        if unit or np.diagonal(x[place]).all():
+            turned = x[place].flags.f_contiguous
+            given = x[place] if turned else x[place].T
+            trsm(1, given, z[place].T, side=1, lower=upper != turned, trans_a=int(turned), diag=int(unit), overwrite_b=1)
+            if np.isfinite(z[place]).all():
+                continue
+        whole, rows = (x[place], y[place]) if upper else (x[place][::-1, ::-1], y[place][::-1])
+        whole = np.where(triangle(len(whole), True, unit), whole, np.eye(len(whole), dtype=x.dtype) if unit else x.dtype.type(0))
+        found = _substituted(whole, rows)
+        z[place] = found if upper else found[::-1]
     return z
 
 
 def _substituted(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """The same from row to row, for triangles with a zero on the diagonal: there are infinities then."""
+    """The same from row to row, for triangles with a zero on the diagonal, or with what is not finite: it goes upwards alone."""
     z = np.array(y)
     for i in reversed(range(x.shape[-1])):
         z[..., i, :] -= (x[..., i : i + 1, i + 1 :] @ z[..., i + 1 :, :])[..., 0, :]
@@ -234,12 +238,15 @@ of x x^T, as PyTorch's is; so it is no function of a free x."""
 def _cholesky(x: np.ndarray, check: bool) -> tuple[np.ndarray, np.ndarray]:
     info = np.zeros(x.shape[:-2], INTEGER)
     try:
-        return (_factors(x) if x.shape[-1] > SMALL and has_scipy() else np.linalg.cholesky(x)), info
+        factor = _factors(x) if x.shape[-1] > SMALL and has_scipy() else np.linalg.cholesky(x)
+        if np.isfinite(factor).all():  # LAPACK may take nan for positive
+            return factor, info
     except np.linalg.LinAlgError:
-        factor = np.zeros_like(x)
-        for place in np.ndindex(info.shape):
-            factor[place], info[place] = _first_minors(x[place])
-    if check:
+        pass
+    factor = np.zeros_like(x)
+    for place in np.ndindex(info.shape):
+        info[place] = _first_minors(x[place], factor[place])
+    if check and info.any():
         first = np.flatnonzero(info)[0]
         raise NOT_POSITIVE.raised(first, info.flat[first])
     return factor, info
@@ -254,15 +261,16 @@ def _factors(x: np.ndarray) -> np.ndarray:
     return found
 
 
-def _first_minors(x: np.ndarray) -> tuple[np.ndarray, int]:
-    """The Cholesky factor as far as there is one, and the order of the first minor that has none, 0 if all do."""
-    factor = np.zeros_like(x)
-    for n in range(1, len(x) + 1):
-        try:
-            factor[:n, :n] = np.linalg.cholesky(x[:n, :n])
-        except np.linalg.LinAlgError:
-            return factor, n
-    return factor, 0
+def _first_minors(x: np.ndarray, factor: np.ndarray) -> int:
+    """Write the Cholesky factor as far as there is one; the order of the first minor that has none, 0 if all do."""
+    for j in range(len(x)):
+        rest = x[j, j] - factor[j, :j] @ factor[j, :j]
+        if not rest > 0:
+            factor[j:] = 0
+            return j + 1
+        factor[j, j] = np.sqrt(rest)
+        factor[j + 1 :, j] = (x[j + 1 :, j] - factor[j + 1 :, :j] @ factor[j, :j]) / factor[j, j]
+    return 0
 
 
 def _cholesky_pullback(x: np.ndarray, y: np.ndarray) -> np.ndarray:

@@ -89,7 +89,7 @@ def told(function: Any, error: BaseException, args: tuple, kwargs: dict[str, Any
 
 def is_meant(error: BaseException) -> bool:
     """Whether an error was raised on purpose, by jitgrad or by a function of the user's: not by the interpreter, or NumPy."""
-    if isinstance(error, np.exceptions.AxisError):  # NumPy's own words are about the axis
+    if isinstance(error, (np.exceptions.AxisError, np.linalg.LinAlgError)):  # NumPy's own words are about the axis, or values
         return True
     trace, packages = error.__traceback__, []
     while trace is not None:
