@@ -14,6 +14,7 @@ from jitgrad.control.body import Body, Tree, as_operand, body, spec
 from jitgrad.control.branch import record
 from jitgrad.control.loops import truth
 from jitgrad.functions.data import as_tensor
+from jitgrad.functions.generators import Generator
 from jitgrad.ops.choosing import cast, logical_not
 from jitgrad.record.apply import apply, copied, current_trace
 from jitgrad.record.checking import checked
@@ -78,6 +79,8 @@ def _switch(what: str, index: Tensor, branches: Sequence[Callable], operands: tu
     leaves: list[Any] = []
     structure = flatten(arguments(operands), leaves)
     tensors = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
+    generators, count = [leaf for leaf in leaves if isinstance(leaf, Generator)], len(tensors)
+    tensors += [x for generator in generators for x in generator.operands()]
 
     def traced(branch: Callable, wanted: Sequence[Any] | None = None) -> tuple[Body, Tree, list[Any]]:
         """A branch, what it returns, and which of that are what numbers."""
@@ -85,18 +88,18 @@ def _switch(what: str, index: Tensor, branches: Sequence[Callable], operands: tu
         numbers: list[Any] = []
 
         def call(inputs: list[Any]) -> list[Any]:
-            given = iter(inputs)
-            args = unflatten(structure, iter([next(given) if isinstance(leaf, Tensor) else leaf for leaf in leaves]))
+            given, states = iter(inputs[:count]), zip(inputs[count::2], inputs[count + 1 :: 2])
+            drawing = [Generator.at(state) for state in states]
+            sources = iter(drawing)
+            stands = {Tensor: given, Generator: sources}
+            args = unflatten(structure, iter([next(stands[x.__class__]) if x.__class__ in stands else x for x in leaves]))
             found.append(Tree.of(branch(*args), f"the results of {what}"))
             numbers.extend(map(number, found[0].given))
-            return (
-                found[0].tensors
-                if wanted is None
-                else [
-                    t if n is None else as_operand(x, what, dtype)
-                    for x, n, t, dtype in zip(found[0].given, numbers, found[0].tensors, wanted)
-                ]
-            )
+            outs = found[0].tensors
+            if wanted is not None:
+                slots = zip(found[0].given, numbers, outs, wanted)
+                outs = [t if n is None else as_operand(x, what, dtype) for x, n, t, dtype in slots]
+            return [*outs, *[generator.operands()[1] for generator in drawing]]
 
         return body(call, list(map(spec, tensors)), tensors, numbers=list(map(number, tensors))), found[0], numbers
 
@@ -113,11 +116,13 @@ def _switch(what: str, index: Tensor, branches: Sequence[Callable], operands: tu
                 "must return results that are nested alike, with the same shapes and dtypes"
             )
     results = record(index, [b for b, _, _ in made], tensors)
+    for generator, drawn in zip(generators, results[len(results) - len(generators) :]):
+        generator.go_on((generator.state[0], drawn))
     recording = current_trace.get()
     for out, numbers in zip(results, zip(*[numbers for _, _, numbers in made])):
         if None not in numbers and recording is not None:
             recording.numbers[out._row] = Number(_kind(numbers), max(n.bound for n in numbers))
-    return first.filled(results)
+    return first.filled(results[: len(results) - len(generators)])
 
 
 def _common(slot: Sequence[tuple[Any, Any]]) -> np.dtype:

@@ -280,3 +280,18 @@ def test_what_is_refused():
     ]:
         with pytest.raises(error, match=text):
             call()
+
+
+@pytest.mark.parametrize("sweep", SWEEPS)
+def test_branches_draw_as_many_as_they_draw(sweep):
+    def function(x, generator):
+        first = jg.cond(x > 0, lambda g: jg.rand(1, generator=g), lambda g: jg.randn(3, generator=g)[:1] * x, generator)
+        return first, jg.rand(2, generator=generator)
+
+    ours, theirs = seeded(), seeded()
+    with jg.sweep(sweep):
+        compiled = jg.jit(function)
+        for x in (1.0, -1.0, 2.0):
+            expected, found = (f(jg.tensor(x), g) for f, g in ((function, ours), (compiled, theirs)))
+            assert [part.tolist() for part in found] == [part.tolist() for part in expected]
+            assert ours.state == theirs.state
