@@ -14,7 +14,6 @@ from typing import Any
 
 from jitgrad.base.namespaces import Later, Namespace
 from jitgrad.base.signals import importing
-from jitgrad.eager import operations as large  # noqa: F401  it says how hot rows run, which the functions take over
 from jitgrad.functions import converting, generators
 from jitgrad.functions.bind import bound
 from jitgrad.functions.face import Face, face_of
