@@ -283,7 +283,7 @@ class Trace:
         often as a shape says."""
         raise TracedValueError(
             "random numbers drawn inside a function under jit would be drawn once and then repeated at every call, as those in "
-            "the body of a loop at every step: pass a jitgrad.Generator as an argument, or in the carry of the loop, or among the "
+            "the body of a loop at every step: pass a jitgrad.Generator as an argument, in the carry of the loop, or among the "
             "operands of the branch, and generator= to what draws; or draw them outside and pass them as an argument"
         )
 
