@@ -131,6 +131,8 @@ def _several(x: Any) -> list[Any]:
 
 def _ends(given: Any) -> list[Any]:
     """Tensors, or places in the graph, as tensors: for a place stands one whose value does not matter."""
+    if isinstance(given, Handle):
+        return [given]
     return [_at(x) if isinstance(x, GradientEdge) else x for x in _several(given)]
 
 

@@ -20,7 +20,7 @@ from jitgrad.record.apply import grad_mode, item_of, watched
 from jitgrad.tape import origins
 from jitgrad.tape.device_array import ARRAYS, DeviceArray
 from jitgrad.tape.handle import Handle, check_guards, tensor
-from jitgrad.tape.packing import unpacked
+from jitgrad.tape.packing import Packed
 from jitgrad.tape.row import FREED, ITEM, LEAF, Row, Several, beyond, by_serial
 
 ndarray = np.ndarray
@@ -279,7 +279,8 @@ class Sweep:
         saved = row.saved
         if row.guards is not None:
             check_guards(row)
-            saved = unpacked(saved)
+            if saved.__class__ is Packed:
+                saved = saved.unpacked()
         if not self.recorded:
             return saved or ()
         needs = self.needs(row)

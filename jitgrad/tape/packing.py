@@ -21,6 +21,14 @@ packing: ContextVar[Packing | None] = ContextVar("packing", default=None)
 """The hooks that what is saved goes through; the innermost of those that are active."""
 
 
+class Packed(tuple):
+    """What a row saved, where some of it was packed."""
+
+    def unpacked(self) -> tuple[Any, ...]:
+        """The values."""
+        return tuple([value.value() if value.__class__ is _Hidden else value for value in self])
+
+
 class _Hidden:
     """What a value was packed as: nothing that a sweep, compiled or not, could take for the value itself."""
 
@@ -55,7 +63,7 @@ def pack_saved(row: Row, ours: Sequence[bool]) -> None:
             made = pack(given)
             values[i] = _Hidden(made, unpack)
             guards[i] = guards[i] if isinstance(made, Handle) and made._storage is storage else None
-    row.saved, row.guards = tuple(values), tuple(guards)
+    row.saved, row.guards = Packed(values), tuple(guards)
 
 
 def _same(x: Any) -> Any:
@@ -64,6 +72,4 @@ def _same(x: Any) -> Any:
 
 def unpacked(saved: Any) -> Any:
     """What a row saved, each value unpacked if it was packed."""
-    if any(value.__class__ is _Hidden for value in saved):
-        return tuple([value.value() if value.__class__ is _Hidden else value for value in saved])
-    return saved
+    return saved.unpacked() if saved.__class__ is Packed else saved

@@ -78,7 +78,7 @@ def checkpoint(
     >>> x = jitgrad.tensor([1.0, 2.0], requires_grad=True)
     >>> jitgrad.utils.checkpoint.checkpoint(lambda x: x.exp().sin(), x, use_reentrant=False).sum().backward()
     >>> x.grad
-    tensor([-2.4784,  3.3054])
+    tensor([-2.4784,  3.3129])
     """
     if determinism_check not in ("default", "none"):
         raise ValueError(f"determinism_check must be 'default' or 'none', not {determinism_check!r}")
@@ -192,7 +192,7 @@ def checkpoint_sequential(functions: Any, segments: int, input: Any, use_reentra
     >>> import jitgrad
     >>> x = jitgrad.tensor(0.5, requires_grad=True)
     >>> jitgrad.utils.checkpoint.checkpoint_sequential([jitgrad.sin, jitgrad.cos, jitgrad.exp], 2, x)
-    tensor(2.4291, grad_fn=<ExpBackward0>)
+    tensor(2.4285, grad_fn=<ExpBackward0>)
     """
     preserve = kwargs.pop("preserve_rng_state", True)
     if kwargs:
