@@ -36,10 +36,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from jitgrad.kernels import bessel, error, exponential, gamma, logarithm, normal, plain, power, random, trigonometric
-from jitgrad.kernels.primitives import NUMBERS, primitive, to_i64
+from jitgrad.kernels import bessel, division, error, exponential, gamma, logarithm, normal, plain, power, random, trigonometric
+from jitgrad.kernels.primitives import NUMBERS, to_i64
 
-FAMILIES = (exponential, logarithm, trigonometric, power, error, normal, gamma, bessel, random)
+FAMILIES = (division, exponential, logarithm, trigonometric, power, error, normal, gamma, bessel, random)
 KERNELS: dict[str, dict[str, Callable[..., Any]]] = {
     name: kernels for family in FAMILIES for name, kernels in family.KERNELS.items()
 }
@@ -64,9 +64,3 @@ def _by_type(name: str) -> Callable[..., Any]:
 
 GENERIC: dict[str, Callable[..., Any]] = {name: _by_type(name) for name in KERNELS}
 """By name: the kernel for whichever type the arguments have."""
-
-
-@primitive
-def fmod(x: Any, y: Any) -> Any:
-    """The C library's, lane by lane; float32 is widened for the call and rounded after it."""
-    return x.libm("fmod", y)
