@@ -1,4 +1,4 @@
-"""Incomplete gamma functions and Hurwitz' zeta function, which SciPy runs."""
+"""Incomplete gamma functions and Hurwitz' zeta function, of which SciPy gives single values."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ def _density(x: Any, y: Any) -> Any:
 def _incomplete(name: str, what: str, slope: Any, doc: str) -> Op:
     return rare(
         by_scipy(name, what),
+        kernel=f"{what}(x, y)",
+        hot=True,
         inputs=("x", "y"),
         vjp=(todo(_IN_FIRST), slope),
         result="floating",

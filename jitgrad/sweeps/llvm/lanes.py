@@ -316,7 +316,7 @@ class Lane:
         return side_by_side([x.at(k).libm(name, *(y.at(k) for y in rest)) for k in range(x.lanes)])
 
     def rarely(self, where: Lane, name: str, fast: Lane, *others: Any) -> Lane:
-        """libm(name) of this value, and of others, in the lanes where `where` is true, else `fast`; what is true nowhere costs a test.
+        """libm(name) of this value and others in the lanes where `where` is true, else `fast`; nowhere true, it costs a test.
 
         The branch is in a function that is inlined, so that the text which calls it stays a straight line.
         """
