@@ -27,9 +27,10 @@ against mpmath; the functions of two numbers: a million pairs):
     float32   2.9     2.6     2.8     3.8   3.4   3.5   3.1     for lgamma above -1/2, digamma and trigamma above 0;
     float64   2.1     2.2     2.1     2.6   2.8   2.5   2.8     digamma below 0: four of the larger of it and ln(3 + |x|)
 
-erfcx and ndtri: 2.9 in float32, 3.2 in float64.  igamma and igammac: 0.6 in
-float32, in float64 a relative error of 3e-15 down to 1e-4, of 1e-13 at 1e-100. Derivatives: sigmoid_slope 3.6, tanh_slope 2.2 (float32: 8), i1_over_x,
-i2_over_x and i1e_over_x 4.5; where terms cancel below 14, i1e_over_x_slope 20, i0e_less_i1e 50 and its slope 340.
+erfcx and ndtri: 2.9 in float32, 3.2 in float64.  igamma and igammac: 0.6 in float32; in float64 a relative error of 3e-15 down
+to 1e-4, of 1e-13 at 1e-100.  fmod, remainder and floor_divide: NumPy's bits.  Derivatives: sigmoid_slope 3.6, tanh_slope 2.2
+(float32: 8), i1_over_x, i2_over_x and i1e_over_x 4.5; where terms cancel below 14, i1e_over_x_slope 20, i0e_less_i1e 50 and its
+slope 340.
 """
 
 from __future__ import annotations
