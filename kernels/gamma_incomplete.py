@@ -305,26 +305,35 @@ def _upper_of_small(a: Any, x: Any, power: Any, factor: Any, lacks: Any, c: Any)
     return fma(g + 1.0, a * total, -g)
 
 
+def _logarithms(a: Any, x: Any) -> tuple[Any, Any]:
+    """ln x, or ln(x / a) for large a; and x / a - 1 - ln(x / a) for large a."""
+    mu, ratio = (x - a) / a, x / a
+    log = log_f64(select(a < STIRLING, x, select(ratio < F64.tiny, F64.tiny, ratio)))
+    slight = (mu > -0.29) & (mu < 0.41)
+    return log, select(slight, -log1p_less_f64(select(slight, mu, 0.0), 0.0), mu - log)
+
+
+def _stirling(a: Any) -> Any:
+    """The logarithm of gamma(a), for large a, less its leading terms."""
+    r = 1.0 / a
+    return r * horner(r * r, G64.lgamma_far)
+
+
 def _tails(a: Any, x: Any, c: Any) -> tuple[Any, Any]:
     """P and Q of numbers above 0 that are finite."""
-    near, mu, ratio = a < STIRLING, (x - a) / a, x / a
-    log = log_f64(select(near, x, ratio))
-    slight = (mu > -0.29) & (mu < 0.41)
-    phi = select(slight, -log1p_less_f64(select(slight, mu, 0.0), 0.0), mu - log)  # ratio - 1 - ln(ratio)
+    near, left, ratio = a < STIRLING, x < a, x / a
+    log, phi = _logarithms(a, x)
     uniform = (a >= LARGE) & (ratio > SERIES_END) & (ratio < UNIFORM_END)
     beyond = (x > SMALL_END) & (x > a + 1.0)
     gamma, factor, lacks = _gamma_near(select(near, a, 1.0))
-    r = 1.0 / a
-    rest = r * horner(r * r, G64.lgamma_far)
-    exponent = a * phi
+    rest, exponent = _stirling(a), a * phi
     power = exp(select(near, fma(a, log, -x) - gamma, -exponent - select(uniform, 0.0, rest)), E64)
     density = power * select(near, factor, 1.0 / sqrt(a * TWO_PI))  # x**a e**-x / gamma(a + 1)
     lower, upper = density * _series(a, x, c), density * (a / x) / _fraction(a, x, c)
     little = _upper_of_small(a, x, fma(a, log, -gamma), factor, lacks, c)
     eta = sqrt(phi + phi)
-    smaller = _smaller(a, select(mu < 0.0, -eta, eta), exponent, power, c)
+    smaller = _smaller(a, select(left, -eta, eta), exponent, power, c)
     larger = 1.0 - smaller
-    left = mu < 0.0
     p = select(uniform, select(left, smaller, larger), select(beyond, 1.0 - upper, lower))
     q = select(beyond, upper, select((a < 1.0) & (x <= SMALL_END), little, 1.0 - lower))
     return p, select(uniform, select(left, larger, smaller), q)
@@ -345,6 +354,18 @@ def _upper(a: Any, x: Any, c: Any) -> Any:
     return _at_ends(a, x, _tails(a, x, c)[1], 1.0, 0.0)
 
 
+def _density(a: Any, x: Any) -> Any:
+    """The derivative of P in x: x**(a - 1) e**-x / gamma(a)."""
+    near = a < STIRLING
+    log, phi = _logarithms(a, x)
+    gamma, factor, _ = _gamma_near(select(near, a, 1.0))
+    power = exp(select(near, fma(a - 1.0, log, -x) - gamma, -(a * phi) - _stirling(a) - log), E64)
+    y = power * select(near, factor * a, 1.0 / sqrt(a * TWO_PI))
+    y = select((a < F64.inf) & (x < F64.inf), y, 0.0)
+    y = select(x > 0.0, y, select(a == 1.0, 1.0, select(a < 1.0, F64.inf, 0.0)))
+    return select((a >= 0.0) & (x >= 0.0), select(a == 0.0, 0.0, y), F64.nan)
+
+
 def igamma_f32(a: Any, x: Any) -> Any:
     return to_f32(_lower(to_f64(a), to_f64(x), C32))
 
@@ -361,7 +382,16 @@ def igammac_f64(a: Any, x: Any) -> Any:
     return _upper(a, x, C64)
 
 
+def gamma_density_f32(a: Any, x: Any) -> Any:
+    return to_f32(_density(to_f64(a), to_f64(x)))
+
+
+def gamma_density_f64(a: Any, x: Any) -> Any:
+    return _density(a, x)
+
+
 KERNELS: dict[str, dict[str, Callable[..., Any]]] = {
     "igamma": {"f32": igamma_f32, "f64": igamma_f64},
     "igammac": {"f32": igammac_f32, "f64": igammac_f64},
+    "gamma_density": {"f32": gamma_density_f32, "f64": gamma_density_f64},
 }

@@ -59,7 +59,7 @@ KERNELS: dict[str, dict[str, Callable[..., Any]]] = {
     name: kernels for family in FAMILIES for name, kernels in family.KERNELS.items()
 }
 """By name and by the type of the arguments; what takes whole numbers takes those of 64 bits alone."""
-LONG = frozenset(gamma_incomplete.KERNELS)
+LONG = frozenset({"igamma", "igammac"})
 """Those of hundreds of instructions, of which machine code has one copy."""
 
 
