@@ -356,11 +356,12 @@ def _upper(a: Any, x: Any, c: Any) -> Any:
 
 def _density(a: Any, x: Any) -> Any:
     """The derivative of P in x: x**(a - 1) e**-x / gamma(a)."""
-    near = a < STIRLING
+    near, low = a < STIRLING, a < 1.0
     log, phi = _logarithms(a, x)
     gamma, factor, _ = _gamma_near(select(near, a, 1.0))
-    power = exp(select(near, fma(a - 1.0, log, -x) - gamma, -(a * phi) - _stirling(a) - log), E64)
+    power = exp(select(near, fma(select(low, a, a - 1.0), log, -x) - gamma, -(a * phi) - _stirling(a) - log), E64)
     y = power * select(near, factor * a, 1.0 / sqrt(a * TWO_PI))
+    y = select(low, y / x, y)  # rather than a large exponent
     y = select((a < F64.inf) & (x < F64.inf), y, 0.0)
     y = select(x > 0.0, y, select(a == 1.0, 1.0, select(a < 1.0, F64.inf, 0.0)))
     return select((a >= 0.0) & (x >= 0.0), select(a == 0.0, 0.0, y), F64.nan)

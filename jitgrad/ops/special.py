@@ -130,9 +130,11 @@ def gamma_density(x: np.ndarray, y: np.ndarray) -> Any:
     log = np.log(np.maximum(c / b, np.finfo(np.float64).tiny))
     exponent = -b * np.where(slight, less, mu - log) - np.polyval(_STIRLING[::-1], 1 / (b * b)) / b - log
     far = np.exp(exponent) / np.sqrt(2 * math.pi * b)
-    power = np.where(a == 1, 0, (a - 1) * np.log(z))
-    near = np.where(z == np.inf, 0, np.exp(np.where(large, 0, power - z - lgamma(np.where(large, 1.0, a)))))
-    found = np.where(large, far, np.where(a == np.inf, 0, near))
+    low = a < 1
+    power = np.where(a == 1, 0, np.where(low, a, a - 1) * np.log(z))
+    near = np.exp(np.where(large, 0, power - z - lgamma(np.where(large, 1.0, a + low))))
+    near = np.where(low, np.where(z == 0, np.inf, near * a / z), near)
+    found = np.where(large, far, np.where((a == 0) | (a == np.inf) | (z == np.inf), 0, near))
     return np.where((a >= 0) & (z >= 0), found, np.nan).astype(np.result_type(x, y))[()]
 
 
