@@ -28,9 +28,9 @@ against mpmath; the functions of two numbers: a million pairs):
     float64   2.1     2.2     2.1     2.6   2.8   2.5   2.8     digamma below 0: four of the larger of it and ln(3 + |x|)
 
 erfcx and ndtri: 2.9 in float32, 3.2 in float64.  igamma and igammac: 0.6 in float32; in float64 a relative error of 3e-15 down
-to 1e-4, of 1e-13 at 1e-100.  fmod, remainder and floor_divide: NumPy's bits.  Derivatives: sigmoid_slope 3.6, tanh_slope 2.2
-(float32: 8), i1_over_x, i2_over_x and i1e_over_x 4.5; where terms cancel below 14, i1e_over_x_slope 20, i0e_less_i1e 50 and its
-slope 340.
+to 1e-4, of 1e-13 at 1e-100.  fmod, remainder, floor_divide and nextafter: NumPy's bits.  Derivatives: sigmoid_slope 3.6,
+tanh_slope 2.2 (float32: 8), i1_over_x, i2_over_x and i1e_over_x 4.5; where terms cancel below 14, i1e_over_x_slope 20,
+i0e_less_i1e 50 and its slope 340.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ from typing import Any
 
 from jitgrad.kernels import (
     bessel,
-    division,
     error,
+    exact,
     exponential,
     gamma,
     gamma_incomplete,
@@ -54,7 +54,7 @@ from jitgrad.kernels import (
 )
 from jitgrad.kernels.primitives import NUMBERS, to_i64
 
-FAMILIES = (division, exponential, logarithm, trigonometric, power, error, normal, gamma, gamma_incomplete, bessel, random)
+FAMILIES = (exact, exponential, logarithm, trigonometric, power, error, normal, gamma, gamma_incomplete, bessel, random)
 KERNELS: dict[str, dict[str, Callable[..., Any]]] = {
     name: kernels for family in FAMILIES for name, kernels in family.KERNELS.items()
 }

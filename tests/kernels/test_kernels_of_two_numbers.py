@@ -41,8 +41,8 @@ def dividends(dtype):
 
 @pytest.mark.parametrize("sweep", ["jit", "machine", "numba"])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("name", ["fmod", "remainder", "floor_divide"])
-def test_division_gives_numpys_bits(name, dtype, sweep):
+@pytest.mark.parametrize("name", ["fmod", "remainder", "floor_divide", "nextafter"])
+def test_exact_kernels_give_numpys_bits(name, dtype, sweep):
     x, y = dividends(dtype)
     with np.errstate(all="ignore"):
         exact = getattr(np, name)(x, y)

@@ -203,8 +203,8 @@ LOOSE = (
     *("beta", "betaln", "erfcx_slope", "fmax", "fmin"),
     *("igamma", "igammac", "spherical_bessel_j0", "spherical_bessel_j0_slope"),
 )
-"""Two terms that nearly cancel; what SciPy misses by hundreds of units in the last place; and of 0 and -0 these give either, as in
-C, or in a slope that is 0 far out."""
+"""Two terms that nearly cancel; what SciPy misses by hundreds of units in the last place; and of 0 and -0 these give either, as
+in C, or in a slope that is 0 far out."""
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

@@ -151,6 +151,7 @@ NAMES: dict[str, Any] = {
     "floor_divide": lambda x, y: floor(x / y),
     "fmod": lambda x, y: x - y * mp.sign(x / y) * floor(abs(x / y)),
     "copysign": lambda x, y: abs(x) if y >= 0 else -abs(x),
+    "nextafter": lambda x, y: x if abs(x - y) > abs(x) / 10**20 else mp.nan,  # and a step that is the same nearby
     "erfc": mp.erfc,
     "erfcx": lambda x: mp.exp(x * x) * mp.erfc(x),
     "ndtri": lambda x: mp.sqrt(2) * mp.erfinv(2 * x - 1),

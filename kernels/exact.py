@@ -1,4 +1,4 @@
-"""Division with a whole quotient: fmod, remainder and floor_divide, to the bits that NumPy gives.
+"""What is exact, to the bits that NumPy gives: division with a whole quotient, fmod, remainder and floor_divide; and nextafter.
 
 The rounded quotient, cut off, is the whole one or one too large, as long as the whole numbers around it are numbers of the type;
 what is left is then exact, by one fma. Of larger quotients the C library is asked.
@@ -10,16 +10,17 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from jitgrad.kernels.common import F32, F64, Type, both, singles
-from jitgrad.kernels.primitives import copysign, floor, fma, rare_fmod, select, trunc
+from jitgrad.kernels.primitives import bits, copysign, floor, fma, rare_fmod, select, trunc, with_bits
 
 
-class Division(NamedTuple):
+class Exact(NamedTuple):
     t: Type
     most: Any  # from here on not all whole numbers are numbers of the type
+    least: Any  # the smallest number above 0
 
 
-D32 = Division(F32, *singles(2.0**24))
-D64 = Division(F64, 2.0**53)
+X32 = Exact(F32, *singles(2.0**24, 2.0**-149))
+X64 = Exact(F64, 2.0**53, 2.0**-1074)
 
 
 def fmod(x: Any, y: Any, c: Any) -> Any:
@@ -49,4 +50,14 @@ def floor_divide(x: Any, y: Any, c: Any) -> Any:
     return select(y == t.zero, x / y, select(quotient == t.zero, copysign(quotient, x / y), whole))
 
 
-KERNELS: dict[str, dict[str, Callable[..., Any]]] = {f.__name__: both(f, (D32, D64)) for f in (fmod, remainder, floor_divide)}
+def nextafter(x: Any, y: Any, c: Any) -> Any:
+    """The bits are those of a whole number that grows with the size."""
+    larger = (x < y) ^ (x < c.t.zero)
+    moved = select(larger, with_bits(x, bits(x) + 1), with_bits(x, bits(x) - 1))
+    moved = select(x == c.t.zero, copysign(x + c.least, y), moved)
+    return select(x == y, y, select((x != x) | (y != y), x + y, moved))
+
+
+KERNELS: dict[str, dict[str, Callable[..., Any]]] = {
+    f.__name__: both(f, (X32, X64)) for f in (fmod, remainder, floor_divide, nextafter)
+}
