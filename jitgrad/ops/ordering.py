@@ -89,6 +89,7 @@ order_statistic = several(
     kind="sorting",
     outputs=("values", "indices"),
     internal=True,
+    named=False,
     lower=_by_sorting,
     numpy=True,
     shape=lambda x, which, dim: [

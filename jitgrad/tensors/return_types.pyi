@@ -73,10 +73,6 @@ class nanmedian_along(NamedTuple):
     values: Tensor
     indices: Tensor
 
-class order_statistic(NamedTuple):
-    values: Tensor
-    indices: Tensor
-
 class qr(NamedTuple):
     Q: Tensor
     R: Tensor

@@ -320,17 +320,17 @@ class Lane:
 
         The branch is in a function that is inlined, so that the text which calls it stays a straight line.
         """
-        x, where, fast, *others = level([self, where, fast, *others])
+        x, where, fast, *beside = level([self, where, fast, *others])
         block, word = Instructions(declares=x.block.declares), spelled(x.type, x.lanes)
         symbol = f"rarely.{name}.{suffix(x.type, x.lanes)}"
         c, *given, new = [
             block.value(name, type, x.lanes)
-            for name, type in (("%c", "i1"), *[(f"%x{k}", x.type) for k in range(1 + len(others))], ("%fast", x.type))
+            for name, type in (("%c", "i1"), *[(f"%x{k}", x.type) for k in range(1 + len(beside))], ("%fast", x.type))
         ]
         parameters = f"({', '.join(map(str, (c, *given, new)))})"
         slow = c.select(given[0].libm(name, *given[1:]), new)
         block.declares.update(_rare_call(symbol, word, parameters, x.lanes, f"{block}\n  ret {slow}"))
-        return x.block.emit(f"call {word} @{symbol}({', '.join(map(str, (where, x, *others, fast)))})", x.type, x.lanes)
+        return x.block.emit(f"call {word} @{symbol}({', '.join(map(str, (where, x, *beside, fast)))})", x.type, x.lanes)
 
     # -- across lanes --------------------------------------------------------------------------------------------
 
