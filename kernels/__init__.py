@@ -32,6 +32,8 @@ __all__ = [
         "lgamma",
         "digamma",
         "trigamma",
+        "igamma",
+        "igammac",
         "i0",
         "i0e",
         "i1",

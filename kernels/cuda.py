@@ -24,7 +24,7 @@ ONE = (
     *("exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "cbrt", "erf", "erfc", "erfinv", "lgamma"),
     *("sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "tanh", "asinh", "acosh", "atanh"),
 )
-TWO = ("atan2", "hypot", "pow")
+TWO = ("atan2", "fmod", "hypot", "pow")
 TYPES = ("float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "boolean")
 SHORT = {"i32": "int32", "i64": "int64", "u32": "uint32", "u64": "uint64"}
 
@@ -129,8 +129,8 @@ def register() -> None:
         by_type(scalar.GENERIC[name], (name + "f", name), _two)
     for function in (primitives.floor, primitives.ceil, primitives.trunc, primitives.rint):
         by_type(function, (function.__name__ + "f", function.__name__), _one)
-    for function in (primitives.copysign, scalar.fmod):
-        by_type(function, (function.__name__ + "f", function.__name__), _two)
+    by_type(primitives.copysign, ("copysignf", "copysign"), _two)
+    by_type(primitives.rare_fmod, ("fmodf", "fmod"), _rare_of_two)
     # These stay within the range, as the primitives do; of nan some make the smallest number, where those make 0.
     by_type(primitives.to_i32, ("float2int_rz", "double2int_rz"), _one)
     by_type(primitives.to_i64, ("float2ll_rz", "double2ll_rz"), _one)
@@ -163,6 +163,10 @@ def _two(function: Any) -> Any:
 
 def _rare(function: Any) -> Any:
     return lambda c, x, fast: function(x) if c else fast
+
+
+def _rare_of_two(function: Any) -> Any:
+    return lambda c, x, y, fast: function(x, y) if c else fast
 
 
 __all__ = ["bfloat16", "compile_ptx", "device", "float16", "from_bf16", "namespace", "register", "to_bf16"]

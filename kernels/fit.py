@@ -198,6 +198,26 @@ def log2_rest(z: Any) -> Any:
         return (2 * mp.atanh(s) - 2 * s - 2 * s**3 / 3) / s**5 / LN2
 
 
+@cache
+def temme(k: int, many: int = 140) -> list:
+    """Taylor's coefficients in eta of c_k, of which the uniform expansion of igamma is made (DLMF 8.12.12)."""
+    if k == 0:
+        a = [mp.mpf(0), mp.mpf(1), mp.mpf(1) / 3]
+        for n in range(3, many + 2):
+            a.append((a[n - 1] - sum(j * a[j] * a[n - j + 1] for j in range(2, n))) / (n + 1))
+        return [-mp.mpf(1) / 3, *[n * a[n] for n in range(3, many + 2)]]
+    logs = [mp.bernoulli(j + 1) / (j * (j + 1)) for j in range(1, k + 1)]  # of Stirling's series
+    g = [mp.mpf(1)]
+    for n in range(1, k + 1):
+        g.append(sum(j * logs[j - 1] * g[n - j] for j in range(1, n + 1)) / n)
+    before = temme(k - 1)
+    return [(-1) ** k * g[k] * d + (n + 2) * before[n + 2] for n, d in enumerate(temme(0)[: len(before) - 2])]
+
+
+def temmes(k: int, size: int) -> Fit:
+    return Fit(lambda v: mp.polyval(temme(k)[:100][::-1], v), lambda v: mp.mpf(12) ** -k, -0.8, 0.8, {"f64": size})
+
+
 FITS: dict[str, Fit] = {
     "exp2": Fit(lambda r: (2**r - 1) / r, lambda r: r / 2**r, -0.5, 0.5, {"f32": 6, "f64": 11}),
     "sinh": odd(mp.sinh, 1, f32=4, f64=7),
@@ -235,6 +255,7 @@ FITS: dict[str, Fit] = {
     "difference_far64": bessel_difference(False, 14, f64=16),
     "slope_far": bessel_difference(True, 7.75, f32=7),
     "slope_far64": bessel_difference(True, 14, f64=16),
+    **{f"igamma{k}": temmes(k, size) for k, size in enumerate((17, 16, 15, 14, 13, 12, 11, 10, 9, 8, 7, 5, 5))},
 }
 
 if __name__ == "__main__":

@@ -35,7 +35,7 @@ def njit_namespace() -> dict[str, Any]:
     """
     register()
     typed = {f"{name}_{type}": k for name, kernels in scalar.KERNELS.items() for type, k in kernels.items()}
-    return {"np": np, "fmod": scalar.fmod} | _functions(primitives) | typed | scalar.GENERIC
+    return {"np": np} | _functions(primitives) | typed | scalar.GENERIC
 
 
 @cache
@@ -213,9 +213,8 @@ def _register_primitives() -> None:  # noqa: PLR0915
 
     c_fmod = types.ExternalFunction("fmod", double(double, double))
 
-    def fmod(x: Any, y: Any) -> Any:
+    def rare_fmod(c: Any, x: Any, y: Any, fast: Any) -> Any:
         x_type = x
-        # Of nan LLVM is not asked: where it knows that x is finite it makes poison of the call.
-        return (lambda x, y: x_type(c_fmod(x, y)) if y == y else x_type(y)) if x in integers else None
+        return (lambda c, x, y, fast: x_type(c_fmod(x, y)) if c else fast) if x in integers else None
 
-    overload(scalar.fmod, strict=False, jit_options=options)(fmod)
+    overload(primitives.rare_fmod, strict=False, jit_options=options)(rare_fmod)

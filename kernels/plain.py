@@ -151,8 +151,8 @@ def rare_lgamma(c: Any, x: Any, fast: Any) -> Any:
     return libm("lgamma", x) if c else fast
 
 
-def fmod(x: Any, y: Any) -> Any:
-    return libm("fmod", x, y)
+def rare_fmod(c: Any, x: Any, y: Any, fast: Any) -> Any:
+    return libm("fmod", x, y) if c else fast
 
 
 def libm(name: str, *xs: Any) -> Any:

@@ -148,3 +148,8 @@ def rare_tan(c: Any, x: Any, fast: Any) -> Any:
 @primitive
 def rare_lgamma(c: Any, x: Any, fast: Any) -> Any:
     return x.rarely(c, "lgamma", fast)
+
+
+@primitive
+def rare_fmod(c: Any, x: Any, y: Any, fast: Any) -> Any:
+    return x.rarely(c, "fmod", fast, y)

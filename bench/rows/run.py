@@ -1,4 +1,4 @@
-"""What the command does: time jitgrad under `jit` and torch eager in turns; what takes longest beside torch comes last."""
+"""What the command does: time jitgrad under `jit` and torch eager in turns; what takes longer is printed, then sorted."""
 
 from __future__ import annotations
 
@@ -32,6 +32,9 @@ class Found(NamedTuple):
     def ratio(self) -> float:
         return self.ours / self.theirs
 
+    def __str__(self) -> str:
+        return f"{self.ratio:8.2f} {self.ours * 1e6:11.1f} µs {self.theirs * 1e6:11.1f} µs  {self.case}{self.why}"
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command."""
@@ -43,11 +46,15 @@ def main(arguments: list[str] | None = None) -> int:
         for size in options.sizes:
             for dtype in options.dtypes:
                 cases = [c for c in FAMILIES[family](size, dtype) if not options.only or c.function in options.only]
-                found += [one for case in cases for one in _tried(case, f"{dtype} {size:.0e}")]
+                for one in (one for case in cases for one in _tried(case, f"{dtype} {size:.0e}")):
+                    found.append(one)
+                    if one.why or one.ratio >= options.beyond:
+                        print(one, flush=True)
+    print("\nin order")
     found.sort(key=lambda f: (bool(f.why), f.ratio))
-    for f in found:
-        if f.why or f.ratio >= options.beyond:
-            print(f"{f.ratio:8.2f} {f.ours * 1e6:11.1f} µs {f.theirs * 1e6:11.1f} µs  {f.case}{f.why}")
+    for one in found:
+        if one.why or one.ratio >= options.beyond:
+            print(one)
     measured = [f for f in found if not f.why]
     print(f"{sum(f.ratio > BEYOND for f in measured)} of {len(measured)} take more than {BEYOND:g} times as long as torch")
     return 0

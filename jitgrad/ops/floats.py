@@ -35,7 +35,7 @@ copysign = binary(
     doc="The size of x with the sign of y, which zeros have too, elementwise",
 )
 nextafter = binary(
-    None,
+    "nextafter(x, y)",
     np.nextafter,
     vjp=(lambda g, x, y: where(ne(x, y), g, 0), lambda g: zeros_like(g)),
     result="floating",

@@ -1,19 +1,20 @@
-"""Order statistics along a dimension, as composites of sorting: their results are values, and the places where they were."""
+"""Order statistics along a dimension: their results are values, and the places where they were."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from jitgrad.dtypes import is_floating
-from jitgrad.ops.choosing import cast, clamp, eq, ne, where
+from jitgrad.ops.choosing import cast, clamp, eq, logical_and, logical_or, ne, where
 from jitgrad.ops.indexing import gather
 from jitgrad.ops.movement import cat, narrow, reshape, sum
 from jitgrad.ops.reductions import COUNT, argmax
 from jitgrad.ops.scans import _places_along, cummax_places
-from jitgrad.ops.shapes import axis, reduced_shape
-from jitgrad.ops.sorting import ONE, sort
-from jitgrad.ops.table import Op, composite, register
+from jitgrad.ops.shapes import Spec, axis, reduced_shape
+from jitgrad.ops.sorting import ONE, _from_places, sort
+from jitgrad.ops.table import Op, composite, register, several
 
 
 def _one_params(x: Any, dim: int = -1, keepdim: bool = False) -> dict[str, Any]:
@@ -33,22 +34,87 @@ def _kth_params(x: Any, k: int, dim: int = -1, keepdim: bool = False) -> dict[st
     return {"k": int(k)} | found
 
 
-def _picked(x: Any, at: Callable, dim: int, keepdim: bool) -> tuple[Any, Any]:
-    """Values in order and their places, both of one position along the dimension: `at(x, values)` of the sorted values."""
-    values, indices = sort(x, dim=dim, descending=False)
-    if not x.shape:
-        return values, indices
-    position = at(values)
+def _position(values: Any, which: Any, dim: int) -> Any:
+    """Where in the sorted values the one is that is wanted: the k-th, or the lower one of the two in the middle.
+
+    The `median` is the first nan if there is any, the `nanmedian` is that of the others, nan if there are none.
+    """
+    n = values.shape[dim]
+    if isinstance(which, int):
+        return which
+    if not is_floating(getattr(values.dtype, "numpy", values.dtype)):  # of a tensor, or of an array
+        return (n - 1) // 2
+    numbers = n - sum(cast(ne(values, values), dtype=COUNT), dim=(dim,), keepdim=True)
+    if which == "median":
+        return where(numbers < n, numbers, (n - 1) // 2)
+    return clamp(numbers - 1, min=0, max=None) // 2
+
+
+def _found(values: Any, position: Any, dim: int) -> Any:
     if isinstance(position, int):
-        both = [narrow(v, dim=dim, start=position, length=1) for v in (values, indices)]
-    else:
-        both = [gather(v, position, dim=dim) for v in (values, indices)]
-    shape = reduced_shape(x.shape, (dim,), keepdim)
-    return tuple([reshape(v, shape=shape) for v in both])
+        return narrow(values, dim=dim, start=position, length=1)
+    return gather(values, position, dim=dim)
+
+
+def _by_sorting(x: Any, which: Any, dim: int) -> tuple[Any, Any]:
+    values = sort(x, dim=dim, descending=False)[0]
+    if not x.shape:
+        return values, cast(ne(x, x), dtype=COUNT) * 0
+    value = _found(values, _position(values, which, dim), dim)
+    here = logical_or(eq(x, value), logical_and(ne(x, x), ne(value, value)))
+    return value, argmax(cast(here, dtype=COUNT), dim=dim, keepdim=True)
+
+
+def _by_partition(x: Any, which: Any, dim: int) -> tuple[Any, Any]:
+    if not np.ndim(x):
+        return x, np.int64(0)
+    y = x.astype(np.float32) if x.dtype.kind == "V" else x  # bfloat16, whose nan NumPy does not put last
+    at = which if isinstance(which, int) else (x.shape[dim] - 1) // 2
+    value = np.take(np.partition(y, at, dim), [at], dim)
+    missing = np.isnan(np.maximum.reduce(y, axis=dim, keepdims=True)) if y.dtype.kind == "f" else np.False_
+    if missing.any() and which == "median":
+        value = np.where(missing, y.dtype.type(np.nan), value)
+    elif missing.any() and which == "nanmedian":
+        values = np.sort(y, dim)
+        value = np.take_along_axis(values, _position(values, which, dim), dim)
+    here = y == value
+    if missing.any():
+        here |= (y != y) & (value != value)
+    index = here.argmax(dim, keepdims=True)
+    return np.take_along_axis(x, index, dim), index
+
+
+order_statistic = several(
+    _by_partition,
+    kind="sorting",
+    outputs=("values", "indices"),
+    internal=True,
+    named=False,
+    lower=_by_sorting,
+    numpy=True,
+    shape=lambda x, which, dim: [
+        Spec(shape := (*x.shape[:dim], 1, *x.shape[dim + 1 :]) if x.shape else (), x.dtype),
+        Spec(shape, COUNT),
+    ],
+    vjp=_from_places,
+    samples=lambda: [((3, 4), {"which": "median", "dim": 1}), ((3, 4), {"which": 2, "dim": 0})],
+    oracle="[np.take(part, [1 if which == 'median' else which], dim) for part in _sorted(x, dim, False)]",
+)
+"""One value along a dimension, which keeps its place with size 1, and where it is first."""
+
+
+def _picked(x: Any, which: Any, dim: int, keepdim: bool) -> tuple[Any, ...]:
+    found = order_statistic(x, which=which, dim=dim)
+    return _without(found, x, dim, keepdim)
+
+
+def _without(found: Any, x: Any, dim: int, keepdim: bool) -> tuple[Any, ...]:
+    """Values and places without the dimension, unless it is kept."""
+    return tuple([reshape(v, shape=reduced_shape(x.shape, (dim,), keepdim)) for v in found]) if x.shape else tuple(found)
 
 
 kthvalue = composite(
-    lambda x, k, dim, keepdim: _picked(x, lambda values: k - 1, dim, keepdim),
+    lambda x, k, dim, keepdim: _picked(x, k - 1, dim, keepdim),
     doc="The k-th smallest element along a dimension, and where it was; nan is the largest",
     outputs=("values", "indices"),
     prepare=_kth_params,
@@ -57,35 +123,9 @@ kthvalue = composite(
 )
 
 
-def _no_nan(values: Any) -> bool:
-    return not is_floating(getattr(values.dtype, "numpy", values.dtype))  # of a tensor, or of an array
-
-
-def _numbers(values: Any, dim: int) -> Any:
-    """How many elements along the dimension are not nan."""
-    return values.shape[dim] - sum(cast(ne(values, values), dtype=COUNT), dim=(dim,), keepdim=True)
-
-
-def _middle(values: Any, dim: int) -> Any:
-    """The lower one of the two in the middle, or the first nan."""
-    n = values.shape[dim]
-    if _no_nan(values):
-        return (n - 1) // 2
-    count = _numbers(values, dim)
-    return where(count < n, count, (n - 1) // 2)
-
-
-def _middle_number(values: Any, dim: int) -> Any:
-    """The lower one of the two in the middle of all that are not nan; the first if all are nan."""
-    n = values.shape[dim]
-    if _no_nan(values):
-        return (n - 1) // 2
-    return clamp(_numbers(values, dim) - 1, min=0, max=None) // 2
-
-
-def _median_row(at: Callable, label: str) -> Op:
+def _median_row(label: str) -> Op:
     return composite(
-        lambda x, dim, keepdim: _picked(x, lambda values: at(values, dim), dim, keepdim),
+        lambda x, dim, keepdim: _picked(x, label, dim, keepdim),
         label=label,
         outputs=("values", "indices"),
         prepare=_one_params,
@@ -95,8 +135,8 @@ def _median_row(at: Callable, label: str) -> Op:
     )
 
 
-median_along = _median_row(_middle, "median")
-nanmedian_along = _median_row(_middle_number, "nanmedian")
+median_along = _median_row("median")
+nanmedian_along = _median_row("nanmedian")
 
 
 def _most(values: Any, dim: int) -> Any:
@@ -111,8 +151,16 @@ def _most(values: Any, dim: int) -> Any:
     return argmax(length, dim=dim, keepdim=True)
 
 
+def _mode(x: Any, dim: int, keepdim: bool) -> tuple[Any, ...]:
+    found = sort(x, dim=dim, descending=False)
+    if x.shape:
+        position = _most(found[0], dim)
+        found = tuple([gather(v, position, dim=dim) for v in found])
+    return _without(found, x, dim, keepdim)
+
+
 mode = composite(
-    lambda x, dim, keepdim: _picked(x, lambda values: _most(values, dim), dim, keepdim),
+    _mode,
     doc="The most frequent element along a dimension, the smallest of several, and where it was last",
     outputs=("values", "indices"),
     prepare=_one_params,

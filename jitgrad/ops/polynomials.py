@@ -1,4 +1,7 @@
-"""Orthogonal polynomials of degree n, 0 for a negative one. They are not differentiable, as in PyTorch."""
+"""Orthogonal polynomials of degree n, 0 for a negative one; of a number that is not whole its whole part is the degree.
+
+Their derivatives, which PyTorch lacks, are polynomials again, of Gegenbauer's and Laguerre's families (DLMF 18.9.19 to 18.9.28).
+"""
 
 from __future__ import annotations
 
@@ -7,37 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from jitgrad.ops.table import Op, register
+from jitgrad.ops.choosing import trunc
+from jitgrad.ops.table import Op, register, todo
 from jitgrad.ops.with_scipy import rare, special_function
 
 LARGEST = 1_000_000
 """The largest degree, which takes SciPy milliseconds for each element."""
-
-
-def _polynomial(name: str, whose: str, *, shift: bool = False, before: int = 0) -> Op:
-    """SciPy's polynomial; of 2 x - 1 if `shift`; with `before` times the one of the degree before added.
-
-    The polynomials of the third and fourth kind are those of the second kind, less or plus the one before (DLMF 18.9.9).
-    """
-
-    def run(x: Any, n: Any) -> Any:
-        evaluate: Callable = special_function(name, f"special.{whose}")
-        at = 2 * x - 1 if shift else x
-        degree = _degree(whose, n)
-        value = evaluate(degree, at) + (before * np.where(degree > 0, evaluate(degree - 1, at), 0) if before else 0)
-        value = np.where(degree < 0, 0, value)
-        return np.where(np.isfinite(n), value, np.nan).astype(np.result_type(x, n))[()]
-
-    kind = whose.rpartition("_")[0].replace("_", " ")
-    at = "2 * x - 1" if shift else "x"
-    less = f" + {before} * (n >= 1) * scipy.special.{name}(np.maximum(n.astype(int) - 1, 0), {at})" if before else ""
-    return rare(
-        run,
-        inputs=("x", "n"),
-        domain=((0.0, 1.0) if shift else (-1.0, 1.0), (0.0, 6.0)),
-        doc=f"The {kind} {whose[-1].upper()} of degree n at x, elementwise. Its values are not differentiable",
-        oracle=f"scipy.special.{name}(n.astype(int), {at}){less}",
-    )
+_NONE_IN_DEGREE = todo("a degree is a whole number; detach() it")
 
 
 def _degree(whose: str, n: Any) -> np.ndarray:
@@ -48,18 +27,89 @@ def _degree(whose: str, n: Any) -> np.ndarray:
     return np.maximum(whole, -1).astype(np.int64)
 
 
-chebyshev_polynomial_t = _polynomial("eval_chebyt", "chebyshev_polynomial_t")
-chebyshev_polynomial_u = _polynomial("eval_chebyu", "chebyshev_polynomial_u")
-chebyshev_polynomial_v = _polynomial("eval_chebyu", "chebyshev_polynomial_v", before=-1)
-chebyshev_polynomial_w = _polynomial("eval_chebyu", "chebyshev_polynomial_w", before=1)
-shifted_chebyshev_polynomial_t = _polynomial("eval_chebyt", "shifted_chebyshev_polynomial_t", shift=True)
-shifted_chebyshev_polynomial_u = _polynomial("eval_chebyu", "shifted_chebyshev_polynomial_u", shift=True)
-shifted_chebyshev_polynomial_v = _polynomial("eval_chebyu", "shifted_chebyshev_polynomial_v", shift=True, before=-1)
-shifted_chebyshev_polynomial_w = _polynomial("eval_chebyu", "shifted_chebyshev_polynomial_w", shift=True, before=1)
-hermite_polynomial_h = _polynomial("eval_hermite", "hermite_polynomial_h")
-hermite_polynomial_he = _polynomial("eval_hermitenorm", "hermite_polynomial_he")
-laguerre_polynomial_l = _polynomial("eval_laguerre", "laguerre_polynomial_l")
-legendre_polynomial_p = _polynomial("eval_legendre", "legendre_polynomial_p")
+def _evaluated(name: str, whose: str, x: Any, n: Any, before: int = 0, order: tuple[float, ...] = ()) -> Any:
+    """SciPy's polynomial; with `before` times the one of the degree before added."""
+    evaluate: Callable = special_function(name, f"special.{whose}")
+    degree = _degree(whose, n)
+    value = evaluate(degree, *order, x)
+    if before:
+        value = value + before * np.where(degree > 0, evaluate(degree - 1, *order, x), 0)
+    value = np.where(degree < 0, 0, value)
+    return np.where(np.isfinite(n), value, np.nan).astype(np.result_type(x, n))[()]
+
+
+def _family(name: str, whose: str, slope: Callable) -> Op:
+    """A family that has an order beside the degree."""
+    return rare(
+        lambda x, n, order: _evaluated(name, whose, x, n, order=(order,)),
+        inputs=("x", "n"),
+        d=(slope, _NONE_IN_DEGREE),
+        domain=((-1.0, 1.0), (0.0, 6.0)),
+        samples=lambda: [{"order": 1.0}, {"order": 1.5}],
+        internal=True,
+        oracle=f"scipy.special.{name}(n.astype(int), order, x)",
+    )
+
+
+gegenbauer = _family(
+    "eval_gegenbauer", "gegenbauer", lambda x, n, order: 2 * order * gegenbauer(x, trunc(n) - 1, order=order + 1)
+)
+generalized_laguerre = _family(
+    "eval_genlaguerre", "laguerre_polynomial_l", lambda x, n, order: -generalized_laguerre(x, trunc(n) - 1, order=order + 1)
+)
+
+
+def _of_second_kind(before: int) -> Callable:
+    """The derivative of the polynomials of the second kind, plus `before` times that of the degree before."""
+
+    def slope(x: Any, n: Any) -> Any:
+        found = 2 * gegenbauer(x, n - 1, order=2.0)
+        return found + 2 * before * gegenbauer(x, n - 2, order=2.0) if before else found
+
+    return slope
+
+
+def _polynomial(name: str, whose: str, slope: Callable, *, shift: bool = False, before: int = 0) -> Op:
+    """SciPy's polynomial; of 2 x - 1 if `shift`; with `before` times the one of the degree before added.
+
+    The polynomials of the third and fourth kind are those of the second kind, less or plus the one before (DLMF 18.9.9).
+    """
+    kind = whose.rpartition("_")[0].replace("_", " ")
+    at = "2 * x - 1" if shift else "x"
+    less = f" + {before} * (n >= 1) * scipy.special.{name}(np.maximum(n.astype(int) - 1, 0), {at})" if before else ""
+    return rare(
+        lambda x, n: _evaluated(name, whose, 2 * x - 1 if shift else x, n, before),
+        inputs=("x", "n"),
+        d=(lambda x, n: 2 * slope(2 * x - 1, trunc(n)) if shift else slope(x, trunc(n)), _NONE_IN_DEGREE),
+        domain=((0.0, 1.0) if shift else (-1.0, 1.0), (0.0, 6.0)),
+        doc=f"The {kind} {whose[-1].upper()} of degree n at x, elementwise, differentiable in x",
+        oracle=f"scipy.special.{name}(n.astype(int), {at}){less}",
+    )
+
+
+def _chebyshev(kind: str, shift: bool = False) -> Op:
+    """T, of the first kind, U, V or W, of the fourth."""
+    whose = f"{'shifted_' * shift}chebyshev_polynomial_{kind}"
+    if kind == "t":
+        return _polynomial("eval_chebyt", whose, lambda x, n: n * chebyshev_polynomial_u(x, n - 1), shift=shift)
+    before = {"u": 0, "v": -1, "w": 1}[kind]
+    return _polynomial("eval_chebyu", whose, _of_second_kind(before), shift=shift, before=before)
+
+
+chebyshev_polynomial_t = _chebyshev("t")
+chebyshev_polynomial_u = _chebyshev("u")
+chebyshev_polynomial_v = _chebyshev("v")
+chebyshev_polynomial_w = _chebyshev("w")
+shifted_chebyshev_polynomial_t = _chebyshev("t", shift=True)
+shifted_chebyshev_polynomial_u = _chebyshev("u", shift=True)
+shifted_chebyshev_polynomial_v = _chebyshev("v", shift=True)
+shifted_chebyshev_polynomial_w = _chebyshev("w", shift=True)
+hermite_polynomial_h = _polynomial("eval_hermite", "hermite_polynomial_h", lambda x, n: 2 * n * hermite_polynomial_h(x, n - 1))
+hermite_polynomial_he = _polynomial("eval_hermitenorm", "hermite_polynomial_he", lambda x, n: n * hermite_polynomial_he(x, n - 1))
+laguerre_polynomial_l = _polynomial(
+    "eval_laguerre", "laguerre_polynomial_l", lambda x, n: -generalized_laguerre(x, n - 1, order=1.0)
+)
+legendre_polynomial_p = _polynomial("eval_legendre", "legendre_polynomial_p", lambda x, n: gegenbauer(x, n - 1, order=1.5))
 
 
 register(globals())

@@ -34,7 +34,7 @@ def by_scipy(name: str, what: str) -> Callable:
 
 
 def rare(run: Callable, **more: Any) -> Op:
-    """An elementwise row without a kernel, found in the namespace `special` alone."""
+    """An elementwise row, mostly without a kernel, found in the namespace `special` alone."""
     inputs = more.pop("inputs", ("x",))
     facts: dict[str, Any] = {"result": "float", "namespace": "special", "method": False, "inplace": False} | more
     return Op(run, kind="elementwise", inputs=inputs, output="z" if len(inputs) > 1 else "y", **facts)

@@ -37,10 +37,12 @@ from tests.helpers.cases import (
 )
 from tests.helpers.sweeps import SWEEPS
 
-HOLES = {"betainc", "igamma", "igammac", "ldl_factor", "ldl_solve", "zeta"} | {
-    f"bessel_{name}" for name in ("iv", "ive", "jv", "kv", "kve", "yv")
+HOLES = {
+    *("betainc", "igamma", "igammac", "ldl_factor", "ldl_solve", "zeta", "gegenbauer", "generalized_laguerre"),
+    *(f"bessel_{name}" for name in ("iv", "ive", "jv", "kv", "kve", "yv")),
+    *(op.name for op in rows() if "_polynomial_" in op.name),
 }
-"""Rows with a rule that is still to be written."""
+"""Rows with a rule that is still to be written, or that cannot be."""
 
 
 @pytest.mark.quick
@@ -197,8 +199,12 @@ def test_sweeps_agree_on_second_derivatives() -> None:
     compare_sweeps(SMOOTH, 2, "float64", 256, 8)
 
 
-LOOSE = ("erfcx_slope", "fmax", "fmin", "spherical_bessel_j0", "spherical_bessel_j0_slope")
-"""Two terms that nearly cancel; and of 0 and -0 these give either, as in C, or in a slope that is 0 far out."""
+LOOSE = (
+    *("beta", "betaln", "erfcx_slope", "fmax", "fmin"),
+    *("igamma", "igammac", "spherical_bessel_j0", "spherical_bessel_j0_slope"),
+)
+"""Two terms that nearly cancel; what SciPy misses by hundreds of units in the last place; and of 0 and -0 these give either, as
+in C, or in a slope that is 0 far out."""
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

@@ -73,6 +73,14 @@ def density(x: Any) -> Any:
     return mp.exp(-x * x / 2) / mp.sqrt(2 * mp.pi) if abs(x) < 1e4 else mp.mpf(0)
 
 
+def gamma_density(x: Any, y: Any) -> Any:
+    """The derivatives of igamma in y (DLMF 8.8.13)."""
+    if x <= 0 or y <= 0:
+        return mp.nan, mp.nan
+    density = mp.exp((x - 1) * mp.log(y) - y - mp.loggamma(x))
+    return density, density * ((x - 1) / y - 1)
+
+
 def slope_of_erfcx(x: Any, order: int) -> Any:
     """By the series for large x (DLMF 7.12.1), where the terms of the other form cancel."""
     if x < -1e3:
@@ -143,10 +151,12 @@ NAMES: dict[str, Any] = {
     "floor_divide": lambda x, y: floor(x / y),
     "fmod": lambda x, y: x - y * mp.sign(x / y) * floor(abs(x / y)),
     "copysign": lambda x, y: abs(x) if y >= 0 else -abs(x),
+    "nextafter": lambda x, y: x if abs(x - y) > abs(x) / 10**20 else mp.nan,  # and a step that is the same nearby
     "erfc": mp.erfc,
     "erfcx": lambda x: mp.exp(x * x) * mp.erfc(x),
     "ndtri": lambda x: mp.sqrt(2) * mp.erfinv(2 * x - 1),
     "abs": abs,
+    "gamma_density": lambda x, y: gamma_density(x, y)[0],
 }
 CLOSED: dict[str, Callable[..., Any]] = {  # by how many derivatives are taken: differences would take too long
     **{name: lambda x, order, name=name: FUNCTIONS[name][order](x) for name in ("erf", "erfc")},
@@ -160,6 +170,8 @@ CLOSED: dict[str, Callable[..., Any]] = {  # by how many derivatives are taken: 
     "polygamma": lambda x, order, n: psi(order + n, x),
     **{f"i{n}": lambda x, order, n=n: unscaled(n, order, x) for n in (0, 1)},
     **{f"i{n}e": lambda x, order, n=n: mp.sign(x) ** (n + order) * bessel(n, order, near(x)) for n in (0, 1)},
+    "igamma": lambda x, y, order: gamma_density(x, y)[order - 1],
+    "igammac": lambda x, y, order: -gamma_density(x, y)[order - 1],
 }
 
 
@@ -179,7 +191,7 @@ def real(f: Callable) -> Callable:
 def exact(op: Op, params: dict[str, Any], along: tuple[int, ...], digits: int) -> Callable:
     """The derivative along one input or two, as a function of numbers of mpmath."""
     if op.name in CLOSED:
-        return mp.workdps(60)(lambda x: real(CLOSED[op.name])(x, order=len(along), **params))
+        return mp.workdps(60)(lambda *at: real(CLOSED[op.name])(*at, order=len(along), **params))
     meaning = compile(op.kernel or "", op.name, "eval")
     f = real(lambda *at: eval(meaning, NAMES, dict(zip(op.inputs, at)) | params))
 

@@ -33,7 +33,7 @@ COMPILERS = (
     *("nvidia-nvjitlink", "nvidia-nvjitlink-cu12"),
 )
 _ENTRY = re.compile(r"\.visible \.entry (\S+?)\(")
-_SHARED = ("remainder", "floor_divide", "whole_remainder", "whole_quotient", "towards_zero_32", "towards_zero_64")
+_SHARED = ("whole_remainder", "whole_quotient", "towards_zero_32", "towards_zero_64")
 
 
 def symbol_of(kernel: Kernel) -> str:

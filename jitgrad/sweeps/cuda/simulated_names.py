@@ -99,11 +99,6 @@ def select(c: Any, a: Any, b: Any) -> Any:
     return plain.select(c, a, b)
 
 
-def floor_divide(x: Any, y: Any, one: Any, half: Any) -> Any:
-    """NumPy's; the two constants are for compilers, which need their type."""
-    return np.floor_divide(x, y)
-
-
 def towards_zero_32(x: Any) -> Any:
     """What NumPy makes of a float on x86: of nan, and of what is beyond, the smallest."""
     return np.int32(x) if abs(x) < 2147483648.0 else np.int32(-2147483648)
@@ -131,7 +126,7 @@ def _primitives() -> dict[str, Callable[..., Any]]:
     """Those of the kernels: as one of NumPy's functions where `plain` does no more than call it."""
     names = [name for name in vars(primitives) if hasattr(plain, name) and callable(getattr(plain, name)) and name[0].islower()]
     direct = {name: getattr(np, name) for name in ("sqrt", "floor", "ceil", "trunc", "rint", "isnan")}
-    return {name: getattr(plain, name) for name in names} | direct | {"fmod": np.fmod}
+    return {name: getattr(plain, name) for name in names} | direct
 
 
 @cache
@@ -140,7 +135,7 @@ def namespace() -> dict[str, Any]:
     typed = {f"{name}_{type}": kernel for name, kernels in scalar.KERNELS.items() for type, kernel in kernels.items()}
     of_floats = {name for name, kernels in scalar.KERNELS.items() if "f32" in kernels}
     means = {name: _meaning(name) if name in TABLE and name in of_floats else k for name, k in scalar.GENERIC.items()}
-    own = (from_bf16, to_bf16, bfloat16, float16, select, floor_divide, towards_zero_32, towards_zero_64)
+    own = (from_bf16, to_bf16, bfloat16, float16, select, towards_zero_32, towards_zero_64)
     return {
         "np": np,
         **typed,
@@ -153,7 +148,6 @@ def namespace() -> dict[str, Any]:
         "u32": _word("u32", 32),
         "u64": _word("u64", 64),
         **{f.__name__: f for f in own},
-        "remainder": np.remainder,
         "whole_remainder": np.remainder,
         "whole_quotient": np.floor_divide,
     }

@@ -315,19 +315,22 @@ class Lane:
             return x.block.call(name, "f64", 1, x, *rest)
         return side_by_side([x.at(k).libm(name, *(y.at(k) for y in rest)) for k in range(x.lanes)])
 
-    def rarely(self, where: Lane, name: str, fast: Lane) -> Lane:
-        """libm(name) of this value in the lanes where `where` is true, else `fast`; what is true nowhere costs a test.
+    def rarely(self, where: Lane, name: str, fast: Lane, *others: Any) -> Lane:
+        """libm(name) of this value and others in the lanes where `where` is true, else `fast`; nowhere true, it costs a test.
 
         The branch is in a function that is inlined, so that the text which calls it stays a straight line.
         """
-        x, where, fast = level([self, where, fast])
+        x, where, fast, *beside = level([self, where, fast, *others])
         block, word = Instructions(declares=x.block.declares), spelled(x.type, x.lanes)
         symbol = f"rarely.{name}.{suffix(x.type, x.lanes)}"
-        parameters = f"({spelled('i1', x.lanes)} %c, {word} %x, {word} %fast)"
-        c, old, new = (block.value(*v, x.lanes) for v in (("%c", "i1"), ("%x", x.type), ("%fast", x.type)))
-        slow = c.select(old.libm(name), new)
+        c, *given, new = [
+            block.value(name, type, x.lanes)
+            for name, type in (("%c", "i1"), *[(f"%x{k}", x.type) for k in range(1 + len(beside))], ("%fast", x.type))
+        ]
+        parameters = f"({', '.join(map(str, (c, *given, new)))})"
+        slow = c.select(given[0].libm(name, *given[1:]), new)
         block.declares.update(_rare_call(symbol, word, parameters, x.lanes, f"{block}\n  ret {slow}"))
-        return x.block.emit(f"call {word} @{symbol}({where}, {x}, {fast})", x.type, x.lanes)
+        return x.block.emit(f"call {word} @{symbol}({', '.join(map(str, (where, x, *beside, fast)))})", x.type, x.lanes)
 
     # -- across lanes --------------------------------------------------------------------------------------------
 

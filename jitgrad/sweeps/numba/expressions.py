@@ -83,7 +83,7 @@ def _remainder(row: Row, operand: np.dtype) -> str:
 
 
 def _floor_divide(row: Row, operand: np.dtype) -> str:
-    return "floor_divide(x, y, 1, 0.5)" if operand.kind == "f" else "whole_quotient(x, y)"
+    return "floor_divide(x, y)" if operand.kind == "f" else "whole_quotient(x, y)"
 
 
 def _rounding(row: Row, operand: np.dtype) -> str:

@@ -13,33 +13,7 @@ from numpy import int32, int64
 from jitgrad.dtypes import EXPORTED
 from jitgrad.errors import LinAlgError, OutOfRangeError
 from jitgrad.kernels.launch import _functions, njit_namespace
-from jitgrad.kernels.primitives import copysign, floor
-from jitgrad.kernels.scalar import fmod
 from jitgrad.ops import elimination
-
-
-@numba.njit(error_model="numpy")
-def remainder(x, y):
-    """With the sign of y, as Python's."""
-    rest = fmod(x, y)
-    if rest == 0:
-        return copysign(rest, y)
-    return rest + y if (rest < 0) != (y < 0) else rest
-
-
-@numba.njit(error_model="numpy")
-def floor_divide(x, y, one, half):
-    """NumPy's: the quotient that belongs to the remainder, not the floor of the rounded quotient."""
-    if y == 0:
-        return x / y
-    rest = fmod(x, y)
-    quotient = (x - rest) / y
-    if rest != 0 and (rest < 0) != (y < 0):
-        quotient -= one
-    if quotient == 0:
-        return copysign(x - x, x / y)
-    whole = floor(quotient)
-    return whole + one if quotient - whole > half else whole
 
 
 @numba.njit
@@ -86,7 +60,7 @@ def below(index, size):
 @cache
 def namespace() -> dict[str, Any]:
     """What the source needs to run: `exec(source, dict(namespace()))`."""
-    own: tuple[Any, ...] = (remainder, floor_divide, whole_remainder, whole_quotient, towards_zero_32, towards_zero_64, at, below)
+    own: tuple[Any, ...] = (whole_remainder, whole_quotient, towards_zero_32, towards_zero_64, at, below)
     matrices = _functions(elimination)
     for function in matrices.values():
         numba.extending.overload(function, strict=False, jit_options={"error_model": "numpy"})(_itself(function))

@@ -16,6 +16,7 @@ from jitgrad.tape.row import ITEM, Row
 NATIVE_DTYPES = frozenset(d.numpy for d in ALL.values() if d.machine)
 BOOL = np.dtype("bool")
 WHOLE_POWERS = (0, 1, 2, 3, 4)
+_BY_TYPE = ("nextafter(x, y)",)
 
 
 class Target(NamedTuple):
@@ -52,6 +53,8 @@ def why_no_kernel(row: Row, target: Target) -> str:
     for dtype in (row.dtype, *(x.dtype for x in row.inputs)):
         if dtype is not None and dtype not in target.dtypes:
             return f"no kernel for {dtype.name}"
+        if dtype is not None and dtype.itemsize == 2 and is_floating(dtype) and row.op.kernel in _BY_TYPE:
+            return f"its kernel, which is computed in float32, is another function in {dtype.name}"
     if row.op.fold is not None:
         return "" if row.dtype != BOOL or target.bools else f"no kernel for {row.dtype.name}"
     if row.op is matmul:
