@@ -69,6 +69,16 @@ def cast(x: Tensor, dtype: Any) -> Tensor:
     return x if x._held.dtype == wanted else apply(choosing.cast, (x,), {"dtype": wanted})
 
 
+def cast_as(x: Tensor, dtype: Any, casting: str, what: str) -> Tensor:
+    """The tensor in a dtype, if NumPy's rule `casting` lets it be: a TypeError if not, which names it as `what`."""
+    wanted = dtypes.to_numpy(dtype)
+    if x._held.dtype != wanted and casting != "unsafe" and not np.can_cast(x._held.dtype, wanted, casting):
+        raise TypeError(
+            f"{what} of {x.dtype.name} are no {wanted.name} by the rule casting={casting!r}: convert with .to() first"
+        )
+    return cast(x, wanted)
+
+
 def fractional(a: Any) -> Tensor:
     """A tensor of floats: NumPy takes means, sizes and the like of integers and bools in float64."""
     x = tensor_of(a)

@@ -45,10 +45,15 @@ named("radians")(lambda x, /: np.deg2rad(x))
 named("positive")(lambda x, /: tensor_of(x).clone())
 named("fabs")(lambda x, /: NotImplemented if x.dtype.is_complex else ROW["abs"](_floats(x)))
 named("signbit")(lambda x, /: elementwise.signbit(tensor_of(x)))
-named("heaviside")(lambda x1, x2, /: elementwise.heaviside(*_all_floats(x1, x2)))
+named("heaviside")(lambda x1, x2, /: _heaviside(*_all_floats(x1, x2)))
 named("float_power")(lambda x1, x2, /: elementwise.float_power(*(tensor_of(x, x1, x2) for x in (x1, x2))))
 named("ldexp")(lambda x1, x2, /: _floats(x1) * ROW["exp2"](cast(tensor_of(x2, x1), _floats(x1).dtype)))
 named("frexp")(lambda x, /: tuple(ROW["frexp"](_floats(x))))
+
+
+def _heaviside(x: Tensor, values: Tensor) -> Tensor:
+    x = x.detach()
+    return ROW["where"](x != x, x, elementwise.heaviside(x, values))
 
 
 @named("modf")
