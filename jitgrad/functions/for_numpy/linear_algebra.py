@@ -177,10 +177,10 @@ def _norm(x: Any, ord: Any = None, axis: Any = None, keepdims: Any = False) -> A
     if ((axis is not None or ord is not None) and len(axes) not in (1, 2)) or (isinstance(ord, str) and len(axes) == 1):
         raise ValueError(f"np.linalg.norm: {ord!r} over axis={axis} is no norm of shape {tuple(x.shape)}")
     if ord is None or (len(axes) == 2 and ord in ("fro", "f")):
-        return over(lambda x, dim, keepdim: ROW["norm"](x, 2, dim, keepdim), x, axis, keepdims)
+        return over(lambda x, dim, keepdim: ROW["norm"](x, 2, dim, keepdim), x, axes, keepdims)
     if len(axes) == 1:
         p = 1 if ord == math.inf and not x.numel() else ord  # the largest of no sizes is 0 here
-        return over(lambda x, dim, keepdim: ROW["norm"](x, p, dim, keepdim), x, axis, keepdims)
+        return over(lambda x, dim, keepdim: ROW["norm"](x, p, dim, keepdim), x, axes, keepdims)
     if x.dtype.is_complex:
         return NotImplemented
     if not x.numel() and ord in (1, 2, math.inf, "nuc"):
