@@ -1,4 +1,4 @@
-"""Orthogonal polynomials of degree n, 0 for a negative one. They are not differentiable, as in PyTorch."""
+"""Orthogonal polynomials of degree n: PyTorch's, 0 for a negative n and not differentiable there either, and SciPy's."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from jitgrad.ops.table import Op, register
+from jitgrad.ops.table import Op, register, todo
 from jitgrad.ops.with_scipy import rare, special_function
 
 LARGEST = 1_000_000
@@ -41,11 +41,34 @@ def _polynomial(name: str, whose: str, *, shift: bool = False, before: int = 0) 
 
 
 def _degree(whose: str, n: Any) -> np.ndarray:
-    """The degrees as integers, 0 for what is none; SciPy takes as many steps, and cannot be interrupted."""
-    whole = np.where(np.isfinite(n), n, 0)
-    if np.size(whole) and np.max(whole) > LARGEST:
-        raise RuntimeError(f"{whose}: the degree n is at most {LARGEST}, and {np.max(whole):g} is among them")
-    return np.maximum(whole, -1).astype(np.int64)
+    """The degrees as integers, 0 for what is none."""
+    return np.maximum(_steps(whose, np.where(np.isfinite(n), n, 0)), -1)
+
+
+def _steps(whose: str, n: Any) -> np.ndarray:
+    """The degrees as integers: SciPy takes as many steps, and cannot be interrupted."""
+    if np.size(n) and np.max(np.abs(n)) > LARGEST:
+        raise RuntimeError(f"{whose}: the degree n is at most {LARGEST}, and {np.max(np.abs(n)):g} is among them")
+    return np.asarray(n).astype(np.int64)
+
+
+def _of_any_degree(name: str, wholes: tuple[bool, ...] = (True, False)) -> Op:
+    """SciPy's own, for degrees of every sign: of integers it goes step by step, of fractions by hypergeometric functions."""
+
+    def run(n: Any, x: Any, whole: bool) -> Any:
+        evaluate: Callable = special_function(name, f"scipy.special.{name}")
+        found = evaluate(_steps(name, n) if whole else n, x)
+        return np.asarray(found, dtype=np.result_type(n, x))[()]
+
+    return rare(
+        run,
+        inputs=("n", "x"),
+        vjp=(todo("a degree is no variable"), todo("this polynomial's has not been written yet")),
+        domain=((-3.0, 6.0), (0.1, 0.9)),
+        internal=True,
+        samples=lambda: [{"whole": whole} for whole in wholes],
+        oracle=f"scipy.special.{name}(n.astype(int) if whole else n, x)",
+    )
 
 
 chebyshev_polynomial_t = _polynomial("eval_chebyt", "chebyshev_polynomial_t")
@@ -61,5 +84,13 @@ hermite_polynomial_he = _polynomial("eval_hermitenorm", "hermite_polynomial_he")
 laguerre_polynomial_l = _polynomial("eval_laguerre", "laguerre_polynomial_l")
 legendre_polynomial_p = _polynomial("eval_legendre", "legendre_polynomial_p")
 
+eval_chebyt = _of_any_degree("eval_chebyt")
+eval_chebyu = _of_any_degree("eval_chebyu")
+eval_sh_chebyt = _of_any_degree("eval_sh_chebyt")
+eval_sh_chebyu = _of_any_degree("eval_sh_chebyu")
+eval_laguerre = _of_any_degree("eval_laguerre")
+eval_legendre = _of_any_degree("eval_legendre")
+eval_hermite = _of_any_degree("eval_hermite", (True,))
+eval_hermitenorm = _of_any_degree("eval_hermitenorm", (True,))
 
 register(globals())
