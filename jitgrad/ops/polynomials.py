@@ -1,4 +1,4 @@
-"""Orthogonal polynomials of degree n: PyTorch's, 0 for a negative n and not differentiable there either, and SciPy's."""
+"""Orthogonal polynomials of degree n: PyTorch's, 0 for a negative one, and SciPy's. As in PyTorch they are not differentiable."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from jitgrad.ops.table import Op, register, todo
+from jitgrad.ops.table import Op, register
 from jitgrad.ops.with_scipy import rare, special_function
 
 LARGEST = 1_000_000
@@ -63,7 +63,6 @@ def _of_any_degree(name: str, wholes: tuple[bool, ...] = (True, False)) -> Op:
     return rare(
         run,
         inputs=("n", "x"),
-        vjp=(todo("a degree is no variable"), todo("this polynomial's has not been written yet")),
         domain=((-3.0, 6.0), (0.1, 0.9)),
         internal=True,
         samples=lambda: [{"whole": whole} for whole in wholes],

@@ -91,6 +91,7 @@ def _of_whole_order(name: str, row: str) -> Callable:
     """A function of an order that SciPy truncates, with a warning where it is a fraction."""
 
     def call(order: Tensor, x: Tensor) -> Tensor:
+        order = order.detach()
         whole = ROW["trunc"](order)
         if not comes_later(order) and bool((abs(whole - order) > 0).any()):
             warnings.warn(f"scipy.special.{name}: the order is an integer, and a fraction is truncated", RuntimeWarning, 4)
