@@ -324,7 +324,7 @@ def clamp(input: Tensor, min: Any = None, max: Any = None, *, out: Any = None) -
         out = input if min is None else _bounded(input, min, choosing.lt)
         return out if max is None else _bounded(out, max, choosing.gt)
     bounds = choosing.clamp.prepare(input, min, max)  # type: ignore[misc]
-    if (min.__class__ is float or max.__class__ is float) and not input.dtype.is_floating_point:
+    if (min.__class__ is float or max.__class__ is float) and not input.dtype.has_gradient:
         input = apply(choosing.cast, (input,), {"dtype": dtypes.default()})
     return _clamp(input, **bounds)
 

@@ -1,6 +1,7 @@
-"""Orthogonal polynomials of degree n, 0 for a negative one; of a number that is not whole its whole part is the degree.
+"""Orthogonal polynomials of degree n: PyTorch's, 0 for a negative one, whose degree is the whole part of n; and SciPy's.
 
-Their derivatives, which PyTorch lacks, are polynomials again, of Gegenbauer's and Laguerre's families (DLMF 18.9.19 to 18.9.28).
+The derivatives of the former, which PyTorch lacks, are polynomials again, of Gegenbauer's and Laguerre's families (DLMF 18.9.19 to
+18.9.28).
 """
 
 from __future__ import annotations
@@ -20,11 +21,33 @@ _NONE_IN_DEGREE = todo("a degree is a whole number; detach() it")
 
 
 def _degree(whose: str, n: Any) -> np.ndarray:
-    """The degrees as integers, 0 for what is none; SciPy takes as many steps, and cannot be interrupted."""
-    whole = np.where(np.isfinite(n), n, 0)
-    if np.size(whole) and np.max(whole) > LARGEST:
-        raise RuntimeError(f"{whose}: the degree n is at most {LARGEST}, and {np.max(whole):g} is among them")
-    return np.maximum(whole, -1).astype(np.int64)
+    """The degrees as integers, 0 for what is none."""
+    return np.maximum(_steps(whose, np.where(np.isfinite(n), n, 0)), -1)
+
+
+def _steps(whose: str, n: Any) -> np.ndarray:
+    """The degrees as integers: SciPy takes as many steps, and cannot be interrupted."""
+    if np.size(n) and np.max(np.abs(n)) > LARGEST:
+        raise RuntimeError(f"{whose}: the degree n is at most {LARGEST}, and {np.max(np.abs(n)):g} is among them")
+    return np.asarray(n).astype(np.int64)
+
+
+def _of_any_degree(name: str, wholes: tuple[bool, ...] = (True, False)) -> Op:
+    """SciPy's own, for degrees of every sign: of integers it goes step by step, of fractions by hypergeometric functions."""
+
+    def run(n: Any, x: Any, whole: bool) -> Any:
+        evaluate: Callable = special_function(name, f"scipy.special.{name}")
+        found = evaluate(_steps(name, n) if whole else n, x)
+        return np.asarray(found, dtype=np.result_type(n, x))[()]
+
+    return rare(
+        run,
+        inputs=("n", "x"),
+        domain=((-3.0, 6.0), (0.1, 0.9)),
+        internal=True,
+        samples=lambda: [{"whole": whole} for whole in wholes],
+        oracle=f"scipy.special.{name}(n.astype(int) if whole else n, x)",
+    )
 
 
 def _evaluated(name: str, whose: str, x: Any, n: Any, before: int = 0, order: tuple[float, ...] = ()) -> Any:
@@ -111,5 +134,13 @@ laguerre_polynomial_l = _polynomial(
 )
 legendre_polynomial_p = _polynomial("eval_legendre", "legendre_polynomial_p", lambda x, n: gegenbauer(x, n - 1, order=1.5))
 
+eval_chebyt = _of_any_degree("eval_chebyt")
+eval_chebyu = _of_any_degree("eval_chebyu")
+eval_sh_chebyt = _of_any_degree("eval_sh_chebyt")
+eval_sh_chebyu = _of_any_degree("eval_sh_chebyu")
+eval_laguerre = _of_any_degree("eval_laguerre")
+eval_legendre = _of_any_degree("eval_legendre")
+eval_hermite = _of_any_degree("eval_hermite", (True,))
+eval_hermitenorm = _of_any_degree("eval_hermitenorm", (True,))
 
 register(globals())

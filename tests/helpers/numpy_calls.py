@@ -26,6 +26,15 @@ np.quantile(x, [0.25, 0.5], 1) | np.percentile(x, 40, axis=0, keepdims=True) | n
 np.quantile(x, 0.4, method="lower") | np.average(x) | np.average(x, 1, w) | np.average(x, weights=p)
 np.average(v, None, w, True) | np.count_nonzero(k) | np.count_nonzero(b, axis=1, keepdims=True) | np.cov(x)
 np.cov(x, rowvar=False) | np.cov(v, w) | np.cov(x, bias=True) | np.corrcoef(x) | np.corrcoef(v, w)
+np.sum(k, initial=0.0) | np.sum(k + 2**53, 1, initial=0.7) | np.prod(k * 2**26 + 1, 1, initial=1.0)
+np.prod(k, initial=2.9, where=b) | np.min(k, 0, initial=0.5, where=b) | np.max(k, initial=7.5) | np.max(b, initial=5)
+np.min(b[:0], 0, initial=0) | np.max(k[:0], 0, initial=2.5, keepdims=True) | np.nansum(k, initial=1.5)
+np.nanprod(n, initial=1.5) | np.nanmin(n, initial=np.nan) | np.nanmin(n * np.nan, 1, initial=0.1)
+np.nanmax(n, 1, initial=0.1, where=b) | np.nanmax(n[:, :0], 1, initial=3)
+np.quantile(x[:, :0], [0.5, 0.2], 0) | np.cov(x, aweights=[1, 2, 3]) | np.cov(x, fweights=[1.0, 2, 3], aweights=w)
+np.mean(x, dtype=int) | np.mean(-x, 0, dtype=int, where=b) | np.mean(x, 0, dtype=bool) | np.nanmean(k, dtype=int)
+np.nanmean(x[0, 0], axis=0) | np.nanstd(x[0, 0], axis=-1) | np.count_nonzero(x[0, 0], axis=0) | np.cumulative_sum(x, axis=(1,))
+np.average(x, axis=True) | np.median(x, axis=True)
 """
 
 SHAPES = """
@@ -53,6 +62,8 @@ np.column_stack([x, x[:, 0]]) | np.append(x, y) | np.append(x, y, 0) | np.append
 np.block([v, w, 1.0]) | np.split(x, 3, 1) | np.split(v, [1]) | np.array_split(v, 2) | np.array_split(x, [1, 2], axis=1)
 np.hsplit(x, 3) | np.vsplit(x, 2) | np.dsplit(q, [1]) | np.unstack(x) | np.unstack(x, axis=1) | np.meshgrid(v, w)
 np.meshgrid(v, w, indexing="ij", sparse=True) | np.trim_zeros(v)
+np.concatenate([x, y], dtype=np.float32, casting="same_kind") | np.concatenate([x, y], dtype=int, casting="unsafe")
+np.stack([k, k], dtype=np.float64, casting="safe") | np.vstack([x, k], casting="safe")
 """
 
 ELEMENTWISE = """
@@ -76,6 +87,8 @@ np.unique(v, return_inverse=True) | np.unique(k, return_counts=True) | np.take(x
 np.take(x, [[0, -1]], mode="wrap") | np.take_along_axis(x, np.argsort(x, 1), 1)
 np.apply_along_axis(lambda line: line * line.sum(), 1, x) | np.apply_over_axes(np.sum, q, [0, 2])
 np.apply_along_axis(np.sum, 0, x) | np.tril_indices_from(m) | np.diag_indices_from(m)
+np.digitize(v, -np.sort(-w)) | np.digitize(v, -np.sort(-w), right=True) | np.digitize(x, [2, 1, 0])
+np.digitize(x[0, 0], [2, 1]) | np.digitize(x, [1]) | np.digitize(x, []) | np.bincount(k.reshape(-1), k.reshape(-1))
 """
 
 PRODUCTS = """
@@ -93,6 +106,7 @@ np.trapezoid(x, dx=0.5, axis=0) | np.trapezoid(v, w) | np.gradient(v) | np.gradi
 np.gradient(v, w, edge_order=2) | np.gradient(q, 1.0, 2.0, 3.0) | np.linalg.matmul(x, m) | np.linalg.outer(v, w)
 np.linalg.tensordot(x, m, axes=1) | np.linalg.cross(v, w) | np.linalg.vecdot(x, y) | np.linalg.matrix_transpose(x)
 np.linalg.diagonal(q) | np.linalg.trace(q) | np.linalg.multi_dot([v, m, s, w]) | np.linalg.multi_dot([x, m, s])
+np.linalg.multi_dot([q, q])
 """
 
 LINALG = """
@@ -109,6 +123,9 @@ np.linalg.norm(v, 3) | np.linalg.norm(x, 1, axis=0, keepdims=True) | np.linalg.n
 np.linalg.norm(v, np.inf) | np.linalg.norm(v, 0) | np.linalg.vector_norm(x, axis=1) | np.linalg.matrix_norm(q)
 np.linalg.matrix_norm(x, ord=1) | np.linalg.cond(m) | np.linalg.cond(m, 1) | np.linalg.lstsq(x.T, v)[0]
 np.linalg.lstsq(x.T, m)[1] | np.linalg.tensorinv(m, 1) | np.linalg.tensorsolve(m, v)
+np.linalg.svd(m, hermitian=True)[1] | np.linalg.svd(m, True, False, True) | abs(np.linalg.svd(s, hermitian=True)[0])
+np.linalg.svd(m - 3, hermitian=True).S | np.linalg.matrix_power(k[:, :2], 70) | np.linalg.matrix_power(k[:, 1:], -2)
+np.linalg.matrix_power(b[:, :2], 2) | np.linalg.norm(x, axis=True)
 """
 
 FOURIER = """
@@ -136,6 +153,13 @@ np.divide.reduce(x, axis=1) | np.add.accumulate(x) | np.multiply.accumulate(x, 1
 np.subtract.accumulate(v) | np.add.reduceat(v, [0, 2]) | np.multiply.reduceat(x, [0, 2, 1], axis=1) | np.add.outer(v, w)
 np.multiply.outer(x, v) | np.power.outer(p[0], v) | np.maximum.outer(v, w) | np.logaddexp.accumulate(v)
 np.bitwise_or.reduce(k) | np.add.reduce(x, axis=(0, 1)) | np.logaddexp.reduce(x, axis=None)
+np.add.reduce(k, initial=0.5, where=b) | np.heaviside(n, 0.5) | np.heaviside(n, y) | np.bitwise_or.reduce(k, initial=4.0)
+np.divide.reduce(k + 1, initial=4.0) | np.divide.reduce(k, axis=()) | np.hypot.reduce(k, axis=()) | np.logaddexp.reduce(k)
+np.logaddexp.reduce(x, axis=0, where=b, initial=1) | np.subtract.reduce(x, axis=(), initial=2.0)
+np.subtract.reduce(x, where=b, initial=2.0) | np.divide.reduce(x, 1, where=b, initial=2.0, keepdims=True)
+np.fmax.reduce(n, 1, where=b, initial=0.5) | np.fmax.reduce(n, None)
+np.power.reduce(p, 0, where=[True, False, True], initial=2.0) | np.hypot.reduce(x, None, where=b) | np.hypot.reduce(x[:0])
+np.logical_xor.reduce(k[:1]) | np.add.accumulate(x, axis=(0,)) | np.logaddexp.accumulate(k) | np.divide.accumulate(k + 1, 1)
 """
 
 SPECIAL = """
@@ -148,6 +172,32 @@ sp.zeta(2.5, p) | sp.xlogy(x, p) | sp.xlog1py(x, p) | sp.entr(p) | sp.ndtr(x) | 
 sp.exp10(x) | sp.expm1(x) | sp.log1p(p) | sp.cbrt(p) | sp.rel_entr(p, u) | sp.sindg(x) | sp.cosdg(x) | sp.tandg(x)
 sp.huber(1.0, x) | sp.pseudo_huber(1.5, x) | sp.boxcox(p, 0.5) | sp.boxcox(p, 0.0) | sp.eval_chebyt(3, u)
 sp.eval_legendre(2, x)
+sp.eval_legendre(0.5, u) | sp.eval_legendre(-2, u) | sp.eval_legendre(k - 2.5, u) | sp.eval_chebyt(k - 2, u)
+sp.eval_chebyt(1.5, u) | sp.eval_chebyu(k - 3, u) | sp.eval_sh_chebyt(k - 2, u) | sp.eval_sh_chebyu(0.5, u)
+sp.eval_laguerre(1.5, u) | sp.eval_hermite(k - 1, x) | sp.eval_hermitenorm(k - 1, x) | sp.huber(-1.0, x) | sp.huber(x - 1, y)
+sp.pseudo_huber(0.0, y) | sp.pseudo_huber(x - 1, y) | sp.gammaln(x - np.inf) | sp.rel_entr(n, p) | sp.kn(n * np.nan, p)
+"""
+
+_WARNED = """
+np.nanstd(x, axis=0, ddof=5) | np.nanvar(n, axis=0, correction=2, keepdims=True) | np.std(x, axis=0, ddof=5)
+np.nanstd(k, 0, ddof=5) | np.median(x[:0]) | np.median(x[:, :0], 1) | np.nanmedian(x[:, :0], 1, keepdims=True)
+np.nanpercentile(x[:, :0], [10, 20], 1) | np.cross(x[:, :2], v) | np.cross(v, w[:2]) | np.cross(k, k[0, :2])
+"""
+
+_REFUSED = """
+np.sum(k, initial=np.nan) | np.max(k, initial=np.inf) | np.sum(x, initial=1j) | np.min(k, 1, initial=np.nan, where=b)
+np.nanmin(k, initial=np.nan) | np.sum(x, axis=True) | np.mean(x, axis=(0, True)) | np.max(x, axis=True) | np.all(x, axis=True)
+np.std(x, axis=True) | np.argmax(x, axis=True) | np.cumsum(x, axis=True) | np.cumsum(x, axis=(0,)) | np.nanargmin(x, axis=True)
+np.nanargmin(x, axis=(0, 0)) | np.nanargmin(x, axis=(0, 1)) | np.hypot.reduce(x, axis=True) | np.add.accumulate(x, axis=True)
+np.add.accumulate(x, axis=()) | np.cumulative_sum(x, axis=()) | np.cumulative_sum(x, axis=(0, 1))
+np.subtract.reduce(x, where=b) | np.subtract.reduce(x, axis=(0, 1), initial=2.0) | np.arctan2.reduce(x, axis=None)
+np.copysign.reduce(x, axis=None) | np.heaviside.reduce(x, axis=None) | np.lcm.reduce(k, axis=None) | np.fmax.reduce(x[:0])
+np.hypot.reduce(x, initial=None, where=b) | np.quantile(x[:0], 0.5) | np.nanmean(x, dtype=int) | np.nanmax(n, where=b)
+np.cov(x, fweights=[1.5, 2, 3]) | np.count_nonzero(x[0, 0], axis=1) | np.mean(x[0, 0], axis=0) | np.linalg.cross(v, w[:2])
+np.digitize(x, [0, 2, 1]) | np.digitize(x * 1j, [0, 1]) | np.concatenate([x * 1j], dtype=np.float32) | np.stack([x], dtype=int)
+np.vstack([x, y], dtype=np.float32, casting="no") | np.bincount([0, 1], weights=v[:2] * 1j) | np.linalg.lstsq(q, v)
+np.linalg.lstsq(m, q) | np.linalg.lstsq(v, v) | np.linalg.multi_dot([q, q, q]) | np.linalg.multi_dot([m])
+np.linalg.matrix_power(m, 1.5) | sp.eval_hermite(2.0, x) | sp.eval_hermitenorm(p, x)
 """
 
 KINDS = {
@@ -156,3 +206,5 @@ KINDS = {
     if name.isupper() and isinstance(text, str) and not name.startswith("_")
 }
 CALLS = {kind: [call.strip() for line in text.strip().splitlines() for call in line.split(" | ")] for kind, text in KINDS.items()}
+WARNED, REFUSED = ([call for line in text.strip().splitlines() for call in line.split(" | ")] for text in (_WARNED, _REFUSED))
+"""What NumPy warns of, and what NumPy and SciPy refuse, with an error that is theirs."""

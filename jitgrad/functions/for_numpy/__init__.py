@@ -19,6 +19,7 @@ from jitgrad.functions.for_numpy import (  # noqa: F401  each fills the table
     shapes,
     sorting,
     special,
+    statistics,
     ufuncs,
 )
 from jitgrad.functions.for_numpy.naming import NUMPY as NUMPY

@@ -68,11 +68,13 @@ def _choose(a: Any, choices: Any, *, mode: str = "raise") -> Any:
 
 
 @named("clip")
-def _clip(a: Any, a_min: Any = None, a_max: Any = None, *, min: Any = None, max: Any = None) -> Tensor:
+def _clip(a: Any, a_min: Any = None, a_max: Any = None, *, min: Any = None, max: Any = None) -> Any:
     x = tensor_of(a)
     low, high = (min if a_min is None else a_min), (max if a_max is None else a_max)
     if low is None and high is None:
         return x.clone()
+    if any(tensor_of(v, x).dtype.is_complex for v in (x, low, high) if v is not None):
+        return NotImplemented
     if any(isinstance(v, (np.ndarray, list)) for v in (low, high)) or x.dtype.name == "bool":
         low, high = (v if v is None else tensor_of(v, x) for v in (low, high))
     low, high = (v.item() if isinstance(v, np.generic) else v for v in (low, high))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Callable
 from typing import Any
@@ -9,19 +10,21 @@ from typing import Any
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
+from jitgrad import dtypes
 from jitgrad.functions import shaping
-from jitgrad.functions.for_numpy.naming import cast, named, same_dtype, tensor_of
+from jitgrad.functions.for_numpy.naming import cast_as, named, same_dtype, tensor_of
 from jitgrad.tensors.tensor import Tensor
 
 
-def _several(arrays: Any, dtype: Any) -> list[Tensor]:
-    many = same_dtype(*arrays)
-    return many if dtype is None else [cast(x, dtype) for x in many]
+def _several(what: str, arrays: Any, dtype: Any, casting: str = "same_kind") -> list[Tensor]:
+    many = [tensor_of(x, *arrays) for x in arrays]
+    wanted = functools.reduce(dtypes.promote, [x._held.dtype for x in many]) if dtype is None and many else dtype
+    return [cast_as(x, wanted, casting, f"np.{what}: elements") for x in many]
 
 
 @named("concatenate", "concat")
-def _concatenate(arrays: Any, /, axis: int | None = 0, *, dtype: Any = None) -> Tensor:
-    many = _several(arrays, dtype)
+def _concatenate(arrays: Any, /, axis: int | None = 0, *, dtype: Any = None, casting: str = "same_kind") -> Tensor:
+    many = _several("concatenate", arrays, dtype, casting)
     if axis is None:
         many, axis = [shaping.reshape(x, (-1,)) for x in many], 0
     if len({x.ndim for x in many}) > 1 or any(not x.ndim for x in many):
@@ -32,8 +35,8 @@ def _concatenate(arrays: Any, /, axis: int | None = 0, *, dtype: Any = None) -> 
 
 
 @named("stack")
-def _stack(arrays: Any, axis: int = 0, *, dtype: Any = None) -> Tensor:
-    many = _several(arrays, dtype)
+def _stack(arrays: Any, axis: int = 0, *, dtype: Any = None, casting: str = "same_kind") -> Tensor:
+    many = _several("stack", arrays, dtype, casting)
     if len({tuple(x.shape) for x in many}) != 1:
         raise ValueError(f"np.stack: there must be arrays, of one shape, not {[tuple(x.shape) for x in many]}")
     return shaping.stack(many, normalize_axis_index(axis, many[0].ndim + 1))
@@ -41,8 +44,8 @@ def _stack(arrays: Any, axis: int = 0, *, dtype: Any = None) -> Tensor:
 
 def _along(name: str, raised: Callable, axis_of: Callable) -> None:
     @named(name)
-    def stacked(tup: Any, *, dtype: Any = None) -> Tensor:
-        many = [raised(x) for x in _several(tup, dtype)]
+    def stacked(tup: Any, *, dtype: Any = None, casting: str = "same_kind") -> Tensor:
+        many = [raised(x) for x in _several(name, tup, dtype, casting)]
         return _concatenate(many, axis_of(many[0]) if many else 0)
 
 
@@ -52,7 +55,7 @@ _along("hstack", shaping.atleast_1d, lambda first: int(first.ndim != 1))
 
 @named("dstack")
 def _dstack(tup: Any) -> Tensor:
-    return _concatenate([shaping.atleast_3d(x) for x in _several(tup, None)], 2)
+    return _concatenate([shaping.atleast_3d(x) for x in same_dtype(*tup)], 2)
 
 
 @named("column_stack")

@@ -12,7 +12,8 @@ import numpy as np
 
 from jitgrad.functions import complexes, shaping
 from jitgrad.functions.contractions import product_of
-from jitgrad.functions.for_numpy.naming import NOT_GIVEN, ROW, axes_of, fractional, named, over, same_dtype
+from jitgrad.functions.for_numpy.naming import NOT_GIVEN, NUMPY, ROW, axes_of, fractional, named, over, same_dtype, tensor_of
+from jitgrad.functions.indexing import gather
 from jitgrad.functions.linear_algebra import factoring, norms, solving
 from jitgrad.record.trace import comes_later
 from jitgrad.tensors.tensor import Tensor
@@ -49,7 +50,6 @@ _of("cholesky")(lambda a, /, *, upper=False: factoring.cholesky(a, upper=upper))
 _of("eigvals", of_complex=True)(lambda a: _real(ROW["eig"](a)[0]))
 _of("eigvalsh")(lambda a, UPLO="L": factoring.eigvalsh(a, UPLO))
 _of("svdvals")(lambda x, /: factoring.svdvals(x))
-_of("matrix_power")(lambda a, n: norms.matrix_power(a, n))
 _of("tensorinv")(lambda a, ind=2: solving.tensorinv(a, ind))
 _of("tensorsolve", 2)(lambda a, b, axes=None: solving.tensorsolve(a, b, axes))
 _of("slogdet")(lambda a: _results("slogdet")(*ROW["slogdet"](a)))
@@ -81,6 +81,11 @@ def _solve(a: Tensor, b: Tensor) -> Tensor:
 
 @_of("lstsq", 2)
 def _lstsq(a: Tensor, b: Tensor, rcond: Any = None) -> Any:
+    if a.ndim != 2 or b.ndim not in (1, 2):
+        raise np.linalg.LinAlgError(
+            f"np.linalg.lstsq takes a matrix and a vector or a matrix, not shapes {tuple(a.shape)} and {tuple(b.shape)}: "
+            "call it for each, or jg.linalg.lstsq for all"
+        )
     if comes_later(a):
         return NotImplemented
     least = np.finfo(a._held.dtype).eps if rcond == -1 else rcond
@@ -102,9 +107,30 @@ def _pinv(a: Tensor, rcond: Any = None, hermitian: bool = False, *, rtol: Any = 
 
 @_of("svd", of_complex=True)
 def _svd(a: Tensor, full_matrices: bool = True, compute_uv: bool = True, hermitian: bool = False) -> Any:
+    if hermitian:
+        return _svd_by_eigenvalues(a, compute_uv)
     if not compute_uv:
         return ROW["svd"](a, full_matrices=False)[1]
     return _results("svd")(*ROW["svd"](a, full_matrices=full_matrices))
+
+
+def _svd_by_eigenvalues(a: Tensor, compute_uv: bool) -> Any:
+    """Of the lower triangle alone; a sign that a singular value has not goes into the last factor."""
+    values, vectors = ROW["eigh"](a, "L")
+    sizes, order = ROW["sort"](abs(values), -1, True)
+    if not compute_uv:
+        return sizes
+    signs = gather(ROW["sign"](values), -1, order)
+    u = gather(vectors, -1, shaping.expand(shaping.unsqueeze(order, -2), tuple(a.shape)))
+    v = shaping.movedim(u * shaping.unsqueeze(signs, -2), -1, -2)
+    return _results("svd")(u, sizes, ROW["conj"](v) if v.dtype.is_complex else v)
+
+
+@named("linalg.matrix_power")
+def _matrix_power(a: Any, n: Any) -> Any:
+    x = tensor_of(a)
+    inverted = isinstance(n, (int, np.integer)) and n < 0
+    return NotImplemented if inverted and x.dtype.is_complex else norms.matrix_power(fractional(x) if inverted else x, n)
 
 
 @_of("qr", of_complex=True)
@@ -125,6 +151,14 @@ def _matrix_rank(A: Tensor, tol: Any = None, hermitian: bool = False, *, rtol: A
 @named("linalg.multi_dot")
 def _multi_dot(arrays: Any) -> Tensor:
     many = same_dtype(*arrays)
+    if len(many) < 2:
+        raise ValueError(f"np.linalg.multi_dot takes at least two arrays, and there are {len(many)}")
+    if len(many) == 2:
+        return NUMPY["dot"](*many)
+    if any(x.ndim not in ((1, 2) if i in (0, len(many) - 1) else (2,)) for i, x in enumerate(many)):
+        raise np.linalg.LinAlgError(
+            f"np.linalg.multi_dot: all must be matrices, the first and the last may be vectors: {[tuple(x.shape) for x in many]}"
+        )
     first, last = many[0].ndim == 1, many[-1].ndim == 1
     many[0] = shaping.unsqueeze(many[0], 0) if first else many[0]
     many[-1] = shaping.unsqueeze(many[-1], 1) if last else many[-1]
@@ -143,10 +177,10 @@ def _norm(x: Any, ord: Any = None, axis: Any = None, keepdims: Any = False) -> A
     if ((axis is not None or ord is not None) and len(axes) not in (1, 2)) or (isinstance(ord, str) and len(axes) == 1):
         raise ValueError(f"np.linalg.norm: {ord!r} over axis={axis} is no norm of shape {tuple(x.shape)}")
     if ord is None or (len(axes) == 2 and ord in ("fro", "f")):
-        return over(lambda x, dim, keepdim: ROW["norm"](x, 2, dim, keepdim), x, axis, keepdims)
+        return over(lambda x, dim, keepdim: ROW["norm"](x, 2, dim, keepdim), x, axes, keepdims)
     if len(axes) == 1:
         p = 1 if ord == math.inf and not x.numel() else ord  # the largest of no sizes is 0 here
-        return over(lambda x, dim, keepdim: ROW["norm"](x, p, dim, keepdim), x, axis, keepdims)
+        return over(lambda x, dim, keepdim: ROW["norm"](x, p, dim, keepdim), x, axes, keepdims)
     if x.dtype.is_complex:
         return NotImplemented
     if not x.numel() and ord in (1, 2, math.inf, "nuc"):

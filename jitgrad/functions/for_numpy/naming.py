@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.lib.array_utils import normalize_axis_tuple
+from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
 from jitgrad import dtypes
 from jitgrad.functions import shaping
@@ -69,6 +69,16 @@ def cast(x: Tensor, dtype: Any) -> Tensor:
     return x if x._held.dtype == wanted else apply(choosing.cast, (x,), {"dtype": wanted})
 
 
+def cast_as(x: Tensor, dtype: Any, casting: str, what: str) -> Tensor:
+    """The tensor in a dtype, if NumPy's rule `casting` lets it be: a TypeError if not, which names it as `what`."""
+    wanted = dtypes.to_numpy(dtype)
+    if x._held.dtype != wanted and casting != "unsafe" and not np.can_cast(x._held.dtype, wanted, casting):
+        raise TypeError(
+            f"{what} of {x.dtype.name} are no {wanted.name} by the rule casting={casting!r}: convert with .to() first"
+        )
+    return cast(x, wanted)
+
+
 def fractional(a: Any) -> Tensor:
     """A tensor of floats: NumPy takes means, sizes and the like of integers and bools in float64."""
     x = tensor_of(a)
@@ -89,10 +99,40 @@ def axes_of(x: Any, axis: Any) -> tuple[int, ...]:
     return tuple(range(x.ndim)) if axis is None else normalize_axis_tuple(axis, x.ndim)
 
 
+def no_bools(axis: Any) -> None:
+    """A TypeError for True and False, which NumPy does not take for axes where it reduces."""
+    if any(isinstance(d, (bool, np.bool_)) for d in (axis if isinstance(axis, tuple) else (axis,))):
+        raise TypeError(f"axis={axis!r}: axes are integers, not bools")
+
+
+def one_axis(axis: Any, ndim: int, of_ufunc: bool = False) -> int:
+    """The one axis that is meant. NumPy's ufuncs take a tuple of one as well."""
+    no_bools(axis)
+    if of_ufunc and isinstance(axis, tuple):
+        if len(axis) != 1:
+            raise ValueError(f"axis={axis}: what accumulates does so along one axis")
+        (axis,) = axis
+    return normalize_axis_index(axis, ndim)
+
+
+def start(initial: Any, x: Tensor) -> Tensor:
+    """What a reduction of a tensor starts with, in its dtype, as NumPy puts it there: 2.5 is 2 among integers."""
+    dtype = np.dtype(np.float32) if x._held.dtype.kind == "V" else x._held.dtype
+    if isinstance(initial, Tensor) and not initial.ndim and (x.dtype.is_complex or not initial.dtype.is_complex):
+        return cast(initial, x._held.dtype)
+    value = np.zeros((), dtype)
+    try:
+        value[()] = initial
+    except (TypeError, ValueError, OverflowError) as error:
+        raise type(error)(f"initial={initial!r} is no {x.dtype.name}, which is what is reduced") from None
+    return cast(tensor_of(value, x), x._held.dtype)
+
+
 def over(reduce: Callable, a: Any, axis: Any, keepdims: Any, strict: bool = True) -> Tensor:
     """`reduce(x, dim, keepdims)` over the axes that NumPy's `axis` means; over none of them, every element is by itself.
     Unless it is `strict` a number has an axis 0."""
     x = tensor_of(a)
+    no_bools(axis)
     if axis is not None and (strict or x.ndim or type(axis) is not int or axis not in (0, -1)):
         axis = normalize_axis_tuple(axis, x.ndim)
         if not axis:

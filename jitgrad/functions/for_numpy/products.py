@@ -112,14 +112,19 @@ def _einsum(*operands: Any, dtype: Any = None, optimize: Any = False) -> Tensor:
 def _cross(a: Any, b: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1, axis: int | None = None) -> Any:
     axisa, axisb, axisc = (axisa, axisb, axisc) if axis is None else (axis,) * 3
     x, y = (shaping.movedim(v, normalize_axis_index(d, v.ndim), -1) for v, d in zip(same_dtype(a, b), (axisa, axisb)))
-    if x.shape[-1] != 3 or y.shape[-1] != 3:
+    if {x.shape[-1], y.shape[-1]} not in ({3}, {2, 3}):
         raise ValueError(f"np.cross: vectors have 3 components, and the shapes are {tuple(x.shape)} and {tuple(y.shape)}")
+    x, y = (v if v.shape[-1] == 3 else shaping.cat([v, v[..., :1] * 0], -1) for v in (x, y))
     x, y = shaping.broadcast_tensors(x, y)
     found = crossed("cross", x, y, -1)
     return shaping.movedim(found, -1, axisc) if found.ndim > 1 else found
 
 
-named("linalg.cross")(lambda x1, x2, /, *, axis=-1: _cross(x1, x2, axis=axis))
+@named("linalg.cross")
+def _cross_of_three(x1: Any, x2: Any, /, *, axis: int = -1) -> Tensor:
+    x, y = same_dtype(x1, x2)
+    _shapes_fit("linalg.cross", x.shape[axis] == y.shape[axis] == 3, x, y)
+    return _cross(x, y, axis=axis)
 
 
 def _summed(name: str, first: tuple[int, ...], second: tuple[int, ...]) -> None:

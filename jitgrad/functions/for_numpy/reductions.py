@@ -7,23 +7,22 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numpy.lib.array_utils import normalize_axis_index
 
 from jitgrad import dtypes
-from jitgrad.functions import joining, shaping, statistics
+from jitgrad.functions import shaping
 from jitgrad.functions.for_numpy.naming import (
     NOT_GIVEN,
     NUMPY,
     ROW,
-    at_the_end,
     axes_of,
     cast,
     fractional,
     named,
+    one_axis,
     over,
     same_dtype,
+    start,
     tensor_of,
-    with_axes,
 )
 from jitgrad.ops import choosing
 from jitgrad.record.apply import apply
@@ -47,6 +46,7 @@ def _count(where: Any, x: Tensor, axis: Any, keepdims: Any) -> Tensor:
         apply(choosing.cast, (chosen(where, cast(x, np.bool_) | True, False),), {"dtype": x._held.dtype}),
         axis,
         keepdims,
+        strict=False,
     )
 
 
@@ -58,7 +58,7 @@ def _total(name: str, join: Callable, neutral: int) -> None:
         more = {} if dtype is None else {"dtype": dtype}
         x = chosen(where, tensor_of(a), neutral)
         found = over(lambda x, dim, keepdim: ROW[name](x, dim, keepdim, **more), x, axis, keepdims, strict=False)
-        return found if initial is NOT_GIVEN or initial is None else join(found, initial)
+        return found if initial is NOT_GIVEN or initial is None else join(found, start(initial, found))
 
 
 _total("sum", lambda x, y: x + y, 0)
@@ -68,9 +68,12 @@ _total("prod", lambda x, y: x * y, 1)
 @named("mean")
 def _mean(a: Any, axis: Any = None, dtype: Any = None, *, keepdims: Any = False, where: Any = True) -> Tensor:
     x = fractional(a) if dtype is None else cast(tensor_of(a), dtype)
+    if not x.dtype.has_gradient:  # a fraction in between
+        total = NUMPY["sum"](x, axis, dtype, keepdims=keepdims, where=where)
+        return cast(total / _count(where, cast(x, np.float64), axis, keepdims), dtype)
     if where is True or where is NOT_GIVEN:
         return over(ROW["mean"], x, axis, keepdims)
-    return over(ROW["sum"], chosen(where, x, 0), axis, keepdims) / _count(where, x, axis, keepdims)
+    return over(ROW["sum"], chosen(where, x, 0), axis, keepdims, strict=False) / _count(where, x, axis, keepdims)
 
 
 def _truth(name: str, neutral: bool) -> None:
@@ -93,13 +96,13 @@ def _extreme(name: str, pairwise: str, sign: int, *names: str) -> None:
             if not starts:
                 raise ValueError(f"np.{names[0]}: with where= there may be nothing to choose from: give initial= as well")
             x = chosen(where, x, _beyond(x._held.dtype, sign))
-        if starts and not math.prod([x.shape[d] for d in axes_of(x, axis)]):
-            x = over(ROW["sum"], x, axis, keepdims)
-            return apply(choosing.zeros_like, (x,)) + initial
+        begin = start(initial, x) if starts else x
+        if starts and not x.numel():
+            return shaping.expand(begin, tuple(over(ROW["sum"], x, axis, keepdims).shape))
         if not starts and not x.numel():
             not_of_nothing(names[0], x, axis)
         found = over(ROW[name], x, axis, keepdims, strict=False)
-        return ROW[pairwise](found, initial) if starts else found
+        return ROW[pairwise](found, begin) if starts else found
 
 
 def _beyond(dtype: np.dtype, sign: int) -> Any:
@@ -129,7 +132,9 @@ def _place(name: str, without_nan: float | None = None) -> None:
             x = apply(choosing.where, (x != x, without_nan, x))
         if not x.numel():
             not_of_nothing(name, x, axis)
-        axis = None if axis is None else normalize_axis_index(axis, max(x.ndim, 1))
+        if without_nan and axis is not None:
+            axes_of(x, axis)  # NumPy looks for nan along all of them first
+        axis = None if axis is None else one_axis(axis, max(x.ndim, 1))
         return ROW[name](x, axis, keepdims is not NOT_GIVEN and bool(keepdims))
 
 
@@ -168,8 +173,9 @@ def _spread(x: Tensor, axis: Any, keepdims: Any, where: Any, mean: Any, less: fl
     sizes = ROW["abs"](chosen(where, x - center, 0))
     count = ROW["relu"](_count(where, sizes, axis, keepdims) - less)
     if is_root:
-        return over(lambda x, dim, keepdim: ROW["norm"](x, 2, dim, keepdim), sizes, axis, keepdims) / ROW["sqrt"](count)
-    return over(ROW["sum"], ROW["square"](sizes), axis, keepdims) / count
+        root = over(lambda x, dim, keepdim: ROW["norm"](x, 2, dim, keepdim), sizes, axis, keepdims, strict=False)
+        return root / ROW["sqrt"](count)
+    return over(ROW["sum"], ROW["square"](sizes), axis, keepdims, strict=False) / count
 
 
 _deviation("std")
@@ -182,17 +188,17 @@ def _running(name: str, *names: str) -> None:
         x = tensor_of(a)
         x = shaping.reshape(x, (-1,)) if axis is None or not x.ndim else x
         more = {} if dtype is None else {"dtype": dtype}
-        return ROW[name](x, normalize_axis_index(0 if axis is None else axis, x.ndim), **more)
+        return ROW[name](x, one_axis(0 if axis is None else axis, x.ndim), **more)
 
     @named(names[0].replace("cum", "cumulative_"))
     def cumulative(x: Any, /, *, axis: Any = None, dtype: Any = None, include_initial: bool = False) -> Tensor:
         x = tensor_of(x)
         if axis is None and x.ndim > 1:
             raise ValueError(f"np.cumulative_{name[3:]}: of {x.ndim} axes one must be given, axis=")
-        found = running(x, 0 if axis is None else axis, dtype)
+        axis = one_axis(0 if axis is None else axis, max(x.ndim, 1), of_ufunc=True)
+        found = running(x, axis, dtype)
         if not include_initial:
             return found
-        axis = normalize_axis_index(0 if axis is None else axis, found.ndim)
         shape = [1 if d == axis else n for d, n in enumerate(found.shape)]
         first = np.full(shape, int(name == "cumprod"), found._held.dtype)
         return shaping.cat(same_dtype(first, found), axis)
@@ -204,7 +210,7 @@ _running("cumprod", "cumprod")
 
 @named("count_nonzero")
 def _count_nonzero(a: Any, axis: Any = None, *, keepdims: Any = False) -> Tensor:
-    return over(ROW["sum"], apply(choosing.ne, (tensor_of(a), 0)), axis, keepdims)
+    return over(ROW["sum"], apply(choosing.ne, (tensor_of(a), 0)), axis, keepdims, strict=False)
 
 
 @named("ptp")
@@ -215,6 +221,7 @@ def _ptp(a: Any, axis: Any = None, *, keepdims: Any = NOT_GIVEN) -> Tensor:
 @named("average")
 def _average(a: Any, axis: Any = None, weights: Any = None, returned: bool = False, *, keepdims: Any = NOT_GIVEN) -> Any:
     x = fractional(a)
+    axis = None if axis is None else axes_of(x, axis)
     if weights is None:
         found = NUMPY["mean"](x, axis, keepdims=keepdims)
         scale: Any = x.numel() / max(found.numel(), 1)
@@ -261,20 +268,24 @@ for _name, _other in (("sum", 0), ("prod", 1), ("cumsum", 0), ("cumprod", 1)):
     _without_nan(_name, _other)
 
 
-def _nan_extreme(name: str, other: float) -> None:
+def _nan_extreme(name: str, pairwise: str, other: float) -> None:
     @named(f"nan{name}")
     def extreme(a: Any, axis: Any = None, *, keepdims: Any = False, initial: Any = NOT_GIVEN, where: Any = True) -> Tensor:
         x = tensor_of(a)
         if not x.dtype.has_gradient:
             return NUMPY[name](x, axis, keepdims=keepdims, initial=initial, where=where)
+        starts = initial is not NOT_GIVEN and initial is not None
+        least = other if starts else NOT_GIVEN
+        x = chosen(where, x, math.nan) if starts else x
         seen = apply(choosing.where, (x != x, other, x))
-        found = NUMPY[name](seen, axis, keepdims=keepdims, initial=initial, where=where)
+        found = NUMPY[name](seen, axis, keepdims=keepdims, initial=least, where=True if starts else where)
         none = NUMPY["all"](x != x, axis, keepdims=keepdims)
-        return apply(choosing.where, (none, math.nan, found))
+        found = apply(choosing.where, (none, math.nan, found))
+        return ROW[pairwise](found, start(initial, found)) if starts else found
 
 
-_nan_extreme("max", -math.inf)
-_nan_extreme("min", math.inf)
+_nan_extreme("max", "fmax", -math.inf)
+_nan_extreme("min", "fmin", math.inf)
 
 
 def _nan_moment(name: str) -> None:
@@ -282,8 +293,15 @@ def _nan_moment(name: str) -> None:
 
     def moment(a: Any, axis: Any, dtype: Any, where: Any, **more: Any) -> Tensor:
         x = tensor_of(a)
+        if x.dtype.has_gradient and dtype is not None and not dtypes.has_gradient(dtypes.to_numpy(dtype)):
+            raise TypeError(f"np.nan{name}: of {x.dtype.name} in dtype={dtype} would lose nan: give a dtype of fractions")
         seen = x == x if where is True or where is NOT_GIVEN else (x == x) & tensor_of(where)
-        return function(x, axis, dtype, where=seen if x.dtype.has_gradient else where, **more)
+        found = function(x, axis, dtype, where=seen if x.dtype.has_gradient else where, **more)
+        if name == "mean" or not x.dtype.has_gradient:
+            return found
+        less = more["ddof"] if more["correction"] in (NOT_GIVEN, None) else more["correction"]
+        few = _count(seen, x.detach(), axis, more["keepdims"]) <= less
+        return apply(choosing.where, (few, math.nan, found))
 
     if name == "mean":
         named("nanmean")(
@@ -308,68 +326,3 @@ def _nan_moment(name: str) -> None:
 
 for _name in ("mean", "std", "var"):
     _nan_moment(_name)
-
-
-# In order.
-
-
-def _quantile(name: str, of: Callable, scale: float) -> None:
-    @named(name)
-    def quantile(a: Any, q: Any, axis: Any = None, *, method: str = "linear", keepdims: Any = False, weights: Any = None) -> Any:
-        if weights is not None or method not in ("linear", "lower", "higher", "midpoint", "nearest"):
-            return NotImplemented
-        x = fractional(a)
-        wide = cast(x, np.float32) if x.itemsize < 4 else x
-        q = q / scale if isinstance(q, (int, float)) else cast(tensor_of(q, x), wide._held.dtype) / scale
-        several = tuple(q.shape) if isinstance(q, Tensor) else ()
-        flat = shaping.reshape(q, (-1,)) if len(several) > 1 else q
-        found = cast(of(at_the_end(wide, axis), flat, -1, interpolation=method), x._held.dtype)
-        found = shaping.reshape(found, (*several, *found.shape[1:])) if len(several) > 1 else found
-        return with_axes(found, x.shape, axis, keepdims)
-
-
-for _nan, _of in (("", statistics.quantile), ("nan", statistics.nanquantile)):
-    _quantile(f"{_nan}quantile", _of, 1)
-    _quantile(f"{_nan}percentile", _of, 100)
-named("median")(lambda a, axis=None, *, keepdims=False: NUMPY["quantile"](a, 0.5, axis, keepdims=keepdims))
-named("nanmedian")(lambda a, axis=None, *, keepdims=False: NUMPY["nanquantile"](a, 0.5, axis, keepdims=keepdims))
-
-
-# Covariances.
-
-
-def _variables(m: Any, y: Any, rowvar: bool) -> Tensor:
-    x = fractional(m)
-    if x.ndim > 2:
-        raise ValueError(f"np.cov: variables are the rows of a matrix, and the shape is {tuple(x.shape)}")
-    rows = [x if x.ndim < 2 or rowvar else x.T]
-    if y is not None:
-        other = fractional(y)
-        rows.append(other if other.ndim < 2 or rowvar or other.shape[0] == 1 else other.T)
-        rows = list(same_dtype(*[shaping.atleast_2d(each) for each in rows]))
-    return joining.vstack(rows) if len(rows) > 1 else rows[0]
-
-
-@named("cov")
-def _cov(
-    m: Any,
-    y: Any = None,
-    rowvar: bool = True,
-    bias: bool = False,
-    ddof: int | None = None,
-    fweights: Any = None,
-    aweights: Any = None,
-    *,
-    dtype: Any = None,
-) -> Tensor:
-    x = _variables(m, y, rowvar)
-    x = x if dtype is None else cast(x, dtype)
-    weights = [w if w is None else tensor_of(w) for w in (fweights, aweights)]
-    less = (0 if bias else 1) if ddof is None else ddof
-    return statistics.cov(x, correction=less, fweights=weights[0], aweights=weights[1])
-
-
-@named("corrcoef")
-def _corrcoef(x: Any, y: Any = None, rowvar: bool = True, *, dtype: Any = None) -> Tensor:
-    found = _variables(x, y, rowvar)
-    return statistics.corrcoef(found if dtype is None else cast(found, dtype))

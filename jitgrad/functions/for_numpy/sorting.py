@@ -8,7 +8,7 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
 from jitgrad.functions import indexing, numeric, searching, shaping
-from jitgrad.functions.for_numpy.naming import ROW, cast, named, same_dtype, tensor_of
+from jitgrad.functions.for_numpy.naming import ROW, cast, cast_as, named, same_dtype, tensor_of
 from jitgrad.record.trace import comes_later
 from jitgrad.tensors.tensor import Tensor
 
@@ -79,15 +79,24 @@ def _digitize(x: Any, bins: Any, right: bool = False) -> Tensor:
     values, edges = same_dtype(x, bins)
     if edges.ndim != 1:
         raise ValueError(f"np.digitize: bins have one axis, and the shape is {tuple(edges.shape)}")
-    if not comes_later(edges) and edges.shape[0] > 1 and bool((edges[0] > edges[-1]).item()):
-        turned = ROW["flip"](edges, (0,))
-        return edges.shape[0] - searching.searchsorted(turned, values, right=not right)
-    return searching.searchsorted(edges, values, right=not right)
+    if values.dtype.is_complex:
+        raise TypeError("np.digitize: complex numbers are in no order: take their .real or abs()")
+    n = edges.shape[0]
+    if not comes_later(edges):
+        steps = np.diff(edges.detach().numpy())
+        if np.any(steps > 0) and np.any(steps < 0):
+            raise ValueError("np.digitize: bins must increase or decrease from each to the next, and these do both")
+    if n < 2:
+        return searching.searchsorted(edges, values, right=not right)
+    falls = edges[0] > edges[-1]  # known only when it is computed, under jit
+    rising = ROW["where"](falls, ROW["flip"](edges, (0,)), edges)
+    found = searching.searchsorted(rising, values, right=not right)
+    return ROW["where"](falls, n - found, found)
 
 
 @named("bincount")
 def _bincount(x: Any, /, weights: Any = None, minlength: int = 0) -> Tensor:
-    weights = None if weights is None else cast(tensor_of(weights, x), np.float64)
+    weights = None if weights is None else cast_as(tensor_of(weights, x), np.float64, "safe", "np.bincount: weights")
     return searching.bincount(tensor_of(x, weights), weights, minlength)
 
 

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable
+from typing import Any
+
+import numpy as np
 
 from jitgrad.functions import elementwise
-from jitgrad.functions.for_numpy.naming import ROW, named, same_dtype
+from jitgrad.functions.for_numpy.naming import ROW, cast, named, same_dtype, tensor_of
+from jitgrad.ops import TABLE
+from jitgrad.record.apply import apply
+from jitgrad.record.trace import comes_later
 from jitgrad.tensors.tensor import Tensor
 
 _ROWS = {
@@ -20,26 +27,17 @@ _ROWS = {
     **{f"k{order}e": f"scaled_modified_bessel_k{order}" for order in (0, 1)},
     **{name: f"bessel_{name}" for name in ("jv", "yv", "iv", "kv", "ive", "kve")},
     "expit": "sigmoid",
-    "gammaln": "lgamma",
     "psi": "digamma",
     "gammainc": "igamma",
     "gammaincc": "igammac",
-    "yn": "bessel_yv",
-    "kn": "bessel_kv",
 }
 """The rows that have the same meaning, and the same operands in the same order."""
 
-_POLYNOMIALS = {
-    "chebyt": "chebyshev_polynomial_t",
-    "chebyu": "chebyshev_polynomial_u",
-    "sh_chebyt": "shifted_chebyshev_polynomial_t",
-    "sh_chebyu": "shifted_chebyshev_polynomial_u",
-    "hermite": "hermite_polynomial_h",
-    "hermitenorm": "hermite_polynomial_he",
-    "laguerre": "laguerre_polynomial_l",
-    "legendre": "legendre_polynomial_p",
-}
-"""Those whose degree comes first."""
+_POLYNOMIALS = ("chebyt", "chebyu", "sh_chebyt", "sh_chebyu", "laguerre", "legendre")
+"""Those of a degree that comes first, which may be a fraction."""
+
+_OF_INTEGERS = ("hermite", "hermitenorm")
+"""Those of a degree that is an integer."""
 
 
 def _offer(name: str, call: Callable) -> None:
@@ -48,8 +46,23 @@ def _offer(name: str, call: Callable) -> None:
 
 for _name, _row in _ROWS.items():
     _offer(_name, ROW[_row])
-for _name, _row in _POLYNOMIALS.items():
-    _offer(f"eval_{_name}", lambda n, x, row=_row: ROW[row](x, n))
+
+
+def _polynomial(name: str) -> None:
+    @named(f"special.{name}")
+    def polynomial(n: Any, x: Any) -> Any:
+        degree, at = tensor_of(n, x), tensor_of(x, n)
+        whole = not degree.dtype.has_gradient
+        if degree.dtype.is_complex or at.dtype.is_complex:
+            return NotImplemented
+        if not whole and name.removeprefix("eval_") in _OF_INTEGERS:
+            raise TypeError(f"scipy.special.{name}: the degree must be an integer, not {degree.dtype.name}: convert with .long()")
+        operands = same_dtype(degree, cast(at, np.float64) if whole else at, floats=True)
+        return apply(TABLE[name], operands, {"whole": whole})
+
+
+for _name in (*_POLYNOMIALS, *_OF_INTEGERS):
+    _polynomial(f"eval_{_name}")
 
 _TURN = math.pi / 180
 
@@ -60,6 +73,33 @@ def _signs(x: Tensor) -> Tensor:
     return ROW["where"](x > 0, 1.0, ROW["where"](x == 0, ROW["copysign"](x * 0 + 1, x), below))
 
 
+def _rel_entr(x: Tensor, y: Tensor) -> Tensor:
+    outside = ROW["where"]((x == 0) & (y >= 0), 0.0, ROW["where"]((x != x) | (y != y), math.nan, math.inf))
+    return ROW["where"]((x > 0) & (y > 0), x * ROW["log"](x / y), outside)
+
+
+def _of_positive(delta: Tensor, loss: Tensor) -> Tensor:
+    return ROW["where"](delta < 0, math.inf, loss)
+
+
+def _pseudo_huber(delta: Tensor, r: Tensor) -> Tensor:
+    scale = ROW["where"](delta == 0, 1.0, delta)
+    return ROW["where"](delta == 0, 0.0, delta * delta * (ROW["hypot"](r / scale, r * 0 + 1) - 1))
+
+
+def _of_whole_order(name: str, row: str) -> Callable:
+    """A function of an order that SciPy truncates, with a warning where it is a fraction."""
+
+    def call(order: Tensor, x: Tensor) -> Tensor:
+        order = order.detach()
+        whole = ROW["trunc"](order)
+        if not comes_later(order) and bool((abs(whole - order) > 0).any()):
+            warnings.warn(f"scipy.special.{name}: the order is an integer, and a fraction is truncated", RuntimeWarning, 4)
+        return ROW["where"](order != order, order, ROW[row](whole, x))
+
+    return call
+
+
 _COMPOSED: dict[str, Callable] = {
     "logit": elementwise.logit,
     "log_expit": lambda x: -ROW["softplus"](-x),
@@ -67,14 +107,15 @@ _COMPOSED: dict[str, Callable] = {
     "erfcinv": lambda x: ROW["ndtri"](x / 2) * -math.sqrt(0.5),
     "gammasgn": _signs,
     "exp10": lambda x: 10.0**x,
-    "rel_entr": lambda x, y: ROW["where"](
-        (x > 0) & (y > 0), x * ROW["log"](x / y), ROW["where"]((x == 0) & (y >= 0), 0.0, math.inf)
-    ),
+    "rel_entr": lambda x, y: _rel_entr(x, y),
     "sindg": lambda x: ROW["sin"](x * _TURN),
     "cosdg": lambda x: ROW["cos"](x * _TURN),
     "tandg": lambda x: ROW["tan"](x * _TURN),
-    "huber": lambda delta, r: ROW["where"](abs(r) <= delta, r * r / 2, delta * (abs(r) - delta / 2)),
-    "pseudo_huber": lambda delta, r: delta * delta * (ROW["hypot"](r / delta, r * 0 + 1) - 1),
+    "huber": lambda delta, r: _of_positive(delta, ROW["where"](abs(r) <= delta, r * r / 2, delta * (abs(r) - delta / 2))),
+    "pseudo_huber": lambda delta, r: _of_positive(delta, _pseudo_huber(delta, r)),
+    "gammaln": lambda x: ROW["where"](x == -math.inf, -math.inf, ROW["lgamma"](x)),
+    "yn": _of_whole_order("yn", "bessel_yv"),
+    "kn": _of_whole_order("kn", "bessel_kv"),
     "boxcox": lambda x, power: ROW["where"](
         power == 0, ROW["log"](x), ROW["expm1"](power * ROW["log"](x)) / ROW["where"](power == 0, 1.0, power)
     ),

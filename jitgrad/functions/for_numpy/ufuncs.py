@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
+from numpy.lib.array_utils import normalize_axis_index
 
 from jitgrad.functions import elementwise, indexing, scattering, shaping
 from jitgrad.functions.for_numpy.naming import (
@@ -19,8 +19,11 @@ from jitgrad.functions.for_numpy.naming import (
     axes_of,
     cast,
     named,
+    no_bools,
+    one_axis,
     over,
     same_dtype,
+    start,
     tensor_of,
     with_axes,
 )
@@ -45,10 +48,15 @@ named("radians")(lambda x, /: np.deg2rad(x))
 named("positive")(lambda x, /: tensor_of(x).clone())
 named("fabs")(lambda x, /: NotImplemented if x.dtype.is_complex else ROW["abs"](_floats(x)))
 named("signbit")(lambda x, /: elementwise.signbit(tensor_of(x)))
-named("heaviside")(lambda x1, x2, /: elementwise.heaviside(*_all_floats(x1, x2)))
+named("heaviside")(lambda x1, x2, /: _heaviside(*_all_floats(x1, x2)))
 named("float_power")(lambda x1, x2, /: elementwise.float_power(*(tensor_of(x, x1, x2) for x in (x1, x2))))
 named("ldexp")(lambda x1, x2, /: _floats(x1) * ROW["exp2"](cast(tensor_of(x2, x1), _floats(x1).dtype)))
 named("frexp")(lambda x, /: tuple(ROW["frexp"](_floats(x))))
+
+
+def _heaviside(x: Tensor, values: Tensor) -> Tensor:
+    x = x.detach()
+    return ROW["where"](x != x, x, elementwise.heaviside(x, values))
 
 
 @named("modf")
@@ -90,8 +98,8 @@ ACCUMULATED: dict[Any, Callable] = {
 """The same from the first element on to each."""
 
 
-IN_ORDER = frozenset({np.subtract, np.divide, np.power, np.floor_divide, np.remainder, np.fmod})
-"""What does not give the same in another order."""
+IN_ANY_ORDER = frozenset({np.fmax, np.fmin, np.maximum, np.minimum})
+"""What gives the same in another order, of those without a neutral element."""
 
 
 def _of_two(ufunc: np.ufunc, method: str) -> None:
@@ -117,25 +125,45 @@ def reduce(
     if ufunc in REDUCED:
         more = {} if ufunc in (np.logical_and, np.logical_or) else {"initial": initial}
         return NUMPY[REDUCED[ufunc]](x, axis, keepdims=keepdims, where=where, **more)
-    if where is not True:
-        if ufunc.identity is None:
-            raise ValueError(f"np.{ufunc.__name__}.reduce has no neutral element for those that where= leaves out")
-        x = chosen(where, x, ufunc.identity)
-    if axis is not None and not normalize_axis_tuple(axis, x.ndim):
-        return x
-    if ufunc is np.logaddexp and initial is NOT_GIVEN and x.dtype.has_gradient:
-        return over(ROW["logsumexp"], x, axis, keepdims)
-    if ufunc in IN_ORDER and len(axes_of(x, axis)) > 1:
+    x = _as_joined(ufunc, x)
+    no_bools(axis)
+    if ufunc.identity is None and ufunc not in IN_ANY_ORDER and len(axes_of(x, axis)) > 1:
         raise ValueError(f"np.{ufunc.__name__}.reduce: the order matters, so it goes along one axis")
+    if ufunc is np.logaddexp and initial is NOT_GIVEN:
+        return over(ROW["logsumexp"], chosen(where, x, ufunc.identity), axis, keepdims)
+    begin = ufunc.identity if initial is NOT_GIVEN else initial
     lines = at_the_end(x, axis)
     many = list(NUMPY["unstack"](lines, axis=-1))
-    if initial is not NOT_GIVEN and initial is not None:
-        many.insert(0, initial)
-    if not many:
-        if ufunc.identity is None:
-            raise ValueError(f"np.{ufunc.__name__}.reduce of nothing has no value: shape {tuple(x.shape)}")
-        many = [cast(tensor_of(np.full(tuple(lines.shape[:-1]), ufunc.identity)), x.dtype)]
-    return with_axes(functools.reduce(ufunc, many), x.shape, axis, keepdims)
+    if begin is None and (where is not True or not many):
+        raise ValueError(
+            f"np.{ufunc.__name__}.reduce has no neutral element for what is empty, {tuple(x.shape)}, or left out by where=: "
+            "give initial="
+        )
+    if where is True and many and (initial is NOT_GIVEN or initial is None):
+        first, *many = many
+    else:
+        first = shaping.expand(start(begin, x), tuple(lines.shape[:-1]))
+    masks = [True] * len(many)
+    if where is not True:
+        flags = shaping.expand(cast(tensor_of(where, x), np.bool_), tuple(x.shape))
+        masks = list(NUMPY["unstack"](at_the_end(flags, axis), axis=-1))
+    found = functools.reduce(lambda so_far, each: _joined(ufunc, so_far, *each), zip(many, masks), first)
+    return with_axes(found, x.shape, axis, keepdims)
+
+
+def _joined(ufunc: np.ufunc, so_far: Tensor, element: Tensor, mask: Any) -> Tensor:
+    """The ufunc of two, or where the mask does not choose the element the first alone."""
+    if mask is True:
+        return ufunc(so_far, element)
+    apart = [chosen(mask, x, x.detach()) for x in (so_far, element)]  # no derivative where the result is not used
+    return chosen(mask, ufunc(*apart), so_far)
+
+
+def _as_joined(ufunc: np.ufunc, x: Tensor) -> Tensor:
+    """The elements in the dtype that NumPy joins them in: integers are divided as floats."""
+    if x._held.dtype.kind == "V":  # bfloat16, which NumPy does not know
+        return x
+    return cast(x, ufunc.resolve_dtypes((None, x._held.dtype, None), reduction=True)[0])
 
 
 def accumulate(ufunc: np.ufunc, array: Any, axis: int = 0, dtype: Any = None) -> Tensor:
@@ -143,7 +171,8 @@ def accumulate(ufunc: np.ufunc, array: Any, axis: int = 0, dtype: Any = None) ->
     _of_two(ufunc, "accumulate")
     x = tensor_of(array)
     x = x if dtype is None else cast(x, dtype)
-    d = normalize_axis_index(axis, x.ndim)
+    d = one_axis(axis, x.ndim, of_ufunc=True)
+    x = _as_joined(ufunc, x)
     if ufunc in ACCUMULATED and x.dtype.name != "bool":
         return ACCUMULATED[ufunc](x, d)
     many = list(itertools.accumulate(NUMPY["unstack"](x, axis=d), ufunc))
