@@ -95,5 +95,5 @@ def _bound(A: Tensor, x: Any) -> Tensor:
 
 def powers(x: Tensor, count: int) -> Tensor:
     """The powers from 0 to `count - 1`, as a last dimension; of integers and bools they are int64."""
-    x = x if x.dtype.is_floating_point else x.to(dtypes.by_name("int64"))
+    x = x if x.dtype.has_gradient else x.to(dtypes.by_name("int64"))
     return unsqueeze(x, -1) ** filled(np.arange(count, dtype=x._held.dtype))
