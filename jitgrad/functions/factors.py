@@ -68,10 +68,10 @@ def vander(x: Tensor, N: int | None = None, increasing: bool = False) -> Tensor:
 
 
 def logdet(input: Tensor) -> Tensor:
-    """The logarithms of determinants; nan where these are negative, -inf where they are 0."""
+    """The logarithms of determinants; nan where real ones are negative, -inf where they are 0."""
     matrices("logdet", input, square=True)
     sign, size = apply(slogdet, (input,))
-    return where(sign < 0, math.nan, size)
+    return size + sign.log() if sign.dtype.is_complex else where(sign < 0, math.nan, size)
 
 
 @face(exact=True)

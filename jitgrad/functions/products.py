@@ -60,9 +60,11 @@ def _scale(what: str, name: str, number: Any, input: Tensor) -> Any:
     """A factor, which must be an integer if the tensors are integers."""
     if isinstance(number, Tensor):
         return number
-    if not isinstance(number, (bool, int, float, np.number, np.bool_)):
+    if not isinstance(number, (bool, int, float, complex, np.number, np.bool_)):
         raise TypeError(f"{what}: {name} must be a number, not {type(number).__name__}")
-    if not input.dtype.is_floating_point and isinstance(number, (float, np.floating)):
+    if isinstance(number, (complex, np.complexfloating)) and not input.dtype.is_complex:
+        raise RuntimeError(f"{what}: {name}={number} would make {input.dtype.name} values complex: convert with .to(complex64)")
+    if not input.dtype.has_gradient and isinstance(number, (float, np.floating)):
         raise RuntimeError(f"{what}: {name}={number} would make {input.dtype.name} values fractions: convert with .float()")
     return number
 

@@ -17,7 +17,7 @@ import numpy as np
 from jitgrad.dtypes import real_of
 from jitgrad.ops import elimination
 from jitgrad.ops.arithmetic import exp2
-from jitgrad.ops.choosing import cast, eq, imag_part, imaginary, is_complex, where, zeros_like
+from jitgrad.ops.choosing import cast, conj, eq, imag_part, imaginary, is_complex, where, zeros_like
 from jitgrad.ops.elimination import INTEGER
 from jitgrad.ops.linalg import WELL_CONDITIONED, adjoint, matmul, solve
 from jitgrad.ops.movement import cat, expand, narrow, pad, reshape
@@ -87,9 +87,11 @@ def _square(x: Any) -> dict[str, Any]:
     return {}
 
 
-def _slogdet_vjp(g_sign: Any, g_logabsdet: Any, x: Any, logabsdet: Any) -> Any:
-    """The sign passes zeros on, as PyTorch's does; singular matrices, which have no derivative, nans."""
-    g = zeros_like(g_sign) if g_logabsdet is None else g_logabsdet
+def _slogdet_vjp(g_sign: Any, g_logabsdet: Any, x: Any, sign: Any, logabsdet: Any) -> Any:
+    """Signs of real matrices pass zeros on, as PyTorch's do; singular matrices, which have no derivative, nans."""
+    g = zeros_like(logabsdet) if g_logabsdet is None else g_logabsdet
+    if g_sign is not None and is_complex(x):  # the sign turns with the imaginary part of the logarithm
+        g = g + imaginary(imag_part(conj(sign) * g_sign))
     unit = np.broadcast_to(np.eye(x.shape[-1], dtype=x.dtype), x.shape)
     singular = expand(reshape(eq(logabsdet, -math.inf), shape=(*logabsdet.shape, 1, 1)), shape=tuple(x.shape))
     found = adjoint(solve(where(singular, unit, x), unit))
@@ -106,7 +108,8 @@ slogdet = several(
     prepare=_square,
     result="floating",
     loops=Loops(elimination.slogdet, elimination.factors_room),
-    shape=lambda x: [Spec(x.shape[:-2], x.dtype)] * 2,
+    on_complex="adjoint",
+    shape=lambda x: [Spec(x.shape[:-2], x.dtype), Spec(x.shape[:-2], real_of(x.dtype))],
     vjp=_slogdet_vjp,
     samples=lambda: [([WELL_CONDITIONED], {}), ([np.stack([WELL_CONDITIONED, -WELL_CONDITIONED])], {})],
     oracle="(np.sign(np.linalg.det(x)), np.log(abs(np.linalg.det(x))))",

@@ -97,6 +97,7 @@ lu_factor = several(
     internal=True,
     result="floating",
     checks=lambda row: row.inputs if row.params["check"] else (),
+    on_complex="adjoint",
     loops=Loops(elimination.lu_factor, lambda x, check: [((1,), x.dtype)], ZERO_PIVOT),
     vjp=_lu_vjp,
     shape=lambda x, check: [
@@ -110,7 +111,7 @@ lu_factor = several(
 
 
 def _zero_pivot(x: np.ndarray) -> np.ndarray:
-    info = (np.linalg.slogdet(x)[0] == 0).astype(INTEGER)
+    info = np.asarray(np.linalg.slogdet(x)[0] == 0).astype(INTEGER)
     for place in map(tuple, np.argwhere(info)):
         info[place] = lapack("getrf", x, "the place of the pivot that is 0")(x[place])[2]
     return info
@@ -123,6 +124,7 @@ zero_pivot = Op(
     output="y",
     internal=True,
     result="integer",
+    on_complex="adjoint",
     loops=Loops(elimination.zero_pivot, lambda x: [*elimination.factors_room(x)[:2], ((1,), x.dtype)]),
     shape=lambda x: Spec(x.shape[:-2], INTEGER),
     samples=lambda: [([WELL_CONDITIONED], {}), ([np.stack([WELL_CONDITIONED, WELL_CONDITIONED[[0, 1, 1]]])], {})],
@@ -180,6 +182,7 @@ matrix_exp = Op(
     output="y",
     internal=True,
     result="floating",
+    on_complex="adjoint",
     vjp=(_matrix_exp_vjp,),
     shape=lambda x: Spec(x.shape, x.dtype),
     samples=lambda: [([WELL_CONDITIONED / 4], {}), ([np.stack([WELL_CONDITIONED / 4, -WELL_CONDITIONED / 8])], {})],

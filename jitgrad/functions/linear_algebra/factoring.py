@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from jitgrad.functions.complexes import conj
 from jitgrad.functions.face import face
 from jitgrad.functions.linear_algebra.operands import columns_of, floats, identity, matrices
 from jitgrad.functions.numeric import where
@@ -136,7 +137,7 @@ def _reflected(what: str, A: Tensor, tau: Tensor, other: Tensor, transpose: bool
     V, beside = _reflections(what, A, tau)
     inner, scale = matmul(turned(V), other), columns_of(tau, True)
     if transpose:
-        found = scale * apply(solving.solve_triangular, (turned(beside), inner), {"upper": False, "unit": True})
+        found = conj(scale) * apply(solving.solve_triangular, (turned(beside), inner), {"upper": False, "unit": True})
     else:
         found = apply(solving.solve_triangular, (beside, scale * inner), {"upper": True, "unit": True})
     return other - matmul(V, found)

@@ -184,11 +184,11 @@ def lstsq(A: Tensor, B: Tensor, rcond: float | None = None, *, driver: str | Non
     residuals = reshape(X, -1)[:0]
     if m > n and driver in ("gels", "gelsd", "gelss") and (driver == "gels" or _is_full(rank, n)):
         apart = matmul(A_, X) - B_
-        residuals = (apart * apart).sum(-2)
+        residuals = (apart * apart.conj()).real.sum(-2)
         residuals = squeeze(residuals, -1) if vector else residuals
     if driver == "gels":
         rank = zeros(0, dtype=np.int64)
-    values = values if driver in ("gelsd", "gelss") else zeros(0, dtype=A.dtype)
+    values = values if driver in ("gelsd", "gelss") else zeros(0, dtype=values.dtype)
     return _Lstsq(squeeze(X, -1) if vector else X, residuals, rank, values)
 
 
