@@ -183,12 +183,12 @@ def _bound(name: str, bound: Any) -> Any:
 
 @face(inplace=True)
 def nan_to_num(input: Tensor, nan: Any = None, posinf: Any = None, neginf: Any = None) -> Tensor:
-    """`input` with 0 (or `nan`) for nan, and the largest and smallest finite number (or those given) for the infinities."""
+    """`input` with 0 (or `nan`) for nan, and the largest and smallest finite number (or those given) for the infinities,
+    in both parts of complex numbers."""
     for name, value in {"nan": nan, "posinf": posinf, "neginf": neginf}.items():
         _fraction("nan_to_num", name, value)
-    if input.dtype.is_complex:  # both parts; PyTorch's gradient is 0 by both where one is not finite
-        parts = view_as_complex(nan_to_num(view_as_real(input.detach()), nan, posinf, neginf))
-        return apply(choosing.where, (input.isfinite(), input, parts))
+    if input.dtype.is_complex:
+        return view_as_complex(nan_to_num(view_as_real(input), nan, posinf, neginf))
     if not input.dtype.is_floating_point:
         return input.clone()
     info = dtypes.finfo(input.dtype)

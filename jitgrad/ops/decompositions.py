@@ -40,9 +40,11 @@ def _column(v: Any) -> Any:
     return reshape(v, shape=(*v.shape, 1))
 
 
-def diagonals(v: Any) -> Any:
-    """Diagonal matrices."""
+def diagonals(v: Any, beside: Any) -> Any:
+    """Diagonal matrices, complex ones beside complex matrices, which they are to be multiplied by."""
     n = v.shape[-1]
+    if is_complex(beside):
+        v = cast(v, dtype=getattr(beside, "_held", beside).dtype)
     return where(eye(n), expand(_row(v), shape=(*v.shape, n)), 0)
 
 
@@ -128,7 +130,7 @@ def _eigh_params(x: Any, UPLO: str = "L") -> dict[str, Any]:
 def _eigh_vjp(g_eigenvalues: Any, g_eigenvectors: Any, eigenvalues: Any, eigenvectors: Any) -> Any:
     back = adjoint(eigenvectors)
     inner = None if g_eigenvectors is None else _over_gaps(matmul(back, g_eigenvectors), eigenvalues)
-    inner = _total(inner, None if g_eigenvalues is None else diagonals(g_eigenvalues))
+    inner = _total(inner, None if g_eigenvalues is None else diagonals(g_eigenvalues, back))
     if inner is None:
         return None
     found = matmul(matmul(eigenvectors, inner), back)
@@ -166,7 +168,7 @@ def _svd_vjp(g_U: Any, g_S: Any, g_Vh: Any, U: Any, S: Any, Vh: Any) -> Any:
     g_u = None if g_U is None else columns(g_U, 0, k)
     g_v = None if g_Vh is None else adjoint(rows(g_Vh, 0, k))
     v = adjoint(vh)
-    inner, left, right = None if g_S is None else diagonals(g_S), None, None
+    inner, left, right = None if g_S is None else diagonals(g_S, u), None, None
     if g_u is not None:
         along = matmul(adjoint(u), g_u)
         x = _over_gaps(along, s * s)

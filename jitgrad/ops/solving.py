@@ -180,7 +180,7 @@ def _cofactors_vjp(g: Any, x: Any) -> Any:
     pairs = _but_two(s)
     inner = matmul(matmul(adjoint(u), g), adjoint(vh))
     along = sum(where(eye(s.shape[-1]), inner, 0), dim=(x.ndim - 1,), keepdim=True)
-    found = diagonals(reshape(matmul(pairs, along), shape=tuple(s.shape))) - pairs * transposed(inner)
+    found = diagonals(reshape(matmul(pairs, along), shape=tuple(s.shape)), u) - pairs * transposed(inner)
     return expand(_scalars(sign), shape=tuple(x.shape)) * matmul(matmul(conj(u), found), conj(vh))
 
 
