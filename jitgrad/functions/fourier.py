@@ -209,9 +209,7 @@ def rfftfreq(n: int, d: float = 1.0, *, dtype: Any = None, device: Any = None, r
     return _frequencies("rfftfreq", range(n // 2 + 1), n, d, dtype, device, requires_grad)
 
 
-def _frequencies(
-    what: str, turns: Sequence[int], n: int, d: float, dtype: Any, device: Any, requires_grad: bool
-) -> Tensor:
+def _frequencies(what: str, turns: Sequence[int], n: int, d: float, dtype: Any, device: Any, requires_grad: bool) -> Tensor:
     """Those that turn so often in n points; infinite, or nan, where these are all in one place."""
     if n < 0:
         raise RuntimeError(f"{what}: the number of points must not be negative, and it is {n}")
