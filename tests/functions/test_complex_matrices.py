@@ -127,3 +127,23 @@ def test_parts_that_are_no_finite_numbers():
     x = jg.tensor(given)
     assert x.nan_to_num(3.0, 4.0, 5.0).tolist() == [3 + 4j, 5 + 2j, 1 + 1j]
     assert jg.grad(lambda x: (x.nan_to_num() * (1 - 1j)).real.sum())(x).tolist() == [0, 1j, 1 + 1j]
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        np.cov,
+        np.corrcoef,
+        lambda x: np.cov(x, aweights=np.array([1.0, 2.0, 3.0])),
+        lambda x: np.vander(x[0], 4),
+        lambda x: np.float_power(x, 1.5 - 1j),
+        lambda x: np.vdot(x, x * 1j),
+        lambda x: np.linalg.vecdot(x, x * 1j),
+        lambda x: np.clip(x, 0.2, None),
+        lambda x: np.cumprod(x, 1),
+    ],
+)
+def test_functions_of_numpy_s_keep_both_parts(call):
+    found, want = call(jg.tensor(TALL)), call(TALL)
+    assert found.numpy().dtype == want.dtype
+    np.testing.assert_allclose(found.numpy(), want, rtol=1e-10, atol=1e-12)
