@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from jitgrad import dtypes
 from jitgrad.functions.numeric import matmul
 from jitgrad.functions.operands import taken
 from jitgrad.functions.shaping import movedim
@@ -54,8 +55,19 @@ def summed_products(equation: Any, operands: Sequence[Any]) -> Tensor:
             raise TypeError(f"einsum takes tensors, not {type(x).__name__}")
     steps, last = _planned(tuple([x._held.shape for x in tensors]), terms, result)
     for slot, step, argument in steps:
-        tensors[slot] = step(tensors[slot], tensors[argument] if step in _PRODUCTS else argument)
+        if step in _PRODUCTS:
+            tensors[slot] = step(*_even(tensors[slot], tensors[argument]))
+        else:
+            tensors[slot] = step(tensors[slot], argument)
     return tensors[last]
+
+
+def _even(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """Integers of which some are sums already, and wider than the others."""
+    if x._held.dtype == y._held.dtype or x.dtype.has_gradient or y.dtype.has_gradient:
+        return x, y
+    common = dtypes.of(dtypes.promote(x._held.dtype, y._held.dtype))
+    return x.to(common), y.to(common)
 
 
 @functools.lru_cache(maxsize=512)
@@ -227,7 +239,8 @@ _permute, _reshape = quick_one(permute_op), quick_one(reshape_op)
 
 
 def _sum(x: Tensor, params: dict[str, Any]) -> Tensor:
-    return apply(sum_op, (x,), params)
+    """Over dimensions of one operand: integers and bools add up in int64, as those of `sum`."""
+    return apply(sum_op, (x if x.dtype.has_gradient else x.to(np.int64),), params)
 
 
 def _every(x: Tensor, step: int) -> Tensor:

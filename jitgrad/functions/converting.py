@@ -46,7 +46,7 @@ def to(
     there = self if device is None else _moved(self, device, non_blocking)
     if there._held.dtype == wanted:
         return apply(choosing.clone, (self,)) if copy and there is self else there
-    return apply(choosing.cast, (there,), {"dtype": wanted})
+    return choosing.cast_part(there, wanted)
 
 
 def _moved(self: Tensor, device: Any, non_blocking: bool) -> Tensor:

@@ -9,13 +9,14 @@ import numpy as np
 
 from jitgrad import dtypes
 from jitgrad.functions import numeric
+from jitgrad.functions.complexes import view_as_complex, view_as_real
 from jitgrad.functions.data import as_tensor
 from jitgrad.functions.face import face
 from jitgrad.functions.operands import in_dtype_of, taken
 from jitgrad.functions.shaping import unsqueeze
 from jitgrad.ops import bessel, choosing, floats, logarithms
 from jitgrad.record.apply import apply
-from jitgrad.record.checking import floating
+from jitgrad.record.checking import floating, not_floating
 from jitgrad.record.precision import in_single
 from jitgrad.record.quick import is_operand
 from jitgrad.record.trace import made_here
@@ -71,19 +72,26 @@ def ldexp(input: Tensor, other: Tensor) -> Tensor:
 
 
 def float_power(input: Any, exponent: Any) -> Tensor:
-    """`input ** exponent`, computed in float64, which the result has."""
+    """`input ** exponent`, computed in float64, which the result has, or in complex128 if one is complex."""
     refuse_numbers("float_power", (input, exponent))
-    wide = {"dtype": np.dtype(np.float64)}
+    wide = {"dtype": np.dtype(np.complex128 if any(map(_is_complex, (input, exponent))) else np.float64)}
     base, power = (apply(choosing.cast, (taken(v),), wide) if not _is_number(v) else v for v in (input, exponent))
     return numeric.pow(float(base) if isinstance(base, int) else base, power)
 
 
 @face(top=False)
 def float_power_(input: Tensor, exponent: Any) -> Tensor:
-    """`float_power` in place, of float64 alone."""
-    if input._held.dtype != np.float64:
-        raise RuntimeError(f"float_power_ gives float64, and the tensor is {input.dtype.name}: use float_power, or .double()")
-    return overwrite(input, float_power(input, exponent), "float_power_")
+    """`float_power` in place, of a tensor of the dtype of the result."""
+    found = float_power(input, exponent)
+    if input._held.dtype != found._held.dtype:
+        raise RuntimeError(
+            f"float_power_ gives {found.dtype.name}, and the tensor is {input.dtype.name}: use float_power, or convert it first"
+        )
+    return overwrite(input, found, "float_power_")
+
+
+def _is_complex(x: Any) -> bool:
+    return isinstance(x, complex) if _is_number(x) else getattr(x, "_held", x).dtype.kind == "c"
 
 
 def _is_number(x: Any) -> bool:
@@ -94,7 +102,7 @@ def _is_number(x: Any) -> bool:
 
 @face(inplace=True)
 def lerp(input: Tensor, end: Tensor, weight: Any) -> Tensor:
-    """`input + weight * (end - input)`: exactly `input` for the weight 0 and `end` for 1. Floating, of one dtype."""
+    """`input + weight * (end - input)`: exactly `input` for the weight 0 and `end` for 1. Floating or complex, of one dtype."""
     weighed = isinstance(weight, (Tensor, np.ndarray)) and number(weight) is None
     if not weighed and (not is_operand(weight) or isinstance(weight, bool)):
         raise TypeError(f"lerp: weight must be a number or a tensor, not {type(weight).__name__}")
@@ -102,7 +110,8 @@ def lerp(input: Tensor, end: Tensor, weight: Any) -> Tensor:
     for name, x in ({"end": end} | ({"weight": weight} if weighed else {})).items():
         if x._held.dtype != input._held.dtype:
             raise RuntimeError(f"lerp: {name} is {x.dtype.name} and input {input.dtype.name}: convert one with .to(dtype)")
-    floating("lerp", input)
+    if not input.dtype.has_gradient:
+        raise not_floating("lerp", input.dtype)
     return _lerp(input, end, weight)
 
 
@@ -120,7 +129,7 @@ def _times_value(name: str, value: Any, *tensors: Tensor) -> Any:
         raise TypeError(f"{name}: value must be a number, not {type(value).__name__}")
     if all(x._held.dtype == np.bool_ for x in tensors):
         raise NotImplementedError(f"{name} is not for bool tensors: use logical operations")
-    if isinstance(value, float) and not any(x.dtype.is_floating_point for x in tensors):
+    if isinstance(value, float) and not any(x.dtype.has_gradient for x in tensors):
         value = int(value)
     return tensors[1] if isinstance(value, int) and value == 1 else value * tensors[1]
 
@@ -139,7 +148,7 @@ def _addcmul(input: Tensor, tensor1: Tensor, tensor2: Tensor, value: Any) -> Ten
 @face(inplace=True)
 def addcdiv(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1) -> Tensor:
     """`input + value * tensor1 / tensor2`, one of which must be floating."""
-    if not tensor1.dtype.is_floating_point and not tensor2.dtype.is_floating_point:
+    if not tensor1.dtype.has_gradient and not tensor2.dtype.has_gradient:
         raise RuntimeError(
             f"addcdiv: tensor1 is {tensor1.dtype.name} and tensor2 {tensor2.dtype.name}, and their quotients are "
             "fractions: convert one with .float(), or add value * div(tensor1, tensor2, rounding_mode='trunc')"
@@ -174,9 +183,12 @@ def _bound(name: str, bound: Any) -> Any:
 
 @face(inplace=True)
 def nan_to_num(input: Tensor, nan: Any = None, posinf: Any = None, neginf: Any = None) -> Tensor:
-    """`input` with 0 (or `nan`) for nan, and the largest and smallest finite number (or those given) for the infinities."""
+    """`input` with 0 (or `nan`) for nan, and the largest and smallest finite number (or those given) for the infinities,
+    in both parts of complex numbers."""
     for name, value in {"nan": nan, "posinf": posinf, "neginf": neginf}.items():
         _fraction("nan_to_num", name, value)
+    if input.dtype.is_complex:
+        return view_as_complex(nan_to_num(view_as_real(input), nan, posinf, neginf))
     if not input.dtype.is_floating_point:
         return input.clone()
     info = dtypes.finfo(input.dtype)

@@ -16,7 +16,9 @@ class Face(NamedTuple):
     top: bool | None = None  # whether it is at the top
     method: bool | None = None  # whether tensors have it, with the tensor first
     inplace: bool = False  # whether they have it with an underscore, too
-    exact: bool = False  # whether `out=` must have the dtype of the result, as where elements are picked and not computed
+    exact: bool = (
+        False  # whether `out=` must have the dtype of the result, as where elements are picked, or BLAS or LAPACK writes them
+    )
     bare: bool = False  # whether it is called as it is: one more call of Python would be a tenth of what it takes
 
 

@@ -68,12 +68,13 @@ def vander(x: Tensor, N: int | None = None, increasing: bool = False) -> Tensor:
 
 
 def logdet(input: Tensor) -> Tensor:
-    """The logarithms of determinants; nan where these are negative, -inf where they are 0."""
+    """The logarithms of determinants; nan where real ones are negative, -inf where they are 0."""
     matrices("logdet", input, square=True)
     sign, size = apply(slogdet, (input,))
-    return where(sign < 0, math.nan, size)
+    return size + sign.log() if sign.dtype.is_complex else where(sign < 0, math.nan, size)
 
 
+@face(exact=True)
 def inverse(input: Tensor) -> Tensor:
     """Inverses of square matrices; `LinAlgError` if one is singular."""
     return solving.inv(input)
@@ -104,6 +105,7 @@ def cholesky_inverse(input: Tensor, upper: bool = False) -> Tensor:
     return apply(solve_factored, (turned(input) if upper else input, identity(input, *input.shape[-2:])))
 
 
+@face(exact=True)
 def triangular_solve(
     input: Tensor, A: Tensor, upper: bool = True, transpose: bool = False, unitriangular: bool = False
 ) -> return_types.triangular_solve:
@@ -112,6 +114,7 @@ def triangular_solve(
     return _TriangularSolve(X, A.clone())
 
 
+@face(exact=True)
 def lu_solve(input: Tensor, LU_data: Tensor, LU_pivots: Tensor) -> Tensor:
     """The X with A X = input, for the A that `linalg.lu_factor` gave LU and pivots of."""
     return solving.lu_solve(LU_data, LU_pivots, input)
@@ -157,6 +160,7 @@ def orgqr(input: Tensor, input2: Tensor) -> Tensor:
     return factoring.householder_product(input, input2)
 
 
+@face(exact=True)
 def ormqr(input: Tensor, input2: Tensor, input3: Tensor, left: bool = True, transpose: bool = False) -> Tensor:
     """The product of the square matrix Q, given by reflections as `geqrf` gives them, or of its transpose, and `input3`:
     Q C, or C Q without `left`."""

@@ -200,19 +200,25 @@ def ihfft2(input: Tensor, s: Any = None, dim: Any = _LAST_TWO, norm: str | None 
 
 def fftfreq(n: int, d: float = 1.0, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """The frequencies that `fft` of `n` points, `d` apart, gives, in cycles per unit."""
-    return _frequencies("fftfreq", np.fft.fftfreq(n, d) if n else np.zeros(0), dtype, device, requires_grad)
+    half = (n + 1) // 2
+    return _frequencies("fftfreq", [*range(half), *range(half - n, 0)], n, d, dtype, device, requires_grad)
 
 
 def rfftfreq(n: int, d: float = 1.0, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """The frequencies that `rfft` of `n` points, `d` apart, gives, in cycles per unit."""
-    return _frequencies("rfftfreq", np.fft.rfftfreq(n, d), dtype, device, requires_grad)
+    return _frequencies("rfftfreq", range(n // 2 + 1), n, d, dtype, device, requires_grad)
 
 
-def _frequencies(what: str, values: np.ndarray, dtype: Any, device: Any, requires_grad: bool) -> Tensor:
+def _frequencies(what: str, turns: Sequence[int], n: int, d: float, dtype: Any, device: Any, requires_grad: bool) -> Tensor:
+    """Those that turn so often in n points; infinite, or nan, where these are all in one place."""
+    if n < 0:
+        raise RuntimeError(f"{what}: the number of points must not be negative, and it is {n}")
     wanted = dtypes.default() if dtype is None else dtypes.to_numpy(dtype)
     if not dtypes.has_gradient(wanted):
         raise RuntimeError(f"{what}: frequencies are fractions, and {dtypes.of(wanted).name} has none")
-    return tensor(values.astype(wanted), device=device, requires_grad=requires_grad)
+    with np.errstate(all="ignore"):
+        values = (np.array(turns, np.float64) * np.divide(1.0, n * d)).astype(wanted)
+    return tensor(values, device=device, requires_grad=requires_grad)
 
 
 def fftshift(input: Tensor, dim: Any = None) -> Tensor:

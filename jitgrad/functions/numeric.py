@@ -88,7 +88,7 @@ _TRUTHS = {name: bound(TABLE[name]) for name in ("any", "all")}
 def matmul(input: Tensor, other: Tensor, *, out: Any = None) -> Tensor:
     """The matrix product, with `numpy.matmul`'s rules for 1-d operands and for leading (batch) dimensions."""
     if out is not None:
-        return into(out, matmul(input, other), "matmul")
+        return into(out, matmul(input, other), "matmul", exact=True)
     if input.__class__ is other.__class__ is Tensor:
         x, y = input._value, other._value
         plain = not lifting and x.__class__ is y.__class__ is np.ndarray and 0 < x.ndim <= 2 and 0 < y.ndim <= 2
@@ -144,18 +144,21 @@ def _ranks(what: str, operands: dict[str, tuple[Any, int]]) -> None:
             )
 
 
+@face(exact=True)
 def mm(input: Tensor, mat2: Tensor) -> Tensor:
     """The product of two matrices."""
     _ranks("mm", {"input": (input, 2), "mat2": (mat2, 2)})
     return matmul(input, mat2)
 
 
+@face(exact=True)
 def mv(input: Tensor, vec: Tensor) -> Tensor:
     """The product of a matrix and a vector."""
     _ranks("mv", {"input": (input, 2), "vec": (vec, 1)})
     return matmul(input, vec)
 
 
+@face(exact=True)
 def bmm(input: Tensor, mat2: Tensor) -> Tensor:
     """The products of two batches of matrices, of equal length."""
     _ranks("bmm", {"input": (input, 3), "mat2": (mat2, 3)})
@@ -164,6 +167,7 @@ def bmm(input: Tensor, mat2: Tensor) -> Tensor:
     return matmul(input, mat2)
 
 
+@face(exact=True)
 def dot(input: Tensor, other: Tensor) -> Tensor:
     """The inner product of two 1-d tensors of equal length."""
     if input.ndim != 1 or other.ndim != 1 or input.shape != other.shape:

@@ -10,6 +10,7 @@ import numpy as np
 
 from jitgrad import dtypes
 from jitgrad.functions.bind import bound
+from jitgrad.functions.complexes import conj
 from jitgrad.functions.contractions import crossed, product_of, summed_products
 from jitgrad.functions.face import face
 from jitgrad.functions.numeric import _ranks, bmm, dot, matmul, mm, mv, outer
@@ -24,9 +25,10 @@ from jitgrad.tensors.tensor import Tensor
 _norm = bound(TABLE["norm"])
 
 
+@face(exact=True)
 def vdot(input: Tensor, other: Tensor) -> Tensor:
-    """The inner product of two 1-d tensors of equal length."""
-    return dot(input, other)
+    """The inner product of two 1-d tensors of equal length, of complex ones with the conjugates of the first."""
+    return dot(conj(input), other)
 
 
 def ger(input: Tensor, vec2: Tensor) -> Tensor:
@@ -34,6 +36,7 @@ def ger(input: Tensor, vec2: Tensor) -> Tensor:
     return outer(input, vec2)
 
 
+@face(exact=True)
 def inner(input: Tensor, other: Tensor) -> Tensor:
     """The sums of products over the last dimensions; where one tensor has no dimension, the product."""
     _one_dtype("inner", input, other)
@@ -57,9 +60,11 @@ def _scale(what: str, name: str, number: Any, input: Tensor) -> Any:
     """A factor, which must be an integer if the tensors are integers."""
     if isinstance(number, Tensor):
         return number
-    if not isinstance(number, (bool, int, float, np.number, np.bool_)):
+    if not isinstance(number, (bool, int, float, complex, np.number, np.bool_)):
         raise TypeError(f"{what}: {name} must be a number, not {type(number).__name__}")
-    if not input.dtype.is_floating_point and isinstance(number, (float, np.floating)):
+    if isinstance(number, (complex, np.complexfloating)) and not input.dtype.is_complex:
+        raise RuntimeError(f"{what}: {name}={number} would make {input.dtype.name} values complex: convert with .to(complex64)")
+    if not input.dtype.has_gradient and isinstance(number, (float, np.floating)):
         raise RuntimeError(f"{what}: {name}={number} would make {input.dtype.name} values fractions: convert with .float()")
     return number
 
@@ -84,14 +89,14 @@ def _added(what: str, input: Tensor, product: Tensor, beta: Any, alpha: Any) -> 
     return in_dtype_of(product, base + more)
 
 
-@face(inplace=True)
+@face(inplace=True, exact=True)
 @in_single
 def addmm(input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: Any = 1, alpha: Any = 1) -> Tensor:
     """`beta * input + alpha * (mat1 @ mat2)` of matrices; with `beta=0` input is not looked at, nor its nans."""
     return _added("addmm", input, mm(mat1, mat2), beta, alpha)
 
 
-@face(inplace=True)
+@face(inplace=True, exact=True)
 @in_single
 def addmv(input: Tensor, mat: Tensor, vec: Tensor, *, beta: Any = 1, alpha: Any = 1) -> Tensor:
     """`beta * input + alpha * (mat @ vec)` of a matrix and a vector; with `beta=0` input is not looked at."""
@@ -107,7 +112,7 @@ def addr(input: Tensor, vec1: Tensor, vec2: Tensor, *, beta: Any = 1, alpha: Any
     return _added("addr", input, outer(vec1, vec2), beta, alpha)
 
 
-@face(inplace=True)
+@face(inplace=True, exact=True)
 @in_single
 def addbmm(input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: Any = 1, alpha: Any = 1) -> Tensor:
     """`beta * input` and `alpha` times the sum of the products of two batches of matrices; `beta=0` does not look at input."""
@@ -117,7 +122,7 @@ def addbmm(input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: Any = 1, alph
     return _added("addbmm", input, matmul(left, reshape(batch2, (b * m, batch2.shape[2]))), beta, alpha)
 
 
-@face(inplace=True)
+@face(inplace=True, exact=True)
 @in_single
 def baddbmm(input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: Any = 1, alpha: Any = 1) -> Tensor:
     """`beta * input + alpha * (batch1 @ batch2)` of batches of matrices; with `beta=0` input is not looked at."""
@@ -134,7 +139,7 @@ def _batches(what: str, batch1: Tensor, batch2: Tensor) -> None:
         )
 
 
-@face(method=False)
+@face(method=False, exact=True)
 def tensordot(a: Tensor, b: Tensor, dims: Any = 2) -> Tensor:
     """The sum of products over pairs of dimensions: the last `dims` of `a` and first ones of `b`, or those listed."""
     _one_dtype("tensordot", a, b)
@@ -179,6 +184,7 @@ def kron(input: Tensor, other: Tensor) -> Tensor:
     return reshape(blocks, [p * q for p, q in zip(x, y)])
 
 
+@face(exact=True)
 def cross(input: Tensor, other: Tensor, dim: int | None = None) -> Tensor:
     """The vector product along `dim`, which has size 3: by default the first one of that size."""
     if dim is None:
@@ -189,7 +195,7 @@ def cross(input: Tensor, other: Tensor, dim: int | None = None) -> Tensor:
     return crossed("cross", input, other, dim)
 
 
-@face(method=False)
+@face(method=False, exact=True)
 def chain_matmul(*matrices: Tensor) -> Tensor:
     """The product of matrices, in the order that takes the fewest multiplications."""
     if len(matrices) == 1 and isinstance(matrices[0], (list, tuple)):

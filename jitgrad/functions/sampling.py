@@ -154,9 +154,18 @@ def geometric_(input: Tensor, p: float, *, generator: Any = None) -> Tensor:
 
 @face(top=False)
 def random_(input: Tensor, from_: int = 0, to: int | None = None, *, generator: Any = None) -> Tensor:
-    """Fill with integers from `from_` up to, and without, `to`; with one number alone, from 0 up to that."""
-    largest = 2 ** (np.finfo(input._held.dtype).nmant + 1) if input.dtype.is_floating_point else np.iinfo(input._held.dtype).max
-    low, high = (0, from_ or int(largest)) if to is None else (from_, to)
+    """Fill with integers from `from_` up to, and without, `to`; with one number alone, from 0 up to that. RuntimeError where
+    there are none, or the dtype has not all of them."""
+    held = input._held.dtype
+    if input.dtype.is_floating_point:
+        usual, last = 2 ** (np.finfo(held).nmant + 1), float(np.finfo(held).max)
+        first = -last
+    else:
+        first, last = (0, 1) if held == np.bool_ else (np.iinfo(held).min, np.iinfo(held).max)
+        usual = last + 1
+    low, high = (0, from_ or usual) if to is None else (from_, to)
+    if not first <= low <= high - 1 <= last:
+        raise RuntimeError(f"random_: numbers from {low} to {high - 1} do not fit into {input.dtype.name}")
     return _filled("random_", input, lambda: randint(low, high, tuple(input.shape), generator=generator, device=input.device))
 
 

@@ -176,13 +176,12 @@ def _steps(spacing: Any, dims: Sequence[int], input: Tensor) -> list[Any]:
 def _slopes(f: Tensor, d: int, step: Any, edge_order: int) -> Tensor:
     n = f.shape[d]
     change = _differences(f, d)
-    if isinstance(step, Tensor) and step.ndim:
+    even = not (isinstance(step, Tensor) and step.ndim)
+    if not even:
         step = reshape(_differences(step, 0), [n - 1 if k == d else 1 for k in range(f.ndim)])
         steps = [_part(step, d, k, k + 1) for k in ((0, n - 2) if edge_order == 1 else (0, 1, n - 3, n - 2))]
-        before, after = (_part(step, d, 0, n - 2), _part(step, d, 1, n - 1)) if n > 2 else (step, step)
     else:
         steps = [step] * (2 * edge_order)
-        before = after = step
     slope = change / step
     first, last = _part(slope, d, 0, 1), _part(slope, d, n - 2, n - 1)
     if edge_order == 2:  # the slope of the parabola through three samples
@@ -190,5 +189,9 @@ def _slopes(f: Tensor, d: int, step: Any, edge_order: int) -> Tensor:
         last = last + (last - _part(slope, d, n - 3, n - 2)) * (steps[3] / (steps[2] + steps[3]))
     if n == 2:
         return cat([first, last], d)
-    inner = (_part(slope, d, 0, n - 2) * after + _part(slope, d, 1, n - 1) * before) / (before + after)
+    if even:  # what lies between two samples has no part in the slope there
+        inner = (_part(f, d, 2, n) - _part(f, d, 0, n - 2)) / (2 * step)
+    else:
+        before, after = _part(step, d, 0, n - 2), _part(step, d, 1, n - 1)
+        inner = (_part(slope, d, 0, n - 2) * after + _part(slope, d, 1, n - 1) * before) / (before + after)
     return cat([first, inner, last], d)

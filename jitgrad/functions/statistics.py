@@ -9,11 +9,13 @@ import numpy as np
 
 from jitgrad import dtypes
 from jitgrad.functions.bind import bound
+from jitgrad.functions.complexes import real, view_as_complex, view_as_real
 from jitgrad.functions.face import face
 from jitgrad.functions.numeric import amax, matmul
 from jitgrad.functions.shaping import reshape, unsqueeze
 from jitgrad.ops import TABLE, choosing, ordering
 from jitgrad.ops.indexing import gather
+from jitgrad.ops.linalg import adjoint
 from jitgrad.ops.shapes import axis
 from jitgrad.record.apply import apply
 from jitgrad.record.checking import floating
@@ -195,7 +197,7 @@ def _renorm(input: Tensor, p: float, d: int, maxnorm: float) -> Tensor:
 
 
 def cov(input: Tensor, *, correction: int = 1, fweights: Tensor | None = None, aweights: Tensor | None = None) -> Tensor:
-    """The covariances of variables, one a row, of which each column is an observation.
+    """The covariances of variables, one a row, of which each column is an observation; of complex ones those with conjugates.
 
     `fweights` (integers) say how often each was made, `aweights` how much it counts.
     """
@@ -204,7 +206,7 @@ def cov(input: Tensor, *, correction: int = 1, fweights: Tensor | None = None, a
     if input.dtype.name == "bool":
         raise RuntimeError("cov: observations are numbers, not bools: convert with .float()")
     x = reshape(input, (1, -1)) if input.ndim < 2 else input
-    if not x.dtype.is_floating_point:
+    if not x.dtype.has_gradient:
         x = _cast(x, dtypes.default())
     for name, weights, whole in (("fweights", fweights, True), ("aweights", aweights, False)):
         if weights is not None:
@@ -232,7 +234,7 @@ def _cov(x: Tensor, fweights: Tensor | None, aweights: Tensor | None, correction
     if not given:
         degrees: Any = max(n - correction, 0)
         centred = x - _sum(x, 1, True) / n if n else x
-        return _alone(_over(matmul(centred, centred.T), degrees))
+        return _alone(_over(matmul(centred, adjoint(centred)), degrees))
     weights = given[0] if len(given) == 1 else given[0] * given[1]
     total = _sum(weights)
     degrees = total - correction
@@ -242,7 +244,7 @@ def _cov(x: Tensor, fweights: Tensor | None, aweights: Tensor | None, correction
     x, weights = _cast(x, common), _cast(weights, common)
     centred = x - unsqueeze(_sum(x * weights, 1) / total, 1)
     degrees = apply(choosing.clamp, (degrees,), {"min": 0, "max": None})
-    return _alone(matmul(centred, (centred * weights).T) / degrees)
+    return _alone(matmul(centred * weights, adjoint(centred)) / degrees)
 
 
 def _over(x: Tensor, degrees: int) -> Tensor:
@@ -266,6 +268,12 @@ def _corrcoef(c: Tensor) -> Tensor:
     if not c.ndim:
         return c / c
     own = np.eye(c.shape[0], dtype=bool)
-    deviations = _sqrt(_sum(_where(own, c, 0), 1))
+    deviations = _sqrt(_sum(_where(own, real(c), 0), 1))
     scaled = c / unsqueeze(deviations, 1) / unsqueeze(deviations, 0)
-    return apply(choosing.clamp, (scaled,), {"min": -1.0, "max": 1.0})
+    if scaled.dtype.is_complex:
+        return view_as_complex(_in_range(view_as_real(scaled)))
+    return _in_range(scaled)
+
+
+def _in_range(x: Tensor) -> Tensor:
+    return apply(choosing.clamp, (x,), {"min": -1.0, "max": 1.0})

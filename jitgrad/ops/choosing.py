@@ -61,10 +61,15 @@ def _in_bounds(x: Any, min: Any, max: Any) -> Any:
 
 
 def _cast(x: Any, dtype: np.dtype, rounds: bool = False) -> Any:
-    """Of complex numbers that become real ones, the real part; true is what is not 0."""
+    """True is what is not 0; no imaginary part is lost on the way."""
     if x.dtype.kind == "c" and dtype.kind not in "cb":
-        x = x.real
+        raise TypeError(f"complex numbers do not fit into {dtype.name}: take their real part, abs() or view_as_real()")
     return x.astype(dtype)
+
+
+def cast_part(x: Any, dtype: np.dtype) -> Any:
+    """`cast`, to a dtype of real numbers of the real part: what a cotangent of these is where a complex one arrives."""
+    return cast(real_part(x) if is_complex(x) and dtype.kind not in "cb" else x, dtype=dtype)
 
 
 def is_complex(x: Any) -> bool:
@@ -343,7 +348,7 @@ cast = Op(
     inputs=("x",),
     output="y",
     kernel="to(x, dtype)",
-    vjp=(lambda g, x_dtype: cast(g, dtype=x_dtype),),
+    vjp=(lambda g, x_dtype: cast_part(g, x_dtype),),
     domain=((-3.0, 3.0),),
     label="to_copy",
     internal=True,

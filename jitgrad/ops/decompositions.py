@@ -17,7 +17,7 @@ import numpy as np
 from jitgrad.dtypes import real_of
 from jitgrad.ops import elimination
 from jitgrad.ops.arithmetic import exp2
-from jitgrad.ops.choosing import cast, eq, imag_part, imaginary, is_complex, where, zeros_like
+from jitgrad.ops.choosing import cast, conj, eq, imag_part, imaginary, is_complex, where, zeros_like
 from jitgrad.ops.elimination import INTEGER
 from jitgrad.ops.linalg import WELL_CONDITIONED, adjoint, matmul, solve
 from jitgrad.ops.movement import cat, expand, narrow, pad, reshape
@@ -40,9 +40,11 @@ def _column(v: Any) -> Any:
     return reshape(v, shape=(*v.shape, 1))
 
 
-def diagonals(v: Any) -> Any:
-    """Diagonal matrices."""
+def diagonals(v: Any, beside: Any) -> Any:
+    """Diagonal matrices, complex ones beside complex matrices, which they are to be multiplied by."""
     n = v.shape[-1]
+    if is_complex(beside):
+        v = cast(v, dtype=getattr(beside, "_held", beside).dtype)
     return where(eye(n), expand(_row(v), shape=(*v.shape, n)), 0)
 
 
@@ -87,9 +89,11 @@ def _square(x: Any) -> dict[str, Any]:
     return {}
 
 
-def _slogdet_vjp(g_sign: Any, g_logabsdet: Any, x: Any, logabsdet: Any) -> Any:
-    """The sign passes zeros on, as PyTorch's does; singular matrices, which have no derivative, nans."""
-    g = zeros_like(g_sign) if g_logabsdet is None else g_logabsdet
+def _slogdet_vjp(g_sign: Any, g_logabsdet: Any, x: Any, sign: Any, logabsdet: Any) -> Any:
+    """Signs of real matrices pass zeros on, as PyTorch's do; singular matrices, which have no derivative, nans."""
+    g = zeros_like(logabsdet) if g_logabsdet is None else g_logabsdet
+    if g_sign is not None and is_complex(x):  # the sign turns with the imaginary part of the logarithm
+        g = g + imaginary(imag_part(conj(sign) * g_sign))
     unit = np.broadcast_to(np.eye(x.shape[-1], dtype=x.dtype), x.shape)
     singular = expand(reshape(eq(logabsdet, -math.inf), shape=(*logabsdet.shape, 1, 1)), shape=tuple(x.shape))
     found = adjoint(solve(where(singular, unit, x), unit))
@@ -106,7 +110,8 @@ slogdet = several(
     prepare=_square,
     result="floating",
     loops=Loops(elimination.slogdet, elimination.factors_room),
-    shape=lambda x: [Spec(x.shape[:-2], x.dtype)] * 2,
+    on_complex="adjoint",
+    shape=lambda x: [Spec(x.shape[:-2], x.dtype), Spec(x.shape[:-2], real_of(x.dtype))],
     vjp=_slogdet_vjp,
     samples=lambda: [([WELL_CONDITIONED], {}), ([np.stack([WELL_CONDITIONED, -WELL_CONDITIONED])], {})],
     oracle="(np.sign(np.linalg.det(x)), np.log(abs(np.linalg.det(x))))",
@@ -125,7 +130,7 @@ def _eigh_params(x: Any, UPLO: str = "L") -> dict[str, Any]:
 def _eigh_vjp(g_eigenvalues: Any, g_eigenvectors: Any, eigenvalues: Any, eigenvectors: Any) -> Any:
     back = adjoint(eigenvectors)
     inner = None if g_eigenvectors is None else _over_gaps(matmul(back, g_eigenvectors), eigenvalues)
-    inner = _total(inner, None if g_eigenvalues is None else diagonals(g_eigenvalues))
+    inner = _total(inner, None if g_eigenvalues is None else diagonals(g_eigenvalues, back))
     if inner is None:
         return None
     found = matmul(matmul(eigenvectors, inner), back)
@@ -163,7 +168,7 @@ def _svd_vjp(g_U: Any, g_S: Any, g_Vh: Any, U: Any, S: Any, Vh: Any) -> Any:
     g_u = None if g_U is None else columns(g_U, 0, k)
     g_v = None if g_Vh is None else adjoint(rows(g_Vh, 0, k))
     v = adjoint(vh)
-    inner, left, right = None if g_S is None else diagonals(g_S), None, None
+    inner, left, right = None if g_S is None else diagonals(g_S, u), None, None
     if g_u is not None:
         along = matmul(adjoint(u), g_u)
         x = _over_gaps(along, s * s)

@@ -1,7 +1,7 @@
 """Orthogonal polynomials of degree n: PyTorch's, 0 for a negative one, whose degree is the whole part of n; and SciPy's.
 
-The derivatives of the former, which PyTorch lacks, are polynomials again, of Gegenbauer's and Laguerre's families (DLMF 18.9.19 to
-18.9.28).
+The derivatives of the former, which PyTorch lacks, are polynomials again, of Gegenbauer's and Laguerre's families (DLMF 18.9.19
+to 18.9.28).
 """
 
 from __future__ import annotations

@@ -45,17 +45,18 @@ def _scanned(join: Callable) -> Callable:
 
 
 def _accumulated(ufunc: Any) -> Callable:
-    """The scan by NumPy, that of float32 held in float64."""
+    """The scan by NumPy, that of numbers in single precision held in double precision."""
 
     def run(x: Any, dim: int) -> Any:
         if not x.ndim:
             return np.array(x)[()]
-        held = np.dtype(np.float64) if x.dtype == np.float32 else x.dtype
+        held = WIDE.get(x.dtype, x.dtype)
         return ufunc.accumulate(x.astype(held, copy=False), axis=dim, dtype=held).astype(x.dtype, copy=False)
 
     return run
 
 
+WIDE = {np.dtype(np.float32): np.dtype(np.float64), np.dtype(np.complex64): np.dtype(np.complex128)}
 TAME = 1e-290, 1e290
 """Between which numbers products are divided by."""
 
@@ -64,7 +65,7 @@ def _recurrence(x: Any, y: Any, dim: int) -> Any:
     """By running sums of what is divided by running products, where these and those are far from 0 and from infinity."""
     if x.shape[dim] < 2 or not x.size:
         return np.array(y)
-    held = np.dtype(np.float64)
+    held = WIDE.get(x.dtype, x.dtype)
     factors = x.astype(held)
     factors[(slice(None),) * dim + (0,)] = 1
     products = np.multiply.accumulate(factors, axis=dim)
@@ -110,6 +111,7 @@ recurrence = Op(
     output="z",
     result="floating",
     internal=True,
+    on_complex="holomorphic",
     running=Running((0,), (_step("select(k == 0, y, z * x + y)", "z", "x", "y", "k"),), wide=True),
     lower=_joined_recurrence,
     numpy=True,
@@ -144,6 +146,7 @@ cumprod = reduction(
     numpy=True,
     vjp=_cumprod_vjp,
     inplace=True,
+    on_complex="holomorphic",
     prepare=_along,
     shape=lambda x, dim: Spec(x.shape, x.dtype),
     samples=lambda: ALONG,

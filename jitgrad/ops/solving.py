@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from jitgrad.ops import elimination
-from jitgrad.ops.choosing import detach, where, zeros_like
+from jitgrad.ops.choosing import conj, detach, is_complex, where, zeros_like
 from jitgrad.ops.decompositions import SYMMETRIC, TALL, diagonals, eye, svd
 from jitgrad.ops.elimination import INTEGER
 from jitgrad.ops.faults import NO_INVERSE, NOT_POSITIVE
@@ -88,6 +88,7 @@ solve_triangular = Op(
     internal=True,
     result="floating",
     loops=Loops(elimination.solve_triangular),
+    on_complex="adjoint",
     vjp=(_triangular_vjp, lambda g, x, upper, unit: solve_triangular(adjoint(x), g, upper=not upper, unit=unit)),
     shape=lambda x, y, upper, unit: Spec(y.shape, y.dtype),
     samples=lambda: [
@@ -116,6 +117,7 @@ inv = Op(
     result="floating",
     checks=lambda row: row.inputs,
     loops=Loops(elimination.inv, elimination.factors_room, NO_INVERSE),
+    on_complex="adjoint",
     vjp=(lambda g, z: -matmul(matmul(adjoint(z), g), adjoint(z)),),
     shape=lambda x: Spec(x.shape, x.dtype),
     samples=lambda: [([WELL_CONDITIONED], {}), ([np.stack([WELL_CONDITIONED, -2 * WELL_CONDITIONED])], {})],
@@ -136,6 +138,7 @@ det = Op(
     internal=True,
     result="floating",
     loops=Loops(elimination.det, elimination.factors_room),
+    on_complex="holomorphic",
     vjp=(lambda g, x: expand(_scalars(g), shape=tuple(x.shape)) * cofactors(x),),
     shape=lambda x: Spec(x.shape[:-2], x.dtype),
     samples=lambda: [([WELL_CONDITIONED], {}), ([np.stack([WELL_CONDITIONED, -2 * WELL_CONDITIONED])], {})],
@@ -170,18 +173,19 @@ def _cofactors(x: np.ndarray) -> np.ndarray:
         pass
     u, s, vh = np.linalg.svd(x)
     sign = np.linalg.det(u) * np.linalg.det(vh)
-    return (u * (sign[..., None] * _but_one(s))[..., None, :]) @ vh
+    return (conj(u) * (sign[..., None] * _but_one(s))[..., None, :]) @ conj(vh)
 
 
 def _cofactors_vjp(g: Any, x: Any) -> Any:
     """A determinant is linear in each row, so this is a polynomial too: no division, in the basis of the singular vectors."""
     u, s, vh = svd(x, full_matrices=False)
-    sign = detach(det(u) * det(vh))
+    sign = det(u) * det(vh)
+    sign = sign if is_complex(x) else detach(sign)  # which is 1 or -1
     pairs = _but_two(s)
     inner = matmul(matmul(adjoint(u), g), adjoint(vh))
     along = sum(where(eye(s.shape[-1]), inner, 0), dim=(x.ndim - 1,), keepdim=True)
-    found = diagonals(reshape(matmul(pairs, along), shape=tuple(s.shape))) - pairs * transposed(inner)
-    return expand(_scalars(sign), shape=tuple(x.shape)) * matmul(matmul(u, found), vh)
+    found = diagonals(reshape(matmul(pairs, along), shape=tuple(s.shape)), u) - pairs * transposed(inner)
+    return expand(_scalars(sign), shape=tuple(x.shape)) * matmul(matmul(conj(u), found), conj(vh))
 
 
 cofactors = Op(
@@ -192,6 +196,7 @@ cofactors = Op(
     internal=True,
     result="floating",
     loops=Loops(elimination.cofactors, elimination.cofactors_room),
+    on_complex="holomorphic",
     vjp=(_cofactors_vjp,),
     shape=lambda x: Spec(x.shape, x.dtype),
     samples=lambda: [([WELL_CONDITIONED], {}), ([np.stack([WELL_CONDITIONED, -2 * WELL_CONDITIONED])], {})],
@@ -205,9 +210,9 @@ def _solve_factored(x: np.ndarray, y: np.ndarray) -> np.ndarray:
         potrs, z = lapack("potrs", x, "solving with Cholesky factors"), np.empty(y.shape, y.dtype)
         for place in np.ndindex(x.shape[:-2]):
             turned = x[place].flags.c_contiguous
-            z[place] = potrs(x[place].T if turned else x[place], y[place], lower=int(not turned))[0]
+            z[place] = potrs(adjoint(x[place]) if turned else x[place], y[place], lower=int(not turned))[0]
         return z
-    return _solve_triangular(np.swapaxes(x, -1, -2), _solve_triangular(x, y, False, False), True, False)
+    return _solve_triangular(adjoint(x), _solve_triangular(x, y, False, False), True, False)
 
 
 def _factor_vjp(g: Any, x: Any, z: Any) -> Any:
@@ -227,6 +232,7 @@ solve_factored = Op(
     result="floating",
     hint="x",
     loops=Loops(elimination.solve_factored),
+    on_complex="adjoint",
     vjp=(_factor_vjp, lambda g, x: solve_factored(x, g)),
     shape=lambda x, y: Spec(y.shape, y.dtype),
     samples=lambda: [([np.linalg.cholesky(SYMMETRIC), (3, 2)], {})],
@@ -280,12 +286,13 @@ def _cholesky_pullback(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     found, above = np.array(y, order="C"), triangle(x.shape[-1], True, True)
     for place in np.ndindex(x.shape[:-2]):
         turned, inner = np.ascontiguousarray(x[place]).T, found[place]  # as BLAS has them: x is an upper triangle
-        trmm(1, turned, inner.T, side=1, trans_a=1, overwrite_b=1)
+        back = conj(turned)
+        trmm(1, back, inner.T, side=1, trans_a=1, overwrite_b=1)
         np.copyto(inner, 0, where=above)
         inner.flat[:: len(inner) + 1] /= 2
-        trsm(1, turned, inner.T, side=1, trans_a=1, overwrite_b=1)
+        trsm(1, back, inner.T, side=1, trans_a=1, overwrite_b=1)
         trsm(1, turned, inner.T, overwrite_b=1)
-    found = found + np.swapaxes(found, -1, -2)
+    found = found + adjoint(found)
     found /= 2
     return found
 
@@ -310,6 +317,7 @@ cholesky_pullback = Op(
     result="floating",
     lower=_cholesky_pullback_by_rows,
     loops=Loops(elimination.cholesky_pullback),
+    on_complex="adjoint",
     shape=lambda x, y: Spec(x.shape, x.dtype),
     samples=lambda: [
         ([np.linalg.cholesky(SYMMETRIC), (3, 3)], {}),
@@ -333,6 +341,7 @@ cholesky = several(
     symmetric=True,
     checks=lambda row: row.inputs if row.params["check"] else (),
     loops=Loops(elimination.cholesky, fault=NOT_POSITIVE),
+    on_complex="adjoint",
     vjp=_cholesky_vjp,
     shape=lambda x, check: [Spec(x.shape, x.dtype), Spec(x.shape[:-2], INTEGER)],
     samples=lambda: [([SYMMETRIC], {"check": True}), ([np.stack([SYMMETRIC, 2 * SYMMETRIC])], {"check": False})],
@@ -345,11 +354,11 @@ def _pinv(x: np.ndarray, atol: np.ndarray, rtol: np.ndarray, hermitian: bool) ->
     if not x.size:
         return np.zeros((*x.shape[:-2], x.shape[-1], x.shape[-2]), x.dtype)
     if hermitian:
-        x = np.tril(x) + np.swapaxes(np.tril(x, -1), -1, -2)
+        x = np.tril(x) + adjoint(np.tril(x, -1))
     u, s, vh = np.linalg.svd(x, full_matrices=False)
     counts = s > np.maximum(atol[..., None], rtol[..., None] * s[..., :1])
     inverse = np.divide(1, s, out=np.zeros_like(s), where=counts)
-    return np.swapaxes((u * inverse[..., None, :]) @ vh, -1, -2)
+    return adjoint((u * inverse[..., None, :]) @ vh)
 
 
 def _pinv_vjp(g: Any, x: Any, z: Any) -> Any:
@@ -366,6 +375,7 @@ pinv = Op(
     output="z",
     internal=True,
     result="floating",
+    on_complex="adjoint",
     vjp=(_pinv_vjp, lambda g, atol: zeros_like(atol), lambda g, rtol: zeros_like(rtol)),
     shape=lambda x, atol, rtol, hermitian: Spec((*x.shape[:-2], x.shape[-1], x.shape[-2]), x.dtype),
     samples=lambda: [

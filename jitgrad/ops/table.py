@@ -106,9 +106,9 @@ class Op:
         self.bools = bools  # which bool tensors it takes: any, those beside numbers, none
         # Whether half precision is computed in single precision, and rounded once: not where nothing is rounded (`exact`).
         self.single = kind in _COMPUTED and result not in ("bool", "integer") and not exact
-        # Whether results are elements of the operand, or what they are rounded to, in its dtype, which `out=` must have then.
+        # Whether results are elements of the operand, or those rounded, or LAPACK's: `out=` must have their dtype then.
         rounds = inputs == ("x",) and exact and not (kind == "elementwise" and prepare)
-        self.picks = result == "same" and (rounds or bool(outputs))
+        self.picks = namespace == "linalg" or (result == "same" and (rounds or bool(outputs)))
         self.checks = checks  # the inputs of a row for some values of which it raises an error, or never ends
         self.view = view
         # Where users find it.

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from jitgrad.dtypes import has_gradient
-from jitgrad.ops.choosing import cast
+from jitgrad.ops.choosing import cast_part
 from jitgrad.ops.linalg import matmul
 from jitgrad.ops.movement import expand
 from jitgrad.ops.table import REST, Rule
@@ -94,7 +94,7 @@ def _diagonal(sweep: Sweep, row: Row, ts: Tangents) -> Any:
         part = scaled(t, rule.of_tangents(*arguments)) if op.partials else rule.of_tangents(t, *arguments)
         total = part if total is None else total + part
     if total is not None and _dtype(total) != row.dtype:
-        total = cast(total, dtype=row.dtype)
+        total = cast_part(total, row.dtype)
     return total
 
 

@@ -223,7 +223,7 @@ class Tensor(Differentiable):
     def copy_(self, source: Any, non_blocking: bool = False) -> Tensor:
         """Take the values of `source`, broadcast and converted, in place."""
         given = moved_to(_given(source, self), self)
-        return inplace.overwrite(self, apply(choosing.cast, (given,), {"dtype": self._held.dtype}), "copy_")
+        return inplace.overwrite(self, choosing.cast_part(given, self._held.dtype), "copy_")
 
 
 _getitem = quick_one(getitem)

@@ -5,6 +5,7 @@ import pytest
 
 import jitgrad as jg
 from jitgrad.testing import gradcheck, gradgradcheck
+from tests.helpers.complex_matrices import OF_ONE, OF_TWO
 
 RNG = np.random.default_rng(7)
 
@@ -76,6 +77,9 @@ UNARY = {name: (lambda x, name=name: getattr(jg, name)(x)) for name in NAMES} | 
     "real times": lambda x: x.real * x,
     "changed in place": lambda x: changed(x),
     "a part changed in place": lambda x: part_changed(x),
+    "cumprod": lambda x: x.cumprod(0),
+    "cumprod of 0": lambda x: (x * jg.tensor([1, 0, 1, 0])).cumprod(0),
+    "normalize": lambda x: jg.nn.functional.normalize(x.reshape(2, 2)),
 }
 
 
@@ -105,9 +109,15 @@ BINARY = {
     "polar": lambda x, y: jg.polar(x.abs(), y.angle()),
     "cat": lambda x, y: jg.cat([x, y * 1j]),
     "stack": lambda x, y: jg.stack([x, y], 1).mean(0),
+    "vdot": jg.vdot,
+    "vecdot": lambda x, y: jg.linalg.vecdot(x.reshape(2, 2), y.reshape(2, 2)),
+    "float_power": jg.float_power,
+    "lerp": lambda x, y: jg.lerp(x, y, 0.3) + jg.lerp(x, y, x),
+    "addcdiv": lambda x, y: jg.addcdiv(x, x, y, value=0.5j),
+    "addr": lambda x, y: jg.addr(jg.outer(x, x), x, y, alpha=1j, beta=2 - 1j),
 }
 X, Y = numbers(4), numbers(8)[4:]
-CASES = {name: (f, (X,)) for name, f in UNARY.items()} | {name: (f, (X, Y)) for name, f in BINARY.items()}
+CASES = {name: (f, (X,)) for name, f in (UNARY | OF_ONE).items()} | {name: (f, (X, Y)) for name, f in (BINARY | OF_TWO).items()}
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -98,6 +98,10 @@ def test_frequencies_and_shifts():
         np.testing.assert_allclose(jg.fft.fftfreq(n, 0.1, dtype=jg.float64).numpy(), np.fft.fftfreq(n, 0.1))
         np.testing.assert_allclose(jg.fft.rfftfreq(n, 0.1, dtype=jg.float64).numpy(), np.fft.rfftfreq(n, 0.1))
     assert jg.fft.fftfreq(4).dtype == jg.float32
+    np.testing.assert_array_equal(jg.fft.fftfreq(4, 0).numpy(), [np.nan, np.inf, -np.inf, -np.inf])
+    np.testing.assert_array_equal(jg.fft.rfftfreq(0).numpy(), [np.nan])
+    with pytest.raises(RuntimeError, match="must not be negative, and it is -1"):
+        jg.fft.fftfreq(-1)
     assert jg.fft.fftfreq(4, requires_grad=True).requires_grad
     for dim in (None, 1, (0, 2), -1):
         assert np.array_equal(jg.fft.fftshift(jg.tensor(REAL), dim).numpy(), np.fft.fftshift(REAL, dim))

@@ -336,3 +336,10 @@ def test_isclose_is_numpys_and_runs_under_jit(equal_nan: bool) -> None:
     assert jg.equal(jg.zeros(0, 2), jg.zeros(0, 2))
     with pytest.raises(RuntimeError, match="broadcast"):
         jg.isclose(jg.ones(2), jg.ones(3))
+
+
+@pytest.mark.parametrize("call", [lambda x: jg.gradient(x)[0], np.gradient, lambda x: jg.jit(jg.gradient)(x)[0]])
+def test_slopes_know_nothing_of_the_sample_between(call):
+    nan = float("nan")
+    for given in ([1.0, nan, 3.0, 4.0], [0.0, 1e8, 1.0], [2.0, float("inf"), 3.0]):
+        np.testing.assert_array_equal(call(jg.tensor(given)).numpy(), np.gradient(np.float32(given)))

@@ -338,3 +338,37 @@ def test_large_triangular_systems(order, upper, unit):
     x[n // 2, n // 2] = 0
     found = linalg.solve_triangular(jg.from_numpy(x), tensor(y), upper=upper, unitriangular=unit)
     assert np.isfinite(found.numpy()).all() == unit
+
+
+def test_norms_and_ranks_of_nothing():
+    for shape in ((0, 0), (0, 3), (3, 0), (2, 0, 3)):
+        x = jg.zeros(*shape)
+        nothing = np.zeros(shape[:-2]).tolist()
+        assert linalg.matrix_rank(x).tolist() == nothing
+        assert linalg.cond(x).tolist() == nothing
+        for ord in ("fro", "nuc", 2, 1, np.inf):
+            assert linalg.matrix_norm(x, ord).tolist() == nothing
+            assert linalg.matrix_norm(x, ord, keepdim=True).shape == (*shape[:-2], 1, 1)
+        with pytest.raises(IndexError, match="nothing to reduce"):
+            linalg.matrix_norm(x, -2)
+
+
+@pytest.mark.parametrize(
+    ("equation", "dtypes", "want"),
+    [  # as PyTorch: what is summed of one operand alone is an int64
+        ("ij->", "uint8", 800),
+        ("ij->ij", "uint8", [[200, 200], [200, 200]]),
+        ("ij->i", "bool", [2, 2]),
+        ("ij,jk->ik", "uint8 uint8", [[128, 128], [128, 128]]),
+        ("ij,jk->", "uint8 uint8", 320000),
+        ("ij,jk->k", "uint8 uint8", [160000, 160000]),
+        ("ij,ij->i", "uint8 uint8", [128, 128]),
+    ],
+)
+def test_einsum_of_small_integers(equation, dtypes, want):
+    given = [jg.full((2, 2), 1 if name == "bool" else 200, dtype=getattr(jg, name)) for name in dtypes.split()]
+    found = jg.einsum(equation, *given)
+    assert found.tolist() == want
+    assert found.dtype == (jg.int64 if found.max() > 255 or "bool" in dtypes else jg.uint8)
+    assert jg.jit(lambda *xs: jg.einsum(equation, *xs))(*given).tolist() == want
+    assert np.einsum(equation, *given).dtype == given[0].dtype

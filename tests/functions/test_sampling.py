@@ -137,3 +137,18 @@ def test_what_is_refused():
     ]:
         with pytest.raises(error, match=text):
             call()
+
+
+def test_integers_that_do_not_fit():
+    for dtype, low, high in [
+        (jg.uint8, -5, 300),
+        (jg.uint8, 0, 257),
+        (jg.int8, -129, 20),
+        (jg.bool, 0, 3),
+        (jg.float16, 0, 2**20),
+    ]:
+        with pytest.raises(RuntimeError, match=f"numbers from {low} to {high - 1} do not fit into {dtype.name}"):
+            jg.zeros(2, dtype=dtype).random_(low, high)
+    jg.manual_seed(1)
+    assert jg.zeros(5000, dtype=jg.uint8).random_().unique().tolist() == [*range(256)]
+    assert jg.zeros(50, dtype=jg.bool).random_().unique().tolist() == [False, True]

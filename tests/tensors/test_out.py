@@ -13,7 +13,7 @@ import jitgrad as jg
     [
         lambda **out: jg.exp(jg.ones(2, 3), **out),
         lambda **out: jg.add(jg.ones(2, 3), 1, alpha=2, **out),
-        lambda **out: jg.matmul(jg.ones(2, 4), jg.ones(4, 3), **out),
+        lambda **out: jg.outer(jg.ones(2), jg.ones(3), **out),
         lambda **out: jg.sum(jg.ones(4, 2, 3), 0, **out),
         lambda **out: jg.stack([jg.ones(3), jg.zeros(3)], **out),
         lambda **out: jg.where(jg.ones(2, 3) > 0, 1.0, 2.0, **out),
@@ -68,6 +68,14 @@ def test_what_out_cannot_be():
         (lambda x, out: jg.floor(x, out=out), "float32"),
         (lambda x, out: jg.aminmax(x, dim=0, out=out), "float32 float32"),
         (lambda x, out: jg.sort(x, out=out), "float32 int64"),
+        (lambda x, out: jg.matmul(x, x, out=out), "float32"),
+        (lambda x, out: jg.mv(jg.eye(2), x, out=out), "float32"),
+        (lambda x, out: jg.vdot(x, x, out=out), "float32"),
+        (lambda x, out: jg.addmv(x, jg.eye(2), x, out=out), "float32"),
+        (lambda x, out: jg.linalg.inv(jg.eye(2), out=out), "float32"),
+        (lambda x, out: jg.linalg.eigh(jg.eye(2), out=out), "float32 float32"),
+        (lambda x, out: jg.linalg.inv_ex(jg.eye(2), out=out), "float32 int32"),
+        (lambda x, out: jg.linalg.norm(x, out=out), "float32"),
     ],
 )
 def test_what_is_picked_has_one_dtype(call, dtypes):

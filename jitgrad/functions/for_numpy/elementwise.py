@@ -78,6 +78,8 @@ def _clip(a: Any, a_min: Any = None, a_max: Any = None, *, min: Any = None, max:
     if any(isinstance(v, (np.ndarray, list)) for v in (low, high)) or x.dtype.name == "bool":
         low, high = (v if v is None else tensor_of(v, x) for v in (low, high))
     low, high = (v.item() if isinstance(v, np.generic) else v for v in (low, high))
+    if x.dtype.is_complex:
+        return NotImplemented
     if isinstance(low, float) or isinstance(high, float):
         x = fractional(x)
     return numeric.clamp(x, low, high)

@@ -19,8 +19,8 @@ from jitgrad.record.trace import comes_later
 from jitgrad.tensors.tensor import Tensor
 
 
-def _of(name: str, count: int = 1, of_complex: bool = False) -> Callable:
-    """A decorator: NumPy's function of that name, of `count` tensors of one floating dtype, or complex if there is a row."""
+def _of(name: str, count: int = 1) -> Callable:
+    """A decorator: NumPy's function of that name, of `count` tensors of one floating or complex dtype."""
 
     def decorate(function: Callable) -> Callable:
         names = [*inspect.signature(function).parameters][:count]
@@ -29,8 +29,6 @@ def _of(name: str, count: int = 1, of_complex: bool = False) -> Callable:
         def call(*args: Any, **kwargs: Any) -> Any:
             args = (*args, *[kwargs.pop(name) for name in names[len(args) :] if name in kwargs])
             operands = same_dtype(*args[:count], floats=True)
-            if not of_complex and operands[0].dtype.is_complex:
-                return NotImplemented
             return function(*operands, *args[count:], **kwargs)
 
         return named(f"linalg.{name}")(call)
@@ -47,16 +45,16 @@ def _results(name: str) -> Any:
 _of("det")(lambda a: solving.det(a))
 _of("inv")(lambda a: solving.inv(a))
 _of("cholesky")(lambda a, /, *, upper=False: factoring.cholesky(a, upper=upper))
-_of("eigvals", of_complex=True)(lambda a: _real(ROW["eig"](a)[0]))
+_of("eigvals")(lambda a: _real(ROW["eig"](a)[0]))
 _of("eigvalsh")(lambda a, UPLO="L": factoring.eigvalsh(a, UPLO))
 _of("svdvals")(lambda x, /: factoring.svdvals(x))
 _of("tensorinv")(lambda a, ind=2: solving.tensorinv(a, ind))
 _of("tensorsolve", 2)(lambda a, b, axes=None: solving.tensorsolve(a, b, axes))
 _of("slogdet")(lambda a: _results("slogdet")(*ROW["slogdet"](a)))
-_of("eigh", of_complex=True)(lambda a, UPLO="L": _results("eigh")(*ROW["eigh"](a, UPLO)))
+_of("eigh")(lambda a, UPLO="L": _results("eigh")(*ROW["eigh"](a, UPLO)))
 
 
-@_of("eig", of_complex=True)
+@_of("eig")
 def _eig(a: Tensor) -> Any:
     values, vectors = ROW["eig"](a)
     real = _real(values)
@@ -105,7 +103,7 @@ def _pinv(a: Tensor, rcond: Any = None, hermitian: bool = False, *, rtol: Any = 
     return solving.pinv(a, hermitian=hermitian, rtol=given)
 
 
-@_of("svd", of_complex=True)
+@_of("svd")
 def _svd(a: Tensor, full_matrices: bool = True, compute_uv: bool = True, hermitian: bool = False) -> Any:
     if hermitian:
         return _svd_by_eigenvalues(a, compute_uv)
@@ -129,11 +127,10 @@ def _svd_by_eigenvalues(a: Tensor, compute_uv: bool) -> Any:
 @named("linalg.matrix_power")
 def _matrix_power(a: Any, n: Any) -> Any:
     x = tensor_of(a)
-    inverted = isinstance(n, (int, np.integer)) and n < 0
-    return NotImplemented if inverted and x.dtype.is_complex else norms.matrix_power(fractional(x) if inverted else x, n)
+    return norms.matrix_power(fractional(x) if isinstance(n, (int, np.integer)) and n < 0 else x, n)
 
 
-@_of("qr", of_complex=True)
+@_of("qr")
 def _qr(a: Tensor, mode: str = "reduced") -> Any:
     if mode not in ("reduced", "complete", "r"):
         return NotImplemented
@@ -181,8 +178,6 @@ def _norm(x: Any, ord: Any = None, axis: Any = None, keepdims: Any = False) -> A
     if len(axes) == 1:
         p = 1 if ord == math.inf and not x.numel() else ord  # the largest of no sizes is 0 here
         return over(lambda x, dim, keepdim: ROW["norm"](x, p, dim, keepdim), x, axes, keepdims)
-    if x.dtype.is_complex:
-        return NotImplemented
     if not x.numel() and ord in (1, 2, math.inf, "nuc"):
         return over(ROW["sum"], x, axes, keepdims)
     return norms.matrix_norm(x, ord, axes, bool(keepdims))

@@ -102,10 +102,8 @@ def _einsum(*operands: Any, dtype: Any = None, optimize: Any = False) -> Tensor:
     lists = operands[1::2] + operands[len(operands) // 2 * 2 :]
     many = same_dtype(*given)
     many = many if dtype is None else [cast(x, dtype) for x in many]
-    if text:
-        return summed_products(text[0], many)
-    mixed = [x for pair in zip(many, lists) for x in pair] + list(lists[len(many) :])
-    return summed_products(mixed[0], mixed[1:])
+    mixed = [text[0], *many] if text else [x for pair in zip(many, lists) for x in pair] + list(lists[len(many) :])
+    return cast(summed_products(mixed[0], mixed[1:]), many[0].dtype)  # small integers wrap
 
 
 @named("cross")

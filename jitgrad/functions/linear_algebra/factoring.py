@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from jitgrad.functions.complexes import conj
+from jitgrad.functions.face import face
 from jitgrad.functions.linear_algebra.operands import columns_of, floats, identity, matrices
 from jitgrad.functions.numeric import where
 from jitgrad.ops import decompositions, factoring, packed, solving
@@ -23,12 +25,14 @@ _LDLFactorEx = named("linalg_ldl_factor_ex", "LD", "pivots", "info")
 _LU = named("linalg_lu", "P", "L", "U")
 
 
+@face(exact=True)
 def cholesky(A: Tensor, *, upper: bool = False) -> Tensor:
     """The lower triangles L with A = L L^T of positive definite matrices, of which the lower triangle is read; with `upper` the
     transpose, of the upper one. `LinAlgError` if a matrix is not positive definite."""
     return _cholesky("cholesky", A, upper, True)[0]
 
 
+@face(exact=True)
 def cholesky_ex(A: Tensor, *, upper: bool = False, check_errors: bool = False) -> return_types.linalg_cholesky_ex:
     """`cholesky`, and for each matrix 0 or the order of the first leading minor that is not positive: the factor ends there."""
     return _CholeskyEx(*_cholesky("cholesky_ex", A, upper, check_errors))
@@ -47,17 +51,20 @@ def _lu(what: str, A: Tensor, pivot: bool, check: bool = False) -> tuple[Tensor,
     return apply(factoring.lu_factor, (A,), {"check": bool(check)})
 
 
+@face(exact=True)
 def lu_factor(A: Tensor, *, pivot: bool = True) -> return_types.linalg_lu_factor:
     """L and U with A = P L U in one matrix, and the row that each row was changed for, counted from 1. Singular
     matrices have them too, but no derivative."""
     return _LUFactor(*_lu("lu_factor", A, pivot)[:2])
 
 
+@face(exact=True)
 def lu_factor_ex(A: Tensor, *, pivot: bool = True, check_errors: bool = False) -> return_types.linalg_lu_factor_ex:
     """`lu_factor`, and for each matrix 0 or which pivot is 0."""
     return _LUFactorEx(*_lu("lu_factor_ex", A, pivot, check_errors))
 
 
+@face(exact=True)
 def lu(A: Tensor, *, pivot: bool = True) -> return_types.linalg_lu:
     """The permutations P, lower triangles L with ones on the diagonal and upper triangles U with A = P L U."""
     LU, pivots, _ = _lu("lu", A, pivot)
@@ -69,23 +76,27 @@ def _ldl(what: str, A: Tensor, check: bool) -> tuple[Tensor, Tensor, Tensor]:
     return apply(packed.ldl_factor, (A,), {"check": check})
 
 
+@face(exact=True)
 def ldl_factor(A: Tensor, *, hermitian: bool = False) -> return_types.linalg_ldl_factor:
     """L and D with A = L D L^T of symmetric matrices, whose lower triangle is read, in one matrix, and the pivots of LAPACK,
     which `ldl_solve` takes. Real matrices are the same with `hermitian`."""
     return _LDLFactor(*_ldl("ldl_factor", A, True)[:2])
 
 
+@face(exact=True)
 def ldl_factor_ex(A: Tensor, *, hermitian: bool = False, check_errors: bool = False) -> return_types.linalg_ldl_factor_ex:
     """`ldl_factor`, and for each matrix 0 or which block of D is singular."""
     return _LDLFactorEx(*_ldl("ldl_factor_ex", A, bool(check_errors)))
 
 
+@face(exact=True)
 def eigvalsh(A: Tensor, UPLO: str = "L") -> Tensor:
     """The eigenvalues of symmetric matrices, ascending, of which one triangle is read."""
     matrices("eigvalsh", A, square=True)
     return apply(decompositions.eigh, (A,), decompositions.eigh.prepare(A._held, UPLO))[0]  # type: ignore[misc]
 
 
+@face(exact=True)
 def svdvals(A: Tensor, *, driver: None = None) -> Tensor:
     """The singular values of matrices, descending."""
     matrices("svdvals", A)
@@ -126,7 +137,7 @@ def _reflected(what: str, A: Tensor, tau: Tensor, other: Tensor, transpose: bool
     V, beside = _reflections(what, A, tau)
     inner, scale = matmul(turned(V), other), columns_of(tau, True)
     if transpose:
-        found = scale * apply(solving.solve_triangular, (turned(beside), inner), {"upper": False, "unit": True})
+        found = conj(scale) * apply(solving.solve_triangular, (turned(beside), inner), {"upper": False, "unit": True})
     else:
         found = apply(solving.solve_triangular, (beside, scale * inner), {"upper": True, "unit": True})
     return other - matmul(V, found)

@@ -11,6 +11,7 @@ import numpy as np
 
 from jitgrad import dtypes
 from jitgrad.functions.bind import bound
+from jitgrad.functions.complexes import conj
 from jitgrad.functions.contractions import crossed, product_of
 from jitgrad.functions.creation import zeros
 from jitgrad.functions.face import face
@@ -41,6 +42,7 @@ def _of_dtype(what: str, x: Any, dtype: Any) -> Tensor:
     return x
 
 
+@face(exact=True)
 def vector_norm(x: Tensor, ord: float = 2, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
     """The norm (sum |x|^ord)^(1/ord) over dimensions, by default all; the number of elements that are not 0 with `ord=0`."""
     x = _of_dtype("vector_norm", x, dtype)
@@ -52,6 +54,7 @@ def vector_norm(x: Tensor, ord: float = 2, dim: Any = None, keepdim: bool = Fals
     return _vector_norm(x, float(ord), over if x.ndim else None, keepdim)
 
 
+@face(exact=True)
 def matrix_norm(A: Tensor, ord: Any = "fro", dim: Any = (-2, -1), keepdim: bool = False, *, dtype: Any = None) -> Tensor:
     """Norms of matrices, which two dimensions are: "fro" the root of the sum of squares, "nuc" the sum of the singular values, 2
     and -2 the largest and smallest of these, 1 and -1 the largest and smallest sum of a column, inf and -inf of a row."""
@@ -69,7 +72,7 @@ def matrix_norm(A: Tensor, ord: Any = "fro", dim: Any = (-2, -1), keepdim: bool 
         raise RuntimeError(f"linalg.matrix_norm: dim={tuple(dim)} names one dimension twice")
     if ord == "fro":
         return _vector_norm(A, 2.0, (first, second), keepdim)
-    extreme = amin if ord != "nuc" and ord < 0 else amax
+    extreme = amin if ord != "nuc" and ord < 0 else _largest
     if ord in ("nuc", 2, -2):
         values = svdvals(permute(A, (*[d for d in range(A.ndim) if d not in (first, second)], first, second)))
         found = values.sum(-1) if ord == "nuc" else extreme(values, -1)
@@ -79,6 +82,12 @@ def matrix_norm(A: Tensor, ord: Any = "fro", dim: Any = (-2, -1), keepdim: bool 
     return found if not keepdim else reshape(found, [1 if d in (first, second) else n for d, n in enumerate(A.shape)])
 
 
+def _largest(x: Tensor, dim: int) -> Tensor:
+    """The largest of what is not negative: 0 of nothing."""
+    return amax(x, dim) if x.shape[dim] else x.sum(dim)
+
+
+@face(exact=True)
 def norm(A: Tensor, ord: Any = None, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
     """`vector_norm` over one dimension, `matrix_norm` over two; without `ord` the root of the sum of squares."""
     A = _of_dtype("norm", A, dtype)
@@ -103,7 +112,7 @@ def cond(A: Tensor, p: Any = None) -> Tensor:
     the smallest."""
     matrices("cond", A, square=p not in (None, 2, -2))
     if not A.numel():
-        return zeros(*A.shape[:-2], dtype=A.dtype)
+        return zeros(tuple(A.shape[:-2]), dtype=A.abs().dtype)
     if p in (None, 2, -2):
         values = svdvals(A)
         return values[..., -1] / values[..., 0] if p == -2 else values[..., 0] / values[..., -1]
@@ -119,7 +128,7 @@ def matrix_rank(A: Tensor, tol: Any = None, hermitian: bool = False, *, atol: An
     if tol is not None:
         atol, rtol = tol, 0.0
     if not A.numel():
-        return zeros(*A.shape[:-2], dtype=np.int64)
+        return zeros(tuple(A.shape[:-2]), dtype=np.int64)
     values = eigvalsh(A).abs() if hermitian else svdvals(A)
     low, part = (x if not x.ndim else unsqueeze(x, -1) for x in cutoffs(A, atol, rtol))
     bound = part * amax(values, -1, keepdim=True)
@@ -133,7 +142,7 @@ def matrix_exp(A: Tensor) -> Tensor:
     return apply(factoring.matrix_exp, (A,))
 
 
-@face(top=True, method=True)
+@face(top=True, method=True, exact=True)
 def matrix_power(A: Tensor, n: int) -> Tensor:
     """The product of n equal square matrices, or of their inverses for a negative n."""
     if isinstance(n, bool) or not isinstance(n, (int, np.integer)):
@@ -151,6 +160,7 @@ def matrix_power(A: Tensor, n: int) -> Tensor:
     return found if found is not A else A.clone()  # type: ignore[return-value]
 
 
+@face(exact=True)
 def multi_dot(tensors: Sequence[Tensor]) -> Tensor:
     """The product of two or more matrices, in the order that takes the fewest multiplications; the first may be a row, the last a
     column, of one dimension."""
@@ -172,15 +182,17 @@ def multi_dot(tensors: Sequence[Tensor]) -> Tensor:
     return squeeze(found, 0) if first.ndim == 1 else found
 
 
+@face(exact=True)
 def cross(input: Tensor, other: Tensor, *, dim: int = -1) -> Tensor:
     """The vector product along `dim`, which has size 3."""
     return crossed("linalg.cross", input, other, dim)
 
 
+@face(exact=True)
 def vecdot(x: Tensor, y: Tensor, *, dim: int = -1) -> Tensor:
-    """The sums of products along a dimension of tensors that broadcast."""
+    """The sums of products along a dimension of tensors that broadcast, of complex ones with the conjugates of the first."""
     floats("vecdot", x, y)
-    return (x * y).sum(dim)
+    return (conj(x) * y).sum(dim)
 
 
 def diagonal(A: Tensor, *, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Tensor:

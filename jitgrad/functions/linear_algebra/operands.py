@@ -11,13 +11,13 @@ from jitgrad.functions.numeric import where
 from jitgrad.functions.shaping import unsqueeze
 from jitgrad.ops.movement import expand
 from jitgrad.record.apply import apply
-from jitgrad.record.checking import floating
+from jitgrad.record.checking import not_floating
 from jitgrad.record.trace import made_here
 from jitgrad.tensors.tensor import Tensor, wrap
 
 
 def matrices(what: str, *tensors: Any, square: bool = False) -> None:
-    """Check that operands are matrices of one floating dtype, the first of them square if that is asked for."""
+    """Check that operands are matrices of one floating or complex dtype, the first of them square if that is asked for."""
     floats(what, *tensors)
     for x in tensors:
         if x.ndim < 2:
@@ -27,11 +27,12 @@ def matrices(what: str, *tensors: Any, square: bool = False) -> None:
 
 
 def floats(what: str, *tensors: Any) -> None:
-    """Check that operands are tensors of one floating dtype."""
+    """Check that operands are tensors of one floating or complex dtype."""
     for x in tensors:
         if not isinstance(x, Tensor):
             raise TypeError(f"linalg.{what} takes tensors, not {type(x).__name__}")
-        floating(f"linalg.{what}", x, error=RuntimeError)
+        if not x.dtype.has_gradient:
+            raise not_floating(f"linalg.{what}", x.dtype, RuntimeError)
     if len({x.dtype.name for x in tensors}) > 1:
         raise RuntimeError(
             f"linalg.{what}: the tensors must have one dtype, and theirs are {', '.join(x.dtype.name for x in tensors)}: convert "
@@ -90,10 +91,11 @@ def cutoffs(A: Tensor, atol: Any, rtol: Any) -> tuple[Tensor, Tensor]:
 
 
 def _bound(A: Tensor, x: Any) -> Tensor:
-    return x.detach().to(A.dtype) if isinstance(x, Tensor) else filled(np.asarray(x, A._held.dtype)[()])
+    dtype = dtypes.real_of(A._held.dtype)
+    return x.detach().to(dtypes.of(dtype)) if isinstance(x, Tensor) else filled(np.asarray(x, dtype)[()])
 
 
 def powers(x: Tensor, count: int) -> Tensor:
     """The powers from 0 to `count - 1`, as a last dimension; of integers and bools they are int64."""
-    x = x if x.dtype.is_floating_point else x.to(dtypes.by_name("int64"))
+    x = x if x.dtype.has_gradient else x.to(dtypes.by_name("int64"))
     return unsqueeze(x, -1) ** filled(np.arange(count, dtype=x._held.dtype))

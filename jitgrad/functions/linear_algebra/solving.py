@@ -40,19 +40,21 @@ _SolveEx = named("linalg_solve_ex", "result", "info")
 _Lstsq = named("linalg_lstsq", "solution", "residuals", "rank", "singular_values")
 
 
-@face(top=True, method=True)
+@face(top=True, method=True, exact=True)
 def det(A: Tensor) -> Tensor:
     """Determinants of square matrices, with derivatives where these are singular, too."""
     matrices("det", A, square=True)
     return apply(rows.det, (A,))
 
 
+@face(exact=True)
 def inv(A: Tensor) -> Tensor:
     """Inverses of square matrices; `LinAlgError` if one is singular."""
     matrices("inv", A, square=True)
     return apply(rows.inv, (A,))
 
 
+@face(exact=True)
 def inv_ex(A: Tensor, *, check_errors: bool = False) -> return_types.linalg_inv_ex:
     """Inverses, and for each matrix 0 or which pivot is 0: it is singular then, and what stands for the inverse is nan."""
     matrices("inv_ex", A, square=True)
@@ -63,6 +65,7 @@ def inv_ex(A: Tensor, *, check_errors: bool = False) -> return_types.linalg_inv_
     return _InvEx(where(singular, math.nan, inv(where(singular, identity(A, *A.shape[-2:]), A))), info)
 
 
+@face(exact=True)
 def solve(A: Tensor, B: Tensor, *, left: bool = True) -> Tensor:
     """The X with A X = B, or X A = B without `left`; `LinAlgError` if a matrix is singular.
 
@@ -91,6 +94,7 @@ def _system(what: str, A: Tensor, B: Tensor, left: bool) -> tuple[Tensor, Tensor
     return A, B, vector
 
 
+@face(exact=True)
 def solve_ex(A: Tensor, B: Tensor, *, left: bool = True, check_errors: bool = False) -> return_types.linalg_solve_ex:
     """`solve`, and for each matrix 0 or which pivot is 0: it is singular then, and what stands for the solution is nan."""
     matrices("solve_ex", A, square=True)
@@ -103,6 +107,7 @@ def solve_ex(A: Tensor, B: Tensor, *, left: bool = True, check_errors: bool = Fa
     return _SolveEx(where(singular[..., 0] if vector else singular, math.nan, X), info)
 
 
+@face(exact=True)
 def solve_triangular(A: Tensor, B: Tensor, *, upper: bool, left: bool = True, unitriangular: bool = False) -> Tensor:
     """The X with A X = B, or X A = B without `left`, of which one triangle of A is read, without its diagonal of ones if
     `unitriangular`. Where the diagonal is 0 there are infinities."""
@@ -116,6 +121,7 @@ def solve_triangular(A: Tensor, B: Tensor, *, upper: bool, left: bool = True, un
     return X if left else turned(X)
 
 
+@face(exact=True)
 def lu_solve(LU: Tensor, pivots: Tensor, B: Tensor, *, left: bool = True, adjoint: bool = False) -> Tensor:
     """The X with A X = B, or X A = B without `left`, for the A (transposed if `adjoint`) that `lu_factor` factored."""
     matrices("lu_solve", LU, B, square=True)
@@ -134,6 +140,7 @@ def lu_solve(LU: Tensor, pivots: Tensor, B: Tensor, *, left: bool = True, adjoin
     return matmul(P, apply(rows.solve_triangular, (back, inner), {"upper": True, "unit": True}))
 
 
+@face(exact=True)
 def ldl_solve(LD: Tensor, pivots: Tensor, B: Tensor, *, hermitian: bool = False) -> Tensor:
     """The X with A X = B for the A that `ldl_factor` factored."""
     matrices("ldl_solve", LD, B, square=True)
@@ -177,11 +184,11 @@ def lstsq(A: Tensor, B: Tensor, rcond: float | None = None, *, driver: str | Non
     residuals = reshape(X, -1)[:0]
     if m > n and driver in ("gels", "gelsd", "gelss") and (driver == "gels" or _is_full(rank, n)):
         apart = matmul(A_, X) - B_
-        residuals = (apart * apart).sum(-2)
+        residuals = (apart * apart.conj()).real.sum(-2)
         residuals = squeeze(residuals, -1) if vector else residuals
     if driver == "gels":
         rank = zeros(0, dtype=np.int64)
-    values = values if driver in ("gelsd", "gelss") else zeros(0, dtype=A.dtype)
+    values = values if driver in ("gelsd", "gelss") else zeros(0, dtype=values.dtype)
     return _Lstsq(squeeze(X, -1) if vector else X, residuals, rank, values)
 
 

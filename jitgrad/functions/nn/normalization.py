@@ -18,7 +18,7 @@ from jitgrad.functions.shaping import cat, reshape
 from jitgrad.ops.norms import norm
 from jitgrad.ops.shapes import Spec, axes
 from jitgrad.record.apply import apply, zeros
-from jitgrad.record.checking import floating
+from jitgrad.record.checking import floating, not_floating
 from jitgrad.record.precision import in_single
 from jitgrad.tensors.inplace import overwrite
 from jitgrad.tensors.tensor import Tensor
@@ -26,7 +26,8 @@ from jitgrad.tensors.tensor import Tensor
 
 def normalize(input: Tensor, p: float = 2.0, dim: Any = 1, eps: float = 1e-12) -> Tensor:
     """The vectors along `dim` divided by their p-norms, which count as `eps` at least."""
-    floating("normalize", input)
+    if not input.dtype.has_gradient:
+        raise not_floating("normalize", input.dtype)
     return _normalized(input, float(p), axes(dim, input.ndim), eps)
 
 
