@@ -55,6 +55,7 @@ from jitgrad.ops.choosing import (
     neg,
     real_part,
     sgn,
+    sign,
     where,
     zeros_like,
 )
@@ -155,8 +156,9 @@ def _quotient(x: Any, y: Any) -> Any:
     (a, b), (c, d) = parts_of(x), parts_of(y)
     flat = abs(c) >= abs(d)
     large, small = where(flat, c, d), where(flat, d, c)
-    ratio = where(large == 0, large, small / large)
-    scale = 1 / where(large == 0, abs(large), large + small * ratio)
+    none = logical_and(flat, c == 0)
+    ratio = where(none, 0, small / large)
+    scale = 1 / where(none, 0, large + small * ratio)
     real = where(flat, a + b * ratio, a * ratio + b)
     imag = where(flat, b - a * ratio, b * ratio - a)
     return complex_(real * scale, imag * scale)
@@ -184,9 +186,11 @@ RULES[angle] = lambda x: atan2(imag_part(x), real_part(x))
 
 @_rule(sgn)
 def _direction(x: Any) -> Any:
-    size = abs(x)
+    a, b = parts_of(x)
+    size = hypot(a, b)
     size = where(size == 0, 1, size)
-    return complex_(*[part / size for part in parts_of(x)])
+    along = logical_xor(isinf(a), isinf(b))  # an axis
+    return complex_(*[where(along, where(isinf(part), sign(part), 0), part / size) for part in (a, b)])
 
 
 @_rule(sqrt)
@@ -241,9 +245,13 @@ def _logarithm(x: Any) -> Any:
     return complex_(where(near, 0.5 * log1p(excess), log(size)), angle(x))
 
 
-RULES[exp2] = lambda x: exp(x * math.log(2))
-RULES[log2] = lambda x: log(x) * (1 / math.log(2))
-RULES[log10] = lambda x: log(x) * (1 / math.log(10))
+def _scaled(x: Any, factor: float) -> Any:
+    return complex_(*[part * factor for part in parts_of(x)])
+
+
+RULES[exp2] = lambda x: exp(_scaled(x, math.log(2)))
+RULES[log2] = lambda x: _scaled(log(x), 1 / math.log(2))
+RULES[log10] = lambda x: _scaled(log(x), 1 / math.log(10))
 
 
 @_rule(log1p)
