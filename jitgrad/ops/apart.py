@@ -64,7 +64,7 @@ from jitgrad.ops.floats import copysign
 from jitgrad.ops.movement import cat, narrow, reshape, sum
 from jitgrad.ops.reductions import cumsum
 from jitgrad.ops.table import Op
-from jitgrad.ops.trigonometric import atan2, cos, cosh, hypot, sin, sinh, tan, tanh, tanh_slope
+from jitgrad.ops.trigonometric import asin_slope, atan2, atan_slope, cos, cosh, hypot, sin, sinh, tan, tanh, tanh_slope
 
 RULES: dict[Op, Callable] = {}
 
@@ -167,14 +167,17 @@ def _quotient(x: Any, y: Any) -> Any:
 RULES[square] = lambda x: x * x
 RULES[reciprocal] = lambda x: 1 / x
 RULES[rsqrt] = lambda x: 1 / sqrt(x)
+RULES[atan_slope] = lambda x: 1 / (1 + x * x)
+RULES[asin_slope] = lambda x: 1 / sqrt((1 - x) * (1 + x))
 
 
 @_rule(pow_scalar)
 def _power(x: Any, exponent: Any) -> Any:
-    """Whole powers, as products."""
-    if isinstance(exponent, complex) or exponent not in (1, 2, 3, 4, -1, -2):
+    """Small whole powers, as products."""
+    if exponent not in (1, 2, 3, 4, -1, -2, -3, -4):
         return None
-    power = {1: lambda: x + 0, 2: lambda: x * x, 3: lambda: x * x * x, 4: lambda: (x * x) * (x * x)}[math.floor(math.fabs(exponent))]()
+    twice = x * x
+    power = {1: x, 2: twice, 3: twice * x, 4: twice * twice}[exponent if exponent > 0 else -exponent]
     return power if exponent > 0 else 1 / power
 
 
@@ -187,10 +190,9 @@ RULES[angle] = lambda x: atan2(imag_part(x), real_part(x))
 @_rule(sgn)
 def _direction(x: Any) -> Any:
     a, b = parts_of(x)
-    size = hypot(a, b)
-    size = where(size == 0, 1, size)
-    along = logical_xor(isinf(a), isinf(b))  # an axis
-    return complex_(*[where(along, where(isinf(part), sign(part), 0), part / size) for part in (a, b)])
+    size, along = hypot(a, b), logical_xor(isinf(a), isinf(b))  # along an axis
+    found = [where(along, where(isinf(part), sign(part), 0), part / size) for part in (a, b)]
+    return complex_(*[where(size == 0, 0, part) for part in found])
 
 
 @_rule(sqrt)
@@ -223,7 +225,7 @@ def _exponential(x: Any) -> Any:
     too large for a half and a sine is so for both."""
     a, b = parts_of(x)
     half = minimum(exp(0.5 * a), 2.0 ** (1000 if a.dtype.itemsize == 8 else 120))
-    none = half == 0
+    none = logical_and(half == 0, logical_not(isfinite(b)))
     return complex_(*[half * (half * where(none, 0, wave(b))) for wave in (cos, sin)])
 
 

@@ -260,7 +260,7 @@ class Program:
         if cell is not None and row not in leaves and row not in numpy_made and row.op is not CONST:
             return _from_cell(cell, row.shape)
         copied = (row in numpy_made and row.op.view) or (row in leaves and row.shape)
-        return f"v{place}.copy()" if copied else f"v{place}"
+        return f"v{place}" if not copied else f"v{place}.copy()" if row.shape else f"v{place}[()]"
 
     def _load_driver(self) -> Callable:
         names: dict[str, Any] = {
