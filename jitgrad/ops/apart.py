@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 from jitgrad.dtypes import real_of
+from jitgrad.ops.activations import logistic, sigmoid, sigmoid_slope, silu
 from jitgrad.ops.arithmetic import (
     add,
     div,
@@ -174,6 +175,8 @@ RULES[asin_slope] = lambda x: 1 / sqrt((1 - x) * (1 + x))
 @_rule(pow_scalar)
 def _power(x: Any, exponent: Any) -> Any:
     """Small whole powers, as products."""
+    if exponent == 0.5:
+        return sqrt(x)
     if exponent not in (1, 2, 3, 4, -1, -2, -3, -4):
         return None
     twice = x * x
@@ -263,6 +266,16 @@ def _logarithm_of_more(x: Any) -> Any:
     near = logical_and(size > 0.7, size < 1.4)
     excess = where(near, a * (2 + a) + b * b, 0)
     return complex_(where(near, 0.5 * log1p(excess), log(size)), atan2(b, 1 + a))
+
+
+RULES |= dict.fromkeys((sigmoid, logistic), lambda x: 1 / (1 + exp(-x)))
+RULES[silu] = lambda x: x * sigmoid(x)
+
+
+@_rule(sigmoid_slope)
+def _slope(x: Any) -> Any:
+    y = sigmoid(x)
+    return y * (1 - y)
 
 
 # Sines.
