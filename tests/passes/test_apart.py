@@ -172,5 +172,6 @@ def test_infinities_and_signed_zeros_are_numpys(name):
         settled = ~np.isnan(want)  # which part of it is nan is nobody's business
         np.testing.assert_allclose(g[settled], w[settled], rtol=1e-15)
         if w.dtype == float:
+            settled &= ~(np.isinf(SPECIAL.real) & np.isinf(SPECIAL.imag))  # these have no direction
             np.testing.assert_array_equal(np.signbit(g[settled]), np.signbit(w[settled]))
     np.testing.assert_array_equal(np.isnan(want), np.isnan(got))
