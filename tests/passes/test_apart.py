@@ -29,7 +29,7 @@ def test_value_and_gradient_are_one_loop():
     value, slopes = step(*given)
     assert len(step.report().split("machine code")) == 2
     assert "in 1 loop" in step.report()
-    assert not [line for line in step.report().splitlines() if "NumPy: " in line and "view_as" not in line]
+    assert "NumPy: " not in step.report()
     with jg.sweep("interpreted"):
         want, want_slopes = step(*given)
     np.testing.assert_allclose(listed(value), listed(want), rtol=1e-13)
