@@ -16,6 +16,7 @@ from jitgrad.ops.movement import expand, permute, reshape, sum
 from jitgrad.ops.reductions import amax, cumsum
 from jitgrad.ops.scans import cumprod
 from jitgrad.ops.table import Op, infer
+from jitgrad.passes.apart import is_complex, packed, taken_apart
 from jitgrad.record.apply import Trace
 from jitgrad.record.trace import recording
 from jitgrad.tape.handle import tensor
@@ -33,7 +34,7 @@ def simplify(tape: Tape, outside: dict[Row, Row] | None = None, *, numpy: bool =
     tracing = Trace()
     tracing.rows.update(dict.fromkeys(tape.rows))
     new = recording(tracing, lambda: _Simplifier(tracing, outside, numpy).simplified(tape.rows, {}))
-    return Tape([*(outside or ()), *tape.inputs], [new[row] for row in tape.outputs], among=tracing.rows)
+    return packed(Tape([*(outside or ()), *tape.inputs], [new[row] for row in tape.outputs], among=tracing.rows))
 
 
 _COPIES = frozenset((alias, clone, detach))
@@ -63,6 +64,7 @@ class _Simplifier:
                 continue
             inputs = tuple([new[x] for x in row.inputs])
             changing = op in _CHANGING or op.lower is not None or op.parts is not None or op.holds_tapes or op.moves
+            changing = changing or is_complex(row) or any(map(is_complex, inputs))
             simpler = self._simpler(row, inputs) if changing else self._shared(row, inputs)
             smaller = not op.several and simpler.op.elementwise and simpler.shape
             new[row] = self._smaller(simpler) if smaller else simpler
@@ -81,6 +83,8 @@ class _Simplifier:
             return self._simpler_inside(row, inputs)
         if op in _COPIES or (op in _SHAPED and inputs[0].shape == row.shape) or (op is cast and inputs[0].dtype == row.dtype):
             return inputs[0]
+        if not op.several and (apart := taken_apart(row, inputs)) is not None:
+            return self._made([apart._row], inputs)[0]
         one = not op.several and math.prod(row.shape) == 1
         moves = op.moves or op is getitem
         if one and moves and op.parts is None and [math.prod(x.shape) for x in inputs] == [1]:
@@ -98,11 +102,15 @@ class _Simplifier:
         outs = [out._row for out in (found if row.op.several else (found,))]
         if outs[0].op is row.op:
             return self._shared(outs[0], outs[0].inputs)
-        # What it was made of may itself have to be lowered.
+        made = self._made(outs, inputs)
+        return tuple(made) if row.op.several else made[0]
+
+    def _made(self, outs: list[Row], inputs: tuple[Row, ...]) -> list[Row]:
+        """What was recorded of rows that are simple already, as simple, which may itself have to be lowered."""
         ends = dict.fromkeys(inputs)
         made = reachable(outs, lambda x: x in ends)
         simpler = self.simplified([x for x in made if x not in ends], {x: x for x in ends})
-        return tuple([simpler[out] for out in outs]) if row.op.several else simpler[outs[0]]
+        return [simpler[out] for out in outs]
 
     def _simpler_inside(self, row: Row, inputs: tuple[Row, ...]) -> Row:
         """A loop or a switch whose tapes are simplified; arrays among their constants are read from outside."""

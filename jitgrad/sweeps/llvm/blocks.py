@@ -101,6 +101,11 @@ class Block(Instructions):
     def _where(self, mask: Lane | None, lanes: int) -> Lane:
         return self.const(True, "i1", lanes) if mask is None else mask
 
+    def in_turn(self, x: Lane, y: Lane) -> Lane:
+        """The lanes of two values, first of one, first of the other, second of one, …"""
+        order = ", ".join(f"i32 {k}, i32 {x.lanes + k}" for k in range(x.lanes))
+        return self.emit(f"shufflevector {x}, {y}, <{2 * x.lanes} x i32> <{order}>", x.type, 2 * x.lanes)
+
     def gather(self, base: str, places: Lane, type: str, mask: Lane | None = None) -> Lane:
         """The elements at `places` (i64 lanes) of an array; where the mask is false nothing is read: it is 0."""
         lanes, stored = places.lanes, kept(type)

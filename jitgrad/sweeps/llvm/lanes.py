@@ -338,11 +338,11 @@ class Lane:
         """One lane as a scalar."""
         return self if self.lanes == 1 else self.block.emit(f"extractelement {self}, i32 {lane}", self.type, 1)
 
-    def part(self, start: int, count: int) -> Lane:
-        """`count` neighbouring lanes from `start` on."""
+    def part(self, start: int, count: int, step: int = 1) -> Lane:
+        """`count` lanes from `start` on, neighbours or a step apart."""
         if count == 1:
             return self.at(start)
-        order = ", ".join(f"i32 {start + k}" for k in range(count))
+        order = ", ".join(f"i32 {start + step * k}" for k in range(count))
         word = spelled(self.type, self.lanes)
         return self.block.emit(f"shufflevector {self}, {word} poison, <{count} x i32> <{order}>", self.type, count)
 

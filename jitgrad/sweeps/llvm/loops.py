@@ -40,9 +40,20 @@ class LoopEmitter:
         if self.short:
             self.lanes = innermost
         self.reductions = [Accumulator(self, row) for row in loop.items if isinstance(row, Row) and row.op.fold is not None]
+        self.seconds = self._pairs_written() if self.lanes > 1 else {}
         self.sizes: list[Lane] = []
         self.bases: dict[Access, Lane] = {}
         self.offsets: dict[Access, Lane] = {}
+
+    def _pairs_written(self) -> dict[Row | Write, Write]:
+        """Writes to every other element, by those to the elements between: both are stored in one, once the second is known."""
+        found: dict[Row | Write, Write] = {}
+        for first, second in itertools.pairwise(item for item in self.items if isinstance(item, Write)):
+            a, b = self.writes[first], self.writes[second]
+            between = self.strides(a)[-1] == 2 and b == a._replace(offset=a.offset + 1)
+            if between and None not in (first.value, second.value) and not (first.adds or second.adds) and first not in found:
+                found[second] = first
+        return found
 
     def _write(self, item: Row | Write) -> Access:
         if isinstance(item, Write):
@@ -127,9 +138,15 @@ class LoopEmitter:
     def _body(self, at: Lane, mask: Lane | None, fixed: dict[Access, Lane]) -> None:
         f, block = self.f, self.f.block
         known = dict(fixed)
+        seconds = self.seconds if mask is None else {}
+        firsts: dict[Row | Write, Lane | None] = dict.fromkeys(seconds.values())
         for item in self.items:
             inputs = [moved(block, self._operand(a, known, block, at, mask)) for a in self.reads[item]]
-            if isinstance(item, Write):
+            if item in firsts:
+                firsts[item] = inputs[0].splat(self.lanes)
+            elif item in seconds:
+                self._put_both(block, seconds[item], firsts[seconds[item]], inputs[0].splat(self.lanes), at)
+            elif isinstance(item, Write):
                 self._put(block, item, inputs, at, mask)
             elif item.op.fold is not None:
                 next(r for r in self.reductions if r.row is item).combine(inputs[0], block, at, mask)
@@ -150,7 +167,18 @@ class LoopEmitter:
         base = self.f.array(a.source)
         if step is None or step.name == "1":
             return block.load(block.address(base, moved(block, self.offsets[a]) + at, kind), kind, self.lanes, mask)
+        if mask is None and self._in_pairs(a):
+            start = moved(block, self.offsets[a]) + moved(block, at) * step - a.offset % 2
+            return block.load(block.address(base, start, kind), kind, 2 * self.lanes).part(a.offset % 2, self.lanes, 2)
         return block.gather(base, self._places(block, a, step, at), kind, mask)
+
+    def _in_pairs(self, a: Access) -> bool:
+        """Whether every other element is read, each of a pair that is in memory, as real and imaginary parts are. To load both
+        and drop one is quicker than a gather."""
+        if self.lanes == 1 or self.strides(a)[-1] != 2 or a.source in self.f.tiles or any(s < 0 for s in a.strides):
+            return False
+        last = a.offset + sum((n - 1) * s for n, s in zip(self.space, a.strides))
+        return last + 1 - a.offset % 2 < math.prod(a.source.shape)
 
     def _store(self, block: Block, a: Access, value: Lane, at: Lane, mask: Lane | None) -> None:
         step = self.inner_steps[a]
@@ -162,6 +190,12 @@ class LoopEmitter:
 
     def _places(self, block: Block, a: Access, step: Lane, at: Lane) -> Lane:
         return block.spaced(moved(block, self.offsets[a]) + moved(block, at) * step, step, self.lanes)
+
+    def _put_both(self, block: Block, item: Write, x: Any, y: Lane, at: Lane) -> None:
+        """Two values in turn, from the first element of `item` on."""
+        a, kind = self.writes[item], kind_of(item.row.dtype)
+        start = moved(block, self.offsets[a]) + moved(block, at) * self.inner_steps[a]
+        block.store(block.in_turn(x, y), block.address(self.f.array(a.source, written=True), start, kind))
 
     def _put(self, block: Block, item: Write, inputs: list[Lane], at: Lane, mask: Lane | None) -> None:
         kind, a = kind_of(item.row.dtype), self.writes[item]

@@ -15,6 +15,7 @@ import numpy as np
 
 from jitgrad.base.locks import lazily
 from jitgrad.base.quiet import quietly
+from jitgrad.ops.complexes import view_as_complex, view_as_real
 from jitgrad.ops.faults import FAULTS
 from jitgrad.ops.linalg import matmul
 from jitgrad.sweeps.code.compile import Kernel, compile_text, trampolines
@@ -33,6 +34,7 @@ from jitgrad.tape.row import CONST, Row, results_read
 from jitgrad.tape.tape import Tape, with_outputs_apart
 
 _kernels: WeakValueDictionary[str, Kernel] = WeakValueDictionary()  # those of living programs, by their text
+_VIEWS = (view_as_real, view_as_complex)
 _recent: deque[Kernel] = deque(maxlen=100)  # and the last ones, for functions that are made and dropped in a loop
 SPARE_BUFFERS = 3
 """How many arrays are kept for each output, to be used again once nobody refers to them."""
@@ -77,6 +79,7 @@ class Program:
         split_large(self.plan)
         self.cells: dict[str, dict[Row, int]] = {}
         self._places: dict[Row, int] = {}
+        self._wholes = self._complex_memory()
         for leaf in leaves:
             self._place(leaf)
         # The cells of single numbers come into being while the phases are written, so all are written first.
@@ -86,10 +89,11 @@ class Program:
         self._shapes = {source: row.shape for row, source in self.plan.results.items() if source not in read_by_numpy}
         self._read = results_read(tape.rows)
         self.steps: list[Native | Interpreted] = []
+        viewed = self._wholes.keys() | self._wholes.values()
         for phase, emitter in zip(self.plan.phases, emitters):
             if emitter is not None:
                 self.steps.append(self._native(emitter, escaping, phase))
-            self.steps += [self._interpreted(row) for row in phase.others]
+            self.steps += [self._interpreted(row) for row in phase.others if not (row.op in _VIEWS and row in viewed)]
         constants = [row for row in tape.rows if row.op is CONST]
         self.number_constants = [(cell, row.params["value"]) for row in constants if (cell := self._cell(row)) is not None]
         self.constants = {row: np.asarray(row.params["value"], order="C")[()] for row in constants}
@@ -121,7 +125,16 @@ class Program:
         return self._load_driver()
 
     def _place(self, row: Row) -> int:
-        return self._places.setdefault(row, len(self._places))
+        return self._places.setdefault(self._wholes.get(row, row), len(self._places))
+
+    def _complex_memory(self) -> dict[Row, Row]:
+        """For the parts of complex numbers, as machine code has them, the numbers in whose memory they are: NumPy has these."""
+        views = [row for phase in self.plan.phases for row in phase.others if row.op in _VIEWS]
+        others = (row for phase in self.plan.phases for row in phase.others if row.op not in _VIEWS)
+        bare = {*self.tape.outputs, *self.plan.results.values(), *(x for row in others for x in row.inputs)}
+        pairs = [(row, row.inputs[0])[:: 1 if row.op is view_as_real else -1] for row in views]
+        mine = [(parts, whole) for parts, whole in pairs if whole.op is not view_as_complex or parts in self.plan.native]
+        return {parts: whole for parts, whole in mine if parts not in bare and whole.shape}
 
     def _cell(self, row: Row) -> Cell | None:
         return next(((kind, places[row]) for kind, places in self.cells.items() if row in places), None)
@@ -135,10 +148,11 @@ class Program:
             kernel = _kernels[text] = compile_text(text, name, symbols=emitter.symbols)
             kernel.text = text
             _recent.append(kernel)
-        arrays = [
-            (self._place(row), self._shapes.get(row, row.shape) if row in emitter.written else None, row.dtype, row in escaping)
-            for row in emitter.arrays
-        ]
+        arrays = []
+        for row in emitter.arrays:
+            held = self._wholes.get(row, row)
+            shape = self._shapes.get(row, held.shape) if row in emitter.written else None
+            arrays.append((self._place(row), shape, held.dtype, held in escaping))
         constants = np.array(emitter.constants or [0.0])
         sizes = np.array(emitter.sizes or [0], np.int64)
         loops = phase.loops()
@@ -246,7 +260,7 @@ class Program:
         if cell is not None and row not in leaves and row not in numpy_made and row.op is not CONST:
             return _from_cell(cell, row.shape)
         copied = (row in numpy_made and row.op.view) or (row in leaves and row.shape)
-        return f"v{place}.copy()" if copied else f"v{place}"
+        return f"v{place}" if not copied else f"v{place}.copy()" if row.shape else f"v{place}[()]"
 
     def _load_driver(self) -> Callable:
         names: dict[str, Any] = {
