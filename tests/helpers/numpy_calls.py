@@ -29,7 +29,7 @@ np.cov(x, rowvar=False) | np.cov(v, w) | np.cov(x, bias=True) | np.corrcoef(x) |
 np.sum(k, initial=0.0) | np.sum(k + 2**53, 1, initial=0.7) | np.prod(k * 2**26 + 1, 1, initial=1.0)
 np.prod(k, initial=2.9, where=b) | np.min(k, 0, initial=0.5, where=b) | np.max(k, initial=7.5) | np.max(b, initial=5)
 np.min(b[:0], 0, initial=0) | np.max(k[:0], 0, initial=2.5, keepdims=True) | np.nansum(k, initial=1.5)
-np.nanprod(n, initial=1.5) | np.nanmin(n, initial=np.nan) | np.nanmin(n * np.nan, 1, initial=0.1)
+np.nanprod(n, initial=1.5) | np.nanmin(n, initial=np.nan) | np.nanmin(np.where(b, np.nan, n), 1, initial=0.1)
 np.nanmax(n, 1, initial=0.1, where=b) | np.nanmax(n[:, :0], 1, initial=3)
 np.quantile(x[:, :0], [0.5, 0.2], 0) | np.cov(x, aweights=[1, 2, 3]) | np.cov(x, fweights=[1.0, 2, 3], aweights=w)
 np.mean(x, dtype=int) | np.mean(-x, 0, dtype=int, where=b) | np.mean(x, 0, dtype=bool) | np.nanmean(k, dtype=int)
@@ -123,8 +123,8 @@ np.linalg.norm(v, 3) | np.linalg.norm(x, 1, axis=0, keepdims=True) | np.linalg.n
 np.linalg.norm(v, np.inf) | np.linalg.norm(v, 0) | np.linalg.vector_norm(x, axis=1) | np.linalg.matrix_norm(q)
 np.linalg.matrix_norm(x, ord=1) | np.linalg.cond(m) | np.linalg.cond(m, 1) | np.linalg.lstsq(x.T, v)[0]
 np.linalg.lstsq(x.T, m)[1] | np.linalg.tensorinv(m, 1) | np.linalg.tensorsolve(m, v)
-np.linalg.svd(m, hermitian=True)[1] | np.linalg.svd(m, True, False, True) | abs(np.linalg.svd(s, hermitian=True)[0])
-np.linalg.svd(m - 3, hermitian=True).S | np.linalg.matrix_power(k[:, :2], 70) | np.linalg.matrix_power(k[:, 1:], -2)
+np.linalg.svd(k[:, :2], hermitian=True)[1] | np.linalg.svd(s, True, False, True) | abs(np.linalg.svd(s, hermitian=True)[0])
+np.linalg.svd(k[:, 1:], hermitian=True).S | np.linalg.matrix_power(k[:, :2], 70) | np.linalg.matrix_power(k[:, 1:], -2)
 np.linalg.matrix_power(b[:, :2], 2) | np.linalg.norm(x, axis=True)
 """
 
