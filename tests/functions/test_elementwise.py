@@ -55,6 +55,27 @@ def test_rows_with_a_derivative_in_the_second_operand(name):
         f(jg.tensor(RIGHT, requires_grad=True), 2.0).sum().backward()
 
 
+@pytest.mark.parametrize(
+    ("x", "power", "dtype"),
+    [
+        (jg.float16, jg.int64, jg.float16),
+        (jg.bfloat16, jg.int32, jg.bfloat16),
+        (jg.float16, jg.float32, jg.float32),
+        (jg.float64, jg.int64, jg.float64),
+        (jg.int32, jg.int64, jg.float32),
+        (jg.int32, jg.float16, jg.float16),
+    ],
+)
+def test_ldexp_is_of_the_dtype_of_what_is_floating(x, power, dtype):
+    found = jg.ldexp(jg.tensor([3], dtype=x), jg.tensor([2], dtype=power))
+    assert (found.dtype, found.item()) == (dtype, 12.0)
+
+
+def test_ldexp_has_powers_beyond_the_dtype():
+    assert jg.ldexp(jg.tensor([2.0**-24], dtype=jg.float16), jg.tensor([20])).item() == 2.0**-4
+    assert jg.ldexp(jg.tensor([2.0**-900], dtype=jg.float64), jg.tensor([900])).item() == 1.0
+
+
 def numpy_of(f, *xs):
     return f(*[jg.tensor(np.asarray(x)) for x in xs]).numpy()
 

@@ -142,6 +142,9 @@ FOUND = {
     "a start that is a tensor": (lambda x: x.narrow(0, T(1), 1), [2.0]),
     "a dimension of none": (lambda x: T(1.0).movedim(0, 0), 1.0),
     "whole steps": (lambda x: jg.arange(0.5, 5, 1.5, dtype=jg.int64), [0, 1, 2, 3, 4]),
+    "whole numbers": (lambda x: jg.arange(-1.5, 2, dtype=jg.int8), [-1, 0, 1, 2]),
+    "whole numbers of a part": (lambda x: jg.arange(1.9, 5.1, 1.5, dtype=jg.int32), [1, 2, 3]),
+    "no whole step": (lambda x: jg.arange(0, 1, 0.4, dtype=jg.int32), [0, 0, 0]),
     "classes as bytes": (lambda x: jg.cross_entropy(x[None] * 0, T([1], dtype=jg.uint8)).exp().round(decimals=4), 2.0),
 }
 
