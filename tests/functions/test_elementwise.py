@@ -51,8 +51,15 @@ def test_composites_are_whole():
 def test_rows_with_a_derivative_in_the_second_operand(name):
     f = getattr(jg.special, name[8:]) if "." in name else getattr(jg, name)
     whole({name: (lambda y: f(jg.tensor(RIGHT), y), [np.array([0.7, 2.0, 3.0])])})
-    with pytest.raises(jg.errors.HoleError, match="no closed form"):
-        f(jg.tensor(RIGHT, requires_grad=True), 2.0).sum().backward()
+    x = jg.tensor(RIGHT, requires_grad=True)
+    for called in (f, jg.jit(f)):
+        y = called(x, jg.tensor(RIGHT)).sum()
+        assert y.requires_grad
+        with pytest.raises(jg.errors.HoleError, match="no closed form"):
+            y.backward()
+    for derivative in (jg.grad, jg.jacfwd):
+        with pytest.raises(jg.errors.HoleError, match="no closed form"):
+            derivative(lambda x: f(x, jg.tensor(RIGHT)).sum())(x.detach())
 
 
 @pytest.mark.parametrize(
