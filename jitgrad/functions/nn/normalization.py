@@ -49,7 +49,14 @@ def _last(name: str, input: Tensor, shape: Any, **more: Any) -> tuple[int, ...]:
 
 
 @face(top=True)
-def layer_norm(input: Tensor, normalized_shape: Sequence[int], weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Tensor:
+def layer_norm(
+    input: Tensor,
+    normalized_shape: Sequence[int],
+    weight: Any = None,
+    bias: Any = None,
+    eps: float = 1e-5,
+    cudnn_enable: bool = True,
+) -> Tensor:
     """(x - mean) / sqrt(variance + eps) over the last dimensions, times `weight`, plus `bias`."""
     weight, bias = taken(weight), taken(bias)
     dims = _last("layer_norm", input, normalized_shape, weight=weight, bias=bias)
@@ -191,7 +198,9 @@ def _by_given(x: Tensor, mean: Tensor, var: Tensor, weight: Any, bias: Any, eps:
 
 
 @face(top=True)
-def group_norm(input: Tensor, num_groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Tensor:
+def group_norm(
+    input: Tensor, num_groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5, cudnn_enabled: bool = True
+) -> Tensor:
     """(x - mean) / sqrt(variance + eps) of each group of channels, times `weight` and plus `bias` of each channel."""
     weight, bias = taken(weight), taken(bias)
     if input.ndim < 2:
