@@ -230,6 +230,8 @@ def local_response_norm(input: Tensor, size: int, alpha: float = 1e-4, beta: flo
     """x / (k + alpha * mean of squares of `size` channels around)**beta (Krizhevsky et al., 2012)."""
     if input.ndim < 3:
         raise ValueError(f"local_response_norm: input has shape (n, channels, ...), and not {list(input.shape)}")
+    if size < 1:
+        raise RuntimeError(f"local_response_norm: size must be positive, and it is {size}")
     if not input.numel():
         return input
     return _among_neighbours(input if input.dtype.is_floating_point else input * 1.0, size, alpha, beta, k)
