@@ -176,11 +176,13 @@ def arange(
     low, high, by = _limits("arange", start, end, step)
     whole = not any(isinstance(v, float) for v in (low, high, by))
     wanted = (np.dtype(np.int64) if whole else dtypes.default()) if dtype is None else dtypes.to_numpy(dtype)
-    if wanted.kind in "iu" and not whole:  # as in PyTorch, where it is steps that are asked for
+    if wanted == np.int64 and not whole:  # of which PyTorch takes the limits, too, and of other integers the numbers alone
         low, high, by, whole = int(low), int(high), int(by), True
         if not by:
-            raise ValueError(f"arange: a step of {step} is none in {dtypes.of(wanted).name}")
+            raise ValueError(f"arange: a step of {step} is none in int64")
     count = -((low - high) // by) if whole else math.ceil((high - low) / by)
+    if wanted.kind in "iu":
+        low, by = int(low), int(by)
     return _steps("arange", low, by, count, wanted, requires_grad, device)
 
 

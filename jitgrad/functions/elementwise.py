@@ -67,7 +67,13 @@ def frac(input: Tensor) -> Tensor:
 
 @face(inplace=True)
 def ldexp(input: Tensor, other: Tensor) -> Tensor:
-    """`input * 2 ** other`, floating."""
+    """`input * 2 ** other`, floating: in the dtype of `input` if that is floating and `other` is not."""
+    whole = input.dtype.is_floating_point and isinstance(other, Tensor) and not other.dtype.has_gradient
+    return _ldexp(input, in_dtype_of(input, other) if whole else other)
+
+
+@in_single
+def _ldexp(input: Tensor, other: Any) -> Tensor:
     return input * numeric.pow(2.0, other)
 
 

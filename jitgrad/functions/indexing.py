@@ -38,8 +38,11 @@ def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
 
 
 @face(exact=True)
-def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:
-    """`input[..., index[i, j, k], ...]`: the elements that `index` names along `dim`, in the shape of `index`."""
+def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False) -> Tensor:
+    """`input[..., index[i, j, k], ...]`: the elements that `index` names along `dim`, in the shape of `index`.
+
+    Gradients are never sparse.
+    """
     d, checked = check_index("gather", input, dim, index)
     if not input.ndim and checked.ndim:
         input = reshape(input, 1)

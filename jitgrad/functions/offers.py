@@ -16,13 +16,13 @@ OFFERS: dict[str, dict[str, Face]] = {
         "round": Face(aliases=('special.round',), top=True, method=True, inplace=True),
         "logsumexp": Face(aliases=('special.logsumexp',), top=True, method=True),
     },
-    "shaping": dict.fromkeys("flip ravel broadcast_to repeat select squeeze unsqueeze flatten t view_as reshape_as unflatten sum_to_size expand_as is_same_size".split(), Face(top=True, method=True)) | {
+    "shaping": dict.fromkeys("flip ravel broadcast_to repeat select squeeze unsqueeze flatten swapaxes t view_as reshape_as unflatten sum_to_size expand_as is_same_size".split(), Face(top=True, method=True)) | {
         "reshape": Face(top=True, method=True, bare=True),
         "permute": Face(top=True, method=True, bare=True),
         "expand": Face(top=True, method=True, bare=True),
         "view": Face(top=True, method=True, bare=True),
         "movedim": Face(aliases=('moveaxis',), top=True, method=True),
-        "transpose": Face(aliases=('swapaxes', 'swapdims'), top=True, method=True, bare=True),
+        "transpose": Face(aliases=('swapdims',), top=True, method=True, bare=True),
         "cat": Face(aliases=('concatenate', 'concat'), top=True, method=False),
         "stack": Face(top=True, method=False),
         "split": Face(aliases=('unsafe_split',), top=True, method=True),

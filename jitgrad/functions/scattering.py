@@ -219,7 +219,7 @@ def put(input: Tensor, index: Tensor, source: Tensor, accumulate: bool = False) 
     if not isinstance(index, Tensor) or index.dtype.name != "int64":
         raise RuntimeError("put: index must be an int64 tensor")
     if index.numel() != source.numel():
-        raise RuntimeError(f"put: there are {index.numel()} places and {source.numel()} elements: give one for each")
+        raise IndexError(f"put: there are {index.numel()} places and {source.numel()} elements: give one for each")
     flat = with_part(reshape(input, -1), parse(reshape(index, -1), (input.numel(),)), reshape(source, -1), accumulate)
     return reshape(flat, tuple(input.shape))
 

@@ -95,9 +95,9 @@ def ravel(input: Tensor) -> Tensor:
     return reshape(input, -1)
 
 
-def broadcast_to(input: Tensor, shape: Sequence[int]) -> Tensor:
+def broadcast_to(input: Tensor, size: Sequence[int]) -> Tensor:
     """`expand`, by NumPy's name."""
-    return expand(input, *shape)
+    return expand(input, *size)
 
 
 @face("moveaxis")
@@ -169,7 +169,7 @@ def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
     return reshape(input, (*shape[:first], math.prod(shape[first : last + 1]), *shape[last + 1 :]))
 
 
-@face("swapaxes", "swapdims", bare=True)
+@face("swapdims", bare=True)
 def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
     """Swap two dimensions."""
     input = input if input.__class__ is Tensor else taken(input)
@@ -179,6 +179,11 @@ def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
     if dims:
         dims[a], dims[b] = dims[b], dims[a]
     return _permute(input, {"dims": tuple(dims)})
+
+
+def swapaxes(input: Tensor, axis0: int, axis1: int) -> Tensor:
+    """`transpose`, by NumPy's name."""
+    return transpose(input, axis0, axis1)
 
 
 def t(input: Tensor) -> Tensor:

@@ -78,7 +78,8 @@ def is_complex(x: Any) -> bool:
 
 
 def _relu(x: Any) -> Any:
-    return np.maximum(x, x.dtype.type(0))
+    """-0.0 stays, of which NumPy's maximum gives either zero."""
+    return _where(x < 0, 0, x)
 
 
 def _imaginary(x: Any) -> Any:
@@ -224,7 +225,7 @@ zeros_like = unary(
 )
 
 relu = unary(
-    "select((x > 0) | (x != x), x, 0)",
+    "select(x < 0, 0, x)",
     _relu,
     vjp=lambda g, y: kink(y, g, 0),
     exact=True,

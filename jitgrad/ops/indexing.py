@@ -132,7 +132,7 @@ def _value_of(a: Any) -> Any:
     return known if isinstance(known, np.ndarray | np.generic) else None
 
 
-def _put_back(g: Any, arrays: tuple, x_shape: tuple[int, ...], index: tuple) -> Any:
+def read_back(g: Any, arrays: tuple, x_shape: tuple[int, ...], index: tuple) -> Any:
     """The cotangent of what is put at an index; none for an element that a later one overwrites."""
     found = getitem(g, *arrays, index=index)
     stays = _stays(arrays, x_shape, index) if len(arrays) else None
@@ -219,7 +219,7 @@ index_put = Op(
     checks=lambda row: row.inputs[2:],
     vjp=(
         lambda g, arrays, value_shape, value_dtype, index: index_put(g, _zeros(value_shape, value_dtype), *arrays, index=index),
-        lambda g, arrays, x_shape, index: _put_back(g, arrays, x_shape, index),
+        lambda g, arrays, x_shape, index: read_back(g, arrays, x_shape, index),
     ),
     shape=lambda x, value, *arrays, index: Spec(x.shape, x.dtype),
     parts=lambda out, x, value, *arrays, index: _parts(out, x, value, arrays, index, False),

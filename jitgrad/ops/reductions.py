@@ -28,7 +28,7 @@ def over_some(x: Any, dim: Any = None, keepdim: bool = False) -> dict[str, Any]:
     """As `_over`, for reductions that have no value over nothing."""
     found = over_dims(x, dim, keepdim)
     if 0 in [x.shape[d] for d in found["dim"] if x.ndim]:
-        kind = RuntimeError if dim is None else IndexError
+        kind = RuntimeError if dim in (None, (), []) else IndexError
         raise kind(
             f"nothing to reduce: shape {tuple(x.shape)} is empty along dim={dim}, and an extreme of no elements has no value"
         )

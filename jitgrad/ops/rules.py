@@ -24,7 +24,7 @@ OUTPUT, REST, RESULTS = -1, -2, -3
 
 
 class Hole:
-    """A rule that is not there, and why; asking for it raises `HoleError`."""
+    """A rule that is not there, and why; a sweep that comes to it raises `HoleError`."""
 
     def __init__(self, why: str) -> None:
         self.why = why
@@ -73,7 +73,7 @@ class Rule:
 
     def __call__(self, g: Any, arguments: Sequence[Any]) -> Any:
         """What becomes of the cotangent of the result, or of those of several, by their places."""
-        given = [g] if self.cotangents[0] is None else [g.get(k) for k in self.cotangents]
+        given = [g] if self.cotangents[:1] == (None,) else [g.get(k) for k in self.cotangents]
         return self.function(*given, *arguments)
 
     def facts(self, row: Any, i: int) -> list:

@@ -232,8 +232,8 @@ class Op:
         rules = rules * len(mask) if self.variadic else rules
         wanted = []
         for i, (rule, needed) in enumerate(zip(rules, mask)):
-            if isinstance(rule, Hole) and needed:
-                raise HoleError(f"{self.name} has no derivative in {self.inputs[i]!r}: {rule.why}")
+            if isinstance(rule, Hole) and needed:  # what is asked for says so, not what might be
+                rule = Rule(_raising(f"{self.name} has no derivative in {self.inputs[i]!r}: {rule.why}"), (), ("",), True)
             if isinstance(rule, Rule) and needed:
                 wanted.append((i, rule))
         slots = tuple(sorted({slot for _, rule in wanted for slot in rule.values}))
@@ -241,6 +241,13 @@ class Op:
         derived = [n for _, rule in wanted for n in rule.statics if n.endswith(("_shape", "_dtype", "_shapes")) or n == "i"]
         quick = tuple((i, rule.function, picks, -1 if rule.statics else len(picks), rule.statics) for i, rule, picks in calls)
         return Needs(slots, calls, self.accumulate is None and not derived and not self.several, quick)
+
+
+def _raising(why: str) -> Callable:
+    def rule(*_: Any) -> Any:
+        raise HoleError(why)
+
+    return rule
 
 
 def unary(formula: str | None, run: Callable, *, d: Any = None, vjp: Any = None, domain: Any = (-3.0, 3.0), **more: Any) -> Op:

@@ -116,7 +116,7 @@ def quick_with_parameters(op: Op) -> Callable:
 def quick_one(op: Op) -> Callable:
     """`method(x, params)` for any op of one input, which may be a view of it; parameters are canonical."""
     run = op.hot_run or op.run
-    needs = op.needs((True,)) if op.differentiable and not op.holes() else None
+    needs = op.needs((True,)) if op.differentiable else None
     slots: tuple[int, ...] = needs.slots if needs else ()
     saved: tuple = ((),) if slots == (REST,) else ()  # an index without arrays: so many of them are saved
     keeps, view = bool(slots) and slots != (REST,), op.view

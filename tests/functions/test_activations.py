@@ -84,6 +84,16 @@ def test_activations_are_whole() -> None:
     )
 
 
+@pytest.mark.parametrize("dtype", [jg.float16, jg.bfloat16, jg.float32, jg.float64])
+def test_negative_zero_stays(dtype) -> None:
+    for count in (1, 100):
+        x = jg.full((count,), -0.0, dtype=dtype)
+        for function in (f.relu, f.relu6, f.elu, f.selu, f.celu, f.softshrink, f.leaky_relu, f.hardtanh, f.hardswish):
+            for made in (function, jg.jit(function)):
+                assert made(x).signbit().all(), function
+                assert not made(-x).signbit().any(), function
+
+
 def test_derivatives_where_pieces_meet() -> None:
     at = {"relu": [0.0], "relu6": [0.0, 6.0], "hardtanh": [-0.5, 2.0], "hardsigmoid": [-3.0, 3.0], "hardshrink": [0.7, -0.7]}
     for name, numbers in at.items():

@@ -51,8 +51,36 @@ def test_composites_are_whole():
 def test_rows_with_a_derivative_in_the_second_operand(name):
     f = getattr(jg.special, name[8:]) if "." in name else getattr(jg, name)
     whole({name: (lambda y: f(jg.tensor(RIGHT), y), [np.array([0.7, 2.0, 3.0])])})
-    with pytest.raises(jg.errors.HoleError, match="no closed form"):
-        f(jg.tensor(RIGHT, requires_grad=True), 2.0).sum().backward()
+    x = jg.tensor(RIGHT, requires_grad=True)
+    for called in (f, jg.jit(f)):
+        y = called(x, jg.tensor(RIGHT)).sum()
+        assert y.requires_grad
+        with pytest.raises(jg.errors.HoleError, match="no closed form"):
+            y.backward()
+    for derivative in (jg.grad, jg.jacfwd):
+        with pytest.raises(jg.errors.HoleError, match="no closed form"):
+            derivative(lambda x: f(x, jg.tensor(RIGHT)).sum())(x.detach())
+
+
+@pytest.mark.parametrize(
+    ("x", "power", "dtype"),
+    [
+        (jg.float16, jg.int64, jg.float16),
+        (jg.bfloat16, jg.int32, jg.bfloat16),
+        (jg.float16, jg.float32, jg.float32),
+        (jg.float64, jg.int64, jg.float64),
+        (jg.int32, jg.int64, jg.float32),
+        (jg.int32, jg.float16, jg.float16),
+    ],
+)
+def test_ldexp_is_of_the_dtype_of_what_is_floating(x, power, dtype):
+    found = jg.ldexp(jg.tensor([3], dtype=x), jg.tensor([2], dtype=power))
+    assert (found.dtype, found.item()) == (dtype, 12.0)
+
+
+def test_ldexp_has_powers_beyond_the_dtype():
+    assert jg.ldexp(jg.tensor([2.0**-24], dtype=jg.float16), jg.tensor([20])).item() == 2.0**-4
+    assert jg.ldexp(jg.tensor([2.0**-900], dtype=jg.float64), jg.tensor([900])).item() == 1.0
 
 
 def numpy_of(f, *xs):

@@ -12,6 +12,7 @@ import pytest
 import jitgrad as jg
 from tests.helpers.sweeps import SWEEPS
 
+F = jg.nn.functional
 T = jg.tensor
 
 
@@ -142,6 +143,9 @@ FOUND = {
     "a start that is a tensor": (lambda x: x.narrow(0, T(1), 1), [2.0]),
     "a dimension of none": (lambda x: T(1.0).movedim(0, 0), 1.0),
     "whole steps": (lambda x: jg.arange(0.5, 5, 1.5, dtype=jg.int64), [0, 1, 2, 3, 4]),
+    "whole numbers": (lambda x: jg.arange(-1.5, 2, dtype=jg.int8), [-1, 0, 1, 2]),
+    "whole numbers of a part": (lambda x: jg.arange(1.9, 5.1, 1.5, dtype=jg.int32), [1, 2, 3]),
+    "no whole step": (lambda x: jg.arange(0, 1, 0.4, dtype=jg.int32), [0, 0, 0]),
     "classes as bytes": (lambda x: jg.cross_entropy(x[None] * 0, T([1], dtype=jg.uint8)).exp().round(decimals=4), 2.0),
 }
 
@@ -251,3 +255,26 @@ def test_arrays_among_the_results_stay_what_they_are():
     for _ in range(2):
         doubled, array, text = f(jg.ones(2))
         assert (doubled.tolist(), array.tolist(), text) == ([2.0, 2.0], [0, 1, 2], "text")
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "said"),
+    [
+        (lambda x: jg.amax(x[:0], dim=()), RuntimeError, "nothing to reduce"),
+        (lambda x: jg.amax(x[:0], dim=0), IndexError, "nothing to reduce"),
+        (lambda x: x.put(T([0, 1]), x), IndexError, "2 places and 3 elements"),
+        (lambda x: F.local_response_norm(x.reshape(1, 3, 1), 0), RuntimeError, "size must be positive"),
+        (lambda x: F.huber_loss(x, x, reduction="most", delta=-1.0), ValueError, "reduction must be"),
+        (lambda x: F.smooth_l1_loss(x, x, reduction="most", beta=-1.0), ValueError, "reduction must be"),
+        (lambda x: F.binary_cross_entropy(x + 9, x, reduction="most"), ValueError, "reduction must be"),
+    ],
+)
+def test_errors_are_of_the_type_that_pytorch_raises(call, error, said):
+    with pytest.raises(error, match=said):
+        call(T([1.0, 2.0, 3.0]))
+
+
+@pytest.mark.parametrize("decimals", [400, -400])
+def test_rounding_to_decimals_beyond_the_floats_is_nan(decimals):
+    for rounded in (lambda x: x.round(decimals=decimals), jg.jit(lambda x: x.round(decimals=decimals))):
+        assert rounded(T([1.0, -2.0])).isnan().all()

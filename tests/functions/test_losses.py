@@ -249,6 +249,33 @@ def test_ctc_loss() -> None:
         f.ctc_loss(T(logs), T(targets), spans, (1, 2))
 
 
+@pytest.mark.parametrize(
+    ("targets", "sizes", "said"),
+    [
+        ([1, 2, 1, 2], (4, 4), "add up to 8"),
+        ([1, 2, 1, 2], (2, 3), "add up to 5"),
+        ([1, 2, 1, 2], (2, 1), "add up to 3"),
+        ([[1, 2], [2, 1]], (3, 1), "at most 2"),
+        ([[1, 2]], (2, 1), "a row for each of 2"),
+        ([[[1, 2]]], (2, 1), "one dimension"),
+    ],
+)
+def test_targets_of_ctc_loss_are_as_many_as_their_lengths_say(targets, sizes, said) -> None:
+    logs = T(rng.normal(size=(9, 2, 3))).log_softmax(2)
+    loss = lambda x: f.ctc_loss(x, T(targets), (9, 9), sizes)
+    for call in (loss, jg.jit(loss)):
+        with pytest.raises(RuntimeError, match=said):
+            call(logs)
+
+
+def test_lengths_that_jit_learns_later_name_no_label_beyond_the_last() -> None:
+    loss = jg.jit(lambda x, targets, sizes: f.ctc_loss(x, targets, (9, 9), sizes))
+    logs, targets = T(rng.normal(size=(9, 2, 3))).log_softmax(2), T([1, 2, 1, 2])
+    close(loss(logs, targets, T([3, 1])), f.ctc_loss(logs, targets, (9, 9), (3, 1)).numpy())
+    with pytest.raises(IndexError, match="out of"):
+        loss(logs, targets, T([4, 4]))
+
+
 def test_gradients_pass_bounds_as_in_pytorch() -> None:
     var = T([0.0, 2.0], dtype=jg.float64)
     slopes = jg.grad(lambda v: f.gaussian_nll_loss(jg.zeros(2), jg.zeros(2), v, eps=0.5, reduction="sum"))(var)

@@ -277,3 +277,23 @@ def test_places_of_a_number_known_beforehand() -> None:
         same(jg.jit(f)(jg.tensor(some)), want)
     same(jg.scalar_tensor(3), 3.0)
     assert jg.logspace(0, 2, 3).tolist() == [1.0, 10.0, 100.0]
+
+
+X = np.arange(6.0).reshape(2, 3)
+
+
+@pytest.mark.parametrize(
+    ("call", "want"),
+    [
+        (lambda x: jg.gather(x, 1, jg.tensor([[2], [0]]), sparse_grad=False), [[2.0], [3.0]]),
+        (lambda x: x.gather(dim=1, index=jg.tensor([[2], [0]]), sparse_grad=True), [[2.0], [3.0]]),
+        (lambda x: jg.broadcast_to(x[0], size=(2, 3)), [[0.0, 1.0, 2.0]] * 2),
+        (lambda x: jg.swapaxes(x, axis0=0, axis1=1), X.T.tolist()),
+        (lambda x: x.swapaxes(axis0=-1, axis1=0), X.T.tolist()),
+        (lambda x: jg.swapdims(x, dim0=0, dim1=1), X.T.tolist()),
+        (lambda x: jg.layer_norm(x * 0, (3,), cudnn_enable=False), [[0.0] * 3] * 2),
+        (lambda x: jg.group_norm(x * 0, 1, None, None, 1e-5, False), [[0.0] * 3] * 2),
+    ],
+)
+def test_the_keywords_of_pytorch(call, want) -> None:
+    assert call(jg.tensor(X)).tolist() == want

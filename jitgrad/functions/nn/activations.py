@@ -86,7 +86,8 @@ def hardtanh_(input: Tensor, min_val: float = -1.0, max_val: float = 1.0) -> Ten
 
 
 def _between(x: Tensor, low: float, high: float) -> Tensor:
-    return _kink(x - low, _kink(high - x, x, high), low)
+    above = _relu(x) if low == 0 else _kink(x - low, x, low)  # where -0.0 stays
+    return _kink(high - x, above, high)
 
 
 def relu6(input: Tensor, inplace: bool = False) -> Tensor:
@@ -194,7 +195,7 @@ def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
 
 @in_single
 def _softshrink(x: Tensor, lambd: float) -> Tensor:
-    return _kink(x.abs() - lambd, x - x.sign() * lambd, 0.0)
+    return _kink(x.abs() - lambd, x - x.sign() * lambd, x * 0.0)
 
 
 # Smooth ones.
@@ -272,7 +273,7 @@ def selu_(input: Tensor) -> Tensor:
 
 @in_single
 def _elu(x: Tensor, alpha: float, scale: float, inner: float) -> Tensor:
-    below = x.clamp(max=0.0)  # the exponential of large numbers, which are not chosen, would be infinite
+    below = _kink(x, 0.0, x)  # the exponential of large numbers, which are not chosen, would be infinite
     return _kink(x, x * scale, (below * inner).expm1() * (alpha * scale))
 
 

@@ -49,6 +49,7 @@ def ctc_loss(
         raise RuntimeError(f"ctc_loss: blank={blank} is none of {classes} classes")
     spans, sizes = (_lengths(name, x, count, probs) for name, x in (("input", input_lengths), ("target", target_lengths)))
     _check(spans, length, sizes)
+    _fit(targets, sizes, count, single)
     loss = _losses(probs, _padded(targets, sizes, count, single), spans, sizes, blank, zero_infinity)
     if reduction == "mean":
         return (loss / in_dtype_of(loss, sizes.clamp(min=1))).mean()
@@ -74,6 +75,24 @@ def _check(spans: Tensor, length: int, sizes: Tensor) -> None:
             )
 
 
+def _fit(targets: Tensor, sizes: Tensor, count: int, single: bool) -> None:
+    """The targets are as many as their lengths say, or in rows that are long enough."""
+    shape = list(targets.shape)
+    if len(shape) not in (1, 2):
+        raise RuntimeError(f"ctc_loss: targets has shape (n, S), or one dimension for all one after the other, not {shape}")
+    if len(shape) == 2 and shape[0] != count:
+        raise RuntimeError(f"ctc_loss: targets of shape {shape} must have a row for each of {count} sequences")
+    if sizes.is_cuda or sizes._value is None:
+        return
+    known = sizes._value
+    if len(shape) == 2 and known.max(initial=0) > shape[1]:
+        raise RuntimeError(f"ctc_loss: target_lengths {known.tolist()} must be at most {shape[1]}, as targets has shape {shape}")
+    if len(shape) == 1 and known.sum() != shape[0]:
+        raise RuntimeError(
+            f"ctc_loss: target_lengths {known.tolist()} add up to {known.sum()}, and targets has {shape[0]} elements"
+        )
+
+
 def _padded(targets: Tensor, sizes: Tensor, count: int, single: bool) -> Tensor:
     """The targets as (n, S), of which the first ones of each row count."""
     if targets.dtype.is_floating_point:
@@ -86,8 +105,8 @@ def _padded(targets: Tensor, sizes: Tensor, count: int, single: bool) -> Tensor:
         return reshape(targets, (1, 0)) if count == 1 else expand(reshape(targets, (1, 0)), count, 0)
     most = total if sizes.is_cuda or sizes._value is None else int(sizes._value.max(initial=0))
     starts = sizes.cumsum(0) - sizes
-    places = unsqueeze(starts, 1) + arange(most, device=targets.device)
-    return targets[places.clamp(max=total - 1)]
+    own = arange(most, device=targets.device)
+    return targets[apply(choosing.where, (own < unsqueeze(sizes, 1), unsqueeze(starts, 1) + own, 0))]
 
 
 @in_single

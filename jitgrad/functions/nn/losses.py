@@ -8,7 +8,7 @@ from typing import Any
 
 from jitgrad.functions.bind import bound
 from jitgrad.functions.face import face
-from jitgrad.functions.nn.reducing import broadcasting, of_one_dtype, of_one_shape, reduced, reduction_of, weighed
+from jitgrad.functions.nn.reducing import broadcasting, checked, of_one_dtype, of_one_shape, reduced, reduction_of, weighed
 from jitgrad.functions.operands import in_dtype_of, taken
 from jitgrad.functions.shaping import unsqueeze
 from jitgrad.ops import TABLE, activations, arithmetic, choosing
@@ -72,16 +72,17 @@ def smooth_l1_loss(
     beta: float = 1.0,
 ) -> Tensor:
     """d² / (2 beta) for differences |d| below `beta`, |d| - beta / 2 for others."""
+    reduction = checked(reduction_of(reduction, size_average, reduce))
     broadcasting("smooth_l1_loss", input, target)
     _some_floating("smooth_l1_loss", input, target)
     if beta < 0:
         raise RuntimeError(f"smooth_l1_loss: beta must not be negative, and it is {beta}")
-    reduction = reduction_of(reduction, size_average, reduce)
     return _huber(input, target, beta, 1 / beta, None, reduction) if beta else _absolute(input, target, None, reduction)
 
 
 def huber_loss(input: Tensor, target: Tensor, reduction: str = "mean", delta: float = 1.0, weight: Any = None) -> Tensor:
     """d² / 2 for differences |d| up to `delta`, delta * (|d| - delta / 2) for others."""
+    checked(reduction)
     broadcasting("huber_loss", input, target)
     floating("huber_loss", input)
     if not delta > 0:
@@ -110,6 +111,7 @@ def binary_cross_entropy(
 
     Its gradient is finite for probabilities of 0 and 1, too: (p - t) / max(p (1 - p), 1e-12).
     """
+    reduction = checked(reduction_of(reduction, size_average, reduce))
     of_one_shape("binary_cross_entropy", input, target)
     floating("binary_cross_entropy", input)
     of_one_dtype("binary_cross_entropy", input, target=target)
@@ -118,7 +120,7 @@ def binary_cross_entropy(
             "binary_cross_entropy takes probabilities, which lie between 0 and 1: for any numbers use "
             "binary_cross_entropy_with_logits"
         )
-    return _scaled(activations.binary_cross_entropy, input, target, weight, reduction_of(reduction, size_average, reduce))
+    return _scaled(activations.binary_cross_entropy, input, target, weight, reduction)
 
 
 @face(top=True)

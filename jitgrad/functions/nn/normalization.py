@@ -50,7 +50,14 @@ def _last(name: str, input: Tensor, shape: Any, **more: Any) -> tuple[int, ...]:
 
 
 @face(top=True)
-def layer_norm(input: Tensor, normalized_shape: Sequence[int], weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Tensor:
+def layer_norm(
+    input: Tensor,
+    normalized_shape: Sequence[int],
+    weight: Any = None,
+    bias: Any = None,
+    eps: float = 1e-5,
+    cudnn_enable: bool = True,
+) -> Tensor:
     """(x - mean) / sqrt(variance + eps) over the last dimensions, times `weight`, plus `bias`."""
     weight, bias = taken(weight), taken(bias)
     dims = _last("layer_norm", input, normalized_shape, weight=weight, bias=bias)
@@ -192,7 +199,9 @@ def _by_given(x: Tensor, mean: Tensor, var: Tensor, weight: Any, bias: Any, eps:
 
 
 @face(top=True)
-def group_norm(input: Tensor, num_groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Tensor:
+def group_norm(
+    input: Tensor, num_groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5, cudnn_enabled: bool = True
+) -> Tensor:
     """(x - mean) / sqrt(variance + eps) of each group of channels, times `weight` and plus `bias` of each channel."""
     weight, bias = taken(weight), taken(bias)
     if input.ndim < 2:
@@ -222,6 +231,8 @@ def local_response_norm(input: Tensor, size: int, alpha: float = 1e-4, beta: flo
     """x / (k + alpha * mean of squares of `size` channels around)**beta (Krizhevsky et al., 2012)."""
     if input.ndim < 3:
         raise ValueError(f"local_response_norm: input has shape (n, channels, ...), and not {list(input.shape)}")
+    if size < 1:
+        raise RuntimeError(f"local_response_norm: size must be positive, and it is {size}")
     if not input.numel():
         return input
     return _among_neighbours(input if input.dtype.is_floating_point else input * 1.0, size, alpha, beta, k)

@@ -9,7 +9,7 @@ import numpy as np
 
 from jitgrad.functions.face import face
 from jitgrad.functions.nn.spatial import Ints, at_least, bordered, each, with_batch
-from jitgrad.functions.nn.windows import Along, divided, largest, summed, with_positions
+from jitgrad.functions.nn.windows import Along, divided, largest, summed, where_, with_positions
 from jitgrad.functions.shaping import reshape
 from jitgrad.record.precision import in_single
 from jitgrad.tensors.tensor import Tensor
@@ -246,7 +246,12 @@ def _averaged(x: Tensor, facts: tuple[Ints, Ints, Ints, Ints, Ints], divisor: An
 
 
 def lp_pool1d(input: Tensor, norm_type: float, kernel_size: Any, stride: Any = None, ceil_mode: bool = False) -> Tensor:
-    """The p-norms (`norm_type`) of windows over the last dimension: roots of the sums of powers."""
+    """The p-norms (`norm_type`) of windows over the last dimension: roots of the sums of powers, the largest absolute value for
+    inf and the smallest for -inf. The gradient is 0 where the sum is.
+
+    >>> lp_pool1d(jitgrad.tensor([[[1.0, -2.0, 3.0, 4.0]]]), float("inf"), 2)
+    tensor([[[2., 4.]]])
+    """
     return _lp_pool("lp_pool1d", 1, input, norm_type, kernel_size, stride, ceil_mode)
 
 
@@ -263,6 +268,13 @@ def lp_pool3d(input: Tensor, norm_type: float, kernel_size: Any, stride: Any = N
 @in_single
 def _lp_pool(what: str, count: int, x: Tensor, p: float, size: Any, stride: Any, ceil_mode: bool) -> Tensor:
     """A negative sum of odd powers keeps its sign before the root, as in PyTorch: `(-8) ** (1 / 3)` is nan there, too."""
+    if p == 0:
+        raise ZeroDivisionError(f"{what}: norm_type=0 has no root: count the elements that are not 0 instead")
+    if math.isinf(p):
+        sign = math.copysign(1.0, p)
+        return _max_pool(what, count, x.abs() * sign, size, stride, 0, 1, ceil_mode, False) * sign
     sizes = each(what, "kernel_size", size, count)
-    means = _avg_pool(what, count, x**p, sizes, stride, 0, ceil_mode, True, None)
-    return (means.sign() * means.abs().relu() * math.prod(sizes)) ** (1.0 / p)
+    sums = _avg_pool(what, count, x**p, sizes, stride, 0, ceil_mode, True, None) * math.prod(sizes)
+    nothing = sums == 0
+    root = where_(nothing, 1.0, sums) ** (1.0 / p)
+    return where_(nothing, 0.0 if p > 0 else math.inf, root)
