@@ -32,6 +32,7 @@ _LATER = {
     "jitgrad.control": ("cond", "fori_loop", "scan", "switch", "while_loop"),
     "jitgrad.func.elementwise": ("elementwise", "from_njit"),
     "jitgrad.native.loading": ("load_compiled",),
+    "jitgrad.saving": ("load", "save"),
 }
 _MODULES = ("fft", "func", "linalg", "nn", "optim", "special", "testing")
 _HOME = {name: module for module, names in _LATER.items() for name in names}

@@ -54,6 +54,8 @@ from jitgrad.func.elementwise import from_njit as from_njit
 from jitgrad.jitted.choice import sweep as sweep
 from jitgrad.jitted.jit import jit as jit
 from jitgrad.native.loading import load_compiled as load_compiled
+from jitgrad.saving import load as load
+from jitgrad.saving import save as save
 from jitgrad.sweeps.program.threads import get_num_threads as get_num_threads
 from jitgrad.sweeps.program.threads import set_num_threads as set_num_threads
 from jitgrad.tape.tape import Tape as Tape
