@@ -28,7 +28,7 @@ from jitgrad.record.trace import current_trace, is_constant, lifting, made_here
 from jitgrad.record.weak import number
 from jitgrad.tape.accumulate import gradient, set_gradient
 from jitgrad.tape.device_array import ARRAYS, DeviceArray, copy_of, device_of, refuse_elsewhere
-from jitgrad.tape.handle import Handle, make, row_of
+from jitgrad.tape.handle import Handle, at_place, make, place_in_memory, row_of
 from jitgrad.tape.row import Leaf, Row
 from jitgrad.tape.tape import Tape
 from jitgrad.tensors import inplace
@@ -209,9 +209,13 @@ class Tensor(Values):
         if self._value is None:
             return self.clone()
         value = self._known("deepcopy")
-        copied = _rebuild(copy_of(value), self.requires_grad)
-        if self.grad is not None:
-            copied.grad = copy.deepcopy(self.grad.detach(), memo)
+        if isinstance(value, DeviceArray):
+            copied = _rebuild(copy_of(value), self.requires_grad)
+        else:
+            make_it, parts = self._parts()
+            copied = make_it(*copy.deepcopy(parts, memo))
+        if (grad := self.grad) is not None:
+            copied.grad = copy.deepcopy(grad if grad.is_leaf else grad.detach(), memo)
         return copied
 
     def __copy__(self) -> Tensor:
@@ -220,14 +224,18 @@ class Tensor(Values):
         return inplace.detached(self).requires_grad_(self.requires_grad)
 
     def __reduce__(self) -> tuple:
-        if not self.is_leaf or is_taken(self):
-            raise RuntimeError(
-                "a tensor with a history, or whose derivative is being taken, cannot be pickled: detach() it first"
-            )
-        value = self._concrete("pickle")
+        if is_taken(self):
+            raise RuntimeError("a tensor whose derivative is being taken cannot be pickled: detach() it first")
+        self._concrete("pickle")
+        return self._parts()
+
+    def _parts(self) -> tuple[Callable[..., Tensor], tuple]:
+        """What makes such a leaf, and of what: the values, or a place in the memory that it shares with others."""
+        value = self._value
         if isinstance(value, DeviceArray):
             return _rebuild_on, (value.to_host(), value.device, self.requires_grad)
-        return _rebuild, (np.array(value), self.requires_grad)
+        place = place_in_memory(self)
+        return (_rebuild, (np.array(value), self.requires_grad)) if place is None else (_rebuild_at, (place, self.requires_grad))
 
     # Gradients.
 
@@ -369,6 +377,10 @@ def _given(value: Any, target: Tensor) -> Any:
 
 def _rebuild_on(array: np.ndarray, device: str, requires_grad: bool) -> Tensor:
     return _rebuild(placed(array, device), requires_grad)
+
+
+def _rebuild_at(place: tuple, requires_grad: bool) -> Tensor:
+    return at_place(*place).requires_grad_(requires_grad)
 
 
 def _rebuild(array: Any, requires_grad: bool) -> Tensor:
