@@ -31,6 +31,7 @@ _LATER = {
     "jitgrad.jitted.jit": ("jit",),
     "jitgrad.control": ("cond", "fori_loop", "scan", "switch", "while_loop"),
     "jitgrad.func.elementwise": ("elementwise", "from_njit"),
+    "jitgrad.functions.registered": ("register",),
     "jitgrad.native.loading": ("load_compiled",),
     "jitgrad.saving": ("load", "save"),
 }
@@ -38,7 +39,7 @@ _MODULES = ("fft", "func", "linalg", "nn", "optim", "special", "testing")
 _HOME = {name: module for module, names in _LATER.items() for name in names}
 
 _offered = [name for name, value in globals().items() if name[0] != "_" and not isinstance(value, type(_checkout))]
-_offered += ["autograd", "cuda", "errors", "bfloat16", *_MODULES, *_HOME]
+_offered += ["autograd", "cuda", "errors", "ops", "bfloat16", *_MODULES, *_HOME]
 
 
 def __dir__() -> list[str]:

@@ -51,6 +51,7 @@ from jitgrad.func import vjp as vjp
 from jitgrad.func import vmap as vmap
 from jitgrad.func.elementwise import elementwise as elementwise
 from jitgrad.func.elementwise import from_njit as from_njit
+from jitgrad.functions.registered import register as register
 from jitgrad.jitted.choice import sweep as sweep
 from jitgrad.jitted.jit import jit as jit
 from jitgrad.native.loading import load_compiled as load_compiled

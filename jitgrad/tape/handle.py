@@ -49,8 +49,8 @@ class Storage:
     def __reduce__(self) -> tuple:
         """Memory that is pickled or deep-copied once for all tensors that share it: all bytes between the first and the last."""
         array, (low, high) = self.array, byte_bounds(self.array)
-        raw = np.frombuffer((ctypes.c_char * (high - low)).from_address(low), np.uint8)
-        return storage_of, (raw, array.ctypes.data - low, array.shape, array.strides, array.dtype)
+        memory: Any = (ctypes.c_uint8 * (high - low)).from_address(low)
+        return storage_of, (np.frombuffer(memory, np.uint8), array.ctypes.data - low, array.shape, array.strides, array.dtype)
 
     def living(self) -> list[Handle]:
         """The views that are still there."""
@@ -160,7 +160,7 @@ def storage_of(raw: np.ndarray, start: int, shape: tuple[int, ...], strides: tup
 
 
 def place_in_memory(handle: Handle) -> tuple[Storage, int, tuple[int, ...], tuple[int, ...], np.dtype] | None:
-    """The memory that a tensor shares with others, and where in it it lies: the first byte after that of all, shape, strides, dtype.
+    """The memory that a tensor shares with others, and where in it: how many bytes after its start, shape, strides, dtype.
 
     None for what shares none, on a GPU too, and for what reaches beyond the memory that is known to be shared.
     """
