@@ -20,6 +20,7 @@ from jitgrad.ops import choosing
 from jitgrad.ops.indexing import getitem
 from jitgrad.ops.shapes import axis
 from jitgrad.record.apply import apply
+from jitgrad.record.foreign import PRIORITY
 from jitgrad.record.index import parse, plain
 from jitgrad.record.leaving import is_taken
 from jitgrad.record.memory import decide, of
@@ -48,7 +49,8 @@ class Tensor(Values):
     """
 
     __slots__ = ()
-    __array_priority__ = 1000
+    __array_priority__ = PRIORITY
+    __pandas_priority__ = 10_000  # higher than those of its classes: `column * tensor` is left to tensors too
 
     def __init__(self, *_: Any, **__: Any) -> None:
         raise TypeError("make tensors with jitgrad.tensor(data), jitgrad.zeros(shape) and their like")
