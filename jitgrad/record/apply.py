@@ -89,8 +89,7 @@ def apply(op: Op, operands: Sequence[Any], params: dict[str, Any] = NOTHING) -> 
         return of_complex(op, operands, params)
     looks = op.view and isinstance(operands[0], Handle)  # an array that is no tensor is a constant, whose views are nobody's
     if looks and not isinstance(values[0], ARRAYS):
-        own_memory(operands[0])
-        values[0] = operands[0]._value
+        values[0] = own_memory(operands[0]).array
     value = _computed_there(op, operands, values, params) if on_device else _computed(op, values, params)
     record = recorded_several if op.several else recorded
     if wanted and op.differentiable and grad_mode.get():
