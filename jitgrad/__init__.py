@@ -1,5 +1,6 @@
 """jitgrad: PyTorch-style automatic differentiation for NumPy and Numba users, interpreted or compiled."""
 
+import functools
 import importlib
 
 from jitgrad import _checkout  # isort: skip  # first: finds the kernels
@@ -11,6 +12,7 @@ from jitgrad.base.version import VERSION
 from jitgrad.dtypes import get_default_dtype, set_default_dtype
 from jitgrad.sweeps.program.threads import get_num_threads, set_num_threads
 from jitgrad.tape.tape import Tape
+from jitgrad.tensors.numpy_protocols import ARRAY_API
 from jitgrad.tensors.printing import set_printoptions
 from jitgrad.tensors.size import Size
 from jitgrad.tensors.tensor import Tensor
@@ -33,13 +35,17 @@ _LATER = {
     "jitgrad.jitted.jit": ("jit",),
     "jitgrad.control": ("cond", "fori_loop", "scan", "switch", "while_loop"),
     "jitgrad.func.elementwise": ("elementwise", "from_njit"),
+    "jitgrad.functions.registered": ("register",),
     "jitgrad.native.loading": ("load_compiled",),
+    "jitgrad.saving": ("load", "save"),
 }
-_MODULES = ("fft", "func", "linalg", "nn", "optim", "special", "testing", "utils")
+_MODULES = ("array_api", "fft", "func", "linalg", "nn", "optim", "special", "testing", "utils")
+ARRAY_API.make = functools.partial(importlib.import_module, "jitgrad.array_api")
 _HOME = {name: module for module, names in _LATER.items() for name in names}
 
 _offered = [name for name, value in globals().items() if name[0] != "_" and not isinstance(value, type(_checkout))]
-_offered += ["autograd", "cuda", "errors", "bfloat16", *_MODULES, *_HOME]
+_offered.remove("ARRAY_API")
+_offered += ["autograd", "cuda", "errors", "ops", "bfloat16", *_MODULES, *_HOME]
 
 
 def __dir__() -> list[str]:

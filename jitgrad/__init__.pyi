@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from jitgrad import array_api as array_api
 from jitgrad import autograd as autograd
 from jitgrad import cuda as cuda
 from jitgrad import dtypes as dtypes
@@ -57,13 +58,17 @@ from jitgrad.func import vjp as vjp
 from jitgrad.func import vmap as vmap
 from jitgrad.func.elementwise import elementwise as elementwise
 from jitgrad.func.elementwise import from_njit as from_njit
+from jitgrad.functions.registered import register as register
 from jitgrad.jitted.choice import sweep as sweep
 from jitgrad.jitted.jit import jit as jit
 from jitgrad.native.loading import load_compiled as load_compiled
+from jitgrad.saving import load as load
+from jitgrad.saving import save as save
 from jitgrad.sweeps.program.threads import get_num_threads as get_num_threads
 from jitgrad.sweeps.program.threads import set_num_threads as set_num_threads
 from jitgrad.tape.tape import Tape as Tape
 from jitgrad.tensors import return_types as _return_types
+from jitgrad.tensors.numpy_protocols import ARRAY_API as ARRAY_API
 from jitgrad.tensors.printing import set_printoptions as set_printoptions
 from jitgrad.tensors.size import Size as Size
 from jitgrad.tensors.tensor import Tensor as Tensor

@@ -10,6 +10,7 @@ import pytest
 import jitgrad as jg
 from jitgrad.eager import background
 from jitgrad.eager import backward as structures
+from jitgrad.functions.registered import REGISTERED, forget
 from jitgrad.jitted.rerecording import Recheck
 from jitgrad.sweeps.numba.names import namespace
 
@@ -30,6 +31,14 @@ def nothing_in_the_background():
     """What a test has had compiled in the background is ready before the next one begins, some of which count things."""
     yield
     background.wait()
+
+
+@pytest.fixture(autouse=True)
+def nothing_stays_registered():
+    """The rows that a test registers are gone when the next one begins, some of which go through all."""
+    yield
+    for name in [*REGISTERED]:
+        forget(name)
 
 
 @pytest.fixture(autouse=True)

@@ -64,8 +64,9 @@ def test_the_way_of_a_call_is_as_it_is_described():
     assert found.failed == 0
 
 
-def test_the_page_on_random_numbers_is_true():
-    found = doctest.testfile(str(ROOT / "docs/random.md"), module_relative=False, encoding="utf-8")
+@pytest.mark.parametrize("page", ["random", "own-operations"])
+def test_pages_are_true(page):
+    found = doctest.testfile(str(ROOT / f"docs/{page}.md"), module_relative=False, encoding="utf-8")
     assert found.attempted > 15
     assert found.failed == 0
 

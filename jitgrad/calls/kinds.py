@@ -18,6 +18,7 @@ from jitgrad.base.tree import exact, flatten, unflatten
 from jitgrad.errors import LeakedTraceError
 from jitgrad.functions.generators import Generator
 from jitgrad.functions.operands import tensor_beside
+from jitgrad.record.foreign import by_numpy, is_foreign
 from jitgrad.record.leaving import refuse_masked
 from jitgrad.record.trace import Number
 from jitgrad.tape.device_array import DeviceArray
@@ -64,13 +65,14 @@ def arguments(tree: Any, beside: Sequence[Any] = ()) -> Any:
         return tree
     leaves: list[Any] = []
     structure = flatten(tree, leaves)
-    if not any(isinstance(leaf, np.ndarray) for leaf in leaves):
+    if not any(isinstance(leaf, np.ndarray) or is_foreign(leaf) for leaf in leaves):
         return tree
     return unflatten(structure, iter([argument(leaf, (*leaves, *beside)) for leaf in leaves]))
 
 
 def argument(leaf: Any, beside: Sequence[Any] = ()) -> Any:
     """One of them."""
+    leaf = by_numpy(leaf)
     return tensor_beside(leaf, beside) if isinstance(leaf, np.ndarray) else leaf
 
 
@@ -91,6 +93,7 @@ def kind_of(leaf: Any, tensors: list[Tensor], changes: bool = False) -> Any:
             return int
         if isinstance(leaf, Generator):
             raise HasGenerators
+        leaf = by_numpy(leaf)
         if not isinstance(leaf, np.ndarray):
             plain = leaf.__class__ in _PLAIN or leaf.__class__.__eq__ is object.__eq__
             return (leaf.__class__, leaf) if plain else (leaf.__class__, leaf, exact(leaf))

@@ -18,6 +18,7 @@ from jitgrad.functions.shaping import cat, movedim
 from jitgrad.ops.movement import narrow
 from jitgrad.passes.batch import Batch, replay, spread
 from jitgrad.record.apply import apply, copied, current_trace, grad_mode
+from jitgrad.record.foreign import by_numpy
 from jitgrad.record.trace import example_of, first_of, lifting, memory_of
 from jitgrad.tape.device_array import placed_like
 from jitgrad.tape.handle import Handle, make
@@ -62,6 +63,7 @@ def vmap(
     def mapped(*args: Any, **kwargs: Any) -> Any:
         leaves: list[Any] = []
         structure = flatten(args, leaves)
+        leaves = [by_numpy(leaf) for leaf in leaves]
         dims = _in_dims(in_dims, structure, leaves)
         size = _size(leaves, dims)
         shared = arguments(kwargs)

@@ -12,6 +12,7 @@ from jitgrad.devices.moving import moved
 from jitgrad.functions.data import as_tensor
 from jitgrad.ops.choosing import cast
 from jitgrad.record.apply import apply, lift
+from jitgrad.record.foreign import by_numpy
 from jitgrad.record.promotion import ranks
 from jitgrad.record.quick import is_operand
 from jitgrad.record.trace import current_trace, made_here
@@ -22,6 +23,7 @@ from jitgrad.tensors.tensor import Tensor
 
 def accepting_arrays(args: Sequence[Any]) -> Sequence[Any]:
     """The operands of a function, with an array or number in the first place made into a tensor if there is none."""
+    args = [by_numpy(a) for a in args]
     if not args or any(isinstance(a, Handle) for a in args):
         return args
     if not is_operand(args[0]):
@@ -31,6 +33,7 @@ def accepting_arrays(args: Sequence[Any]) -> Sequence[Any]:
 
 def taken(x: Any, beside: Sequence[Any] = ()) -> Any:
     """The first argument of a function that takes a tensor: an array or a number is one, whatever else there is stays."""
+    x = by_numpy(x)
     if isinstance(x, np.ndarray):
         return tensor_beside(x, beside)
     return x if isinstance(x, Handle) or not is_operand(x) else as_tensors([x])[0]
@@ -47,7 +50,8 @@ def tensor_beside(array: np.ndarray, others: Sequence[Any]) -> Tensor:
 
 
 def array_beside(x: Any, other: Any) -> Any:
-    """A list of numbers as an array, in the dtype of the tensor beside it if that has room for them."""
+    """A list of numbers as an array, in the dtype of the tensor beside it if that has room for them, and any array by NumPy."""
+    x = by_numpy(x)
     if not isinstance(x, (list, tuple)) or not isinstance(other, Tensor):
         return x
     try:
@@ -61,6 +65,7 @@ def array_beside(x: Any, other: Any) -> Any:
 
 def as_tensors(operands: Sequence[Any], beside: Sequence[Any] = ()) -> list[Tensor]:
     """Operands as tensors: numbers adapt to the tensors among them and beside them, and are as exact as they are without."""
+    operands, beside = [by_numpy(x) for x in operands], [by_numpy(x) for x in beside]
     common = dtypes.result_type(ranks([*operands, *filter(is_operand, beside)]))
     return [_as_tensor(x, common, (*operands, *beside)) for x in operands]
 

@@ -22,6 +22,7 @@ from jitgrad.ops.movement import reshape as reshape_op
 from jitgrad.ops.movement import sizes as sizes_of
 from jitgrad.ops.shapes import Spec, axes, axis
 from jitgrad.record.apply import apply, copied
+from jitgrad.record.foreign import by_numpy
 from jitgrad.record.leaving import refuse_masked
 from jitgrad.record.memory import decide
 from jitgrad.record.promotion import ranks
@@ -198,7 +199,7 @@ def _together(tensors: Sequence[Tensor], what: str) -> list[Tensor]:
         raise TypeError(f"{what} takes a list or tuple of tensors, not one tensor: {what}(list(x), dim) takes its slices")
     if not isinstance(tensors, (list, tuple)) and not hasattr(tensors, "__iter__"):
         raise TypeError(f"{what} takes a list or tuple of tensors, not {type(tensors).__name__}")
-    many = list(tensors)
+    many = [by_numpy(x) for x in tensors]
     if not many:
         raise (ValueError if what == "cat" else RuntimeError)(f"{what} needs at least one tensor")
     if all(isinstance(x, Tensor) for x in many):

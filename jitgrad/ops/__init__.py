@@ -44,16 +44,23 @@ from jitgrad.ops import (
     trigonometric,
     unpooling,
 )
-from jitgrad.ops.table import TABLE, Op, rows
+from jitgrad.ops.movement import over_dims, reduced, spread
+from jitgrad.ops.reductions import over_some
+from jitgrad.ops.shapes import Spec
+from jitgrad.ops.table import TABLE, Fold, Op, binary, composite, predicate, reduction, rows, several, todo, unary
 
 __all__ = [
     "TABLE",
+    "Fold",
     "Op",
+    "Spec",
     "activations",
     "arithmetic",
     "bessel",
+    "binary",
     "choosing",
     "complexes",
+    "composite",
     "convolutions",
     "counts",
     "decompositions",
@@ -70,20 +77,29 @@ __all__ = [
     "normal_distribution",
     "norms",
     "ordering",
+    "over_dims",
+    "over_some",
     "packed",
     "polynomials",
+    "predicate",
     "random",
+    "reduced",
+    "reduction",
     "reductions",
     "rows",
     "scans",
     "scattering",
     "scipys_functions",
     "searching",
+    "several",
     "solving",
     "sorting",
     "special_functions",
+    "spread",
     "strided",
     "table",
+    "todo",
     "trigonometric",
+    "unary",
     "unpooling",
 ]

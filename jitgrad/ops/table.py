@@ -313,6 +313,7 @@ def several(run: Callable, *, outputs: tuple[str, ...], vjp: Any = None, **more:
     def in_order(*values: Any, **params: Any) -> tuple[Any, ...]:
         return tuple([np.asarray(found, order="C")[()] for found in run(*values, **params)])
 
+    in_order.__dict__["__wrapped__"] = run  # whose parameters it has
     return Op(in_order, inputs=("x",), outputs=outputs, vjp=None if vjp is None else (vjp,), **more)
 
 
@@ -343,7 +344,7 @@ def infer(op: Op, operands: list[Any], params: dict[str, Any]) -> Spec:
     Without a rule of its own an op is run on stand-ins that take no memory (one element, repeated by stride 0).
     """
     if op.elementwise:
-        key = (op.name, op.result, *(o.dtype for o in operands), *(params.items() if op.name == "cast" else ()))
+        key = (op, *(o.dtype for o in operands), *(params.items() if op.name == "cast" else ()))
         found = _dtypes_seen.get(key)
         if found is None:
             found = _dtypes_seen[key] = _quietly(op, [np.ones(1, o.dtype) for o in operands], params).dtype

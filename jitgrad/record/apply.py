@@ -19,6 +19,7 @@ from jitgrad.ops.movement import expand
 from jitgrad.ops.shapes import Spec
 from jitgrad.ops.table import REST, Op, infer, infer_several
 from jitgrad.record.computed import computed, computed_there
+from jitgrad.record.foreign import by_numpy, is_foreign
 from jitgrad.record.index import ndim_of
 from jitgrad.record.leaving import refuse_masked
 from jitgrad.record.memory import lie_in_order, look
@@ -58,11 +59,12 @@ def apply(op: Op, operands: Sequence[Any], params: dict[str, Any] = NOTHING) -> 
     if trace is not None and (out := _quickly_traced(trace, op, operands, params)) is not None:
         return out
     cls: Any = None
-    traced = wanted = on_device = False
+    traced = wanted = on_device = foreign = False
     lifts = trace is not None and trace.lifts
     values = []
     for operand in operands:
         if not isinstance(operand, Handle):
+            foreign = foreign or is_foreign(operand)
             on_device = on_device or operand.__class__ is DeviceArray
             refuse_masked(operand)
             values.append(operand)
@@ -73,8 +75,9 @@ def apply(op: Op, operands: Sequence[Any], params: dict[str, Any] = NOTHING) -> 
         traced = traced or value is None or (lifts and trace.comes_from_outside(operand))  # type: ignore[union-attr]
         wanted = wanted or (row is not None and row.requires)
         values.append(value)
-    if traced:
-        return apply_traced(cls, op, operands, params)
+    if traced or foreign:
+        operands = [by_numpy(x) for x in operands] if foreign else operands
+        return apply_traced(cls, op, operands, params) if traced else apply(op, operands, params)
     if op.elementwise:
         if op is not cast and not _uniform(op, values):
             operands, half = same_dtype(op, operands)
@@ -87,8 +90,7 @@ def apply(op: Op, operands: Sequence[Any], params: dict[str, Any] = NOTHING) -> 
         return of_complex(op, operands, params)
     looks = op.view and isinstance(operands[0], Handle)  # an array that is no tensor is a constant, whose views are nobody's
     if looks and not isinstance(values[0], ARRAYS):
-        own_memory(operands[0])
-        values[0] = operands[0]._value
+        values[0] = own_memory(operands[0]).array
     value = computed_there(op, operands, values, params) if on_device or lifting else computed(op, values, params)
     record = recorded_several if op.several else recorded
     if wanted and op.differentiable and grad_mode.get():

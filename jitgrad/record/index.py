@@ -14,6 +14,7 @@ import numpy as np
 from jitgrad.errors import OutOfRangeError, TracedValueError
 from jitgrad.ops.choosing import cast
 from jitgrad.ops.indexing import Slot
+from jitgrad.record.foreign import by_numpy
 from jitgrad.record.leaving import refuse_masked
 from jitgrad.record.nonzero import nonzero
 from jitgrad.record.trace import captured_here, comes_later
@@ -72,6 +73,7 @@ def _item(item: Any) -> Any:
         if found.step == 0:
             raise ValueError("the step of a slice must not be 0")
         return found
+    item = by_numpy(item)
     if isinstance(item, Handle):
         if comes_later(item) and (item._value is None or item._value.dtype != np.bool_):
             return _traced(captured_here(item))

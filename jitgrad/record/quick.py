@@ -23,6 +23,7 @@ from jitgrad.ops.movement import sum as add_up
 from jitgrad.ops.table import OUTPUT, REST, Op
 from jitgrad.record import quick_traced
 from jitgrad.record.apply import apply, grad_mode, number_row, spread_number_row
+from jitgrad.record.foreign import is_foreign
 from jitgrad.record.promotion import FLOATS
 from jitgrad.record.trace import lifting
 from jitgrad.tape.handle import Handle, keep_arrays, make, make_recorded, note_view, row_of
@@ -287,7 +288,7 @@ def _reshaped_row(row: Row, shape: tuple[int, ...]) -> Row:
 
 def is_operand(x: Any) -> bool:
     """Whether operators take it beside a tensor."""
-    return isinstance(x, (Handle, np.ndarray, np.generic, bool, int, float, complex))
+    return isinstance(x, (Handle, np.ndarray, np.generic, bool, int, float, complex)) or is_foreign(x)
 
 
 def _is_no_count(tensor: Any, other: Any) -> bool:

@@ -6,12 +6,14 @@ shared with its views; what the reverse sweep will need is kept with the version
 
 from __future__ import annotations
 
+import ctypes
 import weakref
 import zlib
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
+from numpy.lib.array_utils import byte_bounds
 
 from jitgrad.errors import OverwrittenError
 from jitgrad.ops.table import OUTPUT, REST, RESULTS, Needs, Op
@@ -43,6 +45,12 @@ class Storage:
         if len(self.views) > self.room:
             self.views = [reference for reference in self.views if reference() is not None]
             self.room = 2 * len(self.views) + 16
+
+    def __reduce__(self) -> tuple:
+        """Memory that is pickled or deep-copied once for all tensors that share it: all bytes between the first and the last."""
+        array, (low, high) = self.array, byte_bounds(self.array)
+        memory: Any = (ctypes.c_uint8 * (high - low)).from_address(low)
+        return storage_of, (np.frombuffer(memory, np.uint8), array.ctypes.data - low, array.shape, array.strides, array.dtype)
 
     def living(self) -> list[Handle]:
         """The views that are still there."""
@@ -131,14 +139,45 @@ def own_memory(handle: Handle) -> Storage:
     if storage is None:
         if not isinstance(handle._value, ARRAYS):
             handle._value = np.array(handle._value)
-        storage = handle._storage = new(Storage)
-        storage.array = handle._value
-        storage.version = 0
-        storage.views = []
-        storage.room = 16
-        storage.exported = None
-        storage.kept = False
+        storage = handle._storage = _storage(handle._value)
     return storage
+
+
+def _storage(array: Any) -> Storage:
+    storage = new(Storage)
+    storage.array = array
+    storage.version = 0
+    storage.views = []
+    storage.room = 16
+    storage.exported = None
+    storage.kept = False
+    return storage
+
+
+def storage_of(raw: np.ndarray, start: int, shape: tuple[int, ...], strides: tuple[int, ...], dtype: np.dtype) -> Storage:
+    """The storage of an array that lies so in bytes."""
+    return _storage(np.ndarray(shape, dtype, raw, start, strides))
+
+
+def place_in_memory(handle: Handle) -> tuple[Storage, int, tuple[int, ...], tuple[int, ...], np.dtype] | None:
+    """The memory that a tensor shares with others, and where in it: how many bytes after its start, shape, strides, dtype.
+
+    None for what shares none, on a GPU too, and for what reaches beyond the memory that is known to be shared.
+    """
+    value, storage = handle._value, handle._storage
+    if storage is None or not isinstance(storage.array, np.ndarray) or not value.size:
+        return None
+    (low, high), (first, last) = byte_bounds(storage.array), byte_bounds(value)
+    inside = low <= first and last <= high
+    return (storage, value.ctypes.data - low, value.shape, value.strides, value.dtype) if inside else None
+
+
+def at_place(storage: Storage, start: int, shape: tuple[int, ...], strides: tuple[int, ...], dtype: np.dtype) -> Any:
+    """A tensor that lies so in memory which was pickled or copied by `Storage.__reduce__`."""
+    out = tensor(np.ndarray(shape, dtype, storage.array.base, start, strides))
+    out._storage = storage
+    storage.look(out)
+    return out
 
 
 def row_of(handle: Handle) -> Row:

@@ -42,6 +42,9 @@ TABLE_OF_NUMPY = Later(lambda: None)
 """Gives the module of NumPy's functions by name, with NumPy's arguments, as `np.sum(tensor)` finds them, and of the methods of
 ufuncs; `jitgrad.functions` says how it is imported, when one of them is given a tensor first."""
 
+ARRAY_API = Later(lambda: None)
+"""Gives the module of the array API standard, as tensors are asked for it."""
+
 _COMPARISONS = frozenset({np.equal, np.not_equal, np.less, np.less_equal, np.greater, np.greater_equal})
 
 
@@ -299,6 +302,16 @@ def _as_tensors(made: Any, kept: list, kind: Any) -> Any:
         parts = [_as_tensors(x, kept, kind) for x in made]
         return type(made)(*parts) if hasattr(made, "_fields") else type(made)(parts)
     return made
+
+
+def array_namespace(tensor: Any, /, *, api_version: str | None = None) -> Any:
+    """The functions of the Python array API standard, of tensors: the module `jitgrad.array_api`.
+
+    ValueError for another version of the standard."""
+    space = ARRAY_API()
+    if api_version not in (None, space.__array_api_version__):
+        raise ValueError(f"there is version {space.__array_api_version__} of the array API standard, not {api_version!r}")
+    return space
 
 
 def numba_type(tensor: Any) -> Any:

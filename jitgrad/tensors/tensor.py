@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from jitgrad.ops import choosing
 from jitgrad.ops.indexing import getitem
 from jitgrad.ops.shapes import axis
 from jitgrad.record.apply import apply
+from jitgrad.record.foreign import PRIORITY
 from jitgrad.record.index import parse, plain
 from jitgrad.record.leaving import is_taken
 from jitgrad.record.memory import of
@@ -23,7 +25,7 @@ from jitgrad.record.quick import quick_one
 from jitgrad.record.trace import current_trace, is_constant, lifting, made_here
 from jitgrad.record.weak import number
 from jitgrad.tape.device_array import ARRAYS, DeviceArray, copy_of, device_of, refuse_elsewhere
-from jitgrad.tape.handle import Handle, make
+from jitgrad.tape.handle import Handle, at_place, make, place_in_memory
 from jitgrad.tensors import inplace, rebinding
 from jitgrad.tensors.differentiable import Differentiable
 from jitgrad.tensors.given import fitting, numbers
@@ -41,7 +43,8 @@ class Tensor(Differentiable):
     """
 
     __slots__ = ("__dict__",)  # for attributes of the user's
-    __array_priority__ = 1000
+    __array_priority__ = PRIORITY
+    __pandas_priority__ = 10_000  # higher than those of its classes: `column * tensor` is left to tensors too
 
     def __init__(self, *_: Any, **__: Any) -> None:
         raise TypeError("make tensors with jitgrad.tensor(data), jitgrad.zeros(shape) and their like")
@@ -152,10 +155,14 @@ class Tensor(Differentiable):
         if self._value is None:
             return self.clone()
         value = self._known("deepcopy")
-        copied = _rebuild(copy_of(value), self.requires_grad)
+        if isinstance(value, DeviceArray):
+            copied = _rebuild(copy_of(value), self.requires_grad)
+        else:
+            make_it, parts = self._parts()
+            copied = make_it(*copy.deepcopy(parts, memo))
         copied.__dict__.update(copy.deepcopy(self.__dict__, memo))
-        if self.grad is not None:
-            copied.grad = copy.deepcopy(self.grad.detach(), memo)
+        if (grad := self.grad) is not None:
+            copied.grad = copy.deepcopy(grad if grad.is_leaf else grad.detach(), memo)
         return copied
 
     def __copy__(self) -> Tensor:
@@ -164,14 +171,18 @@ class Tensor(Differentiable):
         return inplace.detached(self).requires_grad_(self.requires_grad)
 
     def __reduce__(self) -> tuple:
-        if not self.is_leaf or is_taken(self):
-            raise RuntimeError(
-                "a tensor with a history, or whose derivative is being taken, cannot be pickled: detach() it first"
-            )
-        value = self._concrete("pickle")
+        if is_taken(self):
+            raise RuntimeError("a tensor whose derivative is being taken cannot be pickled: detach() it first")
+        self._concrete("pickle")
+        return self._parts()
+
+    def _parts(self) -> tuple[Callable[..., Tensor], tuple]:
+        """What makes such a leaf, and of what: the values, or a place in the memory that it shares with others."""
+        value = self._value
         if isinstance(value, DeviceArray):
             return _rebuild_on, (value.to_host(), value.device, self.requires_grad)
-        return _rebuild, (np.array(value), self.requires_grad)
+        place = place_in_memory(self)
+        return (_rebuild, (np.array(value), self.requires_grad)) if place is None else (_rebuild_at, (place, self.requires_grad))
 
     # Parts of it.
 
@@ -241,6 +252,10 @@ def _given(value: Any, target: Tensor) -> Any:
 
 def _rebuild_on(array: np.ndarray, device: str, requires_grad: bool) -> Tensor:
     return _rebuild(placed(array, device), requires_grad)
+
+
+def _rebuild_at(place: tuple, requires_grad: bool) -> Tensor:
+    return at_place(*place).requires_grad_(requires_grad)
 
 
 def _rebuild(array: Any, requires_grad: bool) -> Tensor:

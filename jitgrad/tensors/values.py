@@ -22,7 +22,7 @@ from jitgrad.tape.handle import Handle, own_memory
 from jitgrad.tape.tape import short_type
 from jitgrad.tensors.cures import cure
 from jitgrad.tensors.declared import Declared
-from jitgrad.tensors.numpy_protocols import array_function, array_ufunc, numba_type
+from jitgrad.tensors.numpy_protocols import array_function, array_namespace, array_ufunc, numba_type
 from jitgrad.tensors.printing import format_tensor
 
 
@@ -141,6 +141,7 @@ class Values(Declared):
         return cuda_interface(shared(self, "__cuda_array_interface__"))
 
     __array_ufunc__ = array_ufunc
+    __array_namespace__ = array_namespace
     __array_function__ = array_function
     _numba_type_ = property(numba_type)
 

@@ -54,7 +54,7 @@ def _held_in(value: Any) -> Any:
         return [] if {type(item) for item in items} <= PLAIN else items
     if isinstance(value, np.ndarray):
         return value.tolist() if value.dtype.hasobject else ()
-    if type(value).__module__.startswith("jitgrad."):
+    if str(type(value).__module__).startswith("jitgrad."):
         return ()
     slots = [name for kind in type(value).__mro__ for name in vars(kind).get("__slots__", ())]
     held = part(value, "__dict__")

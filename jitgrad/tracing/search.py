@@ -239,7 +239,7 @@ class Search:
         if isinstance(value, Iterator) and not isinstance(value, type):
             step = getattr(type(value), "__next__", None)
             return not isinstance(step, types.FunctionType) or self._is_fixed(step.__globals__)
-        return type(value).__module__.startswith("numpy.random.") or isinstance(value, random.Random)
+        return str(type(value).__module__).startswith("numpy.random.") or isinstance(value, random.Random)
 
     def _is_of_library(self, value: Any) -> bool:
         """Whether a value is a class or a module that nobody changes."""
