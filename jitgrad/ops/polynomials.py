@@ -18,6 +18,7 @@ from jitgrad.ops.with_scipy import rare, special_function
 LARGEST = 1_000_000
 """The largest degree, which takes SciPy milliseconds for each element."""
 _NONE_IN_DEGREE = todo("a degree is a whole number; detach() it")
+_NONE_OF_SCIPYS = todo("of any degree it has none here; those of whole degrees in jitgrad.special are differentiable")
 
 
 def _degree(whose: str, n: Any) -> np.ndarray:
@@ -43,6 +44,7 @@ def _of_any_degree(name: str, wholes: tuple[bool, ...] = (True, False)) -> Op:
     return rare(
         run,
         inputs=("n", "x"),
+        d=(_NONE_IN_DEGREE, _NONE_OF_SCIPYS),
         domain=((-3.0, 6.0), (0.1, 0.9)),
         internal=True,
         samples=lambda: [{"whole": whole} for whole in wholes],

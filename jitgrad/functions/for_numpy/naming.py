@@ -69,7 +69,7 @@ def cast(x: Tensor, dtype: Any) -> Tensor:
     return x if x._held.dtype == wanted else apply(choosing.cast, (x,), {"dtype": wanted})
 
 
-def cast_as(x: Tensor, dtype: Any, casting: str, what: str) -> Tensor:
+def cast_as(x: Tensor, dtype: Any, casting: Any, what: str) -> Tensor:
     """The tensor in a dtype, if NumPy's rule `casting` lets it be: a TypeError if not, which names it as `what`."""
     wanted = dtypes.to_numpy(dtype)
     if x._held.dtype != wanted and casting != "unsafe" and not np.can_cast(x._held.dtype, wanted, casting):
