@@ -249,7 +249,8 @@ def lp_pool1d(input: Tensor, norm_type: float, kernel_size: Any, stride: Any = N
     """The p-norms (`norm_type`) of windows over the last dimension: roots of the sums of powers, the largest absolute value for
     inf and the smallest for -inf. The gradient is 0 where the sum is.
 
-    >>> lp_pool1d(jitgrad.tensor([[[1.0, -2.0, 3.0, 4.0]]]), float("inf"), 2)
+    >>> import jitgrad
+    >>> jitgrad.nn.functional.lp_pool1d(jitgrad.tensor([[[1.0, -2.0, 3.0, 4.0]]]), float("inf"), 2)
     tensor([[[2., 4.]]])
     """
     return _lp_pool("lp_pool1d", 1, input, norm_type, kernel_size, stride, ceil_mode)
