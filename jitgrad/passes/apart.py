@@ -30,11 +30,12 @@ def is_complex(row: Row) -> bool:
 
 def taken_apart(row: Row, inputs: tuple[Row, ...]) -> Any:
     """What a row that reads `inputs` is in rows of parts, as a recorded tensor; None if it stays as it is."""
-    op, given = row.op, [tensor(None, x) for x in inputs]
+    op = row.op
     if op is getitem and inputs[0].op is view_as_real and (k := _which(row)) is not None:
         return _PARTS[k](tensor(None, inputs[0].inputs[0]))
     if not (is_complex(row) or any(map(is_complex, inputs))):
         return None
+    given = [tensor(None, x) for x in inputs]
     if op in _PARTS:
         return _part(inputs[0], _PARTS.index(op))
     if op is view_as_complex:

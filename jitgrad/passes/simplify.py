@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from jitgrad.base.signals import importing
 from jitgrad.ops.arithmetic import add, div, exp, log, mul, sub
 from jitgrad.ops.choosing import alias, cast, clone, detach, eq, ge, where
 from jitgrad.ops.indexing import gather, getitem, index_add, index_put, one_along, places, scatter_add, within
@@ -16,7 +17,6 @@ from jitgrad.ops.movement import expand, permute, reshape, sum
 from jitgrad.ops.reductions import amax, cumsum
 from jitgrad.ops.scans import cumprod
 from jitgrad.ops.table import Op, infer
-from jitgrad.passes.apart import is_complex, packed, taken_apart
 from jitgrad.record.apply import Trace
 from jitgrad.record.trace import recording
 from jitgrad.tape.handle import tensor
@@ -33,8 +33,14 @@ def simplify(tape: Tape, outside: dict[Row, Row] | None = None, *, numpy: bool =
     """
     tracing = Trace()
     tracing.rows.update(dict.fromkeys(tape.rows))
-    new = recording(tracing, lambda: _Simplifier(tracing, outside, numpy).simplified(tape.rows, {}))
-    return packed(Tape([*(outside or ()), *tape.inputs], [new[row] for row in tape.outputs], among=tracing.rows))
+    simplifier = _Simplifier(tracing, outside, numpy)
+    if any(row.dtype is not None and row.dtype.kind == "c" for row in tape.rows):
+        with importing("jitgrad.passes.apart"):  # most programs never need it
+            from jitgrad.passes import apart
+        simplifier.apart = apart
+    new = recording(tracing, lambda: simplifier.simplified(tape.rows, {}))
+    found = Tape([*(outside or ()), *tape.inputs], [new[row] for row in tape.outputs], among=tracing.rows)
+    return found if simplifier.apart is None else simplifier.apart.packed(found)
 
 
 _COPIES = frozenset((alias, clone, detach))
@@ -53,6 +59,7 @@ class _Simplifier:
         self.numpy = numpy
         self.tracing, self.outside = tracing, outside
         self.known: dict[Any, Row] = {}
+        self.apart: Any = None  # what takes complex numbers apart, where there are any
 
     def simplified(self, rows: Iterable[Row], new: dict[Row, Any]) -> dict[Row, Any]:
         """For each of these rows one that does the same, or a tuple of several for its results; `new` holds those for what
@@ -63,8 +70,7 @@ class _Simplifier:
                 new[row] = lowered[row.params["k"]]
                 continue
             inputs = tuple([new[x] for x in row.inputs])
-            changing = op in _CHANGING or op.lower is not None or op.parts is not None or op.holds_tapes or op.moves
-            changing = changing or is_complex(row) or any(map(is_complex, inputs))
+            changing = op in _CHANGING or op.lower is not None or op.parts is not None or op.holds_tapes or op.moves or self.apart
             simpler = self._simpler(row, inputs) if changing else self._shared(row, inputs)
             smaller = not op.several and simpler.op.elementwise and simpler.shape
             new[row] = self._smaller(simpler) if smaller else simpler
@@ -83,8 +89,8 @@ class _Simplifier:
             return self._simpler_inside(row, inputs)
         if op in _COPIES or (op in _SHAPED and inputs[0].shape == row.shape) or (op is cast and inputs[0].dtype == row.dtype):
             return inputs[0]
-        if not op.several and (apart := taken_apart(row, inputs)) is not None:
-            return self._made([apart._row], inputs)[0]
+        if self.apart is not None and not op.several and (parts := self.apart.taken_apart(row, inputs)) is not None:
+            return self._made([parts._row], inputs)[0]
         one = not op.several and math.prod(row.shape) == 1
         moves = op.moves or op is getitem
         if one and moves and op.parts is None and [math.prod(x.shape) for x in inputs] == [1]:
