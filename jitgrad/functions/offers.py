@@ -3,8 +3,12 @@
 from jitgrad.functions.face import Face
 
 OFFERS: dict[str, dict[str, Face]] = {
-    "numeric": dict.fromkeys("max min any all mm mv bmm dot outer".split(), Face(top=True, method=True)) | {
+    "numeric": dict.fromkeys("max min any all outer".split(), Face(top=True, method=True)) | {
         "matmul": Face(aliases=('linalg.matmul',), top=True, method=True, bare=True),
+        "mm": Face(top=True, method=True, exact=True),
+        "mv": Face(top=True, method=True, exact=True),
+        "bmm": Face(top=True, method=True, exact=True),
+        "dot": Face(top=True, method=True, exact=True),
         "matrix_transpose": Face(top=True, method=False),
         "pow": Face(top=True, method=True, inplace=True, bare=True),
         "add": Face(top=True, method=True, bare=True),
@@ -117,22 +121,29 @@ OFFERS: dict[str, dict[str, Face]] = {
     "histograms": dict.fromkeys("histc histogram".split(), Face(top=True, method=True)) | {
         "histogramdd": Face(top=True, method=False),
     },
-    "products": dict.fromkeys("vdot ger inner kron cross".split(), Face(top=True, method=True)) | {
-        "addmm": Face(top=True, method=True, inplace=True),
-        "addmv": Face(top=True, method=True, inplace=True),
+    "products": dict.fromkeys("ger kron".split(), Face(top=True, method=True)) | {
+        "vdot": Face(top=True, method=True, exact=True),
+        "inner": Face(top=True, method=True, exact=True),
+        "addmm": Face(top=True, method=True, inplace=True, exact=True),
+        "addmv": Face(top=True, method=True, inplace=True, exact=True),
         "addr": Face(top=True, method=True, inplace=True),
-        "addbmm": Face(top=True, method=True, inplace=True),
-        "baddbmm": Face(top=True, method=True, inplace=True),
-        "tensordot": Face(top=True, method=False),
-        "chain_matmul": Face(top=True, method=False),
+        "addbmm": Face(top=True, method=True, inplace=True, exact=True),
+        "baddbmm": Face(top=True, method=True, inplace=True, exact=True),
+        "tensordot": Face(top=True, method=False, exact=True),
+        "cross": Face(top=True, method=True, exact=True),
+        "chain_matmul": Face(top=True, method=False, exact=True),
         "cdist": Face(top=True, method=False),
         "einsum": Face(top=True, method=False),
     },
-    "factors": dict.fromkeys("norm logdet inverse pinverse cholesky cholesky_solve cholesky_inverse triangular_solve lu_solve lu svd qr orgqr ormqr".split(), Face(top=True, method=True)) | {
+    "factors": dict.fromkeys("norm logdet pinverse cholesky cholesky_solve cholesky_inverse lu svd qr orgqr".split(), Face(top=True, method=True)) | {
         "frobenius_norm": Face(top=True, method=False),
         "nuclear_norm": Face(top=True, method=False),
         "vander": Face(top=True, method=False),
+        "inverse": Face(top=True, method=True, exact=True),
+        "triangular_solve": Face(top=True, method=True, exact=True),
+        "lu_solve": Face(top=True, method=True, exact=True),
         "lu_unpack": Face(top=True, method=False),
+        "ormqr": Face(top=True, method=True, exact=True),
     },
     "sampling": dict.fromkeys("bernoulli multinomial".split(), Face(top=True, method=True)) | {
         "normal": Face(top=True, method=False),
@@ -225,14 +236,36 @@ OFFERS: dict[str, dict[str, Face]] = {
         "convolution": Face(top=True, method=False),
         "norm_except_dim": Face(top=True, method=False),
     },
-    "linear_algebra.solving": dict.fromkeys("inv inv_ex solve solve_ex solve_triangular lu_solve ldl_solve pinv lstsq tensorinv tensorsolve".split(), Face(top=False, method=False)) | {
-        "det": Face(top=True, method=True),
+    "linear_algebra.solving": dict.fromkeys("pinv lstsq tensorinv tensorsolve".split(), Face(top=False, method=False)) | {
+        "det": Face(top=True, method=True, exact=True),
+        "inv": Face(top=False, method=False, exact=True),
+        "inv_ex": Face(top=False, method=False, exact=True),
+        "solve": Face(top=False, method=False, exact=True),
+        "solve_ex": Face(top=False, method=False, exact=True),
+        "solve_triangular": Face(top=False, method=False, exact=True),
+        "lu_solve": Face(top=False, method=False, exact=True),
+        "ldl_solve": Face(top=False, method=False, exact=True),
     },
-    "linear_algebra.factoring": dict.fromkeys("cholesky cholesky_ex lu_factor lu_factor_ex lu ldl_factor ldl_factor_ex eigvalsh svdvals householder_product".split(), Face(top=False, method=False)) | {
+    "linear_algebra.factoring": dict.fromkeys("householder_product".split(), Face(top=False, method=False)) | {
+        "cholesky": Face(top=False, method=False, exact=True),
+        "cholesky_ex": Face(top=False, method=False, exact=True),
+        "lu_factor": Face(top=False, method=False, exact=True),
+        "lu_factor_ex": Face(top=False, method=False, exact=True),
+        "lu": Face(top=False, method=False, exact=True),
+        "ldl_factor": Face(top=False, method=False, exact=True),
+        "ldl_factor_ex": Face(top=False, method=False, exact=True),
+        "eigvalsh": Face(top=False, method=False, exact=True),
+        "svdvals": Face(top=False, method=False, exact=True),
     },
-    "linear_algebra.norms": dict.fromkeys("vector_norm matrix_norm norm cond matrix_rank multi_dot cross vecdot diagonal vander".split(), Face(top=False, method=False)) | {
+    "linear_algebra.norms": dict.fromkeys("cond matrix_rank diagonal vander".split(), Face(top=False, method=False)) | {
+        "vector_norm": Face(top=False, method=False, exact=True),
+        "matrix_norm": Face(top=False, method=False, exact=True),
+        "norm": Face(top=False, method=False, exact=True),
         "matrix_exp": Face(top=True, method=True),
-        "matrix_power": Face(top=True, method=True),
+        "matrix_power": Face(top=True, method=True, exact=True),
+        "multi_dot": Face(top=False, method=False, exact=True),
+        "cross": Face(top=False, method=False, exact=True),
+        "vecdot": Face(top=False, method=False, exact=True),
     },
     "special": dict.fromkeys("".split(), Face(top=False, method=False)) | {
         "polygamma": Face(top=True, method=False),
