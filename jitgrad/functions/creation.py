@@ -14,6 +14,7 @@ from jitgrad import dtypes
 from jitgrad.devices.moving import made_on, made_there, places
 from jitgrad.errors import TracedValueError
 from jitgrad.functions.draws import drawn
+from jitgrad.functions.face import face
 from jitgrad.functions.generators import Generator
 from jitgrad.functions.operands import taken
 from jitgrad.ops.choosing import cast
@@ -35,6 +36,7 @@ def _size(what: str, n: Any) -> int:
         raise TypeError(f"{what}: sizes are ints, not {type(n).__name__}") from None
 
 
+@face(top=False)
 def shape_of(what: str, sizes: tuple, size: Any = None) -> tuple[int, ...]:
     """The shape that sizes say, given one by one or as one sequence."""
     if size is not None:
