@@ -292,6 +292,8 @@ def _dot(u: np.ndarray, x: np.ndarray) -> float:
 def _of_differentiated(function: Callable, inputs: Any) -> tuple[Callable, list[Any]]:
     """The function of those inputs that are tensors, arrays or numbers; if some require grad, the other tensors are constants."""
     given = list(_several(inputs))
+    if any(isinstance(x, type) for x in given):
+        raise TypeError("inputs are tensors, arrays or numbers, and there is a class among them")
     some = any(isinstance(x, Tensor) and x.requires_grad for x in given)
     ours = [
         isinstance(x, (Tensor, np.ndarray, np.generic, float, complex))

@@ -21,7 +21,9 @@ def pytest_cmdline_main(config):
     option = config.option
     if hasattr(config, "workerinput"):  # this is one of them
         return
-    everything = config.args_source is config.ArgsSource.TESTPATHS and not (option.markexpr or option.keyword or getattr(option, "lf", False))
+    everything = config.args_source is config.ArgsSource.TESTPATHS and not (
+        option.markexpr or option.keyword or getattr(option, "lf", False)
+    )
     if everything and config.pluginmanager.hasplugin("xdist") and option.numprocesses is None and option.dist == "no":
         option.numprocesses, option.dist = "auto", "worksteal"  # neighbours stay together, and share what a module makes once
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from jitgrad.record.apply import grad_mode
 from jitgrad.record.trace import grad_enabled
+from jitgrad.tape.handle import Handle
 
 dual_numbers: ContextVar[bool] = ContextVar("dual_numbers", default=False)
 """Whether tensors carry tangents (see `forward_ad`): these follow from what is recorded, so all is, as no mode stops tangents."""
@@ -156,8 +157,10 @@ def is_inference_mode_enabled() -> bool:
 
 
 def is_inference(input: Any) -> bool:
-    """Whether a tensor can take part in inference alone: none is such."""
-    return input.is_inference()
+    """Whether a tensor can take part in inference alone: none is such. TypeError for what is no tensor."""
+    if not isinstance(input, Handle):
+        raise TypeError(f"is_inference: input must be a tensor, not {type(input).__name__}")
+    return False
 
 
 class set_multithreading_enabled:

@@ -171,7 +171,7 @@ def body(
         found = trace(call, inputs, lambda xs: (xs, {}), recording)
     finally:
         grad_mode.set(was)
-    captured = [outer_tensor(handle) for handle in found.captured.values()]
+    captured = [outer_tensor(found, handle) for handle in found.captured.values()]
     return Body(Tape([*found.captured, *found.tape.inputs], found.tape.outputs), captured)
 
 

@@ -180,7 +180,7 @@ class _Call:
     def _recorded_run(self) -> tuple[Tape, list[Any], list[Any]]:
         """The tape of the function with its floating results, what it captured, and its other results."""
         found = _trace(lambda *xs: self.run(xs), self.xs)
-        captured = [outer_tensor(handle) for handle in found.captured.values()]
+        captured = [outer_tensor(found, handle) for handle in found.captured.values()]
         if grad_mode.get() and any(map(requires, captured)):
             self._refuse_outside()
         ends = [*found.tape.inputs, *found.captured]
@@ -224,7 +224,7 @@ def _trace(function: Callable, operands: Tensors) -> Traced:
 
 def _closed(found: Traced, operands: Tensors) -> tuple[Tape, list[Any]]:
     """The tape with what was captured as further inputs, and the operands with the values of these."""
-    further = [outer_tensor(handle) for handle in found.captured.values()]
+    further = [outer_tensor(found, handle) for handle in found.captured.values()]
     return Tape([*found.tape.inputs, *found.captured], found.tape.outputs), [*operands, *further]
 
 

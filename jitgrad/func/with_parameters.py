@@ -38,6 +38,10 @@ def functional_call(
     {'factor': tensor(3.)}
     """
     given = [parameter_and_buffer_dicts] if isinstance(parameter_and_buffer_dicts, Mapping) else parameter_and_buffer_dicts
+    if not callable(module):
+        raise TypeError(f"functional_call: module must be something to call, not {type(module).__name__}")
+    if not isinstance(given, (list, tuple)) or not all(isinstance(each, Mapping) for each in given):
+        raise TypeError(f"functional_call takes a mapping of names to tensors, or several of them, not {type(given).__name__}")
     merged: dict[str, Any] = {}
     for each in given:
         twice = merged.keys() & each.keys()

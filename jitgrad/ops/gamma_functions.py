@@ -33,7 +33,6 @@ def _incomplete(name: str, what: str, slope: Any, doc: str) -> Op:
     return rare(
         by_scipy(name, what),
         kernel=f"{what}(x, y)",
-        hot=True,
         inputs=("x", "y"),
         vjp=(todo(_IN_FIRST), slope),
         result="floating",

@@ -69,7 +69,7 @@ def filling(value: Any, dtype: np.dtype) -> Any:
 def writable(array: np.ndarray, name: str) -> None:
     """`RuntimeError` for memory that is read-only or in which elements lie on top of each other."""
     strides = array.strides
-    if not array.flags.writeable or (0 in strides and any(n > 1 and not s for n, s in zip(array.shape, strides))):
+    if not array.flags.writeable or (array.size and 0 in strides and any(n > 1 and not s for n, s in zip(array.shape, strides))):
         raise RuntimeError(
             f"{name}: several elements of this tensor are one place in memory (it was expanded), or its "
             "memory is read-only: clone() it first"

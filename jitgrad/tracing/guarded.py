@@ -14,7 +14,7 @@ from jitgrad.ops.movement import reshape
 from jitgrad.record.apply import apply, current_trace
 from jitgrad.record.trace import Trace, example_of, lifting
 from jitgrad.tape.device_array import device_among, placed_like
-from jitgrad.tape.handle import Handle, make
+from jitgrad.tape.handle import make
 from jitgrad.tape.row import CONST, LEAF, Row, reachable
 from jitgrad.tensors.tensor import Tensor
 from jitgrad.tracing.function import Traced, trace
@@ -79,10 +79,10 @@ class InnerTrace(Trace):
         return make(Tensor, None, self.outer.constant(row.params["value"]))
 
 
-def outer_tensor(handle: Handle, beside: Sequence[Tensor] = ()) -> Tensor:
+def outer_tensor(traced: Traced, handle: Any, beside: Sequence[Tensor] = ()) -> Tensor:
     """A captured tensor for the trace outside; an array of the caller, which may change between calls, becomes one, on the
     device of the tensors that it is `beside`."""
-    if isinstance(handle, Tensor):
+    if id(handle) not in traced.arrays:
         return handle
     around = current_trace.get()
     if around is not None:

@@ -67,7 +67,7 @@ def cotangent(like: jg.Tensor) -> jg.Tensor:
 @pytest.mark.parametrize(("dtype", "layout"), LAYOUTS)
 def test_values_and_gradients_as_on_the_cpu(dtype, layout):
     for case in filter(on_device, prepared(dtype, layout)):
-        here = tensors(case, requires_grad=True)
+        here = tensors(case, requires_grad=not case.op.holes())
         there = [x.detach().to("cuda").requires_grad_(x.requires_grad) for x in here]
         want, got = applied(case, here), applied(case, there)
         same(got, want, case)

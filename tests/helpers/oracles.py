@@ -43,6 +43,13 @@ def _kept(place: int, keepdim: bool) -> Any:
     return [place] if keepdim else place
 
 
+def _kth(x: Any, k: int, dim: int, keepdim: bool) -> Any:
+    """The k-th in order, and the first place of it."""
+    value = np.take(np.sort(x, dim), [k - 1], dim)
+    found = value, np.argmax(x == value, dim, keepdims=True)
+    return found if keepdim else tuple([np.squeeze(part, dim) for part in found])
+
+
 def _modes(x: Any, dim: int, keepdim: bool) -> Any:
     """The most frequent elements, the smallest of several, and their last places."""
     lines = np.moveaxis(x, dim, -1)
