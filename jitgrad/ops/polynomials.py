@@ -23,7 +23,7 @@ _NONE_OF_SCIPYS = todo("of any degree it has none here; those of whole degrees i
 
 def _degree(whose: str, n: Any) -> np.ndarray:
     """The degrees as integers, 0 for what is none."""
-    return np.maximum(_steps(whose, np.where(np.isfinite(n), n, 0)), -1)
+    return _steps(whose, np.maximum(np.where(np.isfinite(n), n, 0), -1))
 
 
 def _steps(whose: str, n: Any) -> np.ndarray:
