@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 
 from jitgrad import dtypes
-from jitgrad.dtypes import HALF
 from jitgrad.functions.bind import bound
 from jitgrad.functions.face import face
 from jitgrad.functions.operands import accepting_arrays, array_beside, as_tensors, exact, in_dtype_of, operand, taken
@@ -174,7 +173,7 @@ def dot(input: Tensor, other: Tensor) -> Tensor:
         raise RuntimeError(f"dot needs two 1-d tensors of one length, got {list(input.shape)} and {list(other.shape)}")
     if input._held.dtype != other._held.dtype:
         raise RuntimeError(f"dot needs two tensors of one dtype, got {input.dtype.name} and {other.dtype.name}")
-    if input._held.dtype in HALF:
+    if input._held.dtype in dtypes.HALF:
         return in_single(dot)(input, other)
     return in_dtype_of(input, (input * other).sum())
 

@@ -75,8 +75,8 @@ def calling(case):
     return lambda *xs: applied(case, xs)
 
 
-BESIDE = ("cast", "nextafter", "geqrf")
-"""What depends on the dtype itself, and what has an element that is nothing but rounding."""
+BESIDE = ("beta", "betaln", "cast", "nextafter", "geqrf")
+"""What depends on the dtype itself, and what has elements, or derivatives, that are nothing but rounding."""
 
 
 @halves

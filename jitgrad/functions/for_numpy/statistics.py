@@ -81,7 +81,7 @@ def _cov(
         if not comes_later(often) and bool((often != ROW["trunc"](often)).any()):
             raise TypeError("np.cov: fweights say how often each column counts: whole numbers, as aweights need not be")
         often = cast(often, np.int64)
-    much = None if aweights is None else cast(tensor_of(aweights), x._held.dtype)
+    much = None if aweights is None else cast(tensor_of(aweights), np.zeros(0, x._held.dtype).real.dtype)
     less = (0 if bias else 1) if ddof is None else ddof
     return statistics.cov(x, correction=less, fweights=often, aweights=much)
 
