@@ -203,7 +203,19 @@ def test_results_in_float64_must_be_right_in_float64():
     assert contestants.wrong([np.array(1 + 1e-6)], right) is None
     assert contestants.wrong([np.array(1 + 1e-6)], right, contestants.DOUBLE_TOLERANCE) == "value is off by 1.0e-06"
     doubles = [w for w in bench("workloads").everything() if w.tolerance == contestants.DOUBLE_TOLERANCE]
-    names = ["black-scholes", "rosenbrock", "bodies", "oscillator", "hessian", "hessian", "hmc", "hmc", "garch"]
+    names = [
+        "black-scholes",
+        "rosenbrock",
+        "bodies",
+        "oscillator",
+        "hessian",
+        "hessian",
+        "hmc",
+        "hmc",
+        "garch",
+        "systems",
+        "gaussian",
+    ]
     assert [w.name.split()[0] for w in doubles] == names
 
 
