@@ -88,7 +88,7 @@ def _sample(op: Op, k: int) -> tuple[list[Any], dict[str, Any]]:
 
 # -- rows of the table ------------------------------------------------------------------------------------------------
 
-ROWS = [op for op in rows() if not op.hint and not op.holes() and op.real]
+ROWS = [op for op in rows() if not op.hint and not op.holes() and op.real and not op.internal]
 
 
 def of_row(rng: random.Random, pick: Callable[[], str], scope: dict[str, Any], op: Op | None = None) -> str:
@@ -151,9 +151,13 @@ def _functions() -> dict[str, inspect.Signature]:
                 continue
             if name.endswith("_") or name in RANDOM | OF_VALUES or any(part in name for part in RANDOM_PARTS):
                 continue
-            parameters = [*inspect.signature(function).parameters.values()]
+            signature = inspect.signature(function)
+            parameters = [*signature.parameters.values()]
+            if "size_average" in signature.parameters:  # it and `reduce` are deprecated
+                parameters = [p for p in parameters if p.name not in ("size_average", "reduce")]
+                signature = signature.replace(parameters=parameters)
             if parameters and ("Tensor" in str(parameters[0].annotation) or parameters[0].name in FIRST):
-                found[home + name] = inspect.signature(function)
+                found[home + name] = signature
     return found
 
 
