@@ -11,12 +11,12 @@ import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from jitgrad.func.function_context import NO_TENSOR, FunctionCtx, cotangents_of, filled, in_mode, ran, tangents_of
+from jitgrad.func.function_context import NO_TENSOR, FunctionCtx, cotangents_of, filled, ran, tangents_of
 from jitgrad.func.recorded_function import VmapInfo, applied
 from jitgrad.ops.shapes import Spec
 from jitgrad.ops.table import Needs, Op
 from jitgrad.record.apply import grad_mode, show
-from jitgrad.record.trace import lifting
+from jitgrad.record.trace import in_mode, lifting
 from jitgrad.tape.handle import Handle, keep, make, own_memory, requires, row_of, tensor
 from jitgrad.tape.row import NOTHING, Row, Several
 from jitgrad.tensors import inplace

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -10,34 +9,19 @@ from typing import Any
 import numpy as np
 
 from jitgrad.autograd.gradients import grad
+from jitgrad.autograd.modes import enable_grad
 from jitgrad.func.jacobians import jacfwd
 from jitgrad.func.tangents import jvp as pushed
 from jitgrad.functions.creation import zeros_like
 from jitgrad.functions.data import tensor
 from jitgrad.functions.shaping import stack
-from jitgrad.record.apply import grad_mode
 from jitgrad.tape.row import reachable
 from jitgrad.tensors.tensor import Tensor
 
 __all__ = ["hessian", "hvp", "jacobian", "jvp", "vhp", "vjp"]
 
 
-def _recording(function: Callable) -> Callable:
-    """The function, in which operations are recorded whatever the mode outside."""
-
-    @functools.wraps(function)
-    def within(*args: Any, **kwargs: Any) -> Any:
-        was = grad_mode.get()
-        try:
-            grad_mode.set(True)
-            return function(*args, **kwargs)
-        finally:
-            grad_mode.set(was)
-
-    return within
-
-
-@_recording
+@enable_grad
 def vjp(func: Callable, inputs: Any, v: Any = None, create_graph: bool = False, strict: bool = False) -> tuple[Any, Any]:
     """`(output, product)`: what `func` gives, and the cotangents of `inputs` for the cotangent `v` of that.
 
@@ -54,7 +38,7 @@ def vjp(func: Callable, inputs: Any, v: Any = None, create_graph: bool = False, 
     return call.finished(call.result), call.finished(call.like_inputs(found))
 
 
-@_recording
+@enable_grad
 def jvp(func: Callable, inputs: Any, v: Any = None, create_graph: bool = False, strict: bool = False) -> tuple[Any, Any]:
     """`(output, product)`: what `func` gives, and how that changes along `v`, which is nested like `inputs`; see `vjp`.
 
@@ -68,7 +52,7 @@ def jvp(func: Callable, inputs: Any, v: Any = None, create_graph: bool = False, 
     return call.finished(call.result), call.finished(change)
 
 
-@_recording
+@enable_grad
 def vhp(func: Callable, inputs: Any, v: Any = None, create_graph: bool = False, strict: bool = False) -> tuple[Any, Any]:
     """`(output, product)` of a function of one number: what it gives, and `v` times its Hessian; see `vjp`.
 
@@ -83,7 +67,7 @@ def vhp(func: Callable, inputs: Any, v: Any = None, create_graph: bool = False, 
     return call.finished(call.result), call.finished(call.like_inputs(found))
 
 
-@_recording
+@enable_grad
 def hvp(func: Callable, inputs: Any, v: Any = None, create_graph: bool = False, strict: bool = False) -> tuple[Any, Any]:
     """`(output, product)` of a function of one number: what it gives, and its Hessian times `v`; see `vjp`.
 
@@ -106,7 +90,7 @@ def hvp(func: Callable, inputs: Any, v: Any = None, create_graph: bool = False, 
     return call.finished(call.result), call.finished(call.like_inputs(change))
 
 
-@_recording
+@enable_grad
 def jacobian(
     func: Callable,
     inputs: Any,
@@ -142,7 +126,7 @@ def jacobian(
     return call.finished(tuple(nested) if isinstance(call.result, tuple) else nested[0])
 
 
-@_recording
+@enable_grad
 def hessian(
     func: Callable,
     inputs: Any,

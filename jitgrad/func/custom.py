@@ -88,10 +88,6 @@ class custom_vjp(Custom):
         """Set the rules."""
         self._forward, self._backward = forward, backward
 
-    def batching(self, call: _Call) -> Callable | None:
-        """How a row of the call runs for many examples (as `Op.batch`), where that does not follow from its tape."""
-        return None
-
     def rules(self, call: _Call) -> tuple[Callable, Callable | None]:
         forward, backward = self._forward, self._backward
         if forward is None or backward is None:
@@ -135,10 +131,6 @@ class custom_jvp(Custom):
         """Set the rule."""
         self._rule = rule
         return rule
-
-    def batching(self, call: _Call) -> Callable | None:
-        """How a row of the call runs for many examples (as `Op.batch`), where that does not follow from its tape."""
-        return None
 
     def rules(self, call: _Call) -> tuple[Callable, Callable | None]:
         rule = self._rule

@@ -22,6 +22,7 @@ from jitgrad.passes.batch import Batch, replay
 from jitgrad.passes.forward import dummy, forget
 from jitgrad.passes.reverse import reverse
 from jitgrad.record.apply import apply, current_trace, grad_mode, recorded_several, zeros
+from jitgrad.record.trace import in_mode
 from jitgrad.record.weak import number
 from jitgrad.tape.device_array import DeviceArray, device_of, refuse_elsewhere
 from jitgrad.tape.handle import Handle, requires
@@ -219,7 +220,7 @@ def _trace(function: Callable, operands: Tensors) -> Traced:
     """The tape of a function of tensors like the operands."""
     specs = [(tuple(x.shape), x._held.dtype, number(x)) for x in operands]
     rebuild: Callable = lambda inputs: (inputs, {})
-    return _within(True, lambda: trace(function, specs, rebuild, InnerTrace(operands), None, operands))
+    return in_mode(True, lambda: trace(function, specs, rebuild, InnerTrace(operands), None, operands))
 
 
 def _closed(found: Traced, operands: Tensors) -> tuple[Tape, list[Any]]:
@@ -250,7 +251,7 @@ def _op(name: str, tape: Tape | None, count: int, pull: Callable, push: Callable
     def pullback(sweep: Any, row: Several, g: dict[int, Any], values: Any) -> list[Any]:
         xs = _handles(values[:count])
         gs = [zeros(spec) if g.get(k) is None else _handles([g[k]])[0] for k, spec in enumerate(row.results)]
-        parts = _within(sweep.recorded, lambda: pull(xs, gs))
+        parts = in_mode(sweep.recorded, lambda: pull(xs, gs))
         parts = [p if x in sweep.needed else None for p, x in zip(parts, row.inputs)]
         return [*_out(parts, sweep.recorded), *[None] * (len(row.inputs) - count)]
 
@@ -258,7 +259,7 @@ def _op(name: str, tape: Tape | None, count: int, pull: Callable, push: Callable
         assert push is not None
         xs = _handles(sweep.values(row)[:count])
         tangents = [None if not x.dtype.has_gradient else zeros_like(x) if t is None else t for x, t in zip(xs, _handles(ts))]
-        return dict(enumerate(_out(_within(sweep.recorded, lambda: push(xs, tangents)), sweep.recorded)))
+        return dict(enumerate(_out(in_mode(sweep.recorded, lambda: push(xs, tangents)), sweep.recorded)))
 
     op = Op(
         lambda *_: None,
@@ -297,15 +298,6 @@ def _batched(op: Op, count: int, pull: Callable, push: Callable | None, row: Row
         return vmap(lambda *flat: tuple(push(flat[:count], flat[count:])), (*dims[:count], *held))(*xs, *ts)
 
     return _applied(_op(op.name, tape, count, pulled, None if push is None else pushed), given)
-
-
-def _within(recorded: bool, call: Callable[[], Any]) -> Any:
-    was = grad_mode.get()
-    try:
-        grad_mode.set(recorded)
-        return call()
-    finally:
-        grad_mode.set(was)
 
 
 def _handles(values: Sequence[Any]) -> list[Any]:

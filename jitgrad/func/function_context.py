@@ -13,7 +13,8 @@ from jitgrad.errors import FreedTapeError
 from jitgrad.functions.shaping import sum_to_size
 from jitgrad.ops.choosing import cast
 from jitgrad.ops.shapes import Spec
-from jitgrad.record.apply import apply, grad_mode, item_of, zeros
+from jitgrad.record.apply import apply, item_of, zeros
+from jitgrad.record.trace import in_mode
 from jitgrad.tape.handle import Handle, check_guards, tensor
 from jitgrad.tape.packing import unpacked
 from jitgrad.tape.row import FREED, Row, Several
@@ -202,16 +203,6 @@ def tangents_of(ctx: FunctionCtx, ts: Sequence[Any], like: Sequence[Any]) -> lis
                 f"{list(held.shape)}: they must be equal"
             )
     return [None if held is NO_TENSOR else t for t, held in zip(found, like)]
-
-
-def in_mode(recorded: bool, call: Any) -> Any:
-    """`call()`, recorded or not."""
-    was = grad_mode.get()
-    try:
-        grad_mode.set(recorded)
-        return call()
-    finally:
-        grad_mode.set(was)
 
 
 def ran(cls: Any, args: Sequence[Any]) -> tuple[FunctionCtx, Any]:

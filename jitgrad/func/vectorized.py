@@ -181,9 +181,8 @@ def _run(
     finally:
         lifting[:] = [other for other in lifting if other is not tracing]
         grad_mode.set(was)
-    known: dict[Row, Any] = {
-        row: outer_tensor(traced, handle, [x.value for x in mapped]) for row, handle in traced.captured.items()
-    }
+    beside = [x.value for x in mapped]
+    known: dict[Row, Any] = {row: outer_tensor(traced, handle, beside) for row, handle in traced.captured.items()}
     known |= dict(zip(traced.tape.inputs, mapped)) | tracing.drawn
     computed = iter(replay(traced.tape, known, size))
     leaves = [next(computed) if out is COMPUTED else out for out in traced.outputs]

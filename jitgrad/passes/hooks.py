@@ -12,7 +12,7 @@ import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from jitgrad.record.apply import grad_mode
+from jitgrad.record.trace import in_mode
 from jitgrad.tape.device_array import ARRAYS, device_of, refuse_elsewhere
 from jitgrad.tape.handle import Handle, tensor
 from jitgrad.tape.row import LEAF, Row, Several
@@ -138,12 +138,7 @@ def _called(sweep: Any, hook: Callable, g: Any, row: Row | None = None) -> Any:
         given = _as_handle(sweep, g)
     else:
         given = tuple([_as_handle(sweep, part) for part in _arriving(row, g)])
-    was = grad_mode.get()
-    try:
-        grad_mode.set(sweep.recorded)
-        return hook(given)
-    finally:
-        grad_mode.set(was)
+    return in_mode(sweep.recorded, lambda: hook(given))
 
 
 def _replaced(sweep: Any, changed: Any, parts: Sequence[Any], who: str, what: str) -> list[Any]:

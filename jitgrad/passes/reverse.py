@@ -7,6 +7,7 @@ and on traced tensors (the sweep becomes part of the tape that `jit` compiles).
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
 
@@ -16,7 +17,8 @@ from jitgrad.errors import FreedTapeError
 from jitgrad.ops.choosing import where
 from jitgrad.ops.table import OUTPUT, REST, RESULTS, Needs
 from jitgrad.passes.hooks import hooked, leaves_at_once, through_hooks, with_tensor_hooks
-from jitgrad.record.apply import grad_mode, item_of, watched
+from jitgrad.record.apply import item_of, watched
+from jitgrad.record.trace import in_mode
 from jitgrad.tape import origins
 from jitgrad.tape.device_array import ARRAYS, DeviceArray
 from jitgrad.tape.handle import Handle, check_guards, tensor
@@ -158,12 +160,7 @@ class Sweep:
         values = self.values(row)
         if op.pullback is not None or op.composite:
             pull = op.pullback or through_lower
-            was = grad_mode.get()
-            try:
-                grad_mode.set(self.recorded)
-                parts = pull(self, row, g, values)
-            finally:
-                grad_mode.set(was)
+            parts = in_mode(self.recorded, lambda: pull(self, row, g, values))
             for x, part in zip(row.inputs, parts):
                 if part is not None and x in self.needed:
                     self.add(x, part, False)
@@ -331,13 +328,8 @@ def through_lower(sweep: Sweep, row: Row, g: Any, values: Sequence[Any]) -> list
     """The cotangents of the inputs of an op that has no rule: those of the simpler rows it is made of."""
     handles = [v if isinstance(v, Handle) else tensor(v) for v in values]
     inputs = [watched(v) if x in sweep.needed else v for v, x in zip(handles, row.inputs)]
-    was = grad_mode.get()
-    try:
-        grad_mode.set(True)
-        assert row.op.lower is not None
-        out = row.op.lower(*inputs, **row.params)
-    finally:
-        grad_mode.set(was)
+    assert row.op.lower is not None
+    out = in_mode(True, functools.partial(row.op.lower, *inputs, **row.params))
     ends = [x._row for x in inputs]
     wanted = {end for end, x in zip(ends, row.inputs) if x in sweep.needed}
     history = beyond([out._row], wanted) if sweep.recorded else None

@@ -29,6 +29,16 @@ class Watcher:
     rows = ()
 
 
+def in_mode(recorded: bool, call: Callable[[], T]) -> T:
+    """`call()`, recorded or not."""
+    was = grad_mode.get()
+    try:
+        grad_mode.set(recorded)
+        return call()
+    finally:
+        grad_mode.set(was)
+
+
 def grad_enabled(_: str = "") -> bool:
     """What the caller of a function that is recorded would be told of the grad mode; within the function it is on."""
     trace = current_trace.get()
