@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from jitgrad.functions.creation import zeros_like
 from jitgrad.optim.compiled import Compiled
-from jitgrad.optim.rule import Functional, State, count, weighted
+from jitgrad.optim.rule import Functional, State, count
 from jitgrad.tensors.tensor import Tensor
 
 
@@ -34,12 +34,9 @@ def _adam(
     lr: Any,
     betas: tuple[Any, Any],
     eps: Any,
-    weight_decay: Any,
     amsgrad: bool,
-    decoupled_weight_decay: bool,
 ) -> tuple[Tensor, State]:
     beta1, beta2 = betas
-    g, p = weighted(g, p, lr, weight_decay, decoupled_weight_decay)
     step, mean, square = followed(g, state, beta1, beta2)
     before, state = state, {"step": step, "exp_avg": mean, "exp_avg_sq": square}
     if amsgrad:

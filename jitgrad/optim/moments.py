@@ -7,7 +7,7 @@ from typing import Any
 from jitgrad.functions.creation import zeros_like
 from jitgrad.optim.adam import followed, means
 from jitgrad.optim.compiled import Compiled
-from jitgrad.optim.rule import Functional, State, count, decayed, weighted
+from jitgrad.optim.rule import Functional, State, count
 from jitgrad.tensors.tensor import Tensor
 
 _NADAM = 0.96
@@ -18,11 +18,8 @@ def _start_adamax(p: Tensor, hyper: dict[str, Any]) -> State:
     return {"step": count(), "exp_avg": zeros_like(p), "exp_inf": zeros_like(p)}
 
 
-def _adamax(
-    p: Tensor, g: Tensor, state: State, *, lr: Any, betas: tuple[Any, Any], eps: Any, weight_decay: Any
-) -> tuple[Tensor, State]:
+def _adamax(p: Tensor, g: Tensor, state: State, *, lr: Any, betas: tuple[Any, Any], eps: Any) -> tuple[Tensor, State]:
     beta1, beta2 = betas
-    g = decayed(g, p, weight_decay)
     step = state["step"] + 1
     mean = state["exp_avg"] + (1 - beta1) * (g - state["exp_avg"])
     largest = (beta2 * state["exp_inf"]).maximum(g.abs() + eps)
@@ -57,12 +54,9 @@ def _nadam(
     lr: Any,
     betas: tuple[Any, Any],
     eps: Any,
-    weight_decay: Any,
     momentum_decay: Any,
-    decoupled_weight_decay: bool,
 ) -> tuple[Tensor, State]:
     beta1, beta2 = betas
-    g, p = weighted(g, p, lr, weight_decay, decoupled_weight_decay)
     step, mean, square = followed(g, state, beta1, beta2)
     t = step.double()
     now, following = [beta1 * (1 - 0.5 * _NADAM ** (n * momentum_decay)) for n in (t, t + 1)]
@@ -103,11 +97,8 @@ def _radam(
     lr: Any,
     betas: tuple[Any, Any],
     eps: Any,
-    weight_decay: Any,
-    decoupled_weight_decay: bool,
 ) -> tuple[Tensor, State]:
     beta1, beta2 = betas
-    g, p = weighted(g, p, lr, weight_decay, decoupled_weight_decay)
     step, mean, square = followed(g, state, beta1, beta2)
     t = step.double()
     most = 2 / (1 - beta2) - 1

@@ -2,7 +2,8 @@
 
 `start(parameter, hyper)` gives the state that a parameter begins with, a dict of tensors. `update(parameter, gradient, state,
 **hyper)` gives the new parameter and the new state. Both are written in operations on real tensors. What stands around them, for
-many parameters at once, complex ones too, is `step_of`: one function under `jit`, of which a tape holds the update of all.
+many parameters at once, complex ones too, is `step_of`: one function under `jit`, of which a tape holds the update of all. There
+`maximize` and weight decay are seen to, so that rules know nothing of them.
 """
 
 from __future__ import annotations
@@ -36,16 +37,19 @@ def is_off(value: Any) -> bool:
     return isinstance(value, (int, float)) and not value
 
 
-def decayed(g: Tensor, p: Tensor, weight_decay: Any) -> Tensor:
-    """The gradient with that of `weight_decay / 2` times the square of the parameter."""
-    return g if is_off(weight_decay) else g + weight_decay * p
+def _decayed(p: Tensor, g: Tensor, hyper: dict[str, Any]) -> tuple[Tensor, Tensor]:
+    """Parameter and gradient after weight decay: of half its multiple of the square of the parameter the gradient is added, or
+    where it is decoupled the parameter alone shrinks."""
+    weight_decay = hyper.get("weight_decay", 0)
+    if is_off(weight_decay):
+        return p, g
+    if hyper.get("decoupled_weight_decay"):
+        return p * (1 - hyper["lr"] * weight_decay), g
+    return p, g + weight_decay * p
 
 
-def weighted(g: Tensor, p: Tensor, lr: Any, weight_decay: Any, decoupled: bool) -> tuple[Tensor, Tensor]:
-    """Gradient and parameter after weight decay of either kind: to the gradient, or to the parameter alone."""
-    if not decoupled:
-        return decayed(g, p, weight_decay), p
-    return g, p if is_off(weight_decay) else p * (1 - lr * weight_decay)
+_ABOUT_ALL = ("maximize", "weight_decay", "decoupled_weight_decay")
+"""Hyperparameters of any rule, which rules are not given."""
 
 
 def count() -> Tensor:
@@ -136,9 +140,8 @@ def step_of(update: Callable) -> Any:
     """The function under `jit` that takes parameters, gradients, states and hyperparameters a step further, by one rule."""
 
     def step(params: list[Tensor], grads: list[Tensor], states: list[State], hyper: dict[str, Any]) -> tuple:
-        rest = {name: value for name, value in hyper.items() if name != "maximize"}
         grads = [-g for g in grads] if hyper.get("maximize") else grads
-        done = [_moved(update, p, g, state, rest) for p, g, state in zip(params, grads, states)]
+        done = [_moved(update, p, g, state, hyper) for p, g, state in zip(params, grads, states)]
         return [p for p, _ in done], [state for _, state in done]
 
     step.__name__ = step.__qualname__ = update.__name__.lstrip("_")
@@ -154,7 +157,8 @@ def begun(start: Callable, p: Tensor, hyper: dict[str, Any]) -> State:
 
 def _moved(update: Callable, p: Tensor, g: Tensor, state: State, hyper: dict[str, Any]) -> tuple[Tensor, State]:
     """The update of one parameter: the parts of a complex one are updated as two, and every dtype stays as it was."""
-    new, found = update(real_of(p), real_of(g), {name: real_of(value) for name, value in state.items()}, **hyper)
+    own = {name: value for name, value in hyper.items() if name not in _ABOUT_ALL}
+    new, found = update(*_decayed(real_of(p), real_of(g), hyper), {name: real_of(x) for name, x in state.items()}, **own)
     return _as(p, new), {name: _as(state[name], value) for name, value in found.items()}
 
 

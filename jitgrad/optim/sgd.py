@@ -6,7 +6,7 @@ from typing import Any
 
 from jitgrad.functions.creation import zeros_like
 from jitgrad.optim.compiled import Compiled
-from jitgrad.optim.rule import Functional, State, count, decayed, is_off
+from jitgrad.optim.rule import Functional, State, count, is_off
 from jitgrad.tensors.tensor import Tensor
 
 
@@ -17,10 +17,7 @@ def _start(p: Tensor, hyper: dict[str, Any]) -> State:
     return buffer if is_off(hyper["dampening"]) else {"step": count(), **buffer}
 
 
-def _sgd(
-    p: Tensor, g: Tensor, state: State, *, lr: Any, momentum: Any, dampening: Any, weight_decay: Any, nesterov: bool
-) -> tuple[Tensor, State]:
-    g = decayed(g, p, weight_decay)
+def _sgd(p: Tensor, g: Tensor, state: State, *, lr: Any, momentum: Any, dampening: Any, nesterov: bool) -> tuple[Tensor, State]:
     if is_off(momentum):
         return p - lr * g, {}
     state = dict(state)

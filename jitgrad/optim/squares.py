@@ -6,7 +6,7 @@ from typing import Any
 
 from jitgrad.functions.creation import full_like, zeros_like
 from jitgrad.optim.compiled import Compiled
-from jitgrad.optim.rule import Functional, State, count, decayed, is_off
+from jitgrad.optim.rule import Functional, State, count, is_off
 from jitgrad.tensors.tensor import Tensor
 
 
@@ -17,9 +17,8 @@ def _start_rmsprop(p: Tensor, hyper: dict[str, Any]) -> State:
 
 
 def _rmsprop(
-    p: Tensor, g: Tensor, state: State, *, lr: Any, alpha: Any, eps: Any, weight_decay: Any, momentum: Any, centered: bool
+    p: Tensor, g: Tensor, state: State, *, lr: Any, alpha: Any, eps: Any, momentum: Any, centered: bool
 ) -> tuple[Tensor, State]:
-    g = decayed(g, p, weight_decay)
     square = alpha * state["square_avg"] + (1 - alpha) * g * g
     new, variance = {"step": state["step"] + 1, "square_avg": square}, square
     if centered:
@@ -61,11 +60,9 @@ def _adagrad(
     *,
     lr: Any,
     lr_decay: Any,
-    weight_decay: Any,
     initial_accumulator_value: Any,
     eps: Any,
 ) -> tuple[Tensor, State]:
-    g = decayed(g, p, weight_decay)
     step, total = state["step"] + 1, state["sum"] + g * g
     return p - lr / (1 + (step.double() - 1) * lr_decay) * g / (total.sqrt() + eps), {"step": step, "sum": total}
 
@@ -91,8 +88,7 @@ def _start_adadelta(p: Tensor, hyper: dict[str, Any]) -> State:
     return {"step": count(), "square_avg": zeros_like(p), "acc_delta": zeros_like(p)}
 
 
-def _adadelta(p: Tensor, g: Tensor, state: State, *, lr: Any, rho: Any, eps: Any, weight_decay: Any) -> tuple[Tensor, State]:
-    g = decayed(g, p, weight_decay)
+def _adadelta(p: Tensor, g: Tensor, state: State, *, lr: Any, rho: Any, eps: Any) -> tuple[Tensor, State]:
     square = rho * state["square_avg"] + (1 - rho) * g * g
     move = (state["acc_delta"] + eps).sqrt() / (square + eps).sqrt() * g
     moved = rho * state["acc_delta"] + (1 - rho) * move * move
