@@ -26,6 +26,16 @@ NOT_GIVEN = np._NoValue
 """NumPy's default for what may be anything."""
 
 
+def is_given(value: Any) -> bool:
+    """Whether an argument is more than a default."""
+    return value is not NOT_GIVEN and value is not None
+
+
+def is_everywhere(where: Any) -> bool:
+    """Whether `where=` chooses all, since it was not given or is True."""
+    return where is True or where is NOT_GIVEN
+
+
 class _Rows(dict[str, Callable]):
     """The rows as functions of any operands, bound once they are needed."""
 

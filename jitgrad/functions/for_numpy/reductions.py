@@ -17,6 +17,8 @@ from jitgrad.functions.for_numpy.naming import (
     axes_of,
     cast,
     fractional,
+    is_everywhere,
+    is_given,
     named,
     one_axis,
     over,
@@ -31,7 +33,7 @@ from jitgrad.tensors.tensor import Tensor
 
 def chosen(where: Any, x: Tensor, other: Any) -> Tensor:
     """The elements that `where` chooses, and others in the place of the rest."""
-    if where is True or where is NOT_GIVEN:
+    if is_everywhere(where):
         return x
     if x.dtype.name == "bool" and not isinstance(other, Tensor):
         other = bool(other)
@@ -58,7 +60,7 @@ def _total(name: str, join: Callable, neutral: int) -> None:
         more = {} if dtype is None else {"dtype": dtype}
         x = chosen(where, tensor_of(a), neutral)
         found = over(lambda x, dim, keepdim: ROW[name](x, dim, keepdim, **more), x, axis, keepdims, strict=False)
-        return found if initial is NOT_GIVEN or initial is None else join(found, start(initial, found))
+        return join(found, start(initial, found)) if is_given(initial) else found
 
 
 _total("sum", lambda x, y: x + y, 0)
@@ -71,7 +73,7 @@ def _mean(a: Any, axis: Any = None, dtype: Any = None, *, keepdims: Any = False,
     if not x.dtype.has_gradient:  # a fraction in between
         total = NUMPY["sum"](x, axis, dtype, keepdims=keepdims, where=where)
         return cast(total / _count(where, cast(x, np.float64), axis, keepdims), dtype)
-    if where is True or where is NOT_GIVEN:
+    if is_everywhere(where):
         return over(ROW["mean"], x, axis, keepdims)
     return over(ROW["sum"], chosen(where, x, 0), axis, keepdims, strict=False) / _count(where, x, axis, keepdims)
 
@@ -80,7 +82,7 @@ def _truth(name: str, neutral: bool) -> None:
     @named(name)
     def truth(a: Any, axis: Any = None, *, keepdims: Any = False, where: Any = True) -> Tensor:
         x = tensor_of(a)
-        x = x if where is True or where is NOT_GIVEN else chosen(where, cast(x, np.bool_), neutral)
+        x = x if is_everywhere(where) else chosen(where, cast(x, np.bool_), neutral)
         return over(ROW[name], x, axis, keepdims, strict=False)
 
 
@@ -91,8 +93,8 @@ _truth("all", True)
 def _extreme(name: str, pairwise: str, sign: int, *names: str) -> None:
     @named(*names)
     def extreme(a: Any, axis: Any = None, *, keepdims: Any = False, initial: Any = NOT_GIVEN, where: Any = True) -> Tensor:
-        x, starts = tensor_of(a), initial is not NOT_GIVEN and initial is not None
-        if where is not True and where is not NOT_GIVEN:
+        x, starts = tensor_of(a), is_given(initial)
+        if not is_everywhere(where):
             if not starts:
                 raise ValueError(f"np.{names[0]}: with where= there may be nothing to choose from: give initial= as well")
             x = chosen(where, x, _beyond(x._held.dtype, sign))
@@ -157,12 +159,12 @@ def _deviation(name: str) -> None:
         mean: Any = NOT_GIVEN,
         correction: Any = NOT_GIVEN,
     ) -> Tensor:
-        given = correction is not NOT_GIVEN and correction is not None
+        given = is_given(correction)
         if ddof and given:
             raise ValueError(f"np.{name}: ddof and correction are two names of one thing, and both were given")
         x = fractional(a) if dtype is None else cast(tensor_of(a), dtype)
         less = correction if given else ddof
-        if mean is not NOT_GIVEN or (where is not True and where is not NOT_GIVEN):
+        if mean is not NOT_GIVEN or not is_everywhere(where):
             return _spread(x, axis, keepdims, where, mean, less, name == "std")
         return over(lambda x, dim, keepdim: ROW[name](x, dim, correction=less, keepdim=keepdim), x, axis, keepdims)
 
@@ -274,7 +276,7 @@ def _nan_extreme(name: str, pairwise: str, other: float) -> None:
         x = tensor_of(a)
         if not x.dtype.has_gradient:
             return NUMPY[name](x, axis, keepdims=keepdims, initial=initial, where=where)
-        starts = initial is not NOT_GIVEN and initial is not None
+        starts = is_given(initial)
         least = other if starts else NOT_GIVEN
         x = chosen(where, x, math.nan) if starts else x
         seen = apply(choosing.where, (x != x, other, x))
@@ -295,11 +297,11 @@ def _nan_moment(name: str) -> None:
         x = tensor_of(a)
         if x.dtype.has_gradient and dtype is not None and not dtypes.has_gradient(dtypes.to_numpy(dtype)):
             raise TypeError(f"np.nan{name}: of {x.dtype.name} in dtype={dtype} would lose nan: give a dtype of fractions")
-        seen = x == x if where is True or where is NOT_GIVEN else (x == x) & tensor_of(where)
+        seen = x == x if is_everywhere(where) else (x == x) & tensor_of(where)
         found = function(x, axis, dtype, where=seen if x.dtype.has_gradient else where, **more)
         if name == "mean" or not x.dtype.has_gradient:
             return found
-        less = more["ddof"] if more["correction"] in (NOT_GIVEN, None) else more["correction"]
+        less = more["correction"] if is_given(more["correction"]) else more["ddof"]
         few = _count(seen, x.detach(), axis, more["keepdims"]) <= less
         return apply(choosing.where, (few, math.nan, found))
 

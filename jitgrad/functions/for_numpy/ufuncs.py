@@ -18,6 +18,7 @@ from jitgrad.functions.for_numpy.naming import (
     at_the_end,
     axes_of,
     cast,
+    is_given,
     named,
     no_bools,
     one_axis,
@@ -139,7 +140,7 @@ def reduce(
             f"np.{ufunc.__name__}.reduce has no neutral element for what is empty, {tuple(x.shape)}, or left out by where=: "
             "give initial="
         )
-    if where is True and many and (initial is NOT_GIVEN or initial is None):
+    if where is True and many and not is_given(initial):
         first, *many = many
     else:
         first = shaping.expand(start(begin, x), tuple(lines.shape[:-1]))
