@@ -36,8 +36,7 @@ SMALL = 48
 def _solve_triangular(x: np.ndarray, y: np.ndarray, upper: bool, unit: bool) -> np.ndarray:
     if x.shape[-1] > SMALL and has_scipy():
         return _by_lapack(x, y, upper, unit)
-    n = x.shape[-1]
-    x = np.where(triangle(n, upper, unit), x, np.eye(n, dtype=x.dtype) if unit else x.dtype.type(0))
+    x = _alone(x, upper, unit)
     if not upper:  # elimination leaves an upper triangle as it is, so that what is left is substitution
         x, y = x[..., ::-1, ::-1], y[..., ::-1, :]
     try:
@@ -60,10 +59,15 @@ def _by_lapack(x: np.ndarray, y: np.ndarray, upper: bool, unit: bool) -> np.ndar
             if np.isfinite(z[place]).all():
                 continue
         whole, rows = (x[place], y[place]) if upper else (x[place][::-1, ::-1], y[place][::-1])
-        whole = np.where(triangle(len(whole), True, unit), whole, np.eye(len(whole), dtype=x.dtype) if unit else x.dtype.type(0))
-        found = _substituted(whole, rows)
+        found = _substituted(_alone(whole, True, unit), rows)
         z[place] = found if upper else found[::-1]
     return z
+
+
+def _alone(x: np.ndarray, upper: bool, unit: bool) -> np.ndarray:
+    """A triangle of matrices, with ones on the diagonal if it is `unit`, and zeros elsewhere."""
+    n = x.shape[-1]
+    return np.where(triangle(n, upper, unit), x, np.eye(n, dtype=x.dtype) if unit else x.dtype.type(0))
 
 
 def _substituted(x: np.ndarray, y: np.ndarray) -> np.ndarray:
