@@ -135,25 +135,7 @@ def increment_version(tensor: Any) -> None:
         own_memory(x).version += 1
 
 
-class MultiHandle:
-    """What `register_multi_grad_hook` returns: `remove()` takes the hook away."""
-
-    def __init__(self, handles: Sequence[HookHandle]) -> None:
-        self._handles = handles
-
-    def remove(self) -> None:
-        """Do not call the hook any more."""
-        for handle in self._handles:
-            handle.remove()
-
-    def __enter__(self) -> MultiHandle:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.remove()
-
-
-def register_multi_grad_hook(tensors: Sequence[Any], fn: Callable[[Any], None], *, mode: str = "all") -> MultiHandle:
+def register_multi_grad_hook(tensors: Sequence[Any], fn: Callable[[Any], None], *, mode: str = "all") -> HookHandle:
     """Call `fn(gradients)` once in each reverse sweep, when the gradients of all those `tensors` are known that it reaches.
 
     Those that it does not reach have None. With `mode="any"` it is `fn(gradient)`, of the one that is known first.
@@ -182,4 +164,10 @@ def register_multi_grad_hook(tensors: Sequence[Any], fn: Callable[[Any], None], 
         elif len(arrived) == sum(reference() in sweep.needed for reference in ours):
             fn([arrived.get(k) for k in range(len(ours))])
 
-    return MultiHandle([of_row(row, TENSOR, SweepHook(functools.partial(call, i))) for i, row in enumerate(rows)])
+    handles = [of_row(row, TENSOR, SweepHook(functools.partial(call, i))) for i, row in enumerate(rows)]
+
+    def take_away(_: int) -> None:
+        for handle in handles:
+            handle.remove()
+
+    return HookHandle(handles[0].id if handles else 0, take_away)
