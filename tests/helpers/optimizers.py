@@ -74,7 +74,11 @@ def loss_of(xp: Any, params: list[Any]) -> Any:
 def minimized(xp: Any, name: str, options: dict[str, Any], dtype: str) -> tuple[list[Any], Any]:
     """The parameters and the optimizer after some steps."""
     params = [xp.tensor(a).requires_grad_() for a in start(dtype)]
-    optimizer = getattr(xp.optim, name)(params, **options)
+    return advanced(xp, params, getattr(xp.optim, name)(params, **options), STEPS)
+
+
+def advanced(xp: Any, params: list[Any], optimizer: Any, steps: int) -> tuple[list[Any], Any]:
+    """The parameters and the optimizer some steps further."""
 
     def closure() -> Any:
         optimizer.zero_grad()
@@ -82,7 +86,7 @@ def minimized(xp: Any, name: str, options: dict[str, Any], dtype: str) -> tuple[
         loss.backward()
         return loss
 
-    for _ in range(STEPS):
+    for _ in range(steps):
         optimizer.step(closure)
     return params, optimizer
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import pickle
 import warnings
 
@@ -12,7 +13,7 @@ import pytest
 import jitgrad as jg
 from jitgrad.errors import MutatedArgumentError, OverwrittenError
 from jitgrad.optim.rule import step_of
-from tests.helpers.optimizers import OPTIONS, flat, loss_of, start
+from tests.helpers.optimizers import OPTIONS, advanced, flat, start
 
 SGD, Adam = jg.optim.SGD, jg.optim.Adam
 
@@ -183,16 +184,7 @@ def test_an_optimizer_of_ones_own():
 def test_an_optimizer_goes_on_from_its_state(name):
     options = OPTIONS[name][1]
 
-    def run(params, optimizer, steps):
-        def closure():
-            optimizer.zero_grad()
-            loss = loss_of(jg, params)
-            loss.backward()
-            return loss
-
-        for _ in range(steps):
-            optimizer.step(closure)
-        return params, optimizer
+    run = functools.partial(advanced, jg)
 
     def begun():
         params = [jg.tensor(a).requires_grad_() for a in start("float64")]
