@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import operator
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -12,55 +11,17 @@ import numpy as np
 
 from jitgrad import dtypes
 from jitgrad.devices.moving import made_on, made_there, places
-from jitgrad.errors import TracedValueError
 from jitgrad.functions.draws import drawn
-from jitgrad.functions.face import face
 from jitgrad.functions.generators import Generator
 from jitgrad.functions.operands import taken
+from jitgrad.functions.sizes import one_shape_of, refuse_too_many, shape_of, size_of
 from jitgrad.ops.choosing import cast
 from jitgrad.ops.complexes import view_as_complex
-from jitgrad.ops.movement import MOST_ELEMENTS
 from jitgrad.record.apply import apply
 from jitgrad.record.leaving import as_data, refuse_masked
 from jitgrad.record.trace import made_here
 from jitgrad.tape.handle import Handle
 from jitgrad.tensors.tensor import Tensor, wrap
-
-
-def _size(what: str, n: Any) -> int:
-    try:
-        return operator.index(n)
-    except TracedValueError:
-        raise
-    except TypeError:
-        raise TypeError(f"{what}: sizes are ints, not {type(n).__name__}") from None
-
-
-@face(top=False)
-def shape_of(what: str, sizes: tuple, size: Any = None) -> tuple[int, ...]:
-    """The shape that sizes say, given one by one or as one sequence."""
-    if size is not None:
-        sizes = (size,)
-    if not sizes:
-        raise TypeError(f"{what} needs a size, as in {what}(2, 3) or {what}((2, 3)); {what}(()) has no dimensions")
-    found = sizes[0] if len(sizes) == 1 and isinstance(sizes[0], (tuple, list)) else sizes
-    shape = tuple([_size(what, n) for n in found])
-    if shape and min(shape) < 0:
-        raise RuntimeError(f"{what}: a tensor cannot have a negative size, and the shape asked for is {list(shape)}")
-    if shape and max(shape) > 1000:
-        _possible(what, math.prod(shape))
-    return shape
-
-
-def _possible(what: str, count: int) -> None:
-    if count >= MOST_ELEMENTS:
-        raise RuntimeError(f"{what}: a tensor of {count} elements is more than memory can have")
-
-
-def _one_shape(what: str, size: Any) -> tuple[int, ...]:
-    if not isinstance(size, (tuple, list)):
-        raise TypeError(f"{what}: size must be a tuple of ints such as (2, 3), not {type(size).__name__}")
-    return shape_of(what, (size,))
 
 
 def _finish(array: Any, requires_grad: bool, device: Any = None) -> Tensor:
@@ -136,7 +97,7 @@ def full(size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None, r
     value = _number("full", "fill_value", fill_value)
     wanted = dtypes.of_python(value) if dtype is None else dtypes.to_numpy(dtype)
     one = dtypes.cast_numbers(np.asarray(value), wanted)
-    return _repeated(one[()], _one_shape("full", size), requires_grad, device)
+    return _repeated(one[()], one_shape_of("full", size), requires_grad, device)
 
 
 def scalar_tensor(s: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
@@ -158,7 +119,7 @@ def _limits(what: str, start: Any, end: Any, step: Any) -> tuple[Any, Any, Any]:
 
 
 def _steps(what: str, low: Any, by: Any, count: int, dtype: np.dtype, requires_grad: bool, device: Any) -> Tensor:
-    _possible(what, count)
+    refuse_too_many(what, count)
     last = low + max(count - 1, 0) * by
     if not isinstance(last, float) and not all(-(1 << 63) <= n < 1 << 63 for n in (low, last, by)):
         raise RuntimeError(f"{what}: from {low} on there are ints beyond int64: write them as floats")
@@ -200,8 +161,8 @@ def range(
 def linspace(start: Any, end: Any, steps: int, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """`steps` numbers from `start` to `end`, both included, evenly spaced."""
     low, high = _number("linspace", "start", start), _number("linspace", "end", end)
-    count = _size("linspace", steps)
-    _possible("linspace", count)
+    count = size_of("linspace", steps)
+    refuse_too_many("linspace", count)
     if count < 0:
         raise RuntimeError(f"linspace: the number of steps cannot be negative, and it is {count}")
     complex_ = dtype is None and (isinstance(low, complex) or isinstance(high, complex))
@@ -218,8 +179,8 @@ def logspace(
 ) -> Tensor:
     """`steps` powers of `base`, whose exponents go from `start` to `end`, both included, evenly spaced."""
     low, high = _number("logspace", "start", start), _number("logspace", "end", end)
-    count = _size("logspace", steps)
-    _possible("logspace", count)
+    count = size_of("logspace", steps)
+    refuse_too_many("logspace", count)
     if count < 0:
         raise RuntimeError(f"logspace: the number of steps cannot be negative, and it is {count}")
     with np.errstate(all="ignore"):
@@ -318,14 +279,14 @@ def randint(
         high, size = None, high
     if high is None:
         low, high = 0, low
-    low, high = _size("randint", low), _size("randint", high)
+    low, high = size_of("randint", low), size_of("randint", high)
     if low >= high:
         raise RuntimeError(f"randint: low={low} must be less than high={high}")
     wanted = np.dtype(np.int64) if dtype is None else dtypes.to_numpy(dtype)
     held = np.iinfo(wanted if wanted.kind in "iu" else np.int64)
     if not held.min <= low <= high - 1 <= held.max:
         raise RuntimeError(f"randint: numbers from {low} to {high - 1} do not fit into {dtypes.of(np.dtype(held.dtype)).name}")
-    found = drawn("integers", _one_shape("randint", size), wanted, generator, device, low, (high - low) % 2**64)
+    found = drawn("integers", one_shape_of("randint", size), wanted, generator, device, low, (high - low) % 2**64)
     return found if requires_grad is False else found.requires_grad_(requires_grad)
 
 

@@ -10,6 +10,7 @@ from jitgrad import dtypes
 from jitgrad.functions import creation, data
 from jitgrad.functions.face import face
 from jitgrad.functions.shaping import permute
+from jitgrad.functions.sizes import shape_of
 from jitgrad.functions.windows import as_strided
 from jitgrad.tensors.tensor import Tensor
 
@@ -76,7 +77,7 @@ def empty_strided(size: Any, stride: Any, *, dtype: Any = None, device: Any = No
     >>> jitgrad.empty_strided((2, 3), (1, 2)).stride()
     (1, 2)
     """
-    sizes = creation.shape_of("empty_strided", (size,))
+    sizes = shape_of("empty_strided", (size,))
     if len(sizes) != len(stride) or any(step < 0 for step in stride):
         raise RuntimeError(
             f"empty_strided: stride={tuple(stride)} must be as many steps of 0 or more as there are sizes, {sizes}"
@@ -104,7 +105,7 @@ def empty_permuted(
     >>> jitgrad.empty_permuted((2, 3), (1, 0)).stride()
     (1, 2)
     """
-    sizes, order = creation.shape_of("empty_permuted", (size,)), tuple(physical_layout)
+    sizes, order = shape_of("empty_permuted", (size,)), tuple(physical_layout)
     if sorted(order) != list(range(len(sizes))):
         raise RuntimeError(f"empty_permuted: {order} is no order of the {len(sizes)} dimensions: name each of them once")
     made = creation.empty(tuple([sizes[d] for d in order]), dtype=dtype, device=device)

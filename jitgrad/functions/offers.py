@@ -196,7 +196,6 @@ OFFERS: dict[str, dict[str, Face]] = {
     "spectra": dict.fromkeys("stft istft".split(), Face(top=True, method=True)) | {
     },
     "creation": dict.fromkeys("zeros ones empty full scalar_tensor arange range linspace logspace eye rand randn randint zeros_like ones_like empty_like rand_like randn_like full_like randint_like".split(), Face(top=True, method=False, bare=True)) | {
-        "shape_of": Face(top=False, method=True),
     },
     "data": dict.fromkeys("tensor as_tensor from_numpy from_dlpack".split(), Face(top=True, method=False, bare=True)) | {
     },
