@@ -28,9 +28,10 @@ def _degree(whose: str, n: Any) -> np.ndarray:
 
 def _steps(whose: str, n: Any) -> np.ndarray:
     """The degrees as integers: SciPy takes as many steps, and cannot be interrupted."""
-    if np.size(n) and np.max(np.abs(n)) > LARGEST:
-        raise RuntimeError(f"{whose}: the degree n is at most {LARGEST}, and {np.max(np.abs(n)):g} is among them")
-    return np.asarray(n).astype(np.int64)
+    n = np.asarray(n)
+    if np.any(beyond := ~(np.abs(n) <= LARGEST)):  # so said, nan is beyond, too
+        raise RuntimeError(f"{whose}: the degree n is a whole number up to {LARGEST}, and {n[beyond][0]:g} is among them")
+    return n.astype(np.int64)
 
 
 def _of_any_degree(name: str, wholes: tuple[bool, ...] = (True, False)) -> Op:
