@@ -193,14 +193,9 @@ def solve_factored(x: Any, y: Any, z: Any) -> Any:
     return 0
 
 
-def cholesky(x: Any, z: Any, info: Any, check: bool) -> Any:
-    """Column by column; from the first minor that is not positive on, all is 0."""
-    n = x.shape[0]
-    for i in span(0, n):
-        for j in span(0, i + 1):
-            z[i, j] = x[i, j]
-        for j in span(i + 1, n):
-            z[i, j] = 0.0
+def factor(z: Any, info: Any) -> None:
+    """The Cholesky factor of a lower triangle in its place, column by column."""
+    n = z.shape[0]
     info[0] = 0
     for j in span(0, n):
         info[0] = select(info[0] == 0, select(z[j, j] > 0, 0, j + 1), info[0])  # nan is not positive
@@ -209,9 +204,20 @@ def cholesky(x: Any, z: Any, info: Any, check: bool) -> Any:
         for i in span(j + 1, n):
             z[i, j] = z[i, j] / root
         for k in span(j + 1, n):
-            factor = -z[k, j]
+            share = -z[k, j]
             for i in span(k, n):
-                z[i, k] = fma(factor, z[i, j], z[i, k])
+                z[i, k] = fma(share, z[i, j], z[i, k])
+
+
+def cholesky(x: Any, z: Any, info: Any, check: bool) -> Any:
+    """The lower factor; from the first minor that is not positive on, all is 0."""
+    n = x.shape[0]
+    for i in span(0, n):
+        for j in span(0, i + 1):
+            z[i, j] = x[i, j]
+        for j in span(i + 1, n):
+            z[i, j] = 0.0
+    factor(z, info)
     for i in span(0, 0 if check else n):
         for j in span(0, i + 1):
             z[i, j] = select((info[0] == 0) | (info[0] > i + 1), z[i, j], 0.0)

@@ -29,7 +29,7 @@ from jitgrad.base.locks import compiling, once
 from jitgrad.base.signals import importing, undisturbed
 from jitgrad.base.version import VERSION
 from jitgrad.sweeps.code import cache as disk
-from jitgrad.sweeps.code import elf
+from jitgrad.sweeps.code import elf, scipys
 from jitgrad.sweeps.code.compile_error import CompileError
 from jitgrad.sweeps.code.trampolines import Trampolines, make_trampolines
 
@@ -221,6 +221,10 @@ def _symbol_address(name: str) -> int:
 
             if found := llvm.address_of_symbol(name):
                 return found
+    if name.startswith(scipys.PREFIX):
+        if found := scipys.address_of(name):
+            return found
+        raise CompileError(f"the text calls {name} of SciPy's LAPACK, and there is no SciPy here: pip install 'jitgrad[scipy]'")
     for library in (ctypes.pythonapi,) if name.startswith(("Py", "_Py")) else _c_libraries():
         try:
             return ctypes.cast(getattr(library, name), ctypes.c_void_p).value or 0

@@ -19,11 +19,14 @@ from jitgrad.ops import TABLE
 from jitgrad.ops.shapes import Spec
 from jitgrad.ops.table import infer_several
 from jitgrad.sweeps.code.compile import Kernel, compile_text
+from jitgrad.sweeps.code.scipys import routines
 from jitgrad.sweeps.llvm.function import Function, moved
 from jitgrad.sweeps.llvm.lanes import Lane, side_by_side
+from jitgrad.sweeps.llvm.lapack import with_lapack
 from jitgrad.sweeps.llvm.written import Matrix, Value, lane_of
 from jitgrad.sweeps.plan.layouts import is_number, place, stand_in
 from jitgrad.sweeps.plan.machine_types import NUMPY, SIZES, kind_of
+from jitgrad.sweeps.plan.supported import MACHINE_CODE
 from jitgrad.tape.row import Row
 
 FEWEST = 4
@@ -41,11 +44,15 @@ class Sort(NamedTuple):
     made: int
     lanes: int
     checked: bool
+    large: bool
+    """Whether LAPACK does it."""
 
     @property
     def symbol(self) -> str:
         words = [f"{name}{int(value)}" for name, value in self.params]
-        return ".".join(["jitgrad.matrices", self.op, *words, f"{self.slots[0][0]}x{self.lanes}{'c' * self.checked}"])
+        return ".".join(
+            ["jitgrad.matrices", self.op, *words, f"{self.slots[0][0]}x{self.lanes}{'c' * self.checked}{'l' * self.large}"]
+        )
 
     @property
     def pointers(self) -> list[str]:
@@ -99,12 +106,13 @@ class _Loops(Function):
     def _some(self, numbers: list[Lane], starts: list[list[Lane]]) -> None:
         """One matrix of each operand and each result, or those of W lanes; of each lane where they begin."""
         sort = self.sort
-        side = sort.lanes > 1
+        side = sort.lanes > 1 or sort.large
         matrices = [self._matrix(k, packed=side or k >= sort.made) for k in range(len(sort.slots))]
         if side:
             for k in range(sort.given):
                 self._move(k, matrices[k], starts[k], out=False)
-        wrong = self.loops.run(*matrices, **dict(sort.params))
+        run = with_lapack(self.loops.run.__name__) if sort.large else self.loops.run
+        wrong = run(*matrices, **dict(sort.params))
         if side:
             for k in range(sort.given, sort.made):
                 self._move(k, matrices[k], starts[k], out=True)
@@ -145,7 +153,8 @@ class _Loops(Function):
             for i, pointer in enumerate(places):
                 block.store(value.at(i), pointer)
         else:
-            matrix[tuple(indices)] = Value(self, side_by_side([block.load(pointer, kind, 1) for pointer in places]))
+            loaded = [block.load(pointer, kind, 1) for pointer in places]
+            matrix[tuple(indices)] = Value(self, side_by_side(loaded) if len(loaded) > 1 else loaded[0])
         for name in reversed(names):
             self.close(name)
 
@@ -193,6 +202,12 @@ def emit_matrices(f: Any, row: Row) -> None:
             f.keep_number(x, f.block.load(made[k].pointer, kind_of(x.dtype), 1))
 
 
+def _is_large(row: Row) -> bool:
+    """Whether LAPACK is quicker than our own loops, copies and call included, and there."""
+    sizes = row.inputs[0].shape[-2:]
+    return min(sizes) == max(sizes) > MACHINE_CODE.largest_matrix and bool(routines())
+
+
 def _result(f: Any, row: Row | None, spec: Spec) -> Slot:
     """Where a result goes: the memory of its row, the stack, or, if nobody reads it, where it is forgotten."""
     if row is None:
@@ -209,11 +224,12 @@ def _call(f: Any, row: Row, given: int, slots: list[Slot]) -> None:
     room = row.op.loops.room(*row.inputs, **row.params)
     groups = _merged(batch, [stand_in(batch).strides, *[slot.part.strides[:rank] for slot in slots]])
     groups.sort(key=lambda group: group[0])
-    lanes = 64 // SIZES[slots[0].kind] if groups and groups[-1][0] >= FEWEST else 1
+    large = _is_large(row)
+    lanes = 64 // SIZES[slots[0].kind] if not large and groups and groups[-1][0] >= FEWEST else 1
     count, steps = groups.pop() if lanes > 1 else (1, [0] * (len(slots) + 1))
     checked = row.op.loops.fault is not None and bool(row.op.checks(row))
     kinds = [*[(slot.kind, slot.part.ndim - rank) for slot in slots], *[(kind_of(dtype), len(shape)) for shape, dtype in room]]
-    sort = Sort(row.op.name, tuple(row.params.items()), given, tuple(kinds), len(slots), lanes, checked)
+    sort = Sort(row.op.name, tuple(row.params.items()), given, tuple(kinds), len(slots), lanes, checked, large)
     _sorts[sort.symbol] = sort
     f.count += 1
     name = f"B{f.count}"
@@ -224,7 +240,7 @@ def _call(f: Any, row: Row, given: int, slots: list[Slot]) -> None:
     number, *starts = starts
     pointers = [f.block.address(slot.pointer, start, slot.kind) for slot, start in zip(slots, starts)]
     pointers += [f.temporary(dtype, math.prod(shape) * lanes) for shape, dtype in room]
-    sizes = [math.prod(slot.part.shape[rank:]) * lanes if lanes > 1 else 0 for slot in slots]
+    sizes = [math.prod(slot.part.shape[rank:]) * lanes if lanes > 1 or large else 0 for slot in slots]
     pointers += [f.temporary(NUMPY[slot.kind], size) if size else "null" for slot, size in zip(slots, sizes)]
     numbers: list[Any] = [count, number, steps[0]]
     for step, slot in zip(steps[1:], slots):
