@@ -27,7 +27,6 @@ from tests.helpers.cases import (
     applied,
     cases,
     close,
-    converted,
     expected,
     floating,
     legal,
