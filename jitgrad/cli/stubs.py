@@ -126,7 +126,13 @@ def _optimizers() -> str:
     names = vars(optim)["__all__"]
     taken = {name: found for name in names if hasattr(found := getattr(optim, name), "functional")}
     lines = ['"""What type checkers see of `jitgrad.optim`. Written by `python -m jitgrad.cli.stubs`."""', ""]
-    lines += ["from builtins import bool as _bool", "from builtins import float as _float", "from typing import Any", ""]
+    lines += [
+        "from builtins import bool as _bool",
+        "from builtins import float as _float",
+        "from builtins import int as _int",
+        "from typing import Any",
+        "",
+    ]
     modules = {name: getattr(getattr(optim, name), "__module__", optim.__name__) for name in names if name not in taken}
     lines += sorted([f"from {module} import {name} as {name}" for name, module in modules.items()])
     lines += ["from jitgrad.optim.compiled import Compiled as _Compiled", ""]

@@ -6,23 +6,27 @@ import importlib
 from typing import Any
 
 from jitgrad.base.signals import importing
-from jitgrad.optim import functional, lr_scheduler
+from jitgrad.optim import functional, lr_scheduler, swa_utils
 from jitgrad.optim.adam import Adam, AdamW
 from jitgrad.optim.lbfgs import LBFGS
+from jitgrad.optim.matrices import Adafactor, Muon
 from jitgrad.optim.moments import Adamax, NAdam, RAdam
 from jitgrad.optim.optimizer import Optimizer
 from jitgrad.optim.rprop import Rprop
-from jitgrad.optim.sgd import SGD
+from jitgrad.optim.sgd import ASGD, SGD
 from jitgrad.optim.squares import Adadelta, Adagrad, RMSprop
 
 __all__ = [
+    "ASGD",
     "LBFGS",
     "SGD",
     "Adadelta",
+    "Adafactor",
     "Adagrad",
     "Adam",
     "AdamW",
     "Adamax",
+    "Muon",
     "NAdam",
     "Optimizer",
     "RAdam",
@@ -31,6 +35,7 @@ __all__ = [
     "functional",
     "lr_scheduler",
     "minimize",
+    "swa_utils",
 ]
 
 

@@ -36,8 +36,12 @@ class Compiled(Optimizer):
                 f"jitgrad.optim.functional.{self.functional.__name__}, which gives new ones"
             )
         made = self.functional(*args, **kwargs)
-        self.start, self.rule, self.names = made.start, made.rule, tuple(made.hyper)
+        self.made, self.names = made, tuple(made.hyper)
         super().__init__(params, made.hyper | how)
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        super().add_param_group(param_group)
+        self.made.refuse(self.param_groups[-1]["params"])
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         loss = None
@@ -54,9 +58,9 @@ class Compiled(Optimizer):
         if not moved:
             return
         hyper = {name: group[name] for name in self.names}
-        states = [self.state[p] or begun(self.start, p.detach(), hyper) for p in moved]
+        states = [self.state[p] or begun(self.made.start, p.detach(), hyper) for p in moved]
         values = [wrap(p._value) for p in moved]
-        news, states = step_of(self.rule)(values, [wrap(p.grad._value) for p in moved], states, plain(hyper))
+        news, states = step_of(self.made.rule)(values, [wrap(p.grad._value) for p in moved], states, plain(hyper))
         for p, new, state in zip(moved, news, states):
             overwrite(p, new, "step")
             self.state[p].update(state)

@@ -97,7 +97,8 @@ class Optimizer:
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take state and hyperparameters of a `state_dict()`, of PyTorch too once its tensors are arrays; all is copied.
 
-        State gets the dtype of its parameter. `ValueError` if groups, or numbers of parameters in them, are others.
+        State gets the dtype of its parameter, and a group that lacks a hyperparameter its default. `ValueError` if groups, or
+        numbers of parameters in them, are others.
         """
         groups, mine = copy.deepcopy(state_dict["param_groups"]), self.param_groups
         if [len(group["params"]) for group in groups] != [len(group["params"]) for group in mine]:
@@ -113,7 +114,9 @@ class Optimizer:
             state[p] = {name: _brought(name, value, p) for name, value in held.items()} if isinstance(p, Tensor) else held
         names = [{"param_names": group["param_names"]} if "param_names" in group else {} for group in mine]
         self.state = state
-        self.param_groups = [{**new, "params": old["params"], **own} for new, old, own in zip(groups, mine, names)]
+        self.param_groups = [
+            {**self.defaults, **new, "params": old["params"], **own} for new, old, own in zip(groups, mine, names)
+        ]
 
     def __repr__(self) -> str:
         lines = [f"{type(self).__name__} ("]
@@ -176,7 +179,7 @@ def _refuse_bad(params: list[Any]) -> None:
         warnings.warn("a group of parameters has one of them twice, which would be changed twice in a step", stacklevel=4)
 
 
-_NUMBERS = ("step", "mu_product")
+_NUMBERS = ("step", "mu_product", "eta", "mu")
 """What states hold that is of no dtype of a parameter."""
 
 

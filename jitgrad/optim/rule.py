@@ -9,6 +9,7 @@ many parameters at once, complex ones too, is `step_of`: one function under `jit
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -29,6 +30,9 @@ _LIMITS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "initial_accumulator_value": _NOT_NEGATIVE,
     "betas": _UNIT,
     "rho": ("[0, 1]", lambda value: 0 <= value <= 1),
+    "beta2_decay": ("(-∞, 0]", lambda value: value <= 0),
+    "d": ("[1, ∞)", lambda value: value >= 1),
+    "ns_steps": ("[0, 100)", lambda value: 0 <= value < 100),
 }
 
 
@@ -49,7 +53,7 @@ def _decayed(p: Tensor, g: Tensor, hyper: dict[str, Any]) -> tuple[Tensor, Tenso
 
 
 _ABOUT_ALL = ("maximize", "weight_decay", "decoupled_weight_decay")
-"""Hyperparameters of any rule, which rules are not given."""
+"""Hyperparameters of any rule, which rules are not given; one that asks for its weight decay sees to that itself."""
 
 
 def count() -> Tensor:
@@ -73,10 +77,16 @@ class Functional:
     ({'w': tensor([0., 1.])}, [{}])
     """
 
-    def __init__(self, start: Callable, update: Callable, hyper: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        start: Callable,
+        update: Callable,
+        hyper: dict[str, Any],
+        refuse_parameter: Callable[[Tensor], None] | None = None,
+    ) -> None:
         for name, value in hyper.items():
             refuse(name, value)
-        self.start, self.rule, self.hyper = start, update, hyper
+        self.start, self.rule, self.hyper, self._refuse = start, update, hyper, refuse_parameter
         self.name = update.__name__.lstrip("_")
 
     def __repr__(self) -> str:
@@ -86,7 +96,15 @@ class Functional:
         """The state that the parameters begin with."""
         leaves: list[Any] = []
         flatten(params, leaves)
-        return [begun(self.start, as_tensor(p).detach(), self.hyper) for p in leaves]
+        tensors = [as_tensor(p).detach() for p in leaves]
+        self.refuse(tensors)
+        return [begun(self.start, p, self.hyper) for p in tensors]
+
+    def refuse(self, params: Sequence[Tensor]) -> None:
+        """An error for parameters that the rule does not take."""
+        if self._refuse is not None:
+            for p in params:
+                self._refuse(p)
 
     def update(self, grads: Any, state: Sequence[State], params: Any, **changes: Any) -> tuple[Any, list[State]]:
         """New parameters and new state. A gradient that is None leaves its parameter alone.
@@ -115,16 +133,19 @@ def refuse(name: str, value: Any) -> None:
     """`ValueError` for a number that is no such hyperparameter."""
     wanted, fits = _LIMITS.get(name, ("", lambda value: True))
     for each in value if isinstance(value, (tuple, list)) else (value,):
-        if not isinstance(each, Tensor) and not fits(each):
+        if each is not None and not isinstance(each, Tensor) and not fits(each):
             raise ValueError(f"{name} must be in {wanted}, and it is {value}")
     if name == "betas" and len(value) != 2:
         raise ValueError(f"betas must be two numbers, not {value}")
 
 
 def plain(hyper: dict[str, Any]) -> dict[str, Any]:
-    """Hyperparameters as `jit` is given them: numbers that may change are floats, and so inputs of the tape; what is off is part
-    of the key."""
-    return {name: _plain(value, name == "lr") for name, value in hyper.items()}
+    """Hyperparameters as `jit` is given them: numbers that may change are floats, and so inputs of the tape; what is off, or
+    counts, is part of the key."""
+    return {name: value if name in _COUNTS else _plain(value, name == "lr") for name, value in hyper.items()}
+
+
+_COUNTS = ("ns_steps",)
 
 
 def _plain(value: Any, changes: bool) -> Any:
@@ -157,8 +178,11 @@ def begun(start: Callable, p: Tensor, hyper: dict[str, Any]) -> State:
 
 def _moved(update: Callable, p: Tensor, g: Tensor, state: State, hyper: dict[str, Any]) -> tuple[Tensor, State]:
     """The update of one parameter: the parts of a complex one are updated as two, and every dtype stays as it was."""
-    own = {name: value for name, value in hyper.items() if name not in _ABOUT_ALL}
-    new, found = update(*_decayed(real_of(p), real_of(g), hyper), {name: real_of(x) for name, x in state.items()}, **own)
+    asked = inspect.signature(update).parameters
+    own = {name: value for name, value in hyper.items() if name in asked or name not in _ABOUT_ALL}
+    both = (real_of(p), real_of(g))
+    both = both if "weight_decay" in asked else _decayed(*both, hyper)
+    new, found = update(*both, {name: real_of(x) for name, x in state.items()}, **own)
     return _as(p, new), {name: _as(state[name], value) for name, value in found.items()}
 
 

@@ -1,4 +1,4 @@
-"""Gradient descent, with momentum."""
+"""Gradient descent, with momentum, and with the mean of where it was."""
 
 from __future__ import annotations
 
@@ -57,6 +57,41 @@ def sgd(
     if nesterov and (momentum <= 0 or dampening != 0):
         raise ValueError(f"nesterov needs momentum and no dampening, and they are {momentum} and {dampening}")
     return Functional(_start, _sgd, hyper)
+
+
+def _start_asgd(p: Tensor, hyper: dict[str, Any]) -> State:
+    return {"step": count(), "eta": count() + hyper["lr"], "mu": count() + 1, "ax": zeros_like(p)}
+
+
+def _asgd(p: Tensor, g: Tensor, state: State, *, lr: Any, lambd: Any, alpha: Any, t0: Any) -> tuple[Tensor, State]:
+    step, eta, mu, mean = state["step"] + 1, state["eta"].double(), state["mu"].double(), state["ax"]
+    new = p * (1 - lambd * eta) - eta * g
+    t = step.double()
+    following = {"eta": lr / (1 + lambd * lr * t) ** alpha, "mu": 1 / (t - t0).clamp(min=1)}
+    return new, {"step": step, **following, "ax": new.where(mu == 1, mean + mu * (new - mean))}
+
+
+def asgd(
+    lr: float = 1e-2,
+    lambd: float = 1e-4,
+    alpha: float = 0.75,
+    t0: float = 1e6,
+    weight_decay: float = 0,
+    *,
+    maximize: bool = False,
+) -> Functional:
+    """Averaged gradient descent: p ← (1 − lambd η) p − η g, with η = lr / (1 + lambd lr t)^alpha from the second step on.
+
+    The state holds in "ax" the mean of p over the steps after `t0` + 1, and p itself before. Polyak & Juditsky, "Acceleration of
+    stochastic approximation by averaging" (1992). `weight_decay` adds its multiple of p to g first.
+    """
+    return Functional(_start_asgd, _asgd, dict(locals()))
+
+
+class ASGD(Compiled):
+    """Averaged gradient descent, as `torch.optim.ASGD`; the formula is that of `functional.asgd`."""
+
+    functional = staticmethod(asgd)
 
 
 class SGD(Compiled):

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,9 @@ OPTIONS: dict[str, list[dict[str, Any]]] = {
     "Rprop": [{}, {"etas": (0.3, 1.5), "step_sizes": (1e-3, 0.05), "lr": 0.04}, *_MAXIMIZED],
     "Adagrad": [{}, {"lr_decay": 0.1}, {"initial_accumulator_value": 0.5, "eps": 1e-3}, *_DECAYS, *_MAXIMIZED],
     "Adadelta": [{}, {"rho": 0.5, "eps": 1e-3, "lr": 0.5}, *_DECAYS, *_MAXIMIZED],
+    "ASGD": [{}, {"lr": 0.03, "lambd": 0.1, "t0": 3, "weight_decay": 0.1}, {"lr": 1e-3, "maximize": True}],
+    "Adafactor": [{}, {"lr": 0.3, "beta2_decay": -0.5, "d": 2.0, "eps": (1e-6, 0.1), "weight_decay": 0.1}, *_MAXIMIZED],
+    "Muon": [{}, {"nesterov": False, "lr": 0.01}, {"adjust_lr_fn": "match_rms_adamw", "weight_decay": 0, "ns_steps": 3}],
     "LBFGS": [
         {},
         {"lr": 0.5, "max_iter": 3, "history_size": 2},
@@ -47,7 +51,14 @@ OPTIONS: dict[str, list[dict[str, Any]]] = {
     ],
 }
 DTYPES = ("float32", "float64", "complex128")
-CASES = [(name, i, dtype) for name, options in OPTIONS.items() for i in range(len(options)) for dtype in DTYPES]
+REAL = ("Adafactor", "Muon")
+"""Those that take no complex parameters."""
+CASES = [
+    (name, i, dtype)
+    for name, options in OPTIONS.items()
+    for i in range(len(options))
+    for dtype in (DTYPES[:2] if name in REAL else DTYPES)
+]
 
 
 def start(dtype: str) -> list[np.ndarray]:
@@ -74,7 +85,12 @@ def loss_of(xp: Any, params: list[Any]) -> Any:
 def minimized(xp: Any, name: str, options: dict[str, Any], dtype: str) -> tuple[list[Any], Any]:
     """The parameters and the optimizer after some steps."""
     params = [xp.tensor(a).requires_grad_() for a in start(dtype)]
-    return advanced(xp, params, getattr(xp.optim, name)(params, **options), STEPS)
+    return advanced(xp, params, getattr(xp.optim, name)(taken(name, params), **options), STEPS)
+
+
+def taken(name: str, params: list[Any]) -> list[Any]:
+    """Those of the parameters that an optimizer takes, the first ones."""
+    return [p for p in params if p.ndim == 2] if name == "Muon" else params
 
 
 def advanced(xp: Any, params: list[Any], optimizer: Any, steps: int) -> tuple[list[Any], Any]:
@@ -111,6 +127,14 @@ def _sequential(lr_scheduler: Any, optimizer: Any) -> Any:
     return lr_scheduler.SequentialLR(optimizer, parts, [3, 8])
 
 
+def _averaging(**options: Any) -> Any:
+    return lambda lr_scheduler, optimizer: _swa_utils(lr_scheduler).SWALR(optimizer, **options)
+
+
+def _swa_utils(lr_scheduler: Any) -> Any:
+    return importlib.import_module(lr_scheduler.__name__.replace("lr_scheduler", "swa_utils"))
+
+
 SCHEDULES: dict[str, tuple[Any, ...]] = {
     "LambdaLR": ({"lr_lambda": lambda n: 0.95**n}, {"lr_lambda": [lambda n: 1 / (n + 1), lambda n: 2.0 - n]}),
     "MultiplicativeLR": ({"lr_lambda": lambda n: 1 + 0.1 * n},),
@@ -139,6 +163,11 @@ SCHEDULES: dict[str, tuple[Any, ...]] = {
         {"patience": 1, "threshold": 0.2},
     ),
     "ChainedScheduler": (_chained,),
+    "SWALR": (
+        _averaging(swa_lr=0.05),
+        _averaging(swa_lr=[0.2, 0.3], anneal_epochs=4, anneal_strategy="linear"),
+        _averaging(swa_lr=0.05, anneal_epochs=0),
+    ),
     "SequentialLR": (_sequential,),
 }
 SCHEDULE_CASES = [(name, i) for name, options in SCHEDULES.items() for i in range(len(options))]

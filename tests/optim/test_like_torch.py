@@ -13,10 +13,14 @@ from tests.helpers.optimizers import CASES, OPTIONS, RECORDED, SCHEDULE_CASES, f
 TORCH = json.loads(RECORDED.read_text(encoding="utf-8"))
 
 
+LOOSE = {"Muon": 2e-3}  # where PyTorch rounds to bfloat16
+
+
 @pytest.mark.parametrize(("name", "i", "dtype"), CASES)
 def test_steps_are_those_of_torch(name, i, dtype):
     params, _ = minimized(jg, name, OPTIONS[name][i], dtype)
-    tolerance = 1e-10 if dtype != "float32" else 1e-5 if name != "LBFGS" else 1e-3  # which ends where rounding decides
+    tolerance = LOOSE.get(name, 1e-5 if dtype == "float32" else 1e-10)
+    tolerance = 1e-3 if (name, dtype) == ("LBFGS", "float32") else tolerance  # which ends where rounding decides
     np.testing.assert_allclose(flat(params), TORCH["optimizers"][f"{name} {i} {dtype}"], rtol=tolerance, atol=tolerance)
 
 
