@@ -245,10 +245,3 @@ def test_an_unknown_name_is_one_sentence(capsys):
     assert "no workload begins with 'nothing'" in capsys.readouterr().err
     assert bench("run").main(["--ops", "nothing"]) == 2
     assert "no operation is called 'nothing'; there are: add" in capsys.readouterr().err
-
-
-def test_names_of_pytorch_that_are_absent_have_a_reason():
-    why = bench("parity.absent").why_absent
-    assert why("quantize_per_tensor") == "numbers of a few bits are out of scope"
-    assert why("lstm_cell") == "recurrent layers are steps under scan"
-    assert why("something_new") == "not yet"

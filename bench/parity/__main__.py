@@ -2,7 +2,7 @@
 
 It needs PyTorch, whose wheel has the database. Each operation that is differentiable in float64 is tried with all of its samples:
 values, dtypes, shapes, first and second derivatives; `--errors` tries the inputs that must be refused instead, by the type of the
-error; `--write` writes docs/pytorch.md.
+error; `--write` writes docs/pytorch.md, and `--names` the lists of names in it and in docs/autograd.md, without trying anything.
 """
 
 from __future__ import annotations
@@ -10,12 +10,10 @@ from __future__ import annotations
 import argparse
 import sys
 from collections import Counter
-from pathlib import Path
 
-from bench.parity.names import document
+from bench.parity.names import write_pages
+from bench.parity.pages import PAGES
 from bench.parity.trials import Outcome, database, together, tried, tried_errors
-
-DOCUMENT = Path(__file__).parents[2] / "docs" / "pytorch.md"
 
 
 def parser() -> argparse.ArgumentParser:
@@ -26,12 +24,15 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--first", action="store_true", help="no second derivatives")
     p.add_argument("--errors", action="store_true", help="what must be refused")
     p.add_argument("--quiet", action="store_true", help="the last line alone")
-    p.add_argument("--write", action="store_true", help="write docs/pytorch.md")
+    p.add_argument("--write", action="store_true", help="write docs/pytorch.md, and the names of the other pages")
+    p.add_argument("--names", action="store_true", help="write the names of all pages alone")
     return p
 
 
 def main(arguments: list[str] | None = None) -> int:
     options = parser().parse_args(arguments)
+    if options.names:
+        return _written(None)
     operations = database(options.only)
     if options.errors:
         outcomes = [tried_errors(op, options.seconds) for op in operations]
@@ -41,9 +42,12 @@ def main(arguments: list[str] | None = None) -> int:
     for line in [] if options.quiet else reasons(outcomes):
         print(line)
     print(summary(outcomes, errors=options.errors))
-    if options.write:
-        DOCUMENT.write_text(document(outcomes), encoding="utf-8")
-        print(f"wrote {DOCUMENT.relative_to(Path.cwd()) if DOCUMENT.is_relative_to(Path.cwd()) else DOCUMENT}")
+    return _written(outcomes) if options.write else 0
+
+
+def _written(outcomes: list[Outcome] | None) -> int:
+    write_pages(outcomes)
+    print("wrote", *[f"docs/{path.name}" for path in PAGES])
     return 0
 
 

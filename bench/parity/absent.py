@@ -10,10 +10,11 @@ PATTERNS: dict[str, str] = {
     """,
     "sparse tensors are out of scope": """
         sparse coalesce _indices ^indices ^values ccol crow ^smm ^hspmm ^saddmm ^sspaddmm ^spmm ^[dh]smm ^dense_dim to_dense
-        to_padded
+        to_padded ^Sparse
     """,
     "they are for PyTorch's other back ends": """
         mkldnn cudnn miopen xpu ipu maia mtia vulkan ^is_mps ^is_xla ^is_hpu ^is_meta nested accelerator
+        ^set_.*stream
     """,
     "they are PyTorch's internals, or fused kernels of its own": """
         ^native_norm$ ^batch_norm_ ^_ ^grouped_mm ^scaled_.*mm ^embedding_bag$ ^embedding_renorm_ ^slice_inverse$ ^output_nr$
@@ -21,12 +22,19 @@ PATTERNS: dict[str, str] = {
     """,
     "they belong to TorchScript, torch.compile and PyTorch's workings": """
         ^sym_ ^parse_ ^import_ir ^merge_type ^unify_type ^fork$ ^wait$ ^compile ^export script ^typename ^get_file ^classproperty
-        ^is_distributed$ ^thread_safe profiler ^prepare_multi ^init_num ^to_dlpack ^get_device_module
+        ^is_distributed$ ^thread_safe profiler ^prepare_multi ^init_num ^to_dlpack ^get_device_module ^region_activation ^NestedIO
+        ^InplaceFunction$ ^debug_unwrap$ ^swap_in ^enforce_grad_layout ^CheckpointFunction$ ^DefaultDeviceType$ ^GraphExecGroup$
+        ^check_backward_validity$ ^detach_variable$ device_states$
     """,
     "they set what is global in PyTorch": """
         autocast deterministic ^set_flush ^set_warn ^is_warn float32_matmul ^set_default_tensor interop_threads default_device
         anomaly inference
     """,
+    "they take modules, which are PyTorch's: here parameters are tensors, nested in any way": """
+        ^stack_module ^update_bn$ ^replace_all_batch ^convert_conv ^fuse_(conv|linear) ^remove_(spectral|weight)_norm$
+        ^spectral_norm$ ^weight_norm$ ^skip_init$
+    """,
+    "what is recorded has no changes in place already": "^functionalize$",
     "recurrent layers are steps under scan": "^(gru|lstm|rnn)",
     "dimensions with names were an experiment of PyTorch's": "^names$ ^rename ^align_ ^refine_names ^has_names",
     "there are no storages: memory is NumPy's": """
@@ -35,15 +43,24 @@ PATTERNS: dict[str, str] = {
     """,
     "there is no number of 16 bits for each part of a complex one": "^chalf$",
     "pickle, and numpy.save, keep tensors": "^save$ ^load$",
-    "withdrawn by PyTorch, or iterative methods that SciPy has": "lobpcg lowrank ^symeig ^solve$ ^lstsq$ ^eig$ ^matrix_rank$",
+    "withdrawn by PyTorch, or iterative methods that SciPy has": """
+        lobpcg lowrank ^[Vv]ariable$ ^clip_grad_norm$ ^symeig ^solve$ ^lstsq$ ^eig$ ^matrix_rank$
+    """,
 }
 """Regular expressions by the reason."""
 OTHERWISE = "not yet"
 
 
-def why_absent(name: str) -> str:
+WHOLE = {
+    "torch.autograd.profiler": "`f.report()` says what was compiled, and Python's profilers where the time goes",
+}
+"""Why a namespace is absent."""
+
+
+def why_absent(name: str, space: str = "torch") -> str:
     """The reason, or that it is yet to come."""
-    return next((why for why, many in PATTERNS.items() if any(re.search(p, name) for p in many.split())), OTHERWISE)
+    patterns = (why for why, many in PATTERNS.items() if any(re.search(p, name) for p in many.split()))
+    return WHOLE.get(space) or next(patterns, OTHERWISE)
 
 
 EXPLAINED = {

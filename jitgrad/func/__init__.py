@@ -4,6 +4,7 @@ from jitgrad.func.custom import custom_jvp, custom_vjp
 from jitgrad.func.gradients import grad, grad_and_value, value_and_grad, vjp
 from jitgrad.func.implicit import implicit_fixed_point, implicit_root
 from jitgrad.func.jacobians import hessian, jacfwd, jacrev
+from jitgrad.func.named_axes import rearrange
 from jitgrad.func.sparsity import hessian_sparsity, jacobian_sparsity
 from jitgrad.func.tangents import hvp, jvp, linearize
 from jitgrad.func.vectorized import vmap
@@ -25,6 +26,7 @@ __all__ = [
     "jacrev",
     "jvp",
     "linearize",
+    "rearrange",
     "value_and_grad",
     "vjp",
     "vmap",
