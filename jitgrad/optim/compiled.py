@@ -10,14 +10,20 @@ from jitgrad.autograd.modes import enable_grad, no_grad
 from jitgrad.optim.optimizer import Optimizer
 from jitgrad.optim.rule import Functional, begun, plain, step_of
 from jitgrad.tensors.inplace import overwrite
-from jitgrad.tensors.tensor import wrap
+from jitgrad.tensors.tensor import Tensor, wrap
 
 _HOW = {"foreach": None, "capturable": False, "differentiable": False, "fused": None}
 """How PyTorch is to compute, in what order of loops; it is taken and kept for programs that say it, and changes nothing here."""
 
 
+TOGETHER = 16
+"""How many parameters one call changes: as many as make no tape so long, by any rule, that no machine code is compiled for it.
+Further calls for parameters of the same shapes run the same code."""
+
+
 class Compiled(Optimizer):
-    """An optimizer by the rule of `functional`, whose hyperparameters it takes: the update of a group is one compiled call."""
+    """An optimizer by the rule of `functional`, whose hyperparameters it takes: the update of a group is one compiled call, or a
+    few if it has many parameters."""
 
     functional: ClassVar[Callable[..., Functional]]
 
@@ -55,9 +61,11 @@ class Compiled(Optimizer):
 
     def _change(self, group: dict[str, Any]) -> None:
         moved = [p for p in group["params"] if p.grad is not None]
-        if not moved:
-            return
         hyper = {name: group[name] for name in self.names}
+        for first in range(0, len(moved), TOGETHER):
+            self._change_some(moved[first : first + TOGETHER], hyper)
+
+    def _change_some(self, moved: list[Tensor], hyper: dict[str, Any]) -> None:
         states = [self.state[p] or begun(self.made.start, p.detach(), hyper) for p in moved]
         values = [wrap(p._value) for p in moved]
         news, states = step_of(self.made.rule)(values, [wrap(p.grad._value) for p in moved], states, plain(hyper))

@@ -12,6 +12,7 @@ import pytest
 
 import jitgrad as jg
 from jitgrad.errors import MutatedArgumentError, OverwrittenError
+from jitgrad.optim.compiled import TOGETHER
 from jitgrad.optim.rule import step_of
 from tests.helpers.optimizers import OPTIONS, advanced, flat, start, taken
 
@@ -128,6 +129,24 @@ def test_another_rate_needs_no_other_tape():
     for optimizer.param_groups[0]["lr"] in (0.5, 0.0, 0.25):
         stepped(optimizer, p)
     assert len(step_of(optimizer.made.rule)._compiled.tapes()) == tapes
+
+
+@pytest.mark.parametrize("name", ["NAdam", "Muon"])  # the rules of most rows
+def test_many_parameters_are_changed_by_the_machine_code_of_a_few(name):
+    shape = (3, 5)
+    params = [jg.full(shape, 1.0 + i).requires_grad_() for i in range(3 * TOGETHER + 1)]
+    optimizer = getattr(jg.optim, name)(params, lr=0.1)
+    before = len(step_of(optimizer.made.rule)._compiled.tapes())
+    for p in params:
+        p.grad = p.detach().clone()
+    optimizer.step()
+    assert len(step_of(optimizer.made.rule)._compiled.tapes()) <= before + 2
+    assert "machine:" not in str(step_of(optimizer.made.rule).report()).rpartition("rows recorded")[2]
+    for p in params[:: TOGETHER + 1]:
+        alone = p.grad.clone().requires_grad_()
+        alone.grad = p.grad
+        getattr(jg.optim, name)([alone], lr=0.1).step()
+        np.testing.assert_allclose(p.detach(), alone.detach(), rtol=1e-5)
 
 
 def test_the_rate_may_be_a_tensor():
