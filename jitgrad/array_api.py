@@ -6,7 +6,8 @@ names mean, so they are those, given tensors: recorded and differentiated where 
 arguments that the standard has, and no others.
 
 Where tensors differ from the standard's arrays they are PyTorch's: there are no uint16, uint32 and uint64; `x.size` is a method;
-a 0-d tensor does not widen the dtype of others of its kind; floats are float32 where no dtype is given (`set_default_dtype`).
+with operators (in these functions it is otherwise) a 0-d tensor does not widen the dtype of others of its kind; floats are float32
+where no dtype is given (`set_default_dtype`).
 
 >>> import jitgrad
 >>> x = jitgrad.tensor([3.0, 1.0, 2.0])
@@ -117,6 +118,7 @@ def _of_numpy(name: str, arguments: str) -> Callable[..., Any]:
     given: dict[str, Any] = {}
     exec(f"def signature({arguments}): ...", given)
     signature = inspect.signature(given["signature"])
+    paired = slice(names.index("x1"), names.index("x1") + 2) if "x1" in (names := list(signature.parameters)) else None
     home, _, own = name.rpartition(".")
     function = getattr(getattr(np, home) if home else np, own)
 
@@ -125,12 +127,24 @@ def _of_numpy(name: str, arguments: str) -> Callable[..., Any]:
             bound = signature.bind(*args, **kwargs)
         except TypeError as error:
             raise TypeError(f"{own}{signature}: {error}") from None
-        return _tensors(function(*map(by_numpy, bound.args), **bound.kwargs))
+        operands = list(map(by_numpy, bound.args))
+        if paired is not None:
+            operands[paired] = _widened(operands[paired])
+        return _tensors(function(*operands, **bound.kwargs))
 
     call.__name__ = call.__qualname__ = own
     call.__doc__ = f"`{name}` of the array API standard: NumPy's, of tensors."
     call.__dict__["__signature__"] = signature
     return call
+
+
+def _widened(operands: list[Any]) -> list[Any]:
+    """Tensors in the dtype that they have in common, where one without dimensions counts as any other."""
+    found = {x.dtype for x in operands if isinstance(x, Tensor)}
+    if len(found) < 2:
+        return operands
+    dtype = dtypes.promote_types(*found)
+    return [x.to(dtype) if isinstance(x, Tensor) else x for x in operands]
 
 
 def _numpy_dtype(x: Any) -> Any:

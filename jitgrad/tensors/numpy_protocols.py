@@ -24,6 +24,7 @@ from jitgrad.ops import TABLE
 from jitgrad.ops.ufuncs import OF_OPERATORS
 from jitgrad.record.apply import apply
 from jitgrad.record.checking import RAW, is_meant, told
+from jitgrad.record.promotion import complex_among
 from jitgrad.record.weak import are_numbers, made_of_numbers, number, of_numpy
 from jitgrad.tape.handle import Handle, make
 
@@ -81,11 +82,11 @@ def array_ufunc(self: Any, ufunc: Any, method: str, *inputs: Any, **kwargs: Any)
 
 def _called(ufunc: Any, inputs: tuple) -> Any:
     """The result as a tensor; NotImplemented if there is no such operation."""
-    op = UFUNCS.get(ufunc)
-    function = None if op is not None else _named(ufunc)[1]
+    op = UFUNCS.get(ufunc)  # where that is of real numbers alone there may be a function for complex ones
+    function = _named(ufunc)[1] if op is None or (not op.on_complex and complex_among(inputs)) else None
     if ufunc is not np.matmul and any(isinstance(x, (list, tuple)) for x in inputs):
         inputs = tuple([TABLE_OF_NUMPY().tensor_of(x, *inputs) if isinstance(x, (list, tuple)) else x for x in inputs])
-    if op is not None:
+    if op is not None and function is None:
         return of_numpy(ufunc, op, _fitting(ufunc, inputs))
     return NotImplemented if function is None else function(*inputs)
 
@@ -94,6 +95,9 @@ def _with_arguments(ufunc: Any, inputs: tuple, kwargs: dict[str, Any]) -> Any:
     """The same with `out`, `where` and `dtype`; NotImplemented for others, and where an array is to be written into."""
     out, where, dtype = kwargs.pop("out", None), kwargs.pop("where", True), kwargs.pop("dtype", None)
     kwargs = {name: value for name, value in kwargs.items() if _LEFT_ALONE.get(name, value) != value or name not in _LEFT_ALONE}
+    if ufunc.signature == _OF_VECTORS and "axis" in kwargs:
+        axis = kwargs.pop("axis")
+        inputs = tuple([np.moveaxis(x, axis, -1) for x in inputs])
     outs = (out if isinstance(out, tuple) else (out,)) if out is not None else (None,) * ufunc.nout
     if kwargs or any(isinstance(x, np.ndarray) for x in outs):
         return NotImplemented
@@ -118,6 +122,8 @@ def _with_arguments(ufunc: Any, inputs: tuple, kwargs: dict[str, Any]) -> Any:
     return several if isinstance(found, tuple) else several[0]
 
 
+_OF_VECTORS = "(n),(n)->()"
+"""The signature of the ufuncs that have one axis to name, which the result does not have."""
 _LEFT_ALONE = {"casting": "same_kind", "order": "K", "subok": True}
 """Arguments of ufuncs that change nothing."""
 

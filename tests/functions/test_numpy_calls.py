@@ -132,6 +132,13 @@ def test_bins_may_fall_where_they_are_not_known_yet(bins, right):
     np.testing.assert_array_equal(jg.vmap(lambda x: np.digitize(x, bins, right))(given[0]), wanted)
 
 
+@pytest.mark.parametrize("name", ["sign", "rint", "round"])
+def test_complex_numbers_have_a_sign_and_are_rounded_as_by_numpy(name):
+    z = np.array([1.2 - 2.6j, 0j, -3.5j, 4 + 0.5j])
+    np.testing.assert_allclose(getattr(np, name)(jg.tensor(z)).numpy(), getattr(np, name)(z))
+    np.testing.assert_allclose(jg.jit(getattr(np, name))(jg.tensor(z)).numpy(), getattr(np, name)(z))
+
+
 def test_complex_numbers_are_clipped_in_numpys_order_or_refused():
     z = np.array([1j, 2.0, -1.0])
     for bounds in ((0.2, None), (None, 0.5), (-0.5, 1j)):

@@ -104,6 +104,7 @@ np.polymul(v, w) | np.polyadd(v, w[:2]) | np.polysub(v[1:], w) | np.polyder(v) |
 np.diff(v, 2) | np.diff(x, prepend=0.0) | np.ediff1d(x) | np.ediff1d(v, to_end=1.0, to_begin=[2.0, 3.0]) | np.trapezoid(x)
 np.trapezoid(x, dx=0.5, axis=0) | np.trapezoid(v, w) | np.gradient(v) | np.gradient(x) | np.gradient(x, 2.0, axis=1)
 np.gradient(v, w, edge_order=2) | np.gradient(q, 1.0, 2.0, 3.0) | np.linalg.matmul(x, m) | np.linalg.outer(v, w)
+np.vecdot(x, y, axis=0) | np.linalg.vecdot(x, y, axis=-2) | np.repeat(v[0], 2, axis=0)
 np.linalg.tensordot(x, m, axes=1) | np.linalg.cross(v, w) | np.linalg.vecdot(x, y) | np.linalg.matrix_transpose(x)
 np.linalg.diagonal(q) | np.linalg.trace(q) | np.linalg.multi_dot([v, m, s, w]) | np.linalg.multi_dot([x, m, s])
 np.linalg.multi_dot([q, q])

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
 from jitgrad.functions import comparing, complexes, creation, elementwise, numeric, searching, shaping
-from jitgrad.functions.for_numpy.naming import ROW, cast, fractional, named, same_dtype, tensor_of
+from jitgrad.functions.for_numpy.naming import ROW, cast, fractional, named, of_parts, same_dtype, tensor_of
 from jitgrad.functions.operands import exact
 from jitgrad.ops import choosing
 from jitgrad.record.apply import apply
@@ -88,6 +88,8 @@ def _clip(a: Any, a_min: Any = None, a_max: Any = None, *, min: Any = None, max:
 @named("round", "around")
 def _round(a: Any, decimals: int = 0) -> Any:
     x = tensor_of(a)
+    if x.dtype.is_complex:
+        return of_parts(lambda part: _round(part, decimals), x)
     if decimals >= 0 and x.dtype.name != "bool":
         return numeric.round(x, decimals=decimals)
     if not x.dtype.is_floating_point:

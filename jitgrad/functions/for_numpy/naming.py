@@ -11,7 +11,7 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
 from jitgrad import dtypes
-from jitgrad.functions import shaping
+from jitgrad.functions import complexes, shaping
 from jitgrad.functions.bind import bound
 from jitgrad.functions.operands import operand
 from jitgrad.ops import TABLE, choosing
@@ -66,6 +66,11 @@ def tensor_of(x: Any, *beside: Any) -> Tensor:
             return shaping.stack(same_dtype(*x))
         x = np.asarray(x)
     return operand(x, beside)
+
+
+def of_parts(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """A function of real tensors for the real part and for the imaginary one."""
+    return complexes.complex(function(x.real), function(x.imag))
 
 
 def has_tensors(x: Any) -> bool:

@@ -154,6 +154,7 @@ def _tile(A: Any, reps: Any) -> Tensor:
 @named("repeat")
 def _repeat(a: Any, repeats: Any, axis: int | None = None) -> Tensor:
     x = tensor_of(a)
+    x = x if x.ndim else shaping.reshape(x, (-1,))
     if axis is not None:
         axis = normalize_axis_index(axis, x.ndim)
     counts = repeats if isinstance(repeats, (int, Tensor)) else np.asarray(repeats)

@@ -21,6 +21,7 @@ from jitgrad.functions.for_numpy.naming import (
     is_given,
     named,
     no_bools,
+    of_parts,
     one_axis,
     over,
     same_dtype,
@@ -43,6 +44,8 @@ def _reciprocal(x: Any, /) -> Any:
     return NotImplemented if x.dtype.name == "bool" else ROW["where"](x * x == 1, x, x * 0)
 
 
+named("sign")(lambda x, /: ROW["sgn"](x))  # of complex numbers, as whatever has a row for real ones alone
+named("rint")(lambda x, /: of_parts(ROW["round"], x))
 named("divmod")(lambda x1, x2, /: (np.floor_divide(x1, x2), np.remainder(x1, x2)))
 named("degrees")(lambda x, /: np.rad2deg(x))
 named("radians")(lambda x, /: np.deg2rad(x))
