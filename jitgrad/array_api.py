@@ -6,7 +6,7 @@ names mean, so they are those, given tensors: recorded and differentiated where 
 arguments that the standard has, and no others.
 
 Where tensors differ from the standard's arrays they are PyTorch's: there are no uint16, uint32 and uint64; `x.size` is a method;
-with operators (in these functions it is otherwise) a 0-d tensor does not widen the dtype of others of its kind; floats are float32
+with operators (not with these functions) a 0-d tensor does not widen the dtype of others of its kind; floats are float32
 where no dtype is given (`set_default_dtype`).
 
 >>> import jitgrad
