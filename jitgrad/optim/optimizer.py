@@ -81,7 +81,7 @@ class Optimizer:
                 p.grad = None
 
     def register_step_pre_hook(self, hook: Callable[..., Any]) -> HookHandle:
-        """Call `hook(optimizer, args, kwargs)` before each step; it may return other `(args, kwargs)`."""
+        """Call `hook(optimizer, args, kwargs)` before each step; it may return others. The first of `args` is the optimizer."""
         return listed(self._before, hook)
 
     def register_step_post_hook(self, hook: Callable[..., Any]) -> HookHandle:
@@ -91,7 +91,11 @@ class Optimizer:
     def state_dict(self) -> dict[str, Any]:
         """State and groups in PyTorch's form, with numbers for the parameters; tensors in it are those of this optimizer."""
         number = {id(p): i for i, p in enumerate([p for group in self.param_groups for p in group["params"]])}
-        groups = [group | {"params": [number[id(p)] for p in group["params"]]} for group in self.param_groups]
+        groups = [
+            {name: value for name, value in group.items() if name != "params"}
+            | {"params": [number[id(p)] for p in group["params"]]}
+            for group in self.param_groups
+        ]
         return {"state": {number.get(id(p), p): state for p, state in self.state.items()}, "param_groups": groups}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -133,14 +137,15 @@ def _hooked(step: Callable) -> Callable:
     """A method `step` with the hooks around it."""
 
     @functools.wraps(step)
-    def call(self: Optimizer, *args: Any, **kwargs: Any) -> Any:
+    def call(self: Optimizer, *given: Any, **kwargs: Any) -> Any:
+        args: tuple = (self, *given)
         for hook in list(self._before.values()):
             changed = hook(self, args, kwargs)
             if changed is not None:
                 if not isinstance(changed, tuple) or len(changed) != 2:
                     raise RuntimeError(f"a hook before a step returns None or (args, kwargs), not {changed!r}")
                 args, kwargs = changed
-        result = step(self, *args, **kwargs)
+        result = step(*args, **kwargs)
         self.steps += 1
         for hook in list(self._after.values()):
             hook(self, args, kwargs)

@@ -166,8 +166,8 @@ def test_hooks_around_steps():
     optimizer.step()
     before.remove()
     optimizer.step()
-    assert seen == [(when, (optimizer, (), {})) for when in ("before", "after", "after")]
-    changing = optimizer.register_step_pre_hook(lambda optimizer, args, kwargs: ((lambda: 7,), {}))
+    assert seen == [(when, (optimizer, (optimizer,), {})) for when in ("before", "after", "after")]
+    changing = optimizer.register_step_pre_hook(lambda optimizer, args, kwargs: ((optimizer, lambda: 7), {}))
     assert optimizer.step() == 7
     changing.remove()
     optimizer.register_step_pre_hook(lambda *_: 3)
