@@ -31,8 +31,8 @@ def places(argnums: int | tuple[int, ...], count: int) -> tuple[int, ...]:
 
 
 @with_options
-def value_and_grad(function: Callable, argnums: int | tuple[int, ...] = 0, has_aux: bool = False) -> Callable:
-    """A function that returns `(value, gradient)` of a scalar `function` in the arguments at `argnums`.
+def value_and_grad(func: Callable, argnums: int | tuple[int, ...] = 0, has_aux: bool = False) -> Callable:
+    """A function that returns `(value, gradient)` of a scalar `func` in the arguments at `argnums`.
 
     Arguments may be tensors, arrays, numbers and nested tuples, lists, dicts and dataclasses of them; the gradient has the
     same structure, a tuple of such if `argnums` is a tuple. With `has_aux` the function returns `(value, aux)` and the
@@ -44,9 +44,9 @@ def value_and_grad(function: Callable, argnums: int | tuple[int, ...] = 0, has_a
     (tensor(8.), tensor(12.))
     """
 
-    @functools.wraps(function)
+    @functools.wraps(func)
     def transformed(*args: Any, **kwargs: Any) -> Any:
-        point = Point(function, args, kwargs, places(argnums, len(args)), has_aux)
+        point = Point(func, args, kwargs, places(argnums, len(args)), has_aux)
         gradient = point.grouped(point.pull([_scalar_one(point)], again=False))
         value = (point.value(), point.aux) if has_aux else point.value()
         return value, gradient[0] if isinstance(argnums, int) else tuple(gradient)
@@ -55,8 +55,8 @@ def value_and_grad(function: Callable, argnums: int | tuple[int, ...] = 0, has_a
 
 
 @with_options
-def grad(function: Callable, argnums: int | tuple[int, ...] = 0, has_aux: bool = False) -> Callable:
-    """A function that returns the gradient of a scalar `function`; with `has_aux` the pair (gradient, aux).
+def grad(func: Callable, argnums: int | tuple[int, ...] = 0, has_aux: bool = False) -> Callable:
+    """A function that returns the gradient of a scalar `func`; with `has_aux` the pair (gradient, aux).
 
     Arguments, results and errors are as in `value_and_grad`.
 
@@ -64,9 +64,9 @@ def grad(function: Callable, argnums: int | tuple[int, ...] = 0, has_aux: bool =
     >>> jitgrad.grad(jitgrad.grad(lambda x: x ** 3))(jitgrad.tensor(2.0))
     tensor(12.)
     """
-    both = value_and_grad(function, argnums, has_aux)
+    both = value_and_grad(func, argnums, has_aux)
 
-    @functools.wraps(function)
+    @functools.wraps(func)
     def transformed(*args: Any, **kwargs: Any) -> Any:
         value, gradient = both(*args, **kwargs)
         return (gradient, value[1]) if has_aux else gradient
@@ -75,13 +75,13 @@ def grad(function: Callable, argnums: int | tuple[int, ...] = 0, has_aux: bool =
 
 
 @with_options
-def grad_and_value(function: Callable, argnums: int | tuple[int, ...] = 0, has_aux: bool = False) -> Callable:
+def grad_and_value(func: Callable, argnums: int | tuple[int, ...] = 0, has_aux: bool = False) -> Callable:
     """`value_and_grad` by torch.func's name, with the gradient first: `(gradient, value)`, or `(gradient, (value, aux))`."""
-    both = value_and_grad(function, argnums, has_aux)
-    return functools.wraps(function)(lambda *args, **kwargs: both(*args, **kwargs)[::-1])
+    both = value_and_grad(func, argnums, has_aux)
+    return functools.wraps(func)(lambda *args, **kwargs: both(*args, **kwargs)[::-1])
 
 
-def vjp(function: Callable, *primals: Any, has_aux: bool = False) -> tuple:
+def vjp(func: Callable, *primals: Any, has_aux: bool = False) -> tuple:
     """`(value, pull)`: the result at `primals`, and the function that takes a cotangent of it to those of the primals.
 
     `pull(cotangent)` gives a tuple with one entry a primal; the cotangent is nested like the result, with the same shapes.
@@ -95,7 +95,7 @@ def vjp(function: Callable, *primals: Any, has_aux: bool = False) -> tuple:
     """
     if not primals:
         raise TypeError("vjp needs the arguments of the function: vjp(f, x, y)")
-    point = Point(function, primals, {}, range(len(primals)), has_aux)
+    point = Point(func, primals, {}, range(len(primals)), has_aux)
 
     def pull(cotangents: Any) -> tuple:
         return tuple(point.grouped(point.pull(_cotangents(point, cotangents))))

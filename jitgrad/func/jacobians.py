@@ -25,14 +25,14 @@ from jitgrad.tensors.tensor import Tensor
 
 @with_options
 def jacrev(
-    function: Callable,
+    func: Callable,
     argnums: int | tuple[int, ...] = 0,
     has_aux: bool = False,
     *,
     chunk_size: int | None = None,
     sparsity: Any = None,
 ) -> Callable:
-    """A function that returns the Jacobian of `function` in the arguments at `argnums`, by reverse sweeps.
+    """A function that returns the Jacobian of `func` in the arguments at `argnums`, by reverse sweeps.
 
     For a tensor result of shape `out` and an argument of shape `in` the Jacobian has shape `out + in`; nested results give
     the same nest of them, each nested like the arguments (a tuple of such if `argnums` is a tuple). The sweep runs once for
@@ -50,21 +50,21 @@ def jacrev(
             [2., 5.]])
     """
     if sparsity is not None:
-        return _sparse(function, argnums, has_aux, sparsity, chunk_size, pushing=False)
+        return _sparse(func, argnums, has_aux, sparsity, chunk_size, pushing=False)
 
-    return _dense(function, argnums, has_aux, chunk_size, pushing=False)
+    return _dense(func, argnums, has_aux, chunk_size, pushing=False)
 
 
 @with_options
 def jacfwd(
-    function: Callable,
+    func: Callable,
     argnums: int | tuple[int, ...] = 0,
     has_aux: bool = False,
     *,
     chunk_size: int | None = None,
     sparsity: Any = None,
 ) -> Callable:
-    """A function that returns the Jacobian of `function` in the arguments at `argnums`, by forward sweeps.
+    """A function that returns the Jacobian of `func` in the arguments at `argnums`, by forward sweeps.
 
     As `jacrev`; the sweep runs once for all elements of the arguments, so this is the way for functions with many results.
     It is the columns that share sweeps.
@@ -75,18 +75,18 @@ def jacfwd(
             [2., 5.]])
     """
     if sparsity is not None:
-        return _sparse(function, argnums, has_aux, sparsity, chunk_size, pushing=True)
+        return _sparse(func, argnums, has_aux, sparsity, chunk_size, pushing=True)
 
-    return _dense(function, argnums, has_aux, chunk_size, pushing=True)
+    return _dense(func, argnums, has_aux, chunk_size, pushing=True)
 
 
 @with_options
 def hessian(
-    function: Callable, argnums: int | tuple[int, ...] = 0, *, chunk_size: int | None = None, sparsity: Any = None
+    func: Callable, argnums: int | tuple[int, ...] = 0, *, chunk_size: int | None = None, sparsity: Any = None
 ) -> Callable:
-    """A function that returns the Hessian of `function` in the arguments at `argnums`: forward over reverse sweeps.
+    """A function that returns the Hessian of `func` in the arguments at `argnums`: forward over reverse sweeps.
 
-    For a scalar `function` of a tensor of shape `s` it has shape `s + s`; several arguments give nested blocks. For the
+    For a scalar `func` of a tensor of shape `s` it has shape `s + s`; several arguments give nested blocks. For the
     product with a vector alone, `hvp` costs far less; with `sparsity` (see `hessian_sparsity`) the result is a CSR matrix.
     Under `jit` the Hessian of a sum of functions of few variables each needs few sweeps (see `jacrev`).
 
@@ -96,7 +96,7 @@ def hessian(
             [ 0., 12.]])
     """
     first = grad if sparsity is not None else jacrev
-    return jacfwd(first(function, argnums), argnums, chunk_size=chunk_size, sparsity=sparsity)
+    return jacfwd(first(func, argnums), argnums, chunk_size=chunk_size, sparsity=sparsity)
 
 
 def _dense(function: Callable, argnums: Any, has_aux: bool, chunk_size: int | None, pushing: bool) -> Callable:

@@ -13,7 +13,7 @@ from jitgrad.ops.choosing import cast
 from jitgrad.tensors.tensor import Tensor
 
 
-def jvp(function: Callable, primals: Sequence[Any], tangents: Sequence[Any], *, has_aux: bool = False) -> tuple:
+def jvp(func: Callable, primals: Sequence[Any], tangents: Sequence[Any], *, has_aux: bool = False) -> tuple:
     """`(value, change)`: the result at `primals`, and how it changes along `tangents`: the Jacobian times a vector.
 
     `primals` and `tangents` are tuples of arguments, nested and shaped alike. One forward sweep, whatever the size of the
@@ -24,12 +24,12 @@ def jvp(function: Callable, primals: Sequence[Any], tangents: Sequence[Any], *, 
     >>> jitgrad.jvp(lambda x: x ** 3, (jitgrad.tensor(2.0),), (jitgrad.tensor(1.0),))
     (tensor(8.), tensor(12.))
     """
-    point = Point(function, _arguments("primals", primals), {}, range(len(primals)), has_aux)
+    point = Point(func, _arguments("primals", primals), {}, range(len(primals)), has_aux)
     change = _pushed(point, tangents)
     return (point.value(), change, point.aux) if has_aux else (point.value(), change)
 
 
-def linearize(function: Callable, *primals: Any) -> tuple[Any, Callable]:
+def linearize(func: Callable, *primals: Any) -> tuple[Any, Callable]:
     """`(value, push)`: the result at `primals`, and the linear function `push(*tangents)` that approximates the changes.
 
     The function runs once; each `push` is one forward sweep over what was recorded then.
@@ -39,12 +39,12 @@ def linearize(function: Callable, *primals: Any) -> tuple[Any, Callable]:
     >>> push(jitgrad.tensor(2.0))
     tensor(2.)
     """
-    point = Point(function, _arguments("primals", primals), {}, range(len(primals)))
+    point = Point(func, _arguments("primals", primals), {}, range(len(primals)))
     return point.value(), lambda *tangents: _pushed(point, tangents)
 
 
-def hvp(function: Callable, primals: Sequence[Any], tangents: Sequence[Any], *, has_aux: bool = False) -> Any:
-    """The Hessian of a scalar `function` times a vector: how its gradient at `primals` changes along `tangents`.
+def hvp(func: Callable, primals: Sequence[Any], tangents: Sequence[Any], *, has_aux: bool = False) -> Any:
+    """The Hessian of a scalar `func` times a vector: how its gradient at `primals` changes along `tangents`.
 
     Forward over reverse: a few times the cost of the function, and no Hessian is formed. The result is nested like the
     one primal, or a tuple of such for several. With `has_aux` the result is `(product, aux)`.
@@ -54,7 +54,7 @@ def hvp(function: Callable, primals: Sequence[Any], tangents: Sequence[Any], *, 
     >>> jitgrad.hvp(lambda x: (x ** 3).sum(), (jitgrad.tensor([1.0, 2.0]),), (jitgrad.tensor([1.0, 1.0]),))
     tensor([ 6., 12.])
     """
-    gradient = grad(function, tuple(range(len(_arguments("primals", primals)))), has_aux)
+    gradient = grad(func, tuple(range(len(_arguments("primals", primals)))), has_aux)
     found = jvp(gradient, primals, tangents, has_aux=has_aux)
     product = found[1][0] if len(primals) == 1 else found[1]
     return (product, found[2]) if has_aux else product

@@ -32,13 +32,13 @@ RANDOMNESS = ("error", "different", "same")
 
 @with_options
 def vmap(
-    function: Callable, in_dims: Any = 0, out_dims: Any = 0, randomness: str = "error", *, chunk_size: int | None = None
+    func: Callable, in_dims: Any = 0, out_dims: Any = 0, randomness: str = "error", *, chunk_size: int | None = None
 ) -> Callable:
-    """`function`, written for one example, as a function of many that are stacked along a dimension.
+    """`func`, written for one example, as a function of many that are stacked along a dimension.
 
     `in_dims` says where the examples stand in each positional argument: an int, None for what all share, or nested like
     the arguments. `out_dims` says the same of the results, which must be tensors (or None). Keyword arguments are shared.
-    `function` runs once, on tensors without values, and each operation then runs for all examples together.
+    `func` runs once, on tensors without values, and each operation then runs for all examples together.
 
     Random numbers drawn inside are an error with `randomness="error"`, drawn for every example with "different", and
     drawn once with "same". `chunk_size` bounds how many examples run together, and with it the memory.
@@ -59,7 +59,7 @@ def vmap(
     if chunk_size is not None and (not isinstance(chunk_size, int) or chunk_size < 1):
         raise ValueError(f"chunk_size must be a positive int or None, not {chunk_size!r}")
 
-    @functools.wraps(function)
+    @functools.wraps(func)
     def mapped(*args: Any, **kwargs: Any) -> Any:
         leaves: list[Any] = []
         structure = flatten(args, leaves)
@@ -70,7 +70,7 @@ def vmap(
         fronts = [_to_front(leaf, dim) for leaf, dim in zip(leaves, dims)]
 
         def call(many: list[Any], count: int) -> tuple[list[Any], list[Any], Any]:
-            return _run(function, many, structure, shared, count, randomness, out_dims)
+            return _run(func, many, structure, shared, count, randomness, out_dims)
 
         if chunk_size is None or chunk_size >= size:
             results, _, built = call(fronts, size)

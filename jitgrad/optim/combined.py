@@ -60,7 +60,7 @@ class ReduceLROnPlateau(LRScheduler):
         better = self.is_better(current)
         self.best = current if better else self.best
         self.num_bad_epochs = 0 if better else self.num_bad_epochs + 1
-        if self.cooldown_counter > 0:
+        if self.in_cooldown:
             self.cooldown_counter -= 1
             self.num_bad_epochs = 0
         if self.num_bad_epochs > self.patience:
@@ -72,6 +72,11 @@ class ReduceLROnPlateau(LRScheduler):
         """The rates, reduced."""
         pairs = [(group["lr"], least) for group, least in zip(self.optimizer.param_groups, self.min_lrs)]
         return [new if rate - (new := max(rate * self.factor, least)) > self.eps else rate for rate, least in pairs]
+
+    @property
+    def in_cooldown(self) -> bool:
+        """Whether steps do not count yet."""
+        return self.cooldown_counter > 0
 
     def is_better(self, a: float) -> bool:
         """Whether a measurement is better than the best so far."""

@@ -41,8 +41,7 @@ class Optimizer:
         self.param_groups = []
         self.steps = 0
         """How many steps were taken, for what must know whether there was one."""
-        self._before: dict[int, Callable] = {}
-        self._after: dict[int, Callable] = {}
+        self._hooks: dict[str, dict[int, Callable]] = {moment: {} for moment in _MOMENTS}
         if isinstance(params, (Tensor, np.ndarray)):
             raise TypeError("an optimizer takes a list of parameters, or of groups: for one tensor write [tensor]")
         groups = list(params)
@@ -82,21 +81,59 @@ class Optimizer:
 
     def register_step_pre_hook(self, hook: Callable[..., Any]) -> HookHandle:
         """Call `hook(optimizer, args, kwargs)` before each step; it may return others. The first of `args` is the optimizer."""
-        return listed(self._before, hook)
+        return listed(self._hooks["before step"], hook)
 
     def register_step_post_hook(self, hook: Callable[..., Any]) -> HookHandle:
         """Call `hook(optimizer, args, kwargs)` after each step."""
-        return listed(self._after, hook)
+        return listed(self._hooks["after step"], hook)
+
+    def register_state_dict_pre_hook(self, hook: Callable[[Any], Any], prepend: bool = False) -> HookHandle:
+        """Call `hook(optimizer)` before each `state_dict()`, with `prepend` before the hooks that there are."""
+        return self._listed("before state_dict", hook, prepend)
+
+    def register_state_dict_post_hook(self, hook: Callable[[Any, Any], Any], prepend: bool = False) -> HookHandle:
+        """Call `hook(optimizer, state_dict)` with each `state_dict()`; it may change it, or return another."""
+        return self._listed("after state_dict", hook, prepend)
+
+    def register_load_state_dict_pre_hook(self, hook: Callable[[Any, Any], Any], prepend: bool = False) -> HookHandle:
+        """Call `hook(optimizer, state_dict)` with what `load_state_dict` is given; it may change it, or return another."""
+        return self._listed("before load_state_dict", hook, prepend)
+
+    def register_load_state_dict_post_hook(self, hook: Callable[[Any], Any], prepend: bool = False) -> HookHandle:
+        """Call `hook(optimizer)` after each `load_state_dict`."""
+        return self._listed("after load_state_dict", hook, prepend)
+
+    def _listed(self, moment: str, hook: Callable, prepend: bool) -> HookHandle:
+        hooks = self._hooks[moment]
+        before = list(hooks.items()) if prepend else []
+        handle = listed(hooks, hook)
+        for key, other in before:  # to the end, behind the new one
+            del hooks[key]
+            hooks[key] = other
+        return handle
+
+    def _shown(self, moment: str, state_dict: dict[str, Any]) -> dict[str, Any]:
+        """The dict, or the other one that hooks return."""
+        for hook in list(self._hooks[moment].values()):
+            found = hook(self, state_dict)
+            state_dict = state_dict if found is None else found
+        return state_dict
+
+    def __getstate__(self) -> dict[str, Any]:
+        return vars(self) | {"_hooks": {moment: {} for moment in _MOMENTS}}  # which are of this object alone
 
     def state_dict(self) -> dict[str, Any]:
         """State and groups in PyTorch's form, with numbers for the parameters; tensors in it are those of this optimizer."""
+        for hook in list(self._hooks["before state_dict"].values()):
+            hook(self)
         number = {id(p): i for i, p in enumerate([p for group in self.param_groups for p in group["params"]])}
         groups = [
             {name: value for name, value in group.items() if name != "params"}
             | {"params": [number[id(p)] for p in group["params"]]}
             for group in self.param_groups
         ]
-        return {"state": {number.get(id(p), p): state for p, state in self.state.items()}, "param_groups": groups}
+        state = {number.get(id(p), p): held for p, held in self.state.items()}
+        return self._shown("after state_dict", {"state": state, "param_groups": groups})
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take state and hyperparameters of a `state_dict()`, of PyTorch too once its tensors are arrays; all is copied.
@@ -104,6 +141,7 @@ class Optimizer:
         State gets the dtype of its parameter, and a group that lacks a hyperparameter its default. `ValueError` if groups, or
         numbers of parameters in them, are others.
         """
+        state_dict = self._shown("before load_state_dict", dict(state_dict))
         groups, mine = copy.deepcopy(state_dict["param_groups"]), self.param_groups
         if [len(group["params"]) for group in groups] != [len(group["params"]) for group in mine]:
             raise ValueError(
@@ -121,6 +159,8 @@ class Optimizer:
         self.param_groups = [
             {**self.defaults, **new, "params": old["params"], **own} for new, old, own in zip(groups, mine, names)
         ]
+        for hook in list(self._hooks["after load_state_dict"].values()):
+            hook(self)
 
     def __repr__(self) -> str:
         lines = [f"{type(self).__name__} ("]
@@ -129,6 +169,8 @@ class Optimizer:
         return "\n".join([*lines, ")"])
 
 
+_MOMENTS = [f"{when} {what}" for what in ("step", "state_dict", "load_state_dict") for when in ("before", "after")]
+"""When hooks are called."""
 REQUIRED: Any = object()
 """Stands in `defaults` for what every group must give."""
 
@@ -139,7 +181,7 @@ def _hooked(step: Callable) -> Callable:
     @functools.wraps(step)
     def call(self: Optimizer, *given: Any, **kwargs: Any) -> Any:
         args: tuple = (self, *given)
-        for hook in list(self._before.values()):
+        for hook in list(self._hooks["before step"].values()):
             changed = hook(self, args, kwargs)
             if changed is not None:
                 if not isinstance(changed, tuple) or len(changed) != 2:
@@ -147,7 +189,7 @@ def _hooked(step: Callable) -> Callable:
                 args, kwargs = changed
         result = step(*args, **kwargs)
         self.steps += 1
-        for hook in list(self._after.values()):
+        for hook in list(self._hooks["after step"].values()):
             hook(self, args, kwargs)
         return result
 

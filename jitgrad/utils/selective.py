@@ -12,30 +12,36 @@ from jitgrad.tape.handle import tensor
 
 
 class CheckpointPolicy(enum.Enum):
-    """Whether the result of an operation is saved, or computed again; "prefer" and "must" are the same here."""
+    """Whether the result of an operation is saved, or computed again.
+
+    "Prefer" and "must" are the same here, and so are to save and to save in the memory of the CPU.
+    """
 
     MUST_SAVE = 0
     PREFER_SAVE = 1
     MUST_RECOMPUTE = 2
     PREFER_RECOMPUTE = 3
+    MUST_CPU_OFFLOAD = 4
+    PREFER_CPU_OFFLOAD = 5
 
 
-_SAVES = (CheckpointPolicy.MUST_SAVE, CheckpointPolicy.PREFER_SAVE)
+_AGAIN = (CheckpointPolicy.MUST_RECOMPUTE, CheckpointPolicy.PREFER_RECOMPUTE)
+_GONE = object()
+"""Stands on the list for what is computed again."""
 
 
 class SelectiveCheckpointContext:
-    """What a policy is told of the run: whether it is the second one."""
+    """What a policy is told of the operation: what it gave. The policy is asked in the first run alone."""
 
-    def __init__(self, *, is_recompute: bool) -> None:
-        self.is_recompute = is_recompute
+    def __init__(self, *, is_recompute: bool = False, op_output: Any = None) -> None:
+        self.is_recompute, self.op_output = is_recompute, op_output
 
 
 class _Run:
-    """A run of the function: the results that the policy saves are put on a list, or taken from there."""
+    """A run of the function: the results that the policy saves are put on a list, or in the second run taken from there."""
 
     def __init__(self, saves: Callable[..., bool], kept: list[Any], again: bool) -> None:
         self._saves, self._kept, self._again = saves, kept, again
-        self._about = SelectiveCheckpointContext(is_recompute=again)
         self._watcher = Watcher()
 
     def __enter__(self) -> None:
@@ -49,14 +55,13 @@ class _Run:
         lifting.remove(self._watcher)
 
     def _compute(self, op: Any, values: list[Any], run: Callable[[], Any]) -> Any:
-        if not self._saves(self._about, op, values):
-            return run()
         if not self._again:
-            self._kept.append(run())
-            return self._kept[-1]
-        found = self._kept[self._at]
+            found = run()
+            self._kept.append(found if self._saves(found, op, values) else _GONE)
+            return found
+        found = self._kept[self._at] if self._at < len(self._kept) else _GONE
         self._at += 1
-        return found
+        return run() if found is _GONE else found
 
 
 def create_selective_checkpoint_contexts(policy_fn_or_list: Any, allow_cache_entry_mutation: bool = False) -> tuple[Any, Any]:
@@ -72,13 +77,22 @@ def create_selective_checkpoint_contexts(policy_fn_or_list: Any, allow_cache_ent
     >>> checkpoint(lambda w: (w @ w).exp().sum(), w, context_fn=contexts).backward()
     """
     if callable(policy_fn_or_list):
-        saves: Callable[..., bool] = lambda ctx, op, values: (
-            policy_fn_or_list(ctx, op, *[tensor(v) if hasattr(v, "dtype") else v for v in values]) in _SAVES
-        )
+        saves: Callable[..., bool] = lambda found, op, values: _wanted(policy_fn_or_list, found, op, values)
     elif isinstance(policy_fn_or_list, (list, tuple, set, frozenset)):
         names = {getattr(named, "__name__", None) or getattr(named, "name", named) for named in policy_fn_or_list}
-        saves = lambda ctx, op, values: op.name in names
+        saves = lambda found, op, values: op.name in names
     else:
         raise TypeError(f"a policy is a function or a list of operations, not {type(policy_fn_or_list).__name__}")
     kept: list[Any] = []
     return _Run(saves, kept, again=False), _Run(saves, kept, again=True)
+
+
+def _wanted(policy: Callable[..., Any], found: Any, op: Any, values: list[Any]) -> bool:
+    """Whether a policy, which may say so by a bool too, wants a result to be saved."""
+
+    def shown(value: Any) -> Any:
+        return tensor(value) if hasattr(value, "dtype") else value
+
+    result = tuple(map(shown, found)) if isinstance(found, tuple) else shown(found)
+    said = policy(SelectiveCheckpointContext(op_output=result), op, *map(shown, values))
+    return said if isinstance(said, bool) else said not in _AGAIN

@@ -38,6 +38,7 @@ def test_policies() -> None:
 
     def policy(ctx: Any, op: Any, *tensors: Any) -> CheckpointPolicy:
         ran.append((ctx.is_recompute, op.name))
+        assert ctx.op_output.shape == (2, 2) or op.name != "matmul"
         return CheckpointPolicy.MUST_SAVE if op.name == "matmul" else CheckpointPolicy.PREFER_RECOMPUTE
 
     computed: list[str] = []
@@ -55,7 +56,7 @@ def test_policies() -> None:
         for found, right in zip((x.grad, w.grad), wanted):
             np.testing.assert_allclose(found.numpy(), right.numpy(), rtol=1e-6)
         x.grad = w.grad = None
-    assert ran == [(False, name) for name in ("matmul", "tanh", "exp")] + [(True, name) for name in ("matmul", "tanh", "exp")]
+    assert ran == [(False, name) for name in ("matmul", "tanh", "exp")]
     with pytest.raises(TypeError, match="a policy is a function or a list"):
         create_selective_checkpoint_contexts(3)
 

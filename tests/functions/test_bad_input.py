@@ -266,7 +266,7 @@ CASES: dict[str, list[tuple[str, type[Exception], str]]] = {
         ("jitgrad.grad(lambda v: v.sum(), has_aux=True)(x)", TypeError, r"must return \(value, aux\)"),
         ("jitgrad.jit(3)", TypeError, "jit takes a function, not int"),
         ("jitgrad.grad(3)", TypeError, "grad takes a function, not int"),
-        ("jitgrad.hessian(function=3)", TypeError, "hessian takes a function, not int"),
+        ("jitgrad.hessian(func=3)", TypeError, "hessian takes a function, not int"),
         ("jitgrad.jit(len, guard='a')", TypeError, "guard must be True or False, not 'a'"),
         ("jitgrad.fori_loop(0, 3, lambda i: i, x)", TypeError, "fori_loop calls the function it is given, and .*takes 1 pos"),
         ("x.type('nothing')", ValueError, "no dtype 'nothing'"),

@@ -220,6 +220,16 @@ def test_an_optimizer_goes_on_from_its_state(name):
         np.testing.assert_allclose(flat(run(*pair, 3)[0]), whole, rtol=1e-12)
 
 
+def test_hooks_stay_with_their_optimizer():
+    p = leaf(1.0)
+    optimizer = SGD([p], lr=0.25)
+    optimizer.register_step_pre_hook(lambda *_: pytest.fail("a copy has no hooks"))
+    for other in (pickle.loads(pickle.dumps(optimizer)), copy.deepcopy(optimizer)):
+        (q,) = other.param_groups[0]["params"]
+        stepped(other, q)
+        assert q.tolist() == [0.5]
+
+
 def test_a_state_of_torch_is_taken():
     """The dict is what PyTorch's `state_dict()` gave, its tensors turned into arrays."""
     exact = {"step": np.array(2.0, np.float32), "exp_avg": np.array([0.38, 0.76]), "exp_avg_sq": np.array([0.0079, 0.0319])}
