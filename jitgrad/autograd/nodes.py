@@ -127,7 +127,7 @@ def row_at(edge: GradientEdge) -> Row:
     return row.item(edge.output_nr) if isinstance(row, Several) else row
 
 
-def get_gradient_edge(x: Any) -> GradientEdge:
+def get_gradient_edge(tensor: Any) -> GradientEdge:
     """The place of a tensor in the graph, which stands for it in `autograd.grad` and `backward` without holding its value.
 
     RuntimeError for a tensor that does not require grad.
@@ -138,13 +138,13 @@ def get_gradient_edge(x: Any) -> GradientEdge:
     >>> jitgrad.autograd.grad(x * x, edge)
     (tensor(6.),)
     """
-    if not isinstance(x, Handle):
-        raise TypeError(f"get_gradient_edge takes a tensor, not {type(x).__name__}")
-    if x._row is None or not x._row.requires:
+    if not isinstance(tensor, Handle):
+        raise TypeError(f"get_gradient_edge takes a tensor, not {type(tensor).__name__}")
+    if tensor._row is None or not tensor._row.requires:
         raise RuntimeError("a tensor that does not require grad has no place in the graph: make it with requires_grad=True")
-    node, k = edge_of(row_of(x))
+    node, k = edge_of(row_of(tensor))
     assert node is not None
-    return GradientEdge(node, k, x._row)
+    return GradientEdge(node, k, tensor._row)
 
 
 @functools.cache
