@@ -56,6 +56,13 @@ def _moved(self: Tensor, device: Any, non_blocking: bool) -> Tensor:
     return there
 
 
+def to_device(self: Tensor, device: Any, /, *, stream: Any = None) -> Tensor:
+    """The tensor on a device, itself if it is there: `to(device)` by the name of the array API standard, without streams."""
+    if stream is not None:
+        raise ValueError("to_device: there are no streams to name, so that stream must be None")
+    return to(self, device=device)
+
+
 def type_(self: Tensor, dtype: Any = None) -> Any:
     """The tensor in another dtype; without one, the name of the dtype that it has, "jitgrad.cuda.float32" on a GPU."""
     if dtype is None:
@@ -164,6 +171,7 @@ _is_floating_point.__name__ = "is_floating_point"
 
 METHODS: dict[str, Any] = {
     "to": to,
+    "to_device": to_device,
     "type": type_,
     "type_as": checked(type_as),
     "contiguous": contiguous,

@@ -150,7 +150,16 @@ CALLS: dict[str, Any] = {
     "fft.irfft": (lambda xp, x: xp.fft.irfft(xp.fft.rfft(x)), X),
     "fft.fftfreq": (lambda xp: xp.fft.fftfreq(5, d=0.5, dtype=xp.float64),),
     "fft.rfftfreq": (lambda xp: xp.fft.rfftfreq(6, dtype=xp.float64),),
+    "repeat by counts": (lambda xp, x: xp.repeat(x, xp.asarray([1, 0, 2]), axis=1), X),
+    "squeeze of several": (lambda xp, x: xp.squeeze(x[:1, :1, ...], (0, 1)), X),
+    "diff between ends": (lambda xp, x: xp.diff(x, axis=0, prepend=x[:1, ...], append=x[:1, ...]), X),
+    "roll of several": (lambda xp, x: xp.roll(x, (1, 2), axis=(0, 1)), X),
+    "clip by arrays": (lambda xp, x, y: xp.clip(x, xp.minimum(x, y), y), X, Y),
+    **{f"linalg.matrix_norm {o}": (lambda xp, x, o=o: xp.linalg.matrix_norm(x, ord=o), X) for o in (1, -1, 2, -2, np.inf, "nuc")},
+    **{f"linalg.vector_norm {o}": (lambda xp, x, o=o: xp.linalg.vector_norm(x, ord=o), X) for o in (0, 1, 3, np.inf, -np.inf)},
     "arange": (lambda xp: xp.arange(2, 9, 3),),
+    "arange downwards": (lambda xp: xp.arange(5, 0, -2),),
+    "linspace of complex": (lambda xp: xp.linspace(0, 1j, 3, dtype=xp.complex128),),
     "arange of floats": (lambda xp: xp.arange(3.0, dtype=xp.float64),),
     "eye": (lambda xp: xp.eye(2, 3, k=1, dtype=xp.float32),),
     "full": (lambda xp: xp.full((2,), 7),),
@@ -198,6 +207,15 @@ def test_the_namespace_of_a_tensor():
     assert x.__array_namespace__() is x.__array_namespace__(api_version="2024.12") is xp
     with pytest.raises(ValueError, match=r"2024.12 of the array API standard, not '2019.01'"):
         x.__array_namespace__(api_version="2019.01")
+
+
+def test_arrays_have_what_the_standard_has():
+    theirs = {name for name in dir(type(strict.ones(1))) if name.startswith("__") or not name.startswith("_")}
+    assert theirs - set(dir(jg.Tensor)) <= {"__buffer__", "__imatmul__"}  # `x @= y` is `x = x @ y`
+    x = jg.ones(2)
+    assert x.to_device(x.device) is x
+    with pytest.raises(ValueError, match="stream must be None"):
+        x.to_device("cpu", stream=1)
 
 
 def test_dtypes():
