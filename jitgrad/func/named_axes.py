@@ -28,6 +28,14 @@ def rearrange(tensor: Tensor | Sequence[Tensor], pattern: str, **axes_lengths: i
             [1, 4],
             [2, 5]])
     """
+    if not isinstance(tensor, (Tensor, list, tuple)) or not isinstance(pattern, str):
+        raise TypeError(
+            f"rearrange takes a tensor, or a list of such, and a pattern in words, not {type(tensor).__name__} and "
+            f"{type(pattern).__name__}"
+        )
+    for name, size in axes_lengths.items():
+        if not isinstance(size, int) or size < 0:
+            raise TypeError(f"rearrange: {name} must be an int from 0 on, not {size!r}")
     x = tensor if isinstance(tensor, Tensor) else stack(list(tensor))
     sides = pattern.split("->")
     if len(sides) != 2:
