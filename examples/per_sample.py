@@ -20,20 +20,11 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from shared import options, picture, table
+from shared import digits, options, picture, table
 
 import jitgrad as jg
 
 BOUND, NOISE, RATE, BATCH, HIDDEN = 1.0, 1.0, 0.5, 128, 32
-
-
-def digits() -> tuple[np.ndarray, np.ndarray]:
-    """1797 pictures of 8 x 8, in a random order, and what they show."""
-    from sklearn.datasets import load_digits
-
-    x, y = load_digits(return_X_y=True)
-    order = np.random.default_rng(0).permutation(len(y))
-    return (x[order] / 16).astype(np.float32), y[order]
 
 
 def network(seed: int = 1) -> dict[str, np.ndarray]:

@@ -55,6 +55,14 @@ def picture(file: str | None) -> Iterator[Any]:
     pyplot.close(figure)
 
 
+def sheet(pictures: np.ndarray, rows: int) -> np.ndarray:
+    """Pictures as one, in rows, with white between them."""
+    apart = np.pad(pictures, ((0, 0), (1, 1), (1, 1)))
+    _, height, width = apart.shape
+    grid = apart.reshape(rows, -1, height, width).transpose(0, 2, 1, 3)
+    return grid.reshape(rows * height, -1)
+
+
 def tumours() -> tuple[np.ndarray, np.ndarray]:
     """569 tumours: 30 standardised measurements and a column of ones; 1 or -1."""
     from sklearn.datasets import load_breast_cancer
@@ -68,6 +76,15 @@ def wines() -> tuple[np.ndarray, np.ndarray]:
 
     x, y = load_wine(return_X_y=True)
     return _in_two_classes(x[y < 2], y[y < 2])
+
+
+def digits() -> tuple[np.ndarray, np.ndarray]:
+    """1797 pictures of 8 x 8, in a random order, and what they show."""
+    from sklearn.datasets import load_digits
+
+    x, y = load_digits(return_X_y=True)
+    order = np.random.default_rng(0).permutation(len(y))
+    return (x[order] / 16).astype(np.float32), y[order]
 
 
 def _in_two_classes(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

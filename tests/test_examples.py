@@ -1,23 +1,18 @@
 """The examples and the pages in docs/, run in a small form."""
 
 import contextlib
-import functools
 import importlib
 import io
 import math
 import re
-import sys
-import tempfile
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 import jitgrad as jg
+from tests.helpers.examples import ROOT, small_form
 
-ROOT = Path(__file__).parents[1]
 EXAMPLES = sorted(path.stem for path in (ROOT / "examples").glob("*.py") if path.stem != "shared")
-sys.path.insert(0, str(ROOT / "examples"))
 import garch  # noqa: E402
 import hmc  # noqa: E402
 import newton  # noqa: E402
@@ -26,23 +21,6 @@ import physics  # noqa: E402
 import quadrature  # noqa: E402
 import runge_kutta  # noqa: E402
 import shared  # noqa: E402
-
-
-@functools.cache
-def small_form(name):
-    """What an example returns, prints and draws with --quick, run once for all tests: Numba compiles it for seconds."""
-
-    def missing(*_):
-        raise ImportError("not here")
-
-    module = importlib.import_module(name)
-    with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory() as folder:
-        for peer in ("over_jax", "over_torch"):  # they take long to import and compile, and are not always there
-            patch.setattr(module, peer, missing, raising=False)
-        picture = Path(folder) / "picture.png"
-        with contextlib.redirect_stdout(io.StringIO()) as printed:
-            result = module.main(["--quick", "--plot", str(picture)])
-        return result, printed.getvalue(), picture.stat().st_size
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
