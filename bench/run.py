@@ -132,6 +132,7 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--quick", action="store_true", help="fewer and smaller sizes, fewer rounds: about a minute")
     add("--only", metavar="NAME", help="only what begins so: overhead, neuron, elementwise, mlp, chain, import …")
+    add("--models", dest="only", action="store_const", const="model", help="only training steps of the models of examples/")
     add("--ops", metavar="NAME", nargs="*", help="single operations (all if none is named) at 1 to 1e7 elements instead")
     add("--jax-async", action="store_true", help="jax with asynchronous dispatch, every result waited for")
     add("--json", metavar="FILE", type=Path, help="also write all numbers to FILE")
