@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from jitgrad.record.nonzero import nonzero as places_of
 from jitgrad.record.precision import in_single, rounded
 from jitgrad.record.promotion import FLOATS, same_dtype
 from jitgrad.record.quick import SCALARS, quick_one, quick_product, quick_with_parameters
-from jitgrad.record.trace import lifting
+from jitgrad.record.trace import current_trace, lifting
 from jitgrad.record.weak import are_numbers, number, refuse_numbers
 from jitgrad.tensors.given import numbers
 from jitgrad.tensors.out import into
@@ -115,13 +116,25 @@ def matmul(input: Tensor, other: Tensor, *, out: Any = None) -> Tensor:
             f"matmul: shapes {list(input.shape)} and {list(other.shape)} do not fit: {x.shape[-1]} "
             f"columns against {y.shape[-2]} rows"
         )
-    if x.ndim > 2 or y.ndim > 2:
+    batch = x.shape[:-2]
+    if y.ndim > 2:
         x, y = _same_batch(x, y)
+        batch = x.shape[:-2]
+    elif batch:  # many times one matrix is one larger product, and so are its derivatives
+        x = apply(reshape, (x,), {"shape": (math.prod(x.shape[:-1]), x.shape[-1])})
     out = apply(matmul_op, (x, y))
-    if not (first or second):
-        return out
-    shape = (*out.shape[:-2], *(() if first else out.shape[-2:-1]), *(() if second else out.shape[-1:]))
-    return apply(reshape, (out,), {"shape": shape})
+    shape = (*batch, *(() if first else input.shape[-2:-1]), *(() if second else other.shape[-1:]))
+    return out if out.shape == shape else _anew(out, shape)
+
+
+def _anew(out: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """What was just computed, in another shape: nobody else holds it, so this is no view of it but has its memory."""
+    out = apply(reshape, (out,), {"shape": shape})
+    out._storage = out._view = None
+    trace = current_trace.get()
+    if trace is not None and out._value is not None:
+        trace.note_computed(out)
+    return out
 
 
 def _same_batch(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
@@ -132,56 +145,6 @@ def _same_batch(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     return tuple(  # type: ignore[return-value]
         v if v.shape[:-2] == batch else apply(expand, (v,), {"shape": (*batch, *v.shape[-2:])}) for v in (x, y)
     )
-
-
-def _ranks(what: str, operands: dict[str, tuple[Any, int]]) -> None:
-    for name, (x, ndim) in operands.items():
-        if x.ndim != ndim:
-            raise RuntimeError(
-                f"{what}: {name} must have {ndim} dimension{'s' * (ndim > 1)}, and its shape is "
-                f"{list(x.shape)}: matmul takes any number"
-            )
-
-
-@face(exact=True)
-def mm(input: Tensor, mat2: Tensor) -> Tensor:
-    """The product of two matrices."""
-    _ranks("mm", {"input": (input, 2), "mat2": (mat2, 2)})
-    return matmul(input, mat2)
-
-
-@face(exact=True)
-def mv(input: Tensor, vec: Tensor) -> Tensor:
-    """The product of a matrix and a vector."""
-    _ranks("mv", {"input": (input, 2), "vec": (vec, 1)})
-    return matmul(input, vec)
-
-
-@face(exact=True)
-def bmm(input: Tensor, mat2: Tensor) -> Tensor:
-    """The products of two batches of matrices, of equal length."""
-    _ranks("bmm", {"input": (input, 3), "mat2": (mat2, 3)})
-    if input.shape[0] != mat2.shape[0]:
-        raise RuntimeError(f"bmm: the batches have {input.shape[0]} and {mat2.shape[0]} matrices: matmul broadcasts")
-    return matmul(input, mat2)
-
-
-@face(exact=True)
-def dot(input: Tensor, other: Tensor) -> Tensor:
-    """The inner product of two 1-d tensors of equal length."""
-    if input.ndim != 1 or other.ndim != 1 or input.shape != other.shape:
-        raise RuntimeError(f"dot needs two 1-d tensors of one length, got {list(input.shape)} and {list(other.shape)}")
-    if input._held.dtype != other._held.dtype:
-        raise RuntimeError(f"dot needs two tensors of one dtype, got {input.dtype.name} and {other.dtype.name}")
-    if input._held.dtype in dtypes.HALF:
-        return in_single(dot)(input, other)
-    return in_dtype_of(input, (input * other).sum())
-
-
-def outer(input: Tensor, other: Tensor) -> Tensor:
-    """The outer product of two 1-d tensors."""
-    _ranks("outer", {"input": (input, 1), "other": (other, 1)})
-    return unsqueeze(input, 1) * unsqueeze(other, 0)
 
 
 @face(method=False)

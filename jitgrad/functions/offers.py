@@ -3,12 +3,8 @@
 from jitgrad.functions.face import Face
 
 OFFERS: dict[str, dict[str, Face]] = {
-    "numeric": dict.fromkeys("max min any all outer".split(), Face(top=True, method=True)) | {
+    "numeric": dict.fromkeys("max min any all".split(), Face(top=True, method=True)) | {
         "matmul": Face(aliases=('linalg.matmul',), top=True, method=True, bare=True),
-        "mm": Face(top=True, method=True, exact=True),
-        "mv": Face(top=True, method=True, exact=True),
-        "bmm": Face(top=True, method=True, exact=True),
-        "dot": Face(top=True, method=True, exact=True),
         "matrix_transpose": Face(top=True, method=False),
         "pow": Face(top=True, method=True, inplace=True, bare=True),
         "add": Face(top=True, method=True, bare=True),
@@ -121,7 +117,11 @@ OFFERS: dict[str, dict[str, Face]] = {
     "histograms": dict.fromkeys("histc histogram".split(), Face(top=True, method=True)) | {
         "histogramdd": Face(top=True, method=False),
     },
-    "products": dict.fromkeys("ger kron".split(), Face(top=True, method=True)) | {
+    "products": dict.fromkeys("outer ger kron".split(), Face(top=True, method=True)) | {
+        "mm": Face(top=True, method=True, exact=True),
+        "mv": Face(top=True, method=True, exact=True),
+        "bmm": Face(top=True, method=True, exact=True),
+        "dot": Face(top=True, method=True, exact=True),
         "vdot": Face(top=True, method=True, exact=True),
         "inner": Face(top=True, method=True, exact=True),
         "addmm": Face(top=True, method=True, inplace=True, exact=True),

@@ -13,7 +13,7 @@ from jitgrad.functions.bind import bound
 from jitgrad.functions.complexes import conj
 from jitgrad.functions.contractions import crossed, product_of, summed_products
 from jitgrad.functions.face import face
-from jitgrad.functions.numeric import _ranks, bmm, dot, matmul, mm, mv, outer
+from jitgrad.functions.numeric import matmul
 from jitgrad.functions.operands import in_dtype_of
 from jitgrad.functions.shaping import permute, reshape, unsqueeze
 from jitgrad.ops import TABLE
@@ -23,6 +23,56 @@ from jitgrad.record.precision import in_single
 from jitgrad.tensors.tensor import Tensor
 
 _norm = bound(TABLE["norm"])
+
+
+def _ranks(what: str, operands: dict[str, tuple[Any, int]]) -> None:
+    for name, (x, ndim) in operands.items():
+        if x.ndim != ndim:
+            raise RuntimeError(
+                f"{what}: {name} must have {ndim} dimension{'s' * (ndim > 1)}, and its shape is "
+                f"{list(x.shape)}: matmul takes any number"
+            )
+
+
+@face(exact=True)
+def mm(input: Tensor, mat2: Tensor) -> Tensor:
+    """The product of two matrices."""
+    _ranks("mm", {"input": (input, 2), "mat2": (mat2, 2)})
+    return matmul(input, mat2)
+
+
+@face(exact=True)
+def mv(input: Tensor, vec: Tensor) -> Tensor:
+    """The product of a matrix and a vector."""
+    _ranks("mv", {"input": (input, 2), "vec": (vec, 1)})
+    return matmul(input, vec)
+
+
+@face(exact=True)
+def bmm(input: Tensor, mat2: Tensor) -> Tensor:
+    """The products of two batches of matrices, of equal length."""
+    _ranks("bmm", {"input": (input, 3), "mat2": (mat2, 3)})
+    if input.shape[0] != mat2.shape[0]:
+        raise RuntimeError(f"bmm: the batches have {input.shape[0]} and {mat2.shape[0]} matrices: matmul broadcasts")
+    return matmul(input, mat2)
+
+
+@face(exact=True)
+def dot(input: Tensor, other: Tensor) -> Tensor:
+    """The inner product of two 1-d tensors of equal length."""
+    if input.ndim != 1 or other.ndim != 1 or input.shape != other.shape:
+        raise RuntimeError(f"dot needs two 1-d tensors of one length, got {list(input.shape)} and {list(other.shape)}")
+    if input._held.dtype != other._held.dtype:
+        raise RuntimeError(f"dot needs two tensors of one dtype, got {input.dtype.name} and {other.dtype.name}")
+    if input._held.dtype in dtypes.HALF:
+        return in_single(dot)(input, other)
+    return in_dtype_of(input, (input * other).sum())
+
+
+def outer(input: Tensor, other: Tensor) -> Tensor:
+    """The outer product of two 1-d tensors."""
+    _ranks("outer", {"input": (input, 1), "other": (other, 1)})
+    return unsqueeze(input, 1) * unsqueeze(other, 0)
 
 
 @face(exact=True)
