@@ -43,9 +43,6 @@ seeded: dict[Op, list[Entry]] = {}
 COMPILING = 0.005, 0.0004
 """What compiling takes, about: seconds for a structure, and for each row and each input in its outline."""
 
-MOST_ACCUMULATING = 4
-"""Rows that read a part of a tensor, in a sweep that is compiled: each writes all of it, where `reverse` adds in place."""
-
 MOST_ALIKE = 32
 """How many entries are kept for one op."""
 
@@ -203,7 +200,6 @@ def describe(outcome: Row) -> list[Seen] | None:
     rows = [outcome]
     steps: list[Seen] = []
     places = _Places()
-    accumulating = 0
     for row in rows:
         op, needs = row.op, row.needs
         if row.extra is not None:
@@ -230,9 +226,8 @@ def describe(outcome: Row) -> list[Seen] | None:
         )
         if places.strange:
             return None
-        accumulating += op.accumulate is not None
         steps.append(Seen(op, needs, row.shape, row.dtype, row.params, tuple(inputs), kinds, row.serial))
-    return steps if accumulating <= MOST_ACCUMULATING else None
+    return steps
 
 
 class _Places:

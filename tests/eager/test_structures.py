@@ -22,6 +22,7 @@ FUNCTIONS = {
     "gathered": (lambda x: (x[jg.tensor([0, 2, 2])] * x[:, None][jg.tensor([1]), 0]).sum(), [(4,)]),
     "softmax": (lambda x, y: jg.softmax(x + y, 1).log()[0, 1] * 3, [(5, 4), (4,)]),
     "parts": (lambda x: (x[1] * x[0:2].sum() + x.reshape(3, 2)[2, 0] * x[-1]).sum(), [(6,)]),
+    "many parts": (lambda x: jg.stack([jg.tanh(x[i]) * x[i - 1 :].sum() for i in range(1, 9)]).sum(), [(9,)]),
     "moved": (lambda x: (x.T.unsqueeze(0) * jg.ones(4, 3)).sum(1).amax(), [(3, 4)]),
     "shared": (lambda x: (lambda h: (h * h + h).sum())(jg.exp(x)), [(3,)]),
     "sum of leaves": (lambda x, y: (x + y).sum(), [(3,), (3,)]),
