@@ -55,7 +55,7 @@ def measurements(count: int, seed: int = 3) -> tuple[np.ndarray, np.ndarray, np.
     """Places, what was measured there, and the curve itself on GRID."""
     random = np.random.default_rng(seed)
     x = np.sort(random.uniform(0, 10, count))
-    everywhere, logs = jg.tensor(np.hstack([x, GRID])), {name: jg.tensor(np.log(v)) for name, v in TRUTH.items()}
+    everywhere, logs = np.hstack([x, GRID]), {name: np.log(truth) for name, truth in TRUTH.items()}
     spread = covariance(logs, everywhere, everywhere).numpy() + 1e-8 * np.eye(count + len(GRID))
     curve = np.linalg.cholesky(spread) @ random.standard_normal(len(spread))
     return x, curve[:count] + TRUTH["noise"] * random.standard_normal(count), curve[count:]
@@ -72,17 +72,16 @@ def main(arguments: list[str] | None = None) -> tuple:
     given = options(__doc__, arguments)
     x, y, curve = measurements(60 if given.quick else 200)
     found = jg.optim.minimize(loss, START, (x, y), "L-BFGS-B")
-    fitted = {name: jg.tensor(float(p), dtype=jg.float64) for name, p in found.x.items()}
-    errors = standard_errors(fitted, x, y)
-    for (name, p), error in zip(fitted.items(), errors):
-        print(f"{name:<7}{np.exp(p.item()):.3f}, times or by {np.exp(error):.2f} (truth {TRUTH[name]})")
-    mean, deviation = (part.numpy() for part in predict(fitted, x, y, GRID))
+    errors = standard_errors(found.x, x, y)
+    for (name, p), error in zip(found.x.items(), errors):
+        print(f"{name:<7}{np.exp(p):.3f}, times or by {np.exp(error):.2f} (truth {TRUTH[name]})")
+    mean, deviation = (part.numpy() for part in predict(found.x, x, y, GRID))
     inside = np.mean(abs(mean - curve) < 1.96 * deviation)
     print(f"{found.nit} iterations; the band of 95 % holds {inside:.0%} of the curve")
 
-    step, begin = jg.value_and_grad(loss), {name: jg.tensor(0.0, dtype=jg.float64) for name in TRUTH}
-    places, values, compiled = jg.tensor(x), jg.tensor(y), jg.jit(step)
-    calls = {"jit": lambda: compiled(begin, places, values), "eager": lambda: step(begin, places, values)}
+    step = jg.value_and_grad(loss)
+    compiled = jg.jit(step)
+    calls = {"jit": lambda: compiled(START, x, y), "eager": lambda: step(START, x, y)}
     table(f"one value and gradient, {len(x)} measurements", calls, 5 if given.quick else 51)
     if given.plot:
         with picture(given.plot) as axes:
@@ -92,7 +91,7 @@ def main(arguments: list[str] | None = None) -> tuple:
             axes.plot(x, y, ".", color="0.5", label="measured")
             axes.set(xlabel="place", ylabel="value", ylim=(-4, 4.5))
             axes.legend(ncols=4)
-    return fitted, errors, inside
+    return found.x, errors, inside
 
 
 if __name__ == "__main__":
