@@ -245,6 +245,8 @@ def test_empty_matrices():
     assert tuple(jg.einsum("ij,jk->ik", jg.zeros(2, 0), jg.zeros(0, 3)).shape) == (2, 3)
     assert tuple(jg.cdist(jg.zeros(2, 0), jg.zeros(3, 0)).shape) == (2, 3)
     assert linalg.vector_norm(jg.zeros(3, 0)).item() == 0
+    with pytest.raises(RuntimeError, match=r"shape \[2\]: b\[:, None\] makes a column"):
+        linalg.solve_triangular(jg.eye(2), jg.ones(2), upper=False)
     with pytest.raises(RuntimeError, match="no elements"):
         linalg.vector_norm(jg.zeros(3, 0), math.inf)
 

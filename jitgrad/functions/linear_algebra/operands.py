@@ -21,7 +21,10 @@ def matrices(what: str, *tensors: Any, square: bool = False) -> None:
     floats(what, *tensors)
     for x in tensors:
         if x.ndim < 2:
-            raise RuntimeError(f"linalg.{what}: a matrix has at least two dimensions, and a tensor has shape {list(x.shape)}")
+            raise RuntimeError(
+                f"linalg.{what}: a matrix has at least two dimensions, and a tensor has shape {list(x.shape)}: b[:, None] makes "
+                "a column of a vector"
+            )
     if square and tensors[0].shape[-1] != tensors[0].shape[-2]:
         raise RuntimeError(f"linalg.{what}: the matrices must be square, and their shape is {list(tensors[0].shape)}")
 
