@@ -24,7 +24,7 @@ def examples(case: Case, count: int) -> list[list[np.ndarray]]:
     draw = rng(case)
     many = []
     for x in case.operands:
-        if case.op.name == "cholesky":  # of matrices that are positive definite
+        if case.op.name in ("cholesky", "cholesky_pullback"):  # of matrices that are positive definite, and their factors
             many.append([x * (1 + k) for k in range(count)])
         elif x.dtype == np.float64:
             others = [draw.permuted(x.ravel()).reshape(x.shape) for _ in range(count - 1)]
