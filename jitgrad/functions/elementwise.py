@@ -126,7 +126,9 @@ def _lerp(input: Tensor, end: Tensor, weight: Any) -> Tensor:
     way = end - input
     if not isinstance(weight, Tensor):
         return input + weight * way if abs(weight) < 0.5 else end - way * (1 - weight)
-    return apply(choosing.where, (weight.abs() < 0.5, input + weight * way, end - way * (1 - weight)))
+    near = weight.abs() < 0.5
+    # The nearer end is chosen, and not one of two results, of which the other might be infinite.
+    return apply(choosing.where, (near, input, end)) + apply(choosing.where, (near, weight, weight - 1)) * way
 
 
 def _times_value(name: str, value: Any, *tensors: Tensor) -> Any:

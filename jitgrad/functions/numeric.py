@@ -288,19 +288,13 @@ def div(input: Any, other: Any, *, rounding_mode: str | None = None, out: Any = 
         raise RuntimeError(f"div: rounding_mode must be None, 'trunc' or 'floor', not {rounding_mode!r}")
     whole = apply(arithmetic.floor_divide, (input, other))
     if whole.dtype.is_floating_point:
-        return _truncated(input, other)
+        return apply(arithmetic.truncated_quotient, (input, other))
     uneven = apply(choosing.ne, (apply(arithmetic.remainder, (input, other)), 0))
     below = apply(choosing.lt, (whole, 0))  # the quotient towards minus infinity is one too low where it is negative and uneven
     return apply(
         arithmetic.add,
         (whole, apply(choosing.cast, (apply(choosing.logical_and, (uneven, below)),), {"dtype": whole.dtype.numpy})),
     )
-
-
-@in_single
-def _truncated(input: Any, other: Any) -> Tensor:
-    """The quotient rounded towards zero, once."""
-    return apply(choosing.trunc, (_div(input, other),))
 
 
 _clamp, _pow_scalar = quick_with_parameters(choosing.clamp), quick_with_parameters(arithmetic.pow_scalar)

@@ -272,7 +272,7 @@ OFFERS: dict[str, dict[str, Face]] = {
     },
     "fourier": dict.fromkeys("fft ifft rfft irfft hfft ihfft fftn ifftn rfftn irfftn hfftn ihfftn fft2 ifft2 rfft2 irfft2 hfft2 ihfft2 fftfreq rfftfreq fftshift ifftshift".split(), Face(top=False, method=False)) | {
     },
-    "nn.activations": dict.fromkeys("relu hardtanh hardtanh_ relu6 leaky_relu leaky_relu_ hardsigmoid hardswish softshrink tanh sigmoid silu mish elu elu_ gelu logsigmoid softsign tanhshrink softplus glu softmax softmin log_softmax gumbel_softmax".split(), Face(top=False, method=False)) | {
+    "nn.pieces": dict.fromkeys("relu hardtanh hardtanh_ relu6 leaky_relu leaky_relu_ hardsigmoid hardswish softshrink".split(), Face(top=False, method=False)) | {
         "relu_": Face(top=True, method=False),
         "threshold": Face(top=True, method=False),
         "threshold_": Face(top=True, method=False),
@@ -280,6 +280,8 @@ OFFERS: dict[str, dict[str, Face]] = {
         "rrelu": Face(top=True, method=False),
         "rrelu_": Face(top=True, method=False),
         "hardshrink": Face(top=True, method=True),
+    },
+    "nn.activations": dict.fromkeys("tanh sigmoid silu mish elu elu_ gelu logsigmoid softsign tanhshrink softplus glu softmax softmin log_softmax gumbel_softmax".split(), Face(top=False, method=False)) | {
         "celu": Face(top=True, method=False),
         "celu_": Face(top=True, method=False),
         "selu": Face(top=True, method=False),

@@ -106,6 +106,17 @@ floor_divide = binary(
     bools="beside",
     alone=True,
 )
+truncated_quotient = binary(
+    "trunc(x / y)",
+    lambda x, y: np.trunc(x / y),
+    vjp=(lambda g: zeros_like(g), lambda g: zeros_like(g)),
+    domain=AWAY,
+    result="float",
+    internal=True,
+    label="div",
+    alone=True,
+    oracle="np.trunc(x / y)",
+)
 remainder = binary(
     "remainder(x, y)",
     _divides(np.remainder),

@@ -282,22 +282,29 @@ where = Op(
     on_complex="linear",
 )
 
-kink = Op(
-    lambda c, x, y: _where(c <= 0, y, x),
-    kind="elementwise",
-    inputs=("c", "x", "y"),
-    output="z",
-    kernel="select(c <= 0, y, x)",
-    vjp=(lambda g: zeros_like(g), lambda g, c: kink(c, g, 0), lambda g, c: kink(c, 0, g)),
-    domain=((-3.0, 3.0),) * 3,
-    internal=True,
-    exact=True,
-    also="i",
-    cheap=True,
-    oracle="np.where(c > 0, x, y)",
-)
-"""`where(c > 0, x, y)`, which depends on c: so a derivative that is constant but for jumps has a derivative, which is 0. nan
-chooses x."""
+
+def _at_zero(formula: str, run: Callable, itself: Callable) -> Op:
+    """`where(c > 0, x, y)`, which depends on c: so a derivative that is constant but for jumps has a derivative, which is 0."""
+    return Op(
+        run,
+        kind="elementwise",
+        inputs=("c", "x", "y"),
+        output="z",
+        kernel=formula,
+        vjp=(lambda g: zeros_like(g), lambda g, c: itself()(c, g, 0), lambda g, c: itself()(c, 0, g)),
+        domain=((-3.0, 3.0),) * 3,
+        internal=True,
+        exact=True,
+        also="i",
+        cheap=True,
+        oracle="np.where(c > 0, x, y)",
+    )
+
+
+kink = _at_zero("select(c <= 0, y, x)", lambda c, x, y: _where(c <= 0, y, x), lambda: kink)
+"""nan chooses x: what is bounded on one side keeps it, and the derivative of `relu` there is 1, as in PyTorch."""
+bend = _at_zero("select((c <= 0) | (c != c), y, x)", lambda c, x, y: _where(c > 0, x, y), lambda: bend)
+"""nan chooses y. (The kernel does not say `c > 0`: LLVM gives -0.0 as 0.0 where that chooses 0 or c of half precision.)"""
 
 
 # Rounding: piecewise constant, so the derivative is zero.
