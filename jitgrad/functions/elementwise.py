@@ -189,7 +189,7 @@ def _bound(name: str, bound: Any) -> Any:
     return bound
 
 
-@face(inplace=True)
+@face(inplace=True, exact=True)
 def nan_to_num(input: Tensor, nan: Any = None, posinf: Any = None, neginf: Any = None) -> Tensor:
     """`input` with 0 (or `nan`) for nan, and the largest and smallest finite number (or those given) for the infinities,
     in both parts of complex numbers."""

@@ -304,7 +304,7 @@ _clamp, _pow_scalar = quick_with_parameters(choosing.clamp), quick_with_paramete
 def clamp(input: Tensor, min: Any = None, max: Any = None, *, out: Any = None) -> Tensor:
     """`input` bounded below by `min` and above by `max`, numbers or tensors; the gradient passes at a bound."""
     if out is not None:
-        return into(out, clamp(input, min, max), "clamp")
+        return into(out, clamp(input, min, max), "clamp", exact=True)
     if min.__class__ is float and max.__class__ is float and input.__class__ is Tensor:
         value = input._value
         if value.__class__ in SCALARS or (value is not None and value.dtype in FLOATS):
@@ -342,7 +342,7 @@ def where(condition: Any, input: Any = None, other: Any = None, *, out: Any = No
     (`where(ok, x, 1)`) as well, or 0 * nan spoils the gradient.
     """
     if out is not None:
-        return into(out, where(condition, input, other), "where")
+        return into(out, where(condition, input, other), "where", exact=True)
     if input is None and other is None:
         return nonzero(condition, as_tuple=True)
     if input is None or other is None:
@@ -369,7 +369,7 @@ def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
     return stack(found, 1)[:, : input.ndim]
 
 
-@face("special.round", inplace=True)
+@face("special.round", inplace=True, exact=True)
 def round(input: Tensor, *, decimals: int = 0) -> Tensor:
     """Rounded to the nearest integer (halves to even), or to `decimals` decimal places."""
     if not isinstance(decimals, (int, np.integer)):

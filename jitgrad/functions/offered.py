@@ -65,7 +65,8 @@ def public(function: Callable, home: str = "") -> Callable:
             if "out" in kwargs and "out" not in names:
                 out = kwargs.pop("out")
                 found = call(*args, **kwargs)
-                return found if out is None else into(out, found, function.__name__, exact)
+                asked = exact or ("dtype" in names and kwargs.get("dtype") is not None)
+                return found if out is None else into(out, found, function.__name__, asked)
             if renames:
                 kwargs = {_NUMPYS.get(name, name): value for name, value in kwargs.items()}
         try:

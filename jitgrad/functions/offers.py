@@ -17,7 +17,7 @@ OFFERS: dict[str, dict[str, Face]] = {
         "clamp": Face(aliases=('clip',), top=True, method=True, inplace=True, bare=True),
         "where": Face(top=True, method=False, bare=True),
         "nonzero": Face(top=True, method=False),
-        "round": Face(aliases=('special.round',), top=True, method=True, inplace=True),
+        "round": Face(aliases=('special.round',), top=True, method=True, inplace=True, exact=True),
         "logsumexp": Face(aliases=('special.logsumexp',), top=True, method=True),
     },
     "shaping": dict.fromkeys("flip ravel broadcast_to repeat select squeeze unsqueeze flatten swapaxes t view_as reshape_as unflatten sum_to_size expand_as is_same_size".split(), Face(top=True, method=True)) | {
@@ -70,7 +70,7 @@ OFFERS: dict[str, dict[str, Face]] = {
         "addcdiv": Face(top=True, method=True, inplace=True),
         "clamp_min": Face(top=True, method=True, inplace=True),
         "clamp_max": Face(top=True, method=True, inplace=True),
-        "nan_to_num": Face(top=True, method=True, inplace=True),
+        "nan_to_num": Face(top=True, method=True, inplace=True, exact=True),
         "heaviside": Face(top=True, method=True, inplace=True),
         "rsub": Face(top=True, method=False),
         "mvlgamma": Face(aliases=('special.multigammaln',), top=True, method=True, inplace=True),
@@ -96,8 +96,8 @@ OFFERS: dict[str, dict[str, Face]] = {
         "combinations": Face(top=True, method=False),
     },
     "diagonals": dict.fromkeys("diagonal diag_embed diag diagflat trace diagonal_scatter".split(), Face(top=True, method=True)) | {
-        "tril": Face(top=True, method=True, inplace=True),
-        "triu": Face(top=True, method=True, inplace=True),
+        "tril": Face(top=True, method=True, inplace=True, exact=True),
+        "triu": Face(top=True, method=True, inplace=True, exact=True),
         "tril_indices": Face(top=True, method=False),
         "triu_indices": Face(top=True, method=False),
         "fill_diagonal_": Face(top=False, method=True),
@@ -257,7 +257,7 @@ OFFERS: dict[str, dict[str, Face]] = {
         "eigvalsh": Face(top=False, method=False, exact=True),
         "svdvals": Face(top=False, method=False, exact=True),
     },
-    "linear_algebra.norms": dict.fromkeys("cond matrix_rank diagonal vander".split(), Face(top=False, method=False)) | {
+    "linear_algebra.norms": dict.fromkeys("widened cond matrix_rank diagonal vander".split(), Face(top=False, method=False)) | {
         "vector_norm": Face(top=False, method=False, exact=True),
         "matrix_norm": Face(top=False, method=False, exact=True),
         "norm": Face(top=False, method=False, exact=True),

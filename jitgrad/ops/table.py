@@ -108,7 +108,8 @@ class Op:
         self.single = kind in _COMPUTED and result not in ("bool", "integer") and not exact
         # Whether results are elements of the operand, or those rounded, or LAPACK's: `out=` must have their dtype then.
         rounds = inputs == ("x",) and exact and not (kind == "elementwise" and prepare)
-        self.picks = namespace == "linalg" or (result == "same" and (rounds or bool(outputs)))
+        extreme = fold is not None and not fold.wide
+        self.picks = namespace == "linalg" or (result == "same" and (rounds or extreme or bool(outputs)))
         self.checks = checks  # the inputs of a row for some values of which it raises an error, or never ends
         self.view = view
         # Where users find it.
