@@ -25,7 +25,7 @@ from jitgrad.tape.handle import Handle
 from jitgrad.tensors.out import into
 from jitgrad.tensors.return_types import results_of
 
-RENAMED = {"axis": "dim", "keepdims": "keepdim", "input": "x", "other": "y"}
+RENAMED = {"axis": "dim", "keepdims": "keepdim", "input": "x", "A": "x", "other": "y"}
 
 
 def bound(op: Op, accept: Callable = lambda args: args) -> Callable:

@@ -11,7 +11,7 @@ from jitgrad.functions.bind import bound
 from jitgrad.functions.face import face
 from jitgrad.functions.operands import accepting_arrays, array_beside, as_tensors, exact, in_dtype_of, operand, taken
 from jitgrad.functions.shaping import stack, unsqueeze
-from jitgrad.ops import TABLE, arithmetic, choosing, sorting
+from jitgrad.ops import TABLE, arithmetic, choosing, integers, sorting
 from jitgrad.ops.linalg import matmul as matmul_op
 from jitgrad.ops.linalg import transposed
 from jitgrad.ops.movement import expand, reshape
@@ -167,21 +167,21 @@ def bmm(input: Tensor, mat2: Tensor) -> Tensor:
 
 
 @face(exact=True)
-def dot(input: Tensor, other: Tensor) -> Tensor:
+def dot(input: Tensor, tensor: Tensor) -> Tensor:
     """The inner product of two 1-d tensors of equal length."""
-    if input.ndim != 1 or other.ndim != 1 or input.shape != other.shape:
-        raise RuntimeError(f"dot needs two 1-d tensors of one length, got {list(input.shape)} and {list(other.shape)}")
-    if input._held.dtype != other._held.dtype:
-        raise RuntimeError(f"dot needs two tensors of one dtype, got {input.dtype.name} and {other.dtype.name}")
+    if input.ndim != 1 or tensor.ndim != 1 or input.shape != tensor.shape:
+        raise RuntimeError(f"dot needs two 1-d tensors of one length, got {list(input.shape)} and {list(tensor.shape)}")
+    if input._held.dtype != tensor._held.dtype:
+        raise RuntimeError(f"dot needs two tensors of one dtype, got {input.dtype.name} and {tensor.dtype.name}")
     if input._held.dtype in dtypes.HALF:
-        return in_single(dot)(input, other)
-    return in_dtype_of(input, (input * other).sum())
+        return in_single(dot)(input, tensor)
+    return in_dtype_of(input, (input * tensor).sum())
 
 
-def outer(input: Tensor, other: Tensor) -> Tensor:
+def outer(input: Tensor, vec2: Tensor) -> Tensor:
     """The outer product of two 1-d tensors."""
-    _ranks("outer", {"input": (input, 1), "other": (other, 1)})
-    return unsqueeze(input, 1) * unsqueeze(other, 0)
+    _ranks("outer", {"input": (input, 1), "vec2": (vec2, 1)})
+    return unsqueeze(input, 1) * unsqueeze(vec2, 0)
 
 
 @face(method=False)
@@ -194,7 +194,7 @@ def matrix_transpose(input: Tensor) -> Tensor:
 
 @face(inplace=True, bare=True)
 def pow(input: Any, exponent: Any, *, out: Any = None) -> Tensor:
-    """`input ** exponent` elementwise. An integer to a negative integer power raises RuntimeError."""
+    """`input ** exponent` elementwise; of tensors of integers without fractions. An integer to a negative number is an error."""
     if out is not None:
         return into(out, pow(input, exponent), "pow")
     if input.__class__ is Tensor and (exponent.__class__ is int or exponent.__class__ is float):
@@ -217,11 +217,14 @@ def pow(input: Any, exponent: Any, *, out: Any = None) -> Tensor:
             if isinstance(exponent, int):
                 _fitting(exponent, input._held.dtype)
         return apply(arithmetic.pow_scalar, (input,), {"exponent": exponent})
-    whole_base = isinstance(input, int) or (isinstance(input, Tensor) and not input.dtype.has_gradient)
-    whole_exponent = isinstance(exponent, Tensor) and not exponent.dtype.has_gradient
-    if whole_base and whole_exponent and exponent._value is not None and not exponent.is_cuda:
-        _no_fractions(exponent._value.min(initial=0))
-    return apply(arithmetic.pow, (input, exponent))
+    return apply(integers.whole_power if _whole(input, exponent) else arithmetic.pow, (input, exponent))
+
+
+def _whole(input: Any, exponent: Any) -> bool:
+    """Whether the exponent is a tensor of integers, and the base of integers as well, not both of bools."""
+    kinds = [number(x) or getattr(x, "_held", x).dtype for x in (input, exponent)]
+    letters = [{bool: "b", int: "i"}.get(kind.kind, kind.kind) for kind in kinds]
+    return isinstance(kinds[1], np.dtype) and set("iub").issuperset(letters) and letters != ["b", "b"]
 
 
 def _fitting(exponent: int, dtype: np.dtype) -> None:
