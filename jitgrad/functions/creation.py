@@ -90,7 +90,7 @@ def _number(what: str, name: str, value: Any) -> Any:
     return value
 
 
-_COMPLEX = ("full", "linspace")
+_COMPLEX = ("full", "linspace", "logspace")
 """Functions of numbers that may be complex."""
 
 
@@ -213,7 +213,8 @@ def logspace(
         raise RuntimeError(f"logspace: the number of steps cannot be negative, and it is {count}")
     with np.errstate(all="ignore"):
         powers = np.power(float(base), np.linspace(low, high, count))
-        return _finish(powers.astype(_dtype(dtype)), requires_grad, device)
+        wanted = dtypes.default_complex() if dtype is None and powers.dtype.kind == "c" else _dtype(dtype)
+        return _finish(powers.astype(wanted), requires_grad, device)
 
 
 @_filling

@@ -55,6 +55,10 @@ def sinc(input: Tensor) -> Tensor:
 
 @in_single
 def _sinc(input: Tensor) -> Tensor:
+    if input.dtype.is_complex:
+        none = input == 0
+        angle = apply(choosing.where, (none, 1, input * math.pi))
+        return apply(choosing.where, (none, 1, angle.sin() / angle))
     return apply(bessel.spherical_bessel_j0, (input * math.pi,))
 
 

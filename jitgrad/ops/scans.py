@@ -16,6 +16,7 @@ from jitgrad.ops.activations import softplus
 from jitgrad.ops.arithmetic import exp, mul
 from jitgrad.ops.choosing import abs, cast, clone, eq, ge, le, logical_and, logical_or, ne, where
 from jitgrad.ops.indexing import gather, places
+from jitgrad.ops.logarithms import log_of_sum
 from jitgrad.ops.movement import cat, expand, flip, narrow, pad, reshape
 from jitgrad.ops.reductions import ALONG, COUNT
 from jitgrad.ops.scattering import batched_along
@@ -190,6 +191,7 @@ logcumsumexp = reduction(
     shape=lambda x, dim: Spec(x.shape, x.dtype),
     samples=lambda: ALONG,
     result="floating",
+    of_complex=_scanned(log_of_sum),
     doc="Logarithms of the running sums of exponentials along a dimension, without overflow",
     oracle="np.logaddexp.accumulate(x, dim)",
 )
