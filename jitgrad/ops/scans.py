@@ -63,7 +63,8 @@ TAME = 1e-290, 1e290
 
 
 def _recurrence(x: Any, y: Any, dim: int) -> Any:
-    """By running sums of what is divided by running products, where these and those are far from 0 and from infinity."""
+    """By running sums of what is divided by running products, where these and those are far from 0 and from infinity; step by
+    step, which takes longest, where an infinite number has met another one or 0 on the way."""
     if x.shape[dim] < 2 or not x.size:
         return np.array(y)
     held = WIDE.get(x.dtype, x.dtype)
@@ -75,7 +76,15 @@ def _recurrence(x: Any, y: Any, dim: int) -> Any:
         found = products * np.add.accumulate(y.astype(held, copy=False) / products, axis=dim)
         if np.isfinite(found).all():
             return found.astype(y.dtype, copy=False)
-    return _joined_recurrence(x, y, dim)
+    found = _joined_recurrence(x, y, dim)
+    return found if np.isfinite(found).all() else _stepwise(x.astype(held), y.astype(held), dim).astype(y.dtype)
+
+
+def _stepwise(x: Any, y: Any, dim: int) -> Any:
+    x, found = np.moveaxis(x, dim, 0), np.moveaxis(y, dim, 0).copy()
+    for k in range(1, len(found)):
+        found[k] += x[k] * found[k - 1]
+    return np.moveaxis(found, 0, dim)
 
 
 def _joined_recurrence(x: Any, y: Any, dim: int) -> Any:
