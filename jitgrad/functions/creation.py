@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import math
 import warnings
 from collections.abc import Callable
@@ -335,7 +336,7 @@ def _template(what: str, input: Any, dtype: Any, device: Any) -> tuple[tuple[int
 
 
 def _like(make: Callable, random: bool = False) -> Callable:
-    name, make = make.__name__ + "_like", make.__wrapped__  # type: ignore[attr-defined]  which takes less time
+    name, make = make.__name__ + "_like", inspect.unwrap(make)  # without out=, which takes less time
 
     def plain(input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
         shape, dtype, device = _template(name, input, dtype, device)

@@ -222,8 +222,8 @@ def pow(input: Any, exponent: Any, *, out: Any = None) -> Tensor:
 
 def _whole(input: Any, exponent: Any) -> bool:
     """Whether the exponent is a tensor of integers, and the base of integers as well, not both of bools."""
-    kinds = [number(x) or getattr(getattr(x, "_held", x), "dtype", x) for x in (input, exponent)]
-    letters = [{bool: "b", int: "i"}.get(of := getattr(kind, "kind", ""), of) for kind in kinds]
+    kinds: list[Any] = [number(x) or getattr(getattr(x, "_held", x), "dtype", x) for x in (input, exponent)]
+    letters = [{bool: "b", int: "i"}.get(of := getattr(kind, "kind", None), of) for kind in kinds]  # type: ignore[arg-type]
     return isinstance(kinds[1], np.dtype) and set("iub").issuperset(letters) and letters != ["b", "b"]
 
 
