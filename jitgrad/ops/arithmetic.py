@@ -192,7 +192,7 @@ pow_scalar = unary(
     oracle="x ** exponent",
     on_complex="holomorphic",
 )
-square = unary("x * x", np.square, d=lambda x: 2 * x, also="i", bools="beside", cheap=True, on_complex="holomorphic")
+square = unary("x * x", np.square, d=lambda x: 2 * x, also="i", bools="counted", cheap=True, on_complex="holomorphic")
 reciprocal = unary(
     "1 / x",
     lambda x: 1 / x,

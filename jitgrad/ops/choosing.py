@@ -82,6 +82,14 @@ def _relu(x: Any) -> Any:
     return _where(x < 0, 0, x)
 
 
+def _sign(x: Any) -> Any:
+    """NumPy's, and of bools themselves."""
+    return x.copy() if getattr(x, "dtype", None) == np.bool_ else np.sign(x)
+
+
+_sign.ufunc = np.sign  # type: ignore[attr-defined]
+
+
 def _imaginary(x: Any) -> Any:
     out = np.zeros(np.shape(x), complex_of(x.dtype))
     out.imag = x
@@ -121,17 +129,16 @@ abs = unary(
     bools="beside",
     cheap=True,
 )
-sign = unary("sign(x)", np.sign, vjp=lambda g: zeros_like(g), aliases=("sgn",), exact=True, hot=True, also="i", bools="beside")
+sign = unary("sign(x)", _sign, vjp=lambda g: zeros_like(g), aliases=("sgn",), exact=True, hot=True, also="i", oracle="_sign(x)")
 
 sgn = unary(
     "sign(x)",
-    lambda x: np.sign(x),  # the ufunc itself stands for the row `sign`
+    lambda x: _sign(x),  # whose ufunc stands for the row `sign`
     also="i",
     vjp=lambda g: zeros_like(g),
     complex_rules=(lambda g, x, y: _turned(g, x, y),),
     exact=True,
-    bools="beside",
-    oracle="np.sign(x)",
+    oracle="_sign(x)",
 )
 """The sign, of a complex number the one of the same direction whose absolute value is 1."""
 conj = unary(

@@ -262,3 +262,16 @@ def test_powers_of_integers_have_no_fractions(sweep: str) -> None:
         assert found.dtype == jg.int64
     with pytest.raises(RuntimeError, match="negative integer powers"):
         base**-1
+
+
+def test_signs_and_squares_of_bools() -> None:
+    """A sign is a bool, and does not share its memory; squares are counted."""
+    x = jg.tensor([True, False])
+    for sign in (jg.sign, jg.sgn, jg.jit(jg.sign), jg.vmap(jg.sgn)):
+        found = sign(x)
+        found[1] = True
+        assert found.dtype == jg.bool
+        assert x.tolist() == [True, False]
+    for square in (jg.square, jg.jit(jg.square), lambda x: x**2):
+        assert square(x).dtype == jg.int64
+        assert square(x).tolist() == [1, 0]
