@@ -25,7 +25,7 @@ from jitgrad.tape.handle import Handle
 from jitgrad.tensors.out import into
 from jitgrad.tensors.return_types import results_of
 
-RENAMED = {"axis": "dim", "keepdims": "keepdim", "input": "x", "other": "y"}
+RENAMED = {"axis": "dim", "keepdims": "keepdim", "input": "x", "A": "x", "other": "y"}
 
 
 def bound(op: Op, accept: Callable = lambda args: args) -> Callable:
@@ -88,9 +88,9 @@ def _canonical(op: Op) -> Callable:
 def _call(op: Op, args: tuple, kwargs: dict[str, Any], accept: Callable) -> Any:
     """Sort out operands and parameters, then apply `op`."""
     if "out" in kwargs:
-        out = kwargs.pop("out")
+        out, exact = kwargs.pop("out"), op.picks or kwargs.get("dtype") is not None
         found = _call(op, args, kwargs, accept)
-        return found if out is None else into(out, found, op.name, op.picks)
+        return found if out is None else into(out, found, op.name, exact)
     n = len(op.inputs)
     if kwargs:
         kwargs = {RENAMED.get(name, name): value for name, value in kwargs.items()}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import math
 import warnings
 from collections.abc import Callable
@@ -21,7 +23,26 @@ from jitgrad.record.apply import apply
 from jitgrad.record.leaving import as_data, refuse_masked
 from jitgrad.record.trace import made_here
 from jitgrad.tape.handle import Handle
+from jitgrad.tensors.out import into
 from jitgrad.tensors.tensor import Tensor, wrap
+
+
+def _filling(make: Callable) -> Callable:
+    """The function with `out=`, whose dtype and device are what is asked for."""
+
+    @functools.wraps(make)
+    def call(*args: Any, out: Any = None, **facts: Any) -> Tensor:
+        if isinstance(out, Tensor):
+            if facts.get("dtype") not in (None, out.dtype):
+                raise RuntimeError(
+                    f"{make.__name__}: dtype={facts['dtype']} is not the dtype of out, {out.dtype.name}: leave it away"
+                )
+            facts |= {"dtype": out.dtype, "device": out.device}
+        found = make(*args, **facts)
+        return found if out is None else into(out, found, make.__name__, exact=True)
+
+    call.__dict__["takes_out"] = True
+    return call
 
 
 def _finish(array: Any, requires_grad: bool, device: Any = None) -> Tensor:
@@ -70,26 +91,30 @@ def _number(what: str, name: str, value: Any) -> Any:
     return value
 
 
-_COMPLEX = ("full", "linspace")
+_COMPLEX = ("full", "linspace", "logspace")
 """Functions of numbers that may be complex."""
 
 
+@_filling
 def zeros(*sizes: Any, size: Any = None, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """Zeros of the given sizes, as `zeros(2, 3)` or `zeros((2, 3))`."""
     return _repeated(_dtype(dtype).type(0), shape_of("zeros", sizes, size), requires_grad, device)
 
 
+@_filling
 def ones(*sizes: Any, size: Any = None, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """Ones of the given sizes."""
     return _repeated(_dtype(dtype).type(1), shape_of("ones", sizes, size), requires_grad, device)
 
 
+@_filling
 def empty(*sizes: Any, size: Any = None, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """A tensor of the given sizes whose values are arbitrary."""
     shape, wanted, compute = shape_of("empty", sizes, size), _dtype(dtype), made_there(device)
     return _finish(np.empty(shape, wanted) if compute is None else compute.empty(shape, wanted), requires_grad)
 
 
+@_filling
 def full(size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """A tensor filled with one number, whose type decides the dtype unless it is given."""
     if dtype is None and isinstance(fill_value, Tensor):
@@ -126,6 +151,7 @@ def _steps(what: str, low: Any, by: Any, count: int, dtype: np.dtype, requires_g
     return _finish(_cast(_counted(low, count, by, device), dtype), requires_grad)
 
 
+@_filling
 def arange(
     start: Any = 0,
     end: Any = None,
@@ -149,6 +175,7 @@ def arange(
     return _steps("arange", low, by, count, wanted, requires_grad, device)
 
 
+@_filling
 def range(
     start: Any = 0, end: Any = None, step: Any = 1, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
 ) -> Tensor:
@@ -158,6 +185,7 @@ def range(
     return _steps("range", low, by, math.floor((high - low) / by) + 1, _dtype(dtype), requires_grad, device)
 
 
+@_filling
 def linspace(start: Any, end: Any, steps: int, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """`steps` numbers from `start` to `end`, both included, evenly spaced."""
     low, high = _number("linspace", "start", start), _number("linspace", "end", end)
@@ -174,6 +202,7 @@ def linspace(start: Any, end: Any, steps: int, *, dtype: Any = None, device: Any
     return _finish(_cast(found, wanted), requires_grad)
 
 
+@_filling
 def logspace(
     start: Any, end: Any, steps: int, base: float = 10.0, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
 ) -> Tensor:
@@ -185,9 +214,11 @@ def logspace(
         raise RuntimeError(f"logspace: the number of steps cannot be negative, and it is {count}")
     with np.errstate(all="ignore"):
         powers = np.power(float(base), np.linspace(low, high, count))
-        return _finish(powers.astype(_dtype(dtype)), requires_grad, device)
+        wanted = dtypes.default_complex() if dtype is None and powers.dtype.kind == "c" else _dtype(dtype)
+        return _finish(powers.astype(wanted), requires_grad, device)
 
 
+@_filling
 def eye(n: int, m: int | None = None, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """The identity matrix, `n` rows by `m` (or `n`) columns."""
     rows, columns = shape_of("eye", (n, n if m is None else m))
@@ -219,6 +250,7 @@ def _of_floats(
     return found if requires_grad is False else found.requires_grad_(requires_grad)
 
 
+@_filling
 def rand(
     *sizes: Any,
     size: Any = None,
@@ -239,6 +271,7 @@ def rand(
     return _of_floats("uniform", "rand", shape_of("rand", sizes, size), generator, dtype, device, requires_grad, 1.0)
 
 
+@_filling
 def randn(
     *sizes: Any,
     size: Any = None,
@@ -258,6 +291,7 @@ def randn(
     return _of_floats("normal", "randn", shape, generator, dtype, device, requires_grad, math.sqrt(0.5))
 
 
+@_filling
 def randint(
     low: Any = 0,
     high: Any = None,
@@ -302,7 +336,7 @@ def _template(what: str, input: Any, dtype: Any, device: Any) -> tuple[tuple[int
 
 
 def _like(make: Callable, random: bool = False) -> Callable:
-    name = make.__name__ + "_like"
+    name, make = make.__name__ + "_like", inspect.unwrap(make)  # without out=, which takes less time
 
     def plain(input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
         shape, dtype, device = _template(name, input, dtype, device)

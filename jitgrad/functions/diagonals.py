@@ -96,13 +96,13 @@ def _triangle(what: str, input: Tensor, diagonal: int, lower: bool) -> Tensor:
     return apply(where, (mask, input, False if input.dtype.name == "bool" else 0))
 
 
-@face(inplace=True)
+@face(inplace=True, exact=True)
 def tril(input: Tensor, diagonal: int = 0) -> Tensor:
     """The matrices with zeros above the diagonal, or that which is so many to the right of it."""
     return _triangle("tril", input, diagonal, True)
 
 
-@face(inplace=True)
+@face(inplace=True, exact=True)
 def triu(input: Tensor, diagonal: int = 0) -> Tensor:
     """The matrices with zeros below the diagonal, or that which is so many to the right of it."""
     return _triangle("triu", input, diagonal, False)

@@ -55,6 +55,10 @@ def sinc(input: Tensor) -> Tensor:
 
 @in_single
 def _sinc(input: Tensor) -> Tensor:
+    if input.dtype.is_complex:
+        none = input == 0
+        angle = apply(choosing.where, (none, 1, input * math.pi))
+        return apply(choosing.where, (none, 1, angle.sin() / angle))
     return apply(bessel.spherical_bessel_j0, (input * math.pi,))
 
 
@@ -126,7 +130,9 @@ def _lerp(input: Tensor, end: Tensor, weight: Any) -> Tensor:
     way = end - input
     if not isinstance(weight, Tensor):
         return input + weight * way if abs(weight) < 0.5 else end - way * (1 - weight)
-    return apply(choosing.where, (weight.abs() < 0.5, input + weight * way, end - way * (1 - weight)))
+    near = weight.abs() < 0.5
+    # The nearer end is chosen, and not one of two results, of which the other might be infinite.
+    return apply(choosing.where, (near, input, end)) + apply(choosing.where, (near, weight, weight - 1)) * way
 
 
 def _times_value(name: str, value: Any, *tensors: Tensor) -> Any:
@@ -187,7 +193,7 @@ def _bound(name: str, bound: Any) -> Any:
     return bound
 
 
-@face(inplace=True)
+@face(inplace=True, exact=True)
 def nan_to_num(input: Tensor, nan: Any = None, posinf: Any = None, neginf: Any = None) -> Tensor:
     """`input` with 0 (or `nan`) for nan, and the largest and smallest finite number (or those given) for the infinities,
     in both parts of complex numbers."""

@@ -37,8 +37,7 @@ def norm(input: Tensor, p: Any = "fro", dim: Any = None, keepdim: bool = False, 
         if dim is None and input.ndim != 2:
             raise RuntimeError(f"norm: of shape {list(input.shape)}, 'nuc' needs dim, the two dimensions that matrices are")
         return norms.matrix_norm(input, p, (-2, -1) if dim is None else dim, keepdim, dtype=dtype)
-    more = {} if dtype is None else {"dtype": dtype}
-    return _vector_norm(input, 2.0 if p is None else p, dim, keepdim, **more)
+    return _vector_norm(norms.widened("norm", input, dtype), 2.0 if p is None else p, dim, keepdim)
 
 
 @face(method=False)

@@ -23,7 +23,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "special": ("special",),
     "fft": ("fourier",),
     "nn.functional": (
-        *("nn.activations", "nn.losses", "nn.classes", "nn.ctc", "nn.distances", "nn.normalization", "nn.layers"),
+        *("nn.pieces", "nn.activations", "nn.losses", "nn.classes", "nn.ctc", "nn.distances", "nn.normalization", "nn.layers"),
         *("nn.embeddings", "nn.attention", "nn.dropout", "nn.convolution", "nn.pooling", "nn.adaptive", "nn.resampling"),
         *("nn.grids", "nn.padding"),
     ),

@@ -12,7 +12,7 @@ from jitgrad.functions.bind import bound
 from jitgrad.functions.face import face
 from jitgrad.functions.operands import accepting_arrays, array_beside, as_tensors, exact, in_dtype_of, operand, taken
 from jitgrad.functions.shaping import stack, unsqueeze
-from jitgrad.ops import TABLE, arithmetic, choosing, sorting
+from jitgrad.ops import TABLE, arithmetic, choosing, integers, sorting
 from jitgrad.ops.linalg import matmul as matmul_op
 from jitgrad.ops.linalg import transposed
 from jitgrad.ops.movement import expand, reshape
@@ -157,7 +157,7 @@ def matrix_transpose(input: Tensor) -> Tensor:
 
 @face(inplace=True, bare=True)
 def pow(input: Any, exponent: Any, *, out: Any = None) -> Tensor:
-    """`input ** exponent` elementwise. An integer to a negative integer power raises RuntimeError."""
+    """`input ** exponent` elementwise; of tensors of integers without fractions. An integer to a negative number is an error."""
     if out is not None:
         return into(out, pow(input, exponent), "pow")
     if input.__class__ is Tensor and (exponent.__class__ is int or exponent.__class__ is float):
@@ -180,11 +180,14 @@ def pow(input: Any, exponent: Any, *, out: Any = None) -> Tensor:
             if isinstance(exponent, int):
                 _fitting(exponent, input._held.dtype)
         return apply(arithmetic.pow_scalar, (input,), {"exponent": exponent})
-    whole_base = isinstance(input, int) or (isinstance(input, Tensor) and not input.dtype.has_gradient)
-    whole_exponent = isinstance(exponent, Tensor) and not exponent.dtype.has_gradient
-    if whole_base and whole_exponent and exponent._value is not None and not exponent.is_cuda:
-        _no_fractions(exponent._value.min(initial=0))
-    return apply(arithmetic.pow, (input, exponent))
+    return apply(integers.whole_power if _whole(input, exponent) else arithmetic.pow, (input, exponent))
+
+
+def _whole(input: Any, exponent: Any) -> bool:
+    """Whether the exponent is a tensor of integers, and the base of integers as well, not both of bools."""
+    kinds: list[Any] = [number(x) or getattr(getattr(x, "_held", x), "dtype", x) for x in (input, exponent)]
+    letters = [{bool: "b", int: "i"}.get(of := getattr(kind, "kind", None), of) for kind in kinds]  # type: ignore[arg-type]
+    return isinstance(kinds[1], np.dtype) and set("iub").issuperset(letters) and letters != ["b", "b"]
 
 
 def _fitting(exponent: int, dtype: np.dtype) -> None:
@@ -251,19 +254,13 @@ def div(input: Any, other: Any, *, rounding_mode: str | None = None, out: Any = 
         raise RuntimeError(f"div: rounding_mode must be None, 'trunc' or 'floor', not {rounding_mode!r}")
     whole = apply(arithmetic.floor_divide, (input, other))
     if whole.dtype.is_floating_point:
-        return _truncated(input, other)
+        return apply(arithmetic.truncated_quotient, (input, other))
     uneven = apply(choosing.ne, (apply(arithmetic.remainder, (input, other)), 0))
     below = apply(choosing.lt, (whole, 0))  # the quotient towards minus infinity is one too low where it is negative and uneven
     return apply(
         arithmetic.add,
         (whole, apply(choosing.cast, (apply(choosing.logical_and, (uneven, below)),), {"dtype": whole.dtype.numpy})),
     )
-
-
-@in_single
-def _truncated(input: Any, other: Any) -> Tensor:
-    """The quotient rounded towards zero, once."""
-    return apply(choosing.trunc, (_div(input, other),))
 
 
 _clamp, _pow_scalar = quick_with_parameters(choosing.clamp), quick_with_parameters(arithmetic.pow_scalar)
@@ -273,7 +270,7 @@ _clamp, _pow_scalar = quick_with_parameters(choosing.clamp), quick_with_paramete
 def clamp(input: Tensor, min: Any = None, max: Any = None, *, out: Any = None) -> Tensor:
     """`input` bounded below by `min` and above by `max`, numbers or tensors; the gradient passes at a bound."""
     if out is not None:
-        return into(out, clamp(input, min, max), "clamp")
+        return into(out, clamp(input, min, max), "clamp", exact=True)
     if min.__class__ is float and max.__class__ is float and input.__class__ is Tensor:
         value = input._value
         if value.__class__ in SCALARS or (value is not None and value.dtype in FLOATS):
@@ -311,7 +308,7 @@ def where(condition: Any, input: Any = None, other: Any = None, *, out: Any = No
     (`where(ok, x, 1)`) as well, or 0 * nan spoils the gradient.
     """
     if out is not None:
-        return into(out, where(condition, input, other), "where")
+        return into(out, where(condition, input, other), "where", exact=True)
     if input is None and other is None:
         return nonzero(condition, as_tuple=True)
     if input is None or other is None:
@@ -338,7 +335,7 @@ def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
     return stack(found, 1)[:, : input.ndim]
 
 
-@face("special.round", inplace=True)
+@face("special.round", inplace=True, exact=True)
 def round(input: Tensor, *, decimals: int = 0) -> Tensor:
     """Rounded to the nearest integer (halves to even), or to `decimals` decimal places."""
     if not isinstance(decimals, (int, np.integer)):

@@ -49,6 +49,8 @@ def at_top(names: tuple[str, ...]) -> list[str]:
 
 
 _NUMPYS = {"axis": "dim", "keepdims": "keepdim"}
+_OPERANDS = ("input", "A")
+"""What PyTorch calls the first operand: its documents and its functions do not always agree."""
 
 
 def public(function: Callable, home: str = "") -> Callable:
@@ -56,8 +58,9 @@ def public(function: Callable, home: str = "") -> Callable:
     (under `jit` they are tensors, so they are here), and errors told as `told` tells them."""
     code, kinds = function.__code__, function.__annotations__
     names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
-    renames, exact = "dim" in names, face_of(function).exact
+    exact = face_of(function).exact
     count = len(list(itertools.takewhile(lambda name: kinds.get(name) == "Tensor", names[: function.__code__.co_argcount])))
+    renames = (_NUMPYS if "dim" in names else {}) | {name: names[0] for name in _OPERANDS if count and name not in names}
 
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
@@ -65,9 +68,10 @@ def public(function: Callable, home: str = "") -> Callable:
             if "out" in kwargs and "out" not in names:
                 out = kwargs.pop("out")
                 found = call(*args, **kwargs)
-                return found if out is None else into(out, found, function.__name__, exact)
+                asked = exact or ("dtype" in names and kwargs.get("dtype") is not None)
+                return found if out is None else into(out, found, function.__name__, asked)
             if renames:
-                kwargs = {_NUMPYS.get(name, name): value for name, value in kwargs.items()}
+                kwargs = {renames.get(name, name): value for name, value in kwargs.items()}
         try:
             for x in args[:count]:
                 if x.__class__ is not Tensor or (x._value is None and count > 1):

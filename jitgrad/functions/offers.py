@@ -13,7 +13,7 @@ OFFERS: dict[str, dict[str, Face]] = {
         "clamp": Face(aliases=('clip',), top=True, method=True, inplace=True, bare=True),
         "where": Face(top=True, method=False, bare=True),
         "nonzero": Face(top=True, method=False),
-        "round": Face(aliases=('special.round',), top=True, method=True, inplace=True),
+        "round": Face(aliases=('special.round',), top=True, method=True, inplace=True, exact=True),
         "logsumexp": Face(aliases=('special.logsumexp',), top=True, method=True),
     },
     "shaping": dict.fromkeys("flip ravel broadcast_to repeat select squeeze unsqueeze flatten swapaxes t view_as reshape_as unflatten sum_to_size expand_as is_same_size".split(), Face(top=True, method=True)) | {
@@ -66,7 +66,7 @@ OFFERS: dict[str, dict[str, Face]] = {
         "addcdiv": Face(top=True, method=True, inplace=True),
         "clamp_min": Face(top=True, method=True, inplace=True),
         "clamp_max": Face(top=True, method=True, inplace=True),
-        "nan_to_num": Face(top=True, method=True, inplace=True),
+        "nan_to_num": Face(top=True, method=True, inplace=True, exact=True),
         "heaviside": Face(top=True, method=True, inplace=True),
         "rsub": Face(top=True, method=False),
         "mvlgamma": Face(aliases=('special.multigammaln',), top=True, method=True, inplace=True),
@@ -92,8 +92,8 @@ OFFERS: dict[str, dict[str, Face]] = {
         "combinations": Face(top=True, method=False),
     },
     "diagonals": dict.fromkeys("diagonal diag_embed diag diagflat trace diagonal_scatter".split(), Face(top=True, method=True)) | {
-        "tril": Face(top=True, method=True, inplace=True),
-        "triu": Face(top=True, method=True, inplace=True),
+        "tril": Face(top=True, method=True, inplace=True, exact=True),
+        "triu": Face(top=True, method=True, inplace=True, exact=True),
         "tril_indices": Face(top=True, method=False),
         "triu_indices": Face(top=True, method=False),
         "fill_diagonal_": Face(top=False, method=True),
@@ -257,7 +257,7 @@ OFFERS: dict[str, dict[str, Face]] = {
         "eigvalsh": Face(top=False, method=False, exact=True),
         "svdvals": Face(top=False, method=False, exact=True),
     },
-    "linear_algebra.norms": dict.fromkeys("cond matrix_rank diagonal vander".split(), Face(top=False, method=False)) | {
+    "linear_algebra.norms": dict.fromkeys("widened cond matrix_rank diagonal vander".split(), Face(top=False, method=False)) | {
         "vector_norm": Face(top=False, method=False, exact=True),
         "matrix_norm": Face(top=False, method=False, exact=True),
         "norm": Face(top=False, method=False, exact=True),
@@ -272,7 +272,7 @@ OFFERS: dict[str, dict[str, Face]] = {
     },
     "fourier": dict.fromkeys("fft ifft rfft irfft hfft ihfft fftn ifftn rfftn irfftn hfftn ihfftn fft2 ifft2 rfft2 irfft2 hfft2 ihfft2 fftfreq rfftfreq fftshift ifftshift".split(), Face(top=False, method=False)) | {
     },
-    "nn.activations": dict.fromkeys("relu hardtanh hardtanh_ relu6 leaky_relu leaky_relu_ hardsigmoid hardswish softshrink tanh sigmoid silu mish elu elu_ gelu logsigmoid softsign tanhshrink softplus glu softmax softmin log_softmax gumbel_softmax".split(), Face(top=False, method=False)) | {
+    "nn.pieces": dict.fromkeys("relu hardtanh hardtanh_ relu6 leaky_relu leaky_relu_ hardsigmoid hardswish softshrink".split(), Face(top=False, method=False)) | {
         "relu_": Face(top=True, method=False),
         "threshold": Face(top=True, method=False),
         "threshold_": Face(top=True, method=False),
@@ -280,6 +280,8 @@ OFFERS: dict[str, dict[str, Face]] = {
         "rrelu": Face(top=True, method=False),
         "rrelu_": Face(top=True, method=False),
         "hardshrink": Face(top=True, method=True),
+    },
+    "nn.activations": dict.fromkeys("tanh sigmoid silu mish elu elu_ gelu logsigmoid softsign tanhshrink softplus glu softmax softmin log_softmax gumbel_softmax".split(), Face(top=False, method=False)) | {
         "celu": Face(top=True, method=False),
         "celu_": Face(top=True, method=False),
         "selu": Face(top=True, method=False),

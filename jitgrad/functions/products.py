@@ -58,21 +58,21 @@ def bmm(input: Tensor, mat2: Tensor) -> Tensor:
 
 
 @face(exact=True)
-def dot(input: Tensor, other: Tensor) -> Tensor:
+def dot(input: Tensor, tensor: Tensor) -> Tensor:
     """The inner product of two 1-d tensors of equal length."""
-    if input.ndim != 1 or other.ndim != 1 or input.shape != other.shape:
-        raise RuntimeError(f"dot needs two 1-d tensors of one length, got {list(input.shape)} and {list(other.shape)}")
-    if input._held.dtype != other._held.dtype:
-        raise RuntimeError(f"dot needs two tensors of one dtype, got {input.dtype.name} and {other.dtype.name}")
+    if input.ndim != 1 or tensor.ndim != 1 or input.shape != tensor.shape:
+        raise RuntimeError(f"dot needs two 1-d tensors of one length, got {list(input.shape)} and {list(tensor.shape)}")
+    if input._held.dtype != tensor._held.dtype:
+        raise RuntimeError(f"dot needs two tensors of one dtype, got {input.dtype.name} and {tensor.dtype.name}")
     if input._held.dtype in dtypes.HALF:
-        return in_single(dot)(input, other)
-    return in_dtype_of(input, (input * other).sum())
+        return in_single(dot)(input, tensor)
+    return in_dtype_of(input, (input * tensor).sum())
 
 
-def outer(input: Tensor, other: Tensor) -> Tensor:
+def outer(input: Tensor, vec2: Tensor) -> Tensor:
     """The outer product of two 1-d tensors."""
-    _ranks("outer", {"input": (input, 1), "other": (other, 1)})
-    return unsqueeze(input, 1) * unsqueeze(other, 0)
+    _ranks("outer", {"input": (input, 1), "vec2": (vec2, 1)})
+    return unsqueeze(input, 1) * unsqueeze(vec2, 0)
 
 
 @face(exact=True)

@@ -249,16 +249,16 @@ def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
 
 
 @face("unsafe_split")
-def split(input: Tensor, split_size_or_sections: Any = None, dim: int = 0, *, split_size: Any = None) -> tuple[Tensor, ...]:
+def split(tensor: Tensor, split_size_or_sections: Any = None, dim: int = 0, *, split_size: Any = None) -> tuple[Tensor, ...]:
     """Pieces along `dim`: of one size (the last may be smaller), or of the sizes in a list."""
     if split_size is not None:
         split_size_or_sections = split_size
     if not isinstance(split_size_or_sections, (int, list, tuple)):
         raise TypeError(f"split: a size or a list of sizes is needed, not {type(split_size_or_sections).__name__}")
-    if not input.ndim:
+    if not tensor.ndim:
         raise RuntimeError("split: a 0-d tensor has no dimension to split")
-    d = axis(dim, input.ndim)
-    size = input.shape[d]
+    d = axis(dim, tensor.ndim)
+    size = tensor.shape[d]
     if isinstance(split_size_or_sections, int):
         step = split_size_or_sections
         if step <= 0:
@@ -270,7 +270,7 @@ def split(input: Tensor, split_size_or_sections: Any = None, dim: int = 0, *, sp
             raise RuntimeError(f"split: the sizes {sizes} are negative or do not add up to {size}, the size of dimension {d}")
     pieces, start = [], 0
     for n in sizes:
-        pieces.append(apply(narrow, (input,), {"dim": d, "start": start, "length": n}))
+        pieces.append(apply(narrow, (tensor,), {"dim": d, "start": start, "length": n}))
         start += n
     return tuple(pieces)
 

@@ -48,7 +48,9 @@ def nansum(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any 
 def nanmean(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
     """The mean over `dim` (all) of the elements that are not nan; nan where there are none."""
     floating("nanmean", input, error=RuntimeError)
-    return _nanmean(input if dtype is None else _cast(input, dtypes.to_numpy(dtype)), dim, keepdim)
+    x = input if dtype is None else _cast(input, dtypes.to_numpy(dtype))
+    floating("nanmean", x, error=RuntimeError)
+    return _nanmean(x, dim, keepdim)
 
 
 @in_single

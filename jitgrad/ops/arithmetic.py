@@ -106,6 +106,17 @@ floor_divide = binary(
     bools="beside",
     alone=True,
 )
+truncated_quotient = binary(
+    "trunc(x / y)",
+    lambda x, y: np.trunc(x / y),
+    vjp=(lambda g: zeros_like(g), lambda g: zeros_like(g)),
+    domain=AWAY,
+    result="float",
+    internal=True,
+    label="div",
+    alone=True,
+    oracle="np.trunc(x / y)",
+)
 remainder = binary(
     "remainder(x, y)",
     _divides(np.remainder),
@@ -181,7 +192,7 @@ pow_scalar = unary(
     oracle="x ** exponent",
     on_complex="holomorphic",
 )
-square = unary("x * x", np.square, d=lambda x: 2 * x, also="i", bools="beside", cheap=True, on_complex="holomorphic")
+square = unary("x * x", np.square, d=lambda x: 2 * x, also="i", bools="counted", cheap=True, on_complex="holomorphic")
 reciprocal = unary(
     "1 / x",
     lambda x: 1 / x,

@@ -16,7 +16,13 @@ _SLOPE = [(-1) ** k * 2 * k / math.factorial(2 * k + 1) for k in range(1, 12)]  
 
 
 def _airy(place: int) -> Any:
-    return lambda x: np.asarray(special_function("airy", "special.airy_ai")(x)[place], dtype=x.dtype)[()]
+    """Ai or its derivative; beyond 200, where SciPy's is nan at last, they are less than any float."""
+
+    def run(x: Any) -> Any:
+        found = special_function("airy", "special.airy_ai")(np.minimum(x, 200))[place]
+        return np.asarray(found, dtype=x.dtype)[()]
+
+    return run
 
 
 def _bessel(name: str, of: str, **more: Any) -> Op:

@@ -82,6 +82,14 @@ def _relu(x: Any) -> Any:
     return _where(x < 0, 0, x)
 
 
+def _sign(x: Any) -> Any:
+    """NumPy's, and of bools themselves."""
+    return x.copy() if getattr(x, "dtype", None) == np.bool_ else np.sign(x)
+
+
+_sign.ufunc = np.sign  # type: ignore[attr-defined]
+
+
 def _imaginary(x: Any) -> Any:
     out = np.zeros(np.shape(x), complex_of(x.dtype))
     out.imag = x
@@ -121,17 +129,16 @@ abs = unary(
     bools="beside",
     cheap=True,
 )
-sign = unary("sign(x)", np.sign, vjp=lambda g: zeros_like(g), aliases=("sgn",), exact=True, hot=True, also="i", bools="beside")
+sign = unary("sign(x)", _sign, vjp=lambda g: zeros_like(g), aliases=("sgn",), exact=True, hot=True, also="i", oracle="_sign(x)")
 
 sgn = unary(
     "sign(x)",
-    lambda x: np.sign(x),  # the ufunc itself stands for the row `sign`
+    lambda x: _sign(x),  # whose ufunc stands for the row `sign`
     also="i",
     vjp=lambda g: zeros_like(g),
     complex_rules=(lambda g, x, y: _turned(g, x, y),),
     exact=True,
-    bools="beside",
-    oracle="np.sign(x)",
+    oracle="_sign(x)",
 )
 """The sign, of a complex number the one of the same direction whose absolute value is 1."""
 conj = unary(
@@ -282,22 +289,29 @@ where = Op(
     on_complex="linear",
 )
 
-kink = Op(
-    lambda c, x, y: _where(c <= 0, y, x),
-    kind="elementwise",
-    inputs=("c", "x", "y"),
-    output="z",
-    kernel="select(c <= 0, y, x)",
-    vjp=(lambda g: zeros_like(g), lambda g, c: kink(c, g, 0), lambda g, c: kink(c, 0, g)),
-    domain=((-3.0, 3.0),) * 3,
-    internal=True,
-    exact=True,
-    also="i",
-    cheap=True,
-    oracle="np.where(c > 0, x, y)",
-)
-"""`where(c > 0, x, y)`, which depends on c: so a derivative that is constant but for jumps has a derivative, which is 0. nan
-chooses x."""
+
+def _at_zero(formula: str, run: Callable, itself: Callable) -> Op:
+    """`where(c > 0, x, y)`, which depends on c: so a derivative that is constant but for jumps has a derivative, which is 0."""
+    return Op(
+        run,
+        kind="elementwise",
+        inputs=("c", "x", "y"),
+        output="z",
+        kernel=formula,
+        vjp=(lambda g: zeros_like(g), lambda g, c: itself()(c, g, 0), lambda g, c: itself()(c, 0, g)),
+        domain=((-3.0, 3.0),) * 3,
+        internal=True,
+        exact=True,
+        also="i",
+        cheap=True,
+        oracle="np.where(c > 0, x, y)",
+    )
+
+
+kink = _at_zero("select(c <= 0, y, x)", lambda c, x, y: _where(c <= 0, y, x), lambda: kink)
+"""nan chooses x: what is bounded on one side keeps it, and the derivative of `relu` there is 1, as in PyTorch."""
+bend = _at_zero("select((c <= 0) | (c != c), y, x)", lambda c, x, y: _where(c > 0, x, y), lambda: bend)
+"""nan chooses y. (The kernel does not say `c > 0`: LLVM gives -0.0 as 0.0 where that chooses 0 or c of half precision.)"""
 
 
 # Rounding: piecewise constant, so the derivative is zero.

@@ -10,10 +10,13 @@ NumPy computes them in blocks of samples; elsewhere they are rows of windows and
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from jitgrad.dtypes import complex_of
+from jitgrad.ops.choosing import cast, imag_part, imaginary, real_part
 from jitgrad.ops.convolution_blocks import Ints, Sliding, run_correlate, run_spread, run_weigh
 from jitgrad.ops.indexing import getitem, index_put
 from jitgrad.ops.linalg import matmul, transposed
@@ -100,12 +103,26 @@ def _batch_weigh(row: Any, operands: Any, size: int) -> Any:
     return reshape(out, shape=(size, *row.shape))
 
 
+def _by_parts(row: Callable) -> Callable:
+    """What a row that is linear in both operands is of their real and imaginary parts."""
+
+    def run(x: Any, y: Any, **params: Any) -> Any:
+        of, (a, b), (c, d) = row(), *[(real_part(v), imag_part(v)) for v in (x, y)]
+        real = of(a, c, **params) - of(b, d, **params)
+        return cast(real, dtype=complex_of(getattr(real, "_held", real).dtype)) + imaginary(
+            of(a, d, **params) + of(b, c, **params)
+        )
+
+    return run
+
+
 _LINE = Sliding((2,), (1,), ((0, 0),), 2)
 _PLANE = Sliding((1, 2), (2, 1), ((1, 0), (0, 2)), 1)
 
 correlate = Op(
     run_correlate,
     kind="linalg",
+    of_complex=_by_parts(lambda: correlate),
     inputs=("x", "w"),
     output="y",
     internal=True,
@@ -124,6 +141,7 @@ correlate = Op(
 spread = Op(
     run_spread,
     kind="linalg",
+    of_complex=_by_parts(lambda: spread),
     inputs=("y", "w"),
     output="x",
     internal=True,
@@ -145,6 +163,7 @@ spread = Op(
 weigh = Op(
     run_weigh,
     kind="linalg",
+    of_complex=_by_parts(lambda: weigh),
     inputs=("y", "x"),
     output="w",
     internal=True,

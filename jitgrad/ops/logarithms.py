@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from jitgrad.dtypes import complex_of
 from jitgrad.ops.activations import logistic
-from jitgrad.ops.arithmetic import POSITIVE, log, log1p
-from jitgrad.ops.choosing import logical_and, where
+from jitgrad.ops.arithmetic import POSITIVE, exp, log, log1p
+from jitgrad.ops.choosing import abs, cast, detach, logical_and, maximum, real_part, where
 from jitgrad.ops.table import binary, register, unary
 
 LN2 = math.log(2)
@@ -34,12 +35,20 @@ def _entropy(x: Any) -> Any:
     return np.where(x == 0, x.dtype.type(0), below).astype(x.dtype)[()]
 
 
+def log_of_sum(x: Any, y: Any) -> Any:
+    """log(exp(x) + exp(y)) of complex numbers: exponentials of what is left when the larger real part is taken away."""
+    top = detach(maximum(real_part(x), real_part(y)))
+    top = cast(where(abs(top) == math.inf, 0, top), dtype=complex_of(getattr(top, "_held", top).dtype))
+    return log(exp(x - top) + exp(y - top)) + top
+
+
 logaddexp = binary(
     f"select(x == y, x + {LN2!r}, select(x > y, x, y) + softplus(-abs(x - y)))",
     np.logaddexp,
     d=(lambda x, y: logistic(x - y), lambda x, y: logistic(y - x)),
     result="floating",
     doc="log(exp(x) + exp(y)), without overflow, elementwise",
+    of_complex=log_of_sum,
 )
 logaddexp2 = binary(
     f"select(x == y, x + 1, select(x > y, x, y) + log1p(exp2(-abs(x - y))) * {1 / LN2!r})",

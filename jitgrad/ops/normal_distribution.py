@@ -66,7 +66,9 @@ def _log_ndtr(x: Any) -> Any:
 def _ndtri_slope(x: Any, y: Any) -> Any:
     """One over the density at y: in the tails by x itself, since an error of y grows by y * y in exp(y * y / 2)."""
     far = abs(y) > 1
-    tail = math.sqrt(math.pi / 2) * erfcx(abs(y) * _ROOT) / where(far, minimum(x, 1 - x), 1)
+    size = abs(y)
+    share = erfcx(where(size == math.inf, 1, size) * _ROOT)  # at 0 and 1 the quotient of two zeros would be nan
+    tail = math.sqrt(math.pi / 2) * share / where(far, minimum(x, 1 - x), 1)
     return where(far, tail, (1 / _DENSITY) * exp(0.5 * where(far, 0, y) * where(far, 0, y)))
 
 

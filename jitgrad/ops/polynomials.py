@@ -11,14 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from jitgrad.ops.choosing import trunc
+from jitgrad.ops.choosing import abs, sign, trunc, where
 from jitgrad.ops.table import Op, register, todo
 from jitgrad.ops.with_scipy import rare, special_function
 
 LARGEST = 1_000_000
 """The largest degree, which takes SciPy milliseconds for each element."""
 _NONE_IN_DEGREE = todo("a degree is a whole number; detach() it")
-_NONE_OF_SCIPYS = todo("of any degree it has none here; those of whole degrees in jitgrad.special are differentiable")
 
 
 def _degree(whose: str, n: Any) -> np.ndarray:
@@ -34,22 +33,26 @@ def _steps(whose: str, n: Any) -> np.ndarray:
     return n.astype(np.int64)
 
 
-def _of_any_degree(name: str, wholes: tuple[bool, ...] = (True, False)) -> Op:
-    """SciPy's own, for degrees of every sign: of integers it goes step by step, of fractions by hypergeometric functions."""
+def _of_any_degree(name: str, slope: Callable, wholes: tuple[bool, ...] = (True, False), order: float | None = None) -> Op:
+    """SciPy's own, for degrees of every sign: of integers it goes step by step, of fractions by hypergeometric functions.
+    Those that have an order are 0 for negative integers, which are nan to it as floats."""
 
-    def run(n: Any, x: Any, whole: bool) -> Any:
+    def run(n: Any, x: Any, whole: bool, **more: float) -> Any:
         evaluate: Callable = special_function(name, f"scipy.special.{name}")
-        found = evaluate(_steps(name, n) if whole else n, x)
+        found = evaluate(_steps(name, n) if whole else n, *more.values(), x)
+        if more:
+            found = np.where(np.less(n, 0) & np.equal(n, np.floor(n)), 0, found)
         return np.asarray(found, dtype=np.result_type(n, x))[()]
 
+    more = {} if order is None else {"order": order}
     return rare(
         run,
         inputs=("n", "x"),
-        d=(_NONE_IN_DEGREE, _NONE_OF_SCIPYS),
+        d=(_NONE_IN_DEGREE, slope),
         domain=((-3.0, 6.0), (0.1, 0.9)),
         internal=True,
-        samples=lambda: [{"whole": whole} for whole in wholes],
-        oracle=f"scipy.special.{name}(n.astype(int) if whole else n, x)",
+        samples=lambda: [{"whole": whole} | more for whole in wholes],
+        oracle=f"scipy.special.{name}(n.astype(int) if whole else n, {'order, ' if more else ''}x)",
     )
 
 
@@ -137,13 +140,37 @@ laguerre_polynomial_l = _polynomial(
 )
 legendre_polynomial_p = _polynomial("eval_legendre", "legendre_polynomial_p", lambda x, n: gegenbauer(x, n - 1, order=1.5))
 
-eval_chebyt = _of_any_degree("eval_chebyt")
-eval_chebyu = _of_any_degree("eval_chebyu")
-eval_sh_chebyt = _of_any_degree("eval_sh_chebyt")
-eval_sh_chebyu = _of_any_degree("eval_sh_chebyu")
-eval_laguerre = _of_any_degree("eval_laguerre")
-eval_legendre = _of_any_degree("eval_legendre")
-eval_hermite = _of_any_degree("eval_hermite", (True,))
-eval_hermitenorm = _of_any_degree("eval_hermitenorm", (True,))
+# Of any degree. Those of the second kind are odd in n + 1, and Legendre's even in n + 1/2.
+eval_gegenbauer = _of_any_degree(
+    "eval_gegenbauer",
+    lambda n, x, whole, order: 2 * order * eval_gegenbauer(n - 1, x, whole=whole, order=order + 1),
+    order=1.5,
+)
+eval_genlaguerre = _of_any_degree(
+    "eval_genlaguerre", lambda n, x, whole, order: -eval_genlaguerre(n - 1, x, whole=whole, order=order + 1), order=1.0
+)
+
+
+def _slope_of_second_kind(n: Any, x: Any, whole: bool) -> Any:
+    return 2 * sign(n + 1) * eval_gegenbauer(abs(n + 1) - 2, x, whole=whole, order=2.0)
+
+
+def _below(n: Any) -> Any:
+    """The degree before, 0 before 0: SciPy has no Hermite polynomials of negative degrees, and says nan."""
+    return where(n == 0, 0, n - 1)
+
+
+eval_chebyt = _of_any_degree("eval_chebyt", lambda n, x, whole: n * eval_chebyu(n - 1, x, whole=whole))
+eval_chebyu = _of_any_degree("eval_chebyu", _slope_of_second_kind)
+eval_sh_chebyt = _of_any_degree("eval_sh_chebyt", lambda n, x, whole: 2 * n * eval_chebyu(n - 1, 2 * x - 1, whole=whole))
+eval_sh_chebyu = _of_any_degree("eval_sh_chebyu", lambda n, x, whole: 2 * _slope_of_second_kind(n, 2 * x - 1, whole))
+eval_laguerre = _of_any_degree("eval_laguerre", lambda n, x, whole: -eval_genlaguerre(n - 1, x, whole=whole, order=1.0))
+eval_legendre = _of_any_degree(
+    "eval_legendre", lambda n, x, whole: eval_gegenbauer(abs(n + 0.5) - 1.5, x, whole=whole, order=1.5)
+)
+eval_hermite = _of_any_degree("eval_hermite", lambda n, x, whole: 2 * n * eval_hermite(_below(n), x, whole=whole), (True,))
+eval_hermitenorm = _of_any_degree(
+    "eval_hermitenorm", lambda n, x, whole: n * eval_hermitenorm(_below(n), x, whole=whole), (True,)
+)
 
 register(globals())

@@ -262,9 +262,11 @@ def _lower_log_softmax(x: Any, dim: int) -> Any:
 
 
 def _shares(x: Any, y: Any, dim: tuple[int, ...], keepdim: bool) -> Any:
-    """softmax, from the result of logsumexp, whose rounding would tell where x is large: dividing by the sum removes it."""
+    """softmax, from the result of logsumexp, whose rounding would tell where x is large: dividing by the sum removes it.
+    What is finite has no share beside infinity, whose own is nan."""
     e = exp(x - spread(y, x.shape, dim, keepdim))
-    return e / total(e, dim)
+    whole = total(e, dim)
+    return e / where(whole == whole, whole, 1)
 
 
 logsumexp = reduction(

@@ -16,6 +16,7 @@ from jitgrad.ops.activations import softplus
 from jitgrad.ops.arithmetic import exp, mul
 from jitgrad.ops.choosing import abs, cast, clone, eq, ge, le, logical_and, logical_or, ne, where
 from jitgrad.ops.indexing import gather, places
+from jitgrad.ops.logarithms import log_of_sum
 from jitgrad.ops.movement import cat, expand, flip, narrow, pad, reshape
 from jitgrad.ops.reductions import ALONG, COUNT
 from jitgrad.ops.scattering import batched_along
@@ -62,7 +63,8 @@ TAME = 1e-290, 1e290
 
 
 def _recurrence(x: Any, y: Any, dim: int) -> Any:
-    """By running sums of what is divided by running products, where these and those are far from 0 and from infinity."""
+    """By running sums of what is divided by running products, where these and those are far from 0 and from infinity; step by
+    step, which takes longest, where an infinite number has met another one or 0 on the way."""
     if x.shape[dim] < 2 or not x.size:
         return np.array(y)
     held = WIDE.get(x.dtype, x.dtype)
@@ -74,7 +76,15 @@ def _recurrence(x: Any, y: Any, dim: int) -> Any:
         found = products * np.add.accumulate(y.astype(held, copy=False) / products, axis=dim)
         if np.isfinite(found).all():
             return found.astype(y.dtype, copy=False)
-    return _joined_recurrence(x, y, dim)
+    found = _joined_recurrence(x, y, dim)
+    return found if np.isfinite(found).all() else _stepwise(x.astype(held), y.astype(held), dim).astype(y.dtype)
+
+
+def _stepwise(x: Any, y: Any, dim: int) -> Any:
+    x, found = np.moveaxis(x, dim, 0), np.moveaxis(y, dim, 0).copy()
+    for k in range(1, len(found)):
+        found[k] += x[k] * found[k - 1]
+    return np.moveaxis(found, 0, dim)
 
 
 def _joined_recurrence(x: Any, y: Any, dim: int) -> Any:
@@ -190,6 +200,7 @@ logcumsumexp = reduction(
     shape=lambda x, dim: Spec(x.shape, x.dtype),
     samples=lambda: ALONG,
     result="floating",
+    of_complex=_scanned(log_of_sum),
     doc="Logarithms of the running sums of exponentials along a dimension, without overflow",
     oracle="np.logaddexp.accumulate(x, dim)",
 )

@@ -103,12 +103,13 @@ class Op:
         self.result = result
         self.jumps = jumps  # whether a Python number beside half precision is rounded to it first, so that jumps are NumPy's
         self.alone = alone or len(inputs) == 1  # whether Python numbers may be all that it gets, as in PyTorch
-        self.bools = bools  # which bool tensors it takes: any, those beside numbers, none
+        self.bools = bools  # which bool tensors it takes: any, those beside numbers, none; or they are counted, in int64
         # Whether half precision is computed in single precision, and rounded once: not where nothing is rounded (`exact`).
         self.single = kind in _COMPUTED and result not in ("bool", "integer") and not exact
         # Whether results are elements of the operand, or those rounded, or LAPACK's: `out=` must have their dtype then.
         rounds = inputs == ("x",) and exact and not (kind == "elementwise" and prepare)
-        self.picks = namespace == "linalg" or (result == "same" and (rounds or bool(outputs)))
+        extreme = fold is not None and not fold.wide
+        self.picks = namespace == "linalg" or (result == "same" and (rounds or extreme or bool(outputs)))
         self.checks = checks  # the inputs of a row for some values of which it raises an error, or never ends
         self.view = view
         # Where users find it.

@@ -78,6 +78,8 @@ def apply(op: Op, operands: Sequence[Any], params: dict[str, Any] = NOTHING) -> 
     if traced or foreign:
         operands = [by_numpy(x) for x in operands] if foreign else operands
         return apply_traced(cls, op, operands, params) if traced else apply(op, operands, params)
+    if not op.on_complex and (not op.elementwise or op.of_complex is not None) and complex_among(values):
+        return of_complex(op, operands, params)
     if op.elementwise:
         if op is not cast and not _uniform(op, values):
             operands, half = same_dtype(op, operands)
@@ -86,8 +88,6 @@ def apply(op: Op, operands: Sequence[Any], params: dict[str, Any] = NOTHING) -> 
             values = [o._value if isinstance(o, Handle) else o for o in operands]
     elif op.single and (half := half_among(values)) is not None:
         return rounded(apply(op, widened(operands), params), half)
-    elif not op.on_complex and complex_among(values):
-        return of_complex(op, operands, params)
     looks = op.view and isinstance(operands[0], Handle)  # an array that is no tensor is a constant, whose views are nobody's
     if looks and not isinstance(values[0], ARRAYS):
         values[0] = own_memory(operands[0]).array
@@ -200,12 +200,12 @@ def apply_traced(cls: type, op: Op, operands: Sequence[Any], params: dict[str, A
         lost = next(o for o in operands if isinstance(o, Handle) and o._value is None)
         raise LeakedTraceError(f"{op.name} of {leaked(lost._row)}")
     half = None
+    if not op.on_complex and (not op.elementwise or op.of_complex is not None) and complex_among(operands):
+        return of_complex(op, operands, params)
     if op.elementwise and op is not cast:
         operands, half = same_dtype(op, operands, numbers=True)
     elif op.single and (half := half_among(operands)) is not None:
         operands = widened(operands)
-    elif not op.on_complex and complex_among(operands):
-        return of_complex(op, operands, params)
     if half is not None:
         return rounded(apply(op, operands, params), half)
     rows = [lift(trace, o) for o in operands]

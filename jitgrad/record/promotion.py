@@ -49,6 +49,8 @@ def same_dtype(op: Op, operands: Sequence[Any], *, numbers: bool = False) -> tup
         raise NotImplementedError(f"{op.name} works on bool and integer tensors, not on {dtypes.of(common).name}")
     elif op.result == "floating" and not dtypes.is_floating(common):
         raise not_floating(op.name, common)
+    elif op.bools == "counted" and common == np.bool_:
+        common = np.dtype(np.int64)
     elif op.bools != "any" and (common == np.bool_ or (op.bools == "none" and any(d == np.bool_ for d, _ in known))):
         raise RuntimeError(f"{op.name} is not for bool tensors: use logical operations, ~ and ^, or convert with .int()")
     half = common if op.single and common in HALF else None

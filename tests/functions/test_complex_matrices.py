@@ -5,6 +5,7 @@ import pytest
 import scipy.linalg
 
 import jitgrad as jg
+from jitgrad.errors import HoleError
 
 RNG = np.random.default_rng(11)
 
@@ -14,7 +15,7 @@ def numbers(*shape):
 
 
 A, B, TALL = numbers(2, 3, 3) + 2 * np.eye(3), numbers(2, 3, 2), numbers(4, 3)
-H = A @ A.conj().swapaxes(-1, -2) + np.eye(3)
+H, S = A @ A.conj().swapaxes(-1, -2) + np.eye(3), A + A.swapaxes(-1, -2)
 VALUES = {
     "det": (lambda: jg.linalg.det(jg.tensor(A)), np.linalg.det(A)),
     "inv": (lambda: jg.linalg.inv(jg.tensor(A)), np.linalg.inv(A)),
@@ -42,6 +43,19 @@ VALUES = {
     "ormqr": (
         lambda: jg.ormqr(*map(jg.tensor, (*scipy.linalg.lapack.zgeqrf(TALL)[:2], np.eye(4) + 0j)), transpose=True),
         scipy.linalg.qr(TALL)[0].conj().T,
+    ),
+    "geqrf": (lambda: jg.geqrf(jg.tensor(TALL))[0], scipy.linalg.lapack.zgeqrf(TALL)[0]),
+    "ldl_factor": (
+        lambda: jg.linalg.ldl_factor(jg.tensor(H), hermitian=True).LD[0],
+        np.tril(scipy.linalg.lapack.zhetrf(H[0], lower=1)[0]),
+    ),
+    "ldl_solve": (
+        lambda: jg.linalg.ldl_solve(*jg.linalg.ldl_factor(jg.tensor(S)), jg.tensor(B)),
+        np.linalg.solve(S, B),
+    ),
+    "hermitian ldl_solve": (
+        lambda: jg.linalg.ldl_solve(*jg.linalg.ldl_factor(jg.tensor(H), hermitian=True), jg.tensor(B), hermitian=True),
+        np.linalg.solve(H, B),
     ),
     "logdet": (lambda: jg.logdet(jg.tensor(A)).exp(), np.linalg.det(A)),
     "np.linalg.slogdet": (lambda: np.linalg.slogdet(jg.tensor(A)).sign, np.linalg.slogdet(A).sign),
@@ -147,3 +161,15 @@ def test_functions_of_numpy_s_keep_both_parts(call):
     found, want = call(jg.tensor(TALL)), call(TALL)
     assert found.numpy().dtype == want.dtype
     np.testing.assert_allclose(found.numpy(), want, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("hermitian", [False, True])
+def test_solutions_by_ldl_factors_are_differentiable(hermitian):
+    x, y = jg.tensor(H if hermitian else S), jg.tensor(B)
+    factors = jg.linalg.ldl_factor(x, hermitian=hermitian)
+    loss = lambda y: jg.linalg.ldl_solve(*factors, y, hermitian=hermitian).abs().sum()
+    want = jg.grad(lambda y: jg.linalg.solve(x, y).abs().sum())(y)
+    for run in (lambda g: g, jg.jit):
+        np.testing.assert_allclose(run(jg.grad(loss))(y).numpy(), want.numpy(), rtol=1e-10, atol=1e-12)
+    with pytest.raises(HoleError, match=r"take linalg\.qr"):
+        jg.grad(lambda x: jg.geqrf(x)[0].abs().sum())(x[0])

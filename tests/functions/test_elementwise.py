@@ -11,6 +11,7 @@ import pytest
 import scipy.special
 
 import jitgrad as jg
+from tests.helpers.sweeps import SWEEPS
 from tests.helpers.whole import whole
 
 INF, NAN = math.inf, math.nan
@@ -236,3 +237,41 @@ def test_without_scipy_an_error_names_the_extra():
         "else: raise AssertionError\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("sweep", ["eager", *SWEEPS])
+def test_powers_of_integers_have_no_fractions(sweep: str) -> None:
+    """Of tensors; a negative number as exponent is refused."""
+    base, exponent = (jg.tensor(v) for v in ([2, 1, -1, -1, 0, -3, 3, 0], [-1, -5, -3, -2, -1, 3, 0, 2]))
+    want = [0, 1, -1, 1, 0, -27, 1, 0]
+    calls = [
+        (lambda x, y: x**y, want),
+        (lambda x, y: jg.pow(x.int(), y), want),
+        (lambda x, y: 2 ** (y + 5), [16, 1, 4, 8, 16, 256, 32, 128]),
+        (lambda x, y: 2**y, [0, 0, 0, 0, 0, 8, 1, 4]),
+        (lambda x, y: (-1) ** y, [-1, -1, -1, 1, -1, -1, 1, 1]),
+        (lambda x, y: (x > 0) ** y.clamp(min=1), [1, 1, 0, 0, 0, 0, 1, 0]),
+    ]
+    for call, values in calls:
+        if sweep == "eager":
+            found = call(base, exponent)
+        else:
+            with jg.sweep(sweep):
+                found = jg.jit(call)(base, exponent)
+        assert found.tolist() == values
+        assert found.dtype == jg.int64
+    with pytest.raises(RuntimeError, match="negative integer powers"):
+        base**-1
+
+
+def test_signs_and_squares_of_bools() -> None:
+    """A sign is a bool, and does not share its memory; squares are counted."""
+    x = jg.tensor([True, False])
+    for sign in (jg.sign, jg.sgn, jg.jit(jg.sign), jg.vmap(jg.sgn)):
+        found = sign(x)
+        found[1] = True
+        assert found.dtype == jg.bool
+        assert x.tolist() == [True, False]
+    for square in (jg.square, jg.jit(jg.square), lambda x: x**2):
+        assert square(x).dtype == jg.int64
+        assert square(x).tolist() == [1, 0]

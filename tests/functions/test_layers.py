@@ -326,3 +326,10 @@ def test_at_the_top_with_other_arguments() -> None:
         y = jg.ones(20, 30)
         assert function(y, 0.5, True) is y
         assert not jg.equal(y, jg.ones(20, 30))
+
+
+@pytest.mark.parametrize("norm", [f.batch_norm, f.instance_norm])
+def test_running_statistics_come_in_pairs(norm) -> None:
+    for given in ({"running_mean": jg.zeros(3), "running_var": None}, {"running_mean": None, "running_var": jg.ones(3)}):
+        with pytest.raises(ValueError, match="both of running_mean and running_var, or neither"):
+            norm(jg.ones(2, 3, 4), **given)

@@ -374,3 +374,18 @@ def test_einsum_of_small_integers(equation, dtypes, want):
     assert found.dtype == (jg.int64 if found.max() > 255 or "bool" in dtypes else jg.uint8)
     assert jg.jit(lambda *xs: jg.einsum(equation, *xs))(*given).tolist() == want
     assert np.einsum(equation, *given).dtype == given[0].dtype
+
+
+def test_the_first_operand_has_both_names_that_pytorch_gives_it() -> None:
+    """Its documents say A where its functions take input, and the other way round."""
+    x = 2 * jg.eye(2)
+    for name in ("A", "input"):
+        given = {name: x}
+        assert jg.det(**given) == jg.linalg.det(**given) == jg.linalg.slogdet(**given)[1].exp() == 4
+        assert jg.linalg.norm(**given, ord=2) == jg.linalg.qr(**given)[1].abs().max() == 2
+        assert jg.matrix_power(**given, n=2).equal(jg.linalg.matrix_power(**given, n=2))
+    assert jg.dot(input=jg.ones(2), tensor=jg.ones(2)) == 2
+    assert jg.outer(input=jg.ones(2), vec2=jg.ones(3)).shape == (2, 3)
+    assert len(jg.split(tensor=jg.ones(4), split_size_or_sections=2)) == 2
+    with pytest.raises(TypeError, match="det"):
+        jg.det(B=x)

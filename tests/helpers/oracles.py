@@ -14,6 +14,10 @@ from scipy.special import iv, ive  # noqa: F401  oracles name these
 from jitgrad.ops.indexing import filled
 
 
+def _sign(x: Any) -> Any:
+    return x if np.asarray(x).dtype == np.bool_ else np.sign(x)
+
+
 def _put(x: Any, value: Any, *arrays: Any, index: tuple) -> Any:
     x[filled(index, arrays)] = value
     return x

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import jitgrad as jg
+import jitgrad.nn.functional as F
 from tests.helpers.sweeps import SWEEPS
 
 NAN, INF = math.nan, math.inf
@@ -48,9 +49,76 @@ SINGULAR: dict[str, tuple[Callable, list, list]] = {
     "logsumexp(-inf)": (lambda x: x.logsumexp(0), [[-INF, -INF]], [[NAN, NAN]]),
     "maximum(nan, 1)": (lambda x, y: x.maximum(y), [NAN, 1.0], [1.0, 1.0]),
     "relu(nan)": (lambda x: x.relu(), [NAN], [1.0]),
+    "leaky_relu(nan)": (lambda x: F.leaky_relu(x, 0.25), [[NAN, 0.0, INF, -INF]], [[0.25, 0.25, 1.0, 0.25]]),
+    "prelu(nan)": (lambda x, w: F.prelu(x, w), [[NAN, 0.0, 2.0], [0.25]], [[0.25, 0.25, 1.0], [NAN]]),
+    "elu(nan)": (lambda x: F.elu(x), [[NAN, 0.0, INF, -INF]], [[NAN, 1.0, 1.0, 0.0]]),
+    "hardtanh(nan)": (lambda x: F.hardtanh(x), [[NAN, 1.0, 0.5, -1.0, INF, -INF]], [[0.0, 0.0, 1.0, 0.0, 0.0, 0.0]]),
+    "relu6(nan)": (lambda x: F.relu6(x), [[NAN, 6.0, 0.5, -0.0, INF, -INF]], [[0.0, 0.0, 1.0, 0.0, 0.0, 0.0]]),
+    "hardsigmoid(nan)": (lambda x: F.hardsigmoid(x) * 6, [[NAN, 3.0, 0.5, -3.0, INF, -INF]], [[0.0, 0.0, 1.0, 0.0, 0.0, 0.0]]),
+    "hardshrink(nan)": (lambda x: F.hardshrink(x), [[NAN, 0.5, 0.75, -0.75, INF, -INF]], [[0.0, 0.0, 1.0, 1.0, 1.0, 1.0]]),
+    "softshrink(nan)": (lambda x: F.softshrink(x), [[NAN, 0.5, 0.75, -0.75, INF, -INF]], [[0.0, 0.0, 1.0, 1.0, 1.0, 1.0]]),
+    "clamp(nan)": (lambda x: x.clamp(0, 1), [[NAN, INF, -INF]], [[0.0, 0.0, 0.0]]),
+    "logsumexp(0, inf)": (lambda x: x.logsumexp(0), [[0.0, INF, -INF]], [[0.0, NAN, 0.0]]),
+    "ndtri at the ends": (lambda x: jg.special.ndtri(x), [[0.0, 1.0, NAN, 2.0]], [[INF, INF, NAN, NAN]]),
+    "lerp with infinity": (
+        lambda x, y, w: jg.lerp(x, y, w),
+        [[INF, 2.0, 2.0], [2.0, INF, -INF], [0.25, 2.0, 0.75]],
+        [[0.75, -1.0, 0.25], [0.25, 2.0, 0.75], [-INF, INF, -INF]],
+    ),
+    "div(rounding_mode='trunc')": (
+        lambda x, y: jg.div(x, y, rounding_mode="trunc"),
+        [[1.0, INF], [0.0, 1.0]],
+        [[0.0, 0.0], [0.0, 0.0]],
+    ),
     "softplus(+-1000)": (lambda x: jg.softplus(x), [[1000.0, -1000.0]], [[1.0, 0.0]]),
     "sigmoid(1000)": (lambda x: x.sigmoid(), [1000.0], [0.0]),
 }
+
+OTHERS: dict[str, tuple[Callable, list, list, list, str]] = {
+    # name: function, points, gradients here, those of PyTorch 2.13, and why not these
+    "abs(nan)": (lambda x: x.abs(), [NAN], [NAN], [0.0], "nan has a sign to nobody, and a gradient of 0 would hide it"),
+    "l1_loss of nan": (lambda x: F.l1_loss(x, 0 * x), [NAN], [NAN], [0.0], "as abs"),
+    "norm(p=1) of nan": (lambda x: x.norm(1), [[NAN, 2.0]], [[NAN, 1.0]], [[0.0, 1.0]], "as abs"),
+    "norm(p=inf) of nan": (lambda x: x.norm(INF), [[NAN, 2.0]], [[NAN, 0.0]], [[0.0, 0.0]], "as abs"),
+    "norm(p=-1) with a zero": (lambda x: x.norm(-1), [[INF, 0.0]], [[NAN, 0.0]], [[0.0, 0.0]], "a quotient of infinities"),
+    "amax(nan)": (lambda x: x.amax(0), [[NAN, 3.0]], [[1.0, 0.0]], [[NAN, NAN]], "its max() says so"),
+    "amin(nan)": (lambda x: x.amin(0), [[NAN, 3.0]], [[1.0, 0.0]], [[NAN, NAN]], "its min() says so"),
+    "clamp of nan by tensors": (lambda x: x.clamp(jg.zeros_like(x)), [NAN], [1.0], [0.0], "nan is within no bounds, and stays"),
+    "prod(nan)": (lambda x: x.prod(0), [[NAN, 3.0]], [[3.0, NAN]], [[NAN, NAN]], "the product of the others"),
+    "prod(inf)": (lambda x: x.prod(0), [[INF, 3.0]], [[3.0, INF]], [[NAN, INF]], "the product of the others"),
+    "cumprod(inf)": (lambda x: x.cumprod(0), [[INF, 3.0]], [[4.0, INF]], [[NAN, INF]], "the product of the others"),
+    "logcumsumexp(inf)": (lambda x: x.logcumsumexp(0), [[0.0, INF]], [[1.0, 1.0]], [[1.0, NAN]], "a share of all"),
+    "nanmean of nan": (lambda x: x.nanmean(0), [[NAN, NAN]], [[0.0, 0.0]], [[NAN, NAN]], "what is passed over has no part"),
+    "copysign(inf)": (lambda x: x.copysign(-x.detach()), [INF], [-1.0], [NAN], "the sign, not a quotient of infinities"),
+    "sinc(inf)": (lambda x: x.sinc(), [INF], [0.0], [NAN], "the limit"),
+    "i0(-inf)": (lambda x: x.i0(), [-INF], [-INF], [NAN], "the limit"),
+    "i1(nan)": (lambda x: jg.special.i1(x), [NAN], [NAN], [0.5], "nan is not 0, where it is 1/2"),
+    "log_ndtr(-inf)": (lambda x: jg.special.log_ndtr(x), [-INF], [INF], [NAN], "the limit"),
+    "erfcx(inf)": (lambda x: jg.special.erfcx(x), [INF], [-0.0], [NAN], "the limit"),
+    "polygamma(1, inf)": (lambda x: jg.polygamma(1, x), [INF], [-0.0], [NAN], "the limit"),
+    "sqrt by a power, of -inf": (lambda x: x**0.5, [-INF], [0.0], [NAN], "as of all other powers of -inf"),
+    "renorm of nan": (lambda x: x.renorm(2, 0, 1.0), [[[NAN, 3.0]]], [[[NAN, NAN]]], [[[1.0, 1.0]]], "the norm is nan"),
+}
+"""Where PyTorch says something else. (So it does of values: of sinc, airy_ai, i0 and i1 at infinity, for which it has nan and
+here is the limit; and of sign(nan), which is 0 to it, and nan to NumPy and here.)"""
+SINGULAR |= {name: case[:3] for name, case in OTHERS.items()}
+OF_NAN = [
+    *(
+        "abs",
+        "relu",
+        "relu6",
+        "leaky_relu",
+        "hardsigmoid",
+        "hardswish",
+        "hardtanh",
+        "hardshrink",
+        "softshrink",
+        "elu",
+        "selu",
+        "celu",
+    ),
+    *("gelu", "silu", "mish", "tanhshrink", "softplus", "softsign", "logsigmoid", "sigmoid", "tanh"),
+]
 
 
 @pytest.mark.quick
@@ -77,3 +145,12 @@ def test_singular_points_under_jit(sweep: str) -> None:
     for (name, (_, _, want)), got in zip(SINGULAR.items(), found):
         for g, w in zip(got, want):
             np.testing.assert_array_equal(g.numpy(), np.array(w), err_msg=name, strict=True)
+
+
+def test_activations_of_nan_are_nan() -> None:
+    """Whichever piece of a line its derivative is taken from."""
+    x = jg.tensor([NAN, 1.0], dtype=jg.float64)
+    functions = [getattr(F, name, None) or getattr(jg, name) for name in OF_NAN]
+    for run in (lambda f: f, jg.jit):
+        for name, y in zip(OF_NAN, run(lambda x: [f(x) for f in functions])(x)):
+            assert y.isnan().tolist() == [True, False], name

@@ -6,7 +6,10 @@ import numpy as np
 import pytest
 
 import jitgrad as jg
+from jitgrad.ops.scans import recurrence
+from jitgrad.record.apply import apply
 from jitgrad.sweeps.numba.names import namespace
+from tests.helpers.sweeps import SWEEPS
 
 FLOATS, WHOLE = ("float32", "float64"), ("int32", "int64", "bool")
 SHAPES = [(5,), (3, 4), (4, 3, 2), (1, 4), (4, 1), (17, 33), (2, 20, 9), (0, 3), (3, 0)]
@@ -154,3 +157,27 @@ def test_derivatives_of_scans_are_machine_code(op):
     f = jg.jit(jg.grad(lambda x: (jg.cumprod(x, 0) * w).sum()))
     f(x)
     assert "NumPy" not in f.report()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_recurrences_of_infinite_numbers_go_step_by_step(dtype) -> None:
+    inf = np.inf
+    cases = [
+        ([1, 0, inf, 1], [1, inf, 1, 1]),
+        ([1, inf, 0, 1], [0, 1, 1, 1]),
+        ([1, 1e200, 1e200, 1e-300], [1, 1, 1, 1]),
+        ([1, 1, 0, 2], [1, inf, 1, -inf]),
+        ([1, np.nan, 0, 1], [1, 1, 1, 1]),
+    ]
+    f = lambda x, y: apply(recurrence, (x, y), {"dim": 0})
+    with np.errstate(all="ignore"):
+        for x, y in ([np.array(v).astype(dtype) for v in case] for case in cases):
+            want = y.astype(float)
+            for k in range(1, 4):
+                want[k] += x[k] * want[k - 1]
+            found = [f(jg.tensor(x), jg.tensor(y))]
+            for sweep in SWEEPS:
+                with jg.sweep(sweep):
+                    found.append(jg.jit(f)(jg.tensor(x), jg.tensor(y)))
+            for z in found:
+                np.testing.assert_array_equal(z.numpy(), want.astype(dtype))

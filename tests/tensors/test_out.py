@@ -16,7 +16,7 @@ import jitgrad as jg
         lambda **out: jg.outer(jg.ones(2), jg.ones(3), **out),
         lambda **out: jg.sum(jg.ones(4, 2, 3), 0, **out),
         lambda **out: jg.stack([jg.ones(3), jg.zeros(3)], **out),
-        lambda **out: jg.where(jg.ones(2, 3) > 0, 1.0, 2.0, **out),
+        lambda **out: jg.atan2(jg.ones(2, 3), jg.ones(3), **out),
         lambda **out: jg.logaddexp(jg.ones(2, 3), jg.zeros(3), **out),
     ],
 )
@@ -76,6 +76,15 @@ def test_what_out_cannot_be():
         (lambda x, out: jg.linalg.eigh(jg.eye(2), out=out), "float32 float32"),
         (lambda x, out: jg.linalg.inv_ex(jg.eye(2), out=out), "float32 int32"),
         (lambda x, out: jg.linalg.norm(x, out=out), "float32"),
+        (lambda x, out: jg.amax(x, 0, out=out), "float32"),
+        (lambda x, out: jg.where(x > 0, x, x, out=out), "float32"),
+        (lambda x, out: jg.clamp(x, 0, 1, out=out), "float32"),
+        (lambda x, out: jg.round(x, out=out), "float32"),
+        (lambda x, out: jg.nan_to_num(x, out=out), "float32"),
+        (lambda x, out: jg.tril(jg.eye(2), out=out), "float32"),
+        (lambda x, out: jg.sum(x, 0, dtype=jg.float16, out=out), "float16"),
+        (lambda x, out: jg.cumsum(x, 0, dtype=jg.float16, out=out), "float16"),
+        (lambda x, out: jg.nansum(x, 0, dtype=jg.float16, out=out), "float16"),
     ],
 )
 def test_what_is_picked_has_one_dtype(call, dtypes):
@@ -107,3 +116,50 @@ def test_out_under_jit():
     np.testing.assert_allclose(jg.jit(f)(jg.zeros(3)).numpy(), [2, 2, 2])
     with pytest.raises(RuntimeError, match="under jit it must have that of the result"):
         jg.jit(lambda x: jg.exp(x, out=jg.empty(0)))(jg.ones(3))
+
+
+MAKERS = [
+    (jg.zeros, (2, 3)),
+    (jg.ones, ((2, 3),)),
+    (jg.empty, (2, 3)),
+    (jg.full, ((2, 3), 2)),
+    (jg.arange, (3,)),
+    (jg.linspace, (0, 3, 4)),
+    (jg.logspace, (0, 3, 4)),
+    (jg.eye, (3,)),
+    (jg.rand, (2, 3)),
+    (jg.randn, (2, 3)),
+    (jg.randint, (0, 5, (2, 3))),
+]
+
+
+@pytest.mark.parametrize(("make", "given"), MAKERS, ids=lambda x: getattr(x, "__name__", ""))
+def test_what_is_made_is_of_the_dtype_of_out(make, given):
+    random = make in (jg.empty, jg.rand, jg.randn, jg.randint)
+    for dtype in (jg.float32, jg.float64, jg.float16):
+        out = jg.empty(0, dtype=dtype)
+        assert make(*given, out=out) is out
+        want = make(*given, dtype=dtype)
+        assert out.dtype == dtype
+        assert out.shape == want.shape
+        assert random or out.tolist() == want.tolist()
+        assert make(*given, out=out, dtype=dtype) is out
+    with pytest.raises(RuntimeError, match="is not the dtype of out, float16"):
+        make(*given, out=out, dtype=jg.float32)
+    with pytest.raises(TypeError, match="out must be a tensor, not int"):
+        make(*given, out=3)
+
+
+@pytest.mark.parametrize("norm", [jg.norm, jg.linalg.norm, jg.linalg.vector_norm, jg.linalg.matrix_norm])
+def test_norms_are_not_computed_in_less_than_their_operand_has(norm):
+    x = jg.eye(2, dtype=jg.float64)
+    for y, dtype in ((x, jg.float32), (x.float(), jg.float16), (x + 1j * x, jg.float64), (x, jg.complex128), (x, jg.int64)):
+        with pytest.raises(RuntimeError, match="dtype"):
+            norm(y, dtype=dtype)
+    assert norm(x.float(), dtype=jg.float64).dtype == jg.float64
+    assert norm((x + 1j * x).to(jg.complex64), dtype=jg.complex128).item() == pytest.approx(2)
+
+
+def test_means_that_pass_over_nan_are_of_floats():
+    with pytest.raises(RuntimeError, match="nanmean"):
+        jg.nanmean(jg.ones(2), dtype=jg.int64)

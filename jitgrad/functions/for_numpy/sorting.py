@@ -71,7 +71,10 @@ def _searchsorted(a: Any, v: Any, side: str = "left", sorter: Any = None) -> Ten
     x, y = same_dtype(a, v)
     if x.ndim != 1 or side not in ("left", "right"):
         raise ValueError(f"np.searchsorted: a has one axis, and side is 'left' or 'right', not {x.ndim} and {side!r}")
-    return searching.searchsorted(x if sorter is None else x[tensor_of(sorter)], y, right=side == "right")
+    found = searching.searchsorted(x if sorter is None else x[tensor_of(sorter)], y, right=side == "right")
+    if side == "left" and x.dtype.is_floating_point:  # where nan equals nan to NumPy
+        found = ROW["where"](ROW["isnan"](y), (x == x).sum(), found)
+    return found
 
 
 @named("digitize")

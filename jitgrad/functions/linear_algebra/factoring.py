@@ -71,22 +71,22 @@ def lu(A: Tensor, *, pivot: bool = True) -> return_types.linalg_lu:
     return _LU(factoring.swapping(pivots, A.shape[-2], A._held.dtype), *factoring.lu_parts(LU))
 
 
-def _ldl(what: str, A: Tensor, check: bool) -> tuple[Tensor, Tensor, Tensor]:
+def _ldl(what: str, A: Tensor, check: bool, hermitian: bool) -> tuple[Tensor, Tensor, Tensor]:
     matrices(what, A, square=True)
-    return apply(packed.ldl_factor, (A,), {"check": check})
+    return apply(packed.ldl_factor, (A,), {"check": check, "hermitian": bool(hermitian)})
 
 
 @face(exact=True)
 def ldl_factor(A: Tensor, *, hermitian: bool = False) -> return_types.linalg_ldl_factor:
     """L and D with A = L D L^T of symmetric matrices, whose lower triangle is read, in one matrix, and the pivots of LAPACK,
-    which `ldl_solve` takes. Real matrices are the same with `hermitian`."""
-    return _LDLFactor(*_ldl("ldl_factor", A, True)[:2])
+    which `ldl_solve` takes. With `hermitian` A is L D L^H, which is the same of real matrices."""
+    return _LDLFactor(*_ldl("ldl_factor", A, True, hermitian)[:2])
 
 
 @face(exact=True)
 def ldl_factor_ex(A: Tensor, *, hermitian: bool = False, check_errors: bool = False) -> return_types.linalg_ldl_factor_ex:
     """`ldl_factor`, and for each matrix 0 or which block of D is singular."""
-    return _LDLFactorEx(*_ldl("ldl_factor_ex", A, bool(check_errors)))
+    return _LDLFactorEx(*_ldl("ldl_factor_ex", A, bool(check_errors), hermitian))
 
 
 @face(exact=True)

@@ -31,13 +31,21 @@ _vector_norm = bound(TABLE["norm"])
 _MATRIX_NORMS = ("fro", "nuc", 1, -1, 2, -2, math.inf, -math.inf)
 
 
-def _of_dtype(what: str, x: Any, dtype: Any) -> Tensor:
-    """The operand, in the dtype to compute in if one is given."""
+def widened(what: str, x: Any, dtype: Any) -> Any:
+    """The operand, in the dtype to compute in if one is given, which must hold all of its numbers."""
     x = taken(x)
     if dtype is not None and isinstance(x, Tensor):
-        if not dtypes.is_floating(dtypes.to_numpy(dtype)):
-            raise RuntimeError(f"linalg.{what}: dtype must be a floating one, not {dtype}")
+        have, want = x._held.dtype, dtypes.to_numpy(dtype)
+        if not dtypes.has_gradient(want) or dtypes.is_complex(want) > dtypes.is_complex(have):
+            raise RuntimeError(f"{what}: dtype must be {'complex' if x.dtype.is_complex else 'a floating one'}, not {dtype}")
+        if dtypes.promote(have, want) != want:
+            raise RuntimeError(f"{what}: dtype={dtype} does not hold what {x.dtype.name} does: convert the result with .to()")
         x = x.to(dtype)
+    return x
+
+
+def _of_dtype(what: str, x: Any, dtype: Any) -> Tensor:
+    x = widened(f"linalg.{what}", x, dtype)
     floats(what, x)
     return x
 

@@ -147,7 +147,8 @@ def ldl_solve(LD: Tensor, pivots: Tensor, B: Tensor, *, hermitian: bool = False)
     check_pivots("ldl_solve", LD, pivots)
     if LD.shape[-1] != B.shape[-2]:
         raise RuntimeError(f"linalg.ldl_solve: LD of shape {list(LD.shape)} does not fit B of shape {list(B.shape)}")
-    return apply(packed.ldl_solve, tuple(together("ldl_solve", LD, pivots, B, ranks=(2, 1, 2))))
+    operands = together("ldl_solve", LD, pivots, B, ranks=(2, 1, 2))
+    return apply(packed.ldl_solve, tuple(operands), {"hermitian": bool(hermitian)})
 
 
 def pinv(A: Tensor, rcond: Any = None, hermitian: bool = False, *, atol: Any = None, rtol: Any = None) -> Tensor:

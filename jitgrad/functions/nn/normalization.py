@@ -165,6 +165,8 @@ def _by_statistics(
     lead: tuple[int, ...],
 ) -> Tensor:
     running = taken(running_mean), taken(running_var)
+    if (running_mean is None) != (running_var is None):
+        raise ValueError(f"{name}: give both of running_mean and running_var, or neither")
     weight, bias = taken(weight), taken(bias)
     along = (input.shape[1], *[1] * (input.ndim - 2))
     for key, value in zip(("running_mean", "running_var", "weight", "bias"), (*running, weight, bias)):
