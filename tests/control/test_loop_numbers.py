@@ -169,3 +169,15 @@ def test_a_loop_that_takes_no_step_may_have_steps_that_go_by_values():
         found = jg.while_loop(lambda c: c < 5, step, start)
         assert found.dtype is F32
         assert float(found) == end
+
+
+@pytest.mark.parametrize("dtype", ["complex64", "complex128", "bfloat16"])
+def test_loops_that_only_hand_on_what_machine_code_does_not_know(dtype):
+    """A step without a row has nothing that NumPy must run, and yet it is no machine code."""
+    xs = jg.tensor(np.arange(6.0).reshape(3, 2)).to(getattr(jg, dtype))
+    last = lambda xs: jg.scan(lambda c, x: (x, c), xs[0] * 2, xs)
+    for way in ("jit", "machine", "numba", "interpreted"):
+        with jg.sweep(way):
+            for got, want in zip(jg.jit(last)(xs), last(xs)):
+                np.testing.assert_array_equal(got.numpy(), want.numpy())
+                assert got.dtype is want.dtype

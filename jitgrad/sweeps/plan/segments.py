@@ -32,6 +32,7 @@ from jitgrad.sweeps.plan.layouts import (
     stand_in,
     within_lead,
 )
+from jitgrad.sweeps.plan.machine_types import DTYPES
 from jitgrad.sweeps.plan.plan import Loop, Nest, Phase, Plan, Write
 from jitgrad.sweeps.plan.recompute import recompute
 from jitgrad.sweeps.plan.supported import MACHINE_CODE, NATIVE_DTYPES, Target, is_call, why_no_kernel
@@ -58,7 +59,7 @@ def why_not_native(row: Row, target: Target = MACHINE_CODE) -> str:
         return "its tapes are run one after the other"
     for tape in tapes_of(row):
         for x in (*tape.inputs, *tape.outputs):
-            if x.dtype in NATIVE_DTYPES - target.dtypes:
+            if x.dtype.name not in DTYPES or x.dtype in NATIVE_DTYPES - target.dtypes:
                 return f"there is {x.dtype.name} in it"
         for x in left_to_numpy(whole_plan(tape, target)[1]):
             return f"NumPy runs {x.op.name} in it: {why_not_native(x, target)}"
