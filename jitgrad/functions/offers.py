@@ -220,6 +220,7 @@ OFFERS: dict[str, dict[str, Face]] = {
         "embedding": Face(top=True, method=False),
         "batch_norm": Face(top=True, method=False),
         "instance_norm": Face(top=True, method=False),
+        "binary_cross_entropy_with_logits": Face(top=True, method=False),
         "kl_div": Face(top=True, method=False),
         "poisson_nll_loss": Face(top=True, method=False),
         "hinge_embedding_loss": Face(top=True, method=False),
@@ -287,10 +288,9 @@ OFFERS: dict[str, dict[str, Face]] = {
         "selu": Face(top=True, method=False),
         "selu_": Face(top=True, method=False),
     },
-    "nn.losses": dict.fromkeys("l1_loss smooth_l1_loss huber_loss kl_div poisson_nll_loss gaussian_nll_loss soft_margin_loss".split(), Face(top=False, method=False)) | {
+    "nn.losses": dict.fromkeys("l1_loss smooth_l1_loss huber_loss binary_cross_entropy_with_logits kl_div poisson_nll_loss gaussian_nll_loss soft_margin_loss".split(), Face(top=False, method=False)) | {
         "mse_loss": Face(top=True, method=False),
         "binary_cross_entropy": Face(top=True, method=False),
-        "binary_cross_entropy_with_logits": Face(top=True, method=False),
     },
     "nn.classes": dict.fromkeys("linear_cross_entropy multi_margin_loss multilabel_margin_loss multilabel_soft_margin_loss".split(), Face(top=False, method=False)) | {
         "nll_loss": Face(top=True, method=False),

@@ -286,11 +286,17 @@ def test_gradients_pass_bounds_as_in_pytorch() -> None:
 def test_losses_at_the_top_take_reductions_as_numbers() -> None:
     x, y, signs = T(X[:, 0]), T(Y[:, 0]), T(SIGNS)
     close(jg.hinge_embedding_loss(x, signs, 0.5, 2), f.hinge_embedding_loss(x, signs, 0.5, reduction="sum").item())
-    close(jg.margin_ranking_loss(x, y, signs), f.margin_ranking_loss(x, y, signs).item())
+    close(jg.margin_ranking_loss(x, y, signs, reduction=1), f.margin_ranking_loss(x, y, signs).item())
+    assert jg.margin_ranking_loss(T(X), x[:, None], signs[:, None]).shape == X.shape
     close(jg.cosine_embedding_loss(T(X), T(Y), signs, 0.1, 0), f.cosine_embedding_loss(T(X), T(Y), signs, 0.1, reduction="none"))
-    close(jg.triplet_margin_loss(T(X), T(Y), T(Y) + 1), f.triplet_margin_loss(T(X), T(Y), T(Y) + 1).item())
+    close(
+        jg.triplet_margin_loss(T(X), T(Y), T(Y) + 1, reduction=2),
+        f.triplet_margin_loss(T(X), T(Y), T(Y) + 1, reduction="sum").item(),
+    )
     close(jg.poisson_nll_loss(x, y.abs(), True, True, 1e-8, 1), f.poisson_nll_loss(x, y.abs(), full=True).item())
-    close(jg.kl_div(T(np.log(P)), T(Q)), (Q * np.log(Q / P)).mean())
+    close(jg.kl_div(T(np.log(P)), T(Q)), Q * np.log(Q / P))
+    logits = f.binary_cross_entropy_with_logits(x, y.sigmoid(), pos_weight=T(np.array(2.0)))
+    close(jg.binary_cross_entropy_with_logits(x, y.sigmoid(), None, T(np.array(2.0)), 1), logits.item())
     logs = T(special.log_softmax(rng.normal(size=(4, 1, 3)), 2))
     close(jg.ctc_loss(logs, T([[1, 2]]), (4,), (2,), 0, 2), f.ctc_loss(logs, T([[1, 2]]), (4,), (2,), reduction="sum").item())
     with pytest.raises(ValueError, match="0 for none"):

@@ -123,7 +123,6 @@ def binary_cross_entropy(
     return _scaled(activations.binary_cross_entropy, input, target, weight, reduction)
 
 
-@face(top=True)
 def binary_cross_entropy_with_logits(
     input: Tensor,
     target: Tensor,

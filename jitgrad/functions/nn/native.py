@@ -1,6 +1,6 @@
 """What PyTorch has at the top by names of `torch.nn.functional`, with arguments in another order or of another kind.
 
-A `reduction` is a number there: 0 for none, 1 for the mean, 2 for the sum.
+A `reduction` is a number there: 0 for none, as where it is not given, 1 for the mean, 2 for the sum.
 """
 
 from __future__ import annotations
@@ -115,7 +115,15 @@ def instance_norm(
 
 
 @face(method=False)
-def kl_div(input: Tensor, target: Tensor, reduction: int = 1, *, log_target: bool = False) -> Tensor:
+def binary_cross_entropy_with_logits(
+    input: Tensor, target: Tensor, weight: Any = None, pos_weight: Any = None, reduction: int = 0
+) -> Tensor:
+    """`nn.functional.binary_cross_entropy_with_logits`."""
+    return losses.binary_cross_entropy_with_logits(input, target, weight, None, None, _reduction(reduction), pos_weight)
+
+
+@face(method=False)
+def kl_div(input: Tensor, target: Tensor, reduction: int = 0, *, log_target: bool = False) -> Tensor:
     """`nn.functional.kl_div`."""
     floating("kl_div", input, target)
     return reduced(_divergence(input, target, log_target), _reduction(reduction))
@@ -128,19 +136,19 @@ def poisson_nll_loss(input: Tensor, target: Tensor, log_input: bool, full: bool,
 
 
 @face(method=False)
-def hinge_embedding_loss(input: Tensor, target: Tensor, margin: float = 1.0, reduction: int = 1) -> Tensor:
+def hinge_embedding_loss(input: Tensor, target: Tensor, margin: float = 1.0, reduction: int = 0) -> Tensor:
     """`nn.functional.hinge_embedding_loss`."""
     return distances.hinge_embedding_loss(input, target, margin, reduction=_reduction(reduction))
 
 
 @face(method=False)
-def margin_ranking_loss(input1: Tensor, input2: Tensor, target: Tensor, margin: float = 0.0, reduction: int = 1) -> Tensor:
+def margin_ranking_loss(input1: Tensor, input2: Tensor, target: Tensor, margin: float = 0.0, reduction: int = 0) -> Tensor:
     """`nn.functional.margin_ranking_loss`."""
-    return distances.margin_ranking_loss(input1, input2, target, margin, reduction=_reduction(reduction))
+    return reduced(distances._ranked(input1, input2, target, margin), _reduction(reduction))
 
 
 @face(method=False)
-def cosine_embedding_loss(input1: Tensor, input2: Tensor, target: Tensor, margin: float = 0.0, reduction: int = 1) -> Tensor:
+def cosine_embedding_loss(input1: Tensor, input2: Tensor, target: Tensor, margin: float = 0.0, reduction: int = 0) -> Tensor:
     """`nn.functional.cosine_embedding_loss`."""
     return distances.cosine_embedding_loss(input1, input2, target, margin, reduction=_reduction(reduction))
 
@@ -154,7 +162,7 @@ def triplet_margin_loss(
     p: float = 2.0,
     eps: float = 1e-6,
     swap: bool = False,
-    reduction: int = 1,
+    reduction: int = 0,
 ) -> Tensor:
     """`nn.functional.triplet_margin_loss`."""
     return distances.triplet_margin_loss(anchor, positive, negative, margin, p, eps, swap, reduction=_reduction(reduction))
@@ -167,7 +175,7 @@ def ctc_loss(
     input_lengths: Any,
     target_lengths: Any,
     blank: int = 0,
-    reduction: int = 1,
+    reduction: int = 0,
     zero_infinity: bool = False,
 ) -> Tensor:
     """`nn.functional.ctc_loss`."""
