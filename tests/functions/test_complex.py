@@ -151,11 +151,12 @@ def test_every_sweep_vmap_and_tangents():
     values, slopes = results(x, y), jg.grad(weighed, (0, 1))(x, y)
     for way in ("jit", "interpreted", "machine", "numba"):
         with jg.sweep(way):
+            jitted, derived = jg.jit(results), jg.jit(jg.grad(weighed, (0, 1)))
             for _ in range(2):
-                for name, got, want in zip(names, jg.jit(results)(x, y), values):
+                for name, got, want in zip(names, jitted(x, y), values):
                     np.testing.assert_allclose(listed(got), listed(want), rtol=1e-12, err_msg=f"{name}, {way}")
                     assert got.dtype == want.dtype
-                for got, want in zip(jg.jit(jg.grad(weighed, (0, 1)))(x, y), slopes):
+                for got, want in zip(derived(x, y), slopes):
                     np.testing.assert_allclose(listed(got), listed(want), rtol=1e-9)
     twice = jg.vmap(results)(jg.stack([x, x]), jg.stack([y, y]))
     for name, got, want in zip(names, twice, values):
