@@ -81,6 +81,12 @@ def gamma_density(x: Any, y: Any) -> Any:
     return density, density * ((x - 1) / y - 1)
 
 
+def slope_of_ndtri(x: Any, order: int) -> Any:
+    """Where the density is y the inverse has the slope 1 / y, and that changes by x / y^2."""
+    z = mp.sqrt(2) * mp.erfinv(2 * x - 1)
+    return (1, z)[order - 1] / density(z) ** order
+
+
 def slope_of_erfcx(x: Any, order: int) -> Any:
     """By the series for large x (DLMF 7.12.1), where the terms of the other form cancel."""
     if x < -1e3:
@@ -154,13 +160,13 @@ NAMES: dict[str, Any] = {
     "nextafter": lambda x, y: x if abs(x - y) > abs(x) / 10**20 else mp.nan,  # and a step that is the same nearby
     "erfc": mp.erfc,
     "erfcx": lambda x: mp.exp(x * x) * mp.erfc(x),
-    "ndtri": lambda x: mp.sqrt(2) * mp.erfinv(2 * x - 1),
     "abs": abs,
     "gamma_density": lambda x, y: gamma_density(x, y)[0],
 }
 CLOSED: dict[str, Callable[..., Any]] = {  # by how many derivatives are taken: differences would take too long
     **{name: lambda x, order, name=name: FUNCTIONS[name][order](x) for name in ("erf", "erfc")},
     "erfinv": lambda x, order: (0, slope_of_erfinv(x), 2 * mp.erfinv(x) * slope_of_erfinv(x) ** 2)[order],
+    "ndtri": lambda x, order: slope_of_ndtri(x, order),
     "erfcx": lambda x, order: slope_of_erfcx(x, order),
     "ndtr": lambda x, order: (1, -x)[order - 1] * density(x),
     "log_ndtr": lambda x, order: slope_of_log_ndtr(x, order),
