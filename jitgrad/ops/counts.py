@@ -108,7 +108,7 @@ def _counted(draw: Callable, *inputs: str, **more: Any) -> Op:
             found = draw((u * 2.0**53).astype(np.int64).ravel(), *[x.ravel() for x in operands])
         return found.reshape(u.shape).astype(np.asarray(given[0]).dtype)[()]
 
-    domain = ((0.0, 1.0), *((0.0, 9.0), (0.0, 1.0))[: len(inputs)])
+    domain = ((0.0, 1.0), *((0.0, 8.0), (0.0, 1.0))[: len(inputs)])
     return Op(run, kind="elementwise", inputs=("u", *inputs), output="k", result="float", internal=True, domain=domain, **more)
 
 

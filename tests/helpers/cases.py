@@ -234,6 +234,8 @@ def expected(case: Case) -> tuple[np.ndarray, np.dtype]:
     given = case.operands
     if op.result == "float" and not floating(given[-1]):
         given = [x.astype(np.float32) for x in given]
+    if op.bools == "counted":
+        given, wide = ([x.astype(np.int64) if x.dtype == bool else x for x in many] for many in (given, wide))
     with np.errstate(all="ignore"):
         value = by_oracle(op, [np.array(x) for x in wide], case.params)
         half = given[-1].dtype if op.single and given[-1].dtype in jg.dtypes.HALF else None
