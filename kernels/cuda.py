@@ -62,7 +62,8 @@ def namespace() -> dict[str, Any]:
     named = {name: getattr(numba, name) for name in TYPES}
     named |= {short: named[name] for short, name in SHORT.items()}
     own = {f.__name__: f for f in (from_bf16, to_bf16, bfloat16, float16)}
-    shared = {name: value for name, value in launch.njit_namespace().items() if value is not primitives.primitive}
+    none_of_theirs = (primitives.primitive, primitives.span)  # no kernel of a GPU goes through a matrix by itself
+    shared = {name: value for name, value in launch.njit_namespace().items() if value not in none_of_theirs}
     return {**shared, **named, **own, "cuda": cuda, "half": types.float16}
 
 

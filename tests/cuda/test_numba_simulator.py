@@ -56,7 +56,8 @@ done = []
 
 def both(kernel, grid, arguments, check=True):
     '''Ours, and Numba's on copies of the same memory.'''
-    copies = [a.copy() if isinstance(a, np.ndarray) else a for a in arguments]
+    copied = {id(a): a.copy() for a in arguments if isinstance(a, np.ndarray)}  # one, where two are the same memory
+    copies = [copied.get(id(a), a) for a in arguments]
     run(kernel, grid, arguments, check)
     scope = dict(names, cuda=cuda)
     exec(kernel.text, scope)
