@@ -222,9 +222,13 @@ def _under_jit() -> Callable:
 
 
 def _if_there(gradients: Callable[[], Sequence[Any]]) -> Sequence[Any]:
-    """Gradients, or none where an operation of theirs is not there on the device."""
+    """Gradients, or none where an operation of theirs is not there on the device, or has none in an operand anywhere."""
+    from jitgrad.errors import HoleError
+
     try:
         return gradients()
+    except HoleError:
+        return ()
     except NotImplementedError as error:
         if has_no_kernel(error):
             return ()

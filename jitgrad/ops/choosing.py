@@ -204,6 +204,7 @@ again = unary(
     vjp=lambda g: again(g),
     internal=True,
     exact=True,
+    also="bi",
     cheap=True,
     oracle="np.copy(x)",
     on_complex="linear",

@@ -22,6 +22,8 @@ def has_none(op: Op) -> bool:
 HOLES = {op.name for op in rows() if has_none(op)}
 """Rows that have no kernel on a device."""
 HARD = {
+    "logcumsumexp",
+    "recurrence",
     "correlate",
     "spread",
     "weigh",
