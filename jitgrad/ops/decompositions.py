@@ -30,12 +30,12 @@ def eye(n: int) -> np.ndarray:
     return np.eye(n, dtype=bool)
 
 
-def _row(v: Any) -> Any:
+def row_of(v: Any) -> Any:
     """Vectors as matrices of one row."""
     return reshape(v, shape=(*v.shape[:-1], 1, v.shape[-1]))
 
 
-def _column(v: Any) -> Any:
+def column_of(v: Any) -> Any:
     """Vectors as matrices of one column."""
     return reshape(v, shape=(*v.shape, 1))
 
@@ -45,7 +45,7 @@ def diagonals(v: Any, beside: Any) -> Any:
     n = v.shape[-1]
     if is_complex(beside):
         v = cast(v, dtype=getattr(beside, "_held", beside).dtype)
-    return where(eye(n), expand(_row(v), shape=(*v.shape, n)), 0)
+    return where(eye(n), expand(row_of(v), shape=(*v.shape, n)), 0)
 
 
 def _total(*parts: Any) -> Any:
@@ -57,7 +57,7 @@ def _total(*parts: Any) -> Any:
 def _over_gaps(x: Any, values: Any) -> Any:
     """`x[i, j] / (values[j] - values[i])`, and 0 on the diagonal."""
     n = values.shape[-1]
-    gaps = where(eye(n), 1, _row(values) - _column(values))
+    gaps = where(eye(n), 1, row_of(values) - column_of(values))
     return where(eye(n), 0, x / gaps)
 
 
@@ -172,15 +172,15 @@ def _svd_vjp(g_U: Any, g_S: Any, g_Vh: Any, U: Any, S: Any, Vh: Any) -> Any:
     if g_u is not None:
         along = matmul(adjoint(u), g_u)
         x = _over_gaps(along, s * s)
-        inner = _total(inner, (x + adjoint(x)) * _row(s))
+        inner = _total(inner, (x + adjoint(x)) * row_of(s))
         if is_complex(x):  # of vectors that turn, as those of V do the other way
-            inner = _total(inner, imaginary(where(np.eye(k, dtype=bool), imag_part(along), 0) / _row(s)))
-        left = g_u / _row(s)
+            inner = _total(inner, imaginary(where(np.eye(k, dtype=bool), imag_part(along), 0) / row_of(s)))
+        left = g_u / row_of(s)
         left = matmul(left - matmul(u, matmul(adjoint(u), left)), vh)
     if g_v is not None:
         x = _over_gaps(matmul(adjoint(v), g_v), s * s)
-        inner = _total(inner, _column(s) * (x + adjoint(x)))
-        right = g_v / _row(s)
+        inner = _total(inner, column_of(s) * (x + adjoint(x)))
+        right = g_v / row_of(s)
         right = matmul(u, adjoint(right - matmul(v, matmul(vh, right))))
     return _total(None if inner is None else matmul(matmul(u, inner), vh), left, right)
 

@@ -1,4 +1,4 @@
-"""Rows of systems of equations: triangular systems, inverses, determinants, Cholesky factors, pseudo-inverses.
+"""Rows of systems of equations: triangular systems, inverses, Cholesky factors, pseudo-inverses.
 
 Matrices are the last two dimensions. Formulas: M. Giles, "Collected matrix derivative results for forward and reverse mode
 algorithmic differentiation", 2008; of the Cholesky factor: I. Murray, "Differentiation of the Cholesky decomposition", 2016; of
@@ -12,14 +12,12 @@ from typing import Any
 import numpy as np
 
 from jitgrad.ops import elimination
-from jitgrad.ops.choosing import conj, detach, is_complex, where, zeros_like
-from jitgrad.ops.decompositions import SYMMETRIC, TALL, diagonals, eye, svd
+from jitgrad.ops.choosing import conj, where, zeros_like
+from jitgrad.ops.decompositions import SYMMETRIC, TALL, eye
 from jitgrad.ops.elimination import INTEGER
 from jitgrad.ops.faults import NO_INVERSE, NOT_POSITIVE
 from jitgrad.ops.lapack import blas, has_scipy, lapack
-from jitgrad.ops.linalg import WELL_CONDITIONED, adjoint, matmul, transposed
-from jitgrad.ops.movement import expand, reshape, sum
-from jitgrad.ops.reductions import prod
+from jitgrad.ops.linalg import WELL_CONDITIONED, adjoint, matmul, nan_throughout
 from jitgrad.ops.shapes import Spec
 from jitgrad.ops.table import Loops, Op, register, several
 
@@ -107,7 +105,7 @@ solve_triangular = Op(
 
 def _inv(x: np.ndarray) -> np.ndarray:
     try:
-        return np.linalg.inv(x)
+        return nan_throughout(np.linalg.inv, x)
     except np.linalg.LinAlgError:
         raise NO_INVERSE.raised() from None
 
@@ -127,86 +125,6 @@ inv = Op(
     samples=lambda: [([WELL_CONDITIONED], {}), ([np.stack([WELL_CONDITIONED, -2 * WELL_CONDITIONED])], {})],
     oracle="np.linalg.solve(x, np.broadcast_to(np.eye(3), x.shape))",
 )
-
-
-def _scalars(v: Any) -> Any:
-    """Numbers as matrices of one element."""
-    return reshape(v, shape=(*v.shape, 1, 1))
-
-
-det = Op(
-    np.linalg.det,
-    kind="linalg",
-    inputs=("x",),
-    output="y",
-    internal=True,
-    result="floating",
-    loops=Loops(elimination.det, elimination.factors_room),
-    on_complex="holomorphic",
-    vjp=(lambda g, x: expand(_scalars(g), shape=tuple(x.shape)) * cofactors(x),),
-    shape=lambda x: Spec(x.shape[:-2], x.dtype),
-    samples=lambda: [([WELL_CONDITIONED], {}), ([np.stack([WELL_CONDITIONED, -2 * WELL_CONDITIONED])], {})],
-    oracle="np.prod(np.linalg.eigvals(x), -1).real",
-)
-
-
-def _but_one(s: Any) -> Any:
-    """Of vectors the products of all elements but one."""
-    n = s.shape[-1]
-    wide = expand(reshape(s, shape=(*s.shape[:-1], 1, n)), shape=(*s.shape, n))
-    return prod(where(eye(n), 1, wide), dim=(s.ndim,), keepdim=False)
-
-
-def _but_two(s: Any) -> Any:
-    """Of vectors the products of all elements but two, for each pair of these; 0 on the diagonal."""
-    n = s.shape[-1]
-    wide = expand(reshape(s, shape=(*s.shape[:-1], 1, 1, n)), shape=(*s.shape, n, n))
-    left = np.eye(n, dtype=bool)[:, None, :] | np.eye(n, dtype=bool)[None, :, :]
-    return where(eye(n), 0, prod(where(left, 1, wide), dim=(s.ndim + 1,), keepdim=False))
-
-
-def _cofactors(x: np.ndarray) -> np.ndarray:
-    """det(x) times the inverse transposed; by singular values, which need no inverse, where that would not be exact."""
-    det = np.linalg.det(x)
-    try:
-        inverse = np.linalg.inv(x)
-        condition = np.linalg.norm(x, axis=(-2, -1)) * np.linalg.norm(inverse, axis=(-2, -1))
-        if np.all(condition < np.finfo(x.dtype).eps ** -0.25):
-            return det[..., None, None] * np.swapaxes(inverse, -1, -2)
-    except np.linalg.LinAlgError:
-        pass
-    u, s, vh = np.linalg.svd(x)
-    sign = np.linalg.det(u) * np.linalg.det(vh)
-    return (conj(u) * (sign[..., None] * _but_one(s))[..., None, :]) @ conj(vh)
-
-
-def _cofactors_vjp(g: Any, x: Any) -> Any:
-    """A determinant is linear in each row, so this is a polynomial too: no division, in the basis of the singular vectors."""
-    u, s, vh = svd(x, full_matrices=False)
-    sign = det(u) * det(vh)
-    sign = sign if is_complex(x) else detach(sign)  # which is 1 or -1
-    pairs = _but_two(s)
-    inner = matmul(matmul(adjoint(u), g), adjoint(vh))
-    along = sum(where(eye(s.shape[-1]), inner, 0), dim=(x.ndim - 1,), keepdim=True)
-    found = diagonals(reshape(matmul(pairs, along), shape=tuple(s.shape)), u) - pairs * transposed(inner)
-    return expand(_scalars(sign), shape=tuple(x.shape)) * matmul(matmul(conj(u), found), conj(vh))
-
-
-cofactors = Op(
-    _cofactors,
-    kind="linalg",
-    inputs=("x",),
-    output="y",
-    internal=True,
-    result="floating",
-    loops=Loops(elimination.cofactors, elimination.cofactors_room),
-    on_complex="holomorphic",
-    vjp=(_cofactors_vjp,),
-    shape=lambda x: Spec(x.shape, x.dtype),
-    samples=lambda: [([WELL_CONDITIONED], {}), ([np.stack([WELL_CONDITIONED, -2 * WELL_CONDITIONED])], {})],
-    oracle="np.linalg.det(x)[..., None, None] * np.swapaxes(np.linalg.inv(x), -1, -2)",
-)
-"""The derivative of the determinant, which singular matrices have as well."""
 
 
 def _solve_factored(x: np.ndarray, y: np.ndarray) -> np.ndarray:

@@ -23,7 +23,7 @@ from jitgrad.functions.linear_algebra.operands import (
 )
 from jitgrad.functions.numeric import where
 from jitgrad.functions.shaping import permute, reshape, squeeze
-from jitgrad.ops import factoring, linalg, packed
+from jitgrad.ops import determinants, factoring, linalg, packed
 from jitgrad.ops import solving as rows
 from jitgrad.ops.decompositions import svd
 from jitgrad.ops.linalg import adjoint as turned
@@ -44,7 +44,7 @@ _Lstsq = named("linalg_lstsq", "solution", "residuals", "rank", "singular_values
 def det(A: Tensor) -> Tensor:
     """Determinants of square matrices, with derivatives where these are singular, too."""
     matrices("det", A, square=True)
-    return apply(rows.det, (A,))
+    return apply(determinants.det, (A,))
 
 
 @face(exact=True)
