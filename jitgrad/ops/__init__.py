@@ -42,6 +42,7 @@ from jitgrad.ops import (
     special_functions,
     strided,
     table,
+    triangular,
     trigonometric,
     unpooling,
 )
@@ -101,6 +102,7 @@ __all__ = [
     "strided",
     "table",
     "todo",
+    "triangular",
     "trigonometric",
     "unary",
     "unpooling",

@@ -19,10 +19,14 @@ from jitgrad.ops import elimination
 from jitgrad.ops.arithmetic import exp2
 from jitgrad.ops.choosing import cast, conj, eq, imag_part, imaginary, is_complex, where, zeros_like
 from jitgrad.ops.elimination import INTEGER
+from jitgrad.ops.lapack import by_numpy
 from jitgrad.ops.linalg import WELL_CONDITIONED, adjoint, matmul, solve
 from jitgrad.ops.movement import cat, expand, narrow, pad, reshape
 from jitgrad.ops.shapes import Spec
 from jitgrad.ops.table import Loops, register, several
+from jitgrad.ops.triangular import solve_triangular
+
+_eigh, _svd = by_numpy("eigh"), by_numpy("svd")
 
 
 def eye(n: int) -> np.ndarray:
@@ -138,7 +142,7 @@ def _eigh_vjp(g_eigenvalues: Any, g_eigenvectors: Any, eigenvalues: Any, eigenve
 
 
 eigh = several(
-    lambda x, UPLO: np.linalg.eigh(x, UPLO),
+    lambda x, UPLO: _eigh(x, UPLO),
     kind="linalg",
     namespace="linalg",
     doc="Eigenvalues, ascending, and eigenvectors of symmetric matrices, of which one triangle is read",
@@ -197,7 +201,7 @@ def _svd_shapes(x: Any, full_matrices: bool) -> list[Spec]:
 
 TALL = np.array([[2.0, 0.3], [-1.0, 1.5], [0.4, -0.7]])
 svd = several(
-    lambda x, full_matrices: np.linalg.svd(x, full_matrices),
+    lambda x, full_matrices: _svd(x, full_matrices),
     kind="linalg",
     namespace="linalg",
     doc="Singular value decomposition of matrices: U, the singular values in descending order, and V transposed",
@@ -239,7 +243,7 @@ def qr_vjp(g_q: Any, g_r: Any, q: Any, r: Any) -> Any:
     mirrored = where(lower, inner, 0) + adjoint(where(below, inner, 0))
     if is_complex(mirrored):  # the diagonal of R is real
         mirrored = mirrored - imaginary(where(np.eye(k, dtype=bool), imag_part(mirrored), 0))
-    return adjoint(solve(r, adjoint(_total(g_q, matmul(q, mirrored)))))
+    return adjoint(solve_triangular(r, adjoint(_total(g_q, matmul(q, mirrored))), upper=True, unit=False))
 
 
 def _qr_shapes(x: Any, mode: str) -> list[Spec]:

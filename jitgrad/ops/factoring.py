@@ -19,8 +19,8 @@ from jitgrad.ops.lapack import lapack, scipys
 from jitgrad.ops.linalg import WELL_CONDITIONED, adjoint, matmul
 from jitgrad.ops.movement import cat, expand, reshape
 from jitgrad.ops.shapes import Spec
-from jitgrad.ops.solving import solve_triangular, triangle
 from jitgrad.ops.table import Loops, Op, register, several
+from jitgrad.ops.triangular import solve_triangular, triangle
 
 
 def _lu_factor(x: np.ndarray, check: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
