@@ -143,4 +143,4 @@ def _fitting(op: Op, operand: Any) -> Any:
         return operand
     if op.result == "sum":  # integers and bools add up in int64
         return operand if dtype == np.int64 else apply(cast, (operand,), {"dtype": np.dtype(np.int64)})
-    raise not_floating(op.name, dtype, RuntimeError, ".float() or dtype=")
+    raise not_floating(op.name, dtype, cure=".float() or dtype=")

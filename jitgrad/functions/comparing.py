@@ -32,7 +32,8 @@ def isclose(input: Any, other: Any, rtol: float = 1e-5, atol: float = 1e-8, equa
     refuse_masked(input)
     refuse_masked(other)
     both = [v if isinstance(v, Tensor) else operand(v, (input, other)) for v in (input, other)]
-    x, y = (apply(choosing.cast, (v,), {"dtype": np.dtype(np.float64)}).detach() for v in both)
+    wide = np.dtype(np.complex128 if any(v._held.dtype.kind == "c" for v in both) else np.float64)
+    x, y = (apply(choosing.cast, (v,), {"dtype": wide}).detach() for v in both)
     close = (x == y) | (((x - y).abs() <= y.abs() * rtol + atol) & y.isfinite())
     return close | (x.isnan() & y.isnan()) if equal_nan else close
 

@@ -18,6 +18,7 @@ from jitgrad.ops.decompositions import slogdet
 from jitgrad.ops.factoring import lu_parts, swapping
 from jitgrad.ops.linalg import adjoint as turned
 from jitgrad.ops.linalg import transposed
+from jitgrad.ops.shapes import axes
 from jitgrad.ops.solving import solve_factored
 from jitgrad.record.apply import apply
 from jitgrad.tensors import return_types
@@ -37,6 +38,8 @@ def norm(input: Tensor, p: Any = "fro", dim: Any = None, keepdim: bool = False, 
         if dim is None and input.ndim != 2:
             raise RuntimeError(f"norm: of shape {list(input.shape)}, 'nuc' needs dim, the two dimensions that matrices are")
         return norms.matrix_norm(input, p, (-2, -1) if dim is None else dim, keepdim, dtype=dtype)
+    if isinstance(p, (int, float)):
+        norms.of_some("norm", input, p, axes(dim, input.ndim))
     return _vector_norm(norms.widened("norm", input, dtype), 2.0 if p is None else p, dim, keepdim)
 
 

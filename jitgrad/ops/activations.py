@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from jitgrad.ops.arithmetic import log, log1p
-from jitgrad.ops.choosing import _where, clamp
+from jitgrad.ops.choosing import _where, clamp, ne, where
 from jitgrad.ops.table import Op, binary, register, unary
 from jitgrad.ops.trigonometric import tanh
 
@@ -47,6 +47,16 @@ def _with_logits(x: Any, y: Any) -> Any:
     return np.log1p(np.exp(-np.abs(x))) + np.where(x > 0, (1 - y) * x, -y * x)
 
 
+decay = unary("expm1(x)", np.expm1, d=lambda x: decay_slope(x), result="float", internal=True, oracle="np.expm1(x)")
+"""exp(x) - 1 below 0: the piece of `elu`, whose second derivative at 0 is that of least norm."""
+decay_slope = unary(
+    "exp(x)",
+    np.exp,
+    vjp=lambda g, x: where(ne(x, 0), g * decay_slope(x), 0),
+    result="float",
+    internal=True,
+    oracle="np.exp(x)",
+)
 sigmoid = unary(
     "sigmoid(x)",
     _sigmoid,

@@ -19,10 +19,14 @@ from jitgrad.ops import elimination
 from jitgrad.ops.arithmetic import exp2
 from jitgrad.ops.choosing import cast, conj, eq, imag_part, imaginary, is_complex, where, zeros_like
 from jitgrad.ops.elimination import INTEGER
+from jitgrad.ops.lapack import by_numpy
 from jitgrad.ops.linalg import WELL_CONDITIONED, adjoint, matmul, solve
 from jitgrad.ops.movement import cat, expand, narrow, pad, reshape
 from jitgrad.ops.shapes import Spec
 from jitgrad.ops.table import Loops, register, several
+from jitgrad.ops.triangular import solve_triangular
+
+_eigh, _svd = by_numpy("eigh"), by_numpy("svd")
 
 
 def eye(n: int) -> np.ndarray:
@@ -30,12 +34,12 @@ def eye(n: int) -> np.ndarray:
     return np.eye(n, dtype=bool)
 
 
-def _row(v: Any) -> Any:
+def row_of(v: Any) -> Any:
     """Vectors as matrices of one row."""
     return reshape(v, shape=(*v.shape[:-1], 1, v.shape[-1]))
 
 
-def _column(v: Any) -> Any:
+def column_of(v: Any) -> Any:
     """Vectors as matrices of one column."""
     return reshape(v, shape=(*v.shape, 1))
 
@@ -45,7 +49,7 @@ def diagonals(v: Any, beside: Any) -> Any:
     n = v.shape[-1]
     if is_complex(beside):
         v = cast(v, dtype=getattr(beside, "_held", beside).dtype)
-    return where(eye(n), expand(_row(v), shape=(*v.shape, n)), 0)
+    return where(eye(n), expand(row_of(v), shape=(*v.shape, n)), 0)
 
 
 def _total(*parts: Any) -> Any:
@@ -57,7 +61,7 @@ def _total(*parts: Any) -> Any:
 def _over_gaps(x: Any, values: Any) -> Any:
     """`x[i, j] / (values[j] - values[i])`, and 0 on the diagonal."""
     n = values.shape[-1]
-    gaps = where(eye(n), 1, _row(values) - _column(values))
+    gaps = where(eye(n), 1, row_of(values) - column_of(values))
     return where(eye(n), 0, x / gaps)
 
 
@@ -138,7 +142,7 @@ def _eigh_vjp(g_eigenvalues: Any, g_eigenvectors: Any, eigenvalues: Any, eigenve
 
 
 eigh = several(
-    lambda x, UPLO: np.linalg.eigh(x, UPLO),
+    lambda x, UPLO: _eigh(x, UPLO),
     kind="linalg",
     namespace="linalg",
     doc="Eigenvalues, ascending, and eigenvectors of symmetric matrices, of which one triangle is read",
@@ -172,15 +176,15 @@ def _svd_vjp(g_U: Any, g_S: Any, g_Vh: Any, U: Any, S: Any, Vh: Any) -> Any:
     if g_u is not None:
         along = matmul(adjoint(u), g_u)
         x = _over_gaps(along, s * s)
-        inner = _total(inner, (x + adjoint(x)) * _row(s))
+        inner = _total(inner, (x + adjoint(x)) * row_of(s))
         if is_complex(x):  # of vectors that turn, as those of V do the other way
-            inner = _total(inner, imaginary(where(np.eye(k, dtype=bool), imag_part(along), 0) / _row(s)))
-        left = g_u / _row(s)
+            inner = _total(inner, imaginary(where(np.eye(k, dtype=bool), imag_part(along), 0) / row_of(s)))
+        left = g_u / row_of(s)
         left = matmul(left - matmul(u, matmul(adjoint(u), left)), vh)
     if g_v is not None:
         x = _over_gaps(matmul(adjoint(v), g_v), s * s)
-        inner = _total(inner, _column(s) * (x + adjoint(x)))
-        right = g_v / _row(s)
+        inner = _total(inner, column_of(s) * (x + adjoint(x)))
+        right = g_v / row_of(s)
         right = matmul(u, adjoint(right - matmul(v, matmul(vh, right))))
     return _total(None if inner is None else matmul(matmul(u, inner), vh), left, right)
 
@@ -197,7 +201,7 @@ def _svd_shapes(x: Any, full_matrices: bool) -> list[Spec]:
 
 TALL = np.array([[2.0, 0.3], [-1.0, 1.5], [0.4, -0.7]])
 svd = several(
-    lambda x, full_matrices: np.linalg.svd(x, full_matrices),
+    lambda x, full_matrices: _svd(x, full_matrices),
     kind="linalg",
     namespace="linalg",
     doc="Singular value decomposition of matrices: U, the singular values in descending order, and V transposed",
@@ -239,7 +243,7 @@ def qr_vjp(g_q: Any, g_r: Any, q: Any, r: Any) -> Any:
     mirrored = where(lower, inner, 0) + adjoint(where(below, inner, 0))
     if is_complex(mirrored):  # the diagonal of R is real
         mirrored = mirrored - imaginary(where(np.eye(k, dtype=bool), imag_part(mirrored), 0))
-    return adjoint(solve(r, adjoint(_total(g_q, matmul(q, mirrored)))))
+    return adjoint(solve_triangular(r, adjoint(_total(g_q, matmul(q, mirrored))), upper=True, unit=False))
 
 
 def _qr_shapes(x: Any, mode: str) -> list[Spec]:

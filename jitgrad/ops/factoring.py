@@ -19,8 +19,8 @@ from jitgrad.ops.lapack import lapack, scipys
 from jitgrad.ops.linalg import WELL_CONDITIONED, adjoint, matmul
 from jitgrad.ops.movement import cat, expand, reshape
 from jitgrad.ops.shapes import Spec
-from jitgrad.ops.solving import solve_triangular, triangle
 from jitgrad.ops.table import Loops, Op, register, several
+from jitgrad.ops.triangular import solve_triangular, triangle
 
 
 def _lu_factor(x: np.ndarray, check: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -29,11 +29,27 @@ def _lu_factor(x: np.ndarray, check: bool) -> tuple[np.ndarray, np.ndarray, np.n
     if x.size:
         getrf = lapack("getrf", x, "the LU factorisation")
         for place in np.ndindex(info.shape):
-            factors[place], pivots[place], info[place] = getrf(x[place])
+            factors[place], pivots[place], info[place] = (getrf if np.isfinite(x[place]).all() else _eliminated)(x[place])
     if check and info.any():
         first = np.flatnonzero(info)[0]
         raise ZERO_PIVOT.raised(first, info.flat[first])
     return factors, pivots + INTEGER.type(1), info  # pivots count from 1, as those of LAPACK and PyTorch do
+
+
+def _eliminated(x: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
+    """As `elimination.eliminate`, which carries what is not finite further than LAPACK, that passes zeros by."""
+    a, k = np.array(x), min(x.shape)
+    pivots = np.arange(k)
+    for i in range(k):
+        sizes = abs(a[i:, i])
+        if not np.isnan(sizes[0]):
+            pivots[i] += np.argmax(np.where(np.isnan(sizes), -1, sizes))
+        a[[i, pivots[i]]] = a[[pivots[i], i]]
+        if a[i, i] != 0:
+            a[i + 1 :, i] /= a[i, i]
+        a[i + 1 :, i + 1 :] -= a[i + 1 :, i, None] * a[i, None, i + 1 :]
+    zeros = np.flatnonzero(np.diagonal(a) == 0)
+    return a, pivots, int(zeros[0]) + 1 if len(zeros) else 0
 
 
 def lu_parts(LU: Any) -> tuple[Any, Any]:

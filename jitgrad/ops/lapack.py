@@ -8,6 +8,22 @@ from typing import Any
 
 import numpy as np
 
+from jitgrad.errors import LinAlgError
+
+
+def by_numpy(name: str) -> Any:
+    """A function of `numpy.linalg`, whose error of what does not converge is one of ours."""
+    run = getattr(np.linalg, name)
+
+    def call(x: np.ndarray, *more: Any) -> Any:
+        try:
+            return run(x, *more)
+        except np.linalg.LinAlgError as error:
+            why = "does not converge" if np.isfinite(x).all() else "has elements that are nan or infinite"
+            raise LinAlgError(f"{name}: a matrix of shape {list(x.shape[-2:])} {why}") from error
+
+    return call
+
 
 def scipys(name: str, what: str) -> Any:
     """A function of `scipy.linalg`; `ImportError` that says what needs it, and what to install."""

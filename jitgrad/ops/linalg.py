@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -53,9 +54,18 @@ matmul = Op(
 WELL_CONDITIONED = np.array([[4.0, 1.0, -1.0], [0.5, 3.0, 1.0], [-1.0, 0.5, 5.0]])
 
 
+def nan_throughout(run: Callable, x: np.ndarray, *more: np.ndarray) -> np.ndarray:
+    """A solution, which is all nan where the matrix has one: elimination carries it everywhere, but LAPACK may take it for a
+    pivot of 0, and does not carry it past zeros."""
+    bad = np.isnan(x).any((-2, -1), keepdims=True)
+    if not bad.any():
+        return run(x, *more)
+    return np.where(bad, x.dtype.type(np.nan), run(np.where(bad, np.eye(x.shape[-1], dtype=x.dtype), x), *more))
+
+
 def _solve(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     try:
-        return np.linalg.solve(x, y)
+        return nan_throughout(np.linalg.solve, x, y)
     except np.linalg.LinAlgError:
         raise NO_SOLUTION.raised() from None
 

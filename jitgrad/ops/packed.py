@@ -18,8 +18,8 @@ from jitgrad.ops.lapack import lapack
 from jitgrad.ops.linalg import adjoint, matmul
 from jitgrad.ops.movement import expand, reshape
 from jitgrad.ops.shapes import Spec
-from jitgrad.ops.solving import solve_triangular, triangle
 from jitgrad.ops.table import Op, register, several, todo
+from jitgrad.ops.triangular import solve_triangular, triangle
 
 
 def _of(kind: str, x: np.ndarray, hermitian: bool, what: str) -> Any:

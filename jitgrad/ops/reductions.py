@@ -209,6 +209,11 @@ def _finite_peak(x: Any, dim: Any) -> Any:
     return np.where(np.isfinite(top), top, x.dtype.type(0))
 
 
+def _lower_peak(x: Any, dim: Any) -> Any:
+    top = (sum if 0 in x.shape else amax)(x, dim=dim, keepdim=True)
+    return where(abs(top) == math.inf, 0, top)
+
+
 def _logsumexp(x: Any, dim: tuple[int, ...], keepdim: bool) -> Any:
     """log1p of what the others add to the largest: the logarithm of 1 and little would have lost that."""
     top = _finite_peak(x, dim)
@@ -219,8 +224,7 @@ def _logsumexp(x: Any, dim: tuple[int, ...], keepdim: bool) -> Any:
 
 
 def _lower_logsumexp(x: Any, dim: tuple[int, ...], keepdim: bool) -> Any:
-    top = amax(x, dim=dim, keepdim=True)
-    top = where(abs(top) == math.inf, 0, top)
+    top = _lower_peak(x, dim)
     peak = spread(top, x.shape, dim, True)
     others = sum(where(x == peak, 0, exp(x - peak)), dim=dim, keepdim=True)
     ties = sum(where(x == peak, zeros_like(x) + 1, zeros_like(x)), dim=dim, keepdim=True)
@@ -229,8 +233,7 @@ def _lower_logsumexp(x: Any, dim: tuple[int, ...], keepdim: bool) -> Any:
 
 
 def _logsumexp_of_complex(x: Any, dim: tuple[int, ...], keepdim: bool) -> Any:
-    top = amax(real_part(x), dim=dim, keepdim=True)
-    top = cast(where(abs(top) == math.inf, 0, top), dtype=getattr(x, "_held", x).dtype)
+    top = cast(_lower_peak(real_part(x), dim), dtype=getattr(x, "_held", x).dtype)
     out = log(sum(exp(x - spread(top, x.shape, dim, True)), dim=dim, keepdim=True)) + top
     return out if keepdim else reshape(out, shape=reduced_shape(x.shape, dim, False))
 

@@ -1,4 +1,4 @@
-"""Rows of systems of equations: triangular systems, inverses, determinants, Cholesky factors, pseudo-inverses.
+"""Rows of systems of equations: inverses, Cholesky factors, pseudo-inverses.
 
 Matrices are the last two dimensions. Formulas: M. Giles, "Collected matrix derivative results for forward and reverse mode
 algorithmic differentiation", 2008; of the Cholesky factor: I. Murray, "Differentiation of the Cholesky decomposition", 2016; of
@@ -12,102 +12,20 @@ from typing import Any
 import numpy as np
 
 from jitgrad.ops import elimination
-from jitgrad.ops.choosing import conj, detach, is_complex, where, zeros_like
-from jitgrad.ops.decompositions import SYMMETRIC, TALL, diagonals, eye, svd
+from jitgrad.ops.choosing import conj, where, zeros_like
+from jitgrad.ops.decompositions import SYMMETRIC, TALL, eye
 from jitgrad.ops.elimination import INTEGER
 from jitgrad.ops.faults import NO_INVERSE, NOT_POSITIVE
-from jitgrad.ops.lapack import blas, has_scipy, lapack
-from jitgrad.ops.linalg import WELL_CONDITIONED, adjoint, matmul, transposed
-from jitgrad.ops.movement import expand, reshape, sum
-from jitgrad.ops.reductions import prod
+from jitgrad.ops.lapack import blas, by_numpy, has_scipy, lapack
+from jitgrad.ops.linalg import WELL_CONDITIONED, adjoint, matmul, nan_throughout
 from jitgrad.ops.shapes import Spec
 from jitgrad.ops.table import Loops, Op, register, several
-
-
-def triangle(n: int, upper: bool, strict: bool = False) -> np.ndarray:
-    """Where a triangle of square matrices is, with the diagonal unless `strict`."""
-    return np.triu(np.ones((n, n), bool), int(strict)) if upper else np.tril(np.ones((n, n), bool), -int(strict))
-
-
-SMALL = 48
-"""The dimension up to which NumPy solves triangular systems: one call for all, though it takes the zeros for numbers."""
-
-
-def _solve_triangular(x: np.ndarray, y: np.ndarray, upper: bool, unit: bool) -> np.ndarray:
-    if x.shape[-1] > SMALL and has_scipy():
-        return _by_lapack(x, y, upper, unit)
-    x = _alone(x, upper, unit)
-    if not upper:  # elimination leaves an upper triangle as it is, so that what is left is substitution
-        x, y = x[..., ::-1, ::-1], y[..., ::-1, :]
-    try:
-        z = np.linalg.solve(x, y)
-        if not np.isfinite(z).all():  # which elimination spreads over all of it
-            z = _substituted(x, y)
-    except np.linalg.LinAlgError:
-        z = _substituted(x, y)
-    return z if upper else np.ascontiguousarray(z[..., ::-1, :])
-
-
-def _by_lapack(x: np.ndarray, y: np.ndarray, upper: bool, unit: bool) -> np.ndarray:
-    """As z^T x^T = y^T, whose matrices lie in memory as BLAS has them, and so do those of x and x^T."""
-    trsm, z = blas("trsm", x, "solving triangular systems"), np.array(y, order="C")
-    for place in np.ndindex(x.shape[:-2]):
-        if unit or np.diagonal(x[place]).all():
-            turned = x[place].flags.f_contiguous
-            given = x[place] if turned else x[place].T
-            trsm(1, given, z[place].T, side=1, lower=upper != turned, trans_a=int(turned), diag=int(unit), overwrite_b=1)
-            if np.isfinite(z[place]).all():
-                continue
-        whole, rows = (x[place], y[place]) if upper else (x[place][::-1, ::-1], y[place][::-1])
-        found = _substituted(_alone(whole, True, unit), rows)
-        z[place] = found if upper else found[::-1]
-    return z
-
-
-def _alone(x: np.ndarray, upper: bool, unit: bool) -> np.ndarray:
-    """A triangle of matrices, with ones on the diagonal if it is `unit`, and zeros elsewhere."""
-    n = x.shape[-1]
-    return np.where(triangle(n, upper, unit), x, np.eye(n, dtype=x.dtype) if unit else x.dtype.type(0))
-
-
-def _substituted(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """The same from row to row, for triangles with a zero on the diagonal, or with what is not finite: it goes upwards alone."""
-    z = np.array(y)
-    for i in reversed(range(x.shape[-1])):
-        z[..., i, :] -= (x[..., i : i + 1, i + 1 :] @ z[..., i + 1 :, :])[..., 0, :]
-        z[..., i, :] /= x[..., i, i, None]
-    return z
-
-
-def _triangular_vjp(g: Any, x: Any, z: Any, upper: bool, unit: bool) -> Any:
-    back = solve_triangular(adjoint(x), g, upper=not upper, unit=unit)
-    return where(triangle(x.shape[-1], upper, unit), -matmul(back, adjoint(z)), 0)
-
-
-solve_triangular = Op(
-    _solve_triangular,
-    kind="linalg",
-    inputs=("x", "y"),
-    output="z",
-    internal=True,
-    result="floating",
-    loops=Loops(elimination.solve_triangular),
-    on_complex="adjoint",
-    vjp=(_triangular_vjp, lambda g, x, upper, unit: solve_triangular(adjoint(x), g, upper=not upper, unit=unit)),
-    shape=lambda x, y, upper, unit: Spec(y.shape, y.dtype),
-    samples=lambda: [
-        ([WELL_CONDITIONED, (3, 2)], {"upper": True, "unit": False}),
-        ([np.stack([WELL_CONDITIONED, 2 * WELL_CONDITIONED]), (2, 3, 1)], {"upper": False, "unit": False}),
-        ([WELL_CONDITIONED, (3, 2)], {"upper": False, "unit": True}),
-    ],
-    oracle="np.linalg.inv((np.triu if upper else np.tril)(np.where(np.eye(3) * unit, 1, x))) @ y",
-)
-"""The z with x z = y for a triangle of x, whose diagonal is taken to be 1 if `unit`; equal leading dimensions."""
+from jitgrad.ops.triangular import SMALL, solve_triangular, solved_by_substitution, triangle
 
 
 def _inv(x: np.ndarray) -> np.ndarray:
     try:
-        return np.linalg.inv(x)
+        return nan_throughout(np.linalg.inv, x)
     except np.linalg.LinAlgError:
         raise NO_INVERSE.raised() from None
 
@@ -129,86 +47,6 @@ inv = Op(
 )
 
 
-def _scalars(v: Any) -> Any:
-    """Numbers as matrices of one element."""
-    return reshape(v, shape=(*v.shape, 1, 1))
-
-
-det = Op(
-    np.linalg.det,
-    kind="linalg",
-    inputs=("x",),
-    output="y",
-    internal=True,
-    result="floating",
-    loops=Loops(elimination.det, elimination.factors_room),
-    on_complex="holomorphic",
-    vjp=(lambda g, x: expand(_scalars(g), shape=tuple(x.shape)) * cofactors(x),),
-    shape=lambda x: Spec(x.shape[:-2], x.dtype),
-    samples=lambda: [([WELL_CONDITIONED], {}), ([np.stack([WELL_CONDITIONED, -2 * WELL_CONDITIONED])], {})],
-    oracle="np.prod(np.linalg.eigvals(x), -1).real",
-)
-
-
-def _but_one(s: Any) -> Any:
-    """Of vectors the products of all elements but one."""
-    n = s.shape[-1]
-    wide = expand(reshape(s, shape=(*s.shape[:-1], 1, n)), shape=(*s.shape, n))
-    return prod(where(eye(n), 1, wide), dim=(s.ndim,), keepdim=False)
-
-
-def _but_two(s: Any) -> Any:
-    """Of vectors the products of all elements but two, for each pair of these; 0 on the diagonal."""
-    n = s.shape[-1]
-    wide = expand(reshape(s, shape=(*s.shape[:-1], 1, 1, n)), shape=(*s.shape, n, n))
-    left = np.eye(n, dtype=bool)[:, None, :] | np.eye(n, dtype=bool)[None, :, :]
-    return where(eye(n), 0, prod(where(left, 1, wide), dim=(s.ndim + 1,), keepdim=False))
-
-
-def _cofactors(x: np.ndarray) -> np.ndarray:
-    """det(x) times the inverse transposed; by singular values, which need no inverse, where that would not be exact."""
-    det = np.linalg.det(x)
-    try:
-        inverse = np.linalg.inv(x)
-        condition = np.linalg.norm(x, axis=(-2, -1)) * np.linalg.norm(inverse, axis=(-2, -1))
-        if np.all(condition < np.finfo(x.dtype).eps ** -0.25):
-            return det[..., None, None] * np.swapaxes(inverse, -1, -2)
-    except np.linalg.LinAlgError:
-        pass
-    u, s, vh = np.linalg.svd(x)
-    sign = np.linalg.det(u) * np.linalg.det(vh)
-    return (conj(u) * (sign[..., None] * _but_one(s))[..., None, :]) @ conj(vh)
-
-
-def _cofactors_vjp(g: Any, x: Any) -> Any:
-    """A determinant is linear in each row, so this is a polynomial too: no division, in the basis of the singular vectors."""
-    u, s, vh = svd(x, full_matrices=False)
-    sign = det(u) * det(vh)
-    sign = sign if is_complex(x) else detach(sign)  # which is 1 or -1
-    pairs = _but_two(s)
-    inner = matmul(matmul(adjoint(u), g), adjoint(vh))
-    along = sum(where(eye(s.shape[-1]), inner, 0), dim=(x.ndim - 1,), keepdim=True)
-    found = diagonals(reshape(matmul(pairs, along), shape=tuple(s.shape)), u) - pairs * transposed(inner)
-    return expand(_scalars(sign), shape=tuple(x.shape)) * matmul(matmul(conj(u), found), conj(vh))
-
-
-cofactors = Op(
-    _cofactors,
-    kind="linalg",
-    inputs=("x",),
-    output="y",
-    internal=True,
-    result="floating",
-    loops=Loops(elimination.cofactors, elimination.cofactors_room),
-    on_complex="holomorphic",
-    vjp=(_cofactors_vjp,),
-    shape=lambda x: Spec(x.shape, x.dtype),
-    samples=lambda: [([WELL_CONDITIONED], {}), ([np.stack([WELL_CONDITIONED, -2 * WELL_CONDITIONED])], {})],
-    oracle="np.linalg.det(x)[..., None, None] * np.swapaxes(np.linalg.inv(x), -1, -2)",
-)
-"""The derivative of the determinant, which singular matrices have as well."""
-
-
 def _solve_factored(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     if x.shape[-1] > SMALL and has_scipy():
         potrs, z = lapack("potrs", x, "solving with Cholesky factors"), np.empty(y.shape, y.dtype)
@@ -216,7 +54,7 @@ def _solve_factored(x: np.ndarray, y: np.ndarray) -> np.ndarray:
             turned = x[place].flags.c_contiguous
             z[place] = potrs(adjoint(x[place]) if turned else x[place], y[place], lower=int(not turned))[0]
         return z
-    return _solve_triangular(adjoint(x), _solve_triangular(x, y, False, False), True, False)
+    return solved_by_substitution(adjoint(x), solved_by_substitution(x, y, False, False), True, False)
 
 
 def _factor_vjp(g: Any, x: Any, z: Any) -> Any:
@@ -359,7 +197,7 @@ def _pinv(x: np.ndarray, atol: np.ndarray, rtol: np.ndarray, hermitian: bool) ->
         return np.zeros((*x.shape[:-2], x.shape[-1], x.shape[-2]), x.dtype)
     if hermitian:
         x = np.tril(x) + adjoint(np.tril(x, -1))
-    u, s, vh = np.linalg.svd(x, full_matrices=False)
+    u, s, vh = by_numpy("svd")(x, False)
     counts = s > np.maximum(atol[..., None], rtol[..., None] * s[..., :1])
     inverse = np.divide(1, s, out=np.zeros_like(s), where=counts)
     return adjoint((u * inverse[..., None, :]) @ vh)

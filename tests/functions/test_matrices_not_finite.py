@@ -69,7 +69,7 @@ def test_one_singular_matrix_is_told_as_many_are(n):
 
 @pytest.mark.parametrize("function", [linalg.svdvals, linalg.pinv, linalg.matrix_rank])
 def test_a_decomposition_that_does_not_end_says_so(function):
-    with pytest.raises(np.linalg.LinAlgError, match="did not converge"):
+    with pytest.raises(np.linalg.LinAlgError, match="nan or infinite"):
         function(jg.tensor([[NAN]]))
 
 

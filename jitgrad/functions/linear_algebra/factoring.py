@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from jitgrad.functions.complexes import conj
+from jitgrad.functions.creation import zeros
 from jitgrad.functions.face import face
 from jitgrad.functions.linear_algebra.operands import columns_of, floats, identity, matrices
 from jitgrad.functions.numeric import where
-from jitgrad.ops import decompositions, factoring, packed, solving
+from jitgrad.ops import decompositions, factoring, packed, solving, triangular
 from jitgrad.ops.decompositions import columns
 from jitgrad.ops.linalg import adjoint as turned
 from jitgrad.ops.linalg import matmul
@@ -46,16 +47,16 @@ def _cholesky(what: str, A: Tensor, upper: bool, check: bool) -> tuple[Tensor, T
 
 def _lu(what: str, A: Tensor, pivot: bool, check: bool = False) -> tuple[Tensor, Tensor, Tensor]:
     matrices(what, A)
-    if not pivot:
+    if not pivot and A.numel():
         raise RuntimeError(f"linalg.{what}: LAPACK, which computes it on the CPU, always pivots: leave pivot=False out")
     return apply(factoring.lu_factor, (A,), {"check": bool(check)})
 
 
 @face(exact=True)
 def lu_factor(A: Tensor, *, pivot: bool = True) -> return_types.linalg_lu_factor:
-    """L and U with A = P L U in one matrix, and the row that each row was changed for, counted from 1. Singular
-    matrices have them too, but no derivative."""
-    return _LUFactor(*_lu("lu_factor", A, pivot)[:2])
+    """L and U with A = P L U in one matrix, and the row that each row was changed for, counted from 1. `LinAlgError` if a square
+    matrix is singular: `lu_factor_ex` gives them of such ones too, without a derivative."""
+    return _LUFactor(*_lu("lu_factor", A, pivot, True)[:2])
 
 
 @face(exact=True)
@@ -68,7 +69,8 @@ def lu_factor_ex(A: Tensor, *, pivot: bool = True, check_errors: bool = False) -
 def lu(A: Tensor, *, pivot: bool = True) -> return_types.linalg_lu:
     """The permutations P, lower triangles L with ones on the diagonal and upper triangles U with A = P L U."""
     LU, pivots, _ = _lu("lu", A, pivot)
-    return _LU(factoring.swapping(pivots, A.shape[-2], A._held.dtype), *factoring.lu_parts(LU))
+    P = factoring.swapping(pivots, A.shape[-2], A._held.dtype) if pivot else zeros(0, dtype=A.dtype)
+    return _LU(P, *factoring.lu_parts(LU))
 
 
 def _ldl(what: str, A: Tensor, check: bool, hermitian: bool) -> tuple[Tensor, Tensor, Tensor]:
@@ -114,7 +116,7 @@ def householder_product(A: Tensor, tau: Tensor) -> Tensor:
     if n > m:
         raise RuntimeError(f"linalg.householder_product: A must not be wide, and its shape is {list(A.shape)}")
     top = columns_of(tau, True) * columns(turned(V), 0, n)
-    return identity(A, m, n) - matmul(V, apply(solving.solve_triangular, (beside, top), {"upper": True, "unit": True}))
+    return identity(A, m, n) - matmul(V, apply(triangular.solve_triangular, (beside, top), {"upper": True, "unit": True}))
 
 
 def _reflections(what: str, A: Tensor, tau: Tensor) -> tuple[Tensor, Tensor]:
@@ -137,7 +139,7 @@ def _reflected(what: str, A: Tensor, tau: Tensor, other: Tensor, transpose: bool
     V, beside = _reflections(what, A, tau)
     inner, scale = matmul(turned(V), other), columns_of(tau, True)
     if transpose:
-        found = conj(scale) * apply(solving.solve_triangular, (turned(beside), inner), {"upper": False, "unit": True})
+        found = conj(scale) * apply(triangular.solve_triangular, (turned(beside), inner), {"upper": False, "unit": True})
     else:
-        found = apply(solving.solve_triangular, (beside, scale * inner), {"upper": True, "unit": True})
+        found = apply(triangular.solve_triangular, (beside, scale * inner), {"upper": True, "unit": True})
     return other - matmul(V, found)

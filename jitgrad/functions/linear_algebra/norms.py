@@ -50,6 +50,12 @@ def _of_dtype(what: str, x: Any, dtype: Any) -> Tensor:
     return x
 
 
+def of_some(what: str, x: Tensor, ord: float, over: tuple[int, ...]) -> None:
+    """RuntimeError for a norm that no elements have."""
+    if (ord < 0 or ord == math.inf) and x.ndim and not all(x.shape[d] for d in over):
+        raise RuntimeError(f"{what}: ord={ord} of no elements is no number, and the shape is {list(x.shape)}")
+
+
 @face(exact=True)
 def vector_norm(x: Tensor, ord: float = 2, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
     """The norm (sum |x|^ord)^(1/ord) over dimensions, by default all; the number of elements that are not 0 with `ord=0`."""
@@ -57,8 +63,7 @@ def vector_norm(x: Tensor, ord: float = 2, dim: Any = None, keepdim: bool = Fals
     if isinstance(ord, (bool, str)) or not isinstance(ord, (int, float)):
         raise TypeError(f"linalg.vector_norm: ord must be a number, not {ord!r}: matrix_norm knows 'fro' and 'nuc'")
     over = axes(dim, x.ndim)
-    if (ord < 0 or ord == math.inf) and x.ndim and not all(x.shape[d] for d in over):
-        raise RuntimeError(f"linalg.vector_norm: ord={ord} of no elements is no number, and the shape is {list(x.shape)}")
+    of_some("linalg.vector_norm", x, ord, over)
     return _vector_norm(x, float(ord), over if x.ndim else None, keepdim)
 
 
@@ -68,9 +73,7 @@ def matrix_norm(A: Tensor, ord: Any = "fro", dim: Any = (-2, -1), keepdim: bool 
     and -2 the largest and smallest of these, 1 and -1 the largest and smallest sum of a column, inf and -inf of a row."""
     A = _of_dtype("matrix_norm", A, dtype)
     if isinstance(ord, bool) or ord not in _MATRIX_NORMS:
-        raise (ValueError if isinstance(ord, str) else RuntimeError)(
-            f"linalg.matrix_norm: ord={ord!r} must be one of {_MATRIX_NORMS}"
-        )
+        raise RuntimeError(f"linalg.matrix_norm: ord={ord!r} must be one of {_MATRIX_NORMS}")
     if not isinstance(dim, (tuple, list)) or len(dim) != 2:
         raise RuntimeError(f"linalg.matrix_norm: dim must be two dimensions, not {dim!r}")
     if A.ndim < 2:

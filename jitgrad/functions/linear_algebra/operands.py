@@ -35,7 +35,7 @@ def floats(what: str, *tensors: Any) -> None:
         if not isinstance(x, Tensor):
             raise TypeError(f"linalg.{what} takes tensors, not {type(x).__name__}")
         if not x.dtype.has_gradient:
-            raise not_floating(f"linalg.{what}", x.dtype, RuntimeError)
+            raise not_floating(f"linalg.{what}", x.dtype)
     if len({x.dtype.name for x in tensors}) > 1:
         raise RuntimeError(
             f"linalg.{what}: the tensors must have one dtype, and theirs are {', '.join(x.dtype.name for x in tensors)}: convert "

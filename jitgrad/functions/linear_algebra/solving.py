@@ -23,13 +23,14 @@ from jitgrad.functions.linear_algebra.operands import (
 )
 from jitgrad.functions.numeric import where
 from jitgrad.functions.shaping import permute, reshape, squeeze
-from jitgrad.ops import factoring, linalg, packed
+from jitgrad.ops import determinants, factoring, linalg, packed
 from jitgrad.ops import solving as rows
 from jitgrad.ops.decompositions import svd
 from jitgrad.ops.linalg import adjoint as turned
 from jitgrad.ops.linalg import matmul
 from jitgrad.ops.movement import expand
 from jitgrad.ops.shapes import axis
+from jitgrad.ops.triangular import solve_triangular as substituted
 from jitgrad.record.apply import apply
 from jitgrad.tensors import return_types
 from jitgrad.tensors.results import named
@@ -44,7 +45,7 @@ _Lstsq = named("linalg_lstsq", "solution", "residuals", "rank", "singular_values
 def det(A: Tensor) -> Tensor:
     """Determinants of square matrices, with derivatives where these are singular, too."""
     matrices("det", A, square=True)
-    return apply(rows.det, (A,))
+    return apply(determinants.det, (A,))
 
 
 @face(exact=True)
@@ -117,7 +118,7 @@ def solve_triangular(A: Tensor, B: Tensor, *, upper: bool, left: bool = True, un
         A, B, upper = turned(A), turned(B), not upper
     if A.shape[-1] != B.shape[-2]:
         raise RuntimeError(f"linalg.solve_triangular: shapes {list(A.shape)} and {list(B.shape)} do not fit")
-    X = apply(rows.solve_triangular, (A, B), {"upper": bool(upper), "unit": bool(unitriangular)})
+    X = apply(substituted, (A, B), {"upper": bool(upper), "unit": bool(unitriangular)})
     return X if left else turned(X)
 
 
@@ -134,10 +135,10 @@ def lu_solve(LU: Tensor, pivots: Tensor, B: Tensor, *, left: bool = True, adjoin
     P = factoring.swapping(pivots, LU.shape[-1], LU._held.dtype)
     lower, upper = {"upper": False, "unit": True}, {"upper": True, "unit": False}
     if not adjoint:
-        return apply(rows.solve_triangular, (LU, apply(rows.solve_triangular, (LU, matmul(turned(P), B)), lower)), upper)
+        return apply(substituted, (LU, apply(substituted, (LU, matmul(turned(P), B)), lower)), upper)
     back = turned(LU)
-    inner = apply(rows.solve_triangular, (back, B), {"upper": False, "unit": False})
-    return matmul(P, apply(rows.solve_triangular, (back, inner), {"upper": True, "unit": True}))
+    inner = apply(substituted, (back, B), {"upper": False, "unit": False})
+    return matmul(P, apply(substituted, (back, inner), {"upper": True, "unit": True}))
 
 
 @face(exact=True)
@@ -182,11 +183,10 @@ def lstsq(A: Tensor, B: Tensor, rcond: float | None = None, *, driver: str | Non
     X = matmul(pinv(A_, rcond), B_)
     values = apply(svd, (A.detach(),), {"full_matrices": False})[1]
     rank = (values > cutoffs(A, None, rcond)[1] * values[..., :1]).sum(-1)
-    residuals = reshape(X, -1)[:0]
+    residuals = zeros(0, dtype=values.dtype)
     if m > n and driver in ("gels", "gelsd", "gelss") and (driver == "gels" or _is_full(rank, n)):
         apart = matmul(A_, X) - B_
         residuals = (apart * apart.conj()).real.sum(-2)
-        residuals = squeeze(residuals, -1) if vector else residuals
     if driver == "gels":
         rank = zeros(0, dtype=np.int64)
     values = values if driver in ("gelsd", "gelss") else zeros(0, dtype=values.dtype)

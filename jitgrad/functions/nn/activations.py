@@ -13,7 +13,7 @@ from jitgrad.functions.face import face
 from jitgrad.functions.nn.pieces import _bend, _computed
 from jitgrad.functions.operands import in_dtype_of
 from jitgrad.functions.shaping import chunk, reshape
-from jitgrad.ops import TABLE, choosing
+from jitgrad.ops import TABLE, activations, choosing
 from jitgrad.ops.shapes import axis
 from jitgrad.record.apply import apply
 from jitgrad.record.checking import floating
@@ -97,7 +97,7 @@ def selu_(input: Tensor) -> Tensor:
 @in_single
 def _elu(x: Tensor, alpha: float, scale: float, inner: float) -> Tensor:
     below = _bend(x, 0.0, x)  # the exponential of large numbers, which are not chosen, would be infinite
-    return _bend(x, x * scale, (below * inner).expm1() * (alpha * scale))
+    return _bend(x, x * scale, apply(activations.decay, (below * inner,)) * (alpha * scale))
 
 
 def gelu(input: Tensor, approximate: str = "none") -> Tensor:

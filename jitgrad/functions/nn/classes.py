@@ -102,7 +102,7 @@ def _integers(input: Tensor, target: Tensor) -> Tensor:
     classes = _classes(input)
     wanted = [n for d, n in enumerate(input.shape) if d != classes]
     if list(target.shape) != wanted:
-        raise (RuntimeError if input.ndim > 2 and list(target.shape)[:1] == wanted[:1] else ValueError)(
+        raise (RuntimeError if max(input.ndim - 1, target.ndim) > 1 and list(target.shape)[:1] == wanted[:1] else ValueError)(
             f"the classes for scores of shape {list(input.shape)} must have the shape {wanted}, one for each "
             f"sample, not {list(target.shape)}"
         )

@@ -143,6 +143,8 @@ def _convolved(
             f"{what}: filters of size {list(sizes)} with dilation {list(dilations)} do not fit "
             f"into the padded input of size {lengths}"
         )
+    if not x.shape[1]:  # as in PyTorch no channels give none, whatever the filters
+        weight, bias = weight[:0], None
     out = _correlated(x, weight, bias, Sliding(steps, dilations, border, groups))
     return reshape(out, tuple(out.shape[1:])) if alone else out
 
@@ -240,6 +242,8 @@ def _transposed(
             f"{what}: filters of shape {list(weight.shape)} in {groups} group(s) take {weight.shape[0]} channels, and the input "
             f"of shape {list(input.shape)} has {x.shape[1]}"
         )
+    if not x.shape[1]:
+        raise RuntimeError(f"{what}: filters of shape {list(weight.shape)} take no channels, and there must be one at least")
     full = tuple([(n - 1) * s + d * (k - 1) + 1 for n, s, d, k in zip(x.shape[2:], steps, dilations, weight.shape[2:])])
     if any(n + m - 2 * c < 1 for n, m, c in zip(full, more, cut)):
         raise RuntimeError(f"{what}: nothing of size {list(full)} is left once padding {list(cut)} is cut off at both ends")

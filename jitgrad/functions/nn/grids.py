@@ -85,13 +85,13 @@ def _line_of(x: Tensor, dim: int, n: int, count: int, mode: str, border: str, co
     offsets, coefficients = _SIDES[mode]
     across = (-1, *(1,) * (count - 1 - dim))
     x = _unnormalized(reshape(x, (*x.shape, *(1,) * count)), n, corners)
-    x = _returned(x, n, border, corners) if mode != "bicubic" else x
+    x = _returned(x, n, border, corners, count) if mode != "bicubic" else x
     first = apply(choosing.round if mode == "nearest" else choosing.floor, (x,))
     places = first + _constants(offsets, across, x)
     share, weights = x - first, _constants(coefficients[0], across, x)
     for more in coefficients[1:]:
         weights = weights * share + _constants(more, across, x)
-    return _returned(places, n, border, corners) if mode == "bicubic" else places, weights
+    return _returned(places, n, border, corners, count) if mode == "bicubic" else places, weights
 
 
 def _constants(numbers: Sequence[float], shape: tuple[int, ...], like: Tensor) -> Tensor:
@@ -112,13 +112,19 @@ def _unnormalized(x: Tensor, n: int, corners: bool) -> Tensor:
     return (x + 1) * ((n - 1) / 2) if corners else ((x + 1) * n - 1) / 2
 
 
-def _returned(x: Tensor, n: int, border: str, corners: bool) -> Tensor:
-    """Positions beyond the image brought back to where its border is, or its reflection; zeros are left where they are."""
+def _returned(x: Tensor, n: int, border: str, corners: bool, count: int) -> Tensor:
+    """Positions beyond the image brought back to where its border is, or its reflection; zeros are left where they are.
+
+    As in PyTorch no gradient passes at the border. What is not finite is nowhere, or nan at a border: the first one of images of
+    two dimensions, the last one of three."""
     if border == "zeros":
-        return x
+        return x if count == 2 else where_(apply(choosing.isfinite, (x,)), x, -2)
     if border == "reflection":
         x = _reflected(x, 0.0, n - 1.0) if corners else _reflected(x, -0.5, n - 0.5)
-    low = where_(apply(choosing.gt, (x, 0)), x, 0)  # as in PyTorch: no gradient passes at the border, and nan becomes 0
+    if count == 3:
+        low = where_(apply(choosing.le, (x, 0)), 0, x)
+        return where_(apply(choosing.lt, (low, n - 1)), low, n - 1)
+    low = where_(apply(choosing.gt, (x, 0)), x, 0)
     return where_(apply(choosing.ge, (low, n - 1)), n - 1, low)
 
 

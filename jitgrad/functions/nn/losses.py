@@ -95,7 +95,7 @@ def _huber(input: Tensor, target: Tensor, bend: float, scale: float, weight: Any
     d = (input - target).abs()
     near = d.clamp(max=bend)  # the square of what is not chosen could be infinite
     loss = apply(choosing.kink, (d - bend, d * (bend * scale) - 0.5 * scale * bend * bend, 0.5 * scale * near * near))
-    return weighed("huber_loss", loss, weight, reduction)
+    return reduced(weighed("huber_loss", loss, weight, "none"), reduction)  # by the number of elements, as in PyTorch
 
 
 @face(top=True)

@@ -183,7 +183,7 @@ def _by_statistics(
         return in_dtype_of(input, _by_given(x, reshape(mean, along), reshape(var, along), weight, bias, eps))
     dims = (*lead, *range(2, input.ndim))
     for k, value in enumerate(running):
-        if value is not None:
+        if value is not None and (input.numel() or not lead):  # an empty batch says nothing
             _moved(value, input.detach(), dims, k, momentum)
     return in_dtype_of(input, _scaled(x, weight, bias, dims, eps))
 

@@ -34,7 +34,7 @@ def pad(input: Tensor, pad: Any, mode: str = "constant", value: Any = None) -> T
             f"pad: mode={mode!r} pads the last dimension of 2 or 3, the last two of 3 or 4, or the last three of 4 or 5, and "
             f"these are {2 * count} numbers for shape {list(input.shape)}"
         )
-    _refuse_empty(input, count, found)
+    _refuse_empty(input, found, mode)
     if mode == "circular":
         return _wrapped(input, found)
     for k, (before, after) in enumerate(found):
@@ -68,8 +68,8 @@ def _pairs(input: Tensor, pad: Any) -> list[tuple[int, int]]:
     return list(zip(many[::2], many[1::2]))
 
 
-def _refuse_empty(input: Tensor, count: int, found: list[tuple[int, int]]) -> None:
-    if 0 in input.shape[1:]:
+def _refuse_empty(input: Tensor, found: list[tuple[int, int]], mode: str) -> None:
+    if 0 in input.shape[input.ndim - len(found) if mode == "circular" else 1 :]:
         raise RuntimeError(f"pad: only the first dimension may be empty, and the shape is {list(input.shape)}")
     for k, (before, after) in enumerate(found):
         size = input.shape[input.ndim - 1 - k]

@@ -60,6 +60,11 @@ class Along(NamedTuple):
         order = [d for d in range(picked.ndim) if d != self.dim + 1]
         return picked.permute(*order, self.dim + 1)
 
+    def first(self) -> np.ndarray:
+        """Of each window the first element that is beyond the border."""
+        begin = np.arange(self.many) * self.step - self.border
+        return np.maximum(-(begin // self.dilation), 0) if self.places is None else np.zeros(self.many, np.int64)
+
     def position(self, k: int, ndim: int) -> np.ndarray:
         """Where the k-th elements of the windows are, or the first that counts, in the shape of `ndim` dimensions."""
         if self.places is not None:
@@ -110,6 +115,10 @@ def _step_by_step(x: Tensor, along: Along, where: list[Tensor], positions: bool)
     for k in range(1, along.size):
         other = along.part(x, k)
         better = _better(other, best)
+        first = along.first() == k
+        if k and first.any():  # of what is as low as the border the first element that counts
+            mask = fixed(first.reshape(-1, *(1,) * (x.ndim - 1 - along.dim)), x)
+            better = apply(choosing.logical_or, (better, expand(mask, *better.shape)))
         best = where_(better, other, best)
         others = [*own[k : k + 1], *[along.part(w, k) for w in where]]
         found = [where_(better, new, old) for new, old in zip(others, found)]
@@ -137,7 +146,11 @@ def largest_at(x: Tensor, dim: int, starts: Tensor, size: int, where: list[Tenso
 
 
 def _of_many(x: Tensor, along: Along, where: list[Tensor], positions: bool) -> tuple[Tensor, list[Tensor]]:
-    best, chosen = _max_along(along.all(x), -1)
+    every, first = along.all(x), along.first()
+    best, chosen = _max_along(every, -1)
+    if first.any():
+        chosen = apply(choosing.maximum, (chosen, fixed(first.reshape(-1, *(1,) * (x.ndim - 1 - along.dim)), x)))
+        best = squeeze(gather(every, -1, unsqueeze(chosen, -1)), -1)
     if not positions:
         return best, []
     at = unsqueeze(chosen, -1)

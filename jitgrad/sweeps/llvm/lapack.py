@@ -18,9 +18,15 @@ from jitgrad.sweeps.llvm.written import Matrix, Value, lane_of
 
 
 def eliminate(a: Any, pivots: Any, info: Any, best: Any) -> None:
+    """Not every LAPACK takes nan for a pivot, which is none that is 0."""
     turn(a)
     n = a.shape[0]
+    best[0] = 0.0
+    for i in span(0, n):
+        for j in span(0, n):
+            best[0] = select(a[i, j] == a[i, j], best[0], a[i, j])
     _call("getrf", n, n, a, n, pivots, info)
+    info[0] = select(best[0] == 0, info[0], 0)
     turn(a)
 
 
@@ -37,6 +43,21 @@ def substitute(x: Any, z: Any, upper: bool, unit: bool) -> None:
 
 def substitute_back(x: Any, z: Any) -> None:
     _multiply("trsm", "R", "U", "T", "N", x, z)
+
+
+def solve_eliminated(a: Any, pivots: Any, z: Any) -> None:
+    """As `nan_throughout` in `ops/linalg` says; of factors that are solved with, the first element is free."""
+    n = a.shape[0]
+    for k in span(0, n):
+        elimination.exchange(z, k, pivots[k] - 1)
+    substitute(a, z, False, True)
+    substitute(a, z, True, False)
+    for i in span(0, n):
+        for j in span(0, n):
+            a[0, 0] = select(a[i, j] == a[i, j], a[0, 0], a[i, j])
+    for i in span(0, n):
+        for c in span(0, z.shape[1]):
+            z[i, c] = select(a[0, 0] == a[0, 0], z[i, c], a[0, 0])
 
 
 def cholesky_pullback(x: Any, y: Any, z: Any) -> Any:
@@ -74,7 +95,7 @@ def with_lapack(name: str) -> Any:
     for word, function in vars(elimination).items():
         if isinstance(function, FunctionType) and function.__module__ == elimination.__name__:
             scope[word] = FunctionType(function.__code__, scope, word, function.__defaults__)
-    scope |= {f.__name__: f for f in (eliminate, factor, substitute, substitute_back, cholesky_pullback)}
+    scope |= {f.__name__: f for f in (eliminate, factor, substitute, substitute_back, solve_eliminated, cholesky_pullback)}
     return scope[name]
 
 
