@@ -92,6 +92,10 @@ def scatter_reduce(input: Tensor, dim: int, index: Tensor, src: Tensor, reduce: 
         raise RuntimeError(f"scatter_reduce: reduce must be one of {', '.join(_REDUCTIONS)}, not {reduce!r}")
     if reduce == "mean" and input.dtype.name == "bool":
         raise NotImplementedError("scatter_reduce: bools have no mean: convert with .float()")
+    if reduce in ("amax", "amin") and input.dtype.is_complex:
+        raise NotImplementedError(
+            f"scatter_reduce: complex numbers are in no order, so there is no {reduce}: take abs() or .real"
+        )
     x, d, checked, part = _sent("scatter_reduce", input, dim, index, src)
     if not index.numel():
         return input.clone()
@@ -110,7 +114,7 @@ def _reduced(x: Tensor, index: Tensor, part: Tensor, d: int, reduce: str, includ
         return total
     count = _count(x, index, d)
     count = count + 1 if include_self else count.clamp(min=1)
-    return total / count.to(x.dtype) if x.dtype.is_floating_point else (total // count).to(x.dtype)
+    return total / count.to(x.dtype) if x.dtype.has_gradient else (total // count).to(x.dtype)
 
 
 def _count(x: Tensor, index: Tensor, d: int) -> Tensor:
@@ -139,7 +143,7 @@ def _product(x: Tensor, index: Tensor, part: Tensor, d: int) -> Tensor:
     one, dtype = x._held.dtype.type(1), x.dtype
     zero, sent_zero = apply(eq, (x, 0)), apply(eq, (part, 0))
     others = apply(scatter_prod, (apply(where, (zero, one, x)), index, apply(where, (sent_zero, one, part))), {"dim": d})
-    if not dtype.is_floating_point:
+    if not dtype.has_gradient:
         return apply(where, (scatter_add(zero.long(), d, index, sent_zero.long()) > 0, x._held.dtype.type(0), others))
     many = scatter_add(zero.to(dtype), d, index, sent_zero.to(dtype))
     own, sent = apply(where, (zero, x, 0)), apply(where, (sent_zero, part, 0))

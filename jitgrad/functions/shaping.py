@@ -261,9 +261,9 @@ def split(tensor: Tensor, split_size_or_sections: Any = None, dim: int = 0, *, s
     size = tensor.shape[d]
     if isinstance(split_size_or_sections, int):
         step = split_size_or_sections
-        if step <= 0:
+        if step < 0 or (step == 0 and size):
             raise RuntimeError(f"split: the size of a piece must be positive, not {step}")
-        sizes = [min(step, size - start) for start in range(0, size, step)] or [0]
+        sizes = [min(step, size - start) for start in range(0, size, step or 1)] or [0]
     else:
         sizes = list(split_size_or_sections)
         if sum(sizes) != size or min(sizes, default=0) < 0:
@@ -284,7 +284,8 @@ def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
         raise RuntimeError("chunk: a 0-d tensor has no dimension to split")
     if chunks <= 0:
         raise RuntimeError(f"chunk: the number of pieces must be positive, not {chunks}")
-    return split(input, max(-(-input.shape[axis(dim, input.ndim)] // chunks), 1), dim)
+    size = input.shape[axis(dim, input.ndim)]
+    return split(input, -(-size // chunks) if size else [0] * chunks, dim)
 
 
 def view_as(input: Tensor, other: Tensor) -> Tensor:

@@ -12,6 +12,8 @@ from jitgrad.ops.movement import MOST_ELEMENTS
 
 def size_of(what: str, n: Any) -> int:
     """One size as an int."""
+    if isinstance(n, bool):
+        raise TypeError(f"{what}: sizes are ints, not bools")
     try:
         return operator.index(n)
     except TracedValueError:

@@ -29,7 +29,7 @@ def batched_along(row: Any, operands: Any, size: int) -> Any:
     return row.op(*many, dim=row.params["dim"] + 1)
 
 
-def _scatter(fold: np.ufunc, vjp: tuple[Callable, None, Callable], whole: str) -> Op:
+def _scatter(fold: np.ufunc, vjp: tuple[Callable, None, Callable], whole: str, on_complex: str = "") -> Op:
     return Op(
         _sent(fold),
         kind="scattering",
@@ -37,6 +37,7 @@ def _scatter(fold: np.ufunc, vjp: tuple[Callable, None, Callable], whole: str) -
         output="y",
         internal=True,
         exact=True,
+        on_complex=on_complex,
         doc="What elements that are sent to places make of what is there",
         vjp=vjp,
         batch=batched_along,
@@ -83,6 +84,7 @@ scatter_prod = _scatter(
         lambda g, index, src, y, dim: gather(g * y, index, dim=dim) / src,
     ),
     "prod",
+    on_complex="holomorphic",
 )
 """Of numbers that are not 0: what is multiplied by zeros has another derivative, see `functions.scattering`."""
 

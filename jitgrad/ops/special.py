@@ -88,13 +88,8 @@ def digamma(x: np.ndarray) -> Any:
     return total.astype(x.dtype)[()]
 
 
-def polygamma(x: np.ndarray, n: int) -> Any:
-    """(-1)^(n+1) n! zeta(n + 1, x), the Hurwitz zeta function summed by Euler and Maclaurin (DLMF 25.11.5).
-
-    For x < 0 the reflection formula (DLMF 5.15.6): derivatives of cot(pi x) are polynomials in it.
-    """
-    x64, s = np.asarray(x, np.float64), n + 1
-    z = np.where(x64 < 0, 1 - x64, x64)
+def _hurwitz(s: int, z: Any) -> Any:
+    """The sum of (z + k)^-s over k >= 0, after Euler and Maclaurin (DLMF 25.11.5)."""
     total = np.zeros_like(z)
     for _ in range(16):
         total += z**-s
@@ -104,14 +99,26 @@ def polygamma(x: np.ndarray, n: int) -> Any:
     for j, coefficient in enumerate(_EULER_MACLAURIN):
         total += coefficient * rising * z ** (-s - 2 * j - 1)
         rising *= (s + 2 * j + 1) * (s + 2 * j + 2)
+    return total
+
+
+def polygamma(x: np.ndarray, n: int) -> Any:
+    """(-1)^(n+1) n! times the sum of (x + k)^-(n+1) over k >= 0 (DLMF 5.15.1).
+
+    For x < 0 the terms with x + k > 0 are one Hurwitz zeta function, and those before them the difference of two. (Derivatives of
+    cot(pi x), by which one may reflect as well, cancel where n is even.)
+    """
+    x64, s = np.asarray(x, np.float64), n + 1
+    below = x64 < 0
+    rest = x64 - np.rint(x64)  # exact, and so is the distance to the nearer pole
+    first = np.where(below, np.where(rest < 0, 1 + rest, rest), x64)
+    total = _hurwitz(s, first)
+    if below.any():
+        last = np.where(below, np.where(rest < 0, -rest, 1 - rest), 1)
+        both = total + (-1) ** s * _hurwitz(s, last)  # first of all, since they cancel in the middle between poles
+        total = np.where(below, both - (-1) ** s * _hurwitz(s, np.where(below, 1 - x64, 1)), total)
     sign = (-1) ** (n + 1)
-    total *= sign * math.factorial(n)
-    derivative = np.polynomial.Polynomial([0, math.pi])
-    for _ in range(n):
-        derivative = derivative.deriv() * np.polynomial.Polynomial([-math.pi, 0, -math.pi])
-    cot = 1 / np.tan(math.pi * (x64 - np.rint(x64)))
-    total = np.where(x64 < 0, -sign * total - derivative(cot), total)
-    total = np.where((x64 < 0) & (x64 == np.floor(x64)), sign * math.inf, total)
+    total = np.where(below & (x64 == np.floor(x64)), sign * math.inf, sign * math.factorial(n) * total)
     return total.astype(x.dtype)[()]
 
 

@@ -214,6 +214,7 @@ def _added_up(x: Any, length: int, dim: int, step: int, dilation: int) -> Any:
 overlapped = linear(
     _overlapped,
     kind="scattering",
+    on_complex="linear",
     internal=True,
     batch=lambda row, operands, size: row.op(operands[0].value, **{**row.params, "dim": row.params["dim"] + 1}),
     label="fold",

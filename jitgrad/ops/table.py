@@ -26,7 +26,9 @@ _RAW = frozenset(
     {np.ndarray, np.float16, np.float32, np.float64, np.complex64, np.complex128, np.bool_, np.int64, int, float, complex, bool}
 )
 _COMPUTED = frozenset({"elementwise", "reduction", "matmul", "linalg", "njit", "splitting"})  # kinds that round results
-_OF_NUMBERS = frozenset({"elementwise", "reduction", "matmul", "linalg", "sorting", "splitting"})  # they say which they take
+_OF_NUMBERS = frozenset(
+    {"elementwise", "reduction", "matmul", "linalg", "scattering", "sorting", "splitting"}
+)  # they say which they take
 _IN_ORDER = frozenset({"call", "custom", "item", "linalg", "loop", "matmul", "njit", "sorting", "splitting", "switch"})
 
 

@@ -77,7 +77,23 @@ def array_ufunc(self: Any, ufunc: Any, method: str, *inputs: Any, **kwargs: Any)
     if found is not NotImplemented:
         return found
     name, known = _named(ufunc)
-    return _plain(name, known is not None or ufunc in UFUNCS, ufunc, inputs, kwargs)
+    call = _chosen_later(ufunc) if "where" in kwargs and name.startswith("scipy.") else ufunc
+    return _plain(name, known is not None or ufunc in UFUNCS, call, inputs, kwargs)
+
+
+def _chosen_later(ufunc: Any) -> Callable:
+    """A ufunc of SciPy's, which is not told `where=`: it would write beyond its memory (scipy/scipy#25127)."""
+
+    def call(*inputs: Any, where: Any, out: Any = None, **kwargs: Any) -> Any:
+        found = ufunc(*inputs, **kwargs)
+        several = found if isinstance(found, tuple) else (found,)
+        for_all = [np.zeros(np.broadcast_shapes(np.shape(x), np.shape(where)), x.dtype) for x in several]
+        outs = tuple([new if one is None else one for one, new in zip(out or (None,) * ufunc.nout, for_all)])
+        for one, x in zip(outs, several):
+            np.copyto(one, x, where=where, casting=kwargs.get("casting", "same_kind"))
+        return outs if isinstance(found, tuple) else outs[0]
+
+    return call
 
 
 def _called(ufunc: Any, inputs: tuple) -> Any:

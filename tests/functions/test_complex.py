@@ -366,3 +366,24 @@ def test_decompositions(function):
         for got, y in zip(jg.jit(function)(jg.tensor(x)), want):
             assert got.dtype == y.dtype
             np.testing.assert_allclose(got.numpy(), y.numpy(), atol=1e-12)
+
+
+@pytest.mark.parametrize("reduce", ["sum", "prod", "mean"])
+@pytest.mark.parametrize("include_self", [True, False])
+def test_what_is_sent_to_places_is_reduced(reduce, include_self):
+    index = jg.tensor([1, 1, 0, 1])
+    x, sent = (jg.tensor(numbers(n), requires_grad=True) for n in (3, 4))
+    f = lambda x, sent: x.scatter_reduce(0, index, sent, reduce, include_self=include_self)
+    assert gradcheck(f, (x, sent)) and gradgradcheck(f, (x, sent))
+    of = getattr(np, reduce)
+    a, b = x.detach().numpy(), sent.detach().numpy()
+    parts = [[a[0], b[2]], [a[1], b[0], b[1], b[3]], [a[2]]]
+    wanted = [of(part if include_self or len(part) == 1 else part[1:]) for part in parts]
+    np.testing.assert_allclose(f(x, sent).detach().numpy(), wanted)
+    np.testing.assert_allclose(jg.jit(f)(x, sent).detach().numpy(), wanted)
+
+
+def test_there_is_no_extreme_of_what_is_sent_to_places():
+    for reduce in ("amax", "amin"):
+        with pytest.raises(NotImplementedError, match=f"no order, so there is no {reduce}"):
+            jg.tensor(numbers(3)).scatter_reduce(0, jg.tensor([0]), jg.tensor(numbers(1)), reduce)

@@ -96,6 +96,28 @@ def test_randperm():
     assert jg.randperm(3, dtype=jg.float32).dtype == jg.float32
 
 
+@pytest.mark.parametrize("dtype", [jg.complex64, jg.complex128])
+def test_both_parts_of_complex_numbers_are_drawn(dtype):
+    generator = jg.Generator().manual_seed(3)
+    x = jg.zeros(N, dtype=dtype)
+    for draw, mean, std in [
+        (lambda: x.normal_(generator=generator), 0, 0.5**0.5),
+        (lambda: x.normal_(3, 2, generator=generator), 3, 2**0.5),
+        (lambda: x.uniform_(1, 3, generator=generator), 2, 2 / 12**0.5),
+    ]:
+        draw()
+        parts = jg.view_as_real(x).numpy()
+        np.testing.assert_allclose(parts.mean(0), mean, atol=0.05)
+        np.testing.assert_allclose(parts.std(0), std, rtol=0.05)
+        assert abs(np.corrcoef(parts.T)[0, 1]) < 0.05
+
+
+def test_normal_numbers_have_the_dtype_of_the_first_tensor():
+    assert jg.normal(jg.zeros(3), jg.ones(3, dtype=jg.float64)).dtype == jg.float32
+    assert jg.normal(1.0, jg.ones(3, dtype=jg.float64)).dtype == jg.float64
+    assert jg.normal(jg.zeros(3, dtype=jg.complex64), jg.ones(3)).dtype == jg.complex64
+
+
 def test_generators_repeat():
     a, b = jg.Generator().manual_seed(3), jg.Generator().manual_seed(3)
     assert jg.rand(3, generator=a).tolist() == jg.rand(3, generator=b).tolist()
@@ -110,9 +132,27 @@ def test_generators_repeat():
     assert jg.rand(2).tolist() == first
 
 
-def test_nothing_flows_through_what_is_drawn():
+@pytest.mark.parametrize(
+    "draw",
+    [
+        jg.bernoulli,
+        jg.poisson,
+        lambda p: jg.bernoulli(p, 0.5),
+        lambda p: jg.zeros(3).bernoulli_(p),
+        lambda p: jg.binomial(jg.full((3,), 4.0), p),
+        lambda p: jg.binomial(p, jg.full((3,), 0.5, dtype=jg.float64)),
+        lambda p: jg.normal(p, 1.0),
+        lambda p: jg.normal(0.0, p),
+    ],
+)
+def test_the_gradient_through_what_is_drawn_is_0(draw):
+    p = jg.full((3,), 1.0, requires_grad=True)
+    draw(p).sum().backward()
+    assert p.grad.tolist() == [0, 0, 0]
+
+
+def test_what_was_there_before_a_draw_has_gradient_0():
     mean = jg.ones(3, requires_grad=True)
-    assert not jg.normal(mean, 1.0).requires_grad
     x = mean * 2
     x.normal_()
     x.sum().backward()
@@ -130,13 +170,28 @@ def test_what_is_refused():
         (lambda: jg.poisson(jg.tensor([-1.0])), RuntimeError, "must not be negative"),
         (lambda: jg.zeros(2).exponential_(0.0), RuntimeError, "lambd must be positive"),
         (lambda: jg.zeros(2).uniform_(2, 1), RuntimeError, "beyond their end"),
+        (lambda: jg.zeros(2).uniform_(0, 1e40), RuntimeError, "from 0 to 1e.40 do not fit into float32"),
+        (lambda: jg.zeros(2).uniform_(-3e38, 3e38), RuntimeError, "do not fit into float32"),
         (lambda: jg.randperm(-1), RuntimeError, "must not be negative"),
+        (lambda: jg.randperm(257, dtype=jg.uint8), RuntimeError, "up to 256 do not fit into uint8"),
+        (lambda: jg.randperm(2, dtype=jg.bool), NotImplementedError, "integers, not bool"),
+        (lambda: jg.rand(True), TypeError, "sizes are ints, not bools"),
+        (lambda: jg.normal(jg.zeros(2), 1.0, dtype=jg.float64), TypeError, "no dtype or device"),
+        (lambda: jg.normal(jg.zeros(2, dtype=jg.int64), 1.0), NotImplementedError, "not int64"),
+        (lambda: jg.normal(jg.zeros(2), jg.ones(2, dtype=jg.complex64)), RuntimeError, "std must be real"),
         (lambda: jg.ones(2, requires_grad=True).normal_(), RuntimeError, "a leaf that requires grad"),
         (lambda: jg.Generator().set_state(jg.zeros(3)), RuntimeError, "no state of a generator"),
         (lambda: jg.jit(lambda x: x * jg.bernoulli(x))(jg.ones(2)), jg.errors.TracedValueError, "random numbers"),
     ]:
         with pytest.raises(error, match=text):
             call()
+
+
+@pytest.mark.parametrize("name", ["uniform_", "normal_", "log_normal_", "exponential_", "cauchy_"])
+@pytest.mark.parametrize("dtype", [jg.int64, jg.bool])
+def test_whole_numbers_are_not_filled_with_fractions(name, dtype):
+    with pytest.raises(NotImplementedError, match=f"{name} fills floating.*, not one of {dtype.name}"):
+        getattr(jg.zeros(3, dtype=dtype), name)()
 
 
 def test_integers_that_do_not_fit():

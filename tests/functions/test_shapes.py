@@ -297,3 +297,11 @@ X = np.arange(6.0).reshape(2, 3)
 )
 def test_the_keywords_of_pytorch(call, want) -> None:
     assert call(jg.tensor(X)).tolist() == want
+
+
+def test_a_dimension_without_elements_is_split_into_as_many_pieces():
+    for pieces in (jg.zeros(0, 4).chunk(2), jg.unsafe_chunk(jg.zeros(0, 4), 2), jg.zeros(4, 0).chunk(2, 1)):
+        assert [x.numel() for x in pieces] == [0, 0]
+    assert [tuple(x.shape) for x in jg.zeros(0, 4).split(0)] == [(0, 4)]
+    with pytest.raises(RuntimeError, match="must be positive"):
+        jg.zeros(2).split(0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import scipy.special
 
 import jitgrad as jg
 from jitgrad.errors import TracedValueError
@@ -156,3 +157,23 @@ def test_what_numpy_makes_of_a_number_is_as_weak_under_jit(name):
             want, got = function(x, a), jg.jit(function)(x, a)
             assert got.dtype == want.dtype
             np.testing.assert_allclose(got.numpy(), want.numpy(), rtol=1e-6)
+
+
+def test_scipys_ufuncs_are_not_told_what_they_leave_out():
+    """They write beyond their memory then."""
+    a, out = np.array([[-1.0, 2.0], [3.0, -4.0]]), np.full((2, 2), 7.0)
+    x = jg.tensor(a)
+    for where in (x > 0, a > 0, jg.tensor([True, False])):
+        mask = np.broadcast_to(np.asarray(where), (2, 2))
+        found = scipy.special.expit(x, where=where, out=out)
+        assert found is out
+        np.testing.assert_allclose(out, np.where(mask, 1 / (1 + np.exp(-a)), 7.0))
+        out.fill(7.0)
+        scipy.special.expit(a, where=where, out=out)
+        np.testing.assert_allclose(out, np.where(mask, 1 / (1 + np.exp(-a)), 7.0))
+        out.fill(7.0)
+    sums = np.zeros((2, 2)), np.full((2, 2), 7.0)
+    scipy.special.sici(x.abs(), where=x > 0, out=sums)
+    np.testing.assert_allclose(sums, np.where(a > 0, scipy.special.sici(abs(a)), [np.zeros((2, 2)), np.full((2, 2), 7.0)]))
+    with pytest.raises(TypeError, match="expit with"):
+        scipy.special.expit(jg.tensor(a, requires_grad=True), where=a > 0, out=out)

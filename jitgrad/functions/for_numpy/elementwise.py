@@ -10,10 +10,11 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
 from jitgrad.functions import comparing, complexes, creation, elementwise, numeric, searching, shaping
-from jitgrad.functions.for_numpy.naming import ROW, cast, fractional, named, of_parts, same_dtype, tensor_of
+from jitgrad.functions.for_numpy.naming import ROW, cast, cast_as, fractional, named, of_parts, same_dtype, tensor_of
 from jitgrad.functions.operands import exact
 from jitgrad.ops import choosing
 from jitgrad.record.apply import apply
+from jitgrad.record.trace import comes_later
 from jitgrad.record.weak import are_numbers
 from jitgrad.tensors.tensor import Tensor
 
@@ -51,20 +52,26 @@ def _select(condlist: Any, choicelist: Any, default: Any = 0) -> Tensor:
         raise TypeError("np.select: conditions must be bools")
     found = default
     for flag, choice in zip(reversed(flags), reversed(choicelist)):
-        found = numeric.where(flag, *same_dtype(choice, found))
+        found = numeric.where(flag, *same_dtype(choice, found, weak=True))
     return found
 
 
 @named("choose")
 def _choose(a: Any, choices: Any, *, mode: str = "raise") -> Any:
-    if mode != "raise":
-        return NotImplemented
-    places = tensor_of(a, *choices)
-    many = shaping.broadcast_tensors(*same_dtype(*choices))
-    found = many[0]
-    for k, choice in enumerate(many[1:], 1):
-        found = numeric.where(places == k, choice, found)
-    return found
+    many = same_dtype(*(choices if isinstance(choices, (list, tuple)) else tensor_of(choices)), weak=True)
+    places = cast_as(tensor_of(a, *many), np.int64, "safe", "np.choose: the choices")
+    if mode == "wrap":
+        places = places % len(many)
+    elif mode == "clip":
+        places = numeric.clamp(places, 0, len(many) - 1)
+    elif mode != "raise":
+        raise ValueError(f"np.choose: mode is 'raise', 'wrap' or 'clip', not {mode!r}")
+    elif not comes_later(places) and bool(((places < 0) | (places >= len(many))).any()):
+        raise ValueError(
+            f"np.choose: the choices are numbers from 0 to {len(many) - 1}, or mode='wrap' or 'clip' makes them such"
+        )
+    places, *many = shaping.broadcast_tensors(places, *many)
+    return ROW["gather"](shaping.stack(many), shaping.unsqueeze(places, 0), 0)[0]
 
 
 @named("clip")
@@ -202,7 +209,7 @@ named("copy")(lambda a: tensor_of(a).clone())
 def _linspace(
     start: Any, stop: Any, num: int = 50, endpoint: bool = True, retstep: bool = False, dtype: Any = None, axis: int = 0
 ) -> Any:
-    first, last = same_dtype(start, stop, floats=True)
+    first, last = same_dtype(start, stop, floats=True, weak=True)
     first, last = shaping.broadcast_tensors(first, last)
     pieces = max(num - 1 if endpoint else num, 1)
     weights = tensor_of((np.arange(num) / pieces).astype(first._held.dtype), first)

@@ -16,6 +16,7 @@ from jitgrad.functions.bind import bound
 from jitgrad.functions.operands import operand
 from jitgrad.ops import TABLE, choosing
 from jitgrad.record.apply import apply
+from jitgrad.record.weak import number
 from jitgrad.tape.handle import Handle
 from jitgrad.tensors.tensor import Tensor
 
@@ -100,13 +101,25 @@ def fractional(a: Any) -> Tensor:
     return x if x.dtype.has_gradient else cast(x, np.float64)
 
 
-def same_dtype(*operands: Any, floats: bool = False) -> list[Tensor]:
-    """The operands as tensors of the dtype that NumPy promotes them to, a floating one if that is asked for."""
+def same_dtype(*operands: Any, floats: bool = False, weak: bool = False) -> list[Tensor]:
+    """The operands as tensors of the dtype that NumPy promotes them to, a floating one if that is asked for. Python's numbers
+    count as float64 and int64, or are `weak`, as ufuncs take them, and adapt to the others."""
     many = [tensor_of(x, *operands) for x in operands]
-    common = functools.reduce(dtypes.promote, [x._held.dtype for x in many]) if many else np.dtype(np.float64)
+    kinds = [_python_kind(x) if weak else None for x in operands]
+    strong = [x._held.dtype for x, kind in zip(many, kinds) if kind is None] or [x._held.dtype for x in many]
+    common = functools.reduce(dtypes.promote, strong) if many else np.dtype(np.float64)
+    for kind in kinds:
+        if kind is complex or (kind is not None and not dtypes.has_gradient(common)):
+            common = np.result_type(np.float32 if common.kind == "V" else common, kind(0))
     if floats and not dtypes.has_gradient(common):
         common = np.dtype(np.float64)
     return [cast(x, common) for x in many]
+
+
+def _python_kind(x: Any) -> type | None:
+    """The type of one of Python's numbers, which has no dtype of its own; None for whatever else."""
+    found = number(x)
+    return None if found is None or issubclass(found.kind, np.generic) else found.kind
 
 
 def axes_of(x: Any, axis: Any) -> tuple[int, ...]:

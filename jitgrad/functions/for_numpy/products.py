@@ -204,6 +204,8 @@ def _slid(x: Tensor, y: Tensor) -> Tensor:
 @named("polyval")
 def _polyval(p: Any, x: Any) -> Tensor:
     coefficients, at = tensor_of(p, x), tensor_of(x, p)
+    if coefficients.shape[0]:
+        coefficients, at = same_dtype(coefficients, at)
     found = at * 0
     for k in range(coefficients.shape[0]):
         found = found * at + coefficients[k]

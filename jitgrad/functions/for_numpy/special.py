@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from jitgrad import dtypes
 from jitgrad.functions import elementwise
 from jitgrad.functions.for_numpy.naming import ROW, cast, named, same_dtype, tensor_of
 from jitgrad.ops import TABLE
@@ -40,8 +41,13 @@ _OF_INTEGERS = ("hermite", "hermitenorm")
 """Those of a degree that is an integer."""
 
 
+_OF_DOUBLES = frozenset({"xlogy", "xlog1py", "beta", "betaln", "gammainc", "gammaincc"})
+"""Those whose first loop is one of float64, and so what SciPy chooses for a number beside an array."""
+
+
 def _offer(name: str, call: Callable) -> None:
-    named(f"special.{name}")(lambda *operands: call(*same_dtype(*operands, floats=True)))
+    weak = name not in _OF_DOUBLES
+    named(f"special.{name}")(lambda *operands: call(*same_dtype(*operands, floats=True, weak=weak)))
 
 
 for _name, _row in _ROWS.items():
@@ -57,14 +63,39 @@ def _polynomial(name: str) -> None:
             return NotImplemented
         if not whole and name.removeprefix("eval_") in _OF_INTEGERS:
             raise TypeError(f"scipy.special.{name}: the degree must be an integer, not {degree.dtype.name}: convert with .long()")
-        operands = same_dtype(degree, cast(at, np.float64) if whole else at, floats=True)
+        operands = same_dtype(n, cast(at, np.float64) if whole else x, floats=True, weak=True)
         return apply(TABLE[name], operands, {"whole": whole})
 
 
 for _name in (*_POLYNOMIALS, *_OF_INTEGERS):
     _polynomial(f"eval_{_name}")
 
-_TURN = math.pi / 180
+
+def _parts_of_turn(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Degrees as a number of quarters of a turn and what is left, at most 45 degrees of it, in radians. Both are exact before
+    the last product, which is why what is left is not taken of radians."""
+    rest = ROW["fmod"](x, 360.0)
+    quarters = ROW["round"](rest.detach() / 90)
+    return quarters % 4, (rest - 90 * quarters) * (math.pi / 180)
+
+
+def _sine_of_degrees(x: Tensor, turned: int) -> Tensor:
+    """The sine, or turned by a quarter the cosine; 0 beyond what SciPy takes to have digits."""
+    quarters, angle = _parts_of_turn(ROW["where"](abs(x) > _MOST_DEGREES, 270.0 * turned, x))
+    quarters = (quarters + turned) % 4
+    found = ROW["where"](quarters % 2 == 0, ROW["sin"](angle), ROW["cos"](angle))
+    return ROW["where"](quarters >= 2, -found, found)
+
+
+def _tangent_of_degrees(x: Tensor) -> Tensor:
+    quarters, angle = _parts_of_turn(ROW["where"](abs(x) > _MOST_DEGREES, 0.0, x))
+    tangent, upright = ROW["tan"](angle), quarters % 2 == 1
+    about = dtypes.finfo(x.dtype)
+    least = ROW["copysign"](x.detach() * 0 + about.tiny * about.eps, x.detach())  # beside the pole, on SciPy's side of it
+    return ROW["where"](upright, -1 / ROW["where"](upright, ROW["where"](tangent == 0, tangent - least, tangent), 1.0), tangent)
+
+
+_MOST_DEGREES = 1e14
 
 
 def _signs(x: Tensor) -> Tensor:
@@ -108,9 +139,9 @@ _COMPOSED: dict[str, Callable] = {
     "gammasgn": _signs,
     "exp10": lambda x: 10.0**x,
     "rel_entr": lambda x, y: _rel_entr(x, y),
-    "sindg": lambda x: ROW["sin"](x * _TURN),
-    "cosdg": lambda x: ROW["cos"](x * _TURN),
-    "tandg": lambda x: ROW["tan"](x * _TURN),
+    "sindg": lambda x: _sine_of_degrees(x, 0),
+    "cosdg": lambda x: _sine_of_degrees(x, 1),
+    "tandg": lambda x: _tangent_of_degrees(x),
     "huber": lambda delta, r: _of_positive(delta, ROW["where"](abs(r) <= delta, r * r / 2, delta * (abs(r) - delta / 2))),
     "pseudo_huber": lambda delta, r: _of_positive(delta, _pseudo_huber(delta, r)),
     "gammaln": lambda x: ROW["where"](x == -math.inf, -math.inf, ROW["lgamma"](x)),

@@ -18,7 +18,6 @@ from jitgrad.functions.for_numpy.naming import (
     at_the_end,
     axes_of,
     cast,
-    is_given,
     named,
     no_bools,
     of_parts,
@@ -76,7 +75,7 @@ def _floats(x: Any) -> Tensor:
 
 
 def _all_floats(*operands: Any) -> list[Tensor]:
-    return same_dtype(*operands, floats=True)
+    return same_dtype(*operands, floats=True, weak=True)
 
 
 # The methods of all.
@@ -143,7 +142,7 @@ def reduce(
             f"np.{ufunc.__name__}.reduce has no neutral element for what is empty, {tuple(x.shape)}, or left out by where=: "
             "give initial="
         )
-    if where is True and many and not is_given(initial):
+    if begin is None:
         first, *many = many
     else:
         first = shaping.expand(start(begin, x), tuple(lines.shape[:-1]))
