@@ -20,7 +20,8 @@ from jitgrad.func.recomputed import recomputed
 from jitgrad.functions.generators import get_rng_state, set_rng_state
 from jitgrad.record.apply import current_trace, grad_mode
 from jitgrad.record.leaving import taken_since
-from jitgrad.tape.handle import Handle, own_memory
+from jitgrad.record.trace import in_mode
+from jitgrad.tape.handle import Handle, own_memory, unchanged
 from jitgrad.tape.row import LEAF, reachable
 from jitgrad.utils.selective import CheckpointPolicy, SelectiveCheckpointContext, create_selective_checkpoint_contexts
 
@@ -134,7 +135,13 @@ class _Frame:
                 f"a function under checkpoint saved {len(self.specs)} tensors, and {len(self.found)} when it ran again: it must "
                 "do the same"
             )
-        return self.found.pop(number)
+        x, guard = self.found.pop(number)
+        if not unchanged((guard,)):
+            raise OverwrittenError(
+                f"a function under checkpoint changes a tensor of shape {list(x._value.shape)} in place that the reverse sweep "
+                "needs: let it compute with a clone()"
+            )
+        return x
 
     def _compute(self) -> None:
         if any(storage.version != version for storage, version in self.guards):
@@ -152,27 +159,28 @@ class _Frame:
                     f"a function under checkpoint saved a tensor of {dtype} {list(shape)}, and one of {x.dtype} {list(x.shape)} "
                     "in its place when it ran again: it must do the same"
                 )
-            found[number] = x
+            found[number] = x, (own_memory(x), own_memory(x).version)
             if self.stops and len(found) == len(self.specs):
                 raise _Enough
             return x
 
-        was, random = grad_mode.get(), None if self.random is None else get_rng_state()
+        was, random = current_trace.get(), None
         forgotten = [row for row in self.ends if not row.requires]
         try:
-            grad_mode.set(True)
+            current_trace.set(None)  # where a sweep is recorded, this is none of that: it ran with values
+            random = None if self.random is None else get_rng_state()
             _ask(forgotten, True)
             if self.random is not None:
                 set_rng_state(self.random)
             with saved_tensors_hooks(keep, lambda x: x), self.context:
-                self.run()
+                in_mode(True, self.run)
         except _Enough:
             pass
         finally:
-            grad_mode.set(was)
             _ask(forgotten, False)
             if random is not None:
                 set_rng_state(random)
+            current_trace.set(was)
         if self.compares and len(found) != len(self.specs):
             raise CheckpointError(
                 f"a function under checkpoint saved {len(self.specs)} tensors, and {len(found)} when it ran again: it must do "

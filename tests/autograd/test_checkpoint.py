@@ -98,3 +98,55 @@ def test_transforms_of_checkpoints() -> None:
     many = jg.stack([W, 2 * W])
     rows = jg.vmap(jg.grad(lambda w: loss(w, X, False)))(many)
     np.testing.assert_allclose(jg.vmap(jg.grad(lambda w: loss(w, X, True)))(many).numpy(), rows.numpy(), rtol=1e-4)
+
+
+CHANGING = {
+    "one": lambda t: (t * 1).mul_(t).sin(),
+    "rows": lambda t: (t * 3).mul_(t.sin()).mul_(t),
+    "mixed": lambda t: (t.exp() * 2).mul_(t + 2).atan2_(t),
+}
+
+
+@pytest.mark.parametrize("name", CHANGING)
+@pytest.mark.parametrize("preserve", [True, False])
+def test_changes_in_place_run_again(name: str, preserve: bool) -> None:
+    f = CHANGING[name]
+    x = jg.tensor([1.0, 2.0])
+    kept = lambda z: checkpoint(f, z, use_reentrant=False, preserve_rng_state=preserve)
+    right, second = jg.grad(lambda z: f(z).sum())(x), jg.hessian(lambda z: f(z).sum())(x)
+    for transform in (jg.grad, lambda g: jg.jit(jg.grad(g))):
+        np.testing.assert_allclose(transform(lambda z: kept(z).sum())(x).numpy(), right.numpy(), rtol=1e-5)
+    for transform in (
+        jg.hessian,
+        lambda g: jg.jacrev(jg.grad(g)),
+        lambda g: jg.jacfwd(jg.grad(g)),
+        lambda g: jg.jacrev(jg.jacrev(g)),
+    ):
+        np.testing.assert_allclose(transform(lambda z: kept(z).sum())(x).numpy(), second.numpy(), rtol=1e-4, atol=1e-6)
+
+
+def test_what_is_needed_and_changed_when_it_runs_again() -> None:
+    def f(t: Any) -> Any:
+        y = t.exp()
+        z = y.sin()
+        y.mul_(2)
+        return z * y
+
+    with pytest.raises(OverwrittenError, match="under checkpoint changes a tensor of shape"):
+        jg.grad(lambda z: checkpoint(f, z).sum())(jg.tensor([1.0, 2.0]))
+
+
+def test_batched_sweeps_draw_the_same_numbers() -> None:
+    x = jg.tensor([1.0, 2.0], requires_grad=True)
+    drawn: list[Any] = []
+
+    def f(t: Any) -> Any:
+        drawn.append(jg.rand(2))
+        return t * drawn[-1]
+
+    y = checkpoint(f, x)
+    (rows,) = jg.autograd.grad(y, x, jg.eye(2), is_grads_batched=True)
+    assert rows.tolist() == jg.diag(drawn[0]).tolist()
+    assert len(drawn) == 2
+    assert drawn[1].tolist() == drawn[0].tolist()
+    assert jg.rand(2).tolist() != drawn[0].tolist()

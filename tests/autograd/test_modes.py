@@ -9,6 +9,7 @@ import pytest
 
 import jitgrad as jg
 from jitgrad.autograd.graph import saved_tensors_hooks
+from jitgrad.errors import OverwrittenError
 from jitgrad.record.trace import lifting
 
 
@@ -146,3 +147,18 @@ def test_functional_call() -> None:
     assert layer(x).item() == 55
     with pytest.raises(AttributeError, match=r"modules.*vmap\(functional_call"):
         _ = jg.func.stack_module_state
+
+
+def test_what_was_packed_and_changed_since() -> None:
+    x = jg.tensor([1.0, 2.0], requires_grad=True)
+    kept: list[Any] = []
+
+    def pack(t: Any) -> int:
+        kept.append(t)
+        return len(kept) - 1
+
+    with jg.autograd.graph.saved_tensors_hooks(pack, lambda i: kept[i].detach()):
+        y = x.exp()
+    y.mul_(2)
+    with pytest.raises(OverwrittenError, match="that was packed was changed in place"):
+        y.sum().backward()
