@@ -150,3 +150,46 @@ def test_batched_sweeps_draw_the_same_numbers() -> None:
     assert len(drawn) == 2
     assert drawn[1].tolist() == drawn[0].tolist()
     assert jg.rand(2).tolist() != drawn[0].tolist()
+
+
+def drawing(x: Any, generator: Any, checkpointed: bool) -> Any:
+    layer = lambda a, q: jg.rand(2, generator=q) * a * a
+    y = checkpoint(layer, x, generator) if checkpointed else layer(x, generator)
+    return (y * jg.rand(2, generator=generator)).sum()
+
+
+def test_generators_among_the_arguments() -> None:
+    x, start = jg.tensor([1.0, 2.0]), lambda: jg.Generator().manual_seed(3)
+    plain, kept = (jg.value_and_grad(lambda x, g, c=c: drawing(x, g, c)) for c in (False, True))
+    first, compiled = start(), jg.jit(kept)
+    right = [plain(x, first), plain(x, first)]
+    for f in (kept, compiled, compiled):
+        generator = start()
+        for value, slope in right:
+            found = f(x, generator)
+            np.testing.assert_allclose(found[0].numpy(), value.numpy(), rtol=1e-6)
+            np.testing.assert_allclose(found[1].numpy(), slope.numpy(), rtol=1e-6)
+        assert generator.state == first.state
+    for f in (jg.hessian(lambda x, g: drawing(x, g, True)), jg.jit(jg.hessian(lambda x, g: drawing(x, g, True)))):
+        np.testing.assert_allclose(f(x, start()).numpy(), np.diag(right[0][1].numpy() / x.numpy()), rtol=1e-6)
+
+
+def test_generators_from_outside_and_nested_checkpoints() -> None:
+    x, generator = jg.tensor([1.0, 2.0], requires_grad=True), jg.Generator().manual_seed(3)
+    state, drawn = generator.state, []
+
+    def inner(a: Any) -> Any:
+        drawn.append(jg.rand(2, generator=generator))
+        return a * drawn[-1]
+
+    def outer(a: Any) -> Any:
+        generator.manual_seed(4)
+        return checkpoint(inner, a) * jg.rand(2, generator=generator)
+
+    y = checkpoint(outer, x).sum()
+    after = generator.state
+    y.backward()
+    assert generator.state == after != state
+    assert {tuple(d.tolist()) for d in drawn} == {tuple(drawn[0].tolist())}
+    again = jg.Generator().manual_seed(4)
+    np.testing.assert_allclose(x.grad.numpy(), (jg.rand(2, generator=again) * jg.rand(2, generator=again)).numpy(), rtol=1e-6)
