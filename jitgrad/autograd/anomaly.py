@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import warnings
 from typing import Any
 
 import numpy as np
 
 from jitgrad.autograd.nodes import node_of
+from jitgrad.ops.table import Op, unary
+from jitgrad.record.apply import apply
 from jitgrad.record.trace import Watcher, lifting
 from jitgrad.tape import origins
 from jitgrad.tape.device_array import DeviceArray
@@ -31,11 +34,26 @@ def _checked(sweep: Any, row: Row, g: Any) -> list[Any]:
     """The same; RuntimeError if there is nan in it."""
     parts = _apart(sweep, row, g)
     for i, part in enumerate(parts):
-        value = part._value if isinstance(part, Handle) else part
-        value = value.to_host() if isinstance(value, DeviceArray) else value
-        if value is not None and np.asarray(value).dtype.kind in "fc" and bool(np.isnan(value).any()):
-            raise RuntimeError(f"{node_of(row).name()} gives nan for the gradient of its operand {i}{_where(row)}")
+        said = f"{node_of(row).name()} gives nan for the gradient of its operand {i}{_where(row)}"
+        if isinstance(part, Handle) and part._value is None:
+            parts[i] = apply(_looking(said), (part,))
+        elif part is not None:
+            _refuse_nan(said, part._value if isinstance(part, Handle) else part)
     return parts
+
+
+def _refuse_nan(said: str, value: Any) -> Any:
+    found = np.asarray(value.to_host() if isinstance(value, DeviceArray) else value)
+    if found.dtype.kind in "fc" and bool(np.isnan(found).any()):
+        raise RuntimeError(said)
+    return value
+
+
+def _looking(said: str) -> Op:
+    """An operation that does nothing but look for nan, for what has no values yet: `vmap` runs it for all examples."""
+    op = unary(None, functools.partial(_refuse_nan, said), vjp=lambda g: g, internal=True, exact=True, on_complex="linear")
+    op.name = "look_for_nan"
+    return op
 
 
 def _where(row: Row) -> str:
@@ -48,7 +66,7 @@ class set_detect_anomaly:
 
     While it is on, operations note the lines that called them, and a reverse sweep raises `RuntimeError` at the first nan that
     a rule gives (if `check_nan`), with the operation and these lines. Errors that come up in the sweep get a warning with
-    them. All is slower meanwhile.
+    them. All is slower meanwhile; functions under `jit` run as they are, as if `jit` were not there.
     """
 
     def __init__(self, mode: bool, check_nan: bool = True) -> None:
@@ -99,4 +117,4 @@ def is_anomaly_check_nan_enabled() -> bool:
 def _set(noting: bool, check: Any) -> None:
     if noting != origins.noting:
         (lifting.append if noting else lifting.remove)(_watcher)
-    origins.noting, origins.check = noting, check
+    origins.switch(noting, check)

@@ -8,13 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from jitgrad.autograd.gradients import grad
 from jitgrad.autograd.modes import enable_grad
-from jitgrad.func.jacobians import jacfwd
-from jitgrad.func.tangents import jvp as pushed
+from jitgrad.func.gradients import cotangents
+from jitgrad.func.jacobians import blocks, refuse_lost
+from jitgrad.func.point import Point, one
+from jitgrad.func.tangents import pushed
 from jitgrad.functions.creation import zeros_like
 from jitgrad.functions.data import tensor
 from jitgrad.functions.shaping import stack
+from jitgrad.record.trace import in_mode
+from jitgrad.tape.handle import requires
 from jitgrad.tape.row import reachable
 from jitgrad.tensors.tensor import Tensor
 
@@ -34,8 +37,8 @@ def vjp(func: Callable, inputs: Any, v: Any = None, create_graph: bool = False, 
     (tensor(2.), tensor([1., 1.]))
     """
     call = _Call("vjp", func, inputs, create_graph, strict)
-    found = call.pulled(_vectors("v", v, call.outs, call.result), create_graph, strict)
-    return call.finished(call.result), call.finished(call.like_inputs(found))
+    found = call.pulled(_vectors("v", v, call.point.outputs, call.result))
+    return call.finished(call.result), found
 
 
 @enable_grad
@@ -47,9 +50,7 @@ def jvp(func: Callable, inputs: Any, v: Any = None, create_graph: bool = False, 
     (tensor([1., 1.]), tensor([1., 1.]))
     """
     call = _Call("jvp", func, inputs, create_graph, strict)
-    vectors = _vectors("v", v, call.xs, inputs)
-    _, change = pushed(lambda *xs: func(*xs), tuple(call.xs), tuple(vectors))
-    return call.finished(call.result), call.finished(change)
+    return call.finished(call.result), call.pushed(_vectors("v", v, call.point.inputs, inputs))
 
 
 @enable_grad
@@ -60,11 +61,10 @@ def vhp(func: Callable, inputs: Any, v: Any = None, create_graph: bool = False, 
     >>> jitgrad.autograd.functional.vhp(lambda x: (x**3).sum(), jitgrad.ones(2), jitgrad.ones(2))
     (tensor(2.), tensor([6., 6.]))
     """
-    call = _Call("vhp", func, inputs, create_graph, strict, scalar=True)
-    vectors = _vectors("v", v, call.xs, inputs)
-    first = call.pulled([None], True, strict)
-    found = _pulled(first, call.xs, vectors, create_graph, "the gradient" if strict else "")
-    return call.finished(call.result), call.finished(call.like_inputs(found))
+    gradient = _Gradient("vhp", func, inputs, strict)
+    call = _Call("vhp", gradient, inputs, create_graph, strict)
+    found = call.pulled(_vectors("v", v, call.point.inputs, inputs))
+    return call.finished(gradient.value), found
 
 
 @enable_grad
@@ -77,17 +77,10 @@ def hvp(func: Callable, inputs: Any, v: Any = None, create_graph: bool = False, 
     >>> jitgrad.autograd.functional.hvp(lambda x: (x**3).sum(), jitgrad.ones(2), jitgrad.ones(2))
     (tensor(2.), tensor([6., 6.]))
     """
-    call = _Call("hvp", func, inputs, create_graph, strict, scalar=True)
-    vectors = _vectors("v", v, call.xs, inputs)
-    if strict:
-        _pulled(call.pulled([None], True, True), call.xs, vectors, False, "the gradient")
-
-    def gradient(*xs: Any) -> tuple[Any, ...]:
-        found = grad(func(*xs), xs, create_graph=True, allow_unused=True, materialize_grads=True)
-        return tuple(found)
-
-    _, change = pushed(gradient, tuple(call.xs), tuple(vectors))
-    return call.finished(call.result), call.finished(call.like_inputs(change))
+    gradient = _Gradient("hvp", func, inputs, strict)
+    call = _Call("hvp", gradient, inputs, create_graph, strict)
+    found = call.pushed(_vectors("v", v, call.point.inputs, inputs))
+    return call.finished(gradient.value), found
 
 
 @enable_grad
@@ -119,11 +112,10 @@ def jacobian(
     if forward and create_graph:
         raise NotImplementedError("strategy='forward-mode' does not take create_graph=True: use jitgrad.func.jacfwd")
     call = _Call("jacobian", func, inputs, create_graph, strict)
-    rows = (
-        _by_columns(call, func) if forward else [_rows(call, k, create_graph, strict, vectorize) for k in range(len(call.outs))]
-    )
-    nested = [call.like_inputs(row) for row in rows]
-    return call.finished(tuple(nested) if isinstance(call.result, tuple) else nested[0])
+    many = vectorize or any(y._value is None for y in call.point.outputs)  # one sweep is recorded and not one a row
+    rows = in_mode(create_graph, lambda: blocks(call.point, None, forward) if many else _row_by_row(call.point))
+    nested = [call.finished(call.like_inputs(row)) for row in rows]
+    return tuple(nested) if isinstance(call.result, tuple) else nested[0]
 
 
 @enable_grad
@@ -142,42 +134,50 @@ def hessian(
     tensor([[ 6.,  0.],
             [ 0., 12.]])
     """
-    single = isinstance(inputs, Tensor)
-
-    def gradient(*xs: Any) -> Any:
-        call = _Call("hessian", func, xs, True, strict, scalar=True)
-        found = call.pulled([None], True, strict)
-        return found[0] if single else tuple(found)
-
+    if any(x.dtype.is_complex for x in _tensors(inputs, "the inputs of hessian")):
+        raise RuntimeError(
+            "hessian: an input is complex, and one number for each pair of elements is no second derivative: take view_as_real() "
+            "of it"
+        )
+    gradient = _Gradient("hessian", func, inputs, strict)
     return jacobian(gradient, inputs, create_graph, strict, vectorize, outer_jacobian_strategy)
 
 
 class _Call:
-    """`func` at `inputs`, as tensors of its own that require grad, and its outputs."""
+    """`func` at `inputs`: a `Point` at which sweeps start, whose results keep their history if they are to be differentiated."""
 
-    def __init__(self, name: str, func: Callable, inputs: Any, create_graph: bool, strict: bool, scalar: bool = False) -> None:
+    def __init__(self, name: str, func: Callable, inputs: Any, create_graph: bool, strict: bool) -> None:
         self.name, self.create_graph, self.single = name, create_graph, isinstance(inputs, Tensor)
         given = _tensors(inputs, f"the inputs of {name}")
-        kept = [x.view_as(x) if create_graph and x.requires_grad else x.detach().requires_grad_() for x in given]
-        self.xs: list[Any] = kept
-        self.result = func(*kept)
-        self.outs = _tensors(self.result, f"what the function of {name} returns")
-        if scalar and (len(self.outs) != 1 or not isinstance(self.result, Tensor) or math.prod(self.outs[0].shape) != 1):
-            raise RuntimeError(f"the function of {name} must return a tensor of one element, of which there is a gradient")
+        for i, x in enumerate(given):
+            if not x.dtype.has_gradient:
+                raise RuntimeError(f"{name}: input {i} is {x.dtype.name}, and only floating tensors have gradients: convert it")
+
+        def checked(*xs: Any) -> Any:
+            self.result = func(*xs)
+            _tensors(self.result, f"what the function of {name} returns")
+            return self.result
+
+        self.point = Point(checked, [_source(x, create_graph) for x in given], {}, range(len(given)))
         if strict:
             self.refuse_independent()
 
     def refuse_independent(self) -> None:
         """RuntimeError if an output does not depend on an input."""
-        for k, out in enumerate(self.outs):
-            behind = {row for row in reachable([out._row]) if row.requires} if out.requires_grad else set()
-            for i, x in enumerate(self.xs):
+        for k, y in enumerate(self.point.outputs):
+            behind = set(reachable([y._row], lambda row: not row.requires)) if requires(y) else set()
+            for i, x in enumerate(self.point.inputs):
                 if x._row not in behind:
                     raise RuntimeError(f"{self.name}: output {k} of the function does not depend on input {i}, and strict=True")
 
-    def pulled(self, vectors: Sequence[Any], create_graph: bool, strict: bool) -> list[Any]:
+    def pulled(self, vectors: Sequence[Any]) -> Any:
         """The cotangents of the inputs, zeros where there are none."""
-        return _pulled(self.outs, self.xs, vectors, create_graph, "an output" if strict else "")
+        given = cotangents(self.point, tuple(vectors) if isinstance(self.result, tuple) else vectors[0])
+        return self.finished(self.like_inputs(in_mode(self.create_graph, lambda: self.point.pull(given))))
+
+    def pushed(self, vectors: Sequence[Any]) -> Any:
+        """The tangents of the outputs, nested like these."""
+        return self.finished(in_mode(self.create_graph, lambda: pushed(self.point, vectors)))
 
     def like_inputs(self, found: Sequence[Any]) -> Any:
         return found[0] if self.single else tuple(found)
@@ -189,36 +189,50 @@ class _Call:
         return tree if self.create_graph else tree.detach()
 
 
-def _pulled(outs: Sequence[Any], xs: Sequence[Any], vectors: Sequence[Any], create_graph: bool, strictly: str) -> list[Any]:
-    pairs = [(out, v) for out, v in zip(outs, vectors) if out.requires_grad]
-    found: Sequence[Any] = [None] * len(xs)
-    if pairs:
-        kept, given = zip(*pairs)
-        found = grad(kept, xs, given, retain_graph=True, create_graph=create_graph, allow_unused=True)
-    if strictly and any(g is None for g in found):
-        raise RuntimeError(f"{strictly} of the function does not depend on an input, and strict=True")
-    return [zeros_like(x) if g is None else g for g, x in zip(found, xs)]
+class _Gradient:
+    """The gradient of a function of one number, as a function of inputs that are nested alike; `value` is what that gave last."""
+
+    value: Any
+
+    def __init__(self, name: str, func: Callable, inputs: Any, strict: bool) -> None:
+        self.name, self.func, self.single, self.strict = name, func, isinstance(inputs, Tensor), strict
+
+    def __call__(self, *xs: Any) -> Any:
+        call = _Call(self.name, self.func, xs[0] if self.single else xs, True, self.strict)
+        self.value = value = call.result
+        if not isinstance(value, Tensor) or math.prod(value.shape) != 1:
+            raise RuntimeError(f"the function of {self.name} must return a tensor of one element, of which there is a gradient")
+        if value.dtype.is_complex:
+            raise RuntimeError(
+                f"the function of {self.name} returns {value.dtype.name}, and gradients are of real numbers: take its abs(), "
+                ".real or .imag"
+            )
+        return call.pulled([one(value)])
 
 
-def _rows(call: _Call, k: int, create_graph: bool, strict: bool, vectorize: bool) -> list[Any]:
+def _source(x: Any, create_graph: bool) -> Any:
+    """An input without the history that results are not to have, or with one that begins there."""
+    if not create_graph:
+        return x.detach()
+    return x if x._value is None or requires(x) else x.detach().requires_grad_()
+
+
+def _row_by_row(point: Point) -> list[list[Any]]:
+    """The Jacobian of each output in each input, by a reverse sweep for each element of the outputs."""
+    refuse_lost(point, pushing=False)
+    return [_rows(point, k) for k in range(len(point.outputs))]
+
+
+def _rows(point: Point, k: int) -> list[Any]:
     """The Jacobian of one output in each input."""
-    out, size = call.outs[k], math.prod(call.outs[k].shape)
-    shapes = [(*out.shape, *x.shape) for x in call.xs]
-    if not out.requires_grad or not size:
-        return [zeros_like(x).expand(size, *x.shape).reshape(shape) for x, shape in zip(call.xs, shapes)]
+    out, size = point.outputs[k], math.prod(point.outputs[k].shape)
+    shapes = [(*out.shape, *x.shape) for x in point.inputs]
+    if not requires(out) or not size:
+        return [zeros_like(x).expand(size, *x.shape).reshape(shape) for x, shape in zip(point.inputs, shapes)]
     units = tensor(np.eye(size, dtype=out._held.dtype)).reshape(size, *out.shape)
-    if vectorize:
-        options = {"retain_graph": True, "create_graph": create_graph, "allow_unused": True, "is_grads_batched": True}
-        many = grad(out, call.xs, units, **options)
-        return [(zeros_like(x).expand(size, *x.shape) if g is None else g).reshape(s) for g, x, s in zip(many, call.xs, shapes)]
-    rows = [_pulled([out], call.xs, [unit], create_graph, "an output" if strict else "") for unit in units]
+    others = [None] * (len(point.outputs) - 1)
+    rows = [point.pull([*others[:k], unit, *others[k:]]) for unit in units]
     return [stack(list(column)).reshape(shape) for column, shape in zip(zip(*rows), shapes)]
-
-
-def _by_columns(call: _Call, func: Callable) -> list[list[Any]]:
-    """The Jacobian of each output in each input, by a forward sweep for all elements of the inputs."""
-    found = jacfwd(func, tuple(range(len(call.xs))))(*call.xs)
-    return [list(row) for row in (found if isinstance(call.result, tuple) else (found,))]
 
 
 def _tensors(given: Any, what: str) -> list[Any]:
@@ -236,7 +250,9 @@ def _vectors(name: str, v: Any, like: Sequence[Any], nest: Any) -> list[Any]:
             raise RuntimeError(
                 f"{name} may be left out for one number alone: give a tensor for each of {len(like)}, of its shape"
             )
-        return [zeros_like(like[0]) + 1]
+        if like[0].dtype.is_complex:
+            raise RuntimeError(f"{name} may be left out for a real number alone, and this one is {like[0].dtype.name}: give it")
+        return [one(like[0])]
     found = _tensors(v, name)
     if len(found) != len(like) or isinstance(v, tuple) != isinstance(nest, tuple):
         raise RuntimeError(

@@ -97,8 +97,8 @@ def vjp(func: Callable, *primals: Any, has_aux: bool = False) -> tuple:
         raise TypeError("vjp needs the arguments of the function: vjp(f, x, y)")
     point = Point(func, primals, {}, range(len(primals)), has_aux)
 
-    def pull(cotangents: Any) -> tuple:
-        return tuple(point.grouped(point.pull(_cotangents(point, cotangents))))
+    def pull(given: Any) -> tuple:
+        return tuple(point.grouped(point.pull(cotangents(point, given))))
 
     return (point.value(), pull, point.aux) if has_aux else (point.value(), pull)
 
@@ -126,7 +126,7 @@ def _scalar_one(point: Point) -> Tensor:
     return one(value)
 
 
-def _cotangents(point: Point, given: Any) -> list[Tensor]:
+def cotangents(point: Point, given: Any) -> list[Tensor]:
     """A cotangent for each output, checked."""
     leaves: list[Any] = []
     structure = flatten(given, leaves)

@@ -95,24 +95,49 @@ def hessian(
     tensor([[ 6.,  0.],
             [ 0., 12.]])
     """
-    first = grad if sparsity is not None else jacrev
-    return jacfwd(first(func, argnums), argnums, chunk_size=chunk_size, sparsity=sparsity)
+    if sparsity is not None:
+        return _sparse(grad(func, argnums), argnums, False, sparsity, chunk_size, pushing=True)
+    return _dense(jacrev(func, argnums), argnums, False, chunk_size, pushing=True, real=True)
 
 
-def _dense(function: Callable, argnums: Any, has_aux: bool, chunk_size: int | None, pushing: bool) -> Callable:
+def _dense(
+    function: Callable, argnums: Any, has_aux: bool, chunk_size: int | None, pushing: bool, real: bool = False
+) -> Callable:
     """The Jacobian as tensors, nested like results and arguments."""
 
     @functools.wraps(function)
     def transformed(*args: Any, **kwargs: Any) -> Any:
         point = Point(function, args, kwargs, places(argnums, len(args)), has_aux)
-        rows = [
-            _nested(point, argnums, [_shaped(block, (*y.shape, *x.shape)) for block, x in zip(blocks, point.inputs)])
-            for y, blocks in zip(point.outputs, _matrix(point, chunk_size, pushing))
-        ]
+        rows = [_nested(point, argnums, row) for row in blocks(point, chunk_size, pushing, real)]
         jacobian = unflatten(point.structure, iter(rows))
         return (jacobian, point.aux) if has_aux else jacobian
 
     return compilable(transformed)
+
+
+def blocks(point: Point, chunk_size: int | None, pushing: bool, real: bool = False) -> list[list[Tensor]]:
+    """The Jacobian, by output, then by input, each of the shapes of both; RuntimeError where it says less than the derivative
+    is, as a number for each pair of elements, and with `real` for whatever is complex."""
+    refuse_lost(point, pushing, real)
+    return [
+        [_shaped(part, (*y.shape, *x.shape)) for part, x in zip(parts, point.inputs)]
+        for y, parts in zip(point.outputs, _matrix(point, chunk_size, pushing))
+    ]
+
+
+def refuse_lost(point: Point, pushing: bool, real: bool = False) -> None:
+    """RuntimeError for complex results of real arguments, of which reverse sweeps know the real part of the derivative alone, and
+    for real results of complex arguments where the sweep goes forward, along real numbers; with `real` for all complex ones."""
+    arguments, results = ([x._held.dtype.name for x in leaves] for leaves in (point.inputs, point.outputs))
+    starts, ends = (arguments, results) if pushing else (results, arguments)
+    among = [name for name in starts if name.startswith("complex")]
+    if among and (real or any(name.startswith(("float", "bfloat")) for name in ends)):
+        name = "hessian" if real else "jacfwd" if pushing else "jacrev"
+        cure = "" if real else f"take {'jacrev' if pushing else 'jacfwd'}, or "
+        raise RuntimeError(
+            f"{name}: {'an argument' if pushing else 'a result'} is {among[0]}, and one number for each pair of elements does "
+            f"not say how {', '.join(results)} depends on {', '.join(arguments)}: {cure}view_as_real() of it"
+        )
 
 
 def _matrix(point: Point, chunk_size: int | None, pushing: bool) -> Sequence[Sequence[Tensor]]:
@@ -149,6 +174,7 @@ def _sparse(function: Callable, argnums: Any, has_aux: bool, sparsity: Any, chun
         point = Point(function, args, kwargs, places(argnums, len(args)))
         one_leaf("result", point.structure)
         one_leaf("argument", point.structures[0])
+        refuse_lost(point, pushing)
         given.check(math.prod(point.outputs[0].shape), math.prod(point.inputs[0].shape))
         return _compressed(point, compression, chunk_size, pushing)
 

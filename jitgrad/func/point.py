@@ -118,12 +118,13 @@ class Point:
         return [unflatten(structure, given) for structure in self.structures]
 
     def pull(self, cotangents: Sequence[Any], again: bool = True) -> list[Tensor]:
-        """The cotangents of the inputs from those of the outputs: a reverse sweep, and unless `again` the last one."""
+        """The cotangents of the inputs from those of the outputs: a reverse sweep, and unless `again` the last one. None counts
+        as zero."""
         seeds: dict[Row, Any] = {}
         recorded, begun = self._recorded(cotangents), serials()
         for y, g in zip(self.outputs, cotangents):
             row = y._row
-            if row is not None and (row.requires or row in self.wanted):
+            if g is not None and row is not None and (row.requires or row in self.wanted):
                 g = _seed(g, recorded)
                 seeds[row] = seeds[row] + g if row in seeds else g
         found = self._swept(

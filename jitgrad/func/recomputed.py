@@ -8,6 +8,7 @@ from typing import Any
 from jitgrad.func.custom import Custom
 from jitgrad.func.custom_call import _Call, _op
 from jitgrad.func.gradients import vjp
+from jitgrad.jitted.generators import called, of_states
 from jitgrad.ops.choosing import again
 from jitgrad.passes.batch import replay
 from jitgrad.record.apply import apply
@@ -45,5 +46,7 @@ class _Recomputed(_Call):
 
 
 def recomputed(function: Callable, args: tuple, kwargs: dict[str, Any]) -> Any:
-    """`function(*args, **kwargs)` as one row, whose reverse sweep runs the function again."""
-    return _Recomputed(_Function(function), args, kwargs).traced()
+    """`function(*args, **kwargs)` as one row, whose reverse sweep runs the function again. Generators among the arguments go on,
+    and draw the same numbers again."""
+    once = lambda *given: _Recomputed(_Function(of_states(function)), given, {}).traced()
+    return called(once, args, kwargs)

@@ -25,7 +25,7 @@ def jvp(func: Callable, primals: Sequence[Any], tangents: Sequence[Any], *, has_
     (tensor(8.), tensor(12.))
     """
     point = Point(func, _arguments("primals", primals), {}, range(len(primals)), has_aux)
-    change = _pushed(point, tangents)
+    change = pushed(point, tangents)
     return (point.value(), change, point.aux) if has_aux else (point.value(), change)
 
 
@@ -40,7 +40,7 @@ def linearize(func: Callable, *primals: Any) -> tuple[Any, Callable]:
     tensor(2.)
     """
     point = Point(func, _arguments("primals", primals), {}, range(len(primals)))
-    return point.value(), lambda *tangents: _pushed(point, tangents)
+    return point.value(), lambda *tangents: pushed(point, tangents)
 
 
 def hvp(func: Callable, primals: Sequence[Any], tangents: Sequence[Any], *, has_aux: bool = False) -> Any:
@@ -68,7 +68,7 @@ def _arguments(what: str, given: Any) -> Sequence[Any]:
     return given
 
 
-def _pushed(point: Point, given: Any) -> Any:
+def pushed(point: Point, given: Any) -> Any:
     """The tangent of the result, nested like it, from tangents of the arguments."""
     leaves: list[Any] = []
     structures = [flatten(t, leaves) for t in _arguments("tangents", given)]

@@ -21,6 +21,7 @@ from jitgrad.record.precision import in_single
 from jitgrad.record.quick import is_operand
 from jitgrad.record.trace import made_here
 from jitgrad.record.weak import number, refuse_numbers
+from jitgrad.tape.packing import before_overwriting
 from jitgrad.tensors.inplace import overwrite
 from jitgrad.tensors.tensor import Tensor
 
@@ -92,7 +93,7 @@ def float_power(input: Any, exponent: Any) -> Tensor:
 @face(top=False)
 def float_power_(input: Tensor, exponent: Any) -> Tensor:
     """`float_power` in place, of a tensor of the dtype of the result."""
-    found = float_power(input, exponent)
+    found = before_overwriting(input, float_power, exponent)
     if input._held.dtype != found._held.dtype:
         raise RuntimeError(
             f"float_power_ gives {found.dtype.name}, and the tensor is {input.dtype.name}: use float_power, or convert it first"

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
@@ -18,6 +21,20 @@ from jitgrad.tape.handle import Handle
 from jitgrad.tensors.tensor import Tensor, wrap
 
 _ALL = 2**64
+
+
+_noting: ContextVar[tuple[dict[Generator, tuple[Any, Any]], ...]] = ContextVar("noting", default=())
+
+
+@contextmanager
+def states_noted() -> Iterator[dict[Generator, tuple[Any, Any]]]:
+    """Within the block, all generators that draw or are set, each with the state that it had before."""
+    found: dict[Generator, tuple[Any, Any]] = {}
+    token = _noting.set((*_noting.get(), found))
+    try:
+        yield found
+    finally:
+        _noting.reset(token)
 
 
 def signed(n: int) -> int:
@@ -51,7 +68,9 @@ class Generator:
         Raises `TypeError` for what is no number, `ValueError` for one that is not finite or out of range.
         """
         self._refuse_outside()
-        self._state = (_checked(seed), 0)
+        started = _checked(seed)
+        self._note()
+        self._state = (started, 0)
         return self
 
     def seed(self) -> int:
@@ -62,6 +81,7 @@ class Generator:
                 "a generator without a seed in a function that is recorded would draw the same numbers at every call: "
                 "pass a generator as an argument, or a seed, as in Generator().manual_seed(seed)"
             )
+        self._note()
         self._state = (int.from_bytes(os.urandom(8), "little") >> 1, 0)
         return self._state[0]
 
@@ -81,6 +101,7 @@ class Generator:
         held = new_state._value if isinstance(new_state, Handle) else new_state
         if getattr(held, "shape", None) != (16,) or held.dtype != np.uint8:
             raise RuntimeError("set_state: this is no state of a generator: use what get_state() or get_rng_state() gave")
+        self._note()
         self._state = tuple(int(n) for n in np.array(wrap(held).cpu().numpy()).view(np.uint64))  # type: ignore[assignment]
         return self
 
@@ -109,13 +130,20 @@ class Generator:
     def go_on(self, state: tuple[Any, Any]) -> Generator:
         """Go on from a state of ints or tensors."""
         seed, count = (int(x._value) % _ALL if isinstance(x, Handle) and x._value is not None else x for x in state)
+        self._note()
         self._state = (seed, count)
         return self
 
     def _started(self) -> tuple[Any, Any]:
         if self._state is None:
             self.seed()
+        self._note()
         return self._state  # type: ignore[return-value]
+
+    def _note(self) -> None:
+        if self._state is not None:
+            for found in _noting.get():
+                found.setdefault(self, self._state)
 
     def _refuse_outside(self) -> None:
         if self._trace is not current_trace.get():

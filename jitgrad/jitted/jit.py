@@ -16,7 +16,16 @@ from jitgrad.base.tree import COMPUTED, flatten, unflatten
 from jitgrad.calls.entry import MISS, write_entry
 from jitgrad.calls.fresh import fresh
 from jitgrad.calls.ints import ChangingInts
-from jitgrad.calls.kinds import HasGenerators, compute_among, hashable, is_itself_alone, kinds_of, plainly_checked, spec_of
+from jitgrad.calls.kinds import (
+    HasGenerators,
+    arguments,
+    compute_among,
+    hashable,
+    is_itself_alone,
+    kinds_of,
+    plainly_checked,
+    spec_of,
+)
 from jitgrad.calls.options import with_options
 from jitgrad.errors import NotCompilableError, StaticArgumentError
 from jitgrad.functions.generators import Generator
@@ -27,6 +36,7 @@ from jitgrad.jitted.kept import Kept
 from jitgrad.jitted.paths import Paths, replayed
 from jitgrad.jitted.recorded_call import recorded_call
 from jitgrad.record.apply import Trace, current_trace, grad_mode
+from jitgrad.tape import origins
 from jitgrad.tape.handle import requires
 from jitgrad.tape.strides import lies
 from jitgrad.tape.tape import Tape
@@ -60,6 +70,11 @@ class Jitted:
         self._laid: set[int] = set()  # arguments of which it made a difference how they lie in memory
         self._on_device = False  # whether arrays among the arguments come to be beside tensors on a device
         self._ints = ChangingInts(self.__name__, self._outside.asks_types)
+        origins.told.add(self)
+
+    def forget_entries(self) -> None:
+        """Let no call begin with a tape that is known already."""
+        self._entries = []
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if not kwargs:
@@ -71,6 +86,9 @@ class Jitted:
 
     def _call(self, args: tuple, kwargs: dict) -> Any:
         if current_trace.get() is not None:  # inside another trace this function is simply part of it
+            return self._function(*args, **kwargs)
+        if origins.noting:  # anomalies are looked for, where operations have values and lines
+            args, kwargs = arguments((args, kwargs))
             return self._function(*args, **kwargs)
         if "_drawing" in vars(self) and any(isinstance(x, Generator) for x in args):  # which `_find` would find out anew
             return called(self._drawing, args, kwargs)

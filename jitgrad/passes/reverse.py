@@ -60,10 +60,11 @@ def reverse(
         if g is None:
             continue
         special, before = checked or row.extra is not None, g
+        goes_on = bool(row.inputs)
         if special:
             g = with_tensor_hooks(sweep, row, g)
         if row.op is LEAF or (wanted is not None and row in wanted):
-            goes_on = special and any(x in sweep.needed for x in row.inputs)
+            goes_on = any(x in sweep.needed for x in row.inputs)  # else what it saved is left for other sweeps
             own = before if goes_on else g  # as in PyTorch, where what goes on is taken before hooks
             fresh = recorded or not isinstance(own, ARRAYS) or (row in sweep.owned and own.flags.c_contiguous)
             own = own if fresh else own.copy()  # in order
@@ -71,7 +72,7 @@ def reverse(
                 arrive(sweep, row, own)
             else:
                 arrived[row] = own
-        if row.inputs:
+        if goes_on:
             needs = row.needs
             if special and row.op is not ITEM:
                 through_hooks(sweep, row, g)

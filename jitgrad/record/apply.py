@@ -250,7 +250,7 @@ def item_of(row: Several, k: int) -> Row:
 
 def _quickly_traced(trace: Trace, op: Op, operands: Sequence[Any], params: dict[str, Any]) -> Any:
     """`apply_traced` for what most rows are: traced tensors of one floating dtype and shape, and numbers; else None."""
-    if trace.differentiable and not grad_mode.get():
+    if (trace.differentiable and not grad_mode.get()) or origins.noting:
         return None
     cls = shape = dtype = None
     wanted = numbers = False
@@ -321,6 +321,8 @@ def append(trace: Trace, op: Op, rows: tuple[Row, ...], params: dict[str, Any]) 
         return row
     spec: Spec = infer(op, list(rows), params)
     row = Row(op, rows, params, tuple(spec.shape), spec.dtype, requires and dtypes.has_gradient(spec.dtype))
+    if origins.noting:
+        origins.note(row)
     trace.rows.add(row)
     return row
 

@@ -11,6 +11,7 @@ from typing import Any
 from jitgrad.ops.table import Op
 from jitgrad.record.apply import grad_mode, number_of, result_of_floats
 from jitgrad.record.trace import Trace, current_trace
+from jitgrad.tape import origins
 from jitgrad.tape.handle import make_recorded
 from jitgrad.tape.row import NOTHING
 
@@ -72,4 +73,6 @@ def binary(op: Op) -> Callable:
 def _appended(trace: Trace, like: Any, op: Op, rows: tuple, dtype: Any, requires: bool) -> Any:
     out = make_recorded(like.__class__, None, op, rows, NOTHING, rows[-1].shape, dtype, None, None, requires)
     trace.rows[out._row] = None
+    if origins.noting:
+        origins.note(out._row)
     return out

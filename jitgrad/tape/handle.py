@@ -27,7 +27,7 @@ class Storage:
     `exported` is not None once a NumPy array outside shares the memory: a checksum of the bytes at that time.
     """
 
-    __slots__ = ("array", "exported", "kept", "room", "version", "views")
+    __slots__ = ("__weakref__", "array", "exported", "kept", "room", "version", "views")
 
     array: Any
     version: int

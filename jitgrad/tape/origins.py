@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import traceback
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +15,18 @@ noting = False
 
 check: Callable[[Any, Row, Any], list[Any]] | None = None
 """What goes through rows, if a reverse sweep is to be watched: `check(sweep, row, cotangent)` is what a row passes on."""
+
+
+told: weakref.WeakSet[Any] = weakref.WeakSet()
+"""Functions under `jit`, which are run as they are while rows note where they come from."""
+
+
+def switch(on: bool, how: Any) -> None:
+    """Set both. What functions under `jit` have compiled takes no part in it, so calls must not begin with that."""
+    global noting, check
+    noting, check = on, how
+    for function in list(told) if on else ():
+        function.forget_entries()
 
 
 def note(row: Row) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from typing import Any, NamedTuple
 
-from jitgrad.tape.handle import Handle, tensor
+from jitgrad.errors import OverwrittenError
+from jitgrad.tape.handle import Handle, Storage, own_memory, tensor, unchanged
 from jitgrad.tape.row import Row
 
 
@@ -20,6 +22,20 @@ class Packing(NamedTuple):
 packing: ContextVar[Packing | None] = ContextVar("packing", default=None)
 """The hooks that what is saved goes through; the innermost of those that are active."""
 
+_changing: ContextVar[Storage | None] = ContextVar("changing", default=None)
+
+
+def before_overwriting(target: Handle, function: Callable, *args: Any, **kwargs: Any) -> Any:
+    """`function(target, ...)`, whose result is about to be written over `target`: of what rows save of that a copy is packed,
+    since nobody knows what hooks do with what they are given."""
+    if packing.get() is None or target._value is None:
+        return function(target, *args, **kwargs)
+    token = _changing.set(own_memory(target))
+    try:
+        return function(target, *args, **kwargs)
+    finally:
+        _changing.reset(token)
+
 
 class Packed(tuple):
     """What a row saved, where some of it was packed."""
@@ -32,15 +48,22 @@ class Packed(tuple):
 class _Hidden:
     """What a value was packed as: nothing that a sweep, compiled or not, could take for the value itself."""
 
-    __slots__ = ("packed", "unpack")
+    __slots__ = ("memory", "packed", "unpack", "version")
 
-    def __init__(self, packed: Any, unpack: Callable[[Any], Any]) -> None:
+    def __init__(self, packed: Any, unpack: Callable[[Any], Any], storage: Storage) -> None:
         self.packed, self.unpack = packed, unpack
+        self.memory, self.version = weakref.ref(storage), storage.version
 
     def value(self) -> Any:
         found = self.unpack(self.packed)
         if not isinstance(found, Handle):
             raise TypeError(f"unpack must return the tensor that was packed, not {type(found).__name__}")
+        memory = self.memory()
+        if memory is not None and found._storage is memory and memory.version != self.version:
+            raise OverwrittenError(
+                f"a tensor of shape {list(found._value.shape)} that was packed was changed in place before the reverse sweep "
+                "unpacked it: let pack() return a clone(), or change it after backward()"
+            )
         return found._value
 
     def copy(self) -> Any:
@@ -52,16 +75,27 @@ def pack_saved(row: Row, ours: Sequence[bool]) -> None:
     """Pack those values that a row saved which are of tensors: `ours` says of each whether it is.
 
     What is no tensor of the same memory can no longer be overwritten, and is not guarded; but there are guards then, so that
-    nobody takes what is saved without `unpacked`.
+    nobody takes what is saved without `unpacked`. RuntimeError if the hook changes what it is given.
     """
     pack, unpack = packing.get() or Packing(_same, _same)
     values, guards = list(row.saved), list(row.guards or (None,) * len(row.saved))
+    changing = _changing.get()
     for i, (value, mine) in enumerate(zip(row.saved, ours)):
         if mine:
+            storage = None if guards[i] is None else guards[i][0]
+            if storage is not None and storage is changing:
+                value, storage = value.copy(), None
             given = tensor(value)
-            given._storage = storage = None if guards[i] is None else guards[i][0]
+            given._storage = storage
+            guard = (own_memory(given), own_memory(given).version)
+            guard[0].kept = True
             made = pack(given)
-            values[i] = _Hidden(made, unpack)
+            if not unchanged((guard,)):
+                raise RuntimeError(
+                    f"the hook that packs what {row.op.name} saves changed it in place, and so its operands or its result: let "
+                    "it compute a new tensor"
+                )
+            values[i] = _Hidden(made, unpack, guard[0])
             guards[i] = guards[i] if isinstance(made, Handle) and made._storage is storage else None
     row.saved, row.guards = Packed(values), tuple(guards)
 

@@ -13,6 +13,7 @@ import numpy as np
 from jitgrad.autograd import gradients as autograd
 from jitgrad.autograd.nodes import Node, edge_of, node_of
 from jitgrad.autograd.removal import HookHandle, of_row
+from jitgrad.errors import TracedValueError
 from jitgrad.ops import choosing
 from jitgrad.ops.choosing import detach
 from jitgrad.passes.hooks import ACCUMULATED, TENSOR
@@ -104,7 +105,8 @@ class Differentiable(Values):
     def requires_grad_(self, requires_grad: bool = True) -> Any:
         """Switch recording on or off for this leaf, and return it.
 
-        RuntimeError for dtypes that are not floating, and for switching off what is the result of recorded operations.
+        RuntimeError for dtypes that are not floating, and for switching off what is the result of recorded operations;
+        `TracedValueError` under `jit` and `vmap`, where there are no values yet.
         """
         if not isinstance(requires_grad, (bool, np.bool_)):
             raise TypeError(f"requires_grad must be True or False, not {type(requires_grad).__name__}")
@@ -115,6 +117,11 @@ class Differentiable(Values):
         if not requires_grad and not self.is_leaf:
             raise RuntimeError("only a leaf can be told not to require grad: use detach() for a tensor without history")
         row = self._row
+        if requires_grad and self._value is None and not row.requires:
+            raise TracedValueError(
+                "requires_grad_() asks for a gradient of values, and under jit and vmap there are none yet: take the gradient of "
+                "a function, as in jitgrad.grad(f)(x), which may be called in there"
+            )
         if row is None:
             held = self._held
             self._row = Leaf(held.shape, held.dtype, bool(requires_grad), weakref.ref(self))

@@ -235,7 +235,7 @@ def _keep_old_values(target: Any, new: Any) -> None:
             mine = target._storage
             fresh = [v.copy() if g is not None and g[0] is mine else v for v, g in zip(row.saved, row.guards)]
             guards = tuple(None if g is not None and g[0] is mine else g for g in row.guards)
-            row.saved, row.guards = tuple(fresh), guards if any(guards) else None
+            row.saved, row.guards = type(row.saved)(fresh), guards if any(guards) else None
         row = row.inputs[0] if row.op in (cast, expand) else None
 
 

@@ -17,10 +17,11 @@ from jitgrad.autograd.graph import saved_tensors_hooks
 from jitgrad.base.tree import flatten
 from jitgrad.errors import OverwrittenError
 from jitgrad.func.recomputed import recomputed
-from jitgrad.functions.generators import get_rng_state, set_rng_state
+from jitgrad.functions.generators import states_noted
 from jitgrad.record.apply import current_trace, grad_mode
 from jitgrad.record.leaving import taken_since
-from jitgrad.tape.handle import Handle, own_memory
+from jitgrad.record.trace import in_mode
+from jitgrad.tape.handle import Handle, own_memory, unchanged
 from jitgrad.tape.row import LEAF, reachable
 from jitgrad.utils.selective import CheckpointPolicy, SelectiveCheckpointContext, create_selective_checkpoint_contexts
 
@@ -66,8 +67,8 @@ def checkpoint(
 ) -> Any:
     """`function(*args, **kwargs)`, of which the reverse sweep keeps the arguments alone, and computes the rest again.
 
-    Gradients are those of the function, also in tensors that it takes from outside. Random numbers come out the same, unless
-    `preserve_rng_state` is False. `context_fn()` gives two contexts, for the first run and for the second: see
+    Gradients are those of the function, also in tensors that it takes from outside. Random numbers come out the same, of every
+    generator, unless `preserve_rng_state` is False. `context_fn()` gives two contexts, for the first run and for the second: see
     `create_selective_checkpoint_contexts`. `determinism_check="none"` does not compare what is saved in both. `use_reentrant` and
     `debug` are accepted and make no difference. Under `jit` the same means recomputing in the reverse sweep.
 
@@ -93,10 +94,9 @@ def checkpoint(
             return function(*args, **kwargs)
     stops = early_stop if _stops_early.get() is None else _stops_early.get()
     frame = _Frame(lambda: function(*args, **kwargs), tensors, second, bool(stops), determinism_check == "default")
-    if preserve_rng_state:
-        frame.random = get_rng_state()
-    with saved_tensors_hooks(frame.pack, frame.unpack), first:
+    with saved_tensors_hooks(frame.pack, frame.unpack), first, states_noted() as drawn:
         result = function(*args, **kwargs)
+    frame.random = drawn if preserve_rng_state else None
     if taken_since.get() is not None:
         frame.note_ends(result)
     return result
@@ -109,7 +109,7 @@ class _Frame:
         self.run, self.context, self.stops, self.compares = run, context, stops, compares
         self.specs: list[tuple[Any, Any]] = []  # of what was saved, the shapes and dtypes
         self.found: dict[int, Any] = {}
-        self.random: Any = None
+        self.random: dict[Any, Any] | None = None  # the generators that drew, and the states they had
         self.ends: list[Any] = []  # the leaves of a derivative that is being taken, which are none when it has been
         self.guards = [(own_memory(x), own_memory(x).version) for x in tensors]
 
@@ -134,7 +134,13 @@ class _Frame:
                 f"a function under checkpoint saved {len(self.specs)} tensors, and {len(self.found)} when it ran again: it must "
                 "do the same"
             )
-        return self.found.pop(number)
+        x, guard = self.found.pop(number)
+        if not unchanged((guard,)):
+            raise OverwrittenError(
+                f"a function under checkpoint changes a tensor of shape {list(x._value.shape)} in place that the reverse sweep "
+                "needs: let it compute with a clone()"
+            )
+        return x
 
     def _compute(self) -> None:
         if any(storage.version != version for storage, version in self.guards):
@@ -152,33 +158,37 @@ class _Frame:
                     f"a function under checkpoint saved a tensor of {dtype} {list(shape)}, and one of {x.dtype} {list(x.shape)} "
                     "in its place when it ran again: it must do the same"
                 )
-            found[number] = x
+            found[number] = x, (own_memory(x), own_memory(x).version)
             if self.stops and len(found) == len(self.specs):
                 raise _Enough
             return x
 
-        was, random = grad_mode.get(), None if self.random is None else get_rng_state()
+        was = current_trace.get()
         forgotten = [row for row in self.ends if not row.requires]
         try:
-            grad_mode.set(True)
+            current_trace.set(None)  # where a sweep is recorded, this is none of that: it ran with values
             _ask(forgotten, True)
-            if self.random is not None:
-                set_rng_state(self.random)
-            with saved_tensors_hooks(keep, lambda x: x), self.context:
-                self.run()
+            with states_noted() as moved:
+                _go_on(self.random or {})
+                with saved_tensors_hooks(keep, lambda x: x), self.context:
+                    in_mode(True, self.run)
         except _Enough:
             pass
         finally:
-            grad_mode.set(was)
             _ask(forgotten, False)
-            if random is not None:
-                set_rng_state(random)
+            _go_on({} if self.random is None else moved)
+            current_trace.set(was)
         if self.compares and len(found) != len(self.specs):
             raise CheckpointError(
                 f"a function under checkpoint saved {len(self.specs)} tensors, and {len(found)} when it ran again: it must do "
                 "the same"
             )
         self.found = found
+
+
+def _go_on(states: dict[Any, Any]) -> None:
+    for generator, state in states.items():
+        generator.go_on(state)
 
 
 def _ask(rows: Sequence[Any], requires: bool) -> None:

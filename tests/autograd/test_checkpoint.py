@@ -98,3 +98,98 @@ def test_transforms_of_checkpoints() -> None:
     many = jg.stack([W, 2 * W])
     rows = jg.vmap(jg.grad(lambda w: loss(w, X, False)))(many)
     np.testing.assert_allclose(jg.vmap(jg.grad(lambda w: loss(w, X, True)))(many).numpy(), rows.numpy(), rtol=1e-4)
+
+
+CHANGING = {
+    "one": lambda t: (t * 1).mul_(t).sin(),
+    "rows": lambda t: (t * 3).mul_(t.sin()).mul_(t),
+    "mixed": lambda t: (t.exp() * 2).mul_(t + 2).atan2_(t),
+}
+
+
+@pytest.mark.parametrize("name", CHANGING)
+@pytest.mark.parametrize("preserve", [True, False])
+def test_changes_in_place_run_again(name: str, preserve: bool) -> None:
+    f = CHANGING[name]
+    x = jg.tensor([1.0, 2.0])
+    kept = lambda z: checkpoint(f, z, use_reentrant=False, preserve_rng_state=preserve)
+    right, second = jg.grad(lambda z: f(z).sum())(x), jg.hessian(lambda z: f(z).sum())(x)
+    for transform in (jg.grad, lambda g: jg.jit(jg.grad(g))):
+        np.testing.assert_allclose(transform(lambda z: kept(z).sum())(x).numpy(), right.numpy(), rtol=1e-5)
+    for transform in (
+        jg.hessian,
+        lambda g: jg.jacrev(jg.grad(g)),
+        lambda g: jg.jacfwd(jg.grad(g)),
+        lambda g: jg.jacrev(jg.jacrev(g)),
+    ):
+        np.testing.assert_allclose(transform(lambda z: kept(z).sum())(x).numpy(), second.numpy(), rtol=1e-4, atol=1e-6)
+
+
+def test_what_is_needed_and_changed_when_it_runs_again() -> None:
+    def f(t: Any) -> Any:
+        y = t.exp()
+        z = y.sin()
+        y.mul_(2)
+        return z * y
+
+    with pytest.raises(OverwrittenError, match="under checkpoint changes a tensor of shape"):
+        jg.grad(lambda z: checkpoint(f, z).sum())(jg.tensor([1.0, 2.0]))
+
+
+def test_batched_sweeps_draw_the_same_numbers() -> None:
+    x = jg.tensor([1.0, 2.0], requires_grad=True)
+    drawn: list[Any] = []
+
+    def f(t: Any) -> Any:
+        drawn.append(jg.rand(2))
+        return t * drawn[-1]
+
+    y = checkpoint(f, x)
+    (rows,) = jg.autograd.grad(y, x, jg.eye(2), is_grads_batched=True)
+    assert rows.tolist() == jg.diag(drawn[0]).tolist()
+    assert len(drawn) == 2
+    assert drawn[1].tolist() == drawn[0].tolist()
+    assert jg.rand(2).tolist() != drawn[0].tolist()
+
+
+def drawing(x: Any, generator: Any, checkpointed: bool) -> Any:
+    layer = lambda a, q: jg.rand(2, generator=q) * a * a
+    y = checkpoint(layer, x, generator) if checkpointed else layer(x, generator)
+    return (y * jg.rand(2, generator=generator)).sum()
+
+
+def test_generators_among_the_arguments() -> None:
+    x, start = jg.tensor([1.0, 2.0]), lambda: jg.Generator().manual_seed(3)
+    plain, kept = (jg.value_and_grad(lambda x, g, c=c: drawing(x, g, c)) for c in (False, True))
+    first, compiled = start(), jg.jit(kept)
+    right = [plain(x, first), plain(x, first)]
+    for f in (kept, compiled, compiled):
+        generator = start()
+        for value, slope in right:
+            found = f(x, generator)
+            np.testing.assert_allclose(found[0].numpy(), value.numpy(), rtol=1e-6)
+            np.testing.assert_allclose(found[1].numpy(), slope.numpy(), rtol=1e-6)
+        assert generator.state == first.state
+    for f in (jg.hessian(lambda x, g: drawing(x, g, True)), jg.jit(jg.hessian(lambda x, g: drawing(x, g, True)))):
+        np.testing.assert_allclose(f(x, start()).numpy(), np.diag(right[0][1].numpy() / x.numpy()), rtol=1e-6)
+
+
+def test_generators_from_outside_and_nested_checkpoints() -> None:
+    x, generator = jg.tensor([1.0, 2.0], requires_grad=True), jg.Generator().manual_seed(3)
+    state, drawn = generator.state, []
+
+    def inner(a: Any) -> Any:
+        drawn.append(jg.rand(2, generator=generator))
+        return a * drawn[-1]
+
+    def outer(a: Any) -> Any:
+        generator.manual_seed(4)
+        return checkpoint(inner, a) * jg.rand(2, generator=generator)
+
+    y = checkpoint(outer, x).sum()
+    after = generator.state
+    y.backward()
+    assert generator.state == after != state
+    assert {tuple(d.tolist()) for d in drawn} == {tuple(drawn[0].tolist())}
+    again = jg.Generator().manual_seed(4)
+    np.testing.assert_allclose(x.grad.numpy(), (jg.rand(2, generator=again) * jg.rand(2, generator=again)).numpy(), rtol=1e-6)

@@ -9,6 +9,7 @@ import pytest
 
 import jitgrad as jg
 from jitgrad.autograd.graph import saved_tensors_hooks
+from jitgrad.errors import OverwrittenError
 from jitgrad.record.trace import lifting
 
 
@@ -146,3 +147,43 @@ def test_functional_call() -> None:
     assert layer(x).item() == 55
     with pytest.raises(AttributeError, match=r"modules.*vmap\(functional_call"):
         _ = jg.func.stack_module_state
+
+
+def test_what_was_packed_and_changed_since() -> None:
+    x = jg.tensor([1.0, 2.0], requires_grad=True)
+    kept: list[Any] = []
+
+    def pack(t: Any) -> int:
+        kept.append(t)
+        return len(kept) - 1
+
+    with jg.autograd.graph.saved_tensors_hooks(pack, lambda i: kept[i].detach()):
+        y = x.exp()
+    y.mul_(2)
+    with pytest.raises(OverwrittenError, match="that was packed was changed in place"):
+        y.sum().backward()
+
+
+def test_anomalies_under_jit_and_vmap() -> None:
+    f = lambda z: (z.sqrt() * 0).sum()
+    compiled, zeros = jg.jit(jg.grad(f)), jg.zeros(2)
+    for _ in range(3):
+        assert np.isnan(compiled(zeros).numpy()).all()
+    nested = jg.vmap(jg.vmap(jg.grad(f)))
+    loop = jg.jit(jg.grad(lambda z: jg.fori_loop(0, 3, lambda i, c: (c * 0).sqrt() * 0 + 1, z).sum()))
+    calls = [
+        (compiled, zeros),
+        (compiled, np.zeros(2, np.float32)),
+        (jg.vmap(jg.grad(f)), zeros[None]),
+        (jg.jit(nested), zeros[None, None]),
+        (jg.jacrev(lambda z: z.sqrt() * 0), zeros),
+        (jg.jit(jg.hessian(f)), zeros),
+        (loop, zeros),
+    ]
+    for g, x in calls:
+        with jg.autograd.detect_anomaly(), pytest.raises(RuntimeError, match=r"SqrtBackward0 gives nan[\s\S]*test_modes"):
+            g(x)
+    with jg.autograd.detect_anomaly():
+        assert jg.jit(jg.hessian(lambda z: (z**3).sum()))(zeros + 1).tolist() == [[6, 0], [0, 6]]
+        assert jg.vmap(jg.grad(lambda z: (z**3).sum()))(zeros[None] + 1).tolist() == [[3, 3]]
+    assert np.isnan(compiled(zeros).numpy()).all()  # compiled again
