@@ -6,7 +6,10 @@ import inspect
 from collections.abc import Callable
 from typing import Any, ClassVar
 
+import numpy as np
+
 from jitgrad.autograd.modes import enable_grad, no_grad
+from jitgrad.errors import TracedValueError
 from jitgrad.optim.optimizer import Optimizer
 from jitgrad.optim.rule import Functional, begun, plain, step_of
 from jitgrad.tensors.inplace import overwrite
@@ -61,9 +64,15 @@ class Compiled(Optimizer):
 
     def _change(self, group: dict[str, Any]) -> None:
         moved = [p for p in group["params"] if p.grad is not None]
+        if any(x._value is None for p in moved for x in (p, p.grad)):
+            raise TracedValueError(
+                f"{type(self).__name__}.step() changes tensors that have no value yet, under jit or vmap: a step to be recorded "
+                f"is one of jitgrad.optim.functional.{self.functional.__name__}, whose update gives new parameters"
+            )
         hyper = {name: group[name] for name in self.names}
-        for first in range(0, len(moved), TOGETHER):
-            self._change_some(moved[first : first + TOGETHER], hyper)
+        while moved:
+            now, moved = _at_once(moved)
+            self._change_some(now, hyper)
 
     def _change_some(self, moved: list[Tensor], hyper: dict[str, Any]) -> None:
         states = [self.state[p] or begun(self.made.start, p.detach(), hyper) for p in moved]
@@ -72,3 +81,23 @@ class Compiled(Optimizer):
         for p, new, state in zip(moved, news, states):
             overwrite(p, new, "step")
             self.state[p].update(state)
+
+
+def _at_once(params: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+    """The first parameters, which one call may change, and the others: what is there again, or lies in memory that one of the
+    first ones changes, waits for that change."""
+    now: list[Tensor] = []
+    seen: dict[int, list[Tensor]] = {}
+    for p in params[:TOGETHER]:
+        alike = seen.setdefault(id(p if p._storage is None else p._storage), [])
+        if any(_overlap(p, other) for other in alike):
+            break
+        alike.append(p)
+        now.append(p)
+    return now, params[len(now) :]
+
+
+def _overlap(p: Tensor, q: Tensor) -> bool:
+    """Whether parameters with the same memory share elements; of parts of one vector, say, no two do."""
+    places = [p._value, q._value]
+    return p is q or not all(isinstance(x, np.ndarray) for x in places) or np.may_share_memory(*places)

@@ -183,7 +183,7 @@ def _moved(update: Callable, p: Tensor, g: Tensor, state: State, hyper: dict[str
     both = (real_of(p), real_of(g))
     both = both if "weight_decay" in asked else _decayed(*both, hyper)
     new, found = update(*both, {name: real_of(x) for name, x in state.items()}, **own)
-    return _as(p, new), {name: _as(state[name], value) for name, value in found.items()}
+    return _as(p, new), {name: _as(value, found[name]) for name, value in state.items() if name in found}  # in their order
 
 
 def real_of(x: Any) -> Any:

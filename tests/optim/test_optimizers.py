@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 import jitgrad as jg
-from jitgrad.errors import MutatedArgumentError, OverwrittenError
-from jitgrad.optim.compiled import TOGETHER
+from jitgrad.errors import MutatedArgumentError, OverwrittenError, TracedValueError
+from jitgrad.optim.compiled import TOGETHER, _at_once
 from jitgrad.optim.rule import step_of
 from tests.helpers.optimizers import OPTIONS, advanced, flat, start, taken
 
@@ -197,6 +197,29 @@ def test_an_optimizer_of_ones_own():
         jg.optim.Optimizer([p], {}).step()
 
 
+@pytest.mark.parametrize("make", [lambda p: p, lambda p: p.detach().requires_grad_()])
+def test_what_is_there_twice_is_changed_twice(make):
+    p, q = leaf(1.0, 2.0), leaf(3.0)
+    again = make(p)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="a group of parameters has one of them twice")
+        optimizer = SGD([p, q, again], lr=0.25)
+    p.grad, again.grad, q.grad = p.detach() * 0 + 1, p.detach() * 0 + 1, q.detach() * 0 + 2
+    optimizer.step()
+    assert (p.tolist(), q.tolist()) == ([0.5, 1.5], [2.5])
+
+
+def test_parts_of_one_vector_are_changed_by_one_call():
+    flat = jg.ones(40, dtype=jg.float64)
+    parts = [flat[2 * i : 2 * i + 2].detach().requires_grad_() for i in range(20)]
+    optimizer = SGD(parts, lr=0.25)
+    for p in parts:
+        p.grad = p.detach() * 2
+    optimizer.step()
+    assert flat.tolist() == [0.5] * 40
+    assert len(_at_once(parts)[0]) == TOGETHER
+
+
 # States.
 
 
@@ -318,6 +341,16 @@ def test_what_cannot_be_is_said():
     optimizer = SGD([p])
     with pytest.raises(MutatedArgumentError):
         jg.jit(lambda x: optimizer.step() or x)(p.detach())
+    for transform in (jg.jit, jg.vmap):
+        with pytest.raises(TracedValueError, match=r"functional\.sgd"):
+            transform(_stepped_inside)(jg.ones(2, 3))
+
+
+def _stepped_inside(g):
+    p = jg.zeros(*g.shape, requires_grad=True)
+    p.grad = g * 2
+    SGD([p]).step()
+    return p
 
 
 def test_a_schedule_before_any_step_warns():
