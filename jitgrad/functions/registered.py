@@ -122,7 +122,7 @@ def _problems(row: Op) -> Iterator[str]:
     if row.silent and not other:
         yield (
             "says nothing of its derivative, which would be 0: give d= or vjp=, or say there jitgrad.ops.NOT_DIFFERENTIABLE, or "
-            "jitgrad.ops.todo('why'), which is an error where it is asked for; of integers say result='integer'"
+            "jitgrad.ops.todo('why'), which is an error where it is asked for; of integers alone say result='integer'"
         )
 
 

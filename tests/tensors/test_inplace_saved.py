@@ -66,3 +66,43 @@ def test_results_whose_rows_save_operands_may_be_changed(f):
     u = w * 3
     u.div_(v.sin()).add_(w)
     assert jg.allclose(jg.autograd.grad(u.sum(), w)[0], 3 / v.sin() + 1)
+
+
+NOTHING_MOVED = {
+    "roll": lambda a: a.roll(4),
+    "roll, dims": lambda a: a.roll(2, 0),
+    "channel_shuffle": lambda a: jg.nn.functional.channel_shuffle(a[None], 1),
+    "pixel_shuffle": lambda a: jg.nn.functional.pixel_shuffle(a[None], 1),
+    "pixel_unshuffle": lambda a: jg.nn.functional.pixel_unshuffle(a[None], 1),
+    "unfold": lambda a: jg.nn.functional.unfold(a[None], 1),
+    "interpolate": lambda a: jg.nn.functional.interpolate(a[None], size=2),
+    "upsample": lambda a: jg.nn.functional.upsample(a[None], 2),
+    "max_pool2d": lambda a: jg.nn.functional.max_pool2d(a[None], 1),
+    "adaptive_max_pool2d": lambda a: jg.nn.functional.adaptive_max_pool2d(a[None], 2),
+    "adaptive_max_pool1d": lambda a: jg.nn.functional.adaptive_max_pool1d(a, 2, True)[0],
+}
+
+
+@quick
+@pytest.mark.filterwarnings("ignore:.*upsample")
+@pytest.mark.parametrize("name", NOTHING_MOVED)
+def test_functions_that_copy_do_so_where_nothing_is_moved(name):
+    def f(w):
+        a = w * 1
+        found = NOTHING_MOVED[name](a)
+        a.mul_(3)
+        return (found * found).sum()
+
+    x = jg.tensor([[1.0, 2.0], [3.0, 4.0]], dtype=jg.float64)
+    for g in (f, jg.jit(f)):
+        assert g(x).item() == 30
+        assert jg.grad(g)(x).tolist() == (2 * x).tolist()
+
+
+@quick
+def test_a_diagonal_of_linalg_is_a_view():
+    a = jg.zeros(2, 3)
+    jg.linalg.diagonal(a, offset=1).fill_(2)
+    assert a.tolist() == [[0, 2, 0], [0, 0, 2]]
+    with pytest.raises(RuntimeError, match="dim1=1 and dim2=-1"):
+        jg.linalg.diagonal(a, dim1=1)
