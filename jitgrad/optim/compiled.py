@@ -18,7 +18,6 @@ from jitgrad.tensors.tensor import Tensor, wrap
 _HOW = {"foreach": None, "capturable": False, "differentiable": False, "fused": None}
 """How PyTorch is to compute, in what order of loops; it is taken and kept for programs that say it, and changes nothing here."""
 
-
 TOGETHER = 16
 """How many parameters one call changes: as many as make no tape so long, by any rule, that no machine code is compiled for it.
 Further calls for parameters of the same shapes run the same code."""
@@ -29,17 +28,21 @@ class Compiled(Optimizer):
     few if it has many parameters."""
 
     functional: ClassVar[Callable[..., Functional]]
+    how: ClassVar[tuple[str, ...]] = ("foreach", "capturable", "differentiable")
+    """Which of `_HOW` PyTorch's optimizer of that name takes."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         own = inspect.signature(cls.functional).parameters.values()
         first = inspect.Parameter("params", inspect.Parameter.POSITIONAL_OR_KEYWORD)
-        how = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default) for name, default in _HOW.items()]
+        how = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=_HOW[name]) for name in cls.how]
         cls.__signature__ = inspect.Signature([first, *own, *how])  # type: ignore[attr-defined]
 
     def __init__(self, params: Any, *args: Any, **kwargs: Any) -> None:
-        how = {name: kwargs.pop(name, default) for name, default in _HOW.items()}
-        if how["differentiable"]:
+        how = {name: kwargs.pop(name, _HOW[name]) for name in self.how}
+        if how.get("fused") and how.get("foreach"):
+            raise RuntimeError(f"{type(self).__name__}: fused and foreach cannot both be True: here neither changes anything")
+        if how.get("differentiable"):
             raise NotImplementedError(
                 f"{type(self).__name__} changes parameters in place, and nothing can be differentiated through that: use "
                 f"jitgrad.optim.functional.{self.functional.__name__}, which gives new ones"
@@ -75,12 +78,13 @@ class Compiled(Optimizer):
             self._change_some(now, hyper)
 
     def _change_some(self, moved: list[Tensor], hyper: dict[str, Any]) -> None:
-        states = [self.state[p] or begun(self.made.start, p.detach(), hyper) for p in moved]
+        states = [self.state.get(p) or begun(self.made.start, p.detach(), hyper) for p in moved]
         values = [wrap(p._value) for p in moved]
         news, states = step_of(self.made.rule)(values, [wrap(p.grad._value) for p in moved], states, plain(hyper))
         for p, new, state in zip(moved, news, states):
             overwrite(p, new, "step")
-            self.state[p].update(state)
+            if state:
+                self.state[p].update(state)
 
 
 def _at_once(params: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:

@@ -133,7 +133,11 @@ def refuse(name: str, value: Any) -> None:
     """`ValueError` for a number that is no such hyperparameter."""
     wanted, fits = _LIMITS.get(name, ("", lambda value: True))
     for each in value if isinstance(value, (tuple, list)) else (value,):
-        if each is not None and not isinstance(each, Tensor) and not fits(each):
+        if isinstance(each, Tensor) and (each._value is None or each.numel() != 1):
+            continue  # which may be anything, or one number for each element
+        if wanted and isinstance(each, (str, bytes, dict)):
+            raise TypeError(f"{name} must be a number in {wanted}, not {type(each).__name__}")
+        if each is not None and not fits(each):
             raise ValueError(f"{name} must be in {wanted}, and it is {value}")
     if name == "betas" and len(value) != 2:
         raise ValueError(f"betas must be two numbers, not {value}")

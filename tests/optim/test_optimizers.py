@@ -277,11 +277,27 @@ def test_a_state_that_does_not_fit_is_refused():
             SGD([p]).load_state_dict(SGD(others).state_dict())
 
 
+def test_what_remembers_nothing_has_no_state():
+    p = leaf(1.0)
+    optimizer = SGD([p], lr=0.25)
+    stepped(optimizer, p)
+    assert optimizer.state_dict()["state"] == {}
+    assert p not in optimizer.state
+    optimizer.param_groups[0]["momentum"] = 0.5
+    stepped(optimizer, p)
+    assert list(optimizer.state_dict()["state"][0]) == ["momentum_buffer"]
+
+
 def test_names_and_text():
     p = leaf(1.0)
     optimizer = SGD([("weight", p)], lr=0.5)
     assert optimizer.param_groups[0]["param_names"] == ["weight"]
-    assert repr(SGD([p], lr=0.5)).splitlines()[:4] == ["SGD (", "Parameter Group 0", "    capturable: False", "    dampening: 0"]
+    assert repr(SGD([p], lr=0.5)).splitlines()[:4] == [
+        "SGD (",
+        "Parameter Group 0",
+        "    dampening: 0",
+        "    differentiable: False",
+    ]
     assert repr(jg.optim.functional.sgd(0.5)).startswith("sgd(lr=0.5, momentum=0")
 
 
@@ -319,6 +335,10 @@ def test_bad_parameters_are_refused():
         (lambda p: Adam(p, lr=float("nan")), "lr"),
         (lambda p: jg.optim.Adadelta(p, rho=1.5), "rho"),
         (lambda p: jg.optim.Rprop(p, etas=(1.2, 0.5)), "etas"),
+        (lambda p: Adam(p, lr=jg.tensor([0.1, 0.2])), r"lr must be one number for a group, .* shape \[2\]"),
+        (lambda p: SGD(p, lr=jg.tensor(-0.1)), "lr must be in"),
+        (lambda p: SGD([{"params": p, "momentum": jg.ones(3)}]), "momentum must be one number"),
+        (lambda p: jg.optim.LBFGS(p, lr=jg.ones(2)), "lr must be one number"),
         (lambda p: jg.optim.LBFGS([{"params": p}, {"params": [leaf(1.0)]}]), "one group"),
     ],
 )
@@ -337,6 +357,13 @@ def test_what_cannot_be_is_said():
         jg.optim.LBFGS([p], line_search_fn="golden").step(lambda: p.sum())
     with pytest.raises(TypeError, match="rate"):
         Adam([p], rate=1)
+    with pytest.raises(TypeError, match=r"lr must be a number in .*, not str"):
+        Adam([p], lr="fast")
+    with pytest.raises(RuntimeError, match="fused and foreach"):
+        Adam([p], fused=True, foreach=True)
+    for other, name in ((SGD, "capturable"), (jg.optim.Adamax, "fused"), (jg.optim.Muon, "foreach")):
+        with pytest.raises(TypeError, match=name):
+            other([p], **{name: True})
     p.grad = jg.ones(1, dtype=jg.float64)
     optimizer = SGD([p])
     with pytest.raises(MutatedArgumentError):
