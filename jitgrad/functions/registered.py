@@ -6,6 +6,7 @@ import ast
 import difflib
 import inspect
 import keyword
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -38,11 +39,12 @@ def register(name: str, row: Op, *, method: bool = False) -> Callable[..., Any]:
     The function that it returns takes tensors, arrays and numbers as jitgrad's own do; gradients of every order, forward mode,
     `vmap`, `jit` in every sweep and the printed tape follow from the row, and native functions if it has a kernel or is made of
     what has one. With `method=True` tensors have it as a method as well. Rules are written in functions of jitgrad's, or in rows
-    of `jitgrad.ops`. A name that was registered before stands for the new row from then on; functions that were made of the old
-    one keep it. See docs/own-operations.md.
+    of `jitgrad.ops`. A name that was registered before stands for the new row from then on, with a warning; functions that were
+    made of the old one keep it. See docs/own-operations.md.
 
     Raises `TypeError` for what is no row, and `ValueError` for a name that jitgrad has, a kernel that is no expression of what
-    there is, a rule that asks for what the row does not have, or parameters that nothing prepares.
+    there is, a rule that asks for what the row does not have, parameters that nothing prepares, or a row of floating numbers that
+    says nothing of its derivative.
 
     >>> import jitgrad, numpy
     >>> bump = jitgrad.register("bump", jitgrad.ops.unary(
@@ -60,6 +62,7 @@ def register(name: str, row: Op, *, method: bool = False) -> Callable[..., Any]:
     row.name = name
     function = bound(row, accepting_arrays)
     if name in REGISTERED:
+        warnings.warn(f"register: {name} was registered before, and is the new row from now on", stacklevel=2)
         forget(name)
     TABLE[name], REGISTERED[name] = row, (row, function)
     if row.elementwise and row.ufunc is not None:
@@ -115,6 +118,12 @@ def _problems(row: Op) -> Iterator[str]:
         for rule in [rule for rule in rules if isinstance(rule, Rule)]:
             yield from _unknown(rule, row, params)
     yield from _kernel_problems(row, params or {})
+    other = row.inlined or row.lower is not None or row.pullback is not None or row.result in ("bool", "integer")
+    if row.silent and not other:
+        yield (
+            "says nothing of its derivative, which would be 0: give d= or vjp=, or say there jitgrad.ops.NOT_DIFFERENTIABLE, or "
+            "jitgrad.ops.todo('why'), which is an error where it is asked for; of integers alone say result='integer'"
+        )
 
 
 def _parameters(row: Op) -> dict[str, Any] | None:

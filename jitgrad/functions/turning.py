@@ -8,7 +8,7 @@ from jitgrad.functions.face import face
 from jitgrad.functions.shaping import cat, flip, reshape, squeeze, t, transpose, unsqueeze
 from jitgrad.ops.movement import narrow
 from jitgrad.ops.shapes import axis
-from jitgrad.record.apply import apply
+from jitgrad.record.apply import apart, apply
 from jitgrad.tensors.reseeing import become
 from jitgrad.tensors.tensor import Tensor
 
@@ -60,7 +60,8 @@ def roll(input: Tensor, shifts: Any, dims: Any = None) -> Tensor:
     if not many:
         raise RuntimeError("roll: shifts must not be empty")
     if not over and len(many) == 1:
-        return reshape(_rolled(reshape(input, -1), many[0], 0), tuple(input.shape)) if input.ndim else input.clone()
+        row = _rolled(reshape(input, -1), many[0], 0)
+        return apart(reshape(row, tuple(input.shape)), input)
     if len(many) != len(over):
         raise RuntimeError(f"roll: shifts={shifts} and dims={dims} must be as many")
     if not input.ndim:
@@ -68,7 +69,7 @@ def roll(input: Tensor, shifts: Any, dims: Any = None) -> Tensor:
     out = input
     for shift, d in zip(many, over):
         out = _rolled(out, shift, axis(d, input.ndim, what="dims"))
-    return out.clone() if out is input else out
+    return apart(out, input)
 
 
 @face(top=False)

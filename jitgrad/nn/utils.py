@@ -134,7 +134,7 @@ def _grads(parameters: Any) -> list[Tensor]:
 
 def _values(grads: list[Tensor]) -> list[Tensor]:
     """The gradients without their history."""
-    return [wrap(g._value) for g in grads]
+    return [g.detach() if g._value is None else wrap(g._value) for g in grads]
 
 
 def _change(grads: list[Tensor], new: list[Tensor]) -> None:

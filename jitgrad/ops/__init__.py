@@ -49,9 +49,23 @@ from jitgrad.ops import (
 from jitgrad.ops.movement import over_dims, reduced, spread
 from jitgrad.ops.reductions import over_some
 from jitgrad.ops.shapes import Spec
-from jitgrad.ops.table import TABLE, Fold, Op, binary, composite, predicate, reduction, rows, several, todo, unary
+from jitgrad.ops.table import (
+    NOT_DIFFERENTIABLE,
+    TABLE,
+    Fold,
+    Op,
+    binary,
+    composite,
+    predicate,
+    reduction,
+    rows,
+    several,
+    todo,
+    unary,
+)
 
 __all__ = [
+    "NOT_DIFFERENTIABLE",
     "TABLE",
     "Fold",
     "Op",

@@ -88,7 +88,7 @@ mul = binary(
 div = binary(
     "x / y",
     operator.truediv,
-    vjp=(lambda g, y: g / y, lambda g, y, z: -g * (z / y)),
+    vjp=(lambda g, y: g / y, lambda g, x, y: -g * (x / y / y)),  # of operands, as in PyTorch: the result may be changed in place
     result="float",
     domain=AWAY,
     aliases=("divide", "true_divide"),

@@ -35,8 +35,14 @@ def todo(why: str) -> Hole:
     return Hole(why)
 
 
-NOT_DIFFERENTIABLE = None
-"""The derivative of a comparison, an index, a rounding to integers: no cotangent flows, as in PyTorch."""
+class _NotDifferentiable:
+    def __repr__(self) -> str:
+        return "NOT_DIFFERENTIABLE"
+
+
+NOT_DIFFERENTIABLE = _NotDifferentiable()
+"""The derivative of a comparison, an index, a rounding to integers: no cotangent flows, as in PyTorch. Among rules it is None; as
+all that a row says of its derivative it says that none was forgotten."""
 
 
 class Rule:

@@ -31,7 +31,7 @@ erfc = unary(
 erfinv = unary(
     "erfinv(x)",
     special.erfinv,
-    d=lambda y: (math.sqrt(math.pi) / 2) * exp(y * y),
+    d=lambda x: (math.sqrt(math.pi) / 2) * exp(erfinv(x) ** 2),  # not of the result, which may be changed in place
     domain=INSIDE,
     result="float",
     aliases=("special.erfinv",),

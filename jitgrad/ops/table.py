@@ -158,6 +158,7 @@ class Op:
         self.parts = parts
         self.linear = linear
         self.rules = self._rules(d, vjp)
+        self.silent = not (d or vjp)  # whether it says nothing of derivatives
         self.real = real  # whether it takes and gives real numbers
         # What it is of complex numbers: "" where it takes none; "linear" where its rules hold for them, of tangents, too;
         # "holomorphic" where they hold for tangents, and for cotangents by conjugates (see `Rule.conjugated`); "adjoint" where
@@ -179,6 +180,7 @@ class Op:
 
     def _rules(self, d: Any, vjp: Any) -> tuple[Rule | Hole | None, ...]:
         given = d or vjp or (None,) * len(self.inputs)
+        given = tuple([None if rule is NOT_DIFFERENTIABLE else rule for rule in given])
         self.partials = bool(d)
         return tuple(Rule(rule, self.inputs, self.outputs, not d) if callable(rule) else rule for rule in given)
 
@@ -264,9 +266,13 @@ def unary(formula: str | None, run: Callable, *, d: Any = None, vjp: Any = None,
         domain=(domain,),
         d=None if d is None else (d,),
         vjp=None if vjp is None else (vjp,),
-        linear=vjp is not None,
+        linear=_flows(vjp),
         **more,
     )
+
+
+def _flows(rules: Any) -> bool:
+    return rules is not None and rules is not NOT_DIFFERENTIABLE
 
 
 def binary(formula: str | None, run: Callable, *, d: Any = None, vjp: Any = None, domain: Any = None, **more: Any) -> Op:
@@ -277,9 +283,9 @@ def binary(formula: str | None, run: Callable, *, d: Any = None, vjp: Any = None
         inputs=("x", "y"),
         output="z",
         kernel=formula,
-        d=d,
-        vjp=vjp,
-        linear=vjp is not None,
+        d=(d, d) if d is NOT_DIFFERENTIABLE or isinstance(d, Hole) else d,
+        vjp=(vjp, vjp) if vjp is NOT_DIFFERENTIABLE or isinstance(vjp, Hole) else vjp,
+        linear=_flows(vjp),
         domain=domain or ((-3.0, 3.0), (-3.0, 3.0)),
         **more,
     )

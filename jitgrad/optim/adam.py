@@ -106,6 +106,7 @@ class Adam(Compiled):
     """
 
     functional: ClassVar[Callable[..., Functional]] = staticmethod(adam)
+    how = ("foreach", "capturable", "differentiable", "fused")
 
 
 class AdamW(Adam):

@@ -45,12 +45,14 @@ class ReduceLROnPlateau(LRScheduler):
         self.mode, self.factor, self.patience, self.threshold = mode, factor, patience, threshold
         self.threshold_mode, self.cooldown, self.eps = threshold_mode, cooldown, eps
         self.min_lrs = for_each(min_lr, optimizer, "min_lr")
-        self.best = math.inf if mode == "min" else -math.inf
+        self.default_min_lr = min_lr if isinstance(min_lr, (int, float)) else None
+        self.best = self.mode_worse = math.inf if mode == "min" else -math.inf
         self.num_bad_epochs = self.cooldown_counter = 0
         super().__init__(optimizer)
 
     def begin(self) -> None:
         self.last_epoch = 0
+        del self.base_lrs  # the rates that it lowers are those that it finds
         self._last_lr = [group["lr"] for group in self.optimizer.param_groups]
 
     def step(self, metrics: Any, epoch: int | None = None) -> None:  # type: ignore[override]

@@ -6,7 +6,10 @@ import inspect
 from collections.abc import Callable
 from typing import Any, ClassVar
 
+import numpy as np
+
 from jitgrad.autograd.modes import enable_grad, no_grad
+from jitgrad.errors import TracedValueError
 from jitgrad.optim.optimizer import Optimizer
 from jitgrad.optim.rule import Functional, begun, plain, step_of
 from jitgrad.tensors.inplace import overwrite
@@ -14,7 +17,6 @@ from jitgrad.tensors.tensor import Tensor, wrap
 
 _HOW = {"foreach": None, "capturable": False, "differentiable": False, "fused": None}
 """How PyTorch is to compute, in what order of loops; it is taken and kept for programs that say it, and changes nothing here."""
-
 
 TOGETHER = 16
 """How many parameters one call changes: as many as make no tape so long, by any rule, that no machine code is compiled for it.
@@ -26,17 +28,21 @@ class Compiled(Optimizer):
     few if it has many parameters."""
 
     functional: ClassVar[Callable[..., Functional]]
+    how: ClassVar[tuple[str, ...]] = ("foreach", "capturable", "differentiable")
+    """Which of `_HOW` PyTorch's optimizer of that name takes."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         own = inspect.signature(cls.functional).parameters.values()
         first = inspect.Parameter("params", inspect.Parameter.POSITIONAL_OR_KEYWORD)
-        how = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default) for name, default in _HOW.items()]
+        how = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=_HOW[name]) for name in cls.how]
         cls.__signature__ = inspect.Signature([first, *own, *how])  # type: ignore[attr-defined]
 
     def __init__(self, params: Any, *args: Any, **kwargs: Any) -> None:
-        how = {name: kwargs.pop(name, default) for name, default in _HOW.items()}
-        if how["differentiable"]:
+        how = {name: kwargs.pop(name, _HOW[name]) for name in self.how}
+        if how.get("fused") and how.get("foreach"):
+            raise RuntimeError(f"{type(self).__name__}: fused and foreach cannot both be True: here neither changes anything")
+        if how.get("differentiable"):
             raise NotImplementedError(
                 f"{type(self).__name__} changes parameters in place, and nothing can be differentiated through that: use "
                 f"jitgrad.optim.functional.{self.functional.__name__}, which gives new ones"
@@ -61,14 +67,41 @@ class Compiled(Optimizer):
 
     def _change(self, group: dict[str, Any]) -> None:
         moved = [p for p in group["params"] if p.grad is not None]
+        if any(x._value is None for p in moved for x in (p, p.grad)):
+            raise TracedValueError(
+                f"{type(self).__name__}.step() changes tensors that have no value yet, under jit or vmap: a step to be recorded "
+                f"is one of jitgrad.optim.functional.{self.functional.__name__}, whose update gives new parameters"
+            )
         hyper = {name: group[name] for name in self.names}
-        for first in range(0, len(moved), TOGETHER):
-            self._change_some(moved[first : first + TOGETHER], hyper)
+        while moved:
+            now, moved = _at_once(moved)
+            self._change_some(now, hyper)
 
     def _change_some(self, moved: list[Tensor], hyper: dict[str, Any]) -> None:
-        states = [self.state[p] or begun(self.made.start, p.detach(), hyper) for p in moved]
+        states = [self.state.get(p) or begun(self.made.start, p.detach(), hyper) for p in moved]
         values = [wrap(p._value) for p in moved]
         news, states = step_of(self.made.rule)(values, [wrap(p.grad._value) for p in moved], states, plain(hyper))
         for p, new, state in zip(moved, news, states):
             overwrite(p, new, "step")
-            self.state[p].update(state)
+            if state:
+                self.state[p].update(state)
+
+
+def _at_once(params: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+    """The first parameters, which one call may change, and the others: what is there again, or lies in memory that one of the
+    first ones changes, waits for that change."""
+    now: list[Tensor] = []
+    seen: dict[int, list[Tensor]] = {}
+    for p in params[:TOGETHER]:
+        alike = seen.setdefault(id(p if p._storage is None else p._storage), [])
+        if any(_overlap(p, other) for other in alike):
+            break
+        alike.append(p)
+        now.append(p)
+    return now, params[len(now) :]
+
+
+def _overlap(p: Tensor, q: Tensor) -> bool:
+    """Whether parameters with the same memory share elements; of parts of one vector, say, no two do."""
+    places = [p._value, q._value]
+    return p is q or not all(isinstance(x, np.ndarray) for x in places) or np.may_share_memory(*places)

@@ -68,18 +68,18 @@ class CosineAnnealingWarmRestarts(LRScheduler):
         self.set(self.get_lr())
 
 
-class _Momentum:
-    """What sets the momentum of a group: `momentum`, or the first of `betas`."""
+def _has_betas(optimizer: Optimizer) -> bool:
+    """Whether the momentum that is cycled is the first of `betas`; `ValueError` if there is none."""
+    if not {"momentum", "betas"} & optimizer.defaults.keys():
+        raise ValueError("the optimizer has no momentum to be cycled: say cycle_momentum=False")
+    return "betas" in optimizer.defaults
 
-    def __init__(self, optimizer: Optimizer) -> None:
-        if not {"momentum", "betas"} & optimizer.defaults.keys():
-            raise ValueError("the optimizer has no momentum to be cycled: say cycle_momentum=False")
 
-    def __call__(self, group: dict[str, Any], value: float) -> None:
-        if "betas" in group:
-            group["betas"] = (value, *group["betas"][1:])
-        else:
-            group["momentum"] = value
+def _set_momentum(group: dict[str, Any], of_betas: bool, value: float) -> None:
+    if of_betas:
+        group["betas"] = (value, *group["betas"][1:])
+    else:
+        group["momentum"] = value
 
 
 _SCALES: dict[str, tuple[str, Callable[[float, float], float]]] = {
@@ -118,7 +118,7 @@ class CyclicLR(LRScheduler):
             raise ValueError(f"mode is one of {', '.join(_SCALES)}, not {mode!r}: or give scale_fn")
         down = step_size_up if step_size_down is None else step_size_down
         self.total_size, self.step_ratio = float(step_size_up + down), step_size_up / (step_size_up + down)
-        self.mode, self.gamma, self.scale_fn, self.cycle_momentum = mode, gamma, scale_fn, cycle_momentum
+        self.mode, self.gamma, self._scale_fn_custom, self.cycle_momentum = mode, gamma, scale_fn, cycle_momentum
         self.scale_mode = scale_mode if scale_fn is not None else _SCALES[mode][0]
         self.max_lrs = for_each(max_lr, optimizer, "max_lr")
         lowest = for_each(base_lr, optimizer, "base_lr")
@@ -126,7 +126,7 @@ class CyclicLR(LRScheduler):
             for group, rate in zip(optimizer.param_groups, lowest):
                 group["lr"] = rate
         if cycle_momentum:
-            self._set_momentum = _Momentum(optimizer)
+            self.use_beta1 = _has_betas(optimizer)
             self.base_momentums = for_each(base_momentum, optimizer, "base_momentum")
             self.max_momentums = for_each(max_momentum, optimizer, "max_momentum")
         super().__init__(optimizer, last_epoch)
@@ -137,10 +137,10 @@ class CyclicLR(LRScheduler):
         x = 1.0 + self.last_epoch / self.total_size - cycle
         height = x / self.step_ratio if x <= self.step_ratio else (x - 1) / (self.step_ratio - 1)
         n = cycle if self.scale_mode == "cycle" else self.last_epoch
-        scale = _SCALES[self.mode][1](self.gamma, n) if self.scale_fn is None else self.scale_fn(n)
+        scale = _SCALES[self.mode][1](self.gamma, n) if self._scale_fn_custom is None else self._scale_fn_custom(n)
         if self.cycle_momentum:
             for group, low, high in zip(self.optimizer.param_groups, self.base_momentums, self.max_momentums):
-                self._set_momentum(group, high - (high - low) * height * scale)
+                _set_momentum(group, self.use_beta1, high - (high - low) * height * scale)
         return [low + (high - low) * height * scale for low, high in zip(self.base_lrs, self.max_lrs)]
 
 
@@ -148,6 +148,10 @@ _ANNEALING: dict[str, Callable[[float, float, float], float]] = {
     "cos": lambda start, end, part: end + (start - end) / 2.0 * (math.cos(math.pi * part) + 1),
     "linear": lambda start, end, part: (end - start) * part + start,
 }
+
+
+_PHASE = ("end_step", "start_lr", "end_lr", "start_momentum", "end_momentum")
+"""What a state dict says of a phase, as PyTorch's does: when it ends, and between which values of a group."""
 
 
 class OneCycleLR(LRScheduler):
@@ -195,17 +199,18 @@ class OneCycleLR(LRScheduler):
             raise ValueError(f"pct_start must be in [0, 1], and it is {pct_start}")
         if anneal_strategy not in _ANNEALING:
             raise ValueError(f"anneal_strategy is one of {', '.join(_ANNEALING)}, not {anneal_strategy!r}")
-        self.anneal_strategy, self.cycle_momentum = anneal_strategy, cycle_momentum
+        self._anneal_func_type, self.cycle_momentum = anneal_strategy, cycle_momentum
         risen = float(pct_start * self.total_steps) - 1
         last = self.total_steps - 1
-        self.phases = [(risen, "initial_lr", "max_lr", "max_momentum", "base_momentum")]
+        phases = [(risen, "initial_lr", "max_lr", "max_momentum", "base_momentum")]
         if three_phase:
-            self.phases += [(2 * risen, "max_lr", "initial_lr", "base_momentum", "max_momentum")]
-            self.phases += [(last, "initial_lr", "min_lr", "max_momentum", "max_momentum")]
+            phases += [(2 * risen, "max_lr", "initial_lr", "base_momentum", "max_momentum")]
+            phases += [(last, "initial_lr", "min_lr", "max_momentum", "max_momentum")]
         else:
-            self.phases += [(last, "max_lr", "min_lr", "base_momentum", "max_momentum")]
+            phases += [(last, "max_lr", "min_lr", "base_momentum", "max_momentum")]
+        self._schedule_phases = [dict(zip(_PHASE, phase)) for phase in phases]
         if cycle_momentum:
-            self._set_momentum = _Momentum(optimizer)
+            self.use_beta1 = _has_betas(optimizer)
         if last_epoch == -1:
             groups = zip(
                 optimizer.param_groups,
@@ -224,15 +229,15 @@ class OneCycleLR(LRScheduler):
         if now > self.total_steps:
             raise ValueError(f"this is step {now} of a schedule of {self.total_steps} steps: say more in total_steps")
         start: float = 0
-        for phase in self.phases:
-            if now <= phase[0] or phase is self.phases[-1]:
+        for phase in self._schedule_phases:
+            if now <= phase["end_step"] or phase is self._schedule_phases[-1]:
                 break
-            start = phase[0]
-        end, *names = phase
-        part, anneal = (now - start) / (end - start), _ANNEALING[self.anneal_strategy]
+            start = phase["end_step"]
+        end, *names = [phase[name] for name in _PHASE]
+        part, anneal = (now - start) / (end - start), _ANNEALING[self._anneal_func_type]
         rates = []
         for group in self.optimizer.param_groups:
             rates.append(anneal(group[names[0]], group[names[1]], part))
             if self.cycle_momentum:
-                self._set_momentum(group, anneal(group[names[2]], group[names[3]], part))
+                _set_momentum(group, self.use_beta1, anneal(group[names[2]], group[names[3]], part))
         return rates

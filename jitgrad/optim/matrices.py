@@ -156,6 +156,7 @@ class Adafactor(Compiled):
     """Adam in little memory, as `torch.optim.Adafactor`; the formula is that of `functional.adafactor`."""
 
     functional = staticmethod(adafactor)
+    how = ("foreach",)
 
 
 class Muon(Compiled):
@@ -172,3 +173,4 @@ class Muon(Compiled):
     """
 
     functional = staticmethod(muon)
+    how = ()

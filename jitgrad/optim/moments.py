@@ -43,7 +43,7 @@ def adamax(
 
 
 def _start_nadam(p: Tensor, hyper: dict[str, Any]) -> State:
-    return {"mu_product": count() + 1} | means(p)
+    return {"step": count(), "mu_product": count() + 1} | means(p)
 
 
 def _nadam(

@@ -60,6 +60,8 @@ class Optimizer:
             if group.setdefault(name, value) is REQUIRED:
                 raise ValueError(f"a group of parameters has no value for {name}, which has none by default: give it one")
             refuse(name, group[name])
+            if isinstance(group[name], Tensor) and group[name].numel() != 1:
+                raise ValueError(f"{name} must be one number for a group, and it is a tensor of shape {list(group[name].shape)}")
         _refuse_bad(group["params"])
         if {id(p) for p in group["params"]} & {id(p) for other in self.param_groups for p in other["params"]}:
             raise ValueError("a parameter is in more than one group, and would be changed twice: leave it in one")

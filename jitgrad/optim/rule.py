@@ -133,7 +133,11 @@ def refuse(name: str, value: Any) -> None:
     """`ValueError` for a number that is no such hyperparameter."""
     wanted, fits = _LIMITS.get(name, ("", lambda value: True))
     for each in value if isinstance(value, (tuple, list)) else (value,):
-        if each is not None and not isinstance(each, Tensor) and not fits(each):
+        if isinstance(each, Tensor) and (each._value is None or each.numel() != 1):
+            continue  # which may be anything, or one number for each element
+        if wanted and isinstance(each, (str, bytes, dict)):
+            raise TypeError(f"{name} must be a number in {wanted}, not {type(each).__name__}")
+        if each is not None and not fits(each):
             raise ValueError(f"{name} must be in {wanted}, and it is {value}")
     if name == "betas" and len(value) != 2:
         raise ValueError(f"betas must be two numbers, not {value}")
@@ -183,7 +187,7 @@ def _moved(update: Callable, p: Tensor, g: Tensor, state: State, hyper: dict[str
     both = (real_of(p), real_of(g))
     both = both if "weight_decay" in asked else _decayed(*both, hyper)
     new, found = update(*both, {name: real_of(x) for name, x in state.items()}, **own)
-    return _as(p, new), {name: _as(state[name], value) for name, value in found.items()}
+    return _as(p, new), {name: _as(value, found[name]) for name, value in state.items() if name in found}  # in their order
 
 
 def real_of(x: Any) -> Any:

@@ -75,16 +75,15 @@ class LRScheduler:
         self._last_lr = [group["lr"] for group in self.optimizer.param_groups]
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything but the optimizer; functions are left out, callable objects by what they hold."""
-        held = {name: value for name, value in vars(self).items() if name != "optimizer"}
-        return {name: _stateful(value) for name, value in held.items() if not callable(value)}
+        """Everything but the optimizer, by PyTorch's names; functions are None, callable objects what they hold."""
+        return {name: _stateful(value) for name, value in vars(self).items() if name != "optimizer"}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take what a `state_dict()` holds; functions stay as they are."""
         for name, value in state_dict.items():
             mine = getattr(self, name, None)
-            if isinstance(mine, list) and any(callable(each) for each in mine):
-                for each, found in zip(mine, value):
+            if callable(mine) or (isinstance(mine, list) and any(callable(each) for each in mine)):
+                for each, found in zip(mine, value) if isinstance(mine, list) else [(mine, value)]:
                     if found is not None:
                         vars(each).update(found)
             else:
@@ -92,9 +91,11 @@ class LRScheduler:
 
 
 def _stateful(value: Any) -> Any:
-    """What a state holds of a value: of a list of functions, what callable objects among them hold."""
+    """What a state holds of a value: of functions, and of a list of them, what those that are objects hold."""
     if isinstance(value, list) and any(callable(each) for each in value):
-        return [None if isinstance(each, FunctionType) else dict(vars(each)) for each in value]
+        return [_stateful(each) for each in value]
+    if callable(value):
+        return None if isinstance(value, (FunctionType, type)) else dict(getattr(value, "__dict__", {}))
     return value
 
 

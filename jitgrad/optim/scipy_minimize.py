@@ -48,7 +48,7 @@ def minimize(
     "trust-ncg", "trust-krylov" and "trust-constr" get products with the Hessian, the last one the Hessian as a sparse matrix if
     few of its elements can be other than zero; "dogleg" and "trust-exact" get the Hessian. A constraint given as a dict may leave
     out `jac`: its `fun` is a function like the first one. SciPy computes in double precision, and `fun` in the dtypes of `x0`.
-    Raises `ImportError` without SciPy, `TypeError` for an `x0` of no floating numbers.
+    Raises `ImportError` without SciPy, `TypeError` for an `x0` of no floating numbers, `ValueError` for one without elements.
 
     >>> import jitgrad
     >>> def rosenbrock(p):
@@ -137,6 +137,9 @@ class _Form:
         if bad is not None or not self.leaves:
             what = "nothing" if bad is None else f"a tensor of {bad.dtype.name}"
             raise TypeError(f"minimize needs floating numbers to begin with, and x0 holds {what}")
+        if not any(x.numel() for x in self.leaves):
+            shapes = ", ".join([str(list(x.shape)) for x in self.leaves])
+            raise ValueError(f"minimize needs numbers to change, and x0 holds no elements: its shape is {shapes}")
 
     def vector(self) -> np.ndarray:
         """What x0 holds, as SciPy takes it."""

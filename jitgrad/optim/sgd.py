@@ -107,3 +107,4 @@ class SGD(Compiled):
     """
 
     functional = staticmethod(sgd)
+    how = ("foreach", "differentiable", "fused")

@@ -115,6 +115,7 @@ class Adagrad(Compiled):
     """Steps by the root of all squares so far, as `torch.optim.Adagrad`; the formula is that of `functional.adagrad`."""
 
     functional = staticmethod(adagrad)
+    how = ("foreach", "differentiable", "fused")
 
 
 class Adadelta(Compiled):

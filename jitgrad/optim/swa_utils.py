@@ -165,7 +165,7 @@ class SWALR(LRScheduler):
             raise ValueError(f"anneal_epochs must be an int from 0 on, and it is {anneal_epochs}")
         for rate, group in zip(for_each(swa_lr, optimizer, "swa_lr"), optimizer.param_groups):
             group["swa_lr"] = rate
-        self.anneal_epochs, self.anneal_strategy = anneal_epochs, anneal_strategy
+        self.anneal_epochs, self._anneal_strategy = anneal_epochs, anneal_strategy
         super().__init__(optimizer, last_epoch)
 
     def get_lr(self) -> list[Any]:
@@ -178,4 +178,4 @@ class SWALR(LRScheduler):
     def _weight(self, step: int) -> float:
         """How much of a rate is the last one's."""
         t = max(0.0, min(1.0, step / max(1, self.anneal_epochs)))
-        return t if self.anneal_strategy == "linear" else (1 - math.cos(math.pi * t)) / 2
+        return t if self._anneal_strategy == "linear" else (1 - math.cos(math.pi * t)) / 2

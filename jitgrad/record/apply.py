@@ -239,6 +239,16 @@ def copied(x: Any) -> Any:
     return out
 
 
+def apart(out: Any, x: Any) -> Any:
+    """What was made of `x`, copied if it looks into its memory, as where nothing had to be moved: for functions that copy."""
+    roots = []
+    for handle in (out, x):
+        while handle._view is not None:
+            handle = handle._view[0]
+        roots.append(handle)
+    return copied(out) if roots[0] is roots[1] else out
+
+
 def item_of(row: Several, k: int) -> Row:
     """A row that takes out the k-th result, on the tape that has `row` if that is being recorded."""
     item, recording = row.item(k), current_trace.get()

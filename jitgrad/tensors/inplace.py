@@ -7,6 +7,7 @@ looks into changes too: its row becomes "the old one with this part put in", and
 
 from __future__ import annotations
 
+import math
 import weakref
 from collections.abc import Sequence
 from typing import Any
@@ -27,7 +28,7 @@ from jitgrad.record.memory import decide, look, views_of
 from jitgrad.record.trace import Trace, comes_later, leaked
 from jitgrad.tape.device_array import ARRAYS, DeviceArray, copy_of, refuse_mixed
 from jitgrad.tape.handle import Handle, make, own_memory, requires
-from jitgrad.tape.row import LEAF, NOTHING, Row
+from jitgrad.tape.row import FREED, LEAF, NOTHING, Row
 from jitgrad.tensors.given import fitted, writable
 from jitgrad.tensors.spoiled import spoiled
 
@@ -35,8 +36,11 @@ _GIVEN = (LEAF, alias)
 """Rows of what a gradient is asked for, leaves and the arguments of a function whose derivative is taken."""
 
 
-def overwrite(target: Any, new: Any, name: str) -> Any:
-    """Make `target` hold the value of `new` (a tensor of any dtype that broadcasts to it), in place."""
+def overwrite(target: Any, new: Any, name: str, since: float = math.inf) -> Any:
+    """Make `target` hold the value of `new` (a tensor of any dtype that broadcasts to it), in place.
+
+    Rows with a serial above `since` were made to compute `new` from `target`.
+    """
     if target._value is None:
         decide(target)
     root = _root_of(target)
@@ -50,7 +54,7 @@ def overwrite(target: Any, new: Any, name: str) -> Any:
     if tracking:
         if not requires(new):  # the tensor still requires grad, and what came before passes no gradient on
             new = apply(index_put, (target, new), {"index": (Ellipsis,)})
-        _keep_old_values(target, new)
+        _keep_old_values(target, new, since)
         changed_root = new if root is target else _put(root, target._view[1], new)
     _write(target, new, name)
     if tracking:
@@ -227,16 +231,25 @@ def before_change(target: Any) -> None:
         trace.before_change(target)
 
 
-def _keep_old_values(target: Any, new: Any) -> None:
-    """Copy what the row of `new` saved of the old value, which is about to be overwritten."""
-    row = new._row
-    while row is not None and row.saved is not None:
-        if row.guards is not None and any(row.guards):
-            mine = target._storage
-            fresh = [v.copy() if g is not None and g[0] is mine else v for v, g in zip(row.saved, row.guards)]
-            guards = tuple(None if g is not None and g[0] is mine else g for g in row.guards)
-            row.saved, row.guards = type(row.saved)(fresh), guards if any(guards) else None
-        row = row.inputs[0] if row.op in (cast, expand) else None
+def _keep_old_values(target: Any, new: Any, since: float) -> None:
+    """Copy what the row of `new`, and those with a serial above `since`, saved of what `target` holds until now."""
+    mine, waiting, seen = target._storage, [new._row], set()
+    copies: dict[int, Any] = {}
+    while waiting:
+        row = waiting.pop()
+        seen.add(row)
+        old = [guard is not None and guard[0] is mine for guard in row.guards or ()]
+        if any(old) and row.saved is not FREED:
+            kept = list(row.saved)
+            for i in [i for i, is_old in enumerate(old) if is_old]:
+                if id(kept[i]) not in copies:
+                    copies[id(kept[i])] = kept[i].copy()
+                kept[i] = copies[id(kept[i])]
+            guards = tuple([None if is_old else guard for guard, is_old in zip(row.guards, old)])
+            row.saved, packed = row.saved.__class__(kept), row.saved.__class__ is not tuple
+            row.guards = guards if packed or any(guards) else None
+        through = row.op in (cast, expand)
+        waiting += [x for x in row.inputs if (through or x.serial > since) and x not in seen]
 
 
 def _put(root: Any, chain: tuple, new: Any) -> Any:

@@ -17,7 +17,7 @@ from jitgrad.ops import choosing
 from jitgrad.ops.indexing import getitem
 from jitgrad.ops.shapes import axis
 from jitgrad.record.apply import apply
-from jitgrad.record.foreign import PRIORITY
+from jitgrad.record.foreign import PRIORITY, priority_in_pandas
 from jitgrad.record.index import parse, plain
 from jitgrad.record.leaving import is_taken
 from jitgrad.record.memory import of
@@ -44,7 +44,7 @@ class Tensor(Differentiable):
 
     __slots__ = ("__dict__",)  # for attributes of the user's
     __array_priority__ = PRIORITY
-    __pandas_priority__ = 10_000  # higher than those of its classes: `column * tensor` is left to tensors too
+    __pandas_priority__ = property(lambda self: priority_in_pandas())
 
     def __init__(self, *_: Any, **__: Any) -> None:
         raise TypeError("make tensors with jitgrad.tensor(data), jitgrad.zeros(shape) and their like")

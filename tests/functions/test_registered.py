@@ -11,7 +11,8 @@ import scipy.special
 
 import jitgrad as jg
 from jitgrad import ops
-from jitgrad.functions.registered import _OURS, _problems
+from jitgrad.errors import HoleError
+from jitgrad.functions.registered import _OURS, _problems, forget
 from jitgrad.ops import Fold, Spec
 from jitgrad.testing import gradcheck, gradgradcheck
 
@@ -158,7 +159,8 @@ def test_a_ufunc_that_is_registered_is_recorded_where_it_is_called():
 @quick
 def test_a_name_that_is_registered_again_is_that_of_the_new_row():
     old = jg.register("twice", ops.unary("x + x", lambda x: x + x, d=lambda x: 0 * x + 2), method=True)
-    new = jg.register("twice", ops.unary("x * 3", lambda x: x * 3, d=lambda x: 0 * x + 3, result="float"))
+    with pytest.warns(UserWarning, match="twice was registered before"):
+        new = jg.register("twice", ops.unary("x * 3", lambda x: x * 3, d=lambda x: 0 * x + 3, result="float"))
     for f, k in ((old, 2), (new, 3)):
         assert jg.jit(f)(jg.ones(2)).tolist() == f(jg.ones(2)).tolist() == [k, k]
         assert jg.grad(lambda x: f(x).sum())(jg.ones(2)).tolist() == [k, k]  # noqa: B023
@@ -191,12 +193,38 @@ def _wrong(**facts: Any) -> ops.Op:
         (lambda: ops.several(_polar, kind="strange", outputs=("a", "b"), shape=_polar), r"of kind 'strange'"),
         (lambda: _wrong(hot=True), r"states hot="),
         (lambda: _wrong(namespace="linalg"), r"states namespace="),
+        (lambda: ops.unary("x * 2", lambda x: x * 2), r"says nothing of its derivative.*NOT_DIFFERENTIABLE.*todo"),
+        (lambda: ops.binary("x * y", lambda x, y: x * y), r"says nothing of its derivative"),
+        (
+            lambda: ops.reduction(lambda x, dim, keepdim: x, prepare=ops.over_dims, shape=ops.reduced),
+            r"says nothing of its derivative",
+        ),
     ],
 )
 def test_what_is_wrong_with_a_row_is_said(make, said):
     with pytest.raises(ValueError, match=rf"register: the row of wrong .*{said}"):
         jg.register("wrong", make())
     assert "wrong" not in ops.TABLE
+
+
+@quick
+def test_a_derivative_that_is_not_there_is_said_to_be_so():
+    x = jg.ones(2, dtype=jg.float64)
+    for d in (ops.NOT_DIFFERENTIABLE, ops.todo("nobody knows it")):
+        one = jg.register("one_of_mine", ops.unary("x * 2", lambda x: x * 2, d=d))
+        two = jg.register("two_of_mine", ops.binary("x * y", lambda x, y: x * y, d=d))
+        for f in (one, lambda x: two(x, x)):  # noqa: B023
+            for g in (jg.grad(lambda x: f(x).sum()), jg.jit(jg.grad(lambda x: f(x).sum()))):  # noqa: B023
+                if d is ops.NOT_DIFFERENTIABLE:
+                    assert g(x).tolist() == [0, 0]
+                else:
+                    with pytest.raises(HoleError, match="nobody knows it"):
+                        g(x)
+        forget("one_of_mine")
+        forget("two_of_mine")
+    assert jg.register("larger", ops.predicate("x > y", np.greater))(x, 0).all()
+    bits = jg.register("bits", ops.unary(None, lambda x: x ^ 1, result="integer"))
+    assert bits(jg.arange(3)).tolist() == [1, 0, 3]
 
 
 @quick

@@ -61,3 +61,19 @@ def test_vectors_of_parameters():
         utils.vector_to_parameters(jg.arange(7.0), ps)
     with pytest.raises(TypeError, match="must be a tensor"):
         utils.vector_to_parameters([1.0], ps)
+
+
+@pytest.mark.parametrize("transform", ["jit", "vmap", "both"])
+@pytest.mark.parametrize("name", ["get_total_norm", "clip_grad_norm_", "clip_grad_value_", "clip_grads_with_norm_"])
+def test_under_transforms(transform, name):
+    def f(x):
+        if name == "get_total_norm":
+            return utils.get_total_norm([x, x * 2])
+        p = x * 1
+        p.grad = x * 5
+        getattr(utils, name)([p], 1.0, *[jg.tensor(2.0)] * (name == "clip_grads_with_norm_"))
+        return p.grad
+
+    x = jg.tensor([[3.0, 4.0], [1.0, 2.0]])
+    g = {"jit": jg.jit(f), "vmap": jg.vmap(f), "both": jg.jit(jg.vmap(f))}[transform]
+    assert jg.allclose(g(x), f(x) if transform == "jit" else jg.stack([f(x[0]), f(x[1])]))

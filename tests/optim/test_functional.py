@@ -132,3 +132,15 @@ def test_what_does_not_fit_is_refused():
         opt.update(w, opt.init(w), w, rate=1)
     with pytest.raises(ValueError, match="lr must be"):
         functional.adam(-1.0)
+
+
+@pytest.mark.parametrize("options", [{"momentum": 0.5, "centered": True}, {"momentum": 0.5}, {"centered": True}])
+def test_the_state_keeps_its_order_in_loops(options):
+    opt = jg.optim.functional.rmsprop(**options)
+    p = jg.tensor([1.0, 2.0], dtype=jg.float64)
+    found, state = jg.fori_loop(0, 3, lambda i, carried: opt.update(carried[0], carried[1], carried[0]), (p, opt.init(p)))
+    want, held = p, opt.init(p)
+    for _ in range(3):
+        want, held = opt.update(want, held, want)
+    assert jg.allclose(found, want)
+    assert list(state[0]) == list(held[0]) == list(opt.init(p)[0])

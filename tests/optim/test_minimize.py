@@ -70,6 +70,9 @@ def test_what_cannot_be_is_said(monkeypatch):
         minimize(banana, jg.zeros(2, dtype=jg.int64))
     with pytest.raises(TypeError, match="x0 holds nothing"):
         minimize(banana, [])
+    for empty in (np.zeros(0), {"x": jg.zeros(2, 0)}):
+        with pytest.raises(ValueError, match=r"x0 holds no elements: its shape is \[.*0\]"):
+            minimize(banana, empty)
     monkeypatch.setitem(sys.modules, "scipy.optimize", None)
     with pytest.raises(ImportError, match=r"jitgrad\[scipy\]"):
         minimize(banana, np.zeros(2), (1.0,))

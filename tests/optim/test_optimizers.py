@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 import jitgrad as jg
-from jitgrad.errors import MutatedArgumentError, OverwrittenError
-from jitgrad.optim.compiled import TOGETHER
+from jitgrad.errors import MutatedArgumentError, OverwrittenError, TracedValueError
+from jitgrad.optim.compiled import TOGETHER, _at_once
 from jitgrad.optim.rule import step_of
 from tests.helpers.optimizers import OPTIONS, advanced, flat, start, taken
 
@@ -197,6 +197,29 @@ def test_an_optimizer_of_ones_own():
         jg.optim.Optimizer([p], {}).step()
 
 
+@pytest.mark.parametrize("make", [lambda p: p, lambda p: p.detach().requires_grad_()])
+def test_what_is_there_twice_is_changed_twice(make):
+    p, q = leaf(1.0, 2.0), leaf(3.0)
+    again = make(p)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="a group of parameters has one of them twice")
+        optimizer = SGD([p, q, again], lr=0.25)
+    p.grad, again.grad, q.grad = p.detach() * 0 + 1, p.detach() * 0 + 1, q.detach() * 0 + 2
+    optimizer.step()
+    assert (p.tolist(), q.tolist()) == ([0.5, 1.5], [2.5])
+
+
+def test_parts_of_one_vector_are_changed_by_one_call():
+    flat = jg.ones(40, dtype=jg.float64)
+    parts = [flat[2 * i : 2 * i + 2].detach().requires_grad_() for i in range(20)]
+    optimizer = SGD(parts, lr=0.25)
+    for p in parts:
+        p.grad = p.detach() * 2
+    optimizer.step()
+    assert flat.tolist() == [0.5] * 40
+    assert len(_at_once(parts)[0]) == TOGETHER
+
+
 # States.
 
 
@@ -254,11 +277,27 @@ def test_a_state_that_does_not_fit_is_refused():
             SGD([p]).load_state_dict(SGD(others).state_dict())
 
 
+def test_what_remembers_nothing_has_no_state():
+    p = leaf(1.0)
+    optimizer = SGD([p], lr=0.25)
+    stepped(optimizer, p)
+    assert optimizer.state_dict()["state"] == {}
+    assert p not in optimizer.state
+    optimizer.param_groups[0]["momentum"] = 0.5
+    stepped(optimizer, p)
+    assert list(optimizer.state_dict()["state"][0]) == ["momentum_buffer"]
+
+
 def test_names_and_text():
     p = leaf(1.0)
     optimizer = SGD([("weight", p)], lr=0.5)
     assert optimizer.param_groups[0]["param_names"] == ["weight"]
-    assert repr(SGD([p], lr=0.5)).splitlines()[:4] == ["SGD (", "Parameter Group 0", "    capturable: False", "    dampening: 0"]
+    assert repr(SGD([p], lr=0.5)).splitlines()[:4] == [
+        "SGD (",
+        "Parameter Group 0",
+        "    dampening: 0",
+        "    differentiable: False",
+    ]
     assert repr(jg.optim.functional.sgd(0.5)).startswith("sgd(lr=0.5, momentum=0")
 
 
@@ -296,6 +335,10 @@ def test_bad_parameters_are_refused():
         (lambda p: Adam(p, lr=float("nan")), "lr"),
         (lambda p: jg.optim.Adadelta(p, rho=1.5), "rho"),
         (lambda p: jg.optim.Rprop(p, etas=(1.2, 0.5)), "etas"),
+        (lambda p: Adam(p, lr=jg.tensor([0.1, 0.2])), r"lr must be one number for a group, .* shape \[2\]"),
+        (lambda p: SGD(p, lr=jg.tensor(-0.1)), "lr must be in"),
+        (lambda p: SGD([{"params": p, "momentum": jg.ones(3)}]), "momentum must be one number"),
+        (lambda p: jg.optim.LBFGS(p, lr=jg.ones(2)), "lr must be one number"),
         (lambda p: jg.optim.LBFGS([{"params": p}, {"params": [leaf(1.0)]}]), "one group"),
     ],
 )
@@ -314,10 +357,27 @@ def test_what_cannot_be_is_said():
         jg.optim.LBFGS([p], line_search_fn="golden").step(lambda: p.sum())
     with pytest.raises(TypeError, match="rate"):
         Adam([p], rate=1)
+    with pytest.raises(TypeError, match=r"lr must be a number in .*, not str"):
+        Adam([p], lr="fast")
+    with pytest.raises(RuntimeError, match="fused and foreach"):
+        Adam([p], fused=True, foreach=True)
+    for other, name in ((SGD, "capturable"), (jg.optim.Adamax, "fused"), (jg.optim.Muon, "foreach")):
+        with pytest.raises(TypeError, match=name):
+            other([p], **{name: True})
     p.grad = jg.ones(1, dtype=jg.float64)
     optimizer = SGD([p])
     with pytest.raises(MutatedArgumentError):
         jg.jit(lambda x: optimizer.step() or x)(p.detach())
+    for transform in (jg.jit, jg.vmap):
+        with pytest.raises(TracedValueError, match=r"functional\.sgd"):
+            transform(_stepped_inside)(jg.ones(2, 3))
+
+
+def _stepped_inside(g):
+    p = jg.zeros(*g.shape, requires_grad=True)
+    p.grad = g * 2
+    SGD([p]).step()
+    return p
 
 
 def test_a_schedule_before_any_step_warns():

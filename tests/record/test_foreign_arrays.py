@@ -115,6 +115,19 @@ def test_a_product_of_pandas_own_says_that_no_gradient_goes():
         A @ w()
 
 
+def test_pandas_changes_nothing_in_place_by_a_tensor():
+    for x in (jg.ones(3), w()):
+        for make in (lambda: A.copy(), lambda: FRAME[["a", "a", "a"]].copy()):
+            for change in (operator.iadd, operator.isub, operator.imul, operator.itruediv, operator.ipow, operator.imod):
+                mine = make()
+                with pytest.raises(TypeError, match=r"in place by a tensor: write column = column \+ tensor"):
+                    change(mine, x)
+                assert mine.equals(make())
+    mine = A.copy()
+    mine += jg.ones(3).numpy()
+    assert mine.tolist() == (A + 1).tolist()
+
+
 class Foreign:
     """An array of a library that defers to tensors, or does not."""
 

@@ -14,6 +14,7 @@ from jitgrad.functions.bind import bound
 from jitgrad.functions.complexes import conj
 from jitgrad.functions.contractions import crossed, product_of
 from jitgrad.functions.creation import zeros
+from jitgrad.functions.diagonals import diagonal as _diagonal
 from jitgrad.functions.face import face
 from jitgrad.functions.linear_algebra.factoring import eigvalsh, svdvals
 from jitgrad.functions.linear_algebra.operands import cutoffs, floats, identity, matrices, powers
@@ -207,15 +208,8 @@ def vecdot(x: Tensor, y: Tensor, *, dim: int = -1) -> Tensor:
 
 
 def diagonal(A: Tensor, *, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Tensor:
-    """The diagonals of matrices, as the last dimension; `offset` above the main one."""
-    first, second = axis(dim1, A.ndim), axis(dim2, A.ndim)
-    if first == second:
-        raise RuntimeError(f"linalg.diagonal: dim1={dim1} and dim2={dim2} are the same dimension")
-    moved = permute(A, (*[d for d in range(A.ndim) if d not in (first, second)], first, second))
-    m, n = moved.shape[-2:]
-    count = max(min(m, n - offset) if offset >= 0 else min(m + offset, n), 0)
-    rows = np.arange(count) + max(-offset, 0)
-    return moved[..., rows, rows + offset]
+    """The diagonals of matrices, as the last dimension of a view; `offset` above the main one."""
+    return _diagonal(A, offset, dim1, dim2)
 
 
 def vander(x: Tensor, *, N: int | None = None) -> Tensor:

@@ -16,7 +16,7 @@ from jitgrad.functions.positions import check_positions
 from jitgrad.functions.shaping import cat, expand, reshape, unsqueeze
 from jitgrad.ops.choosing import trunc
 from jitgrad.ops.unpooling import unpool
-from jitgrad.record.apply import apply
+from jitgrad.record.apply import apart, apply
 from jitgrad.record.checking import floating
 from jitgrad.record.precision import in_single
 from jitgrad.tensors.tensor import Tensor
@@ -121,7 +121,7 @@ def _adaptive_max(what: str, count: int, input: Tensor, output_size: Any, indice
     x, alone = with_batch(what, input, count)
     along = [a for a, _ in _adaptive(what, count, x, output_size)]
     values, where = largest(x, along, indices)
-    return with_positions(values, where, tuple(x.shape[2:]), indices, alone)
+    return with_positions(apart(values, input), where, tuple(x.shape[2:]), indices, alone)
 
 
 def max_unpool1d(
@@ -268,7 +268,7 @@ def _fractional(
         own = drawn[:, :, d if count == 3 else 1 - d]  # as in PyTorch: of an image, the first one is for the width
         starts = _starts(own, x.shape[2 + d], counts[d], sizes[d])
         values, where = largest_at(values, 2 + d, starts, sizes[d], where)
-    return with_positions(values, where, tuple(x.shape[2:]), indices, alone)
+    return with_positions(apart(values, input), where, tuple(x.shape[2:]), indices, alone)
 
 
 def _starts(drawn: Tensor, n: int, count: int, size: int) -> Tensor:

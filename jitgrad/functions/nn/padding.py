@@ -12,6 +12,7 @@ from jitgrad.functions.face import face
 from jitgrad.functions.nn.spatial import Ints, at_least, bordered, each, laid_over, windowed, with_batch
 from jitgrad.functions.shaping import cat, permute, reshape
 from jitgrad.ops.strided import count_of
+from jitgrad.record.apply import apart
 from jitgrad.tensors.tensor import Tensor
 
 
@@ -116,7 +117,7 @@ def unfold(input: Tensor, kernel_size: Any, dilation: Any = 1, padding: Any = 0,
         raise RuntimeError(f"unfold: no window of size {list(sizes)} fits into an image of shape {list(input.shape)}")
     seen = permute(windowed(bordered(x, border, border), sizes, steps, dilations), (0, 1, 4, 5, 2, 3))
     out = reshape(seen, (x.shape[0], x.shape[1] * math.prod(sizes), math.prod(counts)))
-    return reshape(out, tuple(out.shape[1:])) if alone else out
+    return apart(reshape(out, tuple(out.shape[1:])) if alone else out, input)
 
 
 def fold(input: Tensor, output_size: Any, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1) -> Tensor:
@@ -157,9 +158,8 @@ def pixel_shuffle(input: Tensor, upscale_factor: int) -> Tensor:
         raise RuntimeError(f"pixel_shuffle: {channels} channels are not a multiple of {r} * {r} (shape {list(input.shape)})")
     n = len(lead)
     parts = reshape(input, (*lead, channels // (r * r), r, r, height, width))
-    return reshape(
-        permute(parts, (*range(n), n, n + 3, n + 1, n + 4, n + 2)), (*lead, channels // (r * r), height * r, width * r)
-    )
+    moved = permute(parts, (*range(n), n, n + 3, n + 1, n + 4, n + 2))
+    return apart(reshape(moved, (*lead, channels // (r * r), height * r, width * r)), input)
 
 
 @face(top=True)
@@ -171,7 +171,8 @@ def pixel_unshuffle(input: Tensor, downscale_factor: int) -> Tensor:
         raise RuntimeError(f"pixel_unshuffle: height and width of shape {list(input.shape)} are not multiples of {r}")
     n = len(lead)
     parts = reshape(input, (*lead, channels, height // r, r, width // r, r))
-    return reshape(permute(parts, (*range(n), n, n + 2, n + 4, n + 1, n + 3)), (*lead, channels * r * r, height // r, width // r))
+    moved = permute(parts, (*range(n), n, n + 2, n + 4, n + 1, n + 3))
+    return apart(reshape(moved, (*lead, channels * r * r, height // r, width // r)), input)
 
 
 def _factor(what: str, input: Tensor, factor: Any) -> int:
@@ -192,4 +193,4 @@ def channel_shuffle(input: Tensor, groups: int) -> Tensor:
     if operator.index(groups) < 1 or channels % groups:
         raise RuntimeError(f"channel_shuffle: {channels} channels cannot be parted into {groups} groups of equal size")
     dealt = permute(reshape(input, (samples, groups, channels // groups, *rest)), (0, 2, 1, *range(3, 3 + len(rest))))
-    return reshape(dealt, (samples, channels, *rest))
+    return apart(reshape(dealt, (samples, channels, *rest)), input)

@@ -11,6 +11,7 @@ from jitgrad.functions.face import face
 from jitgrad.functions.nn.spatial import Ints, at_least, bordered, each, with_batch
 from jitgrad.functions.nn.windows import Along, divided, largest, summed, where_, with_positions
 from jitgrad.functions.shaping import reshape
+from jitgrad.record.apply import apart
 from jitgrad.record.precision import in_single
 from jitgrad.tensors.tensor import Tensor
 
@@ -161,7 +162,7 @@ def _max_pool(
     facts = _facts(what, count, x, size, stride, padding, dilation, ceil_mode)
     over, along = _with_border(x, facts, _lowest(x))
     values, where = largest(over, along, indices)
-    return with_positions(values, where, tuple(x.shape[2:]), indices, alone)
+    return with_positions(apart(values, input), where, tuple(x.shape[2:]), indices, alone)
 
 
 @face(top=True)

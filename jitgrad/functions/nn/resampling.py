@@ -12,6 +12,7 @@ from jitgrad.functions.nn.adaptive import adaptive_avg_pool1d, adaptive_avg_pool
 from jitgrad.functions.nn.spatial import each
 from jitgrad.functions.nn.windows import fixed
 from jitgrad.functions.shaping import reshape, stack
+from jitgrad.record.apply import apart
 from jitgrad.record.checking import floating
 from jitgrad.record.precision import in_single
 from jitgrad.tensors.tensor import Tensor
@@ -150,7 +151,7 @@ def interpolate(
         return _AREA[count - 1](input, sizes)
     if not mode.startswith("nearest"):
         floating(f"interpolate with mode={mode!r}", input)
-    return _resized(input, sizes, factors, mode, bool(align_corners), antialias)
+    return apart(_resized(input, sizes, factors, mode, bool(align_corners), antialias), input)
 
 
 def _sizes(
