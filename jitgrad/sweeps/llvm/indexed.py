@@ -15,7 +15,7 @@ from jitgrad.ops.faults import OUT_OF_BOUNDS
 from jitgrad.ops.indexing import within
 from jitgrad.sweeps.llvm.function import moved
 from jitgrad.sweeps.llvm.lanes import Lane
-from jitgrad.sweeps.plan.indexing import Picked, value_of
+from jitgrad.sweeps.plan.indexing import Picked, is_below, value_of
 from jitgrad.sweeps.plan.layouts import is_number, place, stand_in
 from jitgrad.sweeps.plan.machine_types import kind_of
 from jitgrad.tape.row import Row
@@ -70,10 +70,9 @@ def emit_indexed(f: Any, row: Row) -> None:
 
 def _index(f: Any, array: Row, pointer: str, start: Lane, size: int) -> Lane:
     """The element at `start` of an index array, from 0 to size - 1."""
-    word, source = kind_of(array.dtype), f.plan.layouts.access(array).source
+    word = kind_of(array.dtype)
     index = f.block.load(f.block.address(pointer, moved(f.block, start), word), word, 1).to("i64")
-    checked = source.op is within and source.params["size"] <= size
-    return index if checked else _checked(f, index, size)
+    return index if is_below(f.plan.layouts.access(array).source, size) else _checked(f, index, size)
 
 
 def _emit_within(f: Any, row: Row) -> None:

@@ -5,12 +5,16 @@ from __future__ import annotations
 import numpy as np
 
 from jitgrad.ops.indexing import Slot, gather, scatter_add, within
+from jitgrad.ops.scans import cummax_places, cummin_places
 from jitgrad.sweeps.plan.layouts import Access, Layouts, is_number, place
 from jitgrad.tape.row import Row
 
 INDEX_DTYPES = frozenset(map(np.dtype, ("int32", "int64")))
 ALONG = frozenset((gather, scatter_add))
 """What has one index array that stands along one dimension, while the others go their own way."""
+
+_PLACES = frozenset((cummax_places, cummin_places))
+"""Whose results are places along the dimension that they go along."""
 
 
 def is_indexed(row: Row) -> bool:
@@ -55,7 +59,14 @@ def is_lookup(row: Row, layouts: Layouts) -> bool:
     ):
         return False
     checks = [(layouts.access(a).source, row.inputs[0].shape[d]) for d, a in Picked(row).slots]
-    return all(source.op is within and source.params["size"] <= n and not is_number(source) for source, n in checks)
+    return all(is_below(source, n) and not is_number(source) for source, n in checks)
+
+
+def is_below(index: Row, size: int) -> bool:
+    """Whether indices are known to be from 0 to size - 1."""
+    if index.op is within:
+        return index.params["size"] <= size
+    return index.op in _PLACES and index.shape[index.params["dim"]] <= size
 
 
 def lookup_accesses(row: Row, layouts: Layouts) -> list[Access]:
