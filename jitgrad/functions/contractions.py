@@ -16,6 +16,7 @@ from jitgrad import dtypes
 from jitgrad.functions.numeric import matmul
 from jitgrad.functions.operands import taken
 from jitgrad.functions.shaping import movedim
+from jitgrad.ops.indexing import getitem
 from jitgrad.ops.movement import expand
 from jitgrad.ops.movement import permute as permute_op
 from jitgrad.ops.movement import reshape as reshape_op
@@ -235,7 +236,7 @@ class Plan:
                     self.shapes[slot] = (*self.shapes[slot][:d], 1, *self.shapes[slot][d + 1 :])
 
 
-_permute, _reshape = quick_one(permute_op), quick_one(reshape_op)
+_permute, _reshape, _part = quick_one(permute_op), quick_one(reshape_op), quick_one(getitem)
 
 
 def _sum(x: Tensor, params: dict[str, Any]) -> Tensor:
@@ -244,7 +245,7 @@ def _sum(x: Tensor, params: dict[str, Any]) -> Tensor:
 
 
 def _every(x: Tensor, step: int) -> Tensor:
-    return x[..., ::step]
+    return _part(x, {"index": (..., slice(None, None, step))})
 
 
 def _order(shapes: list[tuple[int, ...]], terms: list[list[Index]], result: list[Index]) -> list[tuple]:

@@ -91,9 +91,10 @@ def matmul(input: Tensor, other: Tensor, *, out: Any = None) -> Tensor:
         return into(out, matmul(input, other), "matmul", exact=True)
     if input.__class__ is other.__class__ is Tensor:
         x, y = input._value, other._value
-        plain = not lifting and x.__class__ is y.__class__ is np.ndarray and 0 < x.ndim <= 2 and 0 < y.ndim <= 2
-        if plain and x.shape[-1] == y.shape[0] and x.dtype is y.dtype and x.dtype in FLOATS:  # what most products are
-            return quick_product(input, other)
+        if not lifting and x.__class__ is y.__class__ is np.ndarray and x.dtype is y.dtype and x.dtype in FLOATS:
+            few = 0 < x.ndim <= 2 and 0 < y.ndim <= 2 and x.shape[-1] == y.shape[0]
+            if few or (x.ndim == y.ndim > 2 and x.shape[-1] == y.shape[-2] and x.shape[:-2] == y.shape[:-2]):
+                return quick_product(input, other)  # what most products are
     input, other = array_beside(input, other), array_beside(other, input)
     for x in (input, other):
         if not isinstance(x, (Tensor, np.ndarray)):

@@ -79,7 +79,11 @@ def is_complex(x: Any) -> bool:
 
 def _relu(x: Any) -> Any:
     """-0.0 stays, of which NumPy's maximum gives either zero."""
-    return _where(x < 0, 0, x)
+    if x.__class__ is not np.ndarray:
+        return _where(x < 0, 0, x)
+    out = np.array(x)
+    np.putmask(out, x < 0, 0)
+    return out
 
 
 def _sign(x: Any) -> Any:

@@ -20,6 +20,9 @@ from jitgrad.ops.strided import count_of
 COLUMNS = 1024
 """Windows to go into one product, if one sample has fewer."""
 
+DEEP = 96
+"""Elements of a window that one product has to have at least, if the others are to have products of their own."""
+
 APART = 16
 """Elements between the lines of a matrix, since lines whose distance is a power of 2 push each other out of the cache."""
 
@@ -78,51 +81,74 @@ def _blocks(samples: int, places: int) -> list[list[slice]]:
 
 
 def _windows_in(x: np.ndarray, sizes: Ints, places: Ints, how: Sliding) -> np.ndarray:
-    """All windows as a view (channels, sizes, samples, windows)."""
+    """All windows as a view (channels, sizes, places along the first dimension, samples, other places)."""
     own, across, *along = x.strides
     inner = [s * d for s, d in zip(along, how.dilation)]
-    outer = [s * d for s, d in zip(along, how.step)]
-    return as_strided(x, (x.shape[1], *sizes, x.shape[0], *places), (across, *inner, own, *outer), writeable=False)
+    first, *others = [s * d for s, d in zip(along, how.step)]
+    shape = (x.shape[1], *sizes, places[0], x.shape[0], *places[1:])
+    return as_strided(x, shape, (across, *inner, first, own, *others), writeable=False)
 
 
-def _columns(x: np.ndarray, sizes: Ints, places: Ints, how: Sliding) -> Iterator[tuple[slice, np.ndarray]]:
-    """Some samples, and their windows as matrices (groups, elements of a window, windows)."""
+def _shifts(channels: int, sizes: Ints, how: Sliding) -> int:
+    """How many products make up the sum over a window, one for each element along the first dimension where that is worth it.
+
+    Such windows are those of the element before, one line further on: they are copied once for all.
+    """
+    return sizes[0] if how.step[0] == 1 and channels // how.groups * math.prod(sizes[1:]) >= DEEP else 1
+
+
+def _columns(x: np.ndarray, sizes: Ints, places: Ints, how: Sliding, shifts: int = 1) -> Iterator[tuple[slice, list[np.ndarray]]]:
+    """Some samples, and their windows as matrices (groups, elements of a window, windows), one for each of the `_shifts`."""
     channels, lengths = x.shape[1], x.shape[2:]
     with_border = any(map(any, how.border))
-    rows, lead = channels * math.prod(sizes), (slice(None),) * (1 + len(sizes))
+    if shifts > 1:
+        sizes, seen_places = (1, *sizes[1:]), (how.bordered(lengths)[0], *places[1:])
+    else:
+        seen_places = places
+    rows, others = channels * math.prod(sizes), math.prod(places[1:])
+    lead = (slice(None),) * (2 + len(sizes))
     for blocks in _blocks(x.shape[0], math.prod(places)):
         many = blocks[0].stop - blocks[0].start
         image = (many, channels, *how.bordered(lengths)) if with_border else (0,)
-        with _room(x.dtype, (rows, many * math.prod(places) + APART), image) as (apart, bordered):
+        with _room(x.dtype, (rows, many * math.prod(seen_places) + APART), image) as (apart, bordered):
             lines = apart[:, :-APART]
-            columns = lines.reshape(channels, *sizes, many, *places)
-            seen = _windows_in(bordered if with_border else x, sizes, places, how)
+            columns = lines.reshape(channels, *sizes, seen_places[0], many, *places[1:])
+            whole = lines.reshape(how.groups, rows // how.groups, lines.shape[1])
+            starts = [k * how.dilation[0] * many * others for k in range(shifts)]
+            matrices = [whole[:, :, start : start + places[0] * many * others] for start in starts]
+            seen = _windows_in(bordered if with_border else x, sizes, seen_places, how)
             if with_border:
                 bordered[...] = 0
             for at in blocks:
                 if with_border:
                     bordered[(slice(None), slice(None), *how.inside(lengths))] = x[at]
                 columns[...] = seen if with_border else seen[(*lead, at)]
-                yield at, lines.reshape(how.groups, rows // how.groups, lines.shape[1])
+                yield at, matrices
 
 
-def _matrices(y: np.ndarray, at: slice, groups: int) -> np.ndarray:
-    """The results of some samples as matrices (groups, filters, windows)."""
-    part = y[at]
-    return part.swapaxes(0, 1).reshape(groups, y.shape[1] // groups, len(part) * math.prod(y.shape[2:]))
+def _matrices(part: np.ndarray, groups: int) -> np.ndarray:
+    """The results (samples, filters, windows) as matrices (groups, filters, windows), in the order of `_columns`."""
+    part = np.moveaxis(part, 0, 2)
+    return part.reshape(groups, part.shape[0] // groups, math.prod(part.shape[1:]))
 
 
 def run_correlate(x: np.ndarray, w: np.ndarray, how: Sliding) -> np.ndarray:
     """Every filter at every window: (samples, filters, windows)."""
-    filters, sizes = w.shape[0], w.shape[2:]
-    places = how.places(x.shape[2:], sizes)
+    (filters, each, *sizes), groups = w.shape, how.groups
+    places, shifts = how.places(x.shape[2:], sizes), _shifts(x.shape[1], tuple(sizes), how)
     out = np.empty((x.shape[0], filters, *places), x.dtype)
-    rows = w.reshape(how.groups, filters // how.groups, math.prod(w.shape[1:]))
-    for at, columns in _columns(x, sizes, places, how):
-        if at.stop - at.start == 1:
-            np.matmul(rows, columns, out=out[at.start].reshape(*rows.shape[:2], columns.shape[2]))
-        else:
-            out[at] = np.matmul(rows, columns).reshape(filters, at.stop - at.start, *places).swapaxes(0, 1)
+    rows = w.reshape(groups, filters // groups, each, shifts, math.prod(sizes) // shifts)
+    rows = np.moveaxis(rows, 3, 0).reshape(shifts, groups, filters // groups, each * math.prod(sizes) // shifts)
+    more = None
+    for at, columns in _columns(x, tuple(sizes), places, how, shifts):
+        many, shape = at.stop - at.start, (groups, filters // groups, columns[0].shape[2])
+        found = out[at.start].reshape(shape) if many == 1 else np.empty(shape, x.dtype)
+        np.matmul(rows[0], columns[0], out=found)
+        for weights, matrix in zip(rows[1:], columns[1:]):
+            more = np.matmul(weights, matrix, out=more if more is not None and more.shape == shape else None)
+            found += more
+        if many > 1:
+            out[at] = np.moveaxis(found.reshape(filters, places[0], many, *places[1:]), 2, 0)
     return out
 
 
@@ -131,13 +157,31 @@ def run_weigh(y: np.ndarray, x: np.ndarray, sizes: Ints, how: Sliding) -> np.nda
     filters, channels = y.shape[1], x.shape[1] // how.groups
     y = np.ascontiguousarray(y)
     out = np.zeros((how.groups, channels * math.prod(sizes), filters // how.groups), x.dtype)
-    for at, columns in _columns(x, sizes, y.shape[2:], how):
-        out += np.matmul(columns, _matrices(y, at, how.groups).swapaxes(1, 2))
+    for at, (columns,) in _columns(x, sizes, y.shape[2:], how):
+        out += np.matmul(columns, _matrices(y[at], how.groups).swapaxes(1, 2))
     return np.ascontiguousarray(out.swapaxes(1, 2)).reshape(filters, channels, *sizes)
+
+
+def _turned(w: np.ndarray, how: Sliding) -> tuple[np.ndarray, Sliding] | None:
+    """The filters, and how they slide, whose correlation with results lays filters over each other; None for steps."""
+    filters, each, *sizes = w.shape
+    reach = [(n - 1) * d for n, d in zip(sizes, how.dilation)]
+    border = tuple([(r - before, r - after) for r, (before, after) in zip(reach, how.border)])
+    if any(step != 1 for step in how.step) or any(n < 0 for both in border for n in both):
+        return None
+    how = how._replace(border=border)
+    if _shifts(filters, tuple(sizes), how) == 1:
+        return None
+    back = (slice(None, None, -1),) * len(sizes)
+    turned = w.reshape(how.groups, filters // how.groups, each, *sizes).swapaxes(1, 2)[(..., *back)]
+    return turned.reshape(how.groups * each, filters // how.groups, *sizes), how
 
 
 def run_spread(y: np.ndarray, w: np.ndarray, lengths: Ints, how: Sliding) -> np.ndarray:
     """Every filter as often as the results say, laid over each other: (samples, channels, lengths)."""
+    turned = _turned(w, how)
+    if turned is not None:
+        return run_correlate(y, *turned)
     filters, each, *sizes = w.shape
     places, channels = y.shape[2:], each * how.groups
     out = np.empty((y.shape[0], channels, *lengths), y.dtype)
@@ -152,7 +196,8 @@ def run_spread(y: np.ndarray, w: np.ndarray, lengths: Ints, how: Sliding) -> np.
             columns = lines.reshape(channels, *sizes, many, *places)
             matrices = lines.reshape(how.groups, each * math.prod(sizes), lines.shape[1])
             for at in blocks:
-                np.matmul(rows, _matrices(y, at, how.groups), out=matrices)
+                part = y[at].swapaxes(0, 1)
+                np.matmul(rows, part.reshape(how.groups, filters // how.groups, lines.shape[1]), out=matrices)
                 _lay_over(columns, sums, how)
                 out[at] = sums[-1].swapaxes(0, 1)[(slice(None), slice(None), *how.inside(lengths))]
     return out

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from jitgrad.ops.arithmetic import power_of, sqrt
-from jitgrad.ops.choosing import abs, imag_part, logical_or, ne, real_part, sign, where, zeros_like
+from jitgrad.ops.choosing import abs, cast, imag_part, logical_or, ne, real_part, sign, where, zeros_like
 from jitgrad.ops.movement import SAMPLES, count, over_dims, reduced, reshape, spread, sum
 from jitgrad.ops.reductions import _tied, amax, amin, mean
 from jitgrad.ops.shapes import reduced_shape
@@ -99,7 +99,13 @@ def _factor(size: Any, dim: tuple[int, ...]) -> Any:
 
 
 def _lower_root(x: Any, dim: tuple[int, ...], keepdim: bool, degrees: float = 1.0) -> Any:
-    """The root of the sum of squares over `degrees`, of numbers that are scaled if their squares would be infinite or 0."""
+    """The root of the sum of squares over `degrees`, of numbers that are scaled if their squares would be infinite or 0.
+
+    Those of single precision are neither in double precision.
+    """
+    if x.dtype.itemsize == 4:
+        wide = cast(x, dtype=np.dtype(np.float64))
+        return cast(sqrt(sum(wide * wide, dim=dim, keepdim=keepdim) / degrees), dtype=getattr(x, "_held", x).dtype)
     if not count(x.shape, dim) or x.dtype.itemsize not in SQUARED:
         return sqrt(sum(x * x, dim=dim, keepdim=keepdim) / degrees)
     factor = _factor(abs(x), dim)

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from jitgrad.ops.choosing import abs, sign, trunc, where
+from jitgrad.ops.choosing import abs, cast, sign, trunc, where, zeros_like
+from jitgrad.ops.movement import expand
 from jitgrad.ops.table import Op, register, todo
 from jitgrad.ops.with_scipy import rare, special_function
 
@@ -56,8 +57,89 @@ def _of_any_degree(name: str, slope: Callable, wholes: tuple[bool, ...] = (True,
     )
 
 
+def _chebyshev_step(k: int, x: Any, p: Any, q: Any) -> Any:
+    return (2 * x) * p - q
+
+
+_RECURRENCES: dict[str, tuple[Callable, Callable]] = {
+    "eval_chebyt": (lambda x: x, _chebyshev_step),
+    "eval_chebyu": (lambda x: 2 * x, _chebyshev_step),
+    "eval_hermite": (lambda x: 2 * x, lambda k, x, p, q: (2 * x) * p - (2 * k) * q),
+    "eval_hermitenorm": (lambda x: x, lambda k, x, p, q: x * p - k * q),
+    "eval_laguerre": (lambda x: 1 - x, lambda k, x, p, q: ((2 * k + 1 - x) * p - k * q) / (k + 1)),
+    "eval_legendre": (lambda x: x, lambda k, x, p, q: ((2 * k + 1) * x * p - k * q) / (k + 1)),
+    "eval_gegenbauer": (
+        lambda x, a: (2 * a) * x,
+        lambda k, x, p, q, a: ((2 * (k + a)) * x * p - (k + 2 * a - 1) * q) / (k + 1),
+    ),
+    "eval_genlaguerre": (lambda x, a: 1 + a - x, lambda k, x, p, q, a: ((2 * k + 1 + a - x) * p - (k + a) * q) / (k + 1)),
+}
+"""The polynomial of degree 1, and that of degree k + 1 by those of degrees k and k - 1 (DLMF 18.9.1 and 18.9.2)."""
+FEW, PIECE = 16, 8192
+"""Up to which degree they are used, and for how many elements at a time, which stay in cache."""
+
+
+def _in_turn(name: str, x: Any, n: int, before: int, order: tuple[float, ...]) -> Any:
+    """The polynomial of degree n > 0, plus `before` times the one of the degree before."""
+    first, step = _RECURRENCES[name]
+    q, p = 1, first(x, *order)
+    for k in range(1, n):
+        q, p = p, step(k, x, p, q, *order)
+    return p + before * q if before else p
+
+
+def _known(row: Any) -> Any:
+    """What a row is computed of constants alone; of one that is repeated, the constant; None for any other row."""
+    if row.op is expand:
+        return _known(row.inputs[0])
+    if not row.op.elementwise:
+        return row.params.get("value")
+    values = list(map(_known, row.inputs))
+    return None if any(value is None for value in values) else row.op.run(*values, **row.params)
+
+
+def _low(n: Any) -> int | None:
+    """The degree if it is the same for all elements, low, and known; -1 for a negative one."""
+    if hasattr(n, "__record__"):
+        n = _known(n._row)
+    if n is None or any(step for step, size in zip(np.asarray(n).strides, np.shape(n)) if size > 1) or not np.size(n):
+        return None
+    number = np.asarray(n).flat[0]
+    return max(int(number), -1) if -LARGEST <= number < FEW + 1 else None
+
+
+def _recurrent(name: str, run: Callable, before: int = 0, shift: bool = False, **more: Any) -> Op:
+    """A row that is made of others where its degree is low and known, in double precision."""
+
+    def lower(x: Any, n: Any, **order: float) -> Any:
+        degree, dtype = _low(n), getattr(x, "_held", x).dtype
+        if degree is None:
+            return row(x, n, **order)
+        if degree < 1:
+            return zeros_like(x) + (degree + 1)
+        wide = cast(2 * x - 1 if shift else x, dtype=np.dtype(np.float64))
+        return cast(_in_turn(name, wide, degree, before, tuple(order.values())), dtype=dtype)
+
+    row = rare(run, inputs=("x", "n"), lower=lower, **more)
+    return row
+
+
+def _by_recurrence(name: str, x: Any, n: int, before: int, order: tuple[float, ...]) -> Any:
+    """The polynomial of a low degree, for which SciPy takes as many calls as there are elements."""
+    found = np.empty(np.shape(x), x.dtype)
+    flat, results = np.ravel(x), found.reshape(-1)
+    with np.errstate(all="ignore"):
+        for start in range(0, flat.size, PIECE):
+            piece = flat[start : start + PIECE].astype(np.float64)
+            results[start : start + PIECE] = _in_turn(name, piece, n, before, order) if n > 0 else n + 1
+    return found[()]
+
+
 def _evaluated(name: str, whose: str, x: Any, n: Any, before: int = 0, order: tuple[float, ...] = ()) -> Any:
-    """SciPy's polynomial; with `before` times the one of the degree before added."""
+    """The polynomial; with `before` times the one of the degree before added."""
+    low = _low(n)
+    if low is not None and np.shape(x) == np.broadcast_shapes(np.shape(x), np.shape(n)):
+        return _by_recurrence(name, np.asarray(x), low, before, order)
     evaluate: Callable = special_function(name, f"special.{whose}")
     degree = _degree(whose, n)
     value = evaluate(degree, *order, x)
@@ -69,9 +151,9 @@ def _evaluated(name: str, whose: str, x: Any, n: Any, before: int = 0, order: tu
 
 def _family(name: str, whose: str, slope: Callable) -> Op:
     """A family that has an order beside the degree."""
-    return rare(
+    return _recurrent(
+        name,
         lambda x, n, order: _evaluated(name, whose, x, n, order=(order,)),
-        inputs=("x", "n"),
         d=(slope, _NONE_IN_DEGREE),
         domain=((-1.0, 1.0), (0.0, 6.0)),
         samples=lambda: [{"order": 1.0}, {"order": 1.5}],
@@ -106,9 +188,11 @@ def _polynomial(name: str, whose: str, slope: Callable, *, shift: bool = False, 
     kind = whose.rpartition("_")[0].replace("_", " ")
     at = "2 * x - 1" if shift else "x"
     less = f" + {before} * (n >= 1) * scipy.special.{name}(np.maximum(n.astype(int) - 1, 0), {at})" if before else ""
-    return rare(
+    return _recurrent(
+        name,
         lambda x, n: _evaluated(name, whose, 2 * x - 1 if shift else x, n, before),
-        inputs=("x", "n"),
+        before,
+        shift,
         d=(lambda x, n: 2 * slope(2 * x - 1, trunc(n)) if shift else slope(x, trunc(n)), _NONE_IN_DEGREE),
         domain=((0.0, 1.0) if shift else (-1.0, 1.0), (0.0, 6.0)),
         doc=f"The {kind} {whose[-1].upper()} of degree n at x, elementwise, differentiable in x",

@@ -230,8 +230,12 @@ class _Simplifier:
         return self.known.setdefault((places, size, row.dtype), self.tracing.constant(np.arange(size, dtype=row.dtype)))
 
     def _checked(self, row: Row, inputs: tuple[Row, ...]) -> Row | None:
-        """An index that is known to be in bounds."""
-        return inputs[0] if inputs[0].op is within and inputs[0].params["size"] == row.params["size"] else None
+        """An index that is known to be in bounds; one that is repeated is looked at once."""
+        (index,) = inputs
+        if index.op is expand and math.prod(index.inputs[0].shape) < math.prod(row.shape):
+            once = index.inputs[0]
+            return self._spread(self._new(within, (once,), row.params, row.dtype, once.shape), row.shape)
+        return index if index.op is within and index.params["size"] == row.params["size"] else None
 
     def _gathered(self, row: Row, inputs: tuple[Row, ...]) -> Row | None:
         """One element along a dimension, of what is computed of one array and what is the same along it: computed of the

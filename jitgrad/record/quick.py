@@ -247,7 +247,7 @@ def _with_number(op: Op, reflected: bool, general: Callable) -> Callable:
 
 
 def quick_product(self: Any, other: Any) -> Any:
-    """The product of two tensors of one floating dtype, matrices or vectors whose sizes fit."""
+    """The product of two tensors of one floating dtype, matrices or vectors whose sizes fit, or as many matrices each."""
     x, y = self._value, other._value
     try:
         value = quiet.run(matmul.run, x, y)
@@ -270,7 +270,7 @@ def quick_product(self: Any, other: Any) -> Any:
     if y.ndim == 1:
         y = y[:, None]
         right = _reshaped_row(right, y.shape)
-    shape, needs = (x.shape[0], y.shape[1]), matmul.needs((a, b))
+    shape, needs = (*x.shape[:-1], y.shape[-1]), matmul.needs((a, b))
     out = make_recorded(cls, value, matmul, (left, right), NOTHING, shape, dtype, needs, ())
     keep_arrays(out._row, needs.slots, (self, other, out), (x, y, value))
     if value.shape == shape:

@@ -47,3 +47,15 @@ def test_many_times_one_matrix_is_one_product_with_memory_of_its_own():
     for shapes in (((0, 3, 4), (4, 5)), ((2, 3, 0), (0, 5)), ((2, 0, 4), (4,)), ((2, 3, 0), (0,))):
         x, w = map(np.ones, shapes)
         near(tensor(x) @ tensor(w), x @ w)
+
+
+def test_batches_of_products_are_those_of_their_matrices():
+    rng = np.random.default_rng(3)
+    a, b = (jg.tensor(rng.standard_normal(shape), requires_grad=True) for shape in ((2, 3, 4, 5), (2, 3, 5, 2)))
+    out = a @ b
+    out.backward(jg.ones(2, 3, 4, 2))
+    np.testing.assert_allclose(out.detach().numpy(), a.detach().numpy() @ b.detach().numpy())
+    np.testing.assert_allclose(a.grad.numpy(), np.ones((2, 3, 4, 2)) @ b.detach().numpy().swapaxes(-1, -2))
+    np.testing.assert_allclose(b.grad.numpy(), a.detach().numpy().swapaxes(-1, -2) @ np.ones((2, 3, 4, 2)))
+    second = jg.func.jacrev(jg.func.grad(lambda a, b: ((a @ b) ** 2).sum(), 1))(a.detach(), b.detach())
+    assert second.shape == (2, 3, 5, 2, 2, 3, 4, 5)

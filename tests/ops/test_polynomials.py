@@ -7,6 +7,7 @@ import pytest
 import scipy.special
 
 import jitgrad as jg
+from jitgrad.ops.table import TABLE
 
 WHOLE = np.array([-4, -3, -2, -1, 0, 1, 2, 5])
 ANY = np.concatenate([WHOLE, [-3.3, -1.5, -0.7, -0.5, 0.4, 1.5, 2.7]])
@@ -34,3 +35,19 @@ def test_polynomials_of_any_degree_are_differentiable(name: str, fractions: bool
         for order, found in ((1, slope), (1, ahead), (1, jg.jit(slope)), (2, twice)):
             want = differences(lambda v: f(degrees, np.full(degrees.size, v)), at, order)
             np.testing.assert_allclose(found(x).numpy(), want, rtol=1e-6, atol=1e-6, err_msg=f"{at} {order}")
+
+
+@pytest.mark.parametrize("name", [name for name in TABLE if "_polynomial_" in name])
+@pytest.mark.parametrize("n", [-2, 0, 1, 2, 5, 16, 17])
+def test_low_degrees_are_machine_code_and_the_same_in_every_sweep(name, n):
+    of, x = getattr(jg.special, name), jg.tensor(np.linspace(0.05, 0.95, 37))
+
+    def f(x):
+        return jg.value_and_grad(lambda x: (of(x, n) ** 2).sum())(x)
+
+    wanted = [of(x, jg.tensor(np.full(37, float(n)))), *f(x)]  # a degree for each element, which is SciPy's
+    step = jg.jit(f)
+    for found in ([of(x, n), *f(x)], [jg.jit(lambda x: of(x, n))(x), *step(x)]):
+        for a, b in zip(found, wanted):
+            np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=1e-10, atol=1e-12)
+    assert ("NumPy" in step.report()) == (n > 16)

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 
 from jitgrad.functions.face import face
-from jitgrad.functions.indexing import gather
 from jitgrad.functions.nn.windows import fixed, where_
 from jitgrad.functions.numeric import matmul
+from jitgrad.functions.positions import check_positions
 from jitgrad.functions.shaping import expand, reshape, transpose
 from jitgrad.ops import arithmetic, choosing
+from jitgrad.ops.indexing import gather
 from jitgrad.record.apply import apply
 from jitgrad.record.precision import in_single
 from jitgrad.tensors.tensor import Tensor
@@ -68,23 +69,29 @@ def grid_sampler(input: Tensor, grid: Tensor, interpolation_mode: int, padding_m
 
 @in_single
 def _sampled(image: Tensor, grid: Tensor, mode: str, border: str, corners: bool) -> Tensor:
-    """The elements on all sides of every position stand in further dimensions, one for each of the image."""
+    """The elements on all sides of every position stand in dimensions before those of positions, one for each of the image."""
     samples, channels, *sizes = image.shape
     shape, count = tuple(grid.shape[1:-1]), len(sizes)
     lines = [_line_of(grid[..., count - 1 - k], k, n, count, mode, border, corners) for k, n in enumerate(sizes)]
     values = _elements(image, [places for places, _ in lines], math.prod(shape))
+    if mode == "nearest":
+        return reshape(values[0], (samples, channels, *shape))
     weights = lines[0][1]
     for _, more in lines[1:]:
         weights = weights * more
-    weighted = values if mode == "nearest" else values * reshape(weights, (samples, 1, *values.shape[2:]))
-    return reshape(weighted.sum(-1), (samples, channels, *shape))
+    weights = reshape(weights, (samples, len(values), 1, math.prod(shape)))
+    out = values[0] * weights[:, 0]
+    for k, found in enumerate(values[1:], 1):
+        out = out + found * weights[:, k]
+    return reshape(out, (samples, channels, *shape))
 
 
 def _line_of(x: Tensor, dim: int, n: int, count: int, mode: str, border: str, corners: bool) -> tuple[Tensor, Tensor]:
-    """The places on both sides of positions along one dimension, and their weights, in the `dim`-th of as many further ones."""
+    """The places on both sides of positions along one dimension, and their weights, in the `dim`-th of as many
+    others, which are before those of positions."""
     offsets, coefficients = _SIDES[mode]
-    across = (-1, *(1,) * (count - 1 - dim))
-    x = _unnormalized(reshape(x, (*x.shape, *(1,) * count)), n, corners)
+    across = (-1, *(1,) * (count - 1 - dim), *(1,) * (x.ndim - 1))
+    x = _unnormalized(reshape(x, (x.shape[0], *(1,) * count, *x.shape[1:])), n, corners)
     x = _returned(x, n, border, corners, count) if mode != "bicubic" else x
     first = apply(choosing.round if mode == "nearest" else choosing.floor, (x,))
     places = first + _constants(offsets, across, x)
@@ -139,8 +146,8 @@ def _reflected(x: Tensor, low: float, high: float) -> Tensor:
     return where_(apply(choosing.eq, (turned, 0)), rest + low, (span + low) - rest)
 
 
-def _elements(image: Tensor, places: Sequence[Tensor], positions: int) -> Tensor:
-    """The elements at places, given along each dimension; zeros beyond the image. Shape (samples, channels, positions, sides)."""
+def _elements(image: Tensor, places: Sequence[Tensor], positions: int) -> list[Tensor]:
+    """The elements at places, along each dimension; zeros beyond the image. For each side (samples, channels, positions)."""
     samples, channels, *sizes = image.shape
     valid = number = None
     for p, n in zip(places, sizes):
@@ -148,11 +155,11 @@ def _elements(image: Tensor, places: Sequence[Tensor], positions: int) -> Tensor
         whole = apply(choosing.cast, (where_(inside, p, 0),), {"dtype": np.dtype(np.int64)})
         valid = inside if valid is None else apply(choosing.logical_and, (valid, inside))
         number = whole if number is None else number * n + whole
-    sides = math.prod([max(p.shape[-len(sizes) :]) for p in places])
-    flat = expand(reshape(number, (samples, 1, positions * sides)), samples, channels, positions * sides)
-    found = gather(reshape(image, (samples, channels, math.prod(sizes))), 2, flat)
-    found = where_(reshape(valid, (samples, 1, positions * sides)), found, 0)
-    return reshape(found, (samples, channels, positions, sides))
+    sides, size = math.prod([max(p.shape[1 : 1 + len(sizes)]) for p in places]), math.prod(sizes)
+    checked = check_positions("grid_sample", reshape(number, (samples, sides, 1, positions)), size, 2, image.shape)
+    valid, flat = reshape(valid, (samples, sides, 1, positions)), reshape(image, (samples, channels, size))
+    shape = samples, channels, positions
+    return [where_(valid[:, k], apply(gather, (flat, expand(checked[:, k], *shape)), {"dim": 2}), 0) for k in range(sides)]
 
 
 def affine_grid(theta: Tensor, size: Any, align_corners: bool | None = None) -> Tensor:

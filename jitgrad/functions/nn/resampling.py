@@ -12,9 +12,11 @@ from jitgrad.functions.nn.adaptive import adaptive_avg_pool1d, adaptive_avg_pool
 from jitgrad.functions.nn.spatial import each
 from jitgrad.functions.nn.windows import fixed
 from jitgrad.functions.shaping import reshape, stack
-from jitgrad.record.apply import apart
+from jitgrad.ops.indexing import within
+from jitgrad.record.apply import apart, apply
 from jitgrad.record.checking import floating
 from jitgrad.record.precision import in_single
+from jitgrad.record.trace import constant_tensor
 from jitgrad.tensors.tensor import Tensor
 
 _AREA = (adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d)
@@ -192,8 +194,8 @@ def _combined(x: Tensor, dim: int, places: np.ndarray, weights: np.ndarray) -> T
         return _picked(x, dim, places[:, 0])
     if places.shape[1] > MOST_TERMS:
         some = fixed(weights.reshape(*weights.shape, *rest), x)
-        return (x[(*lead, places)] * some).sum(dim + 1)
-    terms = [x[(*lead, at)] * fixed(w.reshape(-1, *rest), x) for at, w in zip(places.T, weights.T)]
+        return (x[(*lead, _in_bounds(places, x, dim))] * some).sum(dim + 1)
+    terms = [x[(*lead, _in_bounds(at, x, dim))] * fixed(w.reshape(-1, *rest), x) for at, w in zip(places.T, weights.T)]
     out = terms[0]
     for term in terms[1:]:
         out = out + term
@@ -204,7 +206,12 @@ def _picked(x: Tensor, dim: int, places: np.ndarray) -> Tensor:
     times, rest = divmod(len(places), x.shape[dim])
     if not rest and times <= MOST_TIMES and (places == np.arange(len(places)) // times).all():  # needs no index
         return reshape(stack([x] * times, dim + 1), (*x.shape[:dim], len(places), *x.shape[dim + 1 :]))
-    return x[(*(slice(None),) * dim, places)]
+    return x[(*(slice(None),) * dim, _in_bounds(places, x, dim))]
+
+
+def _in_bounds(places: np.ndarray, x: Tensor, dim: int) -> Tensor:
+    """Places along a dimension, so checked that machine code looks elements up in passing."""
+    return apply(within, (constant_tensor(places, x),), {"size": x.shape[dim], "what": "interpolate"})
 
 
 def upsample(

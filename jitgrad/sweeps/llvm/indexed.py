@@ -15,7 +15,7 @@ from jitgrad.ops.faults import OUT_OF_BOUNDS
 from jitgrad.ops.indexing import within
 from jitgrad.sweeps.llvm.function import moved
 from jitgrad.sweeps.llvm.lanes import Lane
-from jitgrad.sweeps.plan.indexing import Picked, value_of
+from jitgrad.sweeps.plan.indexing import Picked, is_below, value_of
 from jitgrad.sweeps.plan.layouts import is_number, place, stand_in
 from jitgrad.sweeps.plan.machine_types import kind_of
 from jitgrad.tape.row import Row
@@ -42,6 +42,11 @@ def emit_indexed(f: Any, row: Row) -> None:
     indices = [f.operand(a) for _, a in picked.slots]
     indices = [(p, np.broadcast_to(where, picked.block)) for p, where in indices]
     here, there = moved(f.block, f.size(place(whole)[0])), moved(f.block, f.size(place(part)[0]))
+    outer = [(d, k) for d, k in picked.kept if k < min(picked.block_at, default=0)]
+    for d, k in outer:  # in the order of what is picked: of several writes to one place, the last one counts there, too
+        step = f.open(f"{name}.k{d}", f.size(whole.shape[d]))
+        here = moved(f.block, here) + step * f.size(whole.strides[d])
+        there = moved(f.block, there) + step * f.size(part.strides[k])
     starts = [moved(f.block, f.size(place(where)[0])) for _, where in indices]
     for b, n in enumerate(picked.block):
         step = f.open(f"{name}.b{b}", f.size(n))
@@ -50,17 +55,24 @@ def emit_indexed(f: Any, row: Row) -> None:
         for d in [d for d, k in picked.walked if k == b]:
             here = moved(f.block, here) + step * f.size(whole.strides[d])
     for (d, a), start, (p, _) in zip(picked.slots, starts, indices):
-        word, source = kind_of(a.dtype), f.plan.layouts.access(a).source
-        index = f.block.load(f.block.address(p, moved(f.block, start), word), word, 1).to("i64")
-        if source.op is not within or source.params["size"] > whole.shape[d]:
-            index = _checked(f, index, whole.shape[d])
+        index = _index(f, a, p, start, whole.shape[d])
         here, there = moved(f.block, here) + index * f.size(whole.strides[d]), moved(f.block, there)
-    steps = [(whole.shape[d], whole.strides[d], part.strides[k]) for d, k in picked.kept if whole.shape[d] != 1]
+    inner = [(d, k) for d, k in picked.kept if (d, k) not in outer and whole.shape[d] != 1]
+    steps = [(whole.shape[d], whole.strides[d], part.strides[k]) for d, k in inner]
     _over(f, name, steps, here, there, _body(f, row, kind, pointer, other))
     for b in reversed(range(len(picked.block))):
         f.close(f"{name}.b{b}")
+    for d, _ in reversed(outer):
+        f.close(f"{name}.k{d}")
     if not row.op.writes and is_number(row):
         f.keep_number(row, f.block.load(other, kind, 1))
+
+
+def _index(f: Any, array: Row, pointer: str, start: Lane, size: int) -> Lane:
+    """The element at `start` of an index array, from 0 to size - 1."""
+    word = kind_of(array.dtype)
+    index = f.block.load(f.block.address(pointer, moved(f.block, start), word), word, 1).to("i64")
+    return index if is_below(f.plan.layouts.access(array).source, size) else _checked(f, index, size)
 
 
 def _emit_within(f: Any, row: Row) -> None:

@@ -12,6 +12,7 @@ from jitgrad.sweeps.llvm.expressions import evaluate
 from jitgrad.sweeps.llvm.function import moved
 from jitgrad.sweeps.llvm.lanes import Lane
 from jitgrad.sweeps.llvm.schedule import interleaved
+from jitgrad.sweeps.plan.indexing import lookup_steps
 from jitgrad.sweeps.plan.layouts import Access, contiguous, is_number, reduced_strides
 from jitgrad.sweeps.plan.machine_types import kind_of
 from jitgrad.sweeps.plan.plan import Loop, Write
@@ -39,6 +40,7 @@ class LoopEmitter:
         self.short = known and len(self.groups) > 1 and 0 < innermost <= self.width
         if self.short:
             self.lanes = innermost
+        self.lookups = {item: lookup_steps(item, outer.plan.layouts) for item in loop.items if item in outer.plan.lookups}
         self.reductions = [Accumulator(self, row) for row in loop.items if isinstance(row, Row) and row.op.fold is not None]
         self.seconds = self._pairs_written() if self.lanes > 1 else {}
         self.sizes: list[Lane] = []
@@ -127,7 +129,8 @@ class LoopEmitter:
     def _fixed_along_inner(self) -> dict[Access, Lane]:
         """What does not move along the innermost dimension, read once before it."""
         found: dict[Access, Lane] = {}
-        for a in (a for reads in self.reads.values() for a in reads if not self._made_here(a)):
+        reads = [a for item, reads in self.reads.items() for a in reads[item in self.lookups :]]
+        for a in (a for a in reads if not self._made_here(a)):
             if is_number(a.source):
                 found[a] = self.f.number(a.source)
             elif self.inner_steps[a] is None and a not in found:
@@ -141,7 +144,8 @@ class LoopEmitter:
         seconds = self.seconds if mask is None else {}
         firsts: dict[Row | Write, Lane | None] = dict.fromkeys(seconds.values())
         for item in self.items:
-            inputs = [moved(block, self._operand(a, known, block, at, mask)) for a in self.reads[item]]
+            reads = self.reads[item][item in self.lookups :]
+            inputs = [moved(block, self._operand(a, known, block, at, mask)) for a in reads]
             if item in firsts:
                 firsts[item] = inputs[0].splat(self.lanes)
             elif item in seconds:
@@ -151,7 +155,8 @@ class LoopEmitter:
             elif item.op.fold is not None:
                 next(r for r in self.reductions if r.row is item).combine(inputs[0], block, at, mask)
             else:
-                value = known[self.writes[item]] = evaluate(item, inputs, block).splat(self.lanes)
+                value = self._look_up(block, item, inputs, at, mask) if item in self.lookups else evaluate(item, inputs, block)
+                value = known[self.writes[item]] = value.splat(self.lanes)
                 if item in f.stored:
                     self._store(block, self.writes[item], value, at, mask)
         block.lines = interleaved(block.lines)
@@ -171,6 +176,23 @@ class LoopEmitter:
             start = moved(block, self.offsets[a]) + moved(block, at) * step - a.offset % 2
             return block.load(block.address(base, start, kind), kind, 2 * self.lanes).part(a.offset % 2, self.lanes, 2)
         return block.gather(base, self._places(block, a, step, at), kind, mask)
+
+    def _look_up(self, block: Block, item: Row, indices: list[Lane], at: Lane, mask: Lane | None) -> Lane:
+        """The elements at indices, which are neighbours where all indices are the same along the innermost dimension."""
+        a = self.reads[item][0]
+        kind, step, base = kind_of(item.dtype), self.inner_steps[a], self.f.array(a.source)
+        start = moved(block, self.offsets[a])
+        if step is not None:
+            start = start + moved(block, at) * step
+        further = block.const(0, "i64")
+        for index, apart in zip(indices, self.lookups[item]):
+            index = index.to("i64")
+            further = further + (index if apart == 1 else index * self.f.size(apart))
+        if further.lanes == 1 and (step is None or step.name == "1"):
+            return block.load(block.address(base, start + further, kind), kind, *((1,) if step is None else (self.lanes, mask)))
+        if step is not None:
+            further = further + block.spaced(block.const(0, "i64"), step, self.lanes)
+        return block.gather(block.address(base, start, kind), further, kind, mask)
 
     def _in_pairs(self, a: Access) -> bool:
         """Whether every other element is read, each of a pair that is in memory, as real and imaginary parts are. To load both

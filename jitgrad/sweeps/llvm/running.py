@@ -12,6 +12,9 @@ from jitgrad.sweeps.plan.layouts import place, stand_in
 from jitgrad.sweeps.plan.machine_types import NUMPY, kind_of
 from jitgrad.tape.row import Row
 
+LEAST_APART = 4
+"""As many lines are computed together though they are not neighbours in memory: each waits for its last result, all at once."""
+
 
 def emit_running(f: Any, row: Row) -> None:
     """Append the loops of a running result to the text of `f`: one along the dimension inside of all others."""
@@ -21,25 +24,30 @@ def emit_running(f: Any, row: Row) -> None:
     f.count += 1
     name = f"R{f.count}"
     others = [d for d in range(row.ndim) if d != along and row.shape[d] != 1]
-    vectors = bool(others) and all(part.strides[others[-1]] == 1 for _, part in operands)
+    apart = [part.strides[others[-1]] if others else 1 for _, part in operands]
+    vectors = bool(others) and (apart.count(1) == len(apart) or row.shape[others[-1]] >= LEAST_APART)
     places = [moved(f.block, f.size(place(part)[0])) for _, part in operands]
-    for d in others[: len(others) - vectors]:
+    outer = others[: len(others) - vectors]
+    for d in outer:
         index = f.open(f"{name}.{d}", f.size(row.shape[d]))
         places = [moved(f.block, at) + index * f.size(part.strides[d]) for at, (_, part) in zip(places, operands)]
 
+    steps = [None if not vectors or n == 1 else f.size(n) for n in apart]
+
     def column(at: Lane, mask: Lane | None) -> None:
-        _emit_column(f, row, operands, [moved(f.block, start) + at for start in places], mask)
+        further = [at if step is None else at * step for step in steps]
+        _emit_column(f, row, operands, [moved(f.block, start) + more for start, more in zip(places, further)], steps, mask)
 
     if vectors:
         f.vectors(f"{name}.v", f.size(row.shape[others[-1]]), 8, column)
     else:
         column(f.block.const(0, "i64"), None)
-    for d in reversed(others[: len(others) - vectors]):
+    for d in reversed(outer):
         f.close(f"{name}.{d}")
 
 
-def _emit_column(f: Any, row: Row, operands: list, starts: list[Lane], mask: Lane | None) -> None:
-    """The results of one element after the other, or of W side by side."""
+def _emit_column(f: Any, row: Row, operands: list, starts: list[Lane], steps: list[Lane | None], mask: Lane | None) -> None:
+    """The results of one element after the other, or of W at a time, which are so many elements apart in each operand."""
     along, lanes, held = row.params["dim"], f.block.lanes, carried_as(row)
     f.count += 1
     label = f"C{f.count}.running"
@@ -52,13 +60,20 @@ def _emit_column(f: Any, row: Row, operands: list, starts: list[Lane], mask: Lan
     mask = None if mask is None else moved(block, mask)
     places = [moved(block, at) + k * f.size(part.strides[along]) for at, (_, part) in zip(starts, operands)]
     values = [block.load(register, type, lanes) for register, type in zip(carried, held)]
-    for (pointer, _), at, x in zip(operands, places, row.inputs):
+    for (pointer, _), at, step, x in zip(operands, places, steps, row.inputs):
         kind = kind_of(x.dtype)
-        values.append(block.load(block.address(pointer, at, kind), kind, lanes, mask).to(held[0]))
+        if step is None:
+            found = block.load(block.address(pointer, at, kind), kind, lanes, mask)
+        else:
+            found = block.gather(pointer, block.spaced(at, step, lanes), kind, mask)
+        values.append(found.to(held[0]))
     values.append(k.splat(lanes))
     for register, type, step in zip(carried, held, row.op.running.steps):
         found = evaluate(Row(step, (), {}, (), NUMPY[type], False), values, block)
         block.store(found, register)
-    result = kind_of(row.dtype)
-    block.store(found.to(result), block.address(operands[-1][0], places[-1], result), mask)
+    found, target = found.to(kind_of(row.dtype)), operands[-1][0]
+    if steps[-1] is None:
+        block.store(found, block.address(target, places[-1], found.type), mask)
+    else:
+        block.scatter(found, target, block.spaced(places[-1], steps[-1], lanes), mask)
     f.close(label)

@@ -5,12 +5,16 @@ from __future__ import annotations
 import numpy as np
 
 from jitgrad.ops.indexing import Slot, gather, scatter_add, within
-from jitgrad.sweeps.plan.layouts import is_number
+from jitgrad.ops.scans import cummax_places, cummin_places
+from jitgrad.sweeps.plan.layouts import Access, Layouts, is_number, place
 from jitgrad.tape.row import Row
 
 INDEX_DTYPES = frozenset(map(np.dtype, ("int32", "int64")))
 ALONG = frozenset((gather, scatter_add))
 """What has one index array that stands along one dimension, while the others go their own way."""
+
+_PLACES = frozenset((cummax_places, cummin_places))
+"""Whose results are places along the dimension that they go along."""
 
 
 def is_indexed(row: Row) -> bool:
@@ -42,6 +46,46 @@ def why_not_indexed(row: Row) -> str:
     value, picked = value_of(row), Picked(row)
     alike = value.shape == picked.shape or (row.op in ALONG and value.ndim == len(picked.shape))
     return "" if alike and value.dtype == row.dtype and not is_number(row) else "the value is broadcast"
+
+
+def is_lookup(row: Row, layouts: Layouts) -> bool:
+    """Whether a row reads elements at indices that are known to be in bounds, so that any loop may do it in passing."""
+    if (
+        not is_indexed(row)
+        or row.op is within
+        or row.op.writes
+        or is_number(row)
+        or is_number(layouts.access(row.inputs[0]).source)
+    ):
+        return False
+    checks = [(layouts.access(a).source, row.inputs[0].shape[d]) for d, a in Picked(row).slots]
+    return all(is_below(source, n) and not is_number(source) for source, n in checks)
+
+
+def is_below(index: Row, size: int) -> bool:
+    """Whether indices are known to be from 0 to size - 1."""
+    if index.op is within:
+        return index.params["size"] <= size
+    return index.op in _PLACES and index.shape[index.params["dim"]] <= size
+
+
+def lookup_accesses(row: Row, layouts: Layouts) -> list[Access]:
+    """How a loop goes along what a lookup reads: where the elements would be if all indices were 0, then the indices."""
+    picked, (source, whole) = Picked(row), layouts.view(row.inputs[0])
+    at = [*picked.kept, *[(d, picked.block_at[b]) for d, b in picked.walked]]
+    steps = dict.fromkeys(range(row.ndim), 0) | {k: whole.strides[d] for d, k in at}
+    found = [Access(source, place(whole)[0], tuple([steps[k] for k, n in enumerate(row.shape) if n != 1]))]
+    for _, a in picked.slots:
+        source, part = layouts.view(a)
+        own = dict(zip(picked.block_at, np.broadcast_to(part, picked.block).strides))
+        found.append(Access(source, place(part)[0], tuple([own.get(k, 0) for k, n in enumerate(row.shape) if n != 1])))
+    return found
+
+
+def lookup_steps(row: Row, layouts: Layouts) -> list[int]:
+    """How far apart the elements of neighbouring indices are, for each index of a lookup."""
+    whole = layouts.view(row.inputs[0])[1]
+    return [whole.strides[d] for d, _ in Picked(row).slots]
 
 
 class Picked:

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import NamedTuple
 
+from jitgrad.sweeps.plan.indexing import lookup_accesses
 from jitgrad.sweeps.plan.layouts import Access, Layouts
 from jitgrad.sweeps.plan.supported import Target
 from jitgrad.tape.row import Row
@@ -97,6 +98,7 @@ class Plan:
     local     those in memory for one tile at a time
     home      for a row that is written into the memory of another, which goes on from there, the other one
     results   for an output that is a reshape of what machine code computed, that
+    lookups   rows that read elements at indices in passing, in a loop among others
     """
 
     def __init__(self, layouts: Layouts, native: set[Row], home: dict[Row, Row], results: dict[Row, Row], target: Target) -> None:
@@ -106,15 +108,21 @@ class Plan:
         self.stored: set[Row] = set()
         self.escaping: set[Row] = set()
         self.local: set[Row] = set()
+        self.lookups: set[Row] = set()
 
     def operands(self, item: Row | Write) -> list[Access]:
         """What an elementwise row, a reduction, a product or a write reads."""
         if isinstance(item, Write):
             return [] if item.value is None else [item.value]
-        return [self.layouts.access(x) for x in item.inputs]
+        return reads_of(item, self.layouts, item in self.lookups)
 
     def owner(self, row: Row) -> Row:
         """The row in whose memory the value of `row` is."""
         while row in self.home:
             row = self.home[row]
         return row
+
+
+def reads_of(row: Row, layouts: Layouts, lookup: bool) -> list[Access]:
+    """How a loop goes along what a row reads."""
+    return lookup_accesses(row, layouts) if lookup else [layouts.access(x) for x in row.inputs]

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jitgrad.ops.choosing import cast
-from jitgrad.sweeps.plan.indexing import is_indexed
+from jitgrad.sweeps.plan.indexing import is_indexed, is_lookup
 from jitgrad.sweeps.plan.layouts import (
     Access,
     Layouts,
@@ -33,7 +33,7 @@ from jitgrad.sweeps.plan.layouts import (
     within_lead,
 )
 from jitgrad.sweeps.plan.machine_types import DTYPES
-from jitgrad.sweeps.plan.plan import Loop, Nest, Phase, Plan, Write
+from jitgrad.sweeps.plan.plan import Loop, Nest, Phase, Plan, Write, reads_of
 from jitgrad.sweeps.plan.recompute import recompute
 from jitgrad.sweeps.plan.supported import MACHINE_CODE, NATIVE_DTYPES, Target, is_call, why_no_kernel
 from jitgrad.tape.row import CONST, ITEM, LEAF, Row
@@ -122,6 +122,7 @@ class _Planner:
         for row in tape.rows:
             if self._is_native(row):
                 self.native.add(row)
+        self.lookups = {row for row in self.native if target.lookups and is_lookup(row, self.layouts)}
         self.results = self._reshaped_outputs()
         self.native |= {row for row in tape.outputs if self._is_copied(row)}
         self.wanted, self.read_outside = self._wanted()
@@ -203,7 +204,7 @@ class _Planner:
                 phase.others.append(row)
             elif row.op is ITEM:
                 self._item(row, phase)
-            elif is_call(row) or row.op.holds_tapes:
+            elif self._is_call(row) or row.op.holds_tapes:
                 self._call(row, phase)
             elif row.op.parts is not None or self._copies(row) or self.layouts.is_free(row):
                 self._writes(row, phase)
@@ -215,7 +216,7 @@ class _Planner:
         self.stored |= in_memory & self.native
         plan = Plan(self.layouts, self.native, self.home, self.results, self.target)
         plan.phases = [phases[k] for k in sorted(phases)]
-        plan.stored, plan.escaping = self.stored, self.escaping
+        plan.stored, plan.escaping, plan.lookups = self.stored, self.escaping, self.lookups
         plan.local = {row for row in self.stored - in_memory - set(self.home) if not is_number(row)}
         return plan
 
@@ -240,12 +241,12 @@ class _Planner:
             source = self.layouts.access(x).source
             if self._here(source, row):
                 # These come last in a level, so what its numbers and nests compute is there.
-                level = max(level, self.place[source].level + is_call(source))
+                level = max(level, self.place[source].level + self._is_call(source))
             self._note_read(self.layouts.access(x), row, None)
         if is_indexed(row) and row.op.writes:
             self._move_in(row)
         self.place[row] = Place(level)
-        if is_call(row) and not is_number(row):
+        if self._is_call(row) and not is_number(row):
             self.shared.add(row)
         phase.levels[level].products.append(row)
 
@@ -258,9 +259,14 @@ class _Planner:
 
     def _looped(self, row: Row, phase: Phase) -> None:
         over = space_of(row)
-        at = max([self._after(self.layouts.access(x), row, over) for x in row.inputs], default=Place(0, _lead(over)))
-        for x in row.inputs:
-            self._note_read(self.layouts.access(x), row, (at, over))
+        reads, lookup = reads_of(row, self.layouts, row in self.lookups), row in self.lookups
+        places = [self._after(a, row, over) for a in reads[lookup:]]
+        if lookup:  # all of what elements are looked up in is there
+            places.append(Place(self._level_after(reads[0].source, row), _lead(over)))
+            self._note_read(reads[0], row, None)
+        at = max(places, default=Place(0, _lead(over)))
+        for a in reads[lookup:]:
+            self._note_read(a, row, (at, over))
         self._loop(phase, at, over).items.append(row)
         self.place[row] = at
         if row.op.fold is not None and (not over or reduced_strides(row)[0] == 0):
@@ -311,6 +317,9 @@ class _Planner:
     def _here(self, source: Row, row: Row) -> bool:
         """Whether machine code of the same phase computes `source`."""
         return source in self.native and self.phase[source] == self.phase[row]
+
+    def _is_call(self, row: Row) -> bool:
+        return is_call(row) and row not in self.lookups
 
     def _level_after(self, source: Row, row: Row, number: bool = False) -> int:
         """The first level that can read `source` before its nests; or among its numbers."""

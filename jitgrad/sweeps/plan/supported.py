@@ -31,10 +31,12 @@ class Target(NamedTuple):
     """Whether what is computed in one go, from memory, is part of the code; else something else runs such rows between."""
     bools: bool = False
     """Whether any kernel takes bools, as the numbers 0 and 1."""
+    lookups: bool = False
+    """Whether a loop among whose rows elements are looked up at indices does so in passing."""
 
 
-MACHINE_CODE = Target()
-ALONE = Target(largest_product=math.inf, largest_matrix=math.inf)
+MACHINE_CODE = Target(lookups=True)
+ALONE = Target(largest_product=math.inf, largest_matrix=math.inf, lookups=True)
 """Machine code that nothing else stands by."""
 WITHOUT_HALVES = Target(dtypes=NATIVE_DTYPES - {np.dtype("float16")})
 """What Numba compiles, which has no float16."""
