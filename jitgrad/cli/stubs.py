@@ -140,7 +140,8 @@ def _optimizers() -> str:
         base = found.__mro__[1].__name__
         own = list(inspect.signature(found).parameters.values())[1:]
         keywords = [p for p in own if p.kind is Parameter.KEYWORD_ONLY]
-        texts = ["self", "params: Any", *map(_parameter, own[: len(own) - len(keywords)]), "*", *map(_parameter, keywords)]
+        texts = ["self", "params: Any", *map(_parameter, own[: len(own) - len(keywords)])]
+        texts += ["*", *map(_parameter, keywords)] if keywords else []
         lines += [f"class {name}({base if base in taken else f'_{base}'}):"]
         lines += [f"    def __init__({', '.join(texts)}) -> None: ...", ""]
     return "\n".join(lines)
