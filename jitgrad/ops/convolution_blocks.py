@@ -172,8 +172,8 @@ def _turned(w: np.ndarray, how: Sliding) -> tuple[np.ndarray, Sliding] | None:
     how = how._replace(border=border)
     if _shifts(filters, tuple(sizes), how) == 1:
         return None
-    back = (slice(None, None, -1),) * len(sizes)
-    turned = w.reshape(how.groups, filters // how.groups, each, *sizes).swapaxes(1, 2)[(..., *back)]
+    back: tuple = (..., *[slice(None, None, -1)] * len(sizes))
+    turned = w.reshape(how.groups, filters // how.groups, each, *sizes).swapaxes(1, 2)[back]
     return turned.reshape(how.groups * each, filters // how.groups, *sizes), how
 
 

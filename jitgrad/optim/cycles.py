@@ -208,7 +208,7 @@ class OneCycleLR(LRScheduler):
             phases += [(last, "initial_lr", "min_lr", "max_momentum", "max_momentum")]
         else:
             phases += [(last, "max_lr", "min_lr", "base_momentum", "max_momentum")]
-        self._schedule_phases = [dict(zip(_PHASE, phase)) for phase in phases]
+        self._schedule_phases: list[dict[str, Any]] = [dict(zip(_PHASE, phase)) for phase in phases]
         if cycle_momentum:
             self.use_beta1 = _has_betas(optimizer)
         if last_epoch == -1:

@@ -40,7 +40,8 @@ class LoopEmitter:
         self.short = known and len(self.groups) > 1 and 0 < innermost <= self.width
         if self.short:
             self.lanes = innermost
-        self.lookups = {item: lookup_steps(item, outer.plan.layouts) for item in loop.items if item in outer.plan.lookups}
+        lookups = [item for item in loop.items if isinstance(item, Row) and item in outer.plan.lookups]
+        self.lookups = {row: lookup_steps(row, outer.plan.layouts) for row in lookups}
         self.reductions = [Accumulator(self, row) for row in loop.items if isinstance(row, Row) and row.op.fold is not None]
         self.seconds = self._pairs_written() if self.lanes > 1 else {}
         self.sizes: list[Lane] = []
