@@ -44,6 +44,8 @@ class Differentiable(Values):
 
     @requires_grad.setter
     def requires_grad(self, value: bool) -> None:
+        if not isinstance(value, (bool, np.bool_)):
+            raise RuntimeError(f"requires_grad must be True or False, not {type(value).__name__}")
         self.requires_grad_(value)
 
     @property
@@ -127,6 +129,8 @@ class Differentiable(Values):
             self._row = Leaf(held.shape, held.dtype, bool(requires_grad), weakref.ref(self))
         elif isinstance(row, Leaf):
             row.requires = bool(requires_grad)
+        if self._storage is not None and self._value is not None:
+            inplace.views_follow(self)
         return self
 
     def retain_grad(self) -> None:

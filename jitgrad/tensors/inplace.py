@@ -308,6 +308,19 @@ def _look_again(root: Any) -> None:
             _becomes(view, spoiled(view._row) if own else _seen(root, view._view[1]))
 
 
+def views_follow(root: Any) -> None:
+    """Record anew what looks into a leaf that was told to require grad, or not to; but for what is a leaf of its own."""
+    was = grad_mode.get()
+    try:
+        grad_mode.set(True)
+        for view in () if root._storage is None else root._storage.living():
+            own = view._row is not None and view._row.op is LEAF and view._row.requires
+            if view._view.__class__ is tuple and view._view[0] is root and not own:
+                _becomes(view, _seen(root, view._view[1]))
+    finally:
+        grad_mode.set(was)
+
+
 def _overwrite_traced(target: Any, root: Any, new: Any, name: str) -> Any:
     trace = current_trace.get()
     if root._value is not None and trace is not None:

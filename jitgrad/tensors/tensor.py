@@ -160,21 +160,26 @@ class Tensor(Differentiable):
         else:
             make_it, parts = self._parts()
             copied = make_it(*copy.deepcopy(parts, memo))
-        copied.__dict__.update(copy.deepcopy(self.__dict__, memo))
+        copied.__dict__.update(copy.deepcopy(self._attributes(), memo))
         if (grad := self.grad) is not None:
             copied.grad = copy.deepcopy(grad if grad.is_leaf else grad.detach(), memo)
         return copied
 
     def __copy__(self) -> Tensor:
-        if self._value is None or not self.is_leaf or is_taken(self):  # it shares the history as well
-            return self.view(self.shape)
-        return inplace.detached(self).requires_grad_(self.requires_grad)
+        shares_history = self._value is None or not self.is_leaf or is_taken(self)
+        copied = self.view(self.shape) if shares_history else inplace.detached(self).requires_grad_(self.requires_grad)
+        copied.__dict__.update(self._attributes())
+        return copied
 
     def __reduce__(self) -> tuple:
         if is_taken(self):
             raise RuntimeError("a tensor whose derivative is being taken cannot be pickled: detach() it first")
         self._concrete("pickle")
-        return self._parts()
+        return (*self._parts(), attributes) if (attributes := self._attributes()) else self._parts()
+
+    def _attributes(self) -> dict[str, Any]:
+        """What the user gave it."""
+        return {name: value for name, value in self.__dict__.items() if name != "_changes"}
 
     def _parts(self) -> tuple[Callable[..., Tensor], tuple]:
         """What makes such a leaf, and of what: the values, or a place in the memory that it shares with others."""

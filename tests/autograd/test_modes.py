@@ -187,3 +187,18 @@ def test_anomalies_under_jit_and_vmap() -> None:
         assert jg.jit(jg.hessian(lambda z: (z**3).sum()))(zeros + 1).tolist() == [[6, 0], [0, 6]]
         assert jg.vmap(jg.grad(lambda z: (z**3).sum()))(zeros[None] + 1).tolist() == [[3, 3]]
     assert np.isnan(compiled(zeros).numpy()).all()  # compiled again
+
+
+@pytest.mark.parametrize("value", ["on", 1, None, []])
+def test_modes_are_true_or_false(value):
+    for mode in (jg.set_grad_enabled, jg.inference_mode, jg.autograd.set_multithreading_enabled):
+        with pytest.raises(TypeError, match="takes True or False, not"):
+            mode(value)
+    assert jg.is_grad_enabled()
+    x = jg.ones(1)
+    with pytest.raises(RuntimeError, match="must be True or False"):
+        x.requires_grad = value
+    with pytest.raises(TypeError, match="must be True or False"):
+        x.requires_grad_(value)
+    with jg.set_grad_enabled(np.False_):
+        assert not jg.is_grad_enabled()

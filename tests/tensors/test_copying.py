@@ -163,3 +163,15 @@ def test_files_of_numpy():
     for save in (np.save, np.savez, np.savetxt):
         with pytest.raises((RuntimeError, TypeError), match="detach"):
             save(io.BytesIO(), x.clone().requires_grad_())
+
+
+def test_attributes_go_along():
+    for x in (jg.ones(2, requires_grad=True), jg.ones(4)[1:], jg.ones(2, requires_grad=True) * 2):
+        x.name_of_mine = ["a"]
+        for made in (copy.copy(x), pickled(x), *([copy.deepcopy(x)] if x.is_leaf else [])):
+            assert made.name_of_mine == ["a"]
+        assert copy.copy(x).name_of_mine is x.name_of_mine
+        assert pickled(x).name_of_mine is not x.name_of_mine
+    y = jg.ones(2).mul_(3)
+    assert (y._version, pickled(y)._version, copy.deepcopy(y)._version) == (1, 0, 0)
+    assert not hasattr(pickled(y), "name_of_mine")

@@ -106,3 +106,27 @@ def test_a_diagonal_of_linalg_is_a_view():
     assert a.tolist() == [[0, 2, 0], [0, 0, 2]]
     with pytest.raises(RuntimeError, match="dim1=1 and dim2=-1"):
         jg.linalg.diagonal(a, dim1=1)
+
+
+@quick
+def test_views_of_what_begins_to_require_grad_do_so_too():
+    a = jg.ones(4, dtype=jg.float64)
+    part, rows, apart, own = a[:2], a.view(2, 2), a.detach(), a[2:].requires_grad_()
+    second = part[1:]
+    with jg.no_grad():
+        a.requires_grad_()
+    assert [x.requires_grad for x in (part, rows, second, apart, own)] == [True, True, True, False, True]
+    assert own.is_leaf
+    (part * jg.tensor([2.0, 3.0], dtype=jg.float64)).sum().backward()
+    (rows * rows).sum().backward()
+    second.sum().backward()
+    assert a.grad.tolist() == [4, 6, 2, 2]
+    with pytest.raises(RuntimeError, match="a view of a leaf"):
+        part.mul_(2)
+    with jg.no_grad():
+        part.mul_(2)
+    assert a.tolist() == [2, 2, 1, 1]
+    a.requires_grad_(False)
+    assert not part.requires_grad
+    part.mul_(2)
+    assert a.tolist() == [4, 4, 1, 1]
