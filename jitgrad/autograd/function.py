@@ -26,13 +26,18 @@ __all__ = ["BackwardCFunction", "Function", "FunctionCtx", "VmapInfo", "once_dif
 BackwardCFunction = FunctionCtx
 
 
-def _refuse_lost(ctx: FunctionCtx, args: Sequence[Any], outs: Sequence[Any]) -> None:
+def _count_changes(ctx: FunctionCtx, args: Sequence[Any], outs: Sequence[Any]) -> None:
+    """Count the changes that `mark_dirty` names, which nobody may have seen; `RuntimeError` for one of what is no result."""
     for x in ctx._dirty:
         if not _among(x, outs) or not _among(x, args):
             raise RuntimeError(
                 f"{ctx._function.__name__}: what mark_dirty names is an argument that forward changed in place, and must be "
                 "among the results"
             )
+        if x._storage is None:
+            inplace.changed_unseen(x)
+        else:
+            x._storage.version += 1
 
 
 def _among(x: Any, given: Sequence[Any]) -> bool:
@@ -285,6 +290,6 @@ class Function(metaclass=FunctionMeta):
         if any(isinstance(x, Handle) and x._value is None for x in outs):  # it met traced tensors outside of its arguments
             return applied(cls, args)
         recorded = grad_mode.get() and any(ctx.needs_input_grad)
-        _refuse_lost(ctx, args, outs)
+        _count_changes(ctx, args, outs)
         outs = _recorded(ctx, args, outs) if recorded else [_without_history(x, args, ctx) for x in outs]
         return tuple(outs) if isinstance(output, tuple) else outs[0]

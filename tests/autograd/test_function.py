@@ -7,6 +7,7 @@ import pytest
 
 import jitgrad as jg
 from jitgrad.autograd import Function
+from jitgrad.errors import OverwrittenError
 from tests.helpers.sweeps import SWEEPS
 
 X = jg.tensor([0.5, 1.5, -0.3], dtype=jg.float64)
@@ -224,3 +225,32 @@ def test_hooks_under_jit() -> None:
         np.testing.assert_allclose(f(X).numpy(), x.grad.numpy(), rtol=1e-12)
     assert seen
     np.testing.assert_allclose(x.grad.numpy(), (4 * X.numpy() * 3 + 1) * 2 * 10, rtol=1e-12)
+
+
+class _Behind(jg.autograd.Function):
+    """Doubles its argument in place, in memory that nobody watches."""
+
+    @staticmethod
+    def forward(ctx, x):
+        x._value *= 2
+        ctx.mark_dirty(x)
+        return x
+
+    @staticmethod
+    def backward(ctx, g):
+        return g * 2
+
+
+def test_what_is_marked_as_dirty_counts_as_changed():
+    w = jg.tensor([1.0, 2.0], requires_grad=True)
+    a = w * 1
+    before, view = a.exp(), a[:1]
+    squares = a * a
+    assert _Behind.apply(a) is a
+    assert (a._version, view._version, a.tolist()) == (1, 1, [2, 4])
+    a.sum().backward(retain_graph=True)
+    before.sum().backward()
+    with pytest.raises(OverwrittenError):
+        squares.sum().backward()
+    plain = jg.ones(2)
+    assert _Behind.apply(plain)._version == 1
