@@ -67,7 +67,7 @@ class Node:
         return of_row(self._row, BEFORE, hook)
 
     def __repr__(self) -> str:
-        return f"<{self.name()}>"
+        return f"<{type(self).__name__}>"
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_saved_"):
@@ -81,6 +81,10 @@ class AccumulateGrad(Node):
     """The node of a leaf, which adds what arrives to its `grad`."""
 
     __slots__ = ()
+
+    def name(self) -> str:
+        """As PyTorch says it."""
+        return "torch::autograd::AccumulateGrad"
 
     @property
     def variable(self) -> Any:

@@ -68,7 +68,8 @@ class Functional:
     `init(params)` gives the state for parameters nested in any way, one dict of tensors for each of them, in a list.
     `update(grads, state, params)` gives `(new params, new state)` and changes nothing; outside of `jit` it is one compiled call,
     and inside, or in the body of a loop, part of what is compiled. Keywords change hyperparameters for one step, as schedules do:
-    `update(grads, state, params, lr=...)`, a number or a tensor.
+    `update(grads, state, params, lr=...)`, a number or a tensor. A hyperparameter may also be a function of the number of steps
+    taken before, a tensor: `adam(lr=lambda step: 0.1 * 0.99**step)`.
 
     >>> import jitgrad
     >>> opt = jitgrad.optim.functional.sgd(lr=0.25)
@@ -85,7 +86,8 @@ class Functional:
         refuse_parameter: Callable[[Tensor], None] | None = None,
     ) -> None:
         for name, value in hyper.items():
-            refuse(name, value)
+            if not callable(value):
+                refuse(name, value)
         self.start, self.rule, self.hyper, self._refuse = start, update, hyper, refuse_parameter
         self.name = update.__name__.lstrip("_")
 
@@ -135,7 +137,7 @@ def refuse(name: str, value: Any) -> None:
     for each in value if isinstance(value, (tuple, list)) else (value,):
         if isinstance(each, Tensor) and (each._value is None or each.numel() != 1):
             continue  # which may be anything, or one number for each element
-        if wanted and isinstance(each, (str, bytes, dict)):
+        if wanted and (isinstance(each, (str, bytes, dict)) or callable(each)):
             raise TypeError(f"{name} must be a number in {wanted}, not {type(each).__name__}")
         if each is not None and not fits(each):
             raise ValueError(f"{name} must be in {wanted}, and it is {value}")
@@ -176,17 +178,26 @@ def step_of(update: Callable) -> Any:
 def begun(start: Callable, p: Tensor, hyper: dict[str, Any]) -> State:
     """The state that a parameter begins with; that of a complex one is complex."""
     parts = real_of(p)
-    found = start(parts, hyper)
+    found = start(parts, _at(count(), hyper))
+    if any(map(callable, hyper.values())) and "step" not in found:
+        found = {"step": count(), **found}
     return {name: _as(p, x) if x.shape == parts.shape else x for name, x in found.items()} if p.dtype.is_complex else found
+
+
+def _at(step: Tensor, hyper: dict[str, Any]) -> dict[str, Any]:
+    """Hyperparameters, those that are functions of the number of steps as it is."""
+    return {name: value(step.double()) if callable(value) else value for name, value in hyper.items()}
 
 
 def _moved(update: Callable, p: Tensor, g: Tensor, state: State, hyper: dict[str, Any]) -> tuple[Tensor, State]:
     """The update of one parameter: the parts of a complex one are updated as two, and every dtype stays as it was."""
-    asked = inspect.signature(update).parameters
+    asked, changes = inspect.signature(update).parameters, any(map(callable, hyper.values()))
+    hyper = _at(state["step"], hyper) if changes else hyper
     own = {name: value for name, value in hyper.items() if name in asked or name not in _ABOUT_ALL}
     both = (real_of(p), real_of(g))
     both = both if "weight_decay" in asked else _decayed(*both, hyper)
     new, found = update(*both, {name: real_of(x) for name, x in state.items()}, **own)
+    found = {"step": state["step"] + 1, **found} if changes else found
     return _as(p, new), {name: _as(value, found[name]) for name, value in state.items() if name in found}  # in their order
 
 

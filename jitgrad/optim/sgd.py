@@ -54,7 +54,7 @@ def sgd(
     tensor(-0.8000)
     """
     hyper = dict(locals())
-    if nesterov and (momentum <= 0 or dampening != 0):
+    if nesterov and (is_off(momentum) or not is_off(dampening)):
         raise ValueError(f"nesterov needs momentum and no dampening, and they are {momentum} and {dampening}")
     return Functional(_start, _sgd, hyper)
 

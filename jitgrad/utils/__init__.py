@@ -1,5 +1,5 @@
-"""PyTorch's `utils`: so far `checkpoint`."""
+"""PyTorch's `utils`: so far `checkpoint` and `dlpack`."""
 
-from jitgrad.utils import checkpoint
+from jitgrad.utils import checkpoint, dlpack
 
-__all__ = ["checkpoint"]
+__all__ = ["checkpoint", "dlpack"]

@@ -144,3 +144,25 @@ def test_the_state_keeps_its_order_in_loops(options):
         want, held = opt.update(want, held, want)
     assert jg.allclose(found, want)
     assert list(state[0]) == list(held[0]) == list(opt.init(p)[0])
+
+
+@pytest.mark.parametrize(
+    ("name", "options"), [("sgd", {}), ("sgd", {"momentum": 0.9}), ("adam", {}), ("adamw", {}), ("rprop", {}), ("muon", {})]
+)
+def test_a_hyperparameter_may_be_a_function_of_the_number_of_steps(name, options):
+    make = getattr(jg.optim.functional, name)
+    opt, constant = make(lr=lambda step: 0.1 * 0.5**step, **options), make(lr=0.1, **options)
+    p = start = jg.tensor([[1.0, 2.0], [3.0, -1.0]], dtype=jg.float64)
+    q, state, held = p, opt.init(p), constant.init(p)
+    for k in range(4):
+        p, state = opt.update(p * 2, state, p)
+        q, held = constant.update(q * 2, held, q, lr=0.1 * 0.5**k)
+    assert jg.allclose(p, q)
+
+    def train(p):
+        return jg.fori_loop(0, 4, lambda i, carried: opt.update(carried[0] * 2, carried[1], carried[0]), (p, opt.init(p)))[0]
+
+    assert jg.allclose(jg.jit(train)(start), q)
+    assert state[0]["step"].item() == 4
+    with pytest.raises(TypeError, match=r"lr must be a number in .*, not function"):
+        jg.optim.SGD([jg.ones(2, requires_grad=True)], lr=lambda step: 0.1)
