@@ -1,4 +1,4 @@
-"""`gradcheck` as PyTorch has it: a function of `autograd`, and the module that it comes from, which is called as the function is."""
+"""`gradcheck` as PyTorch has it: a function of `autograd`, and its module, which is called as the function is."""
 
 from __future__ import annotations
 
