@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from jitgrad.autograd.modes import switched
 from jitgrad.autograd.nodes import node_of
 from jitgrad.ops.table import Op, unary
 from jitgrad.record.apply import apply
@@ -71,7 +72,8 @@ class set_detect_anomaly:
 
     def __init__(self, mode: bool, check_nan: bool = True) -> None:
         self._before = (origins.noting, origins.check)
-        _set(bool(mode), (_checked if check_nan else _apart) if mode else None)
+        switched("detect_anomaly: check_nan", check_nan)
+        _set(switched("set_detect_anomaly", mode), (_checked if check_nan else _apart) if mode else None)
 
     def __enter__(self) -> None:
         pass
@@ -94,7 +96,7 @@ class detect_anomaly:
     """
 
     def __init__(self, check_nan: bool = True) -> None:
-        self._check_nan = check_nan
+        self._check_nan = switched("detect_anomaly: check_nan", check_nan)
         self._modes: list[set_detect_anomaly] = []
 
     def __enter__(self) -> None:

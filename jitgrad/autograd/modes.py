@@ -18,7 +18,7 @@ dual_numbers: ContextVar[bool] = ContextVar("dual_numbers", default=False)
 """Whether tensors carry tangents (see `forward_ad`): these follow from what is recorded, so all is, as no mode stops tangents."""
 
 
-def _switch(what: str, mode: Any) -> bool:
+def switched(what: str, mode: Any) -> bool:
     """True or False; `TypeError` for what is neither."""
     if not isinstance(mode, (bool, np.bool_)):
         raise TypeError(f"{what} takes True or False, not {type(mode).__name__}")
@@ -117,7 +117,7 @@ class set_grad_enabled(_Mode):
     """Switch recording on or off from here on, or as `with set_grad_enabled(mode):` until the end of the block."""
 
     def __init__(self, mode: bool) -> None:
-        self.mode = _switch("set_grad_enabled", mode)
+        self.mode = switched("set_grad_enabled", mode)
         self._before = [self._now()]
         self._set(self.mode)
 
@@ -147,7 +147,7 @@ class inference_mode(_Mode):
 
     def __init__(self, mode: bool = True) -> None:
         super().__init__()
-        self.mode = (not _switch("inference_mode", mode), bool(mode))
+        self.mode = (not switched("inference_mode", mode), bool(mode))
 
     def _now(self) -> Any:
         return grad_mode.get(), _inference.get()
@@ -176,7 +176,7 @@ class set_multithreading_enabled:
     """Accepted, as in PyTorch: a reverse sweep runs in the thread that asks for it, whether this is on or off."""
 
     def __init__(self, mode: bool) -> None:
-        self.mode = _switch("set_multithreading_enabled", mode)
+        self.mode = switched("set_multithreading_enabled", mode)
 
     def __enter__(self) -> None:
         pass

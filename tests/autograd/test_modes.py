@@ -191,7 +191,15 @@ def test_anomalies_under_jit_and_vmap() -> None:
 
 @pytest.mark.parametrize("value", ["on", 1, None, []])
 def test_modes_are_true_or_false(value):
-    for mode in (jg.set_grad_enabled, jg.inference_mode, jg.autograd.set_multithreading_enabled):
+    ours = jg.autograd
+    modes = [
+        jg.set_grad_enabled,
+        jg.inference_mode,
+        ours.set_multithreading_enabled,
+        ours.set_detect_anomaly,
+        ours.detect_anomaly,
+    ]
+    for mode in modes:
         with pytest.raises(TypeError, match="takes True or False, not"):
             mode(value)
     assert jg.is_grad_enabled()
