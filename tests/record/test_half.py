@@ -144,7 +144,7 @@ ALONG = {
     "decimals": lambda x: x.round(decimals=1),
     "mse": lambda x: jg.mse_loss(x, x.detach() * 0.5),
     "softplus": lambda x: jg.nn.functional.softplus(x, 2.5),
-    "logits": lambda x: jg.binary_cross_entropy_with_logits(x, jg.full(tuple(x.shape), 0.3, dtype=x.dtype)),
+    "logits": lambda x: jg.nn.functional.binary_cross_entropy_with_logits(x, jg.full(tuple(x.shape), 0.3, dtype=x.dtype)),
     "cross entropy": lambda x: jg.cross_entropy(x, jg.zeros(x.shape[0], dtype=jg.int64)),
 }
 
