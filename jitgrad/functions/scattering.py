@@ -271,5 +271,5 @@ def slice_scatter(
 def select_scatter(input: Tensor, src: Tensor, dim: int, index: int) -> Tensor:
     """`input` with `src` in the place of the slice at `index` along `dim`."""
     if not input.ndim:
-        raise RuntimeError("select_scatter: a 0-d tensor has no dimension to take a slice of")
+        raise IndexError("select_scatter: a 0-d tensor has no dimension to take a slice of")
     return _replaced("select_scatter", input, (*[slice(None)] * axis(dim, input.ndim), index), src)

@@ -142,7 +142,7 @@ def _like(x: Tensor, array: np.ndarray) -> Tensor:
 
 def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -> Tensor:
     """How often each number from 0 on is in a 1-d tensor of integers, or the sum of the weights of those that are equal to it."""
-    if input.dtype.is_floating_point or input.dtype.name == "bool":
+    if input.dtype.has_gradient or input.dtype.name == "bool":
         raise NotImplementedError(f"bincount counts integers, and this tensor is {input.dtype.name}")
     if minlength < 0:
         raise RuntimeError(f"bincount: minlength must not be negative, and it is {minlength}")

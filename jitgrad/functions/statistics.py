@@ -112,7 +112,9 @@ def _quantile(what: str, input: Tensor, q: Any, dim: Any, keepdim: bool, interpo
     if not input.numel():
         raise RuntimeError(f"{what}: a tensor of shape {list(input.shape)} has no elements, and so no quantiles")
     if input.dtype.name not in ("float32", "float64"):
-        raise RuntimeError(f"{what} needs float32 or float64, and this tensor is {input.dtype.name}: convert with .float()")
+        raise NotImplementedError(
+            f"{what} needs float32 or float64, and this tensor is {input.dtype.name}: convert with .float()"
+        )
     if interpolation not in _BETWEEN:
         raise RuntimeError(f"{what}: interpolation must be one of {', '.join(_BETWEEN)}, not {interpolation!r}")
     if not isinstance(q, Tensor):
