@@ -110,7 +110,7 @@ def _refused(ufunc: Any, inputs: tuple, kwargs: dict[str, Any], error: RuntimeEr
             return _numpys_own(ufunc, inputs, kwargs)
     except (TypeError, ValueError) as theirs:
         raise (ValueError if isinstance(theirs, ValueError) else TypeError)(str(error)) from None
-    raise TypeError(str(error)) from None
+    raise (TypeError if isinstance(error, NotImplementedError) else ValueError)(str(error)) from None
 
 
 def _is_plain(args: Any) -> bool:

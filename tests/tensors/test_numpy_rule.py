@@ -235,3 +235,11 @@ def test_operators_of_an_array_and_a_tensor_are_pytorchs():
         for given in ((b, jg.tensor(b)), (jg.tensor(b), b)):
             with pytest.raises(NotImplementedError, match="not for bool tensors"):
                 f(*given)
+
+
+@pytest.mark.parametrize("requires_grad", [False, True])
+def test_shapes_that_do_not_fit_are_numpys_error(requires_grad):
+    given = jg.ones(2, requires_grad=requires_grad), jg.ones(3)
+    for f in (np.hypot, np.add, jg.jit(np.hypot)):
+        with pytest.raises(ValueError, match="shapes"):
+            f(*given)
