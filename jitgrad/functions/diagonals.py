@@ -65,6 +65,7 @@ def diag_embed(input: Tensor, offset: int = 0, dim1: int = -2, dim2: int = -1) -
     return apply(unstrided, (input,), {"shape": tuple(shape), "start": seen["start"], "steps": seen["steps"]})
 
 
+@face(exact=True)
 def diag(input: Tensor, diagonal: int = 0) -> Tensor:
     """The diagonal of a matrix, as a copy, or a matrix with a 1-d tensor on its diagonal."""
     if input.ndim not in (1, 2):

@@ -322,7 +322,7 @@ def where(condition: Any, input: Any = None, other: Any = None, *, out: Any = No
     return apply(choosing.where, accepting_arrays((condition, input, other)))
 
 
-@face(method=False)
+@face(method=False, exact=True)
 def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
     """Where the elements that are not zero stand: a row of indices each, or with `as_tuple` a tensor a dimension."""
     if not isinstance(input, Tensor):

@@ -187,3 +187,22 @@ def test_what_has_no_gradient_is_written_where_one_is_asked_for() -> None:
     jg.lt(a, 2, out=kept)
     with pytest.raises(jg.errors.OverwrittenError):
         squares.sum().backward()
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda out: jg.isin(jg.ones(2), jg.ones(2), out=out),
+        lambda out: jg.signbit(jg.ones(2), out=out),
+        lambda out: jg.searchsorted(jg.ones(2), jg.ones(2), out=out),
+        lambda out: jg.frac(jg.ones(2), out=out),
+        lambda out: jg.clamp_min(jg.ones(2), 0.0, out=out),
+        lambda out: jg.scatter(jg.ones(2), 0, jg.tensor([0]), jg.ones(1), out=out),
+        lambda out: jg.index_copy(jg.ones(2), 0, jg.tensor([0]), jg.ones(1), out=out),
+        lambda out: jg.quantile(jg.ones(2), jg.tensor([0.5, 0.6]), out=out),
+        lambda out: jg.histc(jg.ones(2), 2, out=out),
+    ],
+)
+def test_what_is_not_converted_is_written_in_its_dtype(call) -> None:
+    with pytest.raises(RuntimeError, match="out must have the dtype of the result"):
+        call(jg.zeros(2, dtype=jg.float64))
