@@ -78,6 +78,8 @@ def _rpow(self: Tensor, base: Any) -> Tensor:
 
 
 def _inverted(self: Tensor) -> Tensor:
+    if self.dtype.has_gradient:
+        raise TypeError(f"~ is for bool and integer tensors, not for {self.dtype.name}")
     return operate(choosing.bitwise_not, (self,))
 
 

@@ -18,7 +18,7 @@ from jitgrad.ops.shapes import Spec
 from jitgrad.ops.table import Op
 from jitgrad.record.apply import apply
 from jitgrad.record.checking import is_meant, not_floating
-from jitgrad.record.promotion import FLOATS
+from jitgrad.record.promotion import FLOATS, complex_among
 from jitgrad.record.quick import SCALARS, _named, ndarray, quick_binary, quick_one, quick_unary
 from jitgrad.record.weak import refuse_numbers
 from jitgrad.tape.handle import Handle
@@ -89,6 +89,9 @@ def _call(op: Op, args: tuple, kwargs: dict[str, Any], accept: Callable) -> Any:
     """Sort out operands and parameters, then apply `op`."""
     if "out" in kwargs:
         out, exact = kwargs.pop("out"), op.picks or kwargs.get("dtype") is not None
+        if op.result == "sum" and not exact and isinstance(out, Handle):  # is added up in the dtype of out, not rounded to it
+            wanted = out._held.dtype
+            kwargs |= {} if complex_among(args[:1]) and wanted.kind != "c" else {"dtype": wanted}
         found = _call(op, args, kwargs, accept)
         return found if out is None else into(out, found, op.name, exact)
     n = len(op.inputs)

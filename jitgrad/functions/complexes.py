@@ -131,8 +131,8 @@ def _hermitian(self: Tensor) -> Tensor:
 
 def _adjoints(self: Tensor) -> Tensor:
     """The conjugate transpose of matrices, which are the last two dimensions."""
-    if self.ndim < 2:
-        raise RuntimeError(f"mH needs at least 2 dimensions, and this tensor has {self.ndim}")
+    if self.ndim == 1:
+        raise RuntimeError("mH needs at least 2 dimensions, and this tensor has 1")
     return adjoint(self)
 
 

@@ -25,7 +25,7 @@ from jitgrad.tensors.tensor import wrap as wrap_
 def _two(what: str, ndim: int, dim1: int, dim2: int) -> tuple[int, int]:
     """Two dimensions that differ."""
     if ndim < 2:
-        raise RuntimeError(f"{what} needs a tensor of at least 2 dimensions, and this has {ndim}")
+        raise IndexError(f"{what} needs a tensor of at least 2 dimensions, and this has {ndim}")
     first, second = axis(dim1, ndim, what="dim1"), axis(dim2, ndim, what="dim2")
     if first == second:
         raise RuntimeError(f"{what}: dim1={dim1} and dim2={dim2} are one dimension: a diagonal goes through two")
@@ -52,7 +52,7 @@ def diagonal(input: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Te
 def diag_embed(input: Tensor, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Tensor:
     """Matrices, in two new dimensions, with the last dimension of `input` on a diagonal and zeros elsewhere."""
     if not input.ndim:
-        raise RuntimeError("diag_embed: a 0-d tensor has no dimension to put on a diagonal")
+        raise IndexError("diag_embed: a 0-d tensor has no dimension to put on a diagonal")
     first, second = _two("diag_embed", input.ndim + 1, dim1, dim2)
     size = input.shape[-1] + abs(offset)
     shape = list(input.shape[:-1])
@@ -65,6 +65,7 @@ def diag_embed(input: Tensor, offset: int = 0, dim1: int = -2, dim2: int = -1) -
     return apply(unstrided, (input,), {"shape": tuple(shape), "start": seen["start"], "steps": seen["steps"]})
 
 
+@face(exact=True)
 def diag(input: Tensor, diagonal: int = 0) -> Tensor:
     """The diagonal of a matrix, as a copy, or a matrix with a 1-d tensor on its diagonal."""
     if input.ndim not in (1, 2):

@@ -64,7 +64,7 @@ def _sinc(input: Tensor) -> Tensor:
     return apply(bessel.spherical_bessel_j0, (input * math.pi,))
 
 
-@face(inplace=True)
+@face(inplace=True, exact=True)
 def frac(input: Tensor) -> Tensor:
     """What is left of x without its whole part, with the sign of x."""
     floating("frac", input)
@@ -83,6 +83,7 @@ def _ldexp(input: Tensor, other: Any) -> Tensor:
     return input * numeric.pow(2.0, other)
 
 
+@face(exact=True)
 def float_power(input: Any, exponent: Any) -> Tensor:
     """`input ** exponent`, computed in float64, which the result has, or in complex128 if one is complex."""
     refuse_numbers("float_power", (input, exponent))
@@ -176,14 +177,14 @@ def _addcdiv(input: Tensor, tensor1: Tensor, tensor2: Tensor, value: Any) -> Ten
     return input + _times_value("addcdiv", value, input, tensor1, tensor2) / tensor2
 
 
-@face(inplace=True)
+@face(inplace=True, exact=True)
 def clamp_min(input: Any, min: Any) -> Tensor:
     """`input`, but `min` (a number or a tensor) where it is below that; the gradient passes at the bound."""
     refuse_numbers("clamp_min", (input,))
     return numeric.clamp(taken(input), min=_bound("clamp_min", min))
 
 
-@face(inplace=True)
+@face(inplace=True, exact=True)
 def clamp_max(input: Any, max: Any) -> Tensor:
     """`input`, but `max` (a number or a tensor) where it is above that; the gradient passes at the bound."""
     refuse_numbers("clamp_max", (input,))
@@ -213,6 +214,7 @@ def nan_to_num(input: Tensor, nan: Any = None, posinf: Any = None, neginf: Any =
     return apply(choosing.where, (input.isnan(), 0.0 if nan is None else float(nan), out))
 
 
+@face(exact=True)
 def signbit(input: Tensor) -> Tensor:
     """Whether the sign is negative, which that of -0.0 is, and that of nan may be."""
     if not input.dtype.is_floating_point:
@@ -221,7 +223,7 @@ def signbit(input: Tensor) -> Tensor:
     return apply(floats.copysign, (one, input.detach())) < 0
 
 
-@face(inplace=True)
+@face(inplace=True, exact=True)
 def heaviside(input: Tensor, values: Tensor) -> Tensor:
     """0 below 0, 1 above it, and `values`, of the same dtype, at 0."""
     if input._held.dtype != values._held.dtype:

@@ -35,6 +35,7 @@ def _bins(what: str, bins: Any) -> int:
     return int(bins)
 
 
+@face(exact=True)
 def histc(input: Tensor, bins: int = 100, min: float = 0, max: float = 0) -> Tensor:
     """How many elements lie in each of `bins` parts of equal size from `min` to `max`, in the dtype of the tensor.
 

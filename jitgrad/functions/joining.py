@@ -176,7 +176,9 @@ def repeat_interleave(input: Tensor, repeats: Any = None, dim: int | None = None
     if repeats is None:
         numbers = made_here(wrap(np.arange(input.numel())))
         return repeat_interleave(numbers, input, 0, output_size=output_size)
-    x, d = (flatten(input), 0) if dim is None or not input.ndim else (input, axis(dim, input.ndim))
+    x, d = (flatten(input), 0) if dim is None else (input, axis(dim, input.ndim))
+    if not input.ndim:
+        x = flatten(input)
     size = x.shape[d]
     if isinstance(repeats, int):
         if repeats < 0:
@@ -248,6 +250,8 @@ def meshgrid(*tensors: Tensor, indexing: str = "ij") -> tuple[Tensor, ...]:
 def cartesian_prod(*tensors: Tensor) -> Tensor:
     """All rows of one element of each 1-d tensor, in order; of one tensor, the tensor."""
     many = listed(tensors, "cartesian_prod")
+    if not many:
+        raise RuntimeError("cartesian_prod takes at least one tensor")
     for x in many:
         if x.ndim != 1:
             raise RuntimeError(f"cartesian_prod takes 1-d tensors, not of shape {list(x.shape)}")

@@ -151,9 +151,9 @@ def _same_batch(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
 @face(method=False)
 def matrix_transpose(input: Tensor) -> Tensor:
     """The last two dimensions swapped."""
-    if input.ndim < 2:
-        raise RuntimeError(f"mT needs at least 2 dimensions, and this tensor has {input.ndim}")
-    return transposed(input)
+    if input.ndim == 1:
+        raise RuntimeError("mT needs at least 2 dimensions, and this tensor has 1")
+    return transposed(input) if input.ndim else input
 
 
 @face(inplace=True, bare=True)
@@ -282,8 +282,9 @@ def clamp(input: Tensor, min: Any = None, max: Any = None, *, out: Any = None) -
         input = as_tensors([input], (min, max))[0]
     min, max = (b.item() if isinstance(b, np.generic) else b for b in (min, max))
     min, max = (taken(b, (input,)) if isinstance(b, np.ndarray) else b for b in (min, max))
-    if input._held.dtype == np.bool_ and not [b for b in (min, max) if b is not None and number(b) is None]:
-        min = max = 0  # numbers of a tape are refused as Python's are
+    if input._held.dtype == np.bool_ and not [b for b in (min, max) if isinstance(b, Tensor) and number(b) is None]:
+        kinds = {found.kind for b in (min, max) if (found := number(b)) is not None}
+        input = input if kinds <= {bool} else apply(choosing.cast, (input,), {"dtype": np.dtype(np.int64)})
     if isinstance(min, Tensor) or isinstance(max, Tensor):
         out = input if min is None else _bounded(input, min, choosing.lt)
         return out if max is None else _bounded(out, max, choosing.gt)
@@ -321,7 +322,7 @@ def where(condition: Any, input: Any = None, other: Any = None, *, out: Any = No
     return apply(choosing.where, accepting_arrays((condition, input, other)))
 
 
-@face(method=False)
+@face(method=False, exact=True)
 def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
     """Where the elements that are not zero stand: a row of indices each, or with `as_tuple` a tensor a dimension."""
     if not isinstance(input, Tensor):

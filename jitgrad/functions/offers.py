@@ -12,7 +12,7 @@ OFFERS: dict[str, dict[str, Face]] = {
         "div": Face(aliases=('divide', 'true_divide'), top=True, method=True, bare=True),
         "clamp": Face(aliases=('clip',), top=True, method=True, inplace=True, bare=True),
         "where": Face(top=True, method=False, bare=True),
-        "nonzero": Face(top=True, method=False),
+        "nonzero": Face(top=True, method=False, exact=True),
         "round": Face(aliases=('special.round',), top=True, method=True, inplace=True, exact=True),
         "logsumexp": Face(aliases=('special.logsumexp',), top=True, method=True),
     },
@@ -55,19 +55,21 @@ OFFERS: dict[str, dict[str, Face]] = {
         "view_as_real": Face(top=True, method=False),
         "view_as_complex": Face(top=True, method=False),
     },
-    "elementwise": dict.fromkeys("float_power signbit positive".split(), Face(top=True, method=True)) | {
+    "elementwise": dict.fromkeys("positive".split(), Face(top=True, method=True)) | {
         "logit": Face(aliases=('special.logit',), top=True, method=True, inplace=True),
         "sinc": Face(aliases=('special.sinc',), top=True, method=True, inplace=True),
-        "frac": Face(top=True, method=True, inplace=True),
+        "frac": Face(top=True, method=True, inplace=True, exact=True),
         "ldexp": Face(top=True, method=True, inplace=True),
+        "float_power": Face(top=True, method=True, exact=True),
         "float_power_": Face(top=False, method=True),
         "lerp": Face(top=True, method=True, inplace=True),
         "addcmul": Face(top=True, method=True, inplace=True),
         "addcdiv": Face(top=True, method=True, inplace=True),
-        "clamp_min": Face(top=True, method=True, inplace=True),
-        "clamp_max": Face(top=True, method=True, inplace=True),
+        "clamp_min": Face(top=True, method=True, inplace=True, exact=True),
+        "clamp_max": Face(top=True, method=True, inplace=True, exact=True),
         "nan_to_num": Face(top=True, method=True, inplace=True, exact=True),
-        "heaviside": Face(top=True, method=True, inplace=True),
+        "signbit": Face(top=True, method=True, exact=True),
+        "heaviside": Face(top=True, method=True, inplace=True, exact=True),
         "rsub": Face(top=True, method=False),
         "mvlgamma": Face(aliases=('special.multigammaln',), top=True, method=True, inplace=True),
     },
@@ -77,8 +79,10 @@ OFFERS: dict[str, dict[str, Face]] = {
         "cumulative_trapezoid": Face(top=True, method=False),
         "gradient": Face(top=True, method=False),
     },
-    "statistics": dict.fromkeys("nansum nanmean count_nonzero median nanmedian quantile nanquantile dist cov corrcoef".split(), Face(top=True, method=True)) | {
-        "renorm": Face(top=True, method=True, inplace=True),
+    "statistics": dict.fromkeys("nansum nanmean count_nonzero median nanmedian dist cov corrcoef".split(), Face(top=True, method=True)) | {
+        "quantile": Face(top=True, method=True, exact=True),
+        "nanquantile": Face(top=True, method=True, exact=True),
+        "renorm": Face(top=True, method=True, inplace=True, exact=True),
     },
     "joining": dict.fromkeys("tensor_split hsplit vsplit dsplit tile repeat_interleave".split(), Face(top=True, method=True)) | {
         "hstack": Face(top=True, method=False),
@@ -91,7 +95,8 @@ OFFERS: dict[str, dict[str, Face]] = {
         "cartesian_prod": Face(top=True, method=False),
         "combinations": Face(top=True, method=False),
     },
-    "diagonals": dict.fromkeys("diagonal diag_embed diag diagflat trace diagonal_scatter".split(), Face(top=True, method=True)) | {
+    "diagonals": dict.fromkeys("diagonal diag_embed diagflat trace diagonal_scatter".split(), Face(top=True, method=True)) | {
+        "diag": Face(top=True, method=True, exact=True),
         "tril": Face(top=True, method=True, inplace=True, exact=True),
         "triu": Face(top=True, method=True, inplace=True, exact=True),
         "tril_indices": Face(top=True, method=False),
@@ -99,22 +104,24 @@ OFFERS: dict[str, dict[str, Face]] = {
         "fill_diagonal_": Face(top=False, method=True),
     },
     "scattering": dict.fromkeys("slice_scatter select_scatter".split(), Face(top=True, method=True)) | {
-        "scatter": Face(top=True, method=True, inplace=True),
-        "scatter_reduce": Face(top=True, method=True, inplace=True),
-        "index_copy": Face(top=True, method=True, inplace=True),
-        "index_reduce": Face(top=True, method=True, inplace=True),
+        "scatter": Face(top=True, method=True, inplace=True, exact=True),
+        "scatter_reduce": Face(top=True, method=True, inplace=True, exact=True),
+        "index_copy": Face(top=True, method=True, inplace=True, exact=True),
+        "index_reduce": Face(top=True, method=True, inplace=True, exact=True),
         "index_fill": Face(top=True, method=True, inplace=True),
         "index_put": Face(top=True, method=True, inplace=True),
         "put": Face(top=True, method=True, inplace=True),
         "masked_scatter": Face(top=True, method=True, inplace=True),
         "fill": Face(top=True, method=False),
     },
-    "searching": dict.fromkeys("argsort msort bincount unique unique_consecutive".split(), Face(top=True, method=True)) | {
-        "searchsorted": Face(top=True, method=False),
-        "bucketize": Face(top=True, method=False),
-        "isin": Face(top=True, method=False),
+    "searching": dict.fromkeys("argsort bincount unique unique_consecutive".split(), Face(top=True, method=True)) | {
+        "msort": Face(top=True, method=True, exact=True),
+        "searchsorted": Face(top=True, method=False, exact=True),
+        "bucketize": Face(top=True, method=False, exact=True),
+        "isin": Face(top=True, method=False, exact=True),
     },
-    "histograms": dict.fromkeys("histc histogram".split(), Face(top=True, method=True)) | {
+    "histograms": dict.fromkeys("histogram".split(), Face(top=True, method=True)) | {
+        "histc": Face(top=True, method=True, exact=True),
         "histogramdd": Face(top=True, method=False),
     },
     "products": dict.fromkeys("outer ger kron".split(), Face(top=True, method=True)) | {
@@ -145,8 +152,9 @@ OFFERS: dict[str, dict[str, Face]] = {
         "lu_unpack": Face(top=True, method=False),
         "ormqr": Face(top=True, method=True, exact=True),
     },
-    "sampling": dict.fromkeys("bernoulli multinomial".split(), Face(top=True, method=True)) | {
+    "sampling": dict.fromkeys("bernoulli".split(), Face(top=True, method=True)) | {
         "normal": Face(top=True, method=False),
+        "multinomial": Face(top=True, method=True, exact=True),
         "poisson": Face(top=True, method=False),
         "binomial": Face(top=True, method=False),
         "randperm": Face(top=True, method=False),

@@ -50,7 +50,7 @@ def check_index(what: str, input: Tensor, dim: int, index: Tensor) -> tuple[int,
 def along(input: Tensor, dim: int, start: Any, end: Any, step: int) -> tuple:
     """The index of the slices from `start` to `end`, `step` apart, along `dim`."""
     if not input.ndim:
-        raise RuntimeError("a 0-d tensor has no dimension to slice")
+        raise IndexError("a 0-d tensor has no dimension to slice")
     if step <= 0:
         raise RuntimeError(f"the step of a slice must be positive, not {step}")
     return (*[slice(None)] * axis(dim, input.ndim), slice(start, end, step))

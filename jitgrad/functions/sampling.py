@@ -57,6 +57,7 @@ def bernoulli(input: Tensor, p: Any = None, *, generator: Any = None) -> Tensor:
     return _flat(in_dtype_of(input, _uniform(input, generator) < chance), input)
 
 
+@face(exact=True)
 def multinomial(input: Tensor, num_samples: int, replacement: bool = False, *, generator: Any = None) -> Tensor:
     """Indices of the last dimension, drawn by weights that need not add up to 1: int64, `num_samples` for each row.
 

@@ -55,7 +55,7 @@ def _sent(what: str, input: Tensor, dim: int, index: Any, src: Tensor) -> tuple[
     return input, d, checked, part
 
 
-@face(inplace=True)
+@face(inplace=True, exact=True)
 def scatter(input: Tensor, dim: int, index: Tensor, src: Any = None, *, value: Any = None, reduce: Any = None) -> Tensor:
     """`input` with `src[i, j, k]`, or one number, at `[..., index[i, j, k], ...]`; with `reduce` "add" or "multiply" joined.
 
@@ -84,7 +84,7 @@ def _put_along(x: Tensor, d: int, index: Tensor, part: Tensor) -> Tensor:
 _REDUCTIONS = ("sum", "prod", "mean", "amax", "amin")
 
 
-@face(inplace=True)
+@face(inplace=True, exact=True)
 def scatter_reduce(input: Tensor, dim: int, index: Tensor, src: Tensor, reduce: str, *, include_self: bool = True) -> Tensor:
     """`input` with the sum, "prod", "mean", "amax" or "amin" of what is sent to each place: `src[i, j, k]` goes to
     `[..., index[i, j, k], ...]`. What was there takes part if `include_self`; where nothing is sent it stays."""
@@ -173,7 +173,7 @@ def _spread(what: str, input: Tensor, dim: int, index: Tensor, source: Tensor) -
     return x, d, checked, reshape(source, wanted)
 
 
-@face(inplace=True)
+@face(inplace=True, exact=True)
 def index_copy(input: Tensor, dim: int, index: Tensor, source: Tensor) -> Tensor:
     """`input` with the slices of `source` at the places along `dim` that a 1-d integer tensor names."""
     x, d, checked, part = _spread("index_copy", input, dim, index, source)
@@ -181,7 +181,7 @@ def index_copy(input: Tensor, dim: int, index: Tensor, source: Tensor) -> Tensor
     return reshape(out, tuple(input.shape))
 
 
-@face(inplace=True)
+@face(inplace=True, exact=True)
 def index_reduce(input: Tensor, dim: int, index: Tensor, source: Tensor, reduce: str, *, include_self: bool = True) -> Tensor:
     """`input` with the "prod", "mean", "amax" or "amin" of the slices of `source` that are sent to each place along `dim`."""
     if reduce not in _REDUCTIONS[1:]:
@@ -271,5 +271,5 @@ def slice_scatter(
 def select_scatter(input: Tensor, src: Tensor, dim: int, index: int) -> Tensor:
     """`input` with `src` in the place of the slice at `index` along `dim`."""
     if not input.ndim:
-        raise RuntimeError("select_scatter: a 0-d tensor has no dimension to take a slice of")
+        raise IndexError("select_scatter: a 0-d tensor has no dimension to take a slice of")
     return _replaced("select_scatter", input, (*[slice(None)] * axis(dim, input.ndim), index), src)

@@ -31,12 +31,13 @@ def argsort(input: Tensor, dim: int = -1, descending: bool = False, *, stable: b
     return _sort(input, dim, descending)[1]
 
 
+@face(exact=True)
 def msort(input: Tensor) -> Tensor:
     """The values in order along the first dimension."""
     return _sort(input, 0)[0]
 
 
-@face(method=False)
+@face(method=False, exact=True)
 def searchsorted(
     sorted_sequence: Tensor,
     input: Any,
@@ -62,7 +63,7 @@ def searchsorted(
     return _searched("searchsorted", sorted_sequence, input, right or side == "right", out_int32)
 
 
-@face(method=False)
+@face(method=False, exact=True)
 def bucketize(input: Any, boundaries: Tensor, *, out_int32: bool = False, right: bool = False) -> Tensor:
     """Between which of the sorted 1-d `boundaries` each value lies: i where boundaries[i-1] < v <= boundaries[i].
 
@@ -101,7 +102,7 @@ def _searched(what: str, sequence: Tensor, values: Any, right: bool, out_int32: 
     return apply(choosing.cast, (found,), {"dtype": INT32}) if out_int32 else found
 
 
-@face(method=False)
+@face(method=False, exact=True)
 def isin(elements: Any, test_elements: Any, *, assume_unique: bool = False, invert: bool = False) -> Tensor:
     """Whether each element is among `test_elements`, or with `invert` is not. One of them may be a number."""
     for x in (elements, test_elements):
@@ -142,7 +143,7 @@ def _like(x: Tensor, array: np.ndarray) -> Tensor:
 
 def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -> Tensor:
     """How often each number from 0 on is in a 1-d tensor of integers, or the sum of the weights of those that are equal to it."""
-    if input.dtype.is_floating_point or input.dtype.name == "bool":
+    if input.dtype.has_gradient or input.dtype.name == "bool":
         raise NotImplementedError(f"bincount counts integers, and this tensor is {input.dtype.name}")
     if minlength < 0:
         raise RuntimeError(f"bincount: minlength must not be negative, and it is {minlength}")

@@ -240,9 +240,9 @@ def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     """Join tensors of equal shape along a new dimension."""
     many = _together(tensors, "stack")
     shapes = [tuple(x._held.shape) for x in many]
+    shape, d = shapes[0], axis(dim, len(shapes[0]) + 1)
     if len(set(shapes)) > 1:
         raise RuntimeError(f"stack: shapes must be equal, got {[list(shape) for shape in shapes]}")
-    shape, d = shapes[0], axis(dim, len(shapes[0]) + 1)
     if d == len(shape):
         return apply(cat_op, [unsqueeze(x, d) for x in many], {"dim": d})
     return _reshape(apply(cat_op, many, {"dim": d}), {"shape": (*shape[:d], len(many), *shape[d:])})

@@ -94,6 +94,7 @@ def _median(what: str, along: Any, input: Tensor, dim: Any, keepdim: bool) -> An
     return amax(_where(kept, input, -math.inf))
 
 
+@face(exact=True)
 def quantile(input: Tensor, q: Any, dim: Any = None, keepdim: bool = False, *, interpolation: str = "linear") -> Tensor:
     """The q-th quantiles (0 to 1, a number or a 1-d tensor) over `dim` or all; nan where there is one.
 
@@ -103,6 +104,7 @@ def quantile(input: Tensor, q: Any, dim: Any = None, keepdim: bool = False, *, i
     return _quantile("quantile", input, q, dim, keepdim, interpolation)
 
 
+@face(exact=True)
 def nanquantile(input: Tensor, q: Any, dim: Any = None, keepdim: bool = False, *, interpolation: str = "linear") -> Tensor:
     """`quantile` of the elements that are not nan."""
     return _quantile("nanquantile", input, q, dim, keepdim, interpolation)
@@ -112,7 +114,9 @@ def _quantile(what: str, input: Tensor, q: Any, dim: Any, keepdim: bool, interpo
     if not input.numel():
         raise RuntimeError(f"{what}: a tensor of shape {list(input.shape)} has no elements, and so no quantiles")
     if input.dtype.name not in ("float32", "float64"):
-        raise RuntimeError(f"{what} needs float32 or float64, and this tensor is {input.dtype.name}: convert with .float()")
+        raise NotImplementedError(
+            f"{what} needs float32 or float64, and this tensor is {input.dtype.name}: convert with .float()"
+        )
     if interpolation not in _BETWEEN:
         raise RuntimeError(f"{what}: interpolation must be one of {', '.join(_BETWEEN)}, not {interpolation!r}")
     if not isinstance(q, Tensor):
@@ -179,7 +183,7 @@ def dist(input: Tensor, other: Tensor, p: Any = 2) -> Tensor:
     return _norm(input - other, p)
 
 
-@face(inplace=True)
+@face(inplace=True, exact=True)
 def renorm(input: Tensor, p: float, dim: int, maxnorm: float) -> Tensor:
     """The slices along `dim`, those of a p-norm larger than `maxnorm` scaled to have that norm."""
     if not p > 0:

@@ -238,10 +238,13 @@ def _write(row: Row, operands: Operands, size: int) -> Any:
 
 
 def _sorting(row: Row, operands: Operands, size: int) -> list[Any]:
-    """The same row, its dimension one further."""
+    """The same row, its dimension one further. Of a number `topk` takes the only one there is, whatever `k` is."""
     assert isinstance(row, Several)
-    x = operands[0].value if row.inputs[0].ndim else _shaped(operands[0].value, (size, 1))
-    found = apply(row.op, (x,), {**row.params, "dim": row.params["dim"] + 1})
+    params = {**row.params, "dim": row.params["dim"] + 1}
+    x = operands[0].value
+    if not row.inputs[0].ndim:
+        x, params = _shaped(x, (size, 1)), params | ({"k": 1} if "k" in params else {})
+    found = apply(row.op, (x,), params)
     return [_shaped(out, (size, *spec.shape)) for out, spec in zip(found, row.results)]
 
 

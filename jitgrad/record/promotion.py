@@ -52,7 +52,7 @@ def same_dtype(op: Op, operands: Sequence[Any], *, numbers: bool = False) -> tup
     elif op.bools == "counted" and common == np.bool_:
         common = np.dtype(np.int64)
     elif op.bools != "any" and (common == np.bool_ or (op.bools == "none" and any(d == np.bool_ for d, _ in known))):
-        raise RuntimeError(f"{op.name} is not for bool tensors: use logical operations, ~ and ^, or convert with .int()")
+        raise NotImplementedError(f"{op.name} is not for bool tensors: use logical operations, ~ and ^, or convert with .int()")
     half = common if op.single and common in HALF else None
     common = SINGLE if half is not None and not op.jumps else common
     converted = [

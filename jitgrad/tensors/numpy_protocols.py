@@ -33,6 +33,9 @@ UFUNCS: dict[Any, Any] = {op.ufunc: op for op in TABLE.values() if op.elementwis
 
 _BETWEEN = frozenset({np.floor_divide, np.remainder, *[ufunc for ufunc in OF_OPERATORS.values() if ufunc.nin == 2]})
 
+_OPERATORS = frozenset({np.floor_divide, np.remainder, *OF_OPERATORS.values()})
+"""What an array does with a tensor beside it as an operator, `array % tensor`, by PyTorch's rules."""
+
 _HOMES = {"numpy": "np.", "scipy.special": "scipy.special.", "scipy.special._ufuncs": "scipy.special."}
 """Where ufuncs are found, and how they are named."""
 
@@ -73,12 +76,46 @@ def array_ufunc(self: Any, ufunc: Any, method: str, *inputs: Any, **kwargs: Any)
         inputs = tuple([x[()] if x.__class__ is np.ndarray and not x.ndim else x for x in inputs])
     if method != "__call__":
         return _method(ufunc, method, inputs, kwargs)
-    found = _called(ufunc, inputs) if not kwargs else _with_arguments(ufunc, inputs, dict(kwargs))
-    if found is not NotImplemented:
-        return found
+    try:
+        found = _called(ufunc, inputs) if not kwargs else _with_arguments(ufunc, inputs, dict(kwargs))
+    except RuntimeError as error:
+        if type(error) not in _REFUSALS or (ufunc in _OPERATORS and not isinstance(inputs[0], Handle)):
+            raise
+        return _refused(ufunc, inputs, kwargs, error)
+    return _numpys_own(ufunc, inputs, kwargs) if found is NotImplemented else found
+
+
+def _numpys_own(ufunc: Any, inputs: tuple, kwargs: dict[str, Any]) -> Any:
     name, known = _named(ufunc)
     call = _chosen_later(ufunc) if "where" in kwargs and name.startswith("scipy.") else ufunc
     return _plain(name, known is not None or ufunc in UFUNCS, call, inputs, kwargs)
+
+
+_REFUSALS = (RuntimeError, NotImplementedError)
+"""Errors of an operation that does not take what it was given, and not of its use."""
+
+
+def _refused(ufunc: Any, inputs: tuple, kwargs: dict[str, Any], error: RuntimeError) -> Any:
+    """What NumPy's function does with operands that the operation of that name refuses: with bools as with the integers that
+    NumPy takes them for, with others what NumPy's own does where no gradient is asked for. If NumPy refuses them too, it is an
+    error of NumPy's type."""
+    kinds = [_kind(x) for x in inputs]
+    try:
+        if isinstance(error, NotImplementedError) and not kwargs and ufunc.nout == 1 and np.dtype(np.bool_) in kinds:
+            *wanted, made = ufunc.resolve_dtypes((*kinds, None))
+            wanted = [np.int8 if dtype == np.bool_ else dtype for dtype in wanted]
+            numbers = [TABLE_OF_NUMPY().cast(TABLE_OF_NUMPY().tensor_of(x, *inputs), dtype) for x, dtype in zip(inputs, wanted)]
+            return TABLE_OF_NUMPY().cast(ufunc(*numbers), made)
+        if _is_plain((*inputs, *kwargs.values())):
+            return _numpys_own(ufunc, inputs, kwargs)
+    except (TypeError, ValueError) as theirs:
+        raise (ValueError if isinstance(theirs, ValueError) else TypeError)(str(error)) from None
+    raise (TypeError if isinstance(error, NotImplementedError) else ValueError)(str(error)) from None
+
+
+def _is_plain(args: Any) -> bool:
+    """Whether all tensors among the arguments have values, of which no gradient is asked."""
+    return all(x._value is not None and not x.requires_grad for x in args if isinstance(x, Handle))  # type: ignore[attr-defined]
 
 
 def _chosen_later(ufunc: Any) -> Callable:
@@ -211,7 +248,7 @@ def _has_floats(kind: Any) -> bool:
 def array_function(self: Any, function: Callable, types: Any, args: Any, kwargs: Any) -> Any:
     """`np.function(tensor)`: as a recorded operation if there is one that takes these arguments, else as NumPy's own."""
     name, found = _named(function)
-    if function in _CONVERSIONS and all(x._value is not None and not x.requires_grad for x in args if isinstance(x, Handle)):  # type: ignore[attr-defined]
+    if function in _CONVERSIONS and _is_plain(args):
         return _run(name, function, args, kwargs)[0]
     fitted = None if found is None else _arranged(function, found, args, kwargs)
     if fitted is not None:
@@ -220,6 +257,12 @@ def array_function(self: Any, function: Callable, types: Any, args: Any, kwargs:
             result = found(*given, **named)  # type: ignore[misc]
         except RAW as error:
             raise told(function, error, args, kwargs, name) from (None if is_meant(error) else error)
+        except NotImplementedError as error:
+            leaves: list[Any] = []
+            flatten((args, kwargs), leaves)
+            if not _is_plain(leaves):
+                raise TypeError(f"{name}: {error}") from None
+            return _plain(name, True, function, args, kwargs)
         except RuntimeError as error:
             if type(error) is not RuntimeError:
                 raise
@@ -289,7 +332,8 @@ def _takes_any(function: Callable) -> bool:
 
 def _plain(name: str, is_operation: bool, call: Callable, args: Any, kwargs: Any) -> Any:
     """What is no operation of jitgrad runs as NumPy's own, and the arrays that it makes come back as tensors."""
-    made, leaves = _run(f"{name} with {', '.join(kwargs)}" if is_operation and kwargs else name, call, args, kwargs)
+    given = ", ".join(kwargs) or "these arguments"
+    made, leaves = _run(f"{name} with {given}" if is_operation else name, call, args, kwargs)
     kind = next(type(x) for x in leaves if isinstance(x, Handle))
     return _as_tensors(made, [x for x in leaves if isinstance(x, np.ndarray)], kind)
 

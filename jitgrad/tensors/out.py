@@ -32,11 +32,17 @@ def into(out: Any, found: Any, name: str, exact: bool = False) -> Any:
 def _into(out: Any, found: Any, name: str, exact: bool) -> Any:
     if not isinstance(out, Tensor):
         raise TypeError(f"{name}: out must be a tensor, not {_shown(out)}")
+    if not dtypes.has_gradient(found._held.dtype) and requires(out):
+        return _without_gradient(out, found, name, exact)
     if grad_mode.get() and (requires(found) or requires(out)):
         which = "an operand" if requires(found) else "out"
         raise RuntimeError(
             f"{name}: no gradient flows through out=, and {which} requires grad: leave out= away, or compute under no_grad()"
         )
+    return _written(out, found, name, exact)
+
+
+def _written(out: Any, found: Any, name: str, exact: bool) -> Any:
     have, want = dtypes.of(found._held.dtype), dtypes.of(out._held.dtype)
     if exact and have != want:
         raise RuntimeError(f"{name}: out must have the dtype of the result, {have.name}, and it is {want.name}")
@@ -48,6 +54,16 @@ def _into(out: Any, found: Any, name: str, exact: bool) -> Any:
         shapes = f"{list(out.shape)}, and under jit it must have that of the result, {list(found.shape)}"
         raise RuntimeError(f"{name}: out has shape {shapes}")
     return _resized(out, found, name)
+
+
+def _without_gradient(out: Any, found: Any, name: str, exact: bool) -> Any:
+    """The same for a result that has none, such as of a comparison: `out` keeps what gradient it has."""
+    was = grad_mode.get()
+    try:
+        grad_mode.set(False)
+        return _written(out, found, name, exact)
+    finally:
+        grad_mode.set(was)
 
 
 def _resized(out: Any, found: Any, name: str) -> Any:

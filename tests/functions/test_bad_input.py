@@ -53,7 +53,7 @@ CASES: dict[str, list[tuple[str, type[Exception], str]]] = {
     ],
     "dtypes that do not fit": [
         ("x & m", RuntimeError, "bitwise_and works on bool and integer tensors, not on float32"),
-        ("~x", RuntimeError, "bitwise_not works on bool and integer"),
+        ("~x", TypeError, "~ is for bool and integer tensors, not for float32"),
         ("m - m", RuntimeError, r"sub is not for bool tensors.*~ and \^"),
         ("-m", RuntimeError, "neg is not for bool tensors"),
         ("1 - m", RuntimeError, "sub is not for bool tensors"),

@@ -275,3 +275,13 @@ def test_signs_and_squares_of_bools() -> None:
     for square in (jg.square, jg.jit(jg.square), lambda x: x**2):
         assert square(x).dtype == jg.int64
         assert square(x).tolist() == [1, 0]
+
+
+def test_bools_are_clamped_as_integers_by_numbers():
+    b = jg.tensor([True, False])
+    for f in (lambda b: b.clamp(0), lambda b: b.clamp(0, 1), jg.jit(lambda b: b.clamp(0, 1))):
+        assert (f(b).tolist(), f(b).dtype) == ([1, 0], jg.int64)
+    assert b.clamp(0, 0.5).dtype == jg.float32
+    for wrong in (lambda: b.clamp(False, True), lambda: b.clamp_(0)):
+        with pytest.raises(RuntimeError, match="bool"):
+            wrong()

@@ -29,7 +29,8 @@ ARRAYS = {
 }
 WITHOUT_GRADIENT = re.compile(r"eval_")
 NEEDS_VALUES = re.compile(
-    r"np\.(where\(b\)|nonzero|flatnonzero|argwhere|unique|bincount|trim_zeros|allclose|array_equ|extract|digitize|linalg.lstsq)"
+    r"np\.(where\(b\)|nonzero|flatnonzero|argwhere|unique|bincount|trim_zeros|allclose|array_equ|extract|delete|insert\(v, k"
+    r"|digitize|linalg.lstsq)"
 )
 
 

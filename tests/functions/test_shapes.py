@@ -214,7 +214,13 @@ def test_copies_share_nothing() -> None:
     ("call", "error"),
     [
         (lambda x: x.diagonal(0, 1, 1), RuntimeError),
-        (lambda x: x[0, 0].diagonal(), RuntimeError),
+        (lambda x: x[0, 0].diagonal(), IndexError),
+        (lambda x: jg.diag_embed(x[0, 0]), IndexError),
+        (lambda x: jg.select_scatter(x[0, 0], x[0, 0], 0, 0), IndexError),
+        (lambda x: jg.slice_scatter(x[0, 0], x[0, 0]), IndexError),
+        (lambda x: jg.stack([x[0], x], 5), IndexError),
+        (lambda x: jg.repeat_interleave(x[0, 0], 2, dim=1), IndexError),
+        (lambda x: jg.cartesian_prod(), RuntimeError),
         (lambda x: x.unfold(0, 9, 1), RuntimeError),
         (lambda x: x.unfold(0, 1, 0), RuntimeError),
         (lambda x: jg.as_strided(x, (5, 5), (1, 9)), RuntimeError),
@@ -305,3 +311,11 @@ def test_a_dimension_without_elements_is_split_into_as_many_pieces():
     assert [tuple(x.shape) for x in jg.zeros(0, 4).split(0)] == [(0, 4)]
     with pytest.raises(RuntimeError, match="must be positive"):
         jg.zeros(2).split(0)
+
+
+def test_numbers_are_their_own_transposes_and_have_one_largest():
+    x = jg.tensor(2j)
+    assert x.mT.item() == 2j
+    assert x.mH.item() == -2j
+    for k in (0, 1):
+        assert jg.vmap(lambda t, k=k: t.topk(k).values)(jg.arange(2.0)).tolist() == [0.0, 1.0]

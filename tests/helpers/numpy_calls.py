@@ -77,6 +77,10 @@ np.polyval([1.0, 2.0], np.astype(x, np.float32))
 np.choose(k % 2, [np.astype(x, np.float32), 0.5]) | np.linspace(np.astype(x, np.float32), 2.0, 3)
 sp.huber(1.0, np.astype(x, np.float32))
 np.nan_to_num(n) | np.nan_to_num(n, nan=2.0) | np.unwrap(v * 9) | np.interp(u, v, w) | np.interp(x, np.sort(v), w, -1.0, 5.0)
+np.isin(b, True) | np.isin(b, b) | np.absolute(b) | np.floor(b) | np.ceil(b) | np.trunc(b) | np.fix(b) | np.power(b, b)
+np.mod(b, b) | np.mod(k, b) | np.floor_divide(b, b) | np.floor_divide(k, b) | np.divmod(b, b)
+np.subtract(b, k) | np.argsort(x[0, 0])
+np.delete(v, b[0]) | np.delete(k, k[0]) | np.insert(v, k[0], 1.0) | np.modf(np.astype(k, np.uint8)) | np.fabs(b) | np.ldexp(b, b)
 np.isclose(x, y) | np.allclose(x, x) | np.isin(k, [1, 2]) | np.isposinf(x) | np.isneginf(x) | np.isreal(x) | np.iscomplex(x)
 np.iscomplexobj(x) | np.isrealobj(x) | np.full_like(x, 2.0) | np.zeros_like(x) | np.ones_like(x, int) | np.full_like(x, v[0])
 np.copy(x) | np.linspace(v[0], v[1], 4) | np.linspace(v, w, 3, axis=1) | np.linspace(v, w, 3, endpoint=False)
@@ -191,7 +195,8 @@ sp.pseudo_huber(0.0, y) | sp.pseudo_huber(x - 1, y) | sp.gammaln(x - np.inf) | s
 _WARNED = """
 np.nanstd(x, axis=0, ddof=5) | np.nanvar(n, axis=0, correction=2, keepdims=True) | np.std(x, axis=0, ddof=5)
 np.nanstd(k, 0, ddof=5) | np.median(x[:0]) | np.median(x[:, :0], 1) | np.nanmedian(x[:, :0], 1, keepdims=True)
-np.nanpercentile(x[:, :0], [10, 20], 1) | np.cross(x[:, :2], v) | np.cross(v, w[:2]) | np.cross(k, k[0, :2])
+np.nanpercentile(x[:, :0], [10, 20], 1) | np.cross(x[:, :2], v) | np.cross(v, w[:2])
+np.cross(v[:2], w[:2]) | np.cross(x[:, :2], y[:, :2]) | np.cross(k, k[0, :2])
 """
 
 _REFUSED = """

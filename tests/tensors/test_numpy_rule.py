@@ -177,3 +177,69 @@ def test_scipys_ufuncs_are_not_told_what_they_leave_out():
     np.testing.assert_allclose(sums, np.where(a > 0, scipy.special.sici(abs(a)), [np.zeros((2, 2)), np.full((2, 2), 7.0)]))
     with pytest.raises(TypeError, match="expit with"):
         scipy.special.expit(jg.tensor(a, requires_grad=True), where=a > 0, out=out)
+
+
+COMPLEX = [
+    np.sort,
+    np.argsort,
+    lambda z: np.lexsort((z, z)),
+    np.max,
+    np.min,
+    np.ptp,
+    np.argmax,
+    np.median,
+    np.nanvar,
+    np.nanstd,
+    lambda z: np.maximum(z, 1),
+    lambda z: np.fmin(z, 1j),
+    lambda z: np.less(z, 1),
+    scipy.special.erf,
+    scipy.special.gamma,
+]
+
+
+@pytest.mark.parametrize("f", COMPLEX)
+def test_complex_numbers_that_an_operation_does_not_take_are_numpys(f):
+    z = np.array([1 + 2j, -0.5j, 3.0])
+    found = f(jg.tensor(z))
+    assert isinstance(found, jg.Tensor)
+    np.testing.assert_allclose(found.numpy(), f(z))
+    assert found.numpy().dtype == f(z).dtype
+    if f not in (np.nanvar, np.nanstd):  # which are had
+        with pytest.raises(TypeError, match=r"complex|needs float|no gradient flows"):
+            f(jg.tensor(z, requires_grad=True))
+
+
+@pytest.mark.parametrize("ufunc", [np.floor, np.ceil, np.cbrt, np.deg2rad, np.signbit, np.invert])
+def test_what_numpy_refuses_too_is_its_error(ufunc):
+    for requires_grad in (False, True):
+        with pytest.raises(TypeError, match=r"complex|works on bool and integer"):
+            ufunc(jg.tensor([1j, 2.0], requires_grad=requires_grad))
+    for two in (np.gcd, np.bitwise_and):
+        with pytest.raises(TypeError, match="works on bool and integer"):
+            two(jg.tensor([1.0]), jg.tensor([2.0]))
+
+
+@pytest.mark.parametrize("ufunc", [np.absolute, np.floor, np.mod, np.power, np.floor_divide])
+def test_bools_are_numpys_under_jit_too(ufunc):
+    given = [np.array([True, False]), np.array([True, True])][: ufunc.nin]
+    for f in (ufunc, jg.jit(ufunc), jg.vmap(ufunc)):
+        found = f(*map(jg.tensor, given)).numpy()
+        np.testing.assert_array_equal(found, ufunc(*given))
+        assert found.dtype == ufunc(*given).dtype
+
+
+def test_operators_of_an_array_and_a_tensor_are_pytorchs():
+    b = np.array([True, False])
+    for f in (lambda x, y: x - y, lambda x, y: x % y):
+        for given in ((b, jg.tensor(b)), (jg.tensor(b), b)):
+            with pytest.raises(NotImplementedError, match="not for bool tensors"):
+                f(*given)
+
+
+@pytest.mark.parametrize("requires_grad", [False, True])
+def test_shapes_that_do_not_fit_are_numpys_error(requires_grad):
+    given = jg.ones(2, requires_grad=requires_grad), jg.ones(3)
+    for f in (np.hypot, np.add, jg.jit(np.hypot)):
+        with pytest.raises(ValueError, match="shapes"):
+            f(*given)

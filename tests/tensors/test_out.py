@@ -163,3 +163,46 @@ def test_norms_are_not_computed_in_less_than_their_operand_has(norm):
 def test_means_that_pass_over_nan_are_of_floats():
     with pytest.raises(RuntimeError, match="nanmean"):
         jg.nanmean(jg.ones(2), dtype=jg.int64)
+
+
+def test_sums_and_products_are_taken_in_the_dtype_of_out() -> None:
+    x = jg.tensor([0.5, 0.7, 2.9])
+    for name, wanted in (("cumsum", [0, 0, 2]), ("cumprod", [0, 0, 0])):
+        assert getattr(jg, name)(x, 0, out=jg.zeros(3, dtype=jg.int64)).tolist() == wanted
+    assert jg.sum(x, 0, out=jg.zeros((), dtype=jg.int64)).item() == 2
+    assert jg.prod(x + 1, 0, out=jg.zeros((), dtype=jg.int64)).item() == 3
+    exact = jg.sum(x, 0, out=jg.zeros((), dtype=jg.float64)).item()
+    assert exact == x.double().sum().item() != x.sum().double().item()
+    with pytest.raises(RuntimeError, match="can't be cast"):
+        jg.sum(jg.tensor([1j]), 0, out=jg.zeros(()))
+
+
+def test_what_has_no_gradient_is_written_where_one_is_asked_for() -> None:
+    a, out = jg.tensor([1.0, 2.0]), jg.zeros(2, requires_grad=True)
+    assert jg.eq(a, a, out=out) is out
+    assert (out.tolist(), out.requires_grad, out.is_leaf) == ([1.0, 1.0], True, True)
+    assert jg.logical_and(a, a - 1, out=out).tolist() == [0.0, 1.0]
+    kept = out * 1
+    squares = kept * kept
+    jg.lt(a, 2, out=kept)
+    with pytest.raises(jg.errors.OverwrittenError):
+        squares.sum().backward()
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda out: jg.isin(jg.ones(2), jg.ones(2), out=out),
+        lambda out: jg.signbit(jg.ones(2), out=out),
+        lambda out: jg.searchsorted(jg.ones(2), jg.ones(2), out=out),
+        lambda out: jg.frac(jg.ones(2), out=out),
+        lambda out: jg.clamp_min(jg.ones(2), 0.0, out=out),
+        lambda out: jg.scatter(jg.ones(2), 0, jg.tensor([0]), jg.ones(1), out=out),
+        lambda out: jg.index_copy(jg.ones(2), 0, jg.tensor([0]), jg.ones(1), out=out),
+        lambda out: jg.quantile(jg.ones(2), jg.tensor([0.5, 0.6]), out=out),
+        lambda out: jg.histc(jg.ones(2), 2, out=out),
+    ],
+)
+def test_what_is_not_converted_is_written_in_its_dtype(call) -> None:
+    with pytest.raises(RuntimeError, match="out must have the dtype of the result"):
+        call(jg.zeros(2, dtype=jg.float64))

@@ -104,7 +104,7 @@ def _round(a: Any, decimals: int = 0) -> Any:
     return apply(choosing.round, (x / 10.0**-decimals,)) * 10.0**-decimals
 
 
-named("fix")(lambda x: ROW["trunc"](tensor_of(x)))
+named("fix")(lambda x: np.trunc(tensor_of(x)))
 named("sinc")(lambda x: elementwise.sinc(fractional(x)))
 named("i0")(lambda x: ROW["i0"](fractional(x)))
 named("real_if_close")(lambda a, tol=100: _real_if_close(tensor_of(a), tol))
@@ -174,7 +174,9 @@ def _allclose(a: Any, b: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan:
 
 @named("isin")
 def _isin(element: Any, test_elements: Any, assume_unique: bool = False, invert: bool = False, *, kind: Any = None) -> Tensor:
-    return searching.isin(*same_dtype(element, test_elements), invert=invert)
+    many = same_dtype(element, test_elements)
+    many = [cast(x, np.int8) for x in many] if many[0].dtype.name == "bool" else many
+    return searching.isin(*many, invert=invert)
 
 
 named("isposinf")(lambda x: ROW["isposinf"](tensor_of(x)))

@@ -110,8 +110,11 @@ def _einsum(*operands: Any, dtype: Any = None, optimize: Any = False) -> Tensor:
 def _cross(a: Any, b: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1, axis: int | None = None) -> Any:
     axisa, axisb, axisc = (axisa, axisb, axisc) if axis is None else (axis,) * 3
     x, y = (shaping.movedim(v, normalize_axis_index(d, v.ndim), -1) for v, d in zip(same_dtype(a, b), (axisa, axisb)))
-    if {x.shape[-1], y.shape[-1]} not in ({3}, {2, 3}):
-        raise ValueError(f"np.cross: vectors have 3 components, and the shapes are {tuple(x.shape)} and {tuple(y.shape)}")
+    sizes = {x.shape[-1], y.shape[-1]}
+    if not sizes <= {2, 3}:
+        raise ValueError(f"np.cross: vectors have 2 or 3 components, and the shapes are {tuple(x.shape)} and {tuple(y.shape)}")
+    if sizes == {2}:
+        return x[..., 0] * y[..., 1] - x[..., 1] * y[..., 0]
     x, y = (v if v.shape[-1] == 3 else shaping.cat([v, v[..., :1] * 0], -1) for v in (x, y))
     x, y = shaping.broadcast_tensors(x, y)
     found = crossed("cross", x, y, -1)

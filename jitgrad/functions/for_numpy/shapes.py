@@ -235,7 +235,11 @@ def rearranged(function: Callable, a: Any, *args: Any, **kwargs: Any) -> Tensor:
     return shaping.reshape(x, (-1,))[places]
 
 
-named("delete")(lambda arr, obj, axis=None: rearranged(np.delete, arr, obj, axis))
+def _array(places: Any) -> Any:
+    return np.asarray(places) if isinstance(places, Tensor) else places
+
+
+named("delete")(lambda arr, obj, axis=None: rearranged(np.delete, arr, _array(obj), axis))
 named("resize")(lambda a, new_shape: rearranged(np.resize, a, new_shape) if np.size(a) else cast(tensor_of(a), a.dtype))
 named("compress")(lambda condition, a, axis=None: rearranged(lambda x: np.compress(np.asarray(condition), x, axis), a))
 named("extract")(lambda condition, arr: rearranged(lambda x: np.extract(np.asarray(condition), x), arr))
@@ -248,7 +252,7 @@ def _insert(arr: Any, obj: Any, values: Any, axis: int | None = None) -> Tensor:
     given = cast(given, x._held.dtype)
     n = x.numel()
     places = np.insert(
-        np.arange(n).reshape(tuple(x.shape)), obj, np.arange(n, n + given.numel()).reshape(tuple(given.shape)), axis
+        np.arange(n).reshape(tuple(x.shape)), _array(obj), np.arange(n, n + given.numel()).reshape(tuple(given.shape)), axis
     )
     return shaping.cat([shaping.reshape(v, (-1,)) for v in (x, given)])[places]
 

@@ -28,6 +28,8 @@ def _sort(a: Any, axis: int | None = -1, kind: Any = None, *, stable: Any = None
 
 @named("argsort")
 def _argsort(a: Any, axis: int | None = -1, kind: Any = None, *, stable: Any = None) -> Tensor:
+    if not np.ndim(a) and axis in (0, -1):  # of which NumPy makes one in a row
+        axis = None
     return ROW["sort"](*_flat(a, axis))[1]
 
 

@@ -71,11 +71,11 @@ def _modf(x: Any, /) -> tuple[Tensor, Tensor]:
 
 def _floats(x: Any) -> Tensor:
     given = tensor_of(x)
-    return given if given.dtype.has_gradient else cast(given, np.float64)
+    return given if given.dtype.has_gradient else cast(given, np.result_type(given._held.dtype, np.float16))
 
 
 def _all_floats(*operands: Any) -> list[Tensor]:
-    return same_dtype(*operands, floats=True, weak=True)
+    return [_floats(x) for x in same_dtype(*operands, weak=True)]
 
 
 # The methods of all.
