@@ -71,9 +71,9 @@ class set_detect_anomaly:
     """
 
     def __init__(self, mode: bool, check_nan: bool = True) -> None:
-        self._before = (origins.noting, origins.check)
-        switched("detect_anomaly: check_nan", check_nan)
-        _set(switched("set_detect_anomaly", mode), (_checked if check_nan else _apart) if mode else None)
+        self._before = (origins.noting, origins.check, _nan[0])
+        nan = switched("detect_anomaly: check_nan", check_nan)
+        _set(switched("set_detect_anomaly", mode), (_checked if check_nan else _apart) if mode else None, nan)
 
     def __enter__(self) -> None:
         pass
@@ -112,11 +112,16 @@ def is_anomaly_enabled() -> bool:
 
 
 def is_anomaly_check_nan_enabled() -> bool:
-    """Whether nan is one."""
-    return origins.check is _checked
+    """Whether nan is one, when anomalies are searched for."""
+    return _nan[0]
 
 
-def _set(noting: bool, check: Any) -> None:
+_nan = [True]
+"""Whether nan is one, as it was set last."""
+
+
+def _set(noting: bool, check: Any, nan: bool) -> None:
+    _nan[0] = nan
     if noting != origins.noting:
         (lifting.append if noting else lifting.remove)(_watcher)
     origins.switch(noting, check)

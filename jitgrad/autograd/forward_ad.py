@@ -18,7 +18,7 @@ from jitgrad.passes.forward import forget, forward
 from jitgrad.record.apply import apply, grad_mode, watched
 from jitgrad.tape.handle import Handle, requires
 from jitgrad.tape.handle import tensor as made
-from jitgrad.tape.row import Row, beyond
+from jitgrad.tape.row import Row, beyond, reachable
 
 __all__ = ["UnpackedDualTensor", "dual_level", "enter_dual_level", "exit_dual_level", "make_dual", "unpack_dual"]
 
@@ -85,7 +85,8 @@ class dual_level:
 def make_dual(tensor: Any, tangent: Any, *, level: int | None = None) -> Any:
     """A tensor of the same values in the same memory that carries a tangent.
 
-    `RuntimeError` if there is no dual level, or shapes differ; `ValueError` for a tensor that is not floating.
+    `RuntimeError` if there is no dual level, or shapes differ, or one of both carries a tangent already;
+    `ValueError` for a tensor that is not floating.
     """
     current = _current.get()
     if current is None or level not in (None, 0):
@@ -99,6 +100,11 @@ def make_dual(tensor: Any, tangent: Any, *, level: int | None = None) -> Any:
         raise RuntimeError(
             f"the tangent has shape {list(tangent.shape)}, and its primal {list(tensor.shape)}: they must be equal"
         )
+    if any(_carries_tangent(current, x) for x in (tensor, tangent)):
+        raise RuntimeError(
+            "make_dual: the tensor or the tangent carries a tangent already, and there is no level for a second: use "
+            "jitgrad.func.jvp, which nests, or unpack_dual() it first"
+        )
     if tangent._held.dtype != tensor._held.dtype:
         tangent = apply(cast, (tangent,), {"dtype": tensor._held.dtype})
     leaf = watched(tensor)
@@ -109,11 +115,19 @@ def make_dual(tensor: Any, tangent: Any, *, level: int | None = None) -> Any:
     return out
 
 
+def _carries_tangent(current: _Level, x: Any) -> bool:
+    """Whether a tensor is a dual one, or was computed from one."""
+    behind = reachable([x._row], lambda row: not row.requires) if requires(x) else ()
+    return any(row in current.tangents for row in behind)
+
+
 def unpack_dual(tensor: Any, *, level: int | None = None) -> UnpackedDualTensor:
     """A tensor without its tangent, and the tangent: that it was given, or that follows from how it was computed.
 
     Both can be differentiated in what requires grad apart from the dual tensors. Outside of a dual level there are no tangents.
     """
+    if not isinstance(tensor, Handle):
+        raise TypeError(f"unpack_dual takes a tensor, not {type(tensor).__name__}")
     current = _current.get()
     row = tensor._row
     if current is None or level not in (None, 0) or row is None or not row.requires:

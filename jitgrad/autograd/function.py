@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -220,6 +221,13 @@ class Function(metaclass=FunctionMeta):
     >>> x.grad
     tensor(12.)
     """
+
+    def __init__(self) -> None:
+        warnings.warn(
+            f"{type(self).__name__}() makes an object that is of no use: call {type(self).__name__}.apply(...)",
+            DeprecationWarning,
+            stacklevel=2,
+        )
 
     generate_vmap_rule = False
 

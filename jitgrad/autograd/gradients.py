@@ -270,20 +270,25 @@ def grad(
     ends = {_wanted(i, x) for i, x in enumerate(ins)}
     retain = create_graph if retain_graph is None else retain_graph
     if is_grads_batched:
-        kept = (retain, create_graph, only_inputs, allow_unused, False, materialize_grads)
-        return _batched(lambda given: grad(outs, ins, given, *kept), gradients, create_graph)
+        kept = (retain, create_graph, only_inputs, allow_unused or materialize_grads)
+        many = _batched(lambda given: grad(outs, ins, given, *kept), gradients, create_graph)
+        return tuple([_zeros(x, create_graph) if g is None and materialize_grads else g for g, x in zip(many, ins)])
     found = run(outs, gradients, ends, create_graph=create_graph, retain=retain)
     results = []
     for i, x in enumerate(ins):
         g = found.get(x._row)
         if g is None and materialize_grads:
-            g = tensor(filled_like(x._held, x._held.dtype.type(0), x._held.shape)).requires_grad_(create_graph)
+            g = _zeros(x, create_graph)
         if g is None and not allow_unused:
             raise RuntimeError(f"input {i} was not used to compute the outputs: pass allow_unused=True to get None for it")
         if isinstance(g, Handle) and not create_graph:  # recorded, as there are no values yet
             g = apply(detach, (g,))
         results.append(g if g is None or isinstance(g, Handle) else tensor(g))
     return tuple(results)
+
+
+def _zeros(x: Any, create_graph: bool) -> Any:
+    return tensor(filled_like(x._held, x._held.dtype.type(0), x._held.shape)).requires_grad_(create_graph)
 
 
 def _batched(sweep: Callable, gradients: Sequence[Any], create_graph: bool) -> tuple[Any, ...]:

@@ -33,11 +33,18 @@ class _Mode:
     def __init__(self) -> None:
         self._before: list[Any] = []
 
-    def _now(self) -> Any:
-        return grad_mode.get()
+    def _now(self) -> tuple[bool, bool | None]:
+        return grad_mode.get(), _inference.get()
 
     def _set(self, mode: Any) -> None:
-        grad_mode.set(mode or dual_numbers.get())
+        if _inference.get() is None:
+            grad_mode.set(mode or dual_numbers.get())
+        else:  # nothing is recorded in any case
+            _inference.set(mode)
+
+    def _restore(self, was: tuple[bool, bool | None]) -> None:
+        grad_mode.set(was[0])
+        _inference.set(was[1])
 
     def __enter__(self) -> None:
         was = self._now()
@@ -45,11 +52,11 @@ class _Mode:
             self._before.append(was)
             self._set(self.mode)
         except BaseException:  # an interrupt, after which the block is not entered
-            self._set(was)
+            self._restore(was)
             raise
 
     def __exit__(self, *_: object) -> None:
-        self._set(self._before.pop())
+        self._restore(self._before.pop())
 
     def __call__(self, function: Callable) -> Callable:
         if inspect.isgeneratorfunction(function):
@@ -65,7 +72,7 @@ class _Mode:
                     self._set(self.mode)
                     return await function(*args, **kwargs)
                 finally:
-                    self._set(was)
+                    self._restore(was)
 
             return awaited
 
@@ -76,7 +83,7 @@ class _Mode:
                 self._set(self.mode)
                 return function(*args, **kwargs)
             finally:
-                self._set(was)
+                self._restore(was)
 
         return within
 
@@ -91,7 +98,7 @@ class _Mode:
             except StopIteration as stop:
                 return stop.value
             finally:
-                self._set(was)
+                self._restore(was)
             try:
                 answer, failed = (yield item), None
             except BaseException as error:
@@ -132,7 +139,8 @@ class set_grad_enabled(_Mode):
 class inference_mode(_Mode):
     """Nothing inside is recorded, as under `no_grad`; `inference_mode(False)` switches recording on. Used in the same ways.
 
-    What is made inside are tensors like any others, which may be used and changed later, where PyTorch refuses some of that.
+    `enable_grad` and `set_grad_enabled` change nothing in there. What is made inside are tensors like any others, which may be
+    used and changed later, where PyTorch refuses some of that.
 
     >>> import jitgrad
     >>> x = jitgrad.ones(2, requires_grad=True)
@@ -147,22 +155,20 @@ class inference_mode(_Mode):
 
     def __init__(self, mode: bool = True) -> None:
         super().__init__()
-        self.mode = (not switched("inference_mode", mode), bool(mode))
-
-    def _now(self) -> Any:
-        return grad_mode.get(), _inference.get()
+        self.mode = switched("inference_mode", mode)
 
     def _set(self, mode: Any) -> None:
-        grad_mode.set(mode[0] or dual_numbers.get())
-        _inference.set(mode[1])
+        grad_mode.set(not mode or dual_numbers.get())
+        _inference.set(False if mode else None)
 
 
-_inference: ContextVar[bool] = ContextVar("inference", default=False)
+_inference: ContextVar[bool | None] = ContextVar("inference", default=None)
+"""Within `inference_mode`, what was said of the grad mode since, else None."""
 
 
 def is_inference_mode_enabled() -> bool:
     """Whether this thread is within `inference_mode`."""
-    return _inference.get()
+    return _inference.get() is not None
 
 
 def is_inference(input: Any) -> bool:
@@ -187,4 +193,5 @@ class set_multithreading_enabled:
 
 def is_grad_enabled() -> bool:
     """Whether operations are recorded, in this thread."""
-    return grad_enabled()
+    said = _inference.get()
+    return grad_enabled() if said is None else said

@@ -142,7 +142,10 @@ def _called(sweep: Any, hook: Callable, g: Any, row: Row | None = None) -> Any:
 
 
 def _replaced(sweep: Any, changed: Any, parts: Sequence[Any], who: str, what: str) -> list[Any]:
-    changed = changed if isinstance(changed, (tuple, list)) else (changed,)
+    if not isinstance(changed, tuple):
+        raise TypeError(
+            f"{who} must return None or a tuple, of a tensor or None for each in {what}, not {type(changed).__name__}"
+        )
     if len(changed) != len(parts):
         raise RuntimeError(f"{who} must return None or as many tensors as are in {what}, {len(parts)}, not {len(changed)}")
     for new in changed:

@@ -70,10 +70,11 @@ def checkpoint(
     Gradients are those of the function, also in tensors that it takes from outside. Random numbers come out the same, of every
     generator, unless `preserve_rng_state` is False. `context_fn()` gives two contexts, for the first run and for the second: see
     `create_selective_checkpoint_contexts`. `determinism_check="none"` does not compare what is saved in both. `use_reentrant` and
-    `debug` are accepted and make no difference. Under `jit` the same means recomputing in the reverse sweep.
+    `debug` make no difference. Under `jit` the same means recomputing in the reverse sweep.
 
     Raises `CheckpointError` where the function saves something else when it runs again, `OverwrittenError` for an argument that
-    was changed in place in between, `ValueError` for an unknown `determinism_check`.
+    was changed in place in between, `ValueError` for an unknown `determinism_check`, and for `context_fn` or `debug` with
+    `use_reentrant=True`.
 
     >>> import jitgrad
     >>> x = jitgrad.tensor([1.0, 2.0], requires_grad=True)
@@ -83,6 +84,8 @@ def checkpoint(
     """
     if determinism_check not in ("default", "none"):
         raise ValueError(f"determinism_check must be 'default' or 'none', not {determinism_check!r}")
+    if use_reentrant and (context_fn is not noop_context_fn or debug):
+        raise ValueError("context_fn and debug are for use_reentrant=False")
     tensors: list[Any] = []
     flatten((args, kwargs), tensors)
     tensors = [x for x in tensors if isinstance(x, Handle)]

@@ -8,6 +8,7 @@ from typing import Any
 
 from jitgrad.record.computed import computing
 from jitgrad.record.trace import Watcher, lifting
+from jitgrad.tape.device_array import ARRAYS, copy_of
 from jitgrad.tape.handle import tensor
 
 
@@ -57,11 +58,17 @@ class _Run:
     def _compute(self, op: Any, values: list[Any], run: Callable[[], Any]) -> Any:
         if not self._again:
             found = run()
-            self._kept.append(found if self._saves(found, op, values) else _GONE)
+            saved = self._saves(found, op, values) and not op.view  # a view costs nothing, and looks at its source
+            self._kept.append(_copied(found) if saved else _GONE)
             return found
         found = self._kept[self._at] if self._at < len(self._kept) else _GONE
         self._at += 1
-        return run() if found is _GONE else found
+        return run() if found is _GONE else _copied(found)
+
+
+def _copied(found: Any) -> Any:
+    """What an operation gave, in memory of its own: the function may change it in place, each time that it runs."""
+    return tuple(map(_copied, found)) if isinstance(found, tuple) else copy_of(found) if isinstance(found, ARRAYS) else found
 
 
 def create_selective_checkpoint_contexts(policy_fn_or_list: Any, allow_cache_entry_mutation: bool = False) -> tuple[Any, Any]:
@@ -79,12 +86,20 @@ def create_selective_checkpoint_contexts(policy_fn_or_list: Any, allow_cache_ent
     if callable(policy_fn_or_list):
         saves: Callable[..., bool] = lambda found, op, values: _wanted(policy_fn_or_list, found, op, values)
     elif isinstance(policy_fn_or_list, (list, tuple, set, frozenset)):
-        names = {getattr(named, "__name__", None) or getattr(named, "name", named) for named in policy_fn_or_list}
+        names = {_name(named) for named in policy_fn_or_list}
         saves = lambda found, op, values: op.name in names
     else:
         raise TypeError(f"a policy is a function or a list of operations, not {type(policy_fn_or_list).__name__}")
     kept: list[Any] = []
     return _Run(saves, kept, again=False), _Run(saves, kept, again=True)
+
+
+def _name(named: Any) -> str:
+    """The name of an operation that a list names."""
+    found = getattr(named, "__name__", None) or getattr(named, "name", named)
+    if not isinstance(found, str):
+        raise ValueError(f"an operation is named by its name or its function, not by {named!r}")
+    return found
 
 
 def _wanted(policy: Callable[..., Any], found: Any, op: Any, values: list[Any]) -> bool:

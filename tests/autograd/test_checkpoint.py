@@ -193,3 +193,14 @@ def test_generators_from_outside_and_nested_checkpoints() -> None:
     assert {tuple(d.tolist()) for d in drawn} == {tuple(drawn[0].tolist())}
     again = jg.Generator().manual_seed(4)
     np.testing.assert_allclose(x.grad.numpy(), (jg.rand(2, generator=again) * jg.rand(2, generator=again)).numpy(), rtol=1e-6)
+
+
+def test_what_a_policy_saves_may_be_changed_in_place() -> None:
+    x = jg.tensor([[1.0, 2.0], [3.0, 4.0]], requires_grad=True)
+    for f in (lambda x: (x @ x).mul_(x * 0.1).sin(), lambda x: (x @ x).t().mul_(x * 0.1).sin()):
+        (right,) = jg.autograd.grad(f(x).sum(), x)
+        for policy in (["matmul"], ["matmul", "permute"], lambda *_: CheckpointPolicy.MUST_SAVE):
+            y = checkpoint(f, x, context_fn=functools.partial(create_selective_checkpoint_contexts, policy)).sum()
+            for retain in (True, True, False):
+                (found,) = jg.autograd.grad(y, x, retain_graph=retain)
+                np.testing.assert_allclose(found.numpy(), right.numpy(), rtol=1e-6)
