@@ -8,15 +8,10 @@ from typing import Any, NamedTuple
 from weakref import WeakValueDictionary
 
 from jitgrad.autograd.removal import HookHandle, of_row
-from jitgrad.errors import FreedTapeError
-from jitgrad.ops.table import OUTPUT, RESULTS
+from jitgrad.autograd.saved import NOT_SAVED, raw_saved, saved
 from jitgrad.passes.hooks import AFTER, BEFORE
-from jitgrad.tape.handle import Handle, row_of, tensor
-from jitgrad.tape.packing import unpacked
-from jitgrad.tape.row import CONST, FREED, ITEM, LEAF, Leaf, Row, Several
-
-_SAVED = {0: ("self",), 1: ("other", "mat2", "exponent", "mask"), OUTPUT: ("result",)}
-"""PyTorch's names for what a row saved, beside ours, by slot."""
+from jitgrad.tape.handle import Handle, row_of
+from jitgrad.tape.row import CONST, ITEM, LEAF, Leaf, Row, Several
 
 _made: WeakValueDictionary[int, Node] = WeakValueDictionary()
 """The nodes that somebody holds, by the numbers of their rows."""
@@ -27,6 +22,7 @@ class Node:
 
     `next_functions` are the nodes that cotangents go on to, each with the number of the result that it is of. What the node
     saved for the reverse sweep is `_saved_self`, `_saved_other`, `_saved_result`, and parameters are `_saved_dim` and so on.
+    Hooks of one saved tensor are registered by `_raw_saved_self.register_hooks(pack, unpack)`.
 
     >>> import jitgrad
     >>> y = jitgrad.tensor(2.0, requires_grad=True).exp()
@@ -70,9 +66,8 @@ class Node:
         return f"<{type(self).__name__}>"
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("_saved_"):
-            found = _saved(self._row, name.removeprefix("_saved_"))
-            if found is not _saved:
+        for start, find in (("_saved_", saved), ("_raw_saved_", raw_saved)):
+            if name.startswith(start) and (found := find(self._row, name.removeprefix(start))) is not NOT_SAVED:
                 return found
         raise AttributeError(f"{type(self).__name__} has no {name}", name=name)
 
@@ -198,24 +193,3 @@ _VARIANTS: dict[str, Callable[[Row], str]] = {
     "matmul": lambda row: "BmmBackward0" if len(row.shape) > 2 else "",
 }
 """PyTorch's names for what is one row here, by its parameters and operands."""
-
-
-def _saved(row: Row, name: str) -> Any:
-    """What a row saved by that name, a tensor or a parameter; this function itself if there is none."""
-    needs, op = row.needs, row.op
-    for slot, value in zip(() if needs is None else needs.slots, () if row.saved is FREED else unpacked(row.saved or ())):
-        if name in _names(row, slot):
-            source = row.inputs[slot] if slot >= 0 else row
-            return tensor(value, source if source.requires and slot >= RESULTS else None)
-    if row.saved is FREED and needs is not None and any(name in _names(row, slot) for slot in needs.slots):
-        raise FreedTapeError(
-            f"what {op.name} saved was freed by an earlier reverse sweep: call backward(retain_graph=True) the first time"
-        )
-    return row.params.get(name, _saved)
-
-
-def _names(row: Row, slot: int) -> tuple[str, ...]:
-    ours = row.op.inputs[slot] if 0 <= slot < len(row.op.inputs) else ""
-    if slot <= RESULTS:
-        ours = row.op.outputs[RESULTS - slot]
-    return (*_SAVED.get(slot, ()), ours)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from jitgrad.autograd.nodes import Node, edge_of
-from jitgrad.errors import FreedTapeError
+from jitgrad.autograd.saved import SavedTensor, refuse_freed
 from jitgrad.functions.shaping import sum_to_size
 from jitgrad.ops.choosing import cast
 from jitgrad.ops.shapes import Spec
@@ -17,7 +17,7 @@ from jitgrad.record.apply import apply, item_of, zeros
 from jitgrad.record.trace import in_mode
 from jitgrad.tape.handle import Handle, check_guards, tensor
 from jitgrad.tape.packing import unpacked
-from jitgrad.tape.row import FREED, Row, Several
+from jitgrad.tape.row import Row, Several
 
 NO_TENSOR = Spec((0,), np.dtype(bool))
 """Stands among the results of a call for what is no tensor."""
@@ -80,14 +80,18 @@ class FunctionCtx(Node):
         row: Any = self._row
         if pushing:
             return tuple([self._restored(row, *facts) for facts in zip(*self._pushed)])
-        if row.saved is FREED:
-            raise FreedTapeError(
-                f"what {self.name()} saved was freed by an earlier reverse sweep: call backward(retain_graph=True) the first time"
-            )
+        refuse_freed(row, self.name())
         if row.guards is not None:
             check_guards(row)
         values, guards = unpacked(row.saved or ()), row.guards or (None,) * len(self._sources)
         return tuple([self._restored(row, *facts) for facts in zip(values, self._sources, guards)])
+
+    @property
+    def _raw_saved_tensors(self) -> tuple[SavedTensor, ...]:
+        """The same, for hooks of one of them."""
+        row = self._row
+        refuse_freed(row, self.name())
+        return tuple([SavedTensor(row, k) for k in range(len(row.saved or ()))])
 
     def _restored(self, row: Several, value: Any, source: Any, guard: Any) -> Any:
         """What was saved, as a tensor; a constant, if nobody differentiates in what it comes from."""

@@ -71,13 +71,18 @@ class _Hidden:
         return self.value().copy()
 
 
-def pack_saved(row: Row, ours: Sequence[bool]) -> None:
+def is_packed(value: Any) -> bool:
+    """Whether a value that a row saved is packed already."""
+    return value.__class__ is _Hidden
+
+
+def pack_saved(row: Row, ours: Sequence[bool], hooks: Packing | None = None) -> None:
     """Pack those values that a row saved which are of tensors: `ours` says of each whether it is.
 
     What is no tensor of the same memory can no longer be overwritten, and is not guarded; but there are guards then, so that
     nobody takes what is saved without `unpacked`. RuntimeError if the hook changes what it is given.
     """
-    pack, unpack = packing.get() or Packing(_same, _same)
+    pack, unpack = hooks or packing.get() or Packing(_same, _same)
     values, guards = list(row.saved), list(row.guards or (None,) * len(row.saved))
     changing = _changing.get()
     for i, (value, mine) in enumerate(zip(row.saved, ours)):
