@@ -37,7 +37,7 @@ class SavedTensor:
         """Save `pack_hook(tensor)` in its place, of which the sweep makes a tensor by `unpack_hook`; once for each.
 
         >>> import jitgrad
-        >>> y = jitgrad.tensor(2.0, requires_grad=True).exp()
+        >>> y = jitgrad.tensor(2.0, requires_grad=True).sin()
         >>> y.grad_fn._raw_saved_self.register_hooks(lambda x: x.numpy().copy(), jitgrad.from_numpy)
         >>> y.backward()
         """
