@@ -91,9 +91,8 @@ def make_dual(tensor: Any, tangent: Any, *, level: int | None = None) -> Any:
     current = _current.get()
     if current is None or level not in (None, 0):
         raise RuntimeError("there is no dual level to make a dual tensor for: use `with dual_level():`")
+    _refuse_others("make_dual", (tensor, tangent))
     for x in (tensor, tangent):
-        if not isinstance(x, Handle):
-            raise TypeError(f"make_dual takes tensors, not {type(x).__name__}")
         if x._held.dtype.kind not in "fcV":
             raise ValueError(f"make_dual takes floating tensors, and this one is {x._held.dtype.name}")
     if tuple(tensor.shape) != tuple(tangent.shape):
@@ -115,6 +114,12 @@ def make_dual(tensor: Any, tangent: Any, *, level: int | None = None) -> Any:
     return out
 
 
+def _refuse_others(name: str, given: tuple[Any, ...]) -> None:
+    for x in given:
+        if not isinstance(x, Handle):
+            raise TypeError(f"{name} takes tensors, not {type(x).__name__}")
+
+
 def _carries_tangent(current: _Level, x: Any) -> bool:
     """Whether a tensor is a dual one, or was computed from one."""
     behind = reachable([x._row], lambda row: not row.requires) if requires(x) else ()
@@ -126,8 +131,7 @@ def unpack_dual(tensor: Any, *, level: int | None = None) -> UnpackedDualTensor:
 
     Both can be differentiated in what requires grad apart from the dual tensors. Outside of a dual level there are no tangents.
     """
-    if not isinstance(tensor, Handle):
-        raise TypeError(f"unpack_dual takes a tensor, not {type(tensor).__name__}")
+    _refuse_others("unpack_dual", (tensor,))
     current = _current.get()
     row = tensor._row
     if current is None or level not in (None, 0) or row is None or not row.requires:

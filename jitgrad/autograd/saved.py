@@ -11,6 +11,9 @@ from jitgrad.tape.handle import tensor
 from jitgrad.tape.packing import Packing, is_packed, pack_saved, unpacked
 from jitgrad.tape.row import FREED, Row
 
+NOT_SAVED: Any = object()
+"""Stands for what no row saved by that name."""
+
 _SAVED = {0: ("self",), 1: ("other", "mat2", "exponent", "mask"), OUTPUT: ("result",), REST: ("indices",)}
 """PyTorch's names for what a row saved, beside ours, by slot."""
 
@@ -20,9 +23,6 @@ _FACTS: dict[str, Callable[[Row], Any]] = {
     "result": lambda row: _computed_again(row),
 }
 """What PyTorch's operations save that ours need not, by name."""
-
-NOT_SAVED = object()
-"""Stands for what no row saved by that name."""
 
 
 class SavedTensor:
