@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from jitgrad.errors import OverwrittenError
 from jitgrad.tape.handle import Handle, Storage, own_memory, tensor, unchanged
 from jitgrad.tape.row import Row
@@ -59,7 +61,7 @@ class _Hidden:
         if not isinstance(found, Handle):
             raise TypeError(f"unpack must return the tensor that was packed, not {type(found).__name__}")
         memory = self.memory()
-        if memory is not None and found._storage is memory and memory.version != self.version:
+        if memory is not None and memory.version != self.version and _in_memory(found, memory):
             raise OverwrittenError(
                 f"a tensor of shape {list(found._value.shape)} that was packed was changed in place before the reverse sweep "
                 "unpacked it: let pack() return a clone(), or change it after backward()"
@@ -71,6 +73,13 @@ class _Hidden:
         return self.value().copy()
 
 
+def _in_memory(x: Any, memory: Storage) -> bool:
+    """Whether a tensor or an array lies in that memory, a tensor as its own or by way of NumPy."""
+    value = x._value if isinstance(x, Handle) else x
+    arrays = isinstance(value, np.ndarray) and isinstance(memory.array, np.ndarray)
+    return (isinstance(x, Handle) and x._storage is memory) or (arrays and np.may_share_memory(value, memory.array))
+
+
 def is_packed(value: Any) -> bool:
     """Whether a value that a row saved is packed already."""
     return value.__class__ is _Hidden
@@ -79,7 +88,7 @@ def is_packed(value: Any) -> bool:
 def pack_saved(row: Row, ours: Sequence[bool], hooks: Packing | None = None) -> None:
     """Pack those values that a row saved which are of tensors: `ours` says of each whether it is.
 
-    What is no tensor of the same memory can no longer be overwritten, and is not guarded; but there are guards then, so that
+    What does not lie in the same memory can no longer be overwritten, and is not guarded; but there are guards then, so that
     nobody takes what is saved without `unpacked`. RuntimeError if the hook changes what it is given.
     """
     pack, unpack = hooks or packing.get() or Packing(_same, _same)
@@ -101,7 +110,7 @@ def pack_saved(row: Row, ours: Sequence[bool], hooks: Packing | None = None) -> 
                     "it compute a new tensor"
                 )
             values[i] = _Hidden(made, unpack, guard[0])
-            guards[i] = guards[i] if isinstance(made, Handle) and made._storage is storage else None
+            guards[i] = guards[i] if storage is not None and _in_memory(made, storage) else None
     row.saved, row.guards = Packed(values), tuple(guards)
 
 

@@ -157,11 +157,12 @@ def test_what_was_packed_and_changed_since() -> None:
         kept.append(t)
         return len(kept) - 1
 
-    with jg.autograd.graph.saved_tensors_hooks(pack, lambda i: kept[i].detach()):
-        y = x.exp()
-    y.mul_(2)
-    with pytest.raises(OverwrittenError, match="that was packed was changed in place"):
-        y.sum().backward()
+    for hooks in ((pack, lambda i: kept[i].detach()), (lambda t: t.numpy(), jg.from_numpy)):
+        with jg.autograd.graph.saved_tensors_hooks(*hooks):
+            y = x.exp()
+        y.mul_(2)
+        with pytest.raises(OverwrittenError, match="was changed in place"):
+            y.sum().backward()
 
 
 def test_anomalies_under_jit_and_vmap() -> None:
@@ -210,3 +211,12 @@ def test_modes_are_true_or_false(value):
         x.requires_grad_(value)
     with jg.set_grad_enabled(np.False_):
         assert not jg.is_grad_enabled()
+
+
+def test_what_shares_memory_with_what_was_packed() -> None:
+    x = jg.tensor([1.0, 2.0], requires_grad=True)
+    with jg.autograd.graph.saved_tensors_hooks(lambda t: t.numpy(), jg.from_numpy):
+        y = x * 2
+        y.copy_(y * x)
+    y.sum().backward()
+    assert x.grad.tolist() == [4, 8]
