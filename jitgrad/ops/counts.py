@@ -18,6 +18,9 @@ from jitgrad.ops.table import Op, register
 FEW = 10.0
 """Events; what is expected below it is looked up."""
 
+PIECE = 8192
+"""So many are drawn at a time, for which what is computed on the way stays in cache."""
+
 
 def _log_factorial(k: Any) -> Any:
     """By Stirling's series, DLMF 5.11.1, of a number that is large enough for it."""
@@ -41,13 +44,22 @@ def _looked_up(first: Any, ratio: Callable[[int], Any], key: Any) -> Any:
     return found
 
 
-def _tried(key: Any, size: int, trial: Callable[[Any, Any, Any], tuple[Any, Any]]) -> Any:
-    """What the first trial gives that is accepted; `trial(places, u, v)` says what it gives at places, and where it is."""
-    found, places, count = np.zeros(size), np.arange(size), 1
+def _tried(key: Any, spread: tuple[Any, Any, Any, Any], possible: Callable, below: Callable) -> Any:
+    """What the first trial gives that is accepted: numbers of a given spread (two factors, the middle, and how many are accepted
+    without a further look), at places where they are `possible`, and `below` the density, which takes logarithms."""
+    a, b, middle, surely = spread
+    found, places, count = np.zeros(key.size), np.arange(key.size), 1
     while places.size:
-        u, v = (random_uniform.run(key[places], count + k) for k in (0, 1))
-        value, accepted = trial(places, u - 0.5, v)
-        found[places[accepted]] = value[accepted]
+        u, v = random_uniform.run(key[places], np.array([[count], [count + 1]]))
+        u -= 0.5
+        s = 0.5 - abs(u)
+        k = np.floor((2 * a[places] / s + b[places]) * u + middle[places])
+        fits = possible(places, k, s, v)
+        accepted = fits & (s >= 0.07) & (v <= surely[places])
+        rest = np.flatnonzero(fits & ~accepted)
+        at, s = places[rest], s[rest]
+        accepted[rest] = below(at, k[rest], v[rest], a[at] / (s * s) + b[at])
+        found[places[accepted]] = k[accepted]
         places, count = places[~accepted], count + 2
     return found
 
@@ -59,16 +71,15 @@ def _poisson(key: Any, rate: Any) -> Any:
     r = rate[many]
     b = 0.931 + 2.53 * np.sqrt(r)
     a = 0.02483 * b - 0.059
-    scale, surely, log = np.log(1.1239 + 1.1328 / (b - 3.4)), 0.9277 - 3.6224 / (b - 2), np.log(r)
+    scale, log = np.log(1.1239 + 1.1328 / (b - 3.4)), np.log(r)
 
-    def trial(at: Any, u: Any, v: Any) -> tuple[Any, Any]:
-        s = 0.5 - abs(u)
-        k = np.floor((2 * a[at] / s + b[at]) * u + r[at] + 0.43)
-        x = np.maximum(k, 0)
-        below = np.log(v) + scale[at] - np.log(a[at] / (s * s) + b[at]) <= x * log[at] - r[at] - _log_factorial(x)
-        return k, ((s >= 0.07) & (v <= surely[at])) | ((k >= 0) & ((s >= 0.013) | (v <= s)) & below)
+    def possible(at: Any, k: Any, s: Any, v: Any) -> Any:
+        return (k >= 0) & ((s >= 0.013) | (v <= s))
 
-    found[many] = _tried(key[many], r.size, trial)
+    def below(at: Any, k: Any, v: Any, density: Any) -> Any:
+        return np.log(v) + scale[at] - np.log(density) <= k * log[at] - r[at] - _log_factorial(k)
+
+    found[many] = _tried(key[many], (a, b, r + 0.43, 0.9277 - 3.6224 / (b - 2)), possible, below)
     return found
 
 
@@ -84,18 +95,17 @@ def _binomial(key: Any, count: Any, p: Any) -> Any:
     spread = np.sqrt(n * q * (1 - q))
     b = 1.15 + 2.53 * spread
     a = 0.0248 * b + 0.01 * q - 0.0873
-    surely, scale, odds, mode = 0.92 - 4.2 / b, (2.83 + 5.1 / b) * spread, np.log(q / (1 - q)), np.floor((n + 1) * q)
-    top = _log_factorial(mode) + _log_factorial(n - mode)
+    scale, odds, mode = (2.83 + 5.1 / b) * spread, np.log(q / (1 - q)), np.floor((n + 1) * q)
 
-    def trial(at: Any, u: Any, v: Any) -> tuple[Any, Any]:
-        s = 0.5 - abs(u)
-        k = np.floor((2 * a[at] / s + b[at]) * u + n[at] * q[at] + 0.5)
-        x = np.clip(k, 0, n[at])
-        ways = top[at] - _log_factorial(x) - _log_factorial(n[at] - x)
-        below = np.log(v * scale[at] / (a[at] / (s * s) + b[at])) <= ways + (x - mode[at]) * odds[at]
-        return k, (x == k) & (((s >= 0.07) & (v <= surely[at])) | below)
+    def possible(at: Any, k: Any, s: Any, v: Any) -> Any:
+        return (k >= 0) & (k <= n[at])
 
-    found[many] = _tried(key[many], n.size, trial)
+    def below(at: Any, k: Any, v: Any, density: Any) -> Any:
+        top = _log_factorial(mode[at]) + _log_factorial(n[at] - mode[at])
+        ways = top - _log_factorial(k) - _log_factorial(n[at] - k)
+        return np.log(v * scale[at] / density) <= ways + (k - mode[at]) * odds[at]
+
+    found[many] = _tried(key[many], (a, b, n * q + 0.5, 0.92 - 4.2 / b), possible, below)
     return np.where(legal & (p > 0.5), count - found, found)
 
 
@@ -104,8 +114,11 @@ def _counted(draw: Callable, *inputs: str, **more: Any) -> Op:
 
     def run(*given: Any) -> Any:
         u, *operands = np.broadcast_arrays(*[np.asarray(x, np.float64) for x in given])
+        flat = [(u * 2.0**53).astype(np.int64).ravel(), *[x.ravel() for x in operands]]
+        found = np.empty(u.size)
         with np.errstate(all="ignore"):
-            found = draw((u * 2.0**53).astype(np.int64).ravel(), *[x.ravel() for x in operands])
+            for start in range(0, u.size, PIECE):
+                found[start : start + PIECE] = draw(*[x[start : start + PIECE] for x in flat])
         return found.reshape(u.shape).astype(np.asarray(given[0]).dtype)[()]
 
     domain = ((0.0, 1.0), *((0.0, 8.0), (0.0, 1.0))[: len(inputs)])
