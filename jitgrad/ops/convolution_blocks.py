@@ -132,10 +132,18 @@ def _matrices(part: np.ndarray, groups: int) -> np.ndarray:
     return part.reshape(groups, part.shape[0] // groups, math.prod(part.shape[1:]))
 
 
+def _is_plain(sizes: Sequence[int], how: Sliding) -> bool:
+    """Whether each window is one element of the image, in their order."""
+    return max(*sizes, *how.step) == 1 and not any(map(any, how.border))
+
+
 def run_correlate(x: np.ndarray, w: np.ndarray, how: Sliding) -> np.ndarray:
     """Every filter at every window: (samples, filters, windows)."""
     (filters, each, *sizes), groups = w.shape, how.groups
     places, shifts = how.places(x.shape[2:], sizes), _shifts(x.shape[1], tuple(sizes), how)
+    if _is_plain(sizes, how) and math.prod(places) >= COLUMNS // 4:
+        images = x.reshape(x.shape[0], groups, each, math.prod(places))
+        return np.matmul(w.reshape(groups, filters // groups, each), images).reshape(x.shape[0], filters, *places)
     out = np.empty((x.shape[0], filters, *places), x.dtype)
     rows = w.reshape(groups, filters // groups, each, shifts, math.prod(sizes) // shifts)
     rows = np.moveaxis(rows, 3, 0).reshape(shifts, groups, filters // groups, each * math.prod(sizes) // shifts)
@@ -170,7 +178,7 @@ def _turned(w: np.ndarray, how: Sliding) -> tuple[np.ndarray, Sliding] | None:
     if any(step != 1 for step in how.step) or any(n < 0 for both in border for n in both):
         return None
     how = how._replace(border=border)
-    if _shifts(filters, tuple(sizes), how) == 1:
+    if _shifts(filters, tuple(sizes), how) == 1 and not _is_plain(sizes, how):
         return None
     back: tuple = (..., *[slice(None, None, -1)] * len(sizes))
     turned = w.reshape(how.groups, filters // how.groups, each, *sizes).swapaxes(1, 2)[back]
