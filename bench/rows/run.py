@@ -127,4 +127,4 @@ def _measured(label: str, ours: Callable, xs: list, theirs: Callable, ys: list) 
             break
         for k, timer in enumerate(timers):
             least[k] = min(least[k], timer.timeit(counts[k]) / counts[k])
-    return Found(label, *least)
+    return Found(label, least[0], least[1])
