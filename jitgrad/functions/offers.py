@@ -150,6 +150,8 @@ OFFERS: dict[str, dict[str, Face]] = {
         "triangular_solve": Face(top=True, method=True, exact=True),
         "lu_solve": Face(top=True, method=True, exact=True),
         "lu_unpack": Face(top=True, method=False),
+        "svd_lowrank": Face(top=True, method=False),
+        "pca_lowrank": Face(top=True, method=False),
         "ormqr": Face(top=True, method=True, exact=True),
     },
     "sampling": dict.fromkeys("bernoulli".split(), Face(top=True, method=True)) | {
