@@ -29,45 +29,49 @@ SCALE, LEAST = 2.0**512, 2.0**-256
 
 def det_room(x: Any) -> list[tuple[tuple[int, ...], np.dtype]]:
     """That of the factors, and of a product of any size."""
-    return [*factors_room(x), ((2,), DOUBLE)]
+    return [*factors_room(x), ((1, 2), DOUBLE)]
 
 
 def cofactors_room(x: Any) -> list[tuple[tuple[int, ...], np.dtype]]:
     """Room for L, D and U, for which row and column each pivot came from, the size of one, and a product of any size."""
     n = x.shape[-1]
-    return [((n, n), x.dtype), ((n,), INTEGER), ((n,), INTEGER), ((1,), x.dtype), ((2,), DOUBLE)]
+    return [((n, n), x.dtype), ((n,), INTEGER), ((n,), INTEGER), ((1,), x.dtype), ((n + 1, 2), DOUBLE)]
 
 
-def times(product: Any, factor: Any) -> None:
+def begin(products: Any, k: Any) -> None:
+    products[k, 0] = 1.0
+    products[k, 1] = 0.0
+
+
+def times(products: Any, k: Any, factor: Any) -> None:
     """A product is a number and how often `SCALE` was taken out of it, so that nothing is too large or too small on the way."""
-    product[0] = scaled(product, to_f64(factor)) * product[0]
-    product[0] = scaled(product, product[0])
+    products[k, 0] = scaled(products, k, to_f64(factor)) * products[k, 0]
+    products[k, 0] = scaled(products, k, products[k, 0])
 
 
-def scaled(product: Any, x: Any) -> Any:
+def scaled(products: Any, k: Any, x: Any) -> Any:
     size = abs(x)
     large, small = size >= SCALE, (size < LEAST) & (size > 0)
-    product[1] = select(large, product[1] + 1.0, select(small, product[1] - 1.0, product[1]))
+    products[k, 1] = select(large, products[k, 1] + 1.0, select(small, products[k, 1] - 1.0, products[k, 1]))
     return select(large, x / SCALE, select(small, x * SCALE, x))
 
 
-def whole(product: Any) -> None:
+def whole(products: Any, k: Any) -> None:
     """Put back what was taken out: four times make anything infinite, or 0."""
     for _ in span(0, 4):
-        more, less = product[1] > 0, product[1] < 0
-        product[0] = select(more, product[0] * SCALE, select(less, product[0] / SCALE, product[0]))
-        product[1] = select(more, product[1] - 1.0, select(less, product[1] + 1.0, product[1]))
+        more, less = products[k, 1] > 0, products[k, 1] < 0
+        products[k, 0] = select(more, products[k, 0] * SCALE, select(less, products[k, 0] / SCALE, products[k, 0]))
+        products[k, 1] = select(more, products[k, 1] - 1.0, select(less, products[k, 1] + 1.0, products[k, 1]))
 
 
-def det(x: Any, y: Any, a: Any, pivots: Any, info: Any, best: Any, product: Any) -> Any:
+def det(x: Any, y: Any, a: Any, pivots: Any, info: Any, best: Any, products: Any) -> Any:
     copy(x, a)
     eliminate(a, pivots, info, best)
-    product[0] = 1.0
-    product[1] = 0.0
+    begin(products, 0)
     for k in span(0, pivots.shape[0]):
-        times(product, select(pivots[k] == k + 1, a[k, k], -a[k, k]))
-    whole(product)
-    y[0] = select(info[0] == 0, product[0], 0.0)
+        times(products, 0, select(pivots[k] == k + 1, a[k, k], -a[k, k]))
+    whole(products, 0)
+    y[0] = select(info[0] == 0, products[0, 0], 0.0)
     return 0
 
 
@@ -98,15 +102,32 @@ def eliminate_wholly(a: Any, rows: Any, columns: Any, best: Any) -> None:
             a[i, k] = select(pivot == 0, a[i, k], a[i, k] / pivot)
 
 
-def product_but(product: Any, a: Any, rows: Any, columns: Any, i: Any, j: Any) -> None:
-    """The product of all pivots but two, which may be the same one, with the sign of the exchanges."""
-    product[0] = 1.0
-    product[1] = 0.0
+def signed(rows: Any, columns: Any, k: Any, x: Any) -> Any:
+    return select((rows[k] == k) == (columns[k] == k), x, -x)
+
+
+def products_but_one(products: Any, a: Any, rows: Any, columns: Any) -> None:
+    """Of all pivots but the k-th with the sign of the exchanges, at k + 1: of those before, at 0, times those after."""
+    n = rows.shape[0]
+    begin(products, n)
+    for c in span(0, n):
+        k = n - 1 - c
+        products[k, 0] = products[k + 1, 0]
+        products[k, 1] = products[k + 1, 1]
+        times(products, k, signed(rows, columns, k, a[k, k]))
+    begin(products, 0)
+    for k in span(0, n):
+        products[k + 1, 0] = signed(rows, columns, k, products[0, 0] * products[k + 1, 0])
+        products[k + 1, 1] = products[0, 1] + products[k + 1, 1]
+        whole(products, k + 1)
+        times(products, 0, signed(rows, columns, k, a[k, k]))
+
+
+def product_but_two(products: Any, a: Any, rows: Any, columns: Any, i: Any, j: Any) -> None:
+    begin(products, 0)
     for k in span(0, rows.shape[0]):
-        moved = (rows[k] == k) == (columns[k] == k)
-        pivot = select((i == k) | (j == k), 1.0, a[k, k])
-        times(product, select(moved, pivot, -pivot))
-    whole(product)
+        times(products, 0, signed(rows, columns, k, select((i == k) | (j == k), 1.0, a[k, k])))
+    whole(products, 0)
 
 
 def turn_back(y: Any, a: Any, rows: Any, columns: Any) -> None:
@@ -134,7 +155,7 @@ def known_if_finite(x: Any, y: Any, best: Any) -> None:
             y[i, j] = select(best[0] == 0, y[i, j], math.nan)
 
 
-def cofactors(x: Any, y: Any, a: Any, rows: Any, columns: Any, best: Any, product: Any) -> Any:
+def cofactors(x: Any, y: Any, a: Any, rows: Any, columns: Any, best: Any, products: Any) -> Any:
     """Those of D are products of all pivots but one, with no division; those of L and U inverses, transposed."""
     n = x.shape[0]
     copy(x, a)
@@ -145,16 +166,16 @@ def cofactors(x: Any, y: Any, a: Any, rows: Any, columns: Any, best: Any, produc
             factor = -a[k, i]
             for j in span(0, n):
                 y[i, j] = fma(factor, y[k, j], y[i, j])
+    products_but_one(products, a, rows, columns)
     for i in span(0, n):
-        product_but(product, a, rows, columns, i, i)
         for j in span(0, n):
-            y[i, j] = product[0] * to_f64(y[i, j])
+            y[i, j] = products[i + 1, 0] * to_f64(y[i, j])
     turn_back(y, a, rows, columns)
     known_if_finite(x, y, best)
     return 0
 
 
-def cofactors_pullback(x: Any, y: Any, z: Any, a: Any, rows: Any, columns: Any, best: Any, product: Any, inner: Any) -> Any:
+def cofactors_pullback(x: Any, y: Any, z: Any, a: Any, rows: Any, columns: Any, best: Any, products: Any, inner: Any) -> Any:
     """The cofactors of D change by those of two rows and columns, with changes of the matrix seen in the basis of L and U."""
     n = x.shape[0]
     copy(x, a)
@@ -171,9 +192,9 @@ def cofactors_pullback(x: Any, y: Any, z: Any, a: Any, rows: Any, columns: Any, 
     for i in span(0, n):
         z[i, i] = 0.0
         for j in span(0, n):
-            product_but(product, a, rows, columns, i, j)
-            z[i, j] = select(i == j, to_f64(z[i, i]), -product[0] * to_f64(inner[j, i]))
-            z[i, i] = to_f64(z[i, i]) + select(i == j, 0.0, product[0]) * to_f64(inner[j, j])
+            product_but_two(products, a, rows, columns, i, j)
+            z[i, j] = select(i == j, to_f64(z[i, i]), -products[0, 0] * to_f64(inner[j, i]))
+            z[i, i] = to_f64(z[i, i]) + select(i == j, 0.0, products[0, 0]) * to_f64(inner[j, j])
     for i in span(0, n):
         for c in span(0, n):
             k = n - 1 - c
