@@ -10,10 +10,10 @@ import numpy as np
 from jitgrad.ops import adjugates
 from jitgrad.ops.arithmetic import exp2, log2
 from jitgrad.ops.choosing import abs, conj, detach, floor, gt, is_complex, round, where
-from jitgrad.ops.decompositions import column_of, diagonals, eye, row_of, svd
+from jitgrad.ops.decompositions import diagonals, eye, row_of, svd
 from jitgrad.ops.linalg import WELL_CONDITIONED, adjoint, matmul, transposed
 from jitgrad.ops.movement import expand, narrow, pad, reshape, sum
-from jitgrad.ops.reductions import prod
+from jitgrad.ops.reductions import cumsum, prod
 from jitgrad.ops.shapes import Spec
 from jitgrad.ops.table import Loops, Op, register
 
@@ -44,7 +44,7 @@ def _balanced(s: Any) -> tuple[Any, Any]:
     neither too large nor too small on the way, whatever they are in the end."""
     size = abs(detach(s))
     logs = log2(where(gt(size, 0), size, 1))
-    upto = round(reshape(matmul(np.tri(s.shape[-1], dtype=logs.dtype), column_of(logs)), shape=tuple(s.shape)))
+    upto = round(cumsum(logs, dim=s.ndim - 1))
     before = narrow(pad(upto, dim=s.ndim - 1, start=1, size=s.shape[-1] + 1), dim=s.ndim - 1, start=0, length=s.shape[-1])
     return _scaled(s, before - upto), upto - before
 

@@ -47,7 +47,7 @@ ZERO_PIVOT = Fault(
 )
 NO_ROW = Fault(
     7,
-    OutOfRangeError,
+    LinAlgError,
     "pivot {1} of matrix {0} is none of its rows, which are counted from 1: pivots are those that linalg.lu_factor gives",
     "a pivot that is none of the rows of its matrix",
 )
