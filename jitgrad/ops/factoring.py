@@ -175,6 +175,7 @@ permutation = Op(
     result="integer",
     checks=lambda row: row.inputs,
     loops=Loops(elimination.permutation, lambda x, n: [((1,), INTEGER)], NO_ROW),
+    also="i",
     shape=lambda x, n: Spec((*x.shape[:-2], n), np.dtype(np.int64)),
     samples=lambda: [
         ([np.array([[[3], [3], [3]], [[1], [2], [3]]], np.int32)], {"n": 3}),

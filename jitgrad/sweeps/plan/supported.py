@@ -91,7 +91,7 @@ def _why_not_loops(row: Row, target: Target) -> str:
     if not target.calls:
         return f"{row.op.kind} is left to NumPy"
     for x in row.inputs:
-        if x.dtype.name not in ("float32", "float64", "int32"):
+        if x.dtype.name not in ("float32", "float64") and not (x.dtype.name == "int32" and "i" in row.op.also):
             return f"no matrices of {x.dtype.name}"
         if max(x.shape[-2:]) > target.largest_matrix:
             return "matrices of this size are left to LAPACK"
