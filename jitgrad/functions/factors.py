@@ -10,11 +10,12 @@ from jitgrad.functions.creation import zeros
 from jitgrad.functions.face import face
 from jitgrad.functions.linear_algebra import factoring, norms, solving
 from jitgrad.functions.linear_algebra.factoring import _reflected
+from jitgrad.functions.linear_algebra.norms import _of_some
 from jitgrad.functions.linear_algebra.operands import check_pivots, identity, matrices, powers, together
 from jitgrad.functions.numeric import where
 from jitgrad.functions.shaping import flip
 from jitgrad.ops import TABLE, decompositions
-from jitgrad.ops.decompositions import slogdet
+from jitgrad.ops.decompositions import columns, slogdet
 from jitgrad.ops.factoring import lu_parts, swapping
 from jitgrad.ops.linalg import adjoint as turned
 from jitgrad.ops.linalg import transposed
@@ -39,7 +40,7 @@ def norm(input: Tensor, p: Any = "fro", dim: Any = None, keepdim: bool = False, 
             raise RuntimeError(f"norm: of shape {list(input.shape)}, 'nuc' needs dim, the two dimensions that matrices are")
         return norms.matrix_norm(input, p, (-2, -1) if dim is None else dim, keepdim, dtype=dtype)
     if isinstance(p, (int, float)):
-        norms.of_some("norm", input, p, axes(dim, input.ndim))
+        _of_some("norm", input, p, axes(dim, input.ndim))
     return _vector_norm(norms.widened("norm", input, dtype), 2.0 if p is None else p, dim, keepdim)
 
 
@@ -149,6 +150,29 @@ def svd(input: Tensor, some: bool = True, compute_uv: bool = True) -> return_typ
         return _SVD(squares[0], factoring.svdvals(input), squares[1])
     U, S, Vh = apply(decompositions.svd, (input,), {"full_matrices": not some})
     return _SVD(U, S, turned(Vh))
+
+
+@face(method=False)
+def svd_lowrank(A: Tensor, q: int | None = 6, niter: int | None = 2, M: Any = None) -> tuple[Tensor, Tensor, Tensor]:
+    """U, the largest singular values, at most q, and V of matrices, less M if that is given. They are exact, and nothing is
+    drawn: so `niter`, by which PyTorch makes them more precise, changes nothing."""
+    matrices("svd_lowrank", A)
+    U, S, Vh = apply(decompositions.svd, (A if M is None else A - M,), {"full_matrices": False})
+    q = min(6 if q is None else q, S.shape[-1])
+    if q < 0:
+        raise RuntimeError(f"svd_lowrank: q, how many singular values are wanted, must not be negative, and it is {q}")
+    return columns(U, 0, q), S[..., :q], columns(turned(Vh), 0, q)
+
+
+@face(method=False)
+def pca_lowrank(A: Tensor, q: int | None = None, center: bool = True, niter: int = 2) -> tuple[Tensor, Tensor, Tensor]:
+    """`svd_lowrank` of rows less their mean, unless `center` is false: the columns of V are the principal directions."""
+    matrices("pca_lowrank", A)
+    most = min(A.shape[-2:])
+    q = min(6, most) if q is None else q
+    if not 0 <= q <= most:
+        raise ValueError(f"pca_lowrank: q must be from 0 to {most}, the smaller size of shape {list(A.shape)}, and it is {q}")
+    return svd_lowrank(A, q, niter, A.mean(-2, keepdim=True) if center else None)
 
 
 def qr(input: Tensor, some: bool = True) -> return_types.qr_at_top:

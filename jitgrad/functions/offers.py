@@ -150,6 +150,8 @@ OFFERS: dict[str, dict[str, Face]] = {
         "triangular_solve": Face(top=True, method=True, exact=True),
         "lu_solve": Face(top=True, method=True, exact=True),
         "lu_unpack": Face(top=True, method=False),
+        "svd_lowrank": Face(top=True, method=False),
+        "pca_lowrank": Face(top=True, method=False),
         "ormqr": Face(top=True, method=True, exact=True),
     },
     "sampling": dict.fromkeys("bernoulli".split(), Face(top=True, method=True)) | {
@@ -266,7 +268,7 @@ OFFERS: dict[str, dict[str, Face]] = {
         "eigvalsh": Face(top=False, method=False, exact=True),
         "svdvals": Face(top=False, method=False, exact=True),
     },
-    "linear_algebra.norms": dict.fromkeys("widened of_some cond matrix_rank diagonal vander".split(), Face(top=False, method=False)) | {
+    "linear_algebra.norms": dict.fromkeys("widened cond matrix_rank diagonal vander".split(), Face(top=False, method=False)) | {
         "vector_norm": Face(top=False, method=False, exact=True),
         "matrix_norm": Face(top=False, method=False, exact=True),
         "norm": Face(top=False, method=False, exact=True),

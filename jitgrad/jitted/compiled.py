@@ -127,8 +127,12 @@ class Compiled:
     def simplified(self) -> Tape:
         """The tape in the rows that are compiled."""
         if self.simple is None:
-            self.simple = simplify(self.tape, numpy=self.compute is None)
+            self.simple = simplify(self.tape) if self.compute is None else simplify(self.tape, keeps=lambda op: False)
         return self.simple
+
+    def alone(self) -> Tape:
+        """The tape in the rows that become a native function, beside which there is no NumPy."""
+        return simplify(self.tape, keeps=lambda op: op.numpy and op.running is not None)
 
     def _on_device(self, name: str) -> Any:
         """The `run(values)` of the device that the tensors are on."""

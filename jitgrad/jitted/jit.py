@@ -299,7 +299,7 @@ class Jitted:
         fixed = [None if spec_of(kind) is not None else (kind[1],) for kind in kinds]
         captured = {row: handle._value for row, handle in compiled.traced.captured.items()}
         results = (compiled.traced.structure, compiled.traced.outputs)
-        return compile_tape(self._function, self.__name__, compiled.simplified(), captured, (structure, fixed), results)
+        return compile_tape(self._function, self.__name__, compiled.alone(), captured, (structure, fixed), results)
 
     # What happened.
 

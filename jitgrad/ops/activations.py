@@ -47,11 +47,11 @@ def _with_logits(x: Any, y: Any) -> Any:
     return np.log1p(np.exp(-np.abs(x))) + np.where(x > 0, (1 - y) * x, -y * x)
 
 
-decay = unary("expm1(x)", np.expm1, d=lambda x: decay_slope(x), result="float", internal=True, oracle="np.expm1(x)")
-"""exp(x) - 1 below 0: the piece of `elu`, whose second derivative at 0 is that of least norm."""
+decay = unary("expm1(x)", lambda x: np.expm1(x), d=lambda x: decay_slope(x), result="float", internal=True, oracle="np.expm1(x)")
+"""exp(x) - 1 below 0, which is not NumPy's: the piece of `elu`, whose second derivative at 0 is that of least norm."""
 decay_slope = unary(
     "exp(x)",
-    np.exp,
+    lambda x: np.exp(x),
     vjp=lambda g, x: where(ne(x, 0), g * decay_slope(x), 0),
     result="float",
     internal=True,

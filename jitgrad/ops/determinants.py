@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from jitgrad.ops import elimination
+from jitgrad.ops import adjugates
 from jitgrad.ops.arithmetic import exp2, log2
 from jitgrad.ops.choosing import abs, conj, detach, floor, gt, is_complex, round, where
-from jitgrad.ops.decompositions import column_of, diagonals, eye, row_of, svd
+from jitgrad.ops.decompositions import diagonals, eye, row_of, svd
 from jitgrad.ops.linalg import WELL_CONDITIONED, adjoint, matmul, transposed
 from jitgrad.ops.movement import expand, narrow, pad, reshape, sum
-from jitgrad.ops.reductions import prod
+from jitgrad.ops.reductions import cumsum, prod
 from jitgrad.ops.shapes import Spec
 from jitgrad.ops.table import Loops, Op, register
 
@@ -30,7 +30,7 @@ det = Op(
     output="y",
     internal=True,
     result="floating",
-    loops=Loops(elimination.det, elimination.det_room),
+    loops=Loops(adjugates.det, adjugates.det_room),
     on_complex="holomorphic",
     vjp=(lambda g, x: expand(_scalars(g), shape=tuple(x.shape)) * cofactors(x),),
     shape=lambda x: Spec(x.shape[:-2], x.dtype),
@@ -44,7 +44,7 @@ def _balanced(s: Any) -> tuple[Any, Any]:
     neither too large nor too small on the way, whatever they are in the end."""
     size = abs(detach(s))
     logs = log2(where(gt(size, 0), size, 1))
-    upto = round(reshape(matmul(np.tri(s.shape[-1], dtype=logs.dtype), column_of(logs)), shape=tuple(s.shape)))
+    upto = round(cumsum(logs, dim=s.ndim - 1))
     before = narrow(pad(upto, dim=s.ndim - 1, start=1, size=s.shape[-1] + 1), dim=s.ndim - 1, start=0, length=s.shape[-1])
     return _scaled(s, before - upto), upto - before
 
@@ -70,7 +70,7 @@ def _but_some(s: Any, count: int) -> Any:
 
 
 class _Eliminated:
-    """Matrices as L D U with exchanged rows and columns, as of `elimination.eliminate_wholly`."""
+    """Matrices as L D U with exchanged rows and columns, as of `adjugates.eliminate_wholly`."""
 
     def __init__(self, x: np.ndarray) -> None:
         n, a = x.shape[-1], np.array(x.reshape(-1, *x.shape[-2:]))
@@ -175,7 +175,7 @@ cofactors = Op(
     output="y",
     internal=True,
     result="floating",
-    loops=Loops(elimination.cofactors, elimination.cofactors_room),
+    loops=Loops(adjugates.cofactors, adjugates.cofactors_room),
     on_complex="holomorphic",
     vjp=(lambda g, x: cofactors_pullback(x, g),),
     shape=lambda x: Spec(x.shape, x.dtype),
@@ -192,7 +192,7 @@ cofactors_pullback = Op(
     internal=True,
     result="floating",
     vjp=(_third_vjp, lambda g, x: cofactors_pullback(x, g)),
-    loops=Loops(elimination.cofactors_pullback, lambda x, y: [*elimination.cofactors_room(x), (x.shape[-2:], x.dtype)]),
+    loops=Loops(adjugates.cofactors_pullback, lambda x, y: [*adjugates.cofactors_room(x), (x.shape[-2:], x.dtype)]),
     on_complex="holomorphic",
     shape=lambda x, y: Spec(x.shape, x.dtype),
     samples=lambda: [

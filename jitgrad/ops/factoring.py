@@ -12,9 +12,9 @@ import numpy as np
 
 from jitgrad.ops import elimination
 from jitgrad.ops.choosing import cast, eq, where
-from jitgrad.ops.decompositions import columns, rows
+from jitgrad.ops.decompositions import column_of, columns, rows
 from jitgrad.ops.elimination import INTEGER
-from jitgrad.ops.faults import ZERO_PIVOT
+from jitgrad.ops.faults import NO_ROW, ZERO_PIVOT
 from jitgrad.ops.lapack import lapack, scipys
 from jitgrad.ops.linalg import WELL_CONDITIONED, adjoint, matmul
 from jitgrad.ops.movement import cat, expand, reshape
@@ -62,7 +62,7 @@ def lu_parts(LU: Any) -> tuple[Any, Any]:
 
 def swapping(pivots: Any, n: int, dtype: Any) -> Any:
     """The permutation matrices P, of dimension n, for which P L U is what was factored."""
-    order = permutation(pivots, n=n)
+    order = permutation(column_of(pivots), n=n)
     shape = (*order.shape[:-1], n, n)
     wide = expand(reshape(order, shape=(*order.shape[:-1], 1, n)), shape=shape)
     return cast(eq(wide, np.broadcast_to(np.arange(n, dtype=np.int64)[:, None], shape)), dtype=np.dtype(dtype))
@@ -152,12 +152,14 @@ zero_pivot = Op(
 """Which pivot of the elimination is 0, counted from 1; 0 for a matrix that is not singular."""
 
 
-def _permutation(pivots: np.ndarray, n: int) -> np.ndarray:
+def _permutation(x: np.ndarray, n: int) -> np.ndarray:
+    pivots = x[..., 0]
     order = np.array(np.broadcast_to(np.arange(n, dtype=np.int64), (*pivots.shape[:-1], n)))
     for i in range(pivots.shape[-1]):
         other = pivots[..., i, None].astype(np.int64) - 1
-        if order.size and not (other.min() >= 0 and other.max() < n):
-            raise RuntimeError(f"pivots must be from 1 to {n}, the number of rows, and there are others")
+        outside = (other < 0) | (other >= n)
+        if outside.any():
+            raise NO_ROW.raised(np.flatnonzero(outside)[0], i + 1)
         moved = np.take_along_axis(order, other, -1)
         np.put_along_axis(order, other, order[..., i, None], -1)
         order[..., i, None] = moved
@@ -172,11 +174,16 @@ permutation = Op(
     internal=True,
     result="integer",
     checks=lambda row: row.inputs,
-    shape=lambda x, n: Spec((*x.shape[:-1], n), np.dtype(np.int64)),
-    samples=lambda: [([np.array([[3, 3, 3], [1, 2, 3]], np.int32)], {"n": 3}), ([np.array([2, 4], np.int32)], {"n": 4})],
+    loops=Loops(elimination.permutation, lambda x, n: [((1,), INTEGER)], NO_ROW),
+    also="i",
+    shape=lambda x, n: Spec((*x.shape[:-2], n), np.dtype(np.int64)),
+    samples=lambda: [
+        ([np.array([[[3], [3], [3]], [[1], [2], [3]]], np.int32)], {"n": 3}),
+        ([np.array([[2], [4]], np.int32)], {"n": 4}),
+    ],
     oracle="np.array([[2, 0, 1], [0, 1, 2]] if n == 3 else [1, 3, 2, 0])",
 )
-"""Which row stands where after the interchanges that pivots say, counted from 1."""
+"""Which row stands where after the interchanges that columns of pivots say, counted from 1."""
 
 
 def _matrix_exp(x: np.ndarray) -> np.ndarray:

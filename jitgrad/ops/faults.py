@@ -45,4 +45,10 @@ NO_INVERSE = Fault(
 ZERO_PIVOT = Fault(
     6, LinAlgError, "lu: pivot {1} of a matrix is 0, so that the matrix is singular", "a singular matrix to factor"
 )
-FAULTS = {fault.number: fault for fault in (OUT_OF_BOUNDS, NOT_POSITIVE, NO_SOLUTION, NO_INVERSE, ZERO_PIVOT)}
+NO_ROW = Fault(
+    7,
+    LinAlgError,
+    "pivot {1} of matrix {0} is none of its rows, which are counted from 1: pivots are those that linalg.lu_factor gives",
+    "a pivot that is none of the rows of its matrix",
+)
+FAULTS = {fault.number: fault for fault in (OUT_OF_BOUNDS, NOT_POSITIVE, NO_SOLUTION, NO_INVERSE, ZERO_PIVOT, NO_ROW)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -24,16 +25,16 @@ from jitgrad.tape.row import CONST, ITEM, LEAF, Leaf, Row, reachable
 from jitgrad.tape.tape import Tape, with_tapes
 
 
-def simplify(tape: Tape, outside: dict[Row, Row] | None = None, *, numpy: bool = True) -> Tape:
+def simplify(tape: Tape, outside: dict[Row, Row] | None = None, *, keeps: Callable[[Op], bool] = attrgetter("numpy")) -> Tape:
     """The same tape in fewer, simpler rows: composites lowered, copies and no-ops gone, equal rows shared.
 
     Rows become what their `lower` records, unless machine code folds them itself. Leaves stay the same rows. With `outside`,
-    arrays among the constants become further inputs, which go first, and are put there by their leaves. Without `numpy` rows that
-    it is good at are lowered, too.
+    arrays among the constants become further inputs, which go first, and are put there by their leaves. `keeps` says which rows
+    are not lowered.
     """
     tracing = Trace()
     tracing.rows.update(dict.fromkeys(tape.rows))
-    simplifier = _Simplifier(tracing, outside, numpy)
+    simplifier = _Simplifier(tracing, outside, keeps)
     if any(row.dtype is not None and row.dtype.kind == "c" for row in tape.rows):
         with importing("jitgrad.passes.apart"):  # most programs never need it
             from jitgrad.passes import apart
@@ -55,8 +56,8 @@ MOST_COUNTED = 1 << 16
 class _Simplifier:
     """Rows in, simpler rows out, which `tracing` collects in order."""
 
-    def __init__(self, tracing: Trace, outside: dict[Row, Row] | None, numpy: bool) -> None:
-        self.numpy = numpy
+    def __init__(self, tracing: Trace, outside: dict[Row, Row] | None, keeps: Callable[[Op], bool]) -> None:
+        self.keeps = keeps
         self.tracing, self.outside = tracing, outside
         self.known: dict[Any, Row] = {}
         self.apart: Any = None  # what takes complex numbers apart, where there are any
@@ -98,7 +99,7 @@ class _Simplifier:
         rule = _Simplifier._of_one if one and op.parts is not None else _SIMPLER.get(op)
         if rule is not None and (simpler := rule(self, row, inputs)) is not None:
             return simpler
-        lowers = op.lower is not None and not op.native and not (op.numpy and self.numpy)
+        lowers = op.lower is not None and not op.native and not self.keeps(op)
         return self._lowered(row, inputs) if lowers else self._shared(row, inputs)
 
     def _lowered(self, row: Row, inputs: tuple[Row, ...]) -> Any:
@@ -124,7 +125,7 @@ class _Simplifier:
 
         def simpler(tape: Tape) -> Tape:
             found.append({})
-            return simplify(tape, found[-1], numpy=self.numpy)
+            return simplify(tape, found[-1], keeps=self.keeps)
 
         params = with_tapes(row.params, simpler)
         arrays = [self.simplified([x], {})[x] for outside in found for x in outside.values()]

@@ -87,7 +87,7 @@ def kernels() -> Iterator[tuple[str, Kernel]]:
 
 def kernels_of(function: Callable, dtype: str, shape: tuple[int, ...]) -> list[Kernel]:
     like = jg.zeros((), dtype=getattr(jg, dtype)).expand(*shape)  # which has no memory
-    tape = simplify(jg.jit(function).tape(like, like), numpy=False)
+    tape = simplify(jg.jit(function).tape(like, like), keeps=lambda op: False)
     plan = make_plan(tape, GPU)
     recompute(plan)
     return [step.kernel for step in steps_of(plan, tape.rows, (), GRID) if isinstance(step, Launch)]

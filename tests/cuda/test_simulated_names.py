@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from jitgrad.kernels import primitives, scalar
-from jitgrad.ops import elimination
+from jitgrad.ops import adjugates, elimination
 from jitgrad.ops.table import TABLE
 from jitgrad.sweeps.cuda.simulated_names import namespace
 from jitgrad.sweeps.numba import names as numba_names
@@ -91,7 +91,12 @@ def test_mathematics_is_the_op_table_s(dtype):
 
 def test_names_are_those_of_compiled_functions():
     ours, theirs = namespace(), numba_names.namespace()
-    of_matrices = {name for name, kind in vars(elimination).items() if getattr(kind, "__module__", "") == elimination.__name__}
+    of_matrices = {
+        name
+        for module in (elimination, adjugates)
+        for name, kind in vars(module).items()
+        if getattr(kind, "__module__", "") == module.__name__
+    }
     assert set(theirs) - set(ours) - of_matrices == {"njit", "at", "below", "primitive", "span", "LinAlgError"}
     assert not {name for name, kind in vars(primitives).items() if hasattr(kind, "__wrapped__")} - set(ours)
 

@@ -88,3 +88,22 @@ def test_circular_borders_of_no_channels():
     for shape, mode in (((2, 3, 0), "circular"), ((2, 0, 5), "reflect")):
         with pytest.raises(RuntimeError, match=r"empty|leaves"):
             F.pad(jg.ones(*shape), (1, 1), mode=mode)
+
+
+def test_the_largest_singular_values():
+    x = np.random.default_rng(0).normal(size=(2, 7, 4))
+    A, m = jg.tensor(x), x.mean(-2, keepdims=True)
+    for q in (2, None):
+        for found, y in ((jg.svd_lowrank(A, q), x), (jg.svd_lowrank(A, q, M=jg.tensor(m)), x - m), (jg.pca_lowrank(A, q), x - m)):
+            U, S, V = (v.numpy() for v in found)
+            k = q or 4
+            assert (U.shape, S.shape, V.shape) == ((2, 7, k), (2, k), (2, 4, k))
+            u, s, vh = np.linalg.svd(y, full_matrices=False)
+            np.testing.assert_allclose(S, s[:, :k])
+            np.testing.assert_allclose((U * S[:, None]) @ V.swapaxes(-1, -2), (u * s[:, None])[..., :k] @ vh[:, :k])
+    assert jg.pca_lowrank(A, 0)[1].shape == (2, 0)
+    with pytest.raises(ValueError, match="q must be from 0 to 4"):
+        jg.pca_lowrank(A, 5)
+    with pytest.raises(RuntimeError, match="negative"):
+        jg.svd_lowrank(A, -1)
+    assert jg.testing.gradcheck(lambda a: jg.pca_lowrank(a, 2)[1], (A.requires_grad_(),))

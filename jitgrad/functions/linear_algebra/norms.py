@@ -51,7 +51,7 @@ def _of_dtype(what: str, x: Any, dtype: Any) -> Tensor:
     return x
 
 
-def of_some(what: str, x: Tensor, ord: float, over: tuple[int, ...]) -> None:
+def _of_some(what: str, x: Tensor, ord: float, over: tuple[int, ...]) -> None:
     """RuntimeError for a norm that no elements have."""
     if (ord < 0 or ord == math.inf) and x.ndim and not all(x.shape[d] for d in over):
         raise RuntimeError(f"{what}: ord={ord} of no elements is no number, and the shape is {list(x.shape)}")
@@ -64,7 +64,7 @@ def vector_norm(x: Tensor, ord: float = 2, dim: Any = None, keepdim: bool = Fals
     if isinstance(ord, (bool, str)) or not isinstance(ord, (int, float)):
         raise TypeError(f"linalg.vector_norm: ord must be a number, not {ord!r}: matrix_norm knows 'fro' and 'nuc'")
     over = axes(dim, x.ndim)
-    of_some("linalg.vector_norm", x, ord, over)
+    _of_some("linalg.vector_norm", x, ord, over)
     return _vector_norm(x, float(ord), over if x.ndim else None, keepdim)
 
 

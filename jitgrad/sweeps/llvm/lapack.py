@@ -11,7 +11,7 @@ from typing import Any
 
 from jitgrad.base.locks import once
 from jitgrad.kernels.primitives import select, span
-from jitgrad.ops import elimination
+from jitgrad.ops import adjugates, elimination
 from jitgrad.sweeps.code.scipys import PREFIX
 from jitgrad.sweeps.llvm.function import Function
 from jitgrad.sweeps.llvm.written import Matrix, Value, lane_of
@@ -90,10 +90,10 @@ def turn(a: Any) -> None:
 
 @once
 def with_lapack(name: str) -> Any:
-    """The function of `elimination`, in which these functions here stand for those of the same name."""
-    scope = dict(vars(elimination))
-    for word, function in vars(elimination).items():
-        if isinstance(function, FunctionType) and function.__module__ == elimination.__name__:
+    """The function of `elimination` or `adjugates`, in which these functions here stand for those of the same name."""
+    scope = {**vars(elimination), **vars(adjugates)}
+    for word, function in dict(scope).items():
+        if isinstance(function, FunctionType) and function.__module__ in (elimination.__name__, adjugates.__name__):
             scope[word] = FunctionType(function.__code__, scope, word, function.__defaults__)
     scope |= {f.__name__: f for f in (eliminate, factor, substitute, substitute_back, solve_eliminated, cholesky_pullback)}
     return scope[name]

@@ -13,7 +13,7 @@ from numpy import int32, int64
 from jitgrad.dtypes import EXPORTED
 from jitgrad.errors import LinAlgError, OutOfRangeError
 from jitgrad.kernels.launch import _functions, njit_namespace
-from jitgrad.ops import elimination
+from jitgrad.ops import adjugates, elimination
 
 
 @numba.njit
@@ -61,7 +61,7 @@ def below(index, size):
 def namespace() -> dict[str, Any]:
     """What the source needs to run: `exec(source, dict(namespace()))`."""
     own: tuple[Any, ...] = (whole_remainder, whole_quotient, towards_zero_32, towards_zero_64, at, below)
-    matrices = _functions(elimination)
+    matrices = _functions(elimination) | _functions(adjugates)
     for function in matrices.values():
         numba.extending.overload(function, strict=False, jit_options={"error_model": "numpy"})(_itself(function))
     own += tuple([numba.njit(error_model="numpy")(function) for function in matrices.values()])

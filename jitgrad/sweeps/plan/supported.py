@@ -91,10 +91,8 @@ def _why_not_loops(row: Row, target: Target) -> str:
     if not target.calls:
         return f"{row.op.kind} is left to NumPy"
     for x in row.inputs:
-        if x.dtype.name not in ("float32", "float64"):
+        if x.dtype.name not in ("float32", "float64") and not (x.dtype.name == "int32" and "i" in row.op.also):
             return f"no matrices of {x.dtype.name}"
-        if 0 in x.shape:
-            return "nothing to compute"
         if max(x.shape[-2:]) > target.largest_matrix:
             return "matrices of this size are left to LAPACK"
     return ""
@@ -105,7 +103,7 @@ def _why_not_product(row: Row, largest: float) -> str:
         return f"no product of {row.dtype.name} matrices"
     if math.prod(row.shape) * row.inputs[0].shape[-1] > largest:
         return "a product of this size is left to BLAS"
-    return "" if math.prod(row.shape) > 1 else "a product of one element"
+    return "" if math.prod(row.shape) != 1 else "a product of one element"
 
 
 def _why_not_running(row: Row) -> str:
