@@ -66,7 +66,7 @@ def test_what_programs_are_made_of() -> None:
     """Every kind of line and of argument comes up, and seeds repeat."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # some functions are used as they should not be
-        text = "\n".join(str(programs.generate(f"seen:{k}")) for k in range(400))
+        text = "\n".join(str(programs.generate(f"seen:{k}")) for k in range(800))
     wanted = [
         "[..., ::2]",
         ".transpose(-1, -2)",
