@@ -107,3 +107,11 @@ def test_the_largest_singular_values():
     with pytest.raises(RuntimeError, match="negative"):
         jg.svd_lowrank(A, -1)
     assert jg.testing.gradcheck(lambda a: jg.pca_lowrank(a, 2)[1], (A.requires_grad_(),))
+
+
+@pytest.mark.parametrize("dtype", [jg.float64, jg.complex128])
+def test_residuals_that_are_not_there_are_differentiable_all_the_same(dtype):
+    found = jg.linalg.lstsq(jg.eye(3, dtype=dtype, requires_grad=True), jg.ones(3, 2, dtype=dtype))
+    assert found.residuals.requires_grad
+    assert found.residuals.dtype is jg.float64
+    assert tuple(found.residuals.shape) == (0,)

@@ -183,7 +183,7 @@ def lstsq(A: Tensor, B: Tensor, rcond: float | None = None, *, driver: str | Non
     X = matmul(pinv(A_, rcond), B_)
     values = apply(svd, (A.detach(),), {"full_matrices": False})[1]
     rank = (values > cutoffs(A, None, rcond)[1] * values[..., :1]).sum(-1)
-    residuals = zeros(0, dtype=values.dtype)
+    residuals = reshape(X, -1)[:0].real  # none, of what is differentiable, as PyTorch has them
     if m > n and driver in ("gels", "gelsd", "gelss") and (driver == "gels" or _is_full(rank, n)):
         apart = matmul(A_, X) - B_
         residuals = (apart * apart.conj()).real.sum(-2)
