@@ -22,9 +22,7 @@ def eliminate(a: Any, pivots: Any, info: Any, best: Any) -> None:
     turn(a)
     n = a.shape[0]
     best[0] = 0.0
-    for i in span(0, n):
-        for j in span(0, n):
-            best[0] = select(a[i, j] == a[i, j], best[0], a[i, j])
+    note_nan(a, best, 0)
     _call("getrf", n, n, a, n, pivots, info)
     info[0] = select(best[0] == 0, info[0], 0)
     turn(a)
@@ -52,9 +50,7 @@ def solve_eliminated(a: Any, pivots: Any, z: Any) -> None:
         elimination.exchange(z, k, pivots[k] - 1)
     substitute(a, z, False, True)
     substitute(a, z, True, False)
-    for i in span(0, n):
-        for j in span(0, n):
-            a[0, 0] = select(a[i, j] == a[i, j], a[0, 0], a[i, j])
+    note_nan(a, a, (0, 0))
     for i in span(0, n):
         for c in span(0, z.shape[1]):
             z[i, c] = select(a[0, 0] == a[0, 0], z[i, c], a[0, 0])
@@ -77,6 +73,13 @@ def cholesky_pullback(x: Any, y: Any, z: Any) -> Any:
             z[i, j] = half
             z[j, i] = half
     return 0
+
+
+def note_nan(a: Any, kept: Any, at: Any) -> None:
+    """Put nan at a place if there is one in a matrix."""
+    for i in span(0, a.shape[0]):
+        for j in span(0, a.shape[1]):
+            kept[at] = select(a[i, j] == a[i, j], kept[at], a[i, j])
 
 
 def turn(a: Any) -> None:

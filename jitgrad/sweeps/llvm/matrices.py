@@ -9,12 +9,13 @@ arguments, as those of `products` are.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from jitgrad.base.locks import once
+from jitgrad.base.signals import importing
 from jitgrad.ops import TABLE
 from jitgrad.ops.shapes import Spec
 from jitgrad.ops.table import infer_several
@@ -22,7 +23,6 @@ from jitgrad.sweeps.code.compile import Kernel, compile_text
 from jitgrad.sweeps.code.scipys import routines
 from jitgrad.sweeps.llvm.function import Function, moved
 from jitgrad.sweeps.llvm.lanes import Lane, side_by_side
-from jitgrad.sweeps.llvm.lapack import with_lapack
 from jitgrad.sweeps.llvm.written import Matrix, Value, lane_of
 from jitgrad.sweeps.plan.layouts import is_number, place, stand_in
 from jitgrad.sweeps.plan.machine_types import NUMPY, SIZES, kind_of
@@ -111,7 +111,7 @@ class _Loops(Function):
         if side:
             for k in range(sort.given):
                 self._move(k, matrices[k], starts[k], out=False)
-        run = with_lapack(self.loops.run.__name__) if sort.large else self.loops.run
+        run = _by_lapack(self.loops.run) if sort.large else self.loops.run
         wrong = run(*matrices, **dict(sort.params))
         if side:
             for k in range(sort.given, sort.made):
@@ -200,6 +200,13 @@ def emit_matrices(f: Any, row: Row) -> None:
     for k, x in items.items():
         if is_number(x):
             f.keep_number(x, f.block.load(made[k].pointer, kind_of(x.dtype), 1))
+
+
+def _by_lapack(run: Callable) -> Callable:
+    with importing("jitgrad.sweeps.llvm.lapack"):  # few programs have large matrices in native functions
+        from jitgrad.sweeps.llvm.lapack import with_lapack
+
+    return with_lapack(run.__name__)
 
 
 def _is_large(row: Row) -> bool:
