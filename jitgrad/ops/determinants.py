@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,8 +9,8 @@ import numpy as np
 from jitgrad.ops import adjugates
 from jitgrad.ops.arithmetic import exp2, log2
 from jitgrad.ops.choosing import abs, conj, detach, floor, gt, is_complex, round, where
-from jitgrad.ops.decompositions import diagonals, eye, row_of, svd
-from jitgrad.ops.linalg import WELL_CONDITIONED, adjoint, matmul, transposed
+from jitgrad.ops.decompositions import column_of, diagonals, eye, row_of, svd
+from jitgrad.ops.linalg import WELL_CONDITIONED, adjoint, matmul, nan_throughout, transposed
 from jitgrad.ops.movement import expand, narrow, pad, reshape, sum
 from jitgrad.ops.reductions import cumsum, prod
 from jitgrad.ops.shapes import Spec
@@ -109,18 +108,6 @@ class _Eliminated:
         return y
 
 
-def _finite(run: Callable) -> Callable:
-    """Of matrices that are not finite nothing is known."""
-
-    def known(x: np.ndarray, *more: np.ndarray) -> np.ndarray:
-        finite = np.isfinite(x).all((-2, -1), keepdims=True)
-        if finite.all():
-            return run(x, *more)
-        return np.where(finite, run(np.where(finite, x, x.dtype.type(0)), *more), x.dtype.type(np.nan))
-
-    return known
-
-
 def _cofactors(x: np.ndarray) -> np.ndarray:
     """det(x) times the inverse transposed; by pivots, which need no inverse, where that would not be exact."""
     det = np.linalg.det(x)
@@ -141,10 +128,14 @@ def _cofactors_pullback(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return parts.back(_of_pairs(_but_some(parts.pivots, 2), parts.into(y.reshape(-1, *y.shape[-2:])))).reshape(x.shape)
 
 
+def _diagonal(x: Any) -> Any:
+    return sum(where(eye(x.shape[-1]), x, 0), dim=(x.ndim - 1,), keepdim=False)
+
+
 def _of_pairs(pairs: Any, inner: Any) -> Any:
     """Of diagonal matrices, by the products of all elements but two."""
-    along = sum(where(eye(inner.shape[-1]), inner, 0), dim=(inner.ndim - 1,), keepdim=True)
-    return diagonals(reshape(matmul(pairs, along), shape=tuple(inner.shape[:-1])), inner) - pairs * transposed(inner)
+    along = matmul(pairs, column_of(_diagonal(inner)))
+    return diagonals(reshape(along, shape=tuple(inner.shape[:-1])), inner) - pairs * transposed(inner)
 
 
 def _third_vjp(g: Any, x: Any, y: Any) -> Any:
@@ -154,14 +145,13 @@ def _third_vjp(g: Any, x: Any, y: Any) -> Any:
     sign = sign if is_complex(x) else detach(sign)  # which is 1 or -1
     n, lead, triples = s.shape[-1], tuple(s.shape[:-1]), _but_some(s, 3)
     a, b = (matmul(matmul(adjoint(u), v), adjoint(vh)) for v in (g, y))
-    across = found = along = 0
+    across = found = 0
     for v, w in ((a, b), (b, a)):
         inner, turned = (reshape(z, shape=(*lead, *shape, n)) for z, shape in ((v, (1, n)), (transposed(w), (n, 1))))
         across = across + sum(triples * inner * turned, dim=(x.ndim,), keepdim=False)
-        diagonal = sum(where(eye(n), w, 0), dim=(x.ndim - 1,), keepdim=False)
-        by = sum(triples * reshape(diagonal, shape=(*lead, 1, 1, n)), dim=(x.ndim,), keepdim=False)
+        by = sum(triples * reshape(_diagonal(w), shape=(*lead, 1, 1, n)), dim=(x.ndim,), keepdim=False)
         found = found - transposed(v) * by
-    along = sum(by * row_of(sum(where(eye(n), b, 0), dim=(x.ndim - 1,), keepdim=False)), dim=(x.ndim - 1,), keepdim=False)
+    along = sum(by * row_of(_diagonal(b)), dim=(x.ndim - 1,), keepdim=False)  # with `by` of the diagonal of a, the last one
     pairs = reshape(a * transposed(b), shape=(*lead, 1, n, n))
     along = along - sum(triples * pairs, dim=(x.ndim - 1, x.ndim), keepdim=False)
     found = diagonals(along, u) + where(eye(n), 0, found + across)
@@ -169,7 +159,7 @@ def _third_vjp(g: Any, x: Any, y: Any) -> Any:
 
 
 cofactors = Op(
-    _finite(_cofactors),
+    nan_throughout(_cofactors, np.isfinite),
     kind="linalg",
     inputs=("x",),
     output="y",
@@ -185,7 +175,7 @@ cofactors = Op(
 """The derivative of the determinant, which singular matrices have as well."""
 
 cofactors_pullback = Op(
-    _finite(_cofactors_pullback),
+    nan_throughout(_cofactors_pullback, np.isfinite),
     kind="linalg",
     inputs=("x", "y"),
     output="z",

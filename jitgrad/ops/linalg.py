@@ -54,18 +54,22 @@ matmul = Op(
 WELL_CONDITIONED = np.array([[4.0, 1.0, -1.0], [0.5, 3.0, 1.0], [-1.0, 0.5, 5.0]])
 
 
-def nan_throughout(run: Callable, x: np.ndarray, *more: np.ndarray) -> np.ndarray:
-    """A solution, which is all nan where the matrix has one: elimination carries it everywhere, but LAPACK may take it for a
-    pivot of 0, and does not carry it past zeros."""
-    bad = np.isnan(x).any((-2, -1), keepdims=True)
-    if not bad.any():
-        return run(x, *more)
-    return np.where(bad, x.dtype.type(np.nan), run(np.where(bad, np.eye(x.shape[-1], dtype=x.dtype), x), *more))
+def nan_throughout(run: Callable, known: Callable = lambda x: ~np.isnan(x)) -> Callable:
+    """What `run` makes of square matrices, all nan where one has elements that are not `known`: elimination carries nan
+    everywhere, but LAPACK may take it for a pivot of 0, and does not carry it past zeros."""
+
+    def found(x: np.ndarray, *more: np.ndarray) -> np.ndarray:
+        good = known(x).all((-2, -1), keepdims=True)
+        if good.all():
+            return run(x, *more)
+        return np.where(good, run(np.where(good, x, np.eye(x.shape[-1], dtype=x.dtype)), *more), x.dtype.type(np.nan))
+
+    return found
 
 
 def _solve(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     try:
-        return nan_throughout(np.linalg.solve, x, y)
+        return nan_throughout(np.linalg.solve)(x, y)
     except np.linalg.LinAlgError:
         raise NO_SOLUTION.raised() from None
 

@@ -25,7 +25,7 @@ from jitgrad.ops.triangular import SMALL, solve_triangular, solved_by_substituti
 
 def _inv(x: np.ndarray) -> np.ndarray:
     try:
-        return nan_throughout(np.linalg.inv, x)
+        return nan_throughout(np.linalg.inv)(x)
     except np.linalg.LinAlgError:
         raise NO_INVERSE.raised() from None
 
