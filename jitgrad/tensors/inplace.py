@@ -7,6 +7,7 @@ looks into changes too: its row becomes "the old one with this part put in", and
 
 from __future__ import annotations
 
+import functools
 import math
 import weakref
 from collections.abc import Sequence
@@ -25,7 +26,7 @@ from jitgrad.ops.table import infer
 from jitgrad.record.apply import append, apply, current_trace, grad_mode, lift
 from jitgrad.record.index import Step
 from jitgrad.record.memory import decide, look, views_of
-from jitgrad.record.trace import Trace, comes_later, leaked
+from jitgrad.record.trace import Trace, comes_later, in_mode, leaked
 from jitgrad.tape.device_array import ARRAYS, DeviceArray, copy_of, refuse_mixed
 from jitgrad.tape.handle import Handle, make, own_memory, requires
 from jitgrad.tape.row import FREED, LEAF, NOTHING, Row
@@ -138,13 +139,7 @@ def assign(target: Any, steps: Sequence[Step], value: Any) -> None:
     _refuse_unrecorded(target, root, "setitem")
     later = any(x._value is None for x in (target, value, *[a for step in steps for a in step.arrays if isinstance(a, Handle)]))
     if tracking or later:
-        was = grad_mode.get()
-        try:
-            grad_mode.set(True)
-            new = with_part(target, steps, value)
-        finally:
-            grad_mode.set(was)
-        overwrite(target, new, "setitem")
+        overwrite(target, in_mode(True, lambda: with_part(target, steps, value)), "setitem")
         return
     storage = own_memory(target)
     before_change(target)
@@ -154,12 +149,7 @@ def assign(target: Any, steps: Sequence[Step], value: Any) -> None:
         refuse_mixed("setitem", (target, value, *steps[-1].arrays))
     if place.__class__ is DeviceArray:
         storage.version += 1
-        was = grad_mode.get()
-        try:
-            grad_mode.set(False)
-            place[...] = with_part(make(type(target), place, None), steps, value)._value
-        finally:
-            grad_mode.set(was)
+        place[...] = in_mode(False, lambda: with_part(make(type(target), place, None), steps, value))._value
         return
     for template, arrays in steps[:-1]:
         place = place[filled(template, arrays)]
@@ -310,15 +300,10 @@ def _look_again(root: Any) -> None:
 
 def views_follow(root: Any) -> None:
     """Record anew what looks into a leaf that was told to require grad, or not to; but for what is a leaf of its own."""
-    was = grad_mode.get()
-    try:
-        grad_mode.set(True)
-        for view in () if root._storage is None else root._storage.living():
-            own = view._row is not None and view._row.op is LEAF and view._row.requires
-            if view._view.__class__ is tuple and view._view[0] is root and not own:
-                _becomes(view, _seen(root, view._view[1]))
-    finally:
-        grad_mode.set(was)
+    for view in () if root._storage is None else root._storage.living():
+        own = view._row is not None and view._row.op is LEAF and view._row.requires
+        if view._view.__class__ is tuple and view._view[0] is root and not own:
+            _becomes(view, in_mode(True, functools.partial(_seen, root, view._view[1])))
 
 
 def _overwrite_traced(target: Any, root: Any, new: Any, name: str) -> Any:

@@ -8,6 +8,7 @@ from typing import Any
 from jitgrad import dtypes
 from jitgrad.ops.choosing import cast
 from jitgrad.record.apply import apply, grad_mode
+from jitgrad.record.trace import in_mode
 from jitgrad.tape.device_array import copy_of
 from jitgrad.tape.handle import requires
 from jitgrad.tensors.inplace import before_change, overwrite
@@ -33,7 +34,7 @@ def _into(out: Any, found: Any, name: str, exact: bool) -> Any:
     if not isinstance(out, Tensor):
         raise TypeError(f"{name}: out must be a tensor, not {_shown(out)}")
     if not dtypes.has_gradient(found._held.dtype) and requires(out):
-        return _without_gradient(out, found, name, exact)
+        return in_mode(False, lambda: _written(out, found, name, exact))  # `out` keeps what gradient it has
     if grad_mode.get() and (requires(found) or requires(out)):
         which = "an operand" if requires(found) else "out"
         raise RuntimeError(
@@ -54,16 +55,6 @@ def _written(out: Any, found: Any, name: str, exact: bool) -> Any:
         shapes = f"{list(out.shape)}, and under jit it must have that of the result, {list(found.shape)}"
         raise RuntimeError(f"{name}: out has shape {shapes}")
     return _resized(out, found, name)
-
-
-def _without_gradient(out: Any, found: Any, name: str, exact: bool) -> Any:
-    """The same for a result that has none, such as of a comparison: `out` keeps what gradient it has."""
-    was = grad_mode.get()
-    try:
-        grad_mode.set(False)
-        return _written(out, found, name, exact)
-    finally:
-        grad_mode.set(was)
 
 
 def _resized(out: Any, found: Any, name: str) -> Any:
