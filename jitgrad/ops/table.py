@@ -165,6 +165,8 @@ class Op:
         # they hold for cotangents alone, which is what `complex_rules` do, unless it is holomorphic.
         self.on_complex = on_complex or ("adjoint" if complex_rules else "" if kind in _OF_NUMBERS else "linear")
         self.of_complex = of_complex  # what it is of them in other rows, where it takes none itself
+        # Whether these are looked for first of all; what is elementwise and nothing of them is refused with its other dtypes.
+        self.leaves_complex = not self.on_complex and (kind != "elementwise" or of_complex is not None)
         self.complex_rules = self._rules(d and complex_rules, complex_rules) if complex_rules else self.rules
         asked = [rule.cotangents for rule in self.rules if isinstance(rule, Rule)] if self.several else []
         self.passes = frozenset().union(*asked) if asked else None  # the results that pass cotangents on, if not all

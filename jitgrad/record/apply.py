@@ -78,7 +78,7 @@ def apply(op: Op, operands: Sequence[Any], params: dict[str, Any] = NOTHING) -> 
     if traced or foreign:
         operands = [by_numpy(x) for x in operands] if foreign else operands
         return apply_traced(cls, op, operands, params) if traced else apply(op, operands, params)
-    if not op.on_complex and (not op.elementwise or op.of_complex is not None) and complex_among(values):
+    if op.leaves_complex and complex_among(values):
         return of_complex(op, operands, params)
     if op.elementwise:
         if op is not cast and not _uniform(op, values):
@@ -200,7 +200,7 @@ def apply_traced(cls: type, op: Op, operands: Sequence[Any], params: dict[str, A
         lost = next(o for o in operands if isinstance(o, Handle) and o._value is None)
         raise LeakedTraceError(f"{op.name} of {leaked(lost._row)}")
     half = None
-    if not op.on_complex and (not op.elementwise or op.of_complex is not None) and complex_among(operands):
+    if op.leaves_complex and complex_among(operands):
         return of_complex(op, operands, params)
     if op.elementwise and op is not cast:
         operands, half = same_dtype(op, operands, numbers=True)
