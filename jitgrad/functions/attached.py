@@ -17,9 +17,7 @@ from jitgrad.record.checking import checked
 from jitgrad.record.promotion import FLOATS
 from jitgrad.record.quick import is_operand, quick_binary, quick_one, quick_reflected, quick_unary, quick_with_parameters
 from jitgrad.record.weak import are_numbers, number, operate
-from jitgrad.tape.packing import before_overwriting
-from jitgrad.tape.row import serials
-from jitgrad.tensors.inplace import overwrite
+from jitgrad.tensors.inplace import overwrite_by
 from jitgrad.tensors.numpy_protocols import FUNCTIONS
 from jitgrad.tensors.tensor import Tensor
 
@@ -142,8 +140,7 @@ def _inplace(name: str, make: Make) -> Callable:
     function = make()
 
     def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        since = serials()
-        return overwrite(self, before_overwriting(self, function, *args, **kwargs), name + "_", since)
+        return overwrite_by(function, self, name + "_", *args, **kwargs)
 
     method.__name__ = method.__qualname__ = name + "_"
     method.__doc__ = f"`{name}` in place: this tensor takes the result."
@@ -157,8 +154,7 @@ def _assignment(operator: str, name: str) -> Callable:
     def method(self: Tensor, other: Any) -> Tensor:
         if self._value is None and number(self) is not None:
             return plain(self, other)
-        since = serials()
-        return overwrite(self, before_overwriting(self, function, other), name + "_", since)
+        return overwrite_by(function, self, name + "_", other)
 
     method.__doc__ = f"`{name}` in place: this tensor takes the result."
     return method

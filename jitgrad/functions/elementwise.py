@@ -21,9 +21,7 @@ from jitgrad.record.precision import in_single
 from jitgrad.record.quick import is_operand
 from jitgrad.record.trace import made_here
 from jitgrad.record.weak import number, refuse_numbers
-from jitgrad.tape.packing import before_overwriting
-from jitgrad.tape.row import serials
-from jitgrad.tensors.inplace import overwrite
+from jitgrad.tensors.inplace import overwrite_by
 from jitgrad.tensors.tensor import Tensor
 
 
@@ -95,13 +93,16 @@ def float_power(input: Any, exponent: Any) -> Tensor:
 @face(top=False)
 def float_power_(input: Tensor, exponent: Any) -> Tensor:
     """`float_power` in place, of a tensor of the dtype of the result."""
-    since = serials()
-    found = before_overwriting(input, float_power, exponent)
+    return overwrite_by(_float_power_of_its_dtype, input, "float_power_", exponent)
+
+
+def _float_power_of_its_dtype(input: Tensor, exponent: Any) -> Tensor:
+    found = float_power(input, exponent)
     if input._held.dtype != found._held.dtype:
         raise RuntimeError(
             f"float_power_ gives {found.dtype.name}, and the tensor is {input.dtype.name}: use float_power, or convert it first"
         )
-    return overwrite(input, found, "float_power_", since)
+    return found
 
 
 def _is_complex(x: Any) -> bool:

@@ -261,6 +261,12 @@ def check_guards(row: Row) -> None:
     )
 
 
+def guard_of(x: Handle) -> tuple[Storage, int]:
+    """What tells later whether the memory of a tensor has been changed since."""
+    storage = own_memory(x)
+    return storage, storage.version
+
+
 def unchanged(guards: Sequence[Any]) -> bool:
     """Whether no value that these guards watch has been changed since."""
     for guard in guards:

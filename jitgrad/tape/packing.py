@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jitgrad.errors import OverwrittenError
-from jitgrad.tape.handle import Handle, Storage, own_memory, tensor, unchanged
+from jitgrad.tape.handle import Handle, Storage, guard_of, own_memory, tensor, unchanged
 from jitgrad.tape.row import Row
 
 
@@ -101,7 +101,7 @@ def pack_saved(row: Row, ours: Sequence[bool], hooks: Packing | None = None) -> 
                 value, storage = value.copy(), None
             given = tensor(value)
             given._storage = storage
-            guard = (own_memory(given), own_memory(given).version)
+            guard = guard_of(given)
             guard[0].kept = True
             made = pack(given)
             if not unchanged((guard,)):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import math
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -29,12 +29,19 @@ from jitgrad.record.memory import decide, look, views_of
 from jitgrad.record.trace import Trace, comes_later, in_mode, leaked
 from jitgrad.tape.device_array import ARRAYS, DeviceArray, copy_of, refuse_mixed
 from jitgrad.tape.handle import Handle, make, own_memory, requires
-from jitgrad.tape.row import FREED, LEAF, NOTHING, Row
+from jitgrad.tape.packing import before_overwriting
+from jitgrad.tape.row import FREED, LEAF, NOTHING, Row, serials
 from jitgrad.tensors.given import fitted, writable
 from jitgrad.tensors.spoiled import spoiled
 
 _GIVEN = (LEAF, alias)
 """Rows of what a gradient is asked for, leaves and the arguments of a function whose derivative is taken."""
+
+
+def overwrite_by(function: Callable, target: Any, name: str, /, *args: Any, **kwargs: Any) -> Any:
+    """Make `target` hold what `function(target, ...)` gives, in place; what rows of that call saved of the old value stays."""
+    since = serials()
+    return overwrite(target, before_overwriting(target, function, *args, **kwargs), name, since)
 
 
 def overwrite(target: Any, new: Any, name: str, since: float = math.inf) -> Any:

@@ -21,7 +21,7 @@ from jitgrad.functions.generators import states_noted
 from jitgrad.record.apply import current_trace, grad_mode
 from jitgrad.record.leaving import taken_since
 from jitgrad.record.trace import in_mode
-from jitgrad.tape.handle import Handle, own_memory, unchanged
+from jitgrad.tape.handle import Handle, guard_of, unchanged
 from jitgrad.tape.row import LEAF, reachable
 from jitgrad.utils.selective import CheckpointPolicy, SelectiveCheckpointContext, create_selective_checkpoint_contexts
 
@@ -114,7 +114,7 @@ class _Frame:
         self.found: dict[int, Any] = {}
         self.random: dict[Any, Any] | None = None  # the generators that drew, and the states they had
         self.ends: list[Any] = []  # the leaves of a derivative that is being taken, which are none when it has been
-        self.guards = [(own_memory(x), own_memory(x).version) for x in tensors]
+        self.guards = [guard_of(x) for x in tensors]
 
     def pack(self, x: Any) -> int:
         """The number that stands for what is dropped."""
@@ -161,7 +161,7 @@ class _Frame:
                     f"a function under checkpoint saved a tensor of {dtype} {list(shape)}, and one of {x.dtype} {list(x.shape)} "
                     "in its place when it ran again: it must do the same"
                 )
-            found[number] = x, (own_memory(x), own_memory(x).version)
+            found[number] = x, guard_of(x)
             if self.stops and len(found) == len(self.specs):
                 raise _Enough
             return x
