@@ -44,7 +44,7 @@ PATTERNS: dict[str, str] = {
     "there is no number of 16 bits for each part of a complex one": "^chalf$",
     "pickle, and numpy.save, keep tensors": "^save$ ^load$",
     "withdrawn by PyTorch, or iterative methods that SciPy has": """
-        lobpcg lowrank ^[Vv]ariable$ ^clip_grad_norm$ ^symeig ^solve$ ^lstsq$ ^eig$ ^matrix_rank$
+        lobpcg ^[Vv]ariable$ ^clip_grad_norm$ ^symeig ^solve$ ^lstsq$ ^eig$ ^matrix_rank$
     """,
 }
 """Regular expressions by the reason."""

@@ -1,6 +1,6 @@
 """Pages of docs/ that list PyTorch's names, which are here or absent for a reason. PyTorch is needed to write them, not to check.
 
-What stands above the first section of names, `## torch`, is written by hand, or by `document` in `names`.
+What stands above the first section of names, `## torch`, is written by hand, or by `summary` in `names`.
 """
 
 from __future__ import annotations
